@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The calls that a hypapp may make. Unless a call says otherwise:
+ *
+ * - it is made inside a callback, on the CPU that runs it, with the event of that callback;
+ * - it does not need the other CPUs stopped, and does not stop them;
+ * - it returns HYPAPI_OK or a negative enum hypapi_error, and has done nothing when it returns an error;
+ * - pointers to the hypapp's memory are read or written before the call returns and not kept.
+ */
+#ifndef HYPAPI_CALLS_H
+#define HYPAPI_CALLS_H
+
+#include <hypapi/event.h>
+
+/* ---- Version ---- */
+
+/** Version of the core: major << 16 | minor. Any CPU, any time. @since 1.0 */
+uint32_t hypapi_version(void);
+
+/** Features of the core: mask of enum hypapi_feature. Any CPU, any time. @since 1.0 */
+uint32_t hypapi_features(void);
+
+/* ---- Quiesce ---- */
+
+/**
+ * Stops every other CPU, until the end of the event or hypapi_resume().
+ *
+ * "Stopped" means that each has acknowledged and sits at a safe point: no lock held, no EPT walk half done, or parked.
+ * A CPU in L1, L2, a partition, HLT or wait-for-SIPI stops alike. Counted: a call while stopped costs nothing.
+ * If two CPUs ask at once, one of them serves the other's stop first.
+ *
+ * @param ev  the event; `stopped` and `epoch` are updated in it
+ * @return 0: stopped, and no other stop came between, so what the handler read in this event still holds;
+ *         1: stopped, but another CPU's stop was served first: read and validate again;
+ *         HYPAPI_EPERM: HYPAPI_CAP_QUIESCE was not declared
+ * @since 1.0
+ */
+int hypapi_quiesce(struct hypapi_event *ev);
+
+/**
+ * Releases a stop before the event ends, when the count of hypapi_quiesce() calls is used up. The release carries the
+ * flushes that changes of rights made necessary: each CPU performs them before it enters a guest.
+ * @return HYPAPI_OK; HYPAPI_ESTATE if the CPUs are not stopped
+ * @since 1.0
+ */
+int hypapi_resume(struct hypapi_event *ev);
+
+/* ---- Registers at the event's level ---- */
+
+/** Registers. The general ones have the numbers of the instruction encoding. @since 1.0 */
+enum hypapi_reg {
+	HYPAPI_REG_RAX, HYPAPI_REG_RCX, HYPAPI_REG_RDX, HYPAPI_REG_RBX,
+	HYPAPI_REG_RSP, HYPAPI_REG_RBP, HYPAPI_REG_RSI, HYPAPI_REG_RDI,
+	HYPAPI_REG_R8, HYPAPI_REG_R9, HYPAPI_REG_R10, HYPAPI_REG_R11,
+	HYPAPI_REG_R12, HYPAPI_REG_R13, HYPAPI_REG_R14, HYPAPI_REG_R15,
+	HYPAPI_REG_RIP, HYPAPI_REG_RFLAGS,
+	HYPAPI_REG_CR0, HYPAPI_REG_CR3, HYPAPI_REG_CR4, HYPAPI_REG_EFER, /* read only */
+	HYPAPI_REG_COUNT
+};
+
+/**
+ * Reads a register of the code that caused the event: of the partition if one runs, else of L2's or L1's vCPU.
+ * CR0 and CR4 are what the guest reads there.
+ * @return the value; 0 for a number out of range, in events of level L0, or without HYPAPI_CAP_REGISTERS
+ * @since 1.0
+ */
+uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg);
+
+/**
+ * Writes a register of the same vCPU: a general one, RIP (canonical) or RFLAGS (reserved bits are kept).
+ * @return HYPAPI_OK; HYPAPI_EINVAL: not writable, or not canonical; HYPAPI_EPERM; HYPAPI_ENOTSUP at level L0
+ * @since 1.0
+ */
+int hypapi_reg_set(struct hypapi_event *ev, enum hypapi_reg reg, uint64_t value);
+
+/**
+ * Raises an exception in the vCPU of the event's level when it resumes; if L1 intercepts that exception of its L2,
+ * L1 gets the exit. A later verdict HYPAPI_HANDLED resumes at the current RIP with it.
+ * @param vector      6 (#UD), 13 (#GP) or 14 (#PF)
+ * @param error_code  as the SDM defines it for the vector; ignored for #UD
+ * @param cr2         the address of a #PF
+ * @return HYPAPI_OK; HYPAPI_EINVAL; HYPAPI_EPERM; HYPAPI_ESTATE while a partition runs
+ * @since 1.0 (SDM volume 3, "Event Injection")
+ */
+int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code, gva_t cr2);
+
+/* ---- Guest memory ---- */
+
+/** What a linear address leads to. @since 1.0 */
+struct hypapi_page {
+	hpa_t hpa;       /**< host-physical address of the byte */
+	gpa1_t gpa1;     /**< L1-physical address of the byte */
+	gpa2_t gpa2;     /**< L2-physical address of the byte, if the level is L2 */
+	uint32_t rights; /**< enum hypapi_rights that the guest's page tables, EPT12 and EPT01 all allow at the caller's CPL */
+};
+
+/**
+ * Translates a linear address of the caller: through its page tables, EPT12 (in L2) and EPT01. Never changes guest
+ * memory (no accessed or dirty bit is set).
+ * @param gva     linear address, any alignment
+ * @param rights  enum hypapi_rights that must be allowed, at the caller's CPL
+ * @param page    result; untouched on errors
+ * @return HYPAPI_OK; HYPAPI_EFAULT: not mapped, or not with these rights; HYPAPI_EPERM: the page belongs to the core or to a
+ *         partition; HYPAPI_ENOTSUP at level L0 or while a partition runs
+ * @since 1.0
+ */
+int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, struct hypapi_page *page);
+
+/**
+ * Copies from the caller's linear addresses, as its own loads would be allowed to.
+ * Another CPU of the guest may change the memory meanwhile: copy once and check the copy.
+ * @param dst        the hypapp's buffer, at least `len_bytes` long
+ * @param src        linear address; may cross pages
+ * @param len_bytes  0 to 1 MiB
+ * @return as hypapi_translate(); HYPAPI_EINVAL for a length out of range or an address that wraps. After an error the
+ *         buffer's content is unspecified.
+ * @since 1.0
+ */
+int hypapi_copy_from(const struct hypapi_event *ev, void *dst, gva_t src, size_t len_bytes);
+
+/**
+ * Copies to the caller's linear addresses, as its own stores would be allowed to; the whole range is checked before the
+ * first byte is written.
+ * @return as hypapi_copy_from()
+ * @since 1.0
+ */
+int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, size_t len_bytes);
+
+/**
+ * A number that stays the same as long as the level's memory is the same machine: EPT01 has one, each EPTP12 another.
+ * @param ept  ev->eptp01 or ev->eptp02
+ * @param id   result
+ * @return HYPAPI_OK; HYPAPI_ESTALE: the handle is of another callback, or none
+ * @since 1.0
+ */
+int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_t *id);
+
+/* ---- Secondary partitions ---- */
+
+/** A page to put into a partition. @since 1.0 */
+struct hypapi_partition_page {
+	gva_t gva;       /**< page-aligned linear address, both in the caller and in the partition; below 2^47 */
+	uint32_t rights; /**< what the partition may do: HYPAPI_R, HYPAPI_RW or HYPAPI_RX; the caller must be allowed the same */
+};
+
+/**
+ * Creates a partition from pages of the caller: they leave L1 and L2 (reads there see zeros; writes and fetches raise
+ * HYPAPI_EV_EPT_VIOLATION for the owner), and form the partition's memory. All pages are checked before the first is
+ * taken.
+ * The CPUs must be stopped: rights are taken away.
+ * @param pages       array of `page_count`, each linear page at most once
+ * @param page_count  1 to 512
+ * @param partition   result
+ * @return HYPAPI_OK; HYPAPI_ESTATE: not stopped; HYPAPI_EINVAL: unaligned, twice, count or rights out of range;
+ *         HYPAPI_EFAULT, HYPAPI_EPERM as hypapi_translate(); HYPAPI_ENOMEM: no partition or table page is free
+ * @since 1.0
+ */
+int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partition_page *pages, size_t page_count,
+			    hypapi_partition_t *partition);
+
+/**
+ * Destroys a partition and gives its pages back to L1. Pages that the partition could write are zeroed first.
+ * The CPUs need not be stopped: rights are granted. No CPU may run the partition.
+ * @return HYPAPI_OK; HYPAPI_ESTALE; HYPAPI_EBUSY: it runs on some CPU
+ * @since 1.0
+ */
+int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partition);
+
+/**
+ * Reads or writes memory of a partition by its own linear addresses, whatever its rights are.
+ * @param len_bytes  the range must lie in pages of the partition
+ * @return HYPAPI_OK; HYPAPI_ESTALE; HYPAPI_EFAULT: outside its pages (nothing was copied)
+ * @since 1.0
+ */
+int hypapi_partition_read(const struct hypapi_event *ev, hypapi_partition_t partition, void *dst, gva_t src,
+			  size_t len_bytes);
+/** The opposite direction of hypapi_partition_read(). @since 1.0 */
+int hypapi_partition_write(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t dst, const void *src,
+			   size_t len_bytes);
+
+/** How a partition starts: CPL 3, flat segments, maskable interrupts off, registers as given, the rest zero. @since 1.0 */
+struct hypapi_partition_entry {
+	uint64_t gpr[16]; /**< numbered as enum hypapi_reg; [HYPAPI_REG_RSP] is the stack pointer */
+	uint64_t rip;     /**< linear address */
+	bool long_mode;   /**< 64-bit code; else 32-bit code in compatibility mode */
+};
+
+/**
+ * Enters a partition when the callback returns HYPAPI_HANDLED. The caller's registers are kept by the core; its
+ * FPU and SIMD state is not reachable (CR0.EM is set), and nothing of VMCS01, VMCS02 or VMCS12 is in force meanwhile.
+ * Maskable interrupts stay pending.
+ * @return HYPAPI_OK; HYPAPI_ESTALE; HYPAPI_EBUSY: another CPU runs it; HYPAPI_ESTATE: a partition runs here already
+ * @since 1.0
+ */
+int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition,
+			   const struct hypapi_partition_entry *entry);
+
+/**
+ * Leaves the partition that runs on this CPU: from now on the registers of the event are the caller's again, as they
+ * were at hypapi_partition_enter(), and the callback's HYPAPI_HANDLED resumes the caller.
+ * @return HYPAPI_OK; HYPAPI_ESTATE: none runs
+ * @since 1.0
+ */
+int hypapi_partition_leave(struct hypapi_event *ev);
+
+/* ---- Boot options, log, random numbers ---- */
+
+/**
+ * Value of a boot option `NAME=VALUE`.
+ * @param name  for a hypapp by custom "hypapp.option"
+ * @return the value up to the next space, NUL-terminated, valid for ever; "" for an option without a value; NULL if absent
+ * @since 1.0
+ */
+const char *hypapi_option(const char *name);
+
+/** First number that L2 adds to a hypercall number in EAX (configure --with-l2-hypercall-base). @since 1.0 */
+uint32_t hypapi_l2_hypercall_base(void);
+
+/**
+ * Writes one line to the serial log, at level info. The newline is added.
+ * @param format  as printf: d u x lx p s c, widths and zero padding; no floating point
+ * @since 1.0
+ */
+void hypapi_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

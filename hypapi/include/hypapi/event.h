@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The event descriptor: the one structure that every callback of a hypapp gets, and the verdict that it returns.
+ *
+ * A hypapp reads what happened, at which level, and may write exactly one member, `quiesce`. Everything else it does
+ * through the calls of hypapi/calls.h, which take the event as their context.
+ */
+#ifndef HYPAPI_EVENT_H
+#define HYPAPI_EVENT_H
+
+#include <hypapi/types.h>
+
+/** Who caused an event. Usable as a bit mask with HYPAPI_LEVEL_BIT(). @since 1.0 */
+enum hypapi_level {
+	HYPAPI_L0 = 0, /**< the core itself (initialisation) */
+	HYPAPI_L1 = 1, /**< the operating system under which XMHF booted */
+	HYPAPI_L2 = 2, /**< a virtual machine of L1's hypervisor */
+};
+#define HYPAPI_LEVEL_BIT(level) (1u << (level))
+#define HYPAPI_LEVELS_GUEST (HYPAPI_LEVEL_BIT(HYPAPI_L1) | HYPAPI_LEVEL_BIT(HYPAPI_L2))
+
+/**
+ * Every event that hypapi defines. Those marked "reserved" have their number and their arguments, but this minor
+ * version of the core does not raise them yet: a subscription to one is refused at boot, by name.
+ * @since 1.0
+ */
+enum hypapi_event_type {
+	HYPAPI_EV_INIT = 0,      /**< once, on the boot CPU, before L1 starts; level L0; the other CPUs do not run guests yet */
+	HYPAPI_EV_CPU_INIT,      /**< once on each CPU before it enters L1 for the first time; level L0 */
+	HYPAPI_EV_HYPERCALL,     /**< VMCALL with a number that the hypapp claims; L1, L2, or a partition that runs */
+	HYPAPI_EV_CPUID,         /**< CPUID of a leaf that the hypapp claims; L1, L2, or a partition that runs */
+	HYPAPI_EV_EPT_VIOLATION, /**< access to memory whose owner is a hypapp; L1, L2. In L2 only after EPT12 allowed it */
+	HYPAPI_EV_PARTITION_EXIT,/**< a partition did what only its owner can answer: a fault, an instruction that exits */
+	HYPAPI_EV_PORT_IO,       /**< IN, OUT, INS, OUTS on a claimed port. Reserved */
+	HYPAPI_EV_MSR,           /**< RDMSR, WRMSR of a claimed MSR. Reserved */
+	HYPAPI_EV_MTRR,          /**< L1 changed the memory types. Reserved */
+	HYPAPI_EV_EXIT102,       /**< L1 enters L2. Reserved */
+	HYPAPI_EV_EXIT201,       /**< an event of L2 is reflected to L1. Reserved */
+	HYPAPI_EV_EXIT202,       /**< an event of L2 was handled by L0. Reserved */
+	HYPAPI_EV_EPT02_ROOT,    /**< this CPU's EPT02 was made for another EPTP12. Reserved */
+	HYPAPI_EV_EPT02_FLUSH,   /**< L1 invalidated what EPT02 was made from. Reserved */
+	HYPAPI_EV_INTERRUPT,     /**< an external interrupt, where asked for. Reserved */
+	HYPAPI_EV_NMI,           /**< an NMI for the guest, where asked for. Reserved */
+	HYPAPI_EV_INTERRUPT_WINDOW, /**< the guest can take an interrupt, where asked for. Reserved */
+	HYPAPI_EV_SHUTDOWN,      /**< L1 powers the machine off: wipe secrets; the verdict is ignored */
+	HYPAPI_EV_RESET,         /**< L1 resets the machine: wipe secrets; the verdict is ignored */
+	HYPAPI_EV_INIT_SIGNAL,   /**< INIT for a CPU of L1. Reserved */
+	HYPAPI_EV_TRIPLE_FAULT,  /**< L1 shut a CPU down by a triple fault; the machine is reset next; the verdict is ignored */
+	HYPAPI_EV_SLEEP,         /**< L1 enters S3. Reserved */
+	HYPAPI_EV_COUNT
+};
+
+/**
+ * What a callback answers. The chain asks the hypapps by priority; the first answer other than PASS decides.
+ * @since 1.0
+ */
+enum hypapi_verdict {
+	HYPAPI_PASS = 0, /**< not mine: the next hypapp, and at last the core's default */
+	HYPAPI_HANDLED,  /**< done. The core steps over the instruction for HYPERCALL and CPUID; resumes as is for the rest */
+	HYPAPI_DENY,     /**< the architectural fault: #UD for HYPERCALL, #GP(0) for CPUID, #PF for EPT_VIOLATION */
+	HYPAPI_RETRY,    /**< with `quiesce` set and the CPUs running: stop them and deliver this event to me again;
+	                      otherwise: let the guest execute the same instruction again */
+	HYPAPI_KILL,     /**< a policy of the hypapp: raise RESET for all hypapps, so that secrets are wiped, and reset */
+};
+
+/** Opaque handle of an EPT: of EPT01, or of this CPU's EPT02. Valid inside the callback only. {0} is none. @since 1.0 */
+typedef struct { uint64_t id; } hypapi_ept_t;
+/** Opaque handle of a secondary partition, valid until it is destroyed. {0} is none. @since 1.0 */
+typedef struct { uint64_t id; } hypapi_partition_t;
+
+#define HYPAPI_NONE 0u
+
+/** Why a partition exited; argument of HYPAPI_EV_PARTITION_EXIT. @since 1.0 */
+enum hypapi_partition_exit {
+	HYPAPI_PEXIT_EXCEPTION = 1, /**< an exception: `vector`, `error_code`, and `address` for #PF */
+	HYPAPI_PEXIT_EPT,           /**< an access outside the partition's memory that its page tables allow; cannot happen
+	                                 while the core builds the page tables, and is reported for completeness */
+	HYPAPI_PEXIT_INSTRUCTION,   /**< an instruction that a partition may not execute (HLT, I/O, RDMSR ...) */
+};
+
+/** Arguments of HYPAPI_EV_HYPERCALL. The registers are read with hypapi_reg_get(). @since 1.0 */
+struct hypapi_hypercall_args {
+	uint32_t number; /**< EAX, less the L2 hypercall base when the level is L2: the claimed number at both levels */
+};
+
+/** Arguments of HYPAPI_EV_CPUID: the input. The handler writes RAX, RBX, RCX and RDX. @since 1.0 */
+struct hypapi_cpuid_args {
+	uint32_t leaf;    /**< EAX */
+	uint32_t subleaf; /**< ECX */
+};
+
+/** Arguments of HYPAPI_EV_EPT_VIOLATION. @since 1.0 */
+struct hypapi_violation_args {
+	hpa_t hpa;                /**< host-physical address of the byte accessed, as it was before the page was taken */
+	gpa1_t gpa1;              /**< the same in L1-physical */
+	gpa2_t gpa2;              /**< the same in L2-physical; only if the level is L2 */
+	gva_t gva;                /**< linear address, if `gva_valid` */
+	hypapi_partition_t owner; /**< the partition that owns the page, or none */
+	uint32_t access;          /**< enum hypapi_rights: what was tried */
+	bool gva_valid;           /**< false for accesses by the CPU's own page walk */
+};
+
+/** Arguments of HYPAPI_EV_PARTITION_EXIT. @since 1.0 */
+struct hypapi_partition_exit_args {
+	uint32_t reason;     /**< enum hypapi_partition_exit */
+	uint32_t vector;     /**< exception vector, 0 to 31 */
+	uint32_t error_code; /**< of the exception, 0 where it has none */
+	uint32_t exit_reason;/**< basic exit reason of the SDM, for messages */
+	gva_t address;       /**< CR2 of a #PF */
+};
+
+/** Arguments of HYPAPI_EV_CPU_INIT. @since 1.0 */
+struct hypapi_cpu_init_args {
+	uint32_t cpu_count; /**< CPUs that the core brought up */
+};
+
+/**
+ * One event. Lives on the stack of the CPU that raised it, for the time of the callback.
+ *
+ * `size` and `minor` come first and never move; a later minor version only appends to the end of `args` and to the end
+ * of the structure. A hypapp reads a member that came later only if `size` covers it.
+ * @since 1.0
+ */
+struct hypapi_event {
+	uint32_t size;        /**< sizeof(struct hypapi_event) of the core, bytes */
+	uint16_t major;       /**< HYPAPI_MAJOR of the core */
+	uint16_t minor;       /**< HYPAPI_MINOR of the core */
+	uint32_t type;        /**< enum hypapi_event_type */
+	uint32_t level;       /**< enum hypapi_level: who caused it; for a partition, the level of the partition's caller */
+	uint32_t cpu;         /**< index of this CPU, 0 to cpu_count - 1; also the index of the vCPU: L1's CPUs are pinned */
+	bool quiesce;         /**< the hypapp's to write: stop the other CPUs (see HYPAPI_RETRY); starts as subscribed */
+	bool stopped;         /**< the other CPUs are stopped now */
+	bool long_mode;       /**< the caller runs 64-bit code (EFER.LMA and CS.L) */
+	uint8_t cpl;          /**< current privilege level of the caller, 0 to 3 */
+	uint64_t epoch;       /**< number of the last stop; if it changed, what was read before may be stale */
+	hypapi_ept_t eptp01;  /**< handle of EPT01 */
+	hypapi_ept_t eptp02;  /**< handle of this CPU's EPT02; none unless the level is L2 */
+	hypapi_partition_t partition; /**< the partition that runs on this CPU, or none */
+	union {
+		struct hypapi_cpu_init_args cpu_init;
+		struct hypapi_hypercall_args hypercall;
+		struct hypapi_cpuid_args cpuid;
+		struct hypapi_violation_args violation;
+		struct hypapi_partition_exit_args partition_exit;
+		uint64_t reserved[16];
+	} args;
+};
+
+_Static_assert(offsetof(struct hypapi_event, type) == 8, "size, major and minor stay in front");
+_Static_assert(offsetof(struct hypapi_event, args) == 64, "frozen since 1.0");
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How a hypapp presents itself: one constant descriptor, found by the core in a linker section.
+ *
+ *     static enum hypapi_verdict on_hypercall(struct hypapi_event *ev) { ... }
+ *
+ *     HYPAPP_DEFINE(hello,
+ *             .priority = 100,
+ *             .capabilities = HYPAPI_CAP_REGISTERS,
+ *             .subscriptions = { { .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall } },
+ *             .claims = { { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = 0x100, .last = 0x10f } });
+ *
+ * Naming the hypapp on the configure line is all that links it. Two hypapps with one name do not link; equal
+ * priorities, overlapping claims and unknown events are refused at boot, with one line that names both.
+ */
+#ifndef HYPAPI_HYPAPP_H
+#define HYPAPI_HYPAPP_H
+
+#include <hypapi/event.h>
+
+#define HYPAPI_MAJOR 1
+#define HYPAPI_MINOR 0
+
+#define HYPAPP_MAGIC 0x50415048u /* "HPAP" */
+#define HYPAPI_MAX_SUBSCRIPTIONS 16
+#define HYPAPI_MAX_CLAIMS 16
+
+/** Hypercall numbers that may be claimed are 0 to this. EAX is the number in L1; the L2 base plus it in L2. @since 1.0 */
+#define HYPAPI_HYPERCALL_MAX 0xfffu
+
+/** Groups of calls; a call of a group that the descriptor does not name answers HYPAPI_EPERM. @since 1.0 */
+enum hypapi_capability {
+	HYPAPI_CAP_REGISTERS = 1u << 0,  /**< hypapi_reg_*(), hypapi_inject() */
+	HYPAPI_CAP_MEMORY = 1u << 1,     /**< hypapi_copy_*(), hypapi_translate() */
+	HYPAPI_CAP_PARTITIONS = 1u << 2, /**< hypapi_partition_*() */
+	HYPAPI_CAP_QUIESCE = 1u << 3,    /**< hypapi_quiesce(), the quiesce flag */
+};
+
+/** Features of a core, apart from its version: hypapi_features(), and `needs` in a descriptor. @since 1.0 */
+enum hypapi_feature {
+	HYPAPI_FEATURE_NESTED = 1u << 0,     /**< L1 may be a hypervisor: level L2 occurs */
+	HYPAPI_FEATURE_PARTITIONS = 1u << 1, /**< secondary partitions */
+	HYPAPI_FEATURE_DMA = 1u << 2,        /**< rights taken from L1 are taken from devices too */
+};
+
+/** A callback. Runs on the CPU that raised the event, in root mode, NMIs open, no lock held. @since 1.0 */
+typedef enum hypapi_verdict hypapi_handler(struct hypapi_event *ev);
+
+/** One subscription: an event at some levels. @since 1.0 */
+struct hypapi_subscription {
+	uint32_t type;            /**< enum hypapi_event_type */
+	uint32_t levels;          /**< mask of HYPAPI_LEVEL_BIT(); 0 for INIT, CPU_INIT, SHUTDOWN, RESET, TRIPLE_FAULT */
+	bool quiesce;             /**< initial value of ev->quiesce: true stops the CPUs before the handler runs */
+	hypapi_handler *handler;  /**< not NULL; NULL ends the list */
+};
+
+/** What a claim is about. @since 1.0 */
+enum hypapi_claim_kind {
+	HYPAPI_CLAIM_NONE = 0,  /**< ends the list */
+	HYPAPI_CLAIM_HYPERCALL, /**< hypercall numbers, 0 to HYPAPI_HYPERCALL_MAX */
+	HYPAPI_CLAIM_CPUID,     /**< CPUID leaves */
+	HYPAPI_CLAIM_PORT,      /**< I/O ports. Reserved, refused at boot */
+	HYPAPI_CLAIM_MSR,       /**< MSRs. Reserved, refused at boot */
+};
+
+/** A range that the hypapp owns alone at the levels named. Both ends belong to it. @since 1.0 */
+struct hypapi_claim {
+	uint32_t kind;   /**< enum hypapi_claim_kind */
+	uint32_t levels; /**< mask of HYPAPI_LEVEL_BIT() */
+	uint32_t first;  /**< first number, leaf, port or MSR */
+	uint32_t last;   /**< last one, not below `first` */
+};
+
+/** The descriptor. Written by HYPAPP_DEFINE(), read by the core at boot. @since 1.0 */
+struct hypapp_descriptor {
+	uint32_t magic;        /**< HYPAPP_MAGIC */
+	uint32_t size;         /**< sizeof of the hypapp's time; what lies past it reads as zero */
+	uint16_t major;        /**< HYPAPI_MAJOR of the hypapp's time; another one does not link */
+	uint16_t minor;        /**< HYPAPI_MINOR of the hypapp's time; a newer one than the core's is refused at boot */
+	int32_t priority;      /**< unique in the image; the smaller is asked first */
+	const char *name;      /**< for logs and conflicts */
+	uint32_t capabilities; /**< mask of enum hypapi_capability */
+	uint32_t needs;        /**< mask of enum hypapi_feature that the core must have */
+	struct hypapi_subscription subscriptions[HYPAPI_MAX_SUBSCRIPTIONS];
+	struct hypapi_claim claims[HYPAPI_MAX_CLAIMS];
+};
+
+#define HYPAPI_CONCAT_(a, b, c) a##b##c
+#define HYPAPI_CONCAT(a, b, c) HYPAPI_CONCAT_(a, b, c)
+/** A symbol that only a core of the same major version defines: another one fails to link, by name. */
+#define HYPAPI_VERSION_SYMBOL HYPAPI_CONCAT(hypapi_major_, HYPAPI_MAJOR, _is_required)
+extern const char HYPAPI_VERSION_SYMBOL[];
+
+/**
+ * Defines the hypapp `name_`. Members of struct hypapp_descriptor follow as designated initialisers.
+ * @since 1.0
+ */
+#define HYPAPP_DEFINE(name_, ...)                                                                          \
+	const char *const hypapp_##name_##_version __attribute__((used)) = HYPAPI_VERSION_SYMBOL;          \
+	extern const struct hypapp_descriptor hypapp_##name_;                                              \
+	const struct hypapp_descriptor hypapp_##name_                                                      \
+		__attribute__((used, aligned(8), section(".hypapps"))) = {                                 \
+			.magic = HYPAPP_MAGIC, .size = sizeof(struct hypapp_descriptor),                   \
+			.major = HYPAPI_MAJOR, .minor = HYPAPI_MINOR, .name = #name_, __VA_ARGS__ }
+
+#endif
