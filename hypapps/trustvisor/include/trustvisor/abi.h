@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * TrustVisor's guest interface: numbers and layouts that hypervisor and guest programs share.
+ *
+ * Everything here except the result codes from 16 up is fixed by existing guest programs. All numbers are little-endian,
+ * all structs packed, all pointers are virtual addresses of the caller. Includes nothing but <stdint.h>, so that Linux
+ * programs, bare-metal guests and the hypapp use the same file.
+ */
+#ifndef TRUSTVISOR_ABI_H
+#define TRUSTVISOR_ABI_H
+
+#include <stdint.h>
+
+/* ---- Detection: CPUID with EAX = TV_CPUID_LEAF; ECX = 0 in L1, the L2 hypercall base in L2 ---- */
+
+#define TV_CPUID_LEAF 0x7a567254u
+#define TV_CPUID_PRESENT 0x7a767274u     /* EAX of the answer */
+#define TV_CPUID_NO_PAL 0xffffffffu      /* EBX of the answer: no PAL runs on this CPU */
+#define TV_CPUID_LONG_MODE (1u << 0)     /* ECX of the answer: the caller is 64-bit code */
+#define TV_CPUID_EPT12 (1u << 1)         /* ECX of the answer: the caller's memory goes through an EPT12 */
+#define TV_L2_BASE_DEFAULT 0x4c415000u   /* added to EAX of every VMCALL that is made in L2 */
+
+/* ---- Commands: VMCALL with EAX = command (plus the base in L2), arguments in ECX, EDX, ESI, EDI ---- */
+
+enum tv_command {
+	TV_CMD_REGISTER = 1,   /* ECX: struct tv_pal_sections, EDX: 0, ESI: struct tv_pal_params, EDI: entry point */
+	TV_CMD_UNREGISTER = 2, /* ECX: entry point */
+	TV_CMD_UTPM_SEAL_OLD = 3,
+	TV_CMD_UTPM_UNSEAL_OLD = 4,
+	TV_CMD_UTPM_QUOTE_OLD = 5,
+	TV_CMD_SHARE = 6,
+	TV_CMD_UTPM_PCRREAD = 7,
+	TV_CMD_UTPM_PCREXTEND = 8,
+	TV_CMD_UTPM_GENRAND = 9,
+	TV_CMD_UTPM_SEAL = 10,
+	TV_CMD_UTPM_UNSEAL = 11,
+	TV_CMD_UTPM_QUOTE = 12,
+	TV_CMD_UTPM_ID_GETPUB = 13,
+	TV_CMD_NV_GETSIZE = 21,
+	TV_CMD_NV_READALL = 22,
+	TV_CMD_NV_WRITEALL = 23,
+	TV_CMD_TEST = 255,     /* answers 0 */
+};
+
+/* Results in EAX. 1 to 15 are left to the micro-TPM, whose own codes are 1 to 4. */
+enum tv_result {
+	TV_OK = 0,
+	TV_E_INVALID = 16,     /* a descriptor breaks a rule of this file: counts, types, alignment, overlap, no entry section */
+	TV_E_FAULT = 17,       /* a descriptor or a page is not mapped, or the caller lacks a right that the PAL would get */
+	TV_E_OWNED = 18,       /* a page is used twice, or belongs to a PAL already, or to the hypervisor */
+	TV_E_NO_PAL = 19,      /* unregister: no PAL has this entry point */
+	TV_E_BUSY = 20,        /* unregister: the PAL runs on another CPU */
+	TV_E_NO_ROOM = 21,     /* no free PAL, or the hypervisor's tables are used up */
+	TV_E_IN_PAL = 22,      /* not to be called by a PAL */
+	TV_E_NOT_IN_PAL = 23,  /* only to be called by a PAL */
+	TV_E_UNSUPPORTED = 24, /* a command of the interface that this version does not carry out */
+	TV_E_UNKNOWN = 25,     /* no command has this number */
+};
+
+/* ---- Descriptors of a PAL ---- */
+
+#define TV_MAX_SECTIONS 10
+#define TV_MAX_PARAMS 10
+#define TV_MAX_PAGES 512 /* of all sections of a PAL together */
+
+enum tv_section_type {
+	TV_SECTION_CODE = 1,        /* read and execute; holds the entry point */
+	TV_SECTION_DATA = 2,        /* read and write */
+	TV_SECTION_PARAM = 3,       /* read and write; pointer parameters are copied here */
+	TV_SECTION_STACK = 4,       /* read and write; the stack starts at its end */
+	TV_SECTION_SHARED_CODE = 5, /* read and execute */
+};
+
+struct tv_pal_section {
+	uint32_t type;       /* enum tv_section_type */
+	uint32_t page_num;   /* length in pages of 4 KiB, at least 1 */
+	uint64_t start_addr; /* page-aligned */
+} __attribute__((packed));
+
+struct tv_pal_sections {
+	uint32_t num_sections; /* 1 to TV_MAX_SECTIONS; no more array elements than this are read */
+	uint32_t pad;
+	struct tv_pal_section sections[TV_MAX_SECTIONS];
+} __attribute__((packed));
+
+enum tv_param_type {
+	TV_PARAM_INTEGER = 1, /* handed over as it is */
+	TV_PARAM_POINTER = 2, /* `size` words are copied in before the call and back after it */
+};
+
+struct tv_pal_param {
+	uint32_t type; /* enum tv_param_type */
+	uint32_t pad;
+	uint64_t size; /* in words: 8 bytes for a 64-bit caller, 4 for a 32-bit one; of no meaning for an integer */
+} __attribute__((packed));
+
+struct tv_pal_params {
+	uint32_t num_params; /* 0 to TV_MAX_PARAMS; no more array elements than this are read */
+	uint32_t pad;
+	struct tv_pal_param params[TV_MAX_PARAMS];
+} __attribute__((packed));
+
+_Static_assert(sizeof(struct tv_pal_section) == 16, "fixed by existing guest programs");
+_Static_assert(sizeof(struct tv_pal_sections) == 168, "fixed by existing guest programs");
+_Static_assert(sizeof(struct tv_pal_param) == 16, "fixed by existing guest programs");
+_Static_assert(sizeof(struct tv_pal_params) == 168, "fixed by existing guest programs");
+
+#endif
