@@ -24,7 +24,7 @@ static enum hypapi_verdict answer(struct hypapi_event *ev)
 {
 	uint32_t count = __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED);
 
-	/* Step 5: registers are those of whoever made the call, of L1's CPU or of L2's. No "am I nested" anywhere. */
+	/* Step 3: registers are those of whoever made the call, of L1's CPU or of L2's. No "am I nested" anywhere. */
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, 0);
 	hypapi_reg_set(ev, HYPAPI_REG_RBX, count);
 	/* HANDLED: the core steps over the VMCALL and resumes the caller; L1 does not learn of an L2 call. */
@@ -64,17 +64,17 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 	}
 }
 
-/* Called once at boot, before L1 starts. */
+/* Called once at boot, before L1 starts. PASS, so that the next hypapp in the chain gets the event too. */
 static enum hypapi_verdict on_init(struct hypapi_event *ev)
 {
 	(void)ev;
 	hypapi_log("helloworld: hello, hypapi %u.%u; L2 adds 0x%x to hypercall numbers", hypapi_version() >> 16,
 		   hypapi_version() & 0xffff, hypapi_l2_hypercall_base());
-	return HYPAPI_HANDLED;
+	return HYPAPI_PASS;
 }
 
 /*
- * Step 3: the descriptor. It names the hypapp, the groups of calls that it makes, the events that it wants and the
+ * Step 5: the descriptor. It names the hypapp, the groups of calls that it makes, the events that it wants and the
  * numbers that it claims. `./configure --with-hypapps=helloworld` links it; nothing else has to be edited.
  */
 HYPAPP_DEFINE(helloworld,
