@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The log on COM1, by levels, and panic(). Any CPU at any time; lines of two CPUs do not mix. */
+#ifndef XMHF_LOG_H
+#define XMHF_LOG_H
+
+#include <stdarg.h>
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+extern enum log_level log_threshold; /* set once at boot by the option "log" */
+
+void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void log_line_va(enum log_level level, const char *format, va_list args);
+
+#define log_at(level, ...)                                                                     \
+	do {                                                                                   \
+		if ((level) <= log_threshold)                                                  \
+			log_line(level, __VA_ARGS__);                                          \
+	} while (0)
+#define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...) log_at(LOG_WARN, __VA_ARGS__)
+#define log_info(...) log_at(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
+
+/* A broken invariant of the core: prints the message and what the VMCS says, and halts. No guest may reach one. */
+_Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The machine or the boot command line will not do: one clear line, and a halt. Before the guest starts only. */
+_Noreturn void boot_refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+void serial_init(void);
+
+#endif

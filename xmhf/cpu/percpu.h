@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One struct percpu a CPU, reached through GS in root mode (the VMCS's host GS base). Only the owning CPU touches it,
+ * but for the members of the public part. The first members have fixed offsets, because vmx/entry.S uses them.
+ */
+#ifndef XMHF_PERCPU_H
+#define XMHF_PERCPU_H
+
+/* Offsets for assembly; compared with the structure below. */
+#define PERCPU_GPR 8
+#define PERCPU_WORK 136
+#define PERCPU_LAUNCHED 140
+#define PERCPU_STACK_TOP 144
+
+#ifndef __ASSEMBLER__
+
+#include "core/quiesce.h"
+#include "lib/base.h"
+
+#define MAX_CPUS 64
+#define STACK_BYTES 8192
+
+/* General registers by the number of the instruction encoding. [GPR_RSP] is unused: the VMCS has it. */
+enum gpr { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI, GPR_R8, GPR_R15 = 15, GPR_COUNT };
+
+/* What the current VMCS of a CPU runs; the one variable that tells the exit path which table to use. */
+enum run_mode { RUN_L1, RUN_L2, RUN_PARTITION, RUN_MODE_COUNT };
+
+/* A VMCS region in root memory and what entry.S must know of it. */
+struct vmcs {
+	hpa_t hpa;
+	bool launched; /* VMRESUME instead of VMLAUNCH */
+};
+
+/* What another CPU may ask of this one; set while this CPU is stopped or parked. */
+enum cpu_request { REQUEST_NONE, REQUEST_INIT, REQUEST_SIPI };
+
+struct nested_cpu;
+struct partition;
+
+/* Counts for the statistics at the end of a run. Owner writes. */
+struct cpu_stats {
+	u64 exits[RUN_MODE_COUNT];
+	u64 nmis_for_guest;
+};
+
+struct percpu {
+	struct percpu *self;
+	u64 gpr[GPR_COUNT];
+	u32 work;         /* not 0: look for work before the next VM entry. Set by this CPU's NMI handler, too */
+	u8 launched;      /* of the current VMCS */
+	u64 stack_top;
+	u32 index;        /* 0 .. cpu_count - 1; the boot CPU is 0 */
+	u32 apic_id;
+	u32 locks_held;   /* spinlocks */
+	u32 guest_nmis;   /* NMIs that wait for injection; incremented by the NMI handler */
+	enum run_mode mode;
+	struct vmcs *current; /* the VMCS that is loaded */
+	struct vmcs vmcs01, vmcs_partition;
+	struct partition *partition;    /* the one that runs here, in RUN_PARTITION */
+	enum run_mode partition_caller; /* RUN_L1 or RUN_L2 */
+	u64 caller_gpr[GPR_COUNT];      /* of the partition's caller */
+	u64 caller_rflags;
+	bool parked;      /* waits for SIPI in root */
+	u64 apic_base;    /* IA32_APIC_BASE as the guest sees it */
+	u64 mtrr_def_type;
+	u64 mtrr_fixed[11];
+	u64 mtrr_var[32]; /* base, mask in turn */
+	u64 callback;     /* number of the running hypapp callback, for EPT handles */
+	struct cpu_stats stats;
+	struct nested_cpu *nested; /* nested VMX, NULL if it is off */
+
+	/* Public part: other CPUs. */
+	line_aligned _Atomic u32 request; /* enum cpu_request | SIPI vector << 8 */
+	struct quiesce_cpu quiesce;       /* its own header says who touches what */
+
+	u64 gdt[8];
+	u32 tss[26];
+	page_aligned u8 nmi_stack[4096];
+	u8 stack[STACK_BYTES];
+};
+
+_Static_assert(offsetof(struct percpu, gpr) == PERCPU_GPR, "entry.S");
+_Static_assert(offsetof(struct percpu, work) == PERCPU_WORK, "entry.S");
+_Static_assert(offsetof(struct percpu, launched) == PERCPU_LAUNCHED, "entry.S");
+_Static_assert(offsetof(struct percpu, stack_top) == PERCPU_STACK_TOP, "entry.S");
+
+extern u32 cpu_count;                   /* CPUs that run, constant after boot */
+extern struct percpu *cpus[MAX_CPUS];   /* [0, cpu_count), constant after boot */
+
+static inline struct percpu *this_cpu(void)
+{
+	struct percpu *cpu;
+
+	asm("movq %%gs:0, %0" : "=r"(cpu));
+	return cpu;
+}
+
+/* For locks: may run before GS is set up, when there is one CPU and no stop. */
+void percpu_locks_add(int n);
+
+/* Allocates and fills the structure for the CPU with this APIC id. Boot CPU only. */
+struct percpu *percpu_create(u32 apic_id);
+
+/* Loads GDT, IDT, TSS and GS of this CPU. */
+void percpu_load(struct percpu *cpu);
+
+#endif
+#endif

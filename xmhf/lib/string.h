@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Memory and string functions, as in the C library, and string_copy(). */
+#ifndef XMHF_STRING_H
+#define XMHF_STRING_H
+
+#include <stddef.h>
+
+void *memcpy(void *dst, const void *src, size_t n);
+void *memset(void *dst, int value, size_t n);
+void *memmove(void *dst, const void *src, size_t n);
+int memcmp(const void *a, const void *b, size_t n);
+size_t strlen(const char *s);
+int strcmp(const char *a, const char *b);
+int strncmp(const char *a, const char *b, size_t n);
+
+/* Copies at most size - 1 characters and always ends dst with NUL. Returns the length of src. */
+size_t string_copy(char *dst, const char *src, size_t size);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Extended page tables as a data structure: four levels, leaves of 4 KiB, 2 MiB and 1 GiB. Used for EPT01, for partitions,
+ * and (entry layout, ept_walk_step) by nested/ept02.c. Nothing here flushes; who takes rights away does, under a stop.
+ */
+#ifndef XMHF_EPT_H
+#define XMHF_EPT_H
+
+#include "lib/base.h"
+
+/* EPT entry (SDM vol. 3, "The Extended Page Table Mechanism"). The low three bits are enum hypapi_rights. */
+#define EPT_RIGHTS 7ull
+#define EPT_TYPE_SHIFT 3
+#define EPT_TYPE (7ull << EPT_TYPE_SHIFT)
+#define EPT_IGNORE_PAT BIT(6)
+#define EPT_LARGE BIT(7)
+#define EPT_ADDR BITS(51, 12)
+#define EPT_LEVELS 4
+
+/* Level 1 maps 4 KiB, 2: 2 MiB, 3: 1 GiB, 4: 512 GiB. */
+#define EPT_LEVEL_SHIFT(level) (12 + 9 * ((level) - 1))
+#define EPT_LEVEL_SIZE(level) (1ull << EPT_LEVEL_SHIFT(level))
+
+static inline unsigned int ept_index(u64 gpa, unsigned int level)
+{
+	return (gpa >> EPT_LEVEL_SHIFT(level)) & 511;
+}
+
+struct ept {
+	u64 *root;              /* level-4 table, direct map */
+	void *(*alloc)(void);   /* a zeroed table page or NULL */
+};
+
+/* The entry that maps gpa, or the first non-present one on the way. Never NULL. */
+u64 *ept_find(const struct ept *ept, u64 gpa, unsigned int *level);
+
+/*
+ * Writes one leaf at `level`, splitting a larger one on the way (a split keeps what it maps). entry: address, type and
+ * rights, with EPT_LARGE set by this function. False: no table page was free, and nothing changed that a guest can see.
+ */
+must_check bool ept_set(struct ept *ept, u64 gpa, unsigned int level, u64 entry);
+
+/* The tables are there afterwards down to `level`, so that ept_set() at that level cannot fail. */
+must_check bool ept_prepare(struct ept *ept, u64 gpa, unsigned int level);
+
+static inline u64 ept_pointer(const struct ept *ept)
+{
+	return (u64)ept->root - 0xffff800000000000ul + (3 << 3) + 6; /* 4-level walk, write-back */
+}
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * EPT01: L1-physical to host-physical, the same table on every CPU, an identity map less what L1 does not own.
+ *
+ * Invariants: no leaf leads to root memory, but for the zero page, read-only. A page that a partition owns is mapped to
+ * the zero page, read-only, with the owner's number in ignored bits. Rights are granted at any time under ept01's lock;
+ * they are taken away only while this CPU has the others stopped, and ept01_generation grows then.
+ */
+#ifndef XMHF_EPT01_H
+#define XMHF_EPT01_H
+
+#include "lib/base.h"
+
+#define EPT01_MAX_OWNER 127
+
+struct ept01_leaf {
+	hpa_t hpa;          /* of the byte asked for */
+	u32 rights;         /* enum hypapi_rights */
+	u8 type;            /* memory type, SDM numbers */
+	u8 level;           /* 1, 2, 3: size of the mapping around it, all of it alike */
+	u8 owner;           /* 0: L1; else the partition that owns the page (hpa is the zero page's then) */
+};
+
+extern u64 ept01_generation; /* changes whenever rights or types were taken away; read by each CPU after a stop */
+extern u64 ept01_pointer;    /* EPTP01 */
+
+void ept01_init(void);
+
+/* What L1's address leads to. Any CPU, no lock. False: nothing (rights are 0). Maps MMIO above RAM on demand. */
+bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf);
+
+/* A violation may be spurious or a first touch of high MMIO: true if the access is allowed now. */
+bool ept01_touch(gpa1_t gpa1, u32 access);
+
+/* Takes one page from L1 for partition `owner` (1 .. EPT01_MAX_OWNER). Prepare may fail; take cannot, after it. */
+must_check bool ept01_prepare_take(gpa1_t page);
+void ept01_take(gpa1_t page, u8 owner);
+
+/* Gives a taken page back to L1. */
+void ept01_give(gpa1_t page);
+
+/* Memory types changed: recomputes those of all leaves. Under a stop. */
+void ept01_retype(void);
+
+/* Access for L1's LAPIC page: read-only where the core carries out INIT and SIPI. At boot, and under a stop. */
+void ept01_set_apic_page(gpa1_t page);
+
+/* Copies from or to L1-physical memory; only pages that L1 owns, with the rights it has. False: touched nothing. */
+must_check bool ept01_read(gpa1_t src, void *dst, size_t len_bytes);
+must_check bool ept01_write(gpa1_t dst, const void *src, size_t len_bytes);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Guest memory by linear address: a walk of the guest's page tables at the level that runs (L1 or L2), in every paging mode.
+ * Nothing of the guest is changed: accessed and dirty bits stay as they are. Reads memory only through EPT01 or EPT02, so
+ * that no address of a guest's choosing reaches root memory or a partition.
+ */
+#ifndef XMHF_GUEST_H
+#define XMHF_GUEST_H
+
+#include "cpu/percpu.h"
+
+struct guest_page {
+	hpa_t hpa;
+	gpa1_t gpa1;
+	gpa2_t gpa2;  /* in RUN_L2 only */
+	u32 rights;   /* what page tables, EPT12 and EPT01 all allow at this privilege */
+};
+
+enum guest_access_result {
+	GUEST_OK,
+	GUEST_PAGE_FAULT,  /* error_code and gva say what to inject */
+	GUEST_NOT_OWNED,   /* the page tables allow it, but the memory is not the guest's (EPT12, EPT01, or a partition) */
+};
+
+struct guest_fault {
+	gva_t gva;
+	u32 error_code; /* of a #PF */
+};
+
+/* cpl: privilege of the access, 0 to 3. rights: what is wanted (enum hypapi_rights). fault: may be NULL. */
+enum guest_access_result guest_translate(struct percpu *cpu, gva_t gva, u32 rights, unsigned int cpl,
+					 struct guest_page *page, struct guest_fault *fault);
+
+/* Copies with the current privilege level of the guest. A write checks the whole range first. Length: any, ranges may cross pages. */
+enum guest_access_result guest_read(struct percpu *cpu, void *dst, gva_t src, size_t len_bytes, struct guest_fault *fault);
+enum guest_access_result guest_write(struct percpu *cpu, gva_t dst, const void *src, size_t len_bytes, struct guest_fault *fault);
+
+/* CPL of the guest that runs: DPL of SS (SDM vol. 3, "Guest Register State"). */
+unsigned int guest_cpl(void);
+/* EFER.LMA and CS.L: 64-bit code. */
+bool guest_long_mode(void);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See pages.h. Boot allocations come from the low end of the pool and stay; single pages are a list through free pages. */
+#include "mem/pages.h"
+
+#include "core/log.h"
+#include "cpu/spinlock.h"
+#include "lib/string.h"
+
+u64 root_start, root_end;
+
+static struct spinlock pool_lock;
+static u64 next;         /* first byte never handed out; pool_lock */
+static void **free_list; /* pool_lock */
+static size_t free_count; /* pool_lock */
+
+void pages_init(hpa_t start)
+{
+	next = ALIGN_UP(start.addr, PAGE_SIZE);
+}
+
+static void *take_new(size_t count)
+{
+	void *pages = NULL;
+
+	if (root_end - next >= count * PAGE_SIZE) {
+		pages = phys_to_virt(HPA(next));
+		next += count * PAGE_SIZE;
+	}
+	return pages;
+}
+
+void *pages_boot_alloc(size_t count)
+{
+	spin_lock(&pool_lock);
+	void *pages = take_new(count);
+	spin_unlock(&pool_lock);
+
+	if (!pages)
+		panic("root memory is too small: %zu pages more are needed at boot", count);
+	return memset(pages, 0, count * PAGE_SIZE);
+}
+
+void *page_alloc(void)
+{
+	spin_lock(&pool_lock);
+	void *page = free_list;
+
+	if (page) {
+		free_list = *free_list;
+		free_count--;
+	} else {
+		page = take_new(1);
+	}
+	spin_unlock(&pool_lock);
+	return page ? memset(page, 0, PAGE_SIZE) : NULL;
+}
+
+void page_free(void *page)
+{
+	spin_lock(&pool_lock);
+	*(void **)page = free_list;
+	free_list = page;
+	free_count++;
+	spin_unlock(&pool_lock);
+}
+
+size_t pages_left(void)
+{
+	return free_count + (root_end - next) / PAGE_SIZE;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Root memory: the range at the top of low RAM that belongs to the core, its 4 KiB pages, and the direct map through which
+ * root sees all physical memory. Pages are handed out zeroed; the pool is guarded by its own lock.
+ */
+#ifndef XMHF_PAGES_H
+#define XMHF_PAGES_H
+
+#include "lib/base.h"
+
+#define DIRECT_MAP 0xffff800000000000ul
+
+/* The core's own range, host-physical: [root_start, root_end), 2 MiB aligned. Constant after boot. */
+extern u64 root_start, root_end;
+
+static inline void *phys_to_virt(hpa_t hpa)
+{
+	return (void *)(DIRECT_MAP + hpa.addr);
+}
+
+/* For addresses in the direct map only (all that pages_alloc() returns), not for those of the image. */
+static inline hpa_t virt_to_phys(const void *p)
+{
+	return HPA((u64)p - DIRECT_MAP);
+}
+
+static inline bool is_root_memory(u64 hpa)
+{
+	return hpa >= root_start && hpa < root_end;
+}
+
+/* The pool becomes [start, root_end). Once, at boot. */
+void pages_init(hpa_t start);
+
+/* `count` zeroed pages in a row, aligned to one page, from the never-freed part; panics when boot needs more than there is. */
+void *pages_boot_alloc(size_t count);
+
+/* One zeroed page, or NULL when the pool is empty. Any CPU. */
+void *page_alloc(void);
+void page_free(void *page);
+size_t pages_left(void);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The VMX instructions. Those that may fail say so by their result; vmread() and vmwrite() panic, for fields that are there. */
+#ifndef XMHF_VMX_INSN_H
+#define XMHF_VMX_INSN_H
+
+#include "lib/base.h"
+#include "vmx/vmcs.h"
+
+/* Whether this CPU is in VMX operation and has a current VMCS. */
+bool vmx_is_on(void);
+
+/* Panics with the field and the VM-instruction error. */
+_Noreturn void vmx_field_failed(const char *insn, u32 field, u64 value);
+
+static inline bool vmx_vmread(u32 field, u64 *value)
+{
+	bool ok;
+	u64 v;
+
+	asm volatile("vmread %2, %1" : "=@cca"(ok), "=r"(v) : "r"((u64)field) : "memory");
+	*value = v;
+	return ok;
+}
+
+static inline u64 vmread(u32 field)
+{
+	u64 v;
+
+	if (unlikely(!vmx_vmread(field, &v)))
+		vmx_field_failed("VMREAD", field, 0);
+	return v;
+}
+
+static inline must_check bool vmx_vmwrite(u32 field, u64 value)
+{
+	bool ok;
+
+	asm volatile("vmwrite %1, %2" : "=@cca"(ok) : "r"(value), "r"((u64)field) : "memory");
+	return ok;
+}
+
+static inline void vmwrite(u32 field, u64 value)
+{
+	if (unlikely(!vmx_vmwrite(field, value)))
+		vmx_field_failed("VMWRITE", field, value);
+}
+
+#define VMX_INSN_HPA(name)                                                                     \
+	static inline must_check bool name(hpa_t region)                                       \
+	{                                                                                      \
+		bool ok;                                                                       \
+		asm volatile(#name " %1" : "=@cca"(ok) : "m"(region.addr) : "memory");         \
+		return ok;                                                                     \
+	}
+VMX_INSN_HPA(vmxon)
+VMX_INSN_HPA(vmclear)
+VMX_INSN_HPA(vmptrld)
+
+static inline must_check bool invept(enum invept_type type, u64 eptp)
+{
+	struct { u64 eptp, zero; } operand = { eptp, 0 };
+	bool ok;
+
+	asm volatile("invept %1, %2" : "=@cca"(ok) : "m"(operand), "r"((u64)type) : "memory");
+	return ok;
+}
+
+static inline must_check bool invvpid(enum invvpid_type type, u16 vpid, u64 linear)
+{
+	struct { u64 vpid, linear; } operand = { vpid, linear };
+	bool ok;
+
+	asm volatile("invvpid %1, %2" : "=@cca"(ok) : "m"(operand), "r"((u64)type) : "memory");
+	return ok;
+}
+
+#endif
