@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * VMCS12: the VMCS that L1 writes for L2, as data. struct vmcs12 is both the copy in root memory that L0 works on and
+ * the layout of L1's VMCS region in memory (behind the revision identifier L1 may not look). VMPTRLD copies it in,
+ * VMCLEAR and VMPTRLD of another copy it out, so nobody but the owning CPU can change what has been checked.
+ * Pure: no hardware access. Callers: the VMX instruction handlers, the entry checks, vmcs02.
+ */
+#ifndef XMHF_NESTED_VMCS12_H
+#define XMHF_NESTED_VMCS12_H
+
+#include "nested/caps.h"
+
+/*
+ * Fields that are checked, merged and read back together. MODE is what most other checks look at; MODE, RIP, FLAGS
+ * and NONREG are read back at every exit to L1, SEGS, CRS and PDPTE only when somebody asks.
+ */
+enum vmcs_group {
+	GROUP_EXEC,   /* VM-execution controls that a hypervisor rarely changes */
+	GROUP_PROC,   /* primary processor-based controls and TPR threshold: window requests */
+	GROUP_EXITS,  /* VM-exit controls */
+	GROUP_ENTRY,  /* VM-entry controls, without the event */
+	GROUP_EVENT,  /* event injection, preemption timer */
+	GROUP_HOST,   /* host state */
+	GROUP_MODE,   /* guest CR0, access rights of CS and SS */
+	GROUP_CRS,    /* other guest control registers and MSRs */
+	GROUP_SEGS,   /* guest segments and descriptor tables */
+	GROUP_PDPTE,
+	GROUP_RIP,    /* RIP, RSP */
+	GROUP_FLAGS,  /* RFLAGS */
+	GROUP_NONREG, /* activity, interruptibility, pending debug exceptions, link pointer */
+	GROUP_INFO,   /* exit information */
+	GROUP_COUNT,
+};
+#define GROUP(name) (1u << GROUP_##name)
+#define GROUPS_ALL ((1u << GROUP_COUNT) - 1)
+#define GROUPS_LAZY (GROUP(CRS) | GROUP(SEGS) | GROUP(PDPTE))
+
+enum vmcs_role { ROLE_COPY, ROLE_PASS, ROLE_MERGE, ROLE_HOST, ROLE_INFO };
+
+/* Expand the argument for the roles that have a place in vmcs12, drop it for HIDDEN. */
+#define VMCS12_IF_COPY(...) __VA_ARGS__
+#define VMCS12_IF_PASS(...) __VA_ARGS__
+#define VMCS12_IF_MERGE(...) __VA_ARGS__
+#define VMCS12_IF_HOST(...) __VA_ARGS__
+#define VMCS12_IF_INFO(...) __VA_ARGS__
+#define VMCS12_IF_HIDDEN(...)
+
+#define VMCS12_U_16 u16
+#define VMCS12_U_32 u32
+#define VMCS12_U_64 u64
+#define VMCS12_U_NAT u64
+
+struct vmcs12 {
+	u32 revision; /* SDM vol. 3, "Format of the VMCS Region" */
+	u32 abort;    /* VMX-abort indicator */
+	u32 launched; /* launch state: 0 clear, 1 launched */
+	u32 unused;
+#define FIELD(NAME, member, encoding, width, access, role, group, needs) VMCS12_IF_##role(VMCS12_U_##width member;)
+#include "vmx/vmcs_fields.def"
+#undef FIELD
+	u64 end; /* a field may be read with an eight-byte load */
+};
+_Static_assert(sizeof(struct vmcs12) <= PAGE_SIZE, "L1's VMCS region is one page");
+_Static_assert(sizeof(struct vmcs12) % 8 == 0, "copied in eight-byte words");
+
+struct vmcs12_field {
+	u16 encoding;
+	u16 offset;  /* into struct vmcs12 */
+	u8 width;    /* enum vmcs_width */
+	u8 access;   /* VMCS_ACCESS_RW or _RO */
+	u8 role;     /* enum vmcs_role */
+	u8 group;    /* enum vmcs_group */
+	u8 need;     /* enum nested_need */
+};
+
+enum vmcs12_index {
+#define FIELD(NAME, member, encoding, width, access, role, group, needs) VMCS12_IF_##role(VMCS12_##NAME,)
+#include "vmx/vmcs_fields.def"
+#undef FIELD
+	VMCS12_FIELD_COUNT,
+};
+_Static_assert(VMCS12_FIELD_COUNT < 256, "field numbers are bytes in the lookup table");
+
+extern const struct vmcs12_field vmcs12_fields[VMCS12_FIELD_COUNT];
+
+/* Numbers of the fields of one group, in the order of the list; built by vmcs12_init(). */
+#define VMCS12_GROUP_MAX 56
+struct vmcs12_group {
+	u8 count;
+	u8 field[VMCS12_GROUP_MAX];
+};
+extern struct vmcs12_group vmcs12_groups[GROUP_COUNT];
+
+/* Once at boot, before any other function here. */
+void vmcs12_init(void);
+
+/* The field that an encoding (either access type) names, or NULL when L1 has no such field; needs: nested_caps.needs. */
+const struct vmcs12_field *vmcs12_find(u64 encoding, u32 needs);
+
+/* Highest index among the fields that exist, for IA32_VMX_VMCS_ENUM. */
+u32 vmcs12_highest_index(u32 needs);
+
+u64 vmcs12_get(const struct vmcs12 *vmcs12, const struct vmcs12_field *field);
+
+/* Stores value cut to the field's width; true when that changed the field. */
+bool vmcs12_set(struct vmcs12 *vmcs12, const struct vmcs12_field *field, u64 value);
+
+/*
+ * VMREAD and VMWRITE of L1 (SDM vol. 3, "VMREAD", "VMWRITE"), after the operands have been fetched: encoding and value
+ * are zero-extended from 32 bits outside 64-bit mode. Answer VMXERR_NONE or the VM-instruction error. A write adds
+ * the field's group to *dirty when it changed something.
+ */
+enum vmx_error vmcs12_vmread(const struct vmcs12 *vmcs12, const struct nested_caps *caps, u64 encoding, u64 *value);
+enum vmx_error vmcs12_vmwrite(struct vmcs12 *vmcs12, const struct nested_caps *caps, u64 encoding, u64 value,
+			      u32 *dirty);
+
+#endif
