@@ -16,6 +16,7 @@
 static struct {
 	line_aligned _Atomic u32 owner; /* CPU index + 1, or 0; CPUs that ask spin on it */
 	_Atomic u64 epoch;              /* newest stop */
+	_Atomic u32 joining;            /* a CPU that waits to come online, as an owner word, or 0 */
 	struct quiesce_cpu *first;      /* online CPUs, newest first; guarded by owner */
 	u32 online;                     /* how many; guarded by owner */
 
@@ -39,9 +40,13 @@ static bool take_owner_word(u32 me)
 								     memory_order_relaxed);
 }
 
-/* The next CPU in the round that asks, as an owner word; 0: nobody. In turn, so each waits for at most all others. */
+/* Who gets the owner word at the release: a CPU that comes online, else the next CPU in the round that asks, so that
+ * each waits for at most all others; 0: nobody. */
 static u32 next_owner(const struct quiesce_cpu *self)
 {
+	u32 joining = load(&stop.joining, relaxed);
+	if (joining)
+		return joining;
 	for (const struct quiesce_cpu *c = self->next; c != self; c = c->next) {
 		if (!c)
 			c = stop.first;
@@ -55,9 +60,17 @@ static u32 next_owner(const struct quiesce_cpu *self)
 
 void quiesce_online(struct quiesce_cpu *self, u32 index)
 {
+	u32 me = index + 1;
+	u32 joining;
+
 	self->index = index;
-	while (!take_owner_word(index + 1))
+	while (!take_owner_word(me)) {
+		joining = 0; /* one at a time has the release's attention */
+		atomic_compare_exchange_strong_explicit(&stop.joining, &joining, me, memory_order_relaxed, memory_order_relaxed);
 		quiesce_hook_relax();
+	}
+	if (load(&stop.joining, relaxed) == me)
+		store(&stop.joining, 0, relaxed);
 
 	u64 epoch = load(&stop.epoch, relaxed);
 	store(&self->seen, epoch, relaxed);
@@ -140,10 +153,9 @@ static void stop_others(struct quiesce_cpu *self)
 
 	store(&self->seen, epoch, relaxed);
 	store(&self->ack, epoch, relaxed);
-	store(&stop.epoch, epoch, release);
+	store(&stop.epoch, epoch, seq_cst); /* visible before the NMI: one that finds the old epoch counts as the guest's */
 	if (stop.online == 1)
 		return;
-	atomic_thread_fence(memory_order_seq_cst); /* an NMI that finds the old epoch would be taken for the guest's */
 	u64 start = quiesce_hook_ticks();
 	quiesce_hook_send_nmi_all_but_self();
 	self->count.nmis_sent++;

@@ -61,7 +61,8 @@ struct percpu {
 	enum run_mode partition_caller; /* RUN_L1 or RUN_L2 */
 	u64 caller_gpr[GPR_COUNT];      /* of the partition's caller */
 	u64 caller_rflags;
-	bool parked;      /* waits for SIPI in root */
+	bool parked;      /* waits for SIPI in root; others read it while they have this CPU stopped */
+	u32 logical_id;   /* LDR of xAPIC mode, bits 31:24, as the guest last wrote it; read under a stop */
 	u64 apic_base;    /* IA32_APIC_BASE as the guest sees it */
 	u64 mtrr_def_type;
 	u64 mtrr_fixed[11];

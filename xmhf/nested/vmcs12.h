@@ -94,7 +94,7 @@ extern struct vmcs12_group vmcs12_groups[GROUP_COUNT];
 /* Once at boot, before any other function here. */
 void vmcs12_init(void);
 
-/* The field that an encoding (either access type) names, or NULL when L1 has no such field; needs: nested_caps.needs. */
+/* The field that an encoding (either access type) names; NULL: L1 has no such field. needs: nested_caps.needs. */
 const struct vmcs12_field *vmcs12_find(u64 encoding, u32 needs);
 
 /* Highest index among the fields that exist, for IA32_VMX_VMCS_ENUM. */

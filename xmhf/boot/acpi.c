@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * RSDP, RSDT or XSDT, MADT and FADT (ACPI specification, "System Description Tables"). Every table is checked to be a
+ * sane length below 4 GiB with a right checksum before it is read; an entry that leaves its table ends the reading.
+ */
+#include "boot/acpi.h"
+
+#include "core/log.h"
+#include "lib/string.h"
+#include "mem/pages.h"
+
+#define MAX_TABLE_BYTES (1u << 20)
+
+struct rsdp {
+	char signature[8];
+	u8 checksum, oem[6], revision;
+	u32 rsdt, length;
+	u64 xsdt;
+} __attribute__((packed));
+
+struct sdt {
+	char signature[4];
+	u32 length;
+	u8 revision, checksum, oem[6], oem_table[8];
+	u32 oem_revision, creator, creator_revision;
+} __attribute__((packed));
+
+#define FADT_PM1A_CNT 64
+#define FADT_PM1B_CNT 68
+#define MADT_ENTRIES 44
+enum { MADT_LAPIC = 0, MADT_X2APIC = 9 };
+
+struct acpi_info acpi_info;
+
+static void *physical(u64 addr)
+{
+	return phys_to_virt(HPA(addr));
+}
+
+static bool checksum_ok(const void *data, size_t len)
+{
+	u8 sum = 0;
+
+	for (size_t i = 0; i < len; i++)
+		sum += ((const u8 *)data)[i];
+	return sum == 0;
+}
+
+static const struct rsdp *find_rsdp_in(u64 start, u64 end)
+{
+	for (u64 at = start; at + sizeof(struct rsdp) <= end; at += 16)
+		if (!memcmp(physical(at), "RSD PTR ", 8) && checksum_ok(physical(at), 20))
+			return physical(at);
+	return NULL;
+}
+
+static const struct rsdp *find_rsdp(void)
+{
+	u64 ebda = (u64)*(u16 *)physical(0x40e) << 4;
+	const struct rsdp *rsdp = NULL;
+
+	if (ebda >= 0x80000 && ebda < 0xa0000)
+		rsdp = find_rsdp_in(ebda, MIN(ebda + 1024, 0xa0000ul));
+	return rsdp ? rsdp : find_rsdp_in(0xe0000, 0x100000);
+}
+
+static const struct sdt *table_at(u64 addr)
+{
+	const struct sdt *t = physical(addr);
+
+	if (!addr || addr >= (1ull << 32) - MAX_TABLE_BYTES)
+		return NULL;
+	if (t->length < sizeof(*t) || t->length > MAX_TABLE_BYTES || !checksum_ok(t, t->length)) {
+		log_warn("an ACPI table at 0x%lx has a bad length or checksum and is left out", addr);
+		return NULL;
+	}
+	return t;
+}
+
+static void add_cpu(u32 apic_id, u32 flags)
+{
+	if (!(flags & 1))
+		return;
+	if (acpi_info.cpu_count == MAX_CPUS)
+		boot_refuse("the machine has more than %u CPUs", MAX_CPUS);
+	acpi_info.apic_ids[acpi_info.cpu_count++] = apic_id;
+}
+
+static void parse_madt(const struct sdt *madt)
+{
+	const u8 *at = (const u8 *)madt + MADT_ENTRIES, *end = (const u8 *)madt + madt->length;
+
+	for (; at + 2 <= end && at[1] >= 2 && at + at[1] <= end; at += at[1]) {
+		if (at[0] == MADT_LAPIC && at[1] >= 8)
+			add_cpu(at[3], *(const u32 *)(at + 4));
+		else if (at[0] == MADT_X2APIC && at[1] >= 16)
+			add_cpu(*(const u32 *)(at + 4), *(const u32 *)(at + 8));
+	}
+}
+
+static void parse_fadt(const struct sdt *fadt)
+{
+	if (fadt->length < FADT_PM1B_CNT + 4)
+		return;
+	acpi_info.pm1a_cnt = *(const u16 *)((const u8 *)fadt + FADT_PM1A_CNT);
+	acpi_info.pm1b_cnt = *(const u16 *)((const u8 *)fadt + FADT_PM1B_CNT);
+}
+
+static void parse_table(const struct sdt *table)
+{
+	if (table && !memcmp(table->signature, "APIC", 4))
+		parse_madt(table);
+	else if (table && !memcmp(table->signature, "FACP", 4))
+		parse_fadt(table);
+}
+
+static void parse_root(const struct sdt *root, u32 entry_bytes)
+{
+	const u8 *entry = (const u8 *)(root + 1), *end = (const u8 *)root + root->length;
+
+	for (; entry + entry_bytes <= end; entry += entry_bytes) {
+		u64 addr = 0;
+
+		memcpy(&addr, entry, entry_bytes);
+		parse_table(table_at(addr));
+	}
+}
+
+void acpi_parse(void)
+{
+	const struct rsdp *rsdp = find_rsdp();
+	const struct sdt *root = NULL;
+
+	if (rsdp && rsdp->revision >= 2 && (root = table_at(rsdp->xsdt)))
+		parse_root(root, 8);
+	else if (rsdp && (root = table_at(rsdp->rsdt)))
+		parse_root(root, 4);
+	if (!root)
+		log_warn("no ACPI tables: one CPU is used");
+}

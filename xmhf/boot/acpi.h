@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The few facts that the core takes from ACPI tables. Lengths in the tables are not trusted. */
+#ifndef XMHF_ACPI_H
+#define XMHF_ACPI_H
+
+#include "cpu/percpu.h"
+
+struct acpi_info {
+	u32 apic_ids[MAX_CPUS]; /* of enabled CPUs, in MADT order */
+	u32 cpu_count;
+	u16 pm1a_cnt, pm1b_cnt; /* I/O ports, 0: none */
+};
+
+extern struct acpi_info acpi_info;
+
+/* Once, after boot_info is filled. A machine without ACPI has one CPU and no power ports. */
+void acpi_parse(void);
+
+#endif

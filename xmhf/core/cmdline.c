@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See cmdline.h. The table is the documentation of the core's options, too: it is printed when one is wrong. */
+#include "core/cmdline.h"
+
+#include "boot/boot_info.h"
+#include "core/hypapps.h"
+#include "core/log.h"
+#include "lib/string.h"
+
+#define MAX_OPTIONS 32
+
+static const struct option {
+	const char *name, *values; /* values: those allowed, between '|'; NULL: any */
+} known[] = {
+	{ "log", "|error|warn|info|debug|" },
+	{ "boot", "|linux|chain|" },          /* a bzImage module, or the boot drive's first sector */
+	{ "drive", NULL },                    /* BIOS drive number for boot=chain, hexadecimal; 80 */
+	{ "sipi", "|apic|exit|" },            /* how the guest's INIT and SIPI are seen */
+	{ "nested", "|on|off|" },
+	{ "shadow-vmcs", "|on|off|" },
+};
+
+static char text[CMDLINE_BYTES];
+static struct { const char *name, *value; } options[MAX_OPTIONS];
+static u32 option_count;
+
+static bool value_allowed(const char *values, const char *value)
+{
+	size_t len = strlen(value);
+
+	for (const char *v = values; v && v[1]; v++)
+		if (*v == '|' && !strncmp(v + 1, value, len) && v[1 + len] == '|')
+			return true;
+	return !values;
+}
+
+/* "hypapp.option" belongs to that hypapp, if it is linked. */
+static bool is_hypapp_option(const char *name)
+{
+	for (size_t len = 0; name[len]; len++)
+		if (name[len] == '.')
+			return hypapps_find(name, len);
+	return false;
+}
+
+static void check(const char *name, const char *value)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		if (strcmp(known[i].name, name))
+			continue;
+		if (!value_allowed(known[i].values, value))
+			boot_refuse("option %s=%s: the value is none of %s", name, value, known[i].values);
+		return;
+	}
+	if (!is_hypapp_option(name))
+		boot_refuse("unknown option \"%s\" (see docs/options.md)", name);
+}
+
+static char *next_word(char **at)
+{
+	char *word = *at;
+
+	while (*word == ' ')
+		word++;
+	*at = word;
+	while (**at && **at != ' ')
+		(*at)++;
+	if (**at)
+		*(*at)++ = 0;
+	return word;
+}
+
+static char *split(char *word)
+{
+	for (; *word; word++)
+		if (*word == '=') {
+			*word = 0;
+			return word + 1;
+		}
+	return word;
+}
+
+void cmdline_parse(const char *line)
+{
+	char *at = text, *word;
+
+	string_copy(text, line, sizeof(text));
+	while (*(word = next_word(&at))) {
+		char *value = split(word);
+
+		/* Loaders of multiboot 1 put the file's name first. */
+		if (word[0] == '/' || !strcmp(word, "xmhf.elf"))
+			continue;
+		if (option_count == MAX_OPTIONS)
+			boot_refuse("more than %u boot options", MAX_OPTIONS);
+		check(word, value);
+		options[option_count].name = word;
+		options[option_count++].value = value;
+	}
+}
+
+const char *cmdline_get(const char *name)
+{
+	for (u32 i = 0; i < option_count; i++)
+		if (!strcmp(options[i].name, name))
+			return options[i].value;
+	return NULL;
+}
+
+bool cmdline_is(const char *name, const char *word)
+{
+	const char *value = cmdline_get(name);
+
+	return value && !strcmp(value, word);
+}

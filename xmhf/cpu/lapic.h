@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The local APIC, which the guest owns and the core borrows for NMIs and for starting CPUs. Only the ICR is written, only
+ * when it is idle, and with a shorthand wherever that does, so that the guest's ICR high half stays as it is.
+ */
+#ifndef XMHF_LAPIC_H
+#define XMHF_LAPIC_H
+
+#include "cpu/percpu.h"
+
+#define LAPIC_BASE 0xfee00000ull
+#define LAPIC_ICR_LOW 0x300
+#define LAPIC_ICR_HIGH 0x310
+
+#define APIC_BASE_BSP BIT(8)
+#define APIC_BASE_X2APIC BIT(10)
+#define APIC_BASE_ENABLE BIT(11)
+#define APIC_BASE_ADDR BITS(51, 12)
+
+#define ICR_VECTOR 0xffu
+#define ICR_MODE BITS(10, 8)
+#define ICR_NMI (4u << 8)
+#define ICR_INIT (5u << 8)
+#define ICR_STARTUP (6u << 8)
+#define ICR_LOGICAL BIT(11)
+#define ICR_BUSY BIT(12)
+#define ICR_ASSERT BIT(14)
+#define ICR_LEVEL BIT(15)
+#define ICR_SHORTHAND BITS(19, 18)
+#define ICR_SELF (1u << 18)
+#define ICR_ALL (2u << 18)
+#define ICR_OTHERS (3u << 18)
+
+void lapic_init(void);                /* maps the page; once, boot CPU */
+u32 lapic_id(void);
+u32 lapic_read(u32 offset);           /* xAPIC register of this CPU; also in x2APIC mode, by MSR */
+void lapic_write(u32 offset, u32 value);
+void lapic_send(u32 apic_id, u32 icr_low);
+void lapic_nmi_others(void);
+
+#endif

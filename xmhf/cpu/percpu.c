@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Makes a CPU's structure, and loads what lets C code and NMIs run on it: GDT, IDT, TSS with the NMI stack, GS base. */
+#include "cpu/percpu.h"
+
+#include "cpu/traps.h"
+#include "cpu/x86.h"
+#include "lib/string.h"
+#include "mem/pages.h"
+
+u32 cpu_count;
+struct percpu *cpus[MAX_CPUS];
+
+static bool gs_is_loaded; /* of the boot CPU; the others have it before they take a lock */
+
+void percpu_locks_add(int n)
+{
+	if (gs_is_loaded)
+		this_cpu()->locks_held += (u32)n;
+}
+
+static void fill_gdt(struct percpu *cpu)
+{
+	u64 tss = (u64)cpu->tss, limit = sizeof(cpu->tss) - 1;
+
+	cpu->gdt[SEL_CODE / 8] = 0x00af9b000000ffff;
+	cpu->gdt[SEL_DATA / 8] = 0x00cf93000000ffff;
+	cpu->gdt[SEL_TSS / 8] = limit | (tss & 0xffffff) << 16 | 0x89ull << 40 | (tss >> 24 & 0xff) << 56;
+	cpu->gdt[SEL_TSS / 8 + 1] = tss >> 32;
+}
+
+struct percpu *percpu_create(u32 apic_id)
+{
+	struct percpu *cpu = pages_boot_alloc(ALIGN_UP(sizeof(*cpu), PAGE_SIZE) / PAGE_SIZE);
+	u64 nmi_top = (u64)(cpu->nmi_stack + sizeof(cpu->nmi_stack));
+
+	cpu->self = cpu;
+	cpu->index = cpu_count;
+	cpu->apic_id = apic_id;
+	cpu->stack_top = (u64)(cpu->stack + sizeof(cpu->stack));
+	cpu->tss[9] = (u32)nmi_top; /* IST1 */
+	cpu->tss[10] = (u32)(nmi_top >> 32);
+	fill_gdt(cpu);
+	cpus[cpu_count++] = cpu;
+	return cpu;
+}
+
+void percpu_load(struct percpu *cpu)
+{
+	struct { u16 limit; u64 base; } __attribute__((packed)) gdtr = { sizeof(cpu->gdt) - 1, (u64)cpu->gdt };
+
+	asm volatile("lgdt %0" : : "m"(gdtr));
+	asm volatile("push %0; lea 1f(%%rip), %%rax; push %%rax; lretq; 1:" : : "i"(SEL_CODE) : "rax", "memory");
+	asm volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%ss" : : "r"(SEL_DATA));
+	asm volatile("mov %0, %%fs; mov %0, %%gs" : : "r"(0));
+	asm volatile("ltr %w0" : : "r"(SEL_TSS));
+	wrmsr(MSR_GS_BASE, (u64)cpu);
+	traps_load();
+	gs_is_loaded = true;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * CPU start, and the guest's INIT and SIPI. Invariants: no INIT or SIPI of the guest reaches a LAPIC; a CPU's request
+ * word changes only while that CPU is stopped or parked. A parked CPU is in HLT with a stop as its only alarm clock,
+ * so a SIPI is handed over under a stop, too.
+ */
+#include "cpu/smp.h"
+
+#include "boot/acpi.h"
+#include "core/hypapps.h"
+#include "core/log.h"
+#include "cpu/lapic.h"
+#include "cpu/traps.h"
+#include "cpu/x86.h"
+#include "lib/string.h"
+#include "mem/mtrr.h"
+#include "mem/pages.h"
+#include "mem/root_map.h"
+#include "nested/nested.h"
+#include "vmx/exit.h"
+#include "vmx/vmx.h"
+
+#define TRAMPOLINE 0x8000ul
+#define START_TIMEOUT_US 1000000
+
+extern const char trampoline_start[], trampoline_end[];
+extern const u64 trampoline_cr3, trampoline_cpu, trampoline_stack;
+
+static _Atomic u32 started; /* the CPU that starts counts itself in; the boot CPU reads */
+
+static void delay_us(u32 us)
+{
+	/* A write to the POST port takes about a microsecond on every PC. */
+	while (us--)
+		outb(0x80, 0);
+}
+
+static void *in_trampoline(const void *symbol)
+{
+	return phys_to_virt(HPA(TRAMPOLINE + (u64)((const char *)symbol - trampoline_start)));
+}
+
+static bool start_one(struct percpu *cpu, u64 cr3)
+{
+	u32 before = atomic_load(&started);
+
+	*(u64 *)in_trampoline(&trampoline_cr3) = cr3;
+	*(u64 *)in_trampoline(&trampoline_cpu) = (u64)cpu;
+	*(u64 *)in_trampoline(&trampoline_stack) = cpu->stack_top;
+	lapic_send(cpu->apic_id, ICR_INIT | ICR_ASSERT | ICR_LEVEL);
+	delay_us(200);
+	lapic_send(cpu->apic_id, ICR_INIT | ICR_LEVEL);
+	delay_us(10000);
+	for (int sipi = 0; sipi < 2; sipi++) {
+		lapic_send(cpu->apic_id, ICR_STARTUP | ICR_ASSERT | TRAMPOLINE >> 12);
+		for (u32 us = 0; us < START_TIMEOUT_US / 2; us += 10) {
+			if (atomic_load(&started) != before)
+				return true;
+			delay_us(10);
+		}
+	}
+	return false;
+}
+
+void smp_start_others(void)
+{
+	u8 *low = phys_to_virt(HPA(TRAMPOLINE)), *saved = pages_boot_alloc(1);
+	u64 cr3 = root_map_trampoline_cr3();
+	size_t len = (size_t)(trampoline_end - trampoline_start);
+
+	memcpy(saved, low, PAGE_SIZE);
+	memcpy(low, trampoline_start, len);
+	for (u32 i = 0; i < acpi_info.cpu_count; i++) {
+		if (acpi_info.apic_ids[i] == this_cpu()->apic_id)
+			continue;
+		if (!start_one(percpu_create(acpi_info.apic_ids[i]), cr3)) {
+			log_error("CPU with APIC id %u does not start and is left out", acpi_info.apic_ids[i]);
+			cpu_count--;
+		}
+	}
+	memcpy(low, saved, PAGE_SIZE);
+}
+
+_Noreturn void ap_main(struct percpu *cpu)
+{
+	write_cr3(vmx_root_cr3());
+	percpu_load(cpu);
+	cpu->apic_base = rdmsr(MSR_APIC_BASE);
+	traps_unblock_nmi();
+	mtrr_read(cpu);
+	vmx_start(cpu);
+	hypapps_cpu_init(cpu);
+	quiesce_online(&cpu->quiesce, cpu->index);
+	cpu->parked = true;
+	atomic_fetch_add(&started, 1);
+	smp_park(cpu);
+	vmx_run(cpu);
+}
+
+static void start_at(struct percpu *cpu, u32 vector)
+{
+	memset(cpu->gpr, 0, sizeof(cpu->gpr));
+	cpu->gpr[GPR_RDX] = cpuid(1, 0).eax; /* family, model, stepping: SDM vol. 3, "Processor State After Reset" */
+	vmx_reset_guest(cpu);
+	vmwrite(VMCS_GUEST_CS_SEL, vector << 8);
+	vmwrite(VMCS_GUEST_CS_BASE, vector << 12);
+	vmwrite(VMCS_GUEST_RIP, 0);
+}
+
+void smp_park(struct percpu *cpu)
+{
+	u32 request;
+
+	cpu->parked = true;
+	while (((request = atomic_exchange(&cpu->request, REQUEST_NONE)) & 0xff) != REQUEST_SIPI) {
+		/* The NMI handler sets work; if it ran between the check and HLT it came back to the check. */
+		asm volatile(".globl park_check, park_end\n"
+			     "park_check: cmpl $0, %%gs:%c0\n"
+			     "jne park_end\n"
+			     "hlt\n"
+			     "park_end:" : : "i"(PERCPU_WORK) : "memory", "cc");
+		cpu->work = 0;
+		quiesce_poll(&cpu->quiesce);
+		cpu->guest_nmis = 0; /* a CPU that waits for SIPI takes no NMI */
+	}
+	cpu->parked = false;
+	start_at(cpu, request >> 8);
+}
+
+/* Does the ICR's destination name this CPU? (SDM vol. 3, "Determining IPI Destination") */
+static bool is_target(const struct percpu *cpu, u32 icr, u32 dest)
+{
+	const struct percpu *self = this_cpu();
+	bool x2apic = self->apic_base & APIC_BASE_X2APIC;
+
+	switch (icr & ICR_SHORTHAND) {
+	case ICR_SELF:
+		return cpu == self;
+	case ICR_ALL:
+		return true;
+	case ICR_OTHERS:
+		return cpu != self;
+	}
+	if (dest == (x2apic ? 0xffffffff : 0xff))
+		return true;
+	if (!(icr & ICR_LOGICAL))
+		return cpu->apic_id == dest;
+	if (x2apic)
+		return (cpu->apic_id >> 4) == dest >> 16 && (dest & BIT(cpu->apic_id & 15));
+	return cpu->logical_id & dest;
+}
+
+static void post(u32 icr, u32 dest, u32 request)
+{
+	struct percpu *self = this_cpu();
+
+	/* The answer says that another stop came between: nothing here was read before. */
+	(void)!quiesce_begin(&self->quiesce);
+	for (u32 i = 0; i < cpu_count; i++) {
+		if (!is_target(cpus[i], icr, dest))
+			continue;
+		/* A SIPI is for CPUs that wait for it; an INIT discards a SIPI that came before it. */
+		if ((request & 0xff) == REQUEST_INIT ? !cpus[i]->parked : cpus[i]->parked)
+			atomic_store(&cpus[i]->request, request);
+	}
+	quiesce_end(&self->quiesce);
+	if (atomic_load(&self->request))
+		self->work = 1;
+}
+
+void smp_guest_init(u32 icr, u32 dest)
+{
+	/* INIT level de-assert does nothing on a CPU since the Pentium 4. */
+	if ((icr & (ICR_LEVEL | ICR_ASSERT)) != ICR_LEVEL)
+		post(icr, dest, REQUEST_INIT);
+}
+
+void smp_guest_sipi(u32 icr, u32 dest)
+{
+	post(icr, dest, REQUEST_SIPI | (icr & ICR_VECTOR) << 8);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Root-mode IDT. The NMI handler writes no VMCS field and takes no lock: it classifies the NMI, leaves a note in this
+ * CPU's structure, and moves an interrupted restartable sequence back to its check.
+ */
+#include "cpu/traps.h"
+
+#include "core/log.h"
+#include "cpu/percpu.h"
+#include "cpu/x86.h"
+
+struct gate { u16 offset_low, selector; u8 ist, type; u16 offset_mid; u32 offset_high, zero; };
+struct trap_frame { u64 r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax, vector, error_code, rip, cs, rflags, rsp, ss; };
+
+/* Two NMIs can wait on a bare CPU: one pending while another's handler runs. More merge. */
+#define MAX_PENDING_NMIS 2
+
+extern const char trap_stubs[], trap_nmi[];
+extern const char vmx_enter_check[], vmx_enter_end[], park_check[], park_end[];
+
+static struct gate idt[32];
+
+/* Filled by FAULTS_TO(): instructions that may raise an exception, and where to go on then. */
+extern const struct fixup { u64 rip, target; } fixups_start[], fixups_end[];
+
+static void set_gate(unsigned int vector, const char *entry, u8 ist)
+{
+	u64 addr = (u64)entry;
+
+	idt[vector] = (struct gate){ .offset_low = (u16)addr, .selector = SEL_CODE, .ist = ist, .type = 0x8e,
+				     .offset_mid = (u16)(addr >> 16), .offset_high = (u32)(addr >> 32) };
+}
+
+void traps_init(void)
+{
+	for (unsigned int vector = 0; vector < ARRAY_SIZE(idt); vector++)
+		set_gate(vector, trap_stubs + vector * 16, 0);
+	set_gate(2, trap_nmi, 1);
+}
+
+u64 traps_idt_base(void)
+{
+	return (u64)idt;
+}
+
+void traps_load(void)
+{
+	struct { u16 limit; u64 base; } __attribute__((packed)) idtr = { sizeof(idt) - 1, traps_idt_base() };
+
+	asm volatile("lidt %0" : : "m"(idtr));
+}
+
+void trap_exception(struct trap_frame *frame)
+{
+	for (const struct fixup *f = fixups_start; f < fixups_end; f++)
+		if (f->rip == frame->rip) {
+			frame->rip = f->target;
+			return;
+		}
+	panic("exception %lu in root, error code 0x%lx, RIP %lx, RSP %lx, CR2 %lx", frame->vector, frame->error_code,
+	      frame->rip, frame->rsp, read_cr2());
+}
+
+static void restart(u64 *rip, const char *start, const char *end)
+{
+	if (*rip >= (u64)start && *rip < (u64)end)
+		*rip = (u64)start;
+}
+
+void trap_nmi_handler(u64 *rip)
+{
+	struct percpu *cpu = this_cpu();
+
+	if (!quiesce_nmi(&cpu->quiesce) && cpu->guest_nmis < MAX_PENDING_NMIS)
+		cpu->guest_nmis++;
+	cpu->work = 1;
+	restart(rip, vmx_enter_check, vmx_enter_end);
+	restart(rip, park_check, park_end);
+}
+
+#define FAULTS_TO(label)                                                                       \
+	".pushsection .fixups, \"a\"\n"                                                 \
+	".quad 1b, " label "\n"                                                                \
+	".popsection\n"
+
+bool rdmsr_safe(u32 msr, u64 *value)
+{
+	u32 low = 0, high = 0;
+	u8 ok = 0;
+
+	asm volatile("1: rdmsr\n movb $1, %0\n 2:\n" FAULTS_TO("2b")
+		     : "+q"(ok), "+a"(low), "+d"(high) : "c"(msr));
+	*value = (u64)high << 32 | low;
+	return ok;
+}
+
+bool wrmsr_safe(u32 msr, u64 value)
+{
+	u8 ok = 0;
+
+	asm volatile("1: wrmsr\n movb $1, %0\n 2:\n" FAULTS_TO("2b")
+		     : "+q"(ok) : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
+	return ok;
+}
+
+bool xsetbv_safe(u32 index, u64 value)
+{
+	u8 ok = 0;
+
+	asm volatile("1: xsetbv\n movb $1, %0\n 2:\n" FAULTS_TO("2b")
+		     : "+q"(ok) : "c"(index), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
+	return ok;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Exceptions and NMIs in root mode. An exception is a fault of ours and panics, but for instructions that expect one. */
+#ifndef XMHF_TRAPS_H
+#define XMHF_TRAPS_H
+
+#define SEL_CODE 0x08
+#define SEL_DATA 0x10
+#define SEL_TSS 0x18
+
+#ifndef __ASSEMBLER__
+#include "lib/base.h"
+
+void traps_init(void);          /* fills the IDT, once */
+void traps_load(void);          /* LIDT, on each CPU */
+u64 traps_idt_base(void);
+
+/* IRET to the next instruction: unblocks NMIs, in root as in the guest. */
+void traps_unblock_nmi(void);
+
+/* False: the instruction raised #GP. */
+must_check bool rdmsr_safe(u32 msr, u64 *value);
+must_check bool wrmsr_safe(u32 msr, u64 value);
+must_check bool xsetbv_safe(u32 index, u64 value);
+
+#endif
+#endif

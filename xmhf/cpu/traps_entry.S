@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Root-mode interrupt entries. Vectors 0 to 31 have a stub each; all but the NMI end in trap_exception() with
+ * RDI = frame { r11 .. rax, vector, error code, RIP, CS, RFLAGS, RSP, SS }. Maskable interrupts are never on in root.
+ */
+#include "cpu/traps.h"
+
+	.macro save
+	pushq %rax
+	pushq %rcx
+	pushq %rdx
+	pushq %rsi
+	pushq %rdi
+	pushq %r8
+	pushq %r9
+	pushq %r10
+	pushq %r11
+	.endm
+	.macro restore
+	popq %r11
+	popq %r10
+	popq %r9
+	popq %r8
+	popq %rdi
+	popq %rsi
+	popq %rdx
+	popq %rcx
+	popq %rax
+	.endm
+
+	.text
+	.balign 16
+	.globl trap_stubs
+trap_stubs:
+	.set vector, 0
+	.rept 32
+	.balign 16
+	.if (0x60227d00 >> vector) & 1  /* pushes an error code: 8, 10 to 14, 17, 21, 29, 30 */
+	.else
+	pushq $0
+	.endif
+	pushq $vector
+	jmp exception_common
+	.set vector, vector + 1
+	.endr
+
+exception_common:
+	save
+	movq %rsp, %rdi
+	call trap_exception
+	restore
+	addq $16, %rsp
+	iretq
+
+	.globl trap_nmi
+trap_nmi:
+	save
+	leaq 72(%rsp), %rdi             /* &RIP of the interrupted code */
+	call trap_nmi_handler
+	restore
+	iretq
+
+	.globl traps_unblock_nmi
+traps_unblock_nmi:
+	movq %rsp, %rax
+	pushq $SEL_DATA
+	pushq %rax
+	pushfq
+	pushq $SEL_CODE
+	leaq 1f(%rip), %rax
+	pushq %rax
+	iretq
+1:	ret

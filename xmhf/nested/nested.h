@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * VMX for the guest, as the rest of the core sees it: what vmx/exit.c, mem/guest.c and core/ call. Everything about vmcs12,
+ * vmcs02 and EPT02 stays behind these functions.
+ */
+#ifndef XMHF_NESTED_H
+#define XMHF_NESTED_H
+
+#include "mem/guest.h"
+#include "vmx/exit.h"
+
+/* At boot: the capability MSRs that L1 will see; nested VMX stays off if the boot option says so. Boot CPU, once. */
+void nested_init(void);
+bool nested_enabled(void);
+
+/* This CPU's nested state (cpu->nested), VMX off. After VMXON of the host, VMCS01 current. */
+void nested_start(struct percpu *cpu);
+
+/* One teardown path for INIT, reset and VMXOFF: L1 is out of VMX operation, mode is RUN_L1 with VMCS01 current. */
+void nested_teardown(struct percpu *cpu);
+
+/* Whether L1 is in VMX operation on this CPU (CR4.VMXE is then fixed to 1). */
+bool nested_in_vmx(const struct percpu *cpu);
+
+/* IA32_VMX_* MSRs of L1. False: #GP. */
+must_check bool nested_read_msr(u32 msr, u64 *value);
+
+/* L1 executed a VMX instruction (EXIT_VMCLEAR .. EXIT_VMXON, EXIT_INVEPT, EXIT_INVVPID). */
+exit_handler nested_insn;
+
+/* An exit of L2, VMCS02 current. Decides by the table of exit reasons: reflect to L1 (exit 201) or handle (exit 202). */
+void nested_exit(struct percpu *cpu, u32 reason);
+
+/* Guest NMIs are pending and L2 runs: exit to L1 or inject, as vmcs12 says; uses up cpu->guest_nmis. */
+void nested_pending_nmi(struct percpu *cpu);
+
+/*
+ * Raises an exception in L2, or makes it an exit to L1 if L1's exception bitmap asks for it. L2 runs. cr2 for #PF.
+ */
+void nested_inject(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr2);
+
+/* EPT02 as software sees it: L2-physical to L1- and host-physical, with the rights that EPT12 and EPT01 allow. */
+bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page);
+
+/* EPTP12 of the L2 that runs. */
+u64 nested_eptp12(const struct percpu *cpu);
+
+/* Drops all EPT02 of this CPU; by the flush work of a stop. */
+void nested_drop_ept02(struct percpu *cpu);
+
+#endif

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Exits of L1, through one table. An empty slot reaches exit_unexpected(): no control that we set can cause such an exit.
+ * Exits of L2 and of partitions go to their own tables (nested/exit.c, mem/partition.c); the small handlers at the end are
+ * shared with them.
+ */
+#include "vmx/exit.h"
+
+#include "core/hypapps.h"
+#include "core/log.h"
+#include "cpu/apic_guard.h"
+#include "cpu/smp.h"
+#include "cpu/traps.h"
+#include "cpu/x86.h"
+#include "mem/ept01.h"
+#include "mem/guest.h"
+#include "mem/partition.h"
+#include "nested/nested.h"
+#include "vmx/cpuid.h"
+#include "vmx/io.h"
+#include "vmx/power.h"
+#include "vmx/vmx.h"
+
+void vmx_skip_instruction(void)
+{
+	u64 rip = vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_INSN_LEN);
+	u64 shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	if (!(vmread(VMCS_GUEST_CS_AR) & AR_L))
+		rip = (u32)rip;
+	vmwrite(VMCS_GUEST_RIP, rip);
+	if (unlikely(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	if (unlikely(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF))
+		vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+}
+
+void vmx_inject(unsigned int vector, u32 error_code)
+{
+	static const u64 with_error = BIT(VEC_DF) | BIT(VEC_TS) | BIT(VEC_NP) | BIT(VEC_SS) | BIT(VEC_GP) | BIT(VEC_PF) | BIT(VEC_AC);
+	u64 info = vector | INTR_TYPE_HW_EXCEPTION | INTR_VALID;
+
+	/* In real mode an exception pushes no error code. */
+	if ((with_error & BIT(vector)) && (vmread(VMCS_GUEST_CR0) & CR0_PE)) {
+		info |= INTR_ERROR_CODE;
+		vmwrite(VMCS_ENTRY_ERROR_CODE, error_code);
+	}
+	vmwrite(VMCS_ENTRY_INTR_INFO, info);
+}
+
+void vmx_inject_ud(void)
+{
+	vmx_inject(VEC_UD, 0);
+}
+
+void vmx_inject_gp(void)
+{
+	vmx_inject(VEC_GP, 0);
+}
+
+void vmx_inject_pf(gva_t gva, u32 error_code)
+{
+	write_cr2(gva.addr);
+	vmx_inject(VEC_PF, error_code);
+}
+
+void vmx_requeue_event(void)
+{
+	u64 info = vmread(VMCS_IDT_VECTORING_INFO);
+
+	if (likely(!(info & INTR_VALID)))
+		return;
+	vmwrite(VMCS_ENTRY_INTR_INFO, info & ~INTR_RESERVED);
+	vmwrite(VMCS_ENTRY_INSN_LEN, vmread(VMCS_EXIT_INSN_LEN));
+	if (info & INTR_ERROR_CODE)
+		vmwrite(VMCS_ENTRY_ERROR_CODE, vmread(VMCS_IDT_VECTORING_ERROR));
+	/* The NMI whose delivery was interrupted blocks NMIs already; it must not block its own delivery. */
+	if ((info & INTR_TYPE) == INTR_TYPE_NMI)
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(u64)INTERRUPTIBILITY_NMI);
+}
+
+void vmx_take_nmi_exit(struct percpu *cpu)
+{
+	traps_unblock_nmi();
+	if (!quiesce_nmi(&cpu->quiesce))
+		cpu->guest_nmis++;
+	cpu->work = 1;
+}
+
+/* #DB as if it had been delivered: DR6 takes the pending bits, DR7.GD and DEBUGCTL.LBR are cleared (SDM vol. 3, "Basic VM-Exit Information"). */
+static void reflect_debug_exception(void)
+{
+	u64 pending = vmread(VMCS_EXIT_QUALIFICATION), dr6;
+
+	asm volatile("mov %%dr6, %0" : "=r"(dr6));
+	dr6 = (dr6 & ~0xful) | (pending & 0x600f);
+	asm volatile("mov %0, %%dr6" : : "r"(dr6));
+	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~BIT(13));
+	vmwrite(VMCS_GUEST_DEBUGCTL, vmread(VMCS_GUEST_DEBUGCTL) & ~BIT(0));
+	vmx_inject(VEC_DB, 0);
+}
+
+static void exit_exception_nmi(struct percpu *cpu)
+{
+	u64 info = vmread(VMCS_EXIT_INTR_INFO);
+
+	if ((info & INTR_TYPE) == INTR_TYPE_NMI)
+		vmx_take_nmi_exit(cpu);
+	else if ((info & INTR_VECTOR) == VEC_DB)
+		reflect_debug_exception();
+	else
+		vmx_inject(info & INTR_VECTOR, (u32)vmread(VMCS_EXIT_INTR_ERROR));
+}
+
+static void exit_nmi_window(struct percpu *cpu)
+{
+	vmwrite(VMCS_PROC_CTLS, vmread(VMCS_PROC_CTLS) & ~PROC_NMI_WINDOW);
+	cpu->work = 1;
+}
+
+/* Injects one of the guest's NMIs, or asks for the NMI window. VMCS01 is current. */
+static void inject_pending_nmi(struct percpu *cpu)
+{
+	u64 blocked = INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_STI;
+
+	if ((vmread(VMCS_GUEST_INTERRUPTIBILITY) & blocked) || (vmread(VMCS_ENTRY_INTR_INFO) & INTR_VALID)) {
+		vmwrite(VMCS_PROC_CTLS, vmread(VMCS_PROC_CTLS) | PROC_NMI_WINDOW);
+		return;
+	}
+	vmwrite(VMCS_ENTRY_INTR_INFO, VEC_NMI | INTR_TYPE_NMI | INTR_VALID);
+	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	cpu->stats.nmis_for_guest++;
+	if (__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED))
+		vmwrite(VMCS_PROC_CTLS, vmread(VMCS_PROC_CTLS) | PROC_NMI_WINDOW);
+}
+
+static void handle_init(struct percpu *cpu)
+{
+	if (cpu->mode == RUN_PARTITION)
+		partition_abort(cpu);
+	nested_teardown(cpu);
+	smp_park(cpu);
+}
+
+void vmx_handle_work(struct percpu *cpu)
+{
+	cpu->work = 0;
+	quiesce_poll(&cpu->quiesce);
+	if ((atomic_load(&cpu->request) & 0xff) == REQUEST_INIT)
+		handle_init(cpu);
+	if (!cpu->guest_nmis)
+		return;
+	if (cpu->mode == RUN_L1)
+		inject_pending_nmi(cpu);
+	else if (cpu->mode == RUN_L2)
+		nested_pending_nmi(cpu);
+	/* A partition takes no NMI: partition_leave() sets work again. */
+}
+
+static void exit_triple_fault(struct percpu *cpu)
+{
+	power_triple_fault(cpu);
+}
+
+/* Bochs takes this exit before the privilege check, so the check is ours. */
+void exit_xsetbv(struct percpu *cpu)
+{
+	u64 value = cpu->gpr[GPR_RDX] << 32 | (u32)cpu->gpr[GPR_RAX];
+
+	if (guest_cpl() != 0 || !xsetbv_safe((u32)cpu->gpr[GPR_RCX], value))
+		vmx_inject_gp();
+	else
+		vmx_skip_instruction();
+}
+
+static void exit_invd(struct percpu *cpu)
+{
+	(void)cpu;
+	wbinvd(); /* INVD would throw away the core's own dirty lines */
+	vmx_skip_instruction();
+}
+
+static u64 cr_source(const struct percpu *cpu, u64 qualification)
+{
+	unsigned int reg = qualification >> 8 & 15;
+
+	return reg == GPR_RSP ? vmread(VMCS_GUEST_RSP) : cpu->gpr[reg];
+}
+
+/*
+ * MOV to CR0 or CR4 that changes a bit of ours in the guest's eyes. The guest's idea of that bit is updated and the
+ * instruction runs again, so hardware does all the rest, its faults included.
+ */
+static void exit_cr_access(struct percpu *cpu)
+{
+	u64 qualification = vmread(VMCS_EXIT_QUALIFICATION), value = cr_source(cpu, qualification);
+
+	if ((qualification & 15) == 0) {
+		vmwrite(VMCS_CR0_SHADOW, (vmread(VMCS_CR0_SHADOW) & ~VMX_CR0_MASK) | (value & VMX_CR0_MASK));
+		return;
+	}
+	bool refused = (value & ~rdmsr(MSR_IA32_VMX_CR4_FIXED1)) || (value & CR4_SMXE) ||
+		       ((value & CR4_VMXE) && !nested_enabled()) || (!(value & CR4_VMXE) && nested_in_vmx(cpu));
+
+	if (refused)
+		vmx_inject_gp();
+	else
+		vmwrite(VMCS_CR4_SHADOW, value & VMX_CR4_MASK);
+}
+
+static void exit_rdmsr(struct percpu *cpu)
+{
+	u64 value;
+
+	if (!msr_read(cpu, (u32)cpu->gpr[GPR_RCX], &value)) {
+		vmx_inject_gp();
+		return;
+	}
+	cpu->gpr[GPR_RAX] = (u32)value;
+	cpu->gpr[GPR_RDX] = value >> 32;
+	vmx_skip_instruction();
+}
+
+static void exit_wrmsr(struct percpu *cpu)
+{
+	u64 value = cpu->gpr[GPR_RDX] << 32 | (u32)cpu->gpr[GPR_RAX];
+
+	if (msr_write(cpu, (u32)cpu->gpr[GPR_RCX], value))
+		vmx_skip_instruction();
+	else
+		vmx_inject_gp();
+}
+
+void exit_cpuid(struct percpu *cpu)
+{
+	u32 leaf = (u32)cpu->gpr[GPR_RAX];
+
+	if (!hypapps_cpuid(cpu, leaf))
+		return;
+	cpuid_emulate(cpu);
+	vmx_skip_instruction();
+}
+
+void exit_vmcall(struct percpu *cpu)
+{
+	if (hypapps_hypercall(cpu))
+		vmx_inject_ud();
+}
+
+void exit_ept_violation(struct percpu *cpu)
+{
+	gpa1_t gpa1 = GPA1(vmread(VMCS_GUEST_PHYS_ADDR));
+	u64 qualification = vmread(VMCS_EXIT_QUALIFICATION);
+
+	if (apic_guard_violation(cpu, gpa1, qualification))
+		return;
+	vmx_requeue_event();
+	/* An IRET that faulted here had unblocked NMIs already (SDM vol. 3, "Exit Qualification for EPT Violations"). */
+	if ((qualification & EPT_QUAL_NMI_UNBLOCK) && !(vmread(VMCS_IDT_VECTORING_INFO) & INTR_VALID))
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
+	if (ept01_touch(gpa1, qualification & EPT_QUAL_ACCESS))
+		return;
+	struct hypapps_violation v = { .gpa1 = gpa1, .access = qualification & EPT_QUAL_ACCESS,
+				       .gva_valid = qualification & EPT_QUAL_GLA_FINAL };
+
+	if (qualification & EPT_QUAL_GLA_VALID)
+		v.gva = GVA(vmread(VMCS_GUEST_LINEAR_ADDR));
+	hypapps_violation(cpu, &v);
+}
+
+static void exit_task_switch(struct percpu *cpu)
+{
+	(void)cpu;
+	log_warn("a hardware task switch in L1 is not supported: #GP instead");
+	vmx_inject(VEC_GP, (u32)vmread(VMCS_EXIT_QUALIFICATION) & 0xfffc);
+}
+
+static void exit_inject_ud(struct percpu *cpu)
+{
+	(void)cpu;
+	vmx_inject_ud();
+}
+
+static exit_handler *const l1_exits[EXIT_REASON_COUNT] = {
+	[EXIT_EXCEPTION_NMI] = exit_exception_nmi,
+	[EXIT_TRIPLE_FAULT] = exit_triple_fault,
+	[EXIT_NMI_WINDOW] = exit_nmi_window,
+	[EXIT_TASK_SWITCH] = exit_task_switch,
+	[EXIT_CPUID] = exit_cpuid,
+	[EXIT_GETSEC] = exit_inject_ud,
+	[EXIT_INVD] = exit_invd,
+	[EXIT_RSM] = exit_inject_ud,
+	[EXIT_VMCALL] = exit_vmcall,
+	[EXIT_VMCLEAR ... EXIT_VMXON] = nested_insn,
+	[EXIT_CR_ACCESS] = exit_cr_access,
+	[EXIT_IO] = exit_io,
+	[EXIT_RDMSR] = exit_rdmsr,
+	[EXIT_WRMSR] = exit_wrmsr,
+	[EXIT_EPT_VIOLATION] = exit_ept_violation,
+	[EXIT_INVEPT] = nested_insn,
+	[EXIT_INVVPID] = nested_insn,
+	[EXIT_XSETBV] = exit_xsetbv,
+	[EXIT_VMFUNC] = exit_inject_ud,
+};
+
+static _Noreturn void exit_unexpected(const struct percpu *cpu, u32 reason)
+{
+	panic("CPU %u: exit reason 0x%x, which no control asks for", cpu->index, reason);
+}
+
+void vmx_handle_exit(struct percpu *cpu)
+{
+	u32 reason = (u32)vmread(VMCS_EXIT_REASON);
+
+	cpu->stats.exits[cpu->mode]++;
+	if (likely(!(reason & EXIT_REASON_ENTRY_FAILED)))
+		cpu->launched = cpu->current->launched = true;
+	if (cpu->mode == RUN_L2)
+		nested_exit(cpu, reason);
+	else if (cpu->mode == RUN_PARTITION)
+		partition_exit(cpu, reason);
+	else if (likely(reason < EXIT_REASON_COUNT && l1_exits[reason]))
+		l1_exits[reason](cpu);
+	else
+		exit_unexpected(cpu, reason);
+}
+
+void vmx_entry_failed(struct percpu *cpu)
+{
+	panic("CPU %u: VM entry refused, mode %d, error %lu", cpu->index, cpu->mode, vmread(VMCS_VM_INSTRUCTION_ERROR));
+}

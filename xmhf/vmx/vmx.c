@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See vmx.h. What VMCS01 runs is L1 as it would run without us: only what protects the core or serves a claim exits. */
+#include "vmx/vmx.h"
+
+#include "core/log.h"
+#include "cpu/traps.h"
+#include "cpu/x86.h"
+#include "lib/string.h"
+#include "mem/ept01.h"
+#include "mem/pages.h"
+#include "nested/nested.h"
+#include "vmx/exit.h"
+#include "vmx/msr.h"
+
+struct vmx_control_caps vmx_pin_caps, vmx_proc_caps, vmx_proc2_caps, vmx_exit_caps, vmx_entry_caps;
+u64 vmx_basic, vmx_ept_vpid_cap;
+u8 *vmx_msr_bitmap, *vmx_io_bitmaps;
+
+static u64 root_cr3;
+extern const char vmx_exit_entry[];
+
+#define PIN_WANTED (PIN_NMI_EXITING | PIN_VIRTUAL_NMIS)
+#define PROC_WANTED (PROC_MSR_BITMAPS | PROC_IO_BITMAPS | PROC_SECONDARY)
+#define PROC2_NEEDED (PROC2_EPT | PROC2_VPID | PROC2_UNRESTRICTED)
+/* Without these controls the instructions that CPUID shows would be #UD in the guest. */
+#define PROC2_GUEST_INSNS (PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES | PROC2_USER_WAIT | PROC2_PCONFIG)
+#define EXIT_WANTED (EXITCTL_SAVE_DEBUG | EXITCTL_HOST_64 | EXITCTL_SAVE_PAT | EXITCTL_LOAD_PAT | EXITCTL_SAVE_EFER | EXITCTL_LOAD_EFER)
+#define ENTRY_WANTED (ENTRYCTL_LOAD_DEBUG | ENTRYCTL_LOAD_PAT | ENTRYCTL_LOAD_EFER)
+
+static const struct { const struct vmx_control_caps *caps; u64 bits; const char *what; } needed_controls[] = {
+	{ &vmx_proc_caps, PROC_SECONDARY, "secondary processor-based controls" },
+	{ &vmx_proc2_caps, PROC2_EPT, "extended page tables (EPT)" },
+	{ &vmx_proc2_caps, PROC2_UNRESTRICTED, "unrestricted guest" },
+	{ &vmx_proc2_caps, PROC2_VPID, "virtual-processor identifiers (VPID)" },
+	{ &vmx_proc_caps, PROC_MSR_BITMAPS | PROC_IO_BITMAPS, "MSR and I/O bitmaps" },
+	{ &vmx_pin_caps, PIN_WANTED, "NMI exiting and virtual NMIs" },
+	{ &vmx_exit_caps, EXIT_WANTED, "64-bit host, and saving and loading of IA32_EFER and IA32_PAT" },
+	{ &vmx_entry_caps, ENTRY_WANTED, "loading of IA32_EFER and IA32_PAT at VM entry" },
+};
+
+static const struct { u64 bits; const char *what; } needed_ept[] = {
+	{ EPTCAP_WALK_4, "EPT with a 4-level walk" },
+	{ EPTCAP_WB, "EPT with write-back paging structures" },
+	{ EPTCAP_2M, "EPT with 2 MiB pages" },
+	{ EPTCAP_INVEPT | EPTCAP_INVEPT_ALL | EPTCAP_INVEPT_SINGLE, "INVEPT" },
+	{ EPTCAP_INVVPID | EPTCAP_INVVPID_SINGLE | EPTCAP_INVVPID_ALL, "INVVPID" },
+};
+
+static struct vmx_control_caps read_caps(u32 msr)
+{
+	u64 value = rdmsr(msr);
+
+	return (struct vmx_control_caps){ .must = (u32)value, .may = (u32)(value >> 32) };
+}
+
+static void check_feature_control(void)
+{
+	u64 value = rdmsr(MSR_IA32_FEATURE_CONTROL);
+
+	if (!(value & FEATURE_CONTROL_LOCK))
+		wrmsr(MSR_IA32_FEATURE_CONTROL, value | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX);
+	else if (!(value & FEATURE_CONTROL_VMX))
+		boot_refuse("the firmware has disabled VMX (IA32_FEATURE_CONTROL is locked at 0x%lx)", value);
+}
+
+void vmx_check_features(void)
+{
+	if (!(cpuid(1, 0).ecx & BIT(5)))
+		boot_refuse("this CPU has no VMX");
+	check_feature_control();
+	vmx_basic = rdmsr(MSR_IA32_VMX_BASIC);
+	if (!(vmx_basic & VMX_BASIC_TRUE_CTLS))
+		boot_refuse("this CPU has no VMX true controls (IA32_VMX_BASIC bit 55)");
+	vmx_pin_caps = read_caps(MSR_IA32_VMX_TRUE_PINBASED_CTLS);
+	vmx_proc_caps = read_caps(MSR_IA32_VMX_TRUE_PROCBASED_CTLS);
+	vmx_exit_caps = read_caps(MSR_IA32_VMX_TRUE_EXIT_CTLS);
+	vmx_entry_caps = read_caps(MSR_IA32_VMX_TRUE_ENTRY_CTLS);
+	if (vmx_proc_caps.may & PROC_SECONDARY)
+		vmx_proc2_caps = read_caps(MSR_IA32_VMX_PROCBASED_CTLS2);
+	for (size_t i = 0; i < ARRAY_SIZE(needed_controls); i++)
+		if ((needed_controls[i].caps->may & needed_controls[i].bits) != (u32)needed_controls[i].bits)
+			boot_refuse("this CPU lacks %s", needed_controls[i].what);
+	vmx_ept_vpid_cap = rdmsr(MSR_IA32_VMX_EPT_VPID_CAP);
+	for (size_t i = 0; i < ARRAY_SIZE(needed_ept); i++)
+		if ((vmx_ept_vpid_cap & needed_ept[i].bits) != needed_ept[i].bits)
+			boot_refuse("this CPU lacks %s", needed_ept[i].what);
+}
+
+u32 vmx_controls(const struct vmx_control_caps *caps, u64 wanted)
+{
+	return ((u32)wanted | caps->must) & caps->may;
+}
+
+u64 vmx_root_cr3(void)
+{
+	return root_cr3;
+}
+
+void vmx_set_root_cr3(u64 cr3)
+{
+	root_cr3 = cr3;
+}
+
+bool vmx_is_on(void)
+{
+	return read_cr4() & CR4_VMXE && this_cpu()->current;
+}
+
+void vmx_field_failed(const char *insn, u32 field, u64 value)
+{
+	panic("%s of field 0x%x (value 0x%lx) failed", insn, field, value);
+}
+
+void vmx_region_init(struct vmcs *vmcs)
+{
+	u32 *region = pages_boot_alloc(1);
+
+	region[0] = vmx_basic & VMX_BASIC_REVISION;
+	vmcs->hpa = virt_to_phys(region);
+	vmcs->launched = false;
+	if (!vmclear(vmcs->hpa))
+		panic("VMCLEAR of a new VMCS failed");
+}
+
+void vmx_switch(struct percpu *cpu, struct vmcs *vmcs)
+{
+	if (cpu->current == vmcs)
+		return;
+	if (!vmptrld(vmcs->hpa))
+		panic("VMPTRLD failed");
+	cpu->current = vmcs;
+	cpu->launched = vmcs->launched;
+}
+
+void vmx_intercept_port(u16 port)
+{
+	if (port)
+		vmx_io_bitmaps[port / 8] |= (u8)BIT(port % 8);
+}
+
+void vmx_set_host_state(struct percpu *cpu)
+{
+	vmwrite(VMCS_HOST_CR0, read_cr0());
+	vmwrite(VMCS_HOST_CR3, root_cr3);
+	vmwrite(VMCS_HOST_CR4, read_cr4());
+	vmwrite(VMCS_HOST_CS_SEL, SEL_CODE);
+	vmwrite(VMCS_HOST_SS_SEL, SEL_DATA);
+	vmwrite(VMCS_HOST_DS_SEL, SEL_DATA);
+	vmwrite(VMCS_HOST_ES_SEL, SEL_DATA);
+	vmwrite(VMCS_HOST_FS_SEL, 0);
+	vmwrite(VMCS_HOST_GS_SEL, 0);
+	vmwrite(VMCS_HOST_TR_SEL, SEL_TSS);
+	vmwrite(VMCS_HOST_FS_BASE, 0);
+	vmwrite(VMCS_HOST_GS_BASE, (u64)cpu);
+	vmwrite(VMCS_HOST_TR_BASE, (u64)cpu->tss);
+	vmwrite(VMCS_HOST_GDTR_BASE, (u64)cpu->gdt);
+	vmwrite(VMCS_HOST_IDTR_BASE, traps_idt_base());
+	vmwrite(VMCS_HOST_SYSENTER_CS, 0);
+	vmwrite(VMCS_HOST_SYSENTER_ESP, 0);
+	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
+	vmwrite(VMCS_HOST_PAT, 0x0007040600070406);
+	vmwrite(VMCS_HOST_EFER, EFER_LME | EFER_LMA | EFER_NXE);
+	vmwrite(VMCS_HOST_RSP, cpu->stack_top);
+	vmwrite(VMCS_HOST_RIP, (u64)vmx_exit_entry);
+}
+
+static void set_controls(void)
+{
+	vmwrite(VMCS_PIN_CTLS, vmx_controls(&vmx_pin_caps, PIN_WANTED));
+	vmwrite(VMCS_PROC_CTLS, vmx_controls(&vmx_proc_caps, PROC_WANTED));
+	vmwrite(VMCS_PROC2_CTLS, vmx_controls(&vmx_proc2_caps, PROC2_NEEDED | PROC2_GUEST_INSNS));
+	vmwrite(VMCS_EXIT_CTLS, vmx_controls(&vmx_exit_caps, EXIT_WANTED));
+	vmwrite(VMCS_ENTRY_CTLS, vmx_controls(&vmx_entry_caps, ENTRY_WANTED));
+	/* #AC and #DB can be delivered for ever without an NMI getting in between (Intel SDM vol. 3, "Exceptions"). */
+	vmwrite(VMCS_EXCEPTION_BITMAP, BIT(VEC_AC) | BIT(VEC_DB));
+	vmwrite(VMCS_CR0_MASK, VMX_CR0_MASK);
+	vmwrite(VMCS_CR4_MASK, VMX_CR4_MASK);
+	vmwrite(VMCS_MSR_BITMAP, virt_to_phys(vmx_msr_bitmap).addr);
+	vmwrite(VMCS_IO_BITMAP_A, virt_to_phys(vmx_io_bitmaps).addr);
+	vmwrite(VMCS_IO_BITMAP_B, virt_to_phys(vmx_io_bitmaps).addr + PAGE_SIZE);
+	vmwrite(VMCS_EPTP, ept01_pointer);
+	vmwrite(VMCS_VPID, VPID_L1);
+	vmwrite(VMCS_LINK_POINTER, ~0ull);
+}
+
+static const struct { u32 sel, base, limit, ar; u32 ar_value, limit_value; } reset_segments[] = {
+	{ VMCS_GUEST_CS_SEL, VMCS_GUEST_CS_BASE, VMCS_GUEST_CS_LIMIT, VMCS_GUEST_CS_AR, 0x9b, 0xffff },
+	{ VMCS_GUEST_SS_SEL, VMCS_GUEST_SS_BASE, VMCS_GUEST_SS_LIMIT, VMCS_GUEST_SS_AR, 0x93, 0xffff },
+	{ VMCS_GUEST_DS_SEL, VMCS_GUEST_DS_BASE, VMCS_GUEST_DS_LIMIT, VMCS_GUEST_DS_AR, 0x93, 0xffff },
+	{ VMCS_GUEST_ES_SEL, VMCS_GUEST_ES_BASE, VMCS_GUEST_ES_LIMIT, VMCS_GUEST_ES_AR, 0x93, 0xffff },
+	{ VMCS_GUEST_FS_SEL, VMCS_GUEST_FS_BASE, VMCS_GUEST_FS_LIMIT, VMCS_GUEST_FS_AR, 0x93, 0xffff },
+	{ VMCS_GUEST_GS_SEL, VMCS_GUEST_GS_BASE, VMCS_GUEST_GS_LIMIT, VMCS_GUEST_GS_AR, 0x93, 0xffff },
+	{ VMCS_GUEST_LDTR_SEL, VMCS_GUEST_LDTR_BASE, VMCS_GUEST_LDTR_LIMIT, VMCS_GUEST_LDTR_AR, 0x82, 0xffff },
+	{ VMCS_GUEST_TR_SEL, VMCS_GUEST_TR_BASE, VMCS_GUEST_TR_LIMIT, VMCS_GUEST_TR_AR, 0x8b, 0xffff },
+};
+
+/* Everything else of the guest state is zero after INIT. */
+static const struct { u32 field; u64 value; } reset_state[] = {
+	{ VMCS_GUEST_CR0, CR0_ET | CR0_NE }, { VMCS_CR0_SHADOW, CR0_ET }, { VMCS_GUEST_CR3, 0 },
+	{ VMCS_GUEST_CR4, CR4_VMXE }, { VMCS_CR4_SHADOW, 0 }, { VMCS_GUEST_EFER, 0 },
+	{ VMCS_GUEST_GDTR_BASE, 0 }, { VMCS_GUEST_GDTR_LIMIT, 0xffff }, { VMCS_GUEST_IDTR_BASE, 0 }, { VMCS_GUEST_IDTR_LIMIT, 0xffff },
+	{ VMCS_GUEST_RFLAGS, RFLAGS_FIXED1 }, { VMCS_GUEST_RSP, 0 }, { VMCS_GUEST_RIP, 0 }, { VMCS_GUEST_DR7, 0x400 },
+	{ VMCS_GUEST_DEBUGCTL, 0 }, { VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE }, { VMCS_GUEST_INTERRUPTIBILITY, 0 },
+	{ VMCS_GUEST_PENDING_DEBUG, 0 }, { VMCS_GUEST_SYSENTER_CS, 0 }, { VMCS_GUEST_SYSENTER_ESP, 0 },
+	{ VMCS_GUEST_SYSENTER_EIP, 0 }, { VMCS_ENTRY_INTR_INFO, 0 },
+};
+
+void vmx_reset_guest(struct percpu *cpu)
+{
+	(void)cpu;
+	for (size_t i = 0; i < ARRAY_SIZE(reset_segments); i++) {
+		vmwrite(reset_segments[i].sel, 0);
+		vmwrite(reset_segments[i].base, 0);
+		vmwrite(reset_segments[i].limit, reset_segments[i].limit_value);
+		vmwrite(reset_segments[i].ar, reset_segments[i].ar_value);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(reset_state); i++)
+		vmwrite(reset_state[i].field, reset_state[i].value);
+	vmwrite(VMCS_ENTRY_CTLS, vmx_controls(&vmx_entry_caps, ENTRY_WANTED));
+}
+
+static void enable_vmx(void)
+{
+	u64 fixed0 = rdmsr(MSR_IA32_VMX_CR0_FIXED0), osxsave = cpuid(1, 0).ecx & BIT(26) ? CR4_OSXSAVE : 0;
+
+	write_cr0((read_cr0() | fixed0) & rdmsr(MSR_IA32_VMX_CR0_FIXED1));
+	write_cr4((read_cr4() | rdmsr(MSR_IA32_VMX_CR4_FIXED0) | CR4_VMXE | osxsave) & rdmsr(MSR_IA32_VMX_CR4_FIXED1));
+}
+
+void vmx_start(struct percpu *cpu)
+{
+	u32 *region = pages_boot_alloc(1);
+
+	enable_vmx();
+	check_feature_control();
+	region[0] = vmx_basic & VMX_BASIC_REVISION;
+	if (!vmxon(virt_to_phys(region)))
+		panic("VMXON failed");
+	vmx_region_init(&cpu->vmcs01);
+	vmx_region_init(&cpu->vmcs_partition);
+	vmx_switch(cpu, &cpu->vmcs01);
+	vmx_set_host_state(cpu);
+	set_controls();
+	vmx_reset_guest(cpu);
+	vmwrite(VMCS_GUEST_PAT, rdmsr(MSR_PAT));
+	if (!invept(INVEPT_ALL, 0) || !invvpid(INVVPID_ALL, 0, 0))
+		panic("INVEPT or INVVPID of everything failed");
+	nested_start(cpu);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* VMX operation of the host CPU and VMCS01, the VMCS that runs L1. */
+#ifndef XMHF_VMX_H
+#define XMHF_VMX_H
+
+#include "cpu/percpu.h"
+#include "vmx/vmcs.h"
+
+/* Control bits that this CPU allows to be 1 and those that it wants to be 1, from the (TRUE) capability MSRs. */
+struct vmx_control_caps { u32 must, may; };
+extern struct vmx_control_caps vmx_pin_caps, vmx_proc_caps, vmx_proc2_caps, vmx_exit_caps, vmx_entry_caps;
+extern u64 vmx_basic, vmx_ept_vpid_cap;
+
+/* Reads the capabilities; refuses, by one line that names what is missing, a CPU that will not do. Boot CPU, once. */
+void vmx_check_features(void);
+
+/* wanted, with what the CPU demands, less what it has not. */
+u32 vmx_controls(const struct vmx_control_caps *caps, u64 wanted);
+
+/* VMXON, and VMCS01 in the state after INIT. On each CPU. */
+void vmx_start(struct percpu *cpu);
+
+/* Makes a VMCS region for the current CPU: revision written, VMCLEAR done. */
+void vmx_region_init(struct vmcs *vmcs);
+
+/* Host state of the current VMCS: where every exit lands. The same for VMCS01, VMCS02 and partitions. */
+void vmx_set_host_state(struct percpu *cpu);
+
+/* Guest state of the current VMCS as after INIT (SDM vol. 3, "Processor State After Reset"). */
+void vmx_reset_guest(struct percpu *cpu);
+
+/* Enters the current VMCS. */
+_Noreturn void vmx_run(struct percpu *cpu);
+
+/* CR3 of root mode, the same on all CPUs. */
+u64 vmx_root_cr3(void);
+void vmx_set_root_cr3(u64 cr3);
+
+/* Bits of CR0 and CR4 that L1 does not own: VMX needs them, and L1 sees its own idea of them. */
+#define VMX_CR0_MASK CR0_NE
+#define VMX_CR4_MASK (CR4_VMXE | CR4_SMXE)
+
+/* Bitmaps, shared by all CPUs, constant after boot. */
+extern u8 *vmx_msr_bitmap, *vmx_io_bitmaps;
+void vmx_intercept_port(u16 port);
+
+#define VPID_L1 1
+#define VPID_L2 2
+#define VPID_PARTITION 3
+
+#endif
