@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Calls of PALs: a fetch at the entry point goes in, a return to an address that exists nowhere comes out.
+ *
+ * No CPU is stopped here. A PAL is run by one CPU at a time (the state in pal.h); a second caller executes its fetch
+ * again and again, with its interrupts open, until the PAL is free. What comes from the caller is read once. What goes
+ * back to it is decided by what was read then, never by what stands in the PAL's memory, which the PAL can change.
+ */
+#include "pal.h"
+
+/*
+ * The return addresses of PALs. No section can lie there (register.c), so the RET that leaves the PAL makes a page
+ * fault with just this address.
+ */
+#define RETURN_64 0xffffc0de00000000ull
+#define RETURN_32 0xfffff000ull
+
+#define RFLAGS_IF (1u << 9)
+#define VECTOR_PF 14
+#define PF_PRESENT (1u << 0)
+#define PF_WRITE (1u << 1)
+#define PF_USER (1u << 2)
+#define PF_FETCH (1u << 4)
+
+#define MAX_FAULT_LINES 64 /* faults are the guest's to make: it must not drown the log */
+
+uint64_t tv_invocations, tv_returns;
+
+static const uint8_t arg_regs[] = { HYPAPI_REG_RDI, HYPAPI_REG_RSI, HYPAPI_REG_RDX,
+				    HYPAPI_REG_RCX, HYPAPI_REG_R8, HYPAPI_REG_R9 };
+#define ARG_REGS (sizeof(arg_regs) / sizeof(arg_regs[0]))
+
+/* What the PAL leaves in these the caller may not see: its ABI lets a function change them. The result stands apart. */
+static const uint8_t scratch_64[] = { HYPAPI_REG_RCX, HYPAPI_REG_RDX, HYPAPI_REG_RSI, HYPAPI_REG_RDI,
+				      HYPAPI_REG_R8, HYPAPI_REG_R9, HYPAPI_REG_R10, HYPAPI_REG_R11 };
+static const uint8_t scratch_32[] = { HYPAPI_REG_RCX, HYPAPI_REG_RDX };
+
+/* The caller of this PAL sees the fault of a jump to a page that may not be executed, at the entry point. */
+static enum hypapi_verdict refuse_call(struct hypapi_event *ev, const struct pal *pal)
+{
+	hypapi_inject(ev, VECTOR_PF, PF_PRESENT | PF_FETCH | (pal->cpl == 3 ? PF_USER : 0), pal->entry);
+	return HYPAPI_HANDLED;
+}
+
+/* Gives up the PAL after a call; if somebody doomed it meanwhile, that is carried out now. */
+static void release(struct hypapi_event *ev, struct pal *pal)
+{
+	if (!pal_change_state(pal, PAL_RUNNING, PAL_READY))
+		pal_destroy(ev, pal);
+}
+
+/* ---- Into the PAL ---- */
+
+/* Writes the param section front to back, in pieces of a buffer. `error` sticks. */
+struct param_stream {
+	const struct hypapi_event *ev;
+	const struct pal *pal;
+	uint64_t position; /* linear address in the PAL that the buffer's first byte belongs to */
+	int error;
+	uint32_t used;
+	uint8_t buffer[512];
+};
+
+static void stream_flush(struct param_stream *stream)
+{
+	if (stream->error == HYPAPI_OK && stream->used > 0)
+		stream->error = hypapi_partition_write(stream->ev, stream->pal->partition, GVA(stream->position),
+						       stream->buffer, stream->used);
+	stream->position += stream->used;
+	stream->used = 0;
+}
+
+static void stream_word(struct param_stream *stream, uint64_t word)
+{
+	if (sizeof(stream->buffer) - stream->used < stream->pal->word_bytes)
+		stream_flush(stream);
+	__builtin_memcpy(&stream->buffer[stream->used], &word, stream->pal->word_bytes);
+	stream->used += stream->pal->word_bytes;
+}
+
+static void stream_from_caller(struct param_stream *stream, uint64_t src, uint64_t len_bytes)
+{
+	while (stream->error == HYPAPI_OK && len_bytes > 0) {
+		uint64_t len = sizeof(stream->buffer) - stream->used;
+
+		if (len > len_bytes)
+			len = len_bytes;
+		stream->error = hypapi_copy_from(stream->ev, &stream->buffer[stream->used], GVA(src), len);
+		stream->used += (uint32_t)len;
+		src += len;
+		len_bytes -= len;
+		if (stream->used == sizeof(stream->buffer))
+			stream_flush(stream);
+	}
+}
+
+static uint64_t pointed_bytes(const struct pal *pal, uint32_t i)
+{
+	return pal->params.params[i].type == TV_PARAM_POINTER ? pal->params.params[i].size * pal->word_bytes : 0;
+}
+
+/* Fills the param section in the layout that register.c checked (place_params). */
+static int fill_params(const struct hypapi_event *ev, const struct pal *pal)
+{
+	struct param_stream stream;
+
+	if (pal->param_start == 0)
+		return HYPAPI_OK;
+	stream.ev = ev;
+	stream.pal = pal;
+	stream.position = pal->param_start;
+	stream.error = HYPAPI_OK;
+	stream.used = 0;
+	stream_word(&stream, pal->params.num_params);
+	for (uint32_t i = pal->params.num_params; i-- > 0;) {
+		bool pointer = pal->params.params[i].type == TV_PARAM_POINTER;
+
+		stream_word(&stream, pal->params.params[i].type);
+		stream_word(&stream, pointer ? pointed_bytes(pal, i) : pal->word_bytes);
+		stream_word(&stream, pal->args[i]);
+		stream_from_caller(&stream, pal->args[i], pointed_bytes(pal, i));
+	}
+	stream_flush(&stream);
+	return stream.error;
+}
+
+/* Reads return address and parameters from where the caller's ABI has them. */
+static int read_args(const struct hypapi_event *ev, struct pal *pal)
+{
+	uint32_t in_regs = pal->long_mode ? ARG_REGS : 0;
+	uint32_t count = pal->params.num_params;
+	uint32_t on_stack = count > in_regs ? count - in_regs : 0;
+	uint8_t stack[(1 + TV_MAX_PARAMS) * 8];
+	int rc = hypapi_copy_from(ev, stack, GVA(tv_arg(ev, HYPAPI_REG_RSP)), (1 + on_stack) * pal->word_bytes);
+
+	if (rc != HYPAPI_OK)
+		return rc;
+	pal->return_address = 0;
+	__builtin_memcpy(&pal->return_address, stack, pal->word_bytes);
+	for (uint32_t i = 0; i < count; i++) {
+		pal->args[i] = 0;
+		if (i < in_regs)
+			pal->args[i] = hypapi_reg_get(ev, arg_regs[i]);
+		else
+			__builtin_memcpy(&pal->args[i], &stack[(1 + i - in_regs) * pal->word_bytes], pal->word_bytes);
+	}
+	return is_canonical(pal->return_address) ? HYPAPI_OK : HYPAPI_EINVAL;
+}
+
+/*
+ * All that pointers lead to must be writable now, since it is copied back: a caller whose page is not there yet, or is
+ * shared for copy on write, gets the page fault of its own access, mends it and calls again.
+ * Returns HYPAPI_OK; HYPAPI_EFAULT with `*bad`; or another error.
+ */
+static int probe_pointers(const struct hypapi_event *ev, const struct pal *pal, gva_t *bad)
+{
+	struct hypapi_page page;
+
+	for (uint32_t i = 0; i < pal->params.num_params; i++) {
+		uint64_t at = pal->args[i];
+		uint64_t end = at + pointed_bytes(pal, i);
+
+		if (end == at)
+			continue; /* an integer, or nothing to copy */
+		if (end < at || (!pal->long_mode && end > 1ull << 32) || !is_canonical(at) || !is_canonical(end))
+			return HYPAPI_EINVAL;
+		for (; at < end; at = (at & HYPAPI_PAGE_MASK) + HYPAPI_PAGE_SIZE) {
+			int rc = hypapi_translate(ev, GVA(at), HYPAPI_RW, &page);
+
+			*bad = GVA(at);
+			if (rc != HYPAPI_OK)
+				return rc;
+		}
+	}
+	return HYPAPI_OK;
+}
+
+static void raise_write_fault(struct hypapi_event *ev, const struct pal *pal, gva_t gva)
+{
+	struct hypapi_page page;
+	bool present = hypapi_translate(ev, gva, HYPAPI_R, &page) == HYPAPI_OK;
+
+	hypapi_inject(ev, VECTOR_PF, PF_WRITE | (present ? PF_PRESENT : 0) | (pal->cpl == 3 ? PF_USER : 0), gva);
+}
+
+/* The PAL's first stack frame: what a call instruction would have left, aligned as the ABIs want it. */
+static int build_frame(const struct hypapi_event *ev, const struct pal *pal, struct hypapi_partition_entry *entry)
+{
+	uint32_t in_regs = pal->long_mode ? ARG_REGS : 0;
+	uint64_t return_address = pal->long_mode ? RETURN_64 : RETURN_32;
+	uint8_t stack[(1 + TV_MAX_PARAMS) * 8];
+	uint32_t used = pal->word_bytes;
+
+	__builtin_memset(entry, 0, sizeof(*entry));
+	__builtin_memcpy(stack, &return_address, pal->word_bytes);
+	for (uint32_t i = 0; i < pal->params.num_params; i++) {
+		bool pointer = pal->params.params[i].type == TV_PARAM_POINTER;
+		uint64_t value = pointer ? pal->copy_at[i] : pal->args[i];
+
+		if (i < in_regs) {
+			entry->gpr[arg_regs[i]] = value;
+		} else {
+			__builtin_memcpy(&stack[used], &value, pal->word_bytes);
+			used += pal->word_bytes;
+		}
+	}
+	/* The parameters begin at a multiple of 16, the return address stands below them. */
+	entry->gpr[HYPAPI_REG_RSP] = ((pal->stack_end - (used - pal->word_bytes)) & ~15ull) - pal->word_bytes;
+	entry->rip = pal->entry.addr;
+	entry->long_mode = pal->long_mode;
+	return hypapi_partition_write(ev, pal->partition, GVA(entry->gpr[HYPAPI_REG_RSP]), stack, used);
+}
+
+/* With the PAL owned: everything up to the entry. Anything but HYPAPI_OK leaves the caller at its fetch. */
+static int prepare_call(struct hypapi_event *ev, struct pal *pal)
+{
+	struct hypapi_partition_entry entry;
+	gva_t bad = GVA(0);
+	int rc = read_args(ev, pal);
+
+	if (rc != HYPAPI_OK) {
+		refuse_call(ev, pal);
+		return rc;
+	}
+	rc = probe_pointers(ev, pal, &bad);
+	if (rc == HYPAPI_EFAULT) {
+		raise_write_fault(ev, pal, bad);
+		return rc;
+	}
+	if (rc == HYPAPI_OK)
+		rc = fill_params(ev, pal);
+	if (rc == HYPAPI_OK)
+		rc = build_frame(ev, pal, &entry);
+	if (rc == HYPAPI_OK)
+		rc = hypapi_partition_enter(ev, pal->partition, &entry);
+	if (rc != HYPAPI_OK)
+		refuse_call(ev, pal);
+	return rc;
+}
+
+/*
+ * Only a jump to the entry point by a caller like the one that registered goes in. The instruction pointer is compared
+ * too: an instruction that begins on the page before faults with the address of this page. With interrupts disabled the
+ * caller could not be interrupted in the RETRY loop, so such calls are refused.
+ */
+static bool is_call(const struct hypapi_event *ev, const struct pal *pal)
+{
+	const struct hypapi_violation_args *violation = &ev->args.violation;
+
+	return violation->gva_valid && violation->gva.addr == pal->entry.addr &&
+	       violation->hpa.addr == pal->entry_hpa.addr && tv_arg(ev, HYPAPI_REG_RIP) == pal->entry.addr &&
+	       ev->level == pal->level && ev->cpl == pal->cpl && ev->long_mode == pal->long_mode &&
+	       (hypapi_reg_get(ev, HYPAPI_REG_RFLAGS) & RFLAGS_IF);
+}
+
+static enum hypapi_verdict call_pal(struct hypapi_event *ev, struct pal *pal)
+{
+	if (!is_call(ev, pal))
+		return HYPAPI_DENY;
+	if (!pal_change_state(pal, PAL_READY, PAL_RUNNING))
+		return HYPAPI_RETRY; /* another CPU runs it, or has just destroyed it */
+	if (prepare_call(ev, pal) != HYPAPI_OK)
+		release(ev, pal);
+	else
+		__atomic_add_fetch(&tv_invocations, 1, __ATOMIC_RELAXED);
+	return HYPAPI_HANDLED;
+}
+
+/* The guest writes to memory of a PAL (a swapped or reused page, an attack): the PAL dies, the guest goes on. */
+static enum hypapi_verdict outside_write(struct hypapi_event *ev, struct pal *pal)
+{
+	if (!pal_change_state(pal, PAL_READY, PAL_RUNNING)) {
+		/* It runs on another CPU, which will destroy it at its end; the write is tried until then. */
+		pal_change_state(pal, PAL_RUNNING, PAL_DOOMED);
+		return HYPAPI_RETRY;
+	}
+	if (pal_destroy(ev, pal) != HYPAPI_OK) {
+		release(ev, pal);
+		return HYPAPI_DENY;
+	}
+	return HYPAPI_RETRY;
+}
+
+enum hypapi_verdict tv_on_violation(struct hypapi_event *ev)
+{
+	struct pal *pal = pal_by_partition(ev->args.violation.owner);
+
+	if (!pal)
+		return HYPAPI_PASS;
+	if (ev->args.violation.access & HYPAPI_W)
+		return outside_write(ev, pal);
+	if (ev->args.violation.access & HYPAPI_X)
+		return call_pal(ev, pal);
+	return HYPAPI_PASS; /* reads see zeros: the core's doing */
+}
+
+/* ---- Out of the PAL ---- */
+
+static int copy_back_one(const struct hypapi_event *ev, const struct pal *pal, uint32_t i)
+{
+	uint64_t left = pointed_bytes(pal, i), src = pal->copy_at[i], dst = pal->args[i];
+	uint8_t buffer[512];
+	int rc = HYPAPI_OK;
+
+	while (rc == HYPAPI_OK && left > 0) {
+		uint64_t len = left < sizeof(buffer) ? left : sizeof(buffer);
+
+		rc = hypapi_partition_read(ev, pal->partition, buffer, GVA(src), len);
+		if (rc == HYPAPI_OK)
+			rc = hypapi_copy_to(ev, GVA(dst), buffer, len);
+		src += len;
+		dst += len;
+		left -= len;
+	}
+	return rc;
+}
+
+static int copy_back(const struct hypapi_event *ev, const struct pal *pal)
+{
+	int rc = HYPAPI_OK;
+
+	for (uint32_t i = 0; i < pal->params.num_params && rc == HYPAPI_OK; i++)
+		rc = copy_back_one(ev, pal, i);
+	return rc;
+}
+
+/* Makes the caller's registers those after the return of an ordinary function. */
+static void return_to_caller(struct hypapi_event *ev, const struct pal *pal, uint64_t result)
+{
+	const uint8_t *scratch = pal->long_mode ? scratch_64 : scratch_32;
+	size_t count = pal->long_mode ? sizeof(scratch_64) : sizeof(scratch_32);
+	uint64_t rsp = hypapi_reg_get(ev, HYPAPI_REG_RSP) + pal->word_bytes;
+
+	for (size_t i = 0; i < count; i++)
+		hypapi_reg_set(ev, scratch[i], 0);
+	hypapi_reg_set(ev, HYPAPI_REG_RAX, pal->long_mode ? result : (uint32_t)result);
+	hypapi_reg_set(ev, HYPAPI_REG_RSP, pal->long_mode ? rsp : (uint32_t)rsp);
+	hypapi_reg_set(ev, HYPAPI_REG_RIP, pal->return_address);
+}
+
+static bool pal_returned(const struct hypapi_event *ev, const struct pal *pal)
+{
+	const struct hypapi_partition_exit_args *exit = &ev->args.partition_exit;
+	uint64_t expected = pal->long_mode ? RETURN_64 : RETURN_32;
+
+	return exit->reason == HYPAPI_PEXIT_EXCEPTION && exit->vector == VECTOR_PF && exit->address.addr == expected &&
+	       hypapi_reg_get(ev, HYPAPI_REG_RIP) == expected;
+}
+
+static void log_fault(const struct hypapi_event *ev, const struct pal *pal)
+{
+	const struct hypapi_partition_exit_args *exit = &ev->args.partition_exit;
+	static uint32_t lines;
+
+	if (__atomic_fetch_add(&lines, 1, __ATOMIC_RELAXED) >= MAX_FAULT_LINES)
+		return;
+	hypapi_log("trustvisor: PAL %u destroyed: exit reason %u, exception %u (0x%x), address 0x%lx, RIP 0x%lx",
+		   pal_number(pal), exit->exit_reason, exit->vector, exit->error_code,
+		   (unsigned long)exit->address.addr, (unsigned long)hypapi_reg_get(ev, HYPAPI_REG_RIP));
+}
+
+enum hypapi_verdict tv_on_partition_exit(struct hypapi_event *ev)
+{
+	struct pal *pal = pal_by_partition(ev->partition);
+	uint64_t result = hypapi_reg_get(ev, HYPAPI_REG_RAX);
+
+	if (!pal)
+		return HYPAPI_PASS;
+	if (!pal_returned(ev, pal)) {
+		log_fault(ev, pal);
+		hypapi_partition_leave(ev);
+		pal_destroy(ev, pal);
+		return refuse_call(ev, pal);
+	}
+	/* From here on registers and memory are the caller's, which still stands at its fetch. */
+	hypapi_partition_leave(ev);
+	if (copy_back(ev, pal) == HYPAPI_OK) {
+		return_to_caller(ev, pal, result);
+		__atomic_add_fetch(&tv_returns, 1, __ATOMIC_RELAXED);
+	} else {
+		refuse_call(ev, pal); /* its buffer went away during the call */
+	}
+	release(ev, pal);
+	return HYPAPI_HANDLED;
+}

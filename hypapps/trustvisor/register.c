@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Registration and removal of PALs.
+ *
+ * The caller's descriptors are copied once, and everything is decided from the copy: first without a stop, so that a
+ * wrong request costs the other CPUs nothing; then the CPUs are stopped, what another CPU may have changed is looked at
+ * again, and the pages are taken. hypapi_partition_create() checks every page against the rights that the *PAL* will
+ * have (not those that some descriptor names), and that no page is used twice or owned already.
+ */
+#include "pal.h"
+
+#define LIMIT_64 (1ull << 47)   /* end of the lower half of the address space */
+#define LIMIT_32 0xfffff000ull  /* the last page holds the address that ends a 32-bit PAL (call.c) */
+
+static uint32_t result_of(int error)
+{
+	switch (error) {
+	case HYPAPI_OK:
+		return TV_OK;
+	case HYPAPI_EFAULT:
+		return TV_E_FAULT;
+	case HYPAPI_EPERM:
+		return TV_E_OWNED;
+	case HYPAPI_ENOMEM:
+		return TV_E_NO_ROOM;
+	case HYPAPI_EBUSY:
+		return TV_E_BUSY;
+	default:
+		return TV_E_INVALID;
+	}
+}
+
+/* ---- Descriptors ---- */
+
+/* Reads a count and then just that many elements: existing callers may have laid out no more than these. */
+static int copy_counted(const struct hypapi_event *ev, void *dst, uint64_t src, uint32_t max_count)
+{
+	uint32_t head[2];
+	int rc = hypapi_copy_from(ev, head, GVA(src), sizeof(head));
+
+	if (rc != HYPAPI_OK)
+		return rc;
+	if (head[0] > max_count)
+		return HYPAPI_EINVAL;
+	__builtin_memcpy(dst, head, sizeof(head));
+	/* Sections and parameters are both 16 bytes long (abi.h asserts it). An address that wraps is refused. */
+	return hypapi_copy_from(ev, (uint8_t *)dst + sizeof(head), GVA(src + sizeof(head)),
+				head[0] * sizeof(struct tv_pal_section));
+}
+
+static uint64_t section_end(const struct tv_pal_section *section)
+{
+	return section->start_addr + (uint64_t)section->page_num * HYPAPI_PAGE_SIZE;
+}
+
+static bool section_is_valid(const struct tv_pal_section *section, uint64_t limit)
+{
+	if (section->type < TV_SECTION_CODE || section->type > TV_SECTION_SHARED_CODE)
+		return false;
+	if (section->page_num == 0 || section->page_num > TV_MAX_PAGES)
+		return false;
+	/* start first: the sum of two such numbers cannot overflow */
+	return (section->start_addr & ~HYPAPI_PAGE_MASK) == 0 && section->start_addr < limit &&
+	       section_end(section) <= limit;
+}
+
+static bool sections_overlap(const struct tv_pal_section *a, const struct tv_pal_section *b)
+{
+	return a->start_addr < section_end(b) && b->start_addr < section_end(a);
+}
+
+static bool sections_are_valid(const struct pal *pal)
+{
+	const struct tv_pal_section *sections = pal->sections.sections;
+	uint64_t pages = 0;
+
+	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
+		if (!section_is_valid(&sections[i], pal->long_mode ? LIMIT_64 : LIMIT_32))
+			return false;
+		for (uint32_t j = 0; j < i; j++)
+			if (sections_overlap(&sections[i], &sections[j]))
+				return false;
+		pages += sections[i].page_num;
+	}
+	return pages <= TV_MAX_PAGES;
+}
+
+static const struct tv_pal_section *find_section(const struct pal *pal, uint32_t type)
+{
+	for (uint32_t i = 0; i < pal->sections.num_sections; i++)
+		if (pal->sections.sections[i].type == type)
+			return &pal->sections.sections[i];
+	return NULL;
+}
+
+static bool entry_is_code(const struct pal *pal)
+{
+	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
+		const struct tv_pal_section *section = &pal->sections.sections[i];
+
+		if (section->type == TV_SECTION_CODE && pal->entry.addr >= section->start_addr &&
+		    pal->entry.addr < section_end(section))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Where each parameter will stand in the param section: a word with their number, then for the last one first three
+ * words {type, size in bytes, value}, and after those of a pointer the words that it points to.
+ */
+static bool place_params(struct pal *pal)
+{
+	const struct tv_pal_section *section = find_section(pal, TV_SECTION_PARAM);
+	uint64_t position = pal->word_bytes;
+
+	if (pal->params.num_params == 0 && !section)
+		return true;
+	if (!section)
+		return false;
+	pal->param_start = section->start_addr;
+	for (uint32_t i = pal->params.num_params; i-- > 0;) {
+		const struct tv_pal_param *param = &pal->params.params[i];
+
+		if (param->type != TV_PARAM_INTEGER && param->type != TV_PARAM_POINTER)
+			return false;
+		position += 3 * pal->word_bytes;
+		pal->copy_at[i] = section->start_addr + position;
+		if (param->type == TV_PARAM_INTEGER)
+			continue;
+		if (param->size > TV_MAX_PAGES * HYPAPI_PAGE_SIZE / pal->word_bytes)
+			return false;
+		position += param->size * pal->word_bytes;
+	}
+	return position <= section_end(section) - section->start_addr;
+}
+
+/* Copies and checks all that the caller's request says by itself. */
+static uint32_t read_request(const struct hypapi_event *ev, struct pal *pal)
+{
+	const struct tv_pal_section *stack;
+	int rc;
+
+	pal->entry = GVA(tv_arg(ev, HYPAPI_REG_RDI));
+	pal->level = ev->level;
+	pal->cpl = ev->cpl;
+	pal->long_mode = ev->long_mode;
+	pal->word_bytes = ev->long_mode ? 8 : 4;
+	rc = copy_counted(ev, &pal->sections, tv_arg(ev, HYPAPI_REG_RCX), TV_MAX_SECTIONS);
+	if (rc == HYPAPI_OK)
+		rc = copy_counted(ev, &pal->params, tv_arg(ev, HYPAPI_REG_RSI), TV_MAX_PARAMS);
+	if (rc != HYPAPI_OK)
+		return result_of(rc);
+
+	if (!sections_are_valid(pal) || !entry_is_code(pal) || !place_params(pal))
+		return TV_E_INVALID;
+	stack = find_section(pal, TV_SECTION_STACK);
+	if (!stack)
+		return TV_E_INVALID;
+	pal->stack_end = section_end(stack);
+	return TV_OK;
+}
+
+/* The part of the checks that another CPU can make stale. */
+static uint32_t check_machine(const struct hypapi_event *ev, struct pal *pal)
+{
+	struct hypapi_page page;
+	int rc = hypapi_translate(ev, pal->entry, HYPAPI_RX, &page);
+
+	if (rc != HYPAPI_OK)
+		return result_of(rc);
+	pal->entry_hpa = page.hpa;
+	return pal_free_slot() ? TV_OK : TV_E_NO_ROOM;
+}
+
+/* ---- Commands ---- */
+
+static size_t list_pages(const struct pal *pal, struct hypapi_partition_page *pages)
+{
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
+		const struct tv_pal_section *section = &pal->sections.sections[i];
+		bool code = section->type == TV_SECTION_CODE || section->type == TV_SECTION_SHARED_CODE;
+
+		for (uint64_t gva = section->start_addr; gva < section_end(section); gva += HYPAPI_PAGE_SIZE)
+			pages[count++] = (struct hypapi_partition_page){
+				.gva = GVA(gva), .rights = code ? HYPAPI_RX : HYPAPI_RW };
+	}
+	return count;
+}
+
+static uint32_t take_pages(struct hypapi_event *ev, struct pal *pal)
+{
+	static struct hypapi_partition_page pages[TV_MAX_PAGES]; /* used under the stop only */
+	struct pal *slot = pal_free_slot();
+	int rc;
+
+	if (!slot)
+		return TV_E_NO_ROOM;
+	rc = hypapi_partition_create(ev, pages, list_pages(pal, pages), &pal->partition);
+	if (rc != HYPAPI_OK)
+		return result_of(rc);
+	*slot = *pal;
+	pal_set_state(slot, PAL_READY);
+	return TV_OK;
+}
+
+uint32_t tv_register(struct hypapi_event *ev)
+{
+	struct pal pal = { .state = PAL_FREE };
+	uint32_t result = read_request(ev, &pal);
+	int stop;
+
+	if (result == TV_OK)
+		result = check_machine(ev, &pal);
+	if (result != TV_OK)
+		return result;
+
+	stop = hypapi_quiesce(ev);
+	if (stop < 0)
+		return result_of(stop);
+	if (stop > 0)
+		result = check_machine(ev, &pal);
+	return result == TV_OK ? take_pages(ev, &pal) : result;
+}
+
+/*
+ * The caller names the entry point; its page is in a partition, so that translating it answers HYPAPI_EPERM with the
+ * page filled in. A mapped page of anybody else's is not a PAL.
+ */
+static struct pal *find_registered(const struct hypapi_event *ev, gva_t entry)
+{
+	struct hypapi_page page = { .hpa = HPA(0) };
+
+	if (hypapi_translate(ev, entry, HYPAPI_RX, &page) != HYPAPI_EPERM)
+		return NULL;
+	return pal_by_entry(ev, entry, page.hpa);
+}
+
+uint32_t tv_unregister(struct hypapi_event *ev)
+{
+	gva_t entry = GVA(tv_arg(ev, HYPAPI_REG_RCX));
+	struct pal *pal = find_registered(ev, entry);
+	int stop;
+
+	if (!pal)
+		return TV_E_NO_PAL;
+	stop = hypapi_quiesce(ev);
+	if (stop < 0)
+		return result_of(stop);
+	if (stop > 0)
+		pal = find_registered(ev, entry);
+	if (!pal)
+		return TV_E_NO_PAL;
+	if (pal_state(pal) != PAL_READY)
+		return TV_E_BUSY;
+	return result_of(pal_destroy(ev, pal));
+}

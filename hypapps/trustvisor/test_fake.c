@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The fake core of test_fake.h. */
+#include "test_fake.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <string.h>
+#include <cmocka.h>
+
+const char HYPAPI_VERSION_SYMBOL[] = "fake";
+struct fake fake;
+
+void fake_reset(void)
+{
+	memset(&fake, 0, sizeof(fake));
+	fake.next_id = 1;
+	for (uint32_t i = 0; i < FAKE_PAGES; i++)
+		fake.pages[i] = (struct fake_page){ .rights = HYPAPI_RWX, .frame = i };
+	fake.regs[HYPAPI_REG_RFLAGS] = 0x202;
+}
+
+static struct fake_page *page_at(uint64_t gva)
+{
+	uint64_t index = (gva - FAKE_BASE) / HYPAPI_PAGE_SIZE;
+
+	return gva >= FAKE_BASE && index < FAKE_PAGES ? &fake.pages[index] : NULL;
+}
+
+void *fake_mem(uint64_t gva)
+{
+	struct fake_page *page = page_at(gva);
+
+	assert_non_null(page);
+	return &fake.frames[page->frame][gva % HYPAPI_PAGE_SIZE];
+}
+
+static struct fake_partition *partition_of(hypapi_partition_t handle)
+{
+	if (handle.id == 0 || handle.id >= fake.next_id)
+		return NULL;
+	return fake.partitions[handle.id - 1].exists ? &fake.partitions[handle.id - 1] : NULL;
+}
+
+void *fake_partition_mem(uint64_t id, uint64_t gva)
+{
+	struct fake_partition *partition = partition_of((hypapi_partition_t){ id });
+
+	for (size_t i = 0; partition && i < partition->count; i++)
+		if (partition->pages[i].gva == (gva & HYPAPI_PAGE_MASK))
+			return &fake.frames[partition->pages[i].frame][gva % HYPAPI_PAGE_SIZE];
+	return NULL;
+}
+
+struct hypapi_event fake_event(uint32_t type, uint32_t level)
+{
+	return (struct hypapi_event){ .size = sizeof(struct hypapi_event), .major = HYPAPI_MAJOR, .type = type,
+		.level = level, .long_mode = true, .cpl = 3, .eptp02.id = level == HYPAPI_L2 ? 7 : 0,
+		.partition.id = fake.current };
+}
+
+enum hypapi_verdict fake_raise(const struct hypapp_descriptor *hypapp, struct hypapi_event *ev)
+{
+	for (int i = 0; i < HYPAPI_MAX_SUBSCRIPTIONS && hypapp->subscriptions[i].handler; i++)
+		if (hypapp->subscriptions[i].type == ev->type) {
+			ev->quiesce = ev->stopped = hypapp->subscriptions[i].quiesce;
+			return hypapp->subscriptions[i].handler(ev);
+		}
+	fail_msg("nobody subscribed to event %u", ev->type);
+	return HYPAPI_PASS;
+}
+
+/* ---- The calls ---- */
+
+uint32_t hypapi_l2_hypercall_base(void)
+{
+	return 0x4c415000;
+}
+
+void hypapi_log(const char *format, ...)
+{
+	(void)format;
+	fake.log_lines++;
+}
+
+int hypapi_quiesce(struct hypapi_event *ev)
+{
+	fake.stops++;
+	ev->stopped = true;
+	if (fake.on_quiesce)
+		fake.on_quiesce();
+	return fake.quiesce_answer;
+}
+
+uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg)
+{
+	(void)ev;
+	return fake.current ? fake.pal_regs[reg] : fake.regs[reg];
+}
+
+int hypapi_reg_set(struct hypapi_event *ev, enum hypapi_reg reg, uint64_t value)
+{
+	(void)ev;
+	if (reg == HYPAPI_REG_RIP)
+		assert_true((uint64_t)((int64_t)(value << 16) >> 16) == value);
+	*(fake.current ? &fake.pal_regs[reg] : &fake.regs[reg]) = value;
+	return HYPAPI_OK;
+}
+
+int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code, gva_t cr2)
+{
+	(void)ev;
+	assert_int_equal(fake.current, 0);
+	assert_int_equal(fake.injected, 0);
+	fake.injected = (int)vector;
+	fake.injected_code = error_code;
+	fake.injected_cr2 = cr2.addr;
+	return HYPAPI_OK;
+}
+
+int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, struct hypapi_page *page)
+{
+	struct fake_page *found = page_at(gva.addr);
+
+	(void)ev;
+	assert_int_equal(fake.current, 0);
+	if (!found || (found->rights & rights) != rights || !found->rights)
+		return HYPAPI_EFAULT;
+	page->hpa = HPA(FAKE_HPA + found->frame * HYPAPI_PAGE_SIZE + gva.addr % HYPAPI_PAGE_SIZE);
+	page->rights = found->rights;
+	return fake.owner[found->frame] ? HYPAPI_EPERM : HYPAPI_OK;
+}
+
+static int copy(const struct hypapi_event *ev, uint64_t gva, uint8_t *bytes, size_t len, uint32_t rights)
+{
+	struct hypapi_page page;
+
+	if (gva + len < gva || len > 1 << 20)
+		return HYPAPI_EINVAL;
+	for (int pass = 0; pass < 2; pass++)
+		for (size_t i = 0; i < len; i++) {
+			int rc = hypapi_translate(ev, GVA(gva + i), rights, &page);
+
+			if (rc != HYPAPI_OK)
+				return rc;
+			if (pass == 1 && rights == HYPAPI_R)
+				bytes[i] = *(uint8_t *)fake_mem(gva + i);
+			else if (pass == 1)
+				*(uint8_t *)fake_mem(gva + i) = bytes[i];
+		}
+	return HYPAPI_OK;
+}
+
+int hypapi_copy_from(const struct hypapi_event *ev, void *dst, gva_t src, size_t len_bytes)
+{
+	return copy(ev, src.addr, dst, len_bytes, HYPAPI_R);
+}
+
+int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, size_t len_bytes)
+{
+	return copy(ev, dst.addr, (uint8_t *)src, len_bytes, HYPAPI_W);
+}
+
+int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partition_page *pages, size_t page_count,
+			    hypapi_partition_t *partition)
+{
+	struct fake_partition *made = &fake.partitions[fake.next_id - 1];
+
+	if (!ev->stopped)
+		return HYPAPI_ESTATE;
+	assert_in_range(page_count, 1, 512);
+	assert_true(fake.next_id <= FAKE_PARTITIONS);
+	for (size_t i = 0; i < page_count; i++) {
+		struct hypapi_page page;
+		int rc = hypapi_translate(ev, pages[i].gva, pages[i].rights, &page);
+
+		if (rc != HYPAPI_OK)
+			return rc;
+		made->pages[i].gva = pages[i].gva.addr;
+		made->pages[i].rights = pages[i].rights;
+		made->pages[i].frame = (uint32_t)((page.hpa.addr - FAKE_HPA) / HYPAPI_PAGE_SIZE);
+		for (size_t j = 0; j < i; j++)
+			if (made->pages[j].frame == made->pages[i].frame)
+				return HYPAPI_EPERM;
+	}
+	made->count = page_count;
+	made->exists = true;
+	partition->id = fake.next_id++;
+	for (size_t i = 0; i < page_count; i++)
+		fake.owner[made->pages[i].frame] = partition->id;
+	return HYPAPI_OK;
+}
+
+int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t handle)
+{
+	struct fake_partition *partition = partition_of(handle);
+
+	(void)ev;
+	if (!partition)
+		return HYPAPI_ESTALE;
+	if (partition->running)
+		return HYPAPI_EBUSY;
+	for (size_t i = 0; i < partition->count; i++) {
+		if (partition->pages[i].rights & HYPAPI_W)
+			memset(fake.frames[partition->pages[i].frame], 0, HYPAPI_PAGE_SIZE);
+		fake.owner[partition->pages[i].frame] = 0;
+	}
+	partition->exists = false;
+	return HYPAPI_OK;
+}
+
+int hypapi_partition_read(const struct hypapi_event *ev, hypapi_partition_t partition, void *dst, gva_t src,
+			  size_t len_bytes)
+{
+	(void)ev;
+	for (size_t i = 0; i < len_bytes; i++) {
+		uint8_t *at = fake_partition_mem(partition.id, src.addr + i);
+
+		if (!at)
+			return HYPAPI_EFAULT;
+		((uint8_t *)dst)[i] = *at;
+	}
+	return HYPAPI_OK;
+}
+
+int hypapi_partition_write(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t dst, const void *src,
+			   size_t len_bytes)
+{
+	(void)ev;
+	for (size_t i = 0; i < len_bytes; i++) {
+		uint8_t *at = fake_partition_mem(partition.id, dst.addr + i);
+
+		if (!at)
+			return HYPAPI_EFAULT;
+		*at = ((const uint8_t *)src)[i];
+	}
+	return HYPAPI_OK;
+}
+
+int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t handle,
+			   const struct hypapi_partition_entry *entry)
+{
+	struct fake_partition *partition = partition_of(handle);
+
+	if (!partition)
+		return HYPAPI_ESTALE;
+	assert_false(partition->running);
+	assert_int_equal(fake.current, 0);
+	partition->running = true;
+	fake.current = handle.id;
+	ev->partition = handle;
+	memset(fake.pal_regs, 0, sizeof(fake.pal_regs));
+	memcpy(fake.pal_regs, entry->gpr, sizeof(entry->gpr));
+	fake.pal_regs[HYPAPI_REG_RIP] = entry->rip;
+	return HYPAPI_OK;
+}
+
+int hypapi_partition_leave(struct hypapi_event *ev)
+{
+	if (!fake.current)
+		return HYPAPI_ESTATE;
+	fake.partitions[fake.current - 1].running = false;
+	fake.current = 0;
+	ev->partition.id = 0;
+	return HYPAPI_OK;
+}

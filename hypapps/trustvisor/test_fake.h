@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A fake of the hypapi core for TrustVisor's unit tests: one vCPU with flat page tables, partitions, and a record of
+ * what the hypapp asked for. It keeps the contracts of hypapi/calls.h as far as TrustVisor uses them.
+ */
+#ifndef TEST_FAKE_H
+#define TEST_FAKE_H
+
+#include <hypapi/hypapi.h>
+
+#define FAKE_BASE 0x400000ull /* linear address of the first page */
+#define FAKE_PAGES 160
+#define FAKE_HPA 0x10000000ull
+#define FAKE_PARTITIONS 80
+
+struct fake_page {
+	uint32_t rights;   /* of the guest; 0: not present */
+	uint32_t frame;    /* index of the frame that it leads to */
+};
+
+struct fake_partition {
+	bool exists, running;
+	size_t count;
+	struct { uint64_t gva; uint32_t frame, rights; } pages[512];
+};
+
+extern struct fake {
+	struct fake_page pages[FAKE_PAGES];
+	uint8_t frames[FAKE_PAGES][HYPAPI_PAGE_SIZE];
+	uint64_t owner[FAKE_PAGES];        /* partition id of each frame, 0: the guest */
+	struct fake_partition partitions[FAKE_PARTITIONS]; /* id - 1 */
+	uint64_t next_id;
+	uint64_t regs[HYPAPI_REG_COUNT], pal_regs[HYPAPI_REG_COUNT];
+	uint64_t current;                  /* partition that runs here */
+	int stops;                         /* hypapi_quiesce() calls */
+	int quiesce_answer;
+	void (*on_quiesce)(void);          /* what another CPU does before this one gets its stop */
+	int injected;                      /* vector, 0: none */
+	uint32_t injected_code;
+	uint64_t injected_cr2;
+	int log_lines;
+} fake;
+
+void fake_reset(void);
+/** Address of guest memory, for the test's own reads and writes; the range must lie in one page. */
+void *fake_mem(uint64_t gva);
+/** The same for memory of a partition. NULL if outside. */
+void *fake_partition_mem(uint64_t id, uint64_t gva);
+/** An event with its header filled in. */
+struct hypapi_event fake_event(uint32_t type, uint32_t level);
+/** Raises an event: calls the handler that the descriptor subscribes for it. */
+enum hypapi_verdict fake_raise(const struct hypapp_descriptor *hypapp, struct hypapi_event *ev);
+
+#endif

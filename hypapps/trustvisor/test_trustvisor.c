@@ -1,0 +1,749 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Unit tests of TrustVisor on a host, against the fake core of test_fake.c. Everything goes through the descriptor's
+ * handlers, as the core would call them; the tests named vuln_* repeat holes that an earlier TrustVisor had.
+ */
+#include "test_fake.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "include/trustvisor/abi.h"
+
+extern const struct hypapp_descriptor hypapp_trustvisor;
+
+/* The PAL of most tests: one page each of code, data, param and stack, then ordinary pages of the caller. */
+#define PAGE(n) (FAKE_BASE + (n) * 0x1000ull)
+#define CODE PAGE(0)
+#define DATA PAGE(1)
+#define PARAM PAGE(2)
+#define STACK PAGE(3)
+#define ENTRY (CODE + 0x123)
+#define SECTIONS PAGE(8) /* descriptors */
+#define PARAMS (SECTIONS + 0x800)
+#define CALLER_STACK (PAGE(9) + 0x800)
+#define BUFFER PAGE(10)
+#define RETURN_TO 0x408765ull
+#define PF_P 1u
+#define PF_W 2u
+#define PF_U 4u
+#define PF_I 16u
+
+static struct tv_pal_sections sections;
+static struct tv_pal_params params;
+static uint64_t entry;
+static uint32_t level;
+static bool long_mode;
+
+static int setup(void **state)
+{
+	struct hypapi_event end;
+
+	(void)state;
+	/* The hypapp's own table outlives a test: end every PAL of the one before. */
+	fake.current = 0;
+	for (size_t i = 0; i < FAKE_PARTITIONS; i++)
+		fake.partitions[i].running = false;
+	end = fake_event(HYPAPI_EV_SHUTDOWN, HYPAPI_L0);
+	fake_raise(&hypapp_trustvisor, &end);
+	fake_reset();
+
+	sections = (struct tv_pal_sections){ .num_sections = 4, .sections = {
+		{ TV_SECTION_CODE, 1, CODE }, { TV_SECTION_DATA, 1, DATA },
+		{ TV_SECTION_PARAM, 1, PARAM }, { TV_SECTION_STACK, 1, STACK } } };
+	params = (struct tv_pal_params){ .num_params = 2, .params = {
+		{ .type = TV_PARAM_INTEGER }, { .type = TV_PARAM_INTEGER } } };
+	entry = ENTRY;
+	level = HYPAPI_L1;
+	long_mode = true;
+	return 0;
+}
+
+/* ---- What a guest does ---- */
+
+static uint32_t hypercall(uint32_t number)
+{
+	struct hypapi_event ev = fake_event(HYPAPI_EV_HYPERCALL, level);
+
+	ev.long_mode = long_mode;
+	ev.args.hypercall.number = number;
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+	return (uint32_t)(fake.current ? fake.pal_regs : fake.regs)[HYPAPI_REG_RAX];
+}
+
+static uint32_t register_pal(void)
+{
+	memcpy(fake_mem(SECTIONS), &sections, sizeof(sections));
+	memcpy(fake_mem(PARAMS), &params, sizeof(params));
+	fake.regs[HYPAPI_REG_RCX] = SECTIONS;
+	fake.regs[HYPAPI_REG_RDX] = 0;
+	fake.regs[HYPAPI_REG_RSI] = PARAMS;
+	fake.regs[HYPAPI_REG_RDI] = entry;
+	return hypercall(TV_CMD_REGISTER);
+}
+
+static uint32_t unregister_pal(void)
+{
+	fake.regs[HYPAPI_REG_RCX] = entry;
+	return hypercall(TV_CMD_UNREGISTER);
+}
+
+static struct hypapi_event violation(uint64_t gva, uint32_t access)
+{
+	struct hypapi_event ev = fake_event(HYPAPI_EV_EPT_VIOLATION, level);
+	uint32_t frame = fake.pages[(gva - FAKE_BASE) / 0x1000].frame;
+
+	ev.long_mode = long_mode;
+	ev.args.violation = (struct hypapi_violation_args){ .gva = GVA(gva), .gva_valid = true, .access = access,
+		.hpa = HPA(FAKE_HPA + frame * 0x1000ull + gva % 0x1000), .owner = { fake.owner[frame] } };
+	return ev;
+}
+
+/* A call instruction to `gva`, with the return address at CALLER_STACK. */
+static enum hypapi_verdict call_at(uint64_t gva)
+{
+	struct hypapi_event ev = violation(gva, HYPAPI_X);
+	uint64_t return_to = RETURN_TO;
+
+	memcpy(fake_mem(CALLER_STACK), &return_to, long_mode ? 8 : 4);
+	fake.regs[HYPAPI_REG_RSP] = CALLER_STACK;
+	fake.regs[HYPAPI_REG_RIP] = gva;
+	return fake_raise(&hypapp_trustvisor, &ev);
+}
+
+static enum hypapi_verdict pal_exit(uint64_t rip, uint64_t address)
+{
+	struct hypapi_event ev = fake_event(HYPAPI_EV_PARTITION_EXIT, level);
+
+	fake.pal_regs[HYPAPI_REG_RIP] = rip;
+	ev.args.partition_exit = (struct hypapi_partition_exit_args){ .reason = HYPAPI_PEXIT_EXCEPTION, .vector = 14,
+		.address = GVA(address) };
+	return fake_raise(&hypapp_trustvisor, &ev);
+}
+
+/* The PAL executes RET. */
+static enum hypapi_verdict pal_return(uint64_t result)
+{
+	uint64_t to = 0;
+
+	memcpy(&to, fake_partition_mem(fake.current, fake.pal_regs[HYPAPI_REG_RSP]), long_mode ? 8 : 4);
+	fake.pal_regs[HYPAPI_REG_RAX] = result;
+	return pal_exit(to, to);
+}
+
+static void assert_injected(uint32_t code, uint64_t cr2)
+{
+	assert_int_equal(fake.injected, 14);
+	assert_int_equal(fake.injected_code, code);
+	assert_int_equal(fake.injected_cr2, cr2);
+	fake.injected = 0;
+}
+
+/* The PAL can be called, and returns. */
+static void assert_pal_works(void)
+{
+	fake.injected = 0;
+	assert_int_equal(call_at(entry), HYPAPI_HANDLED);
+	assert_int_equal(fake.injected, 0);
+	assert_int_not_equal(fake.current, 0);
+	assert_int_equal(pal_return(0x77), HYPAPI_HANDLED);
+	assert_int_equal(fake.current, 0);
+	assert_int_equal(fake.regs[HYPAPI_REG_RAX], 0x77);
+}
+
+static void pointer_param(uint64_t words)
+{
+	params.num_params = 1;
+	params.params[0] = (struct tv_pal_param){ .type = TV_PARAM_POINTER, .size = words };
+}
+
+/* ---- Registration ---- */
+
+static void registers_and_unregisters(void **state)
+{
+	(void)state;
+	strcpy(fake_mem(DATA), "secret");
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(fake.stops, 1);
+	assert_int_equal(fake.partitions[0].count, 4);
+	assert_int_equal(fake.partitions[0].pages[0].rights, HYPAPI_RX);
+	for (int i = 1; i < 4; i++)
+		assert_int_equal(fake.partitions[0].pages[i].rights, HYPAPI_RW);
+	assert_int_equal(unregister_pal(), TV_OK);
+	assert_int_equal(fake.stops, 2);
+	assert_int_equal(*(char *)fake_mem(DATA), 0);
+	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
+	assert_int_equal(fake.stops, 2);
+}
+
+static struct tv_pal_section *second = &sections.sections[1];
+static struct tv_pal_param *last_param = &params.params[1];
+
+static void bad_no_sections(void) { sections.num_sections = 0; }
+static void bad_many_sections(void) { sections.num_sections = 11; }
+static void bad_section_type(void) { second->type = 6; }
+static void bad_section_type_zero(void) { second->type = 0; }
+static void bad_no_pages(void) { second->page_num = 0; }
+static void bad_page_count(void) { second->page_num = 0xffffffff; }
+static void bad_page_sum(void) { *second = (struct tv_pal_section){ TV_SECTION_DATA, 510, PAGE(200) }; }
+static void bad_alignment(void) { second->start_addr++; }
+static void bad_wrap(void) { *second = (struct tv_pal_section){ TV_SECTION_DATA, 2, 0xfffffffffffff000 }; }
+static void bad_upper_half(void) { *second = (struct tv_pal_section){ TV_SECTION_DATA, 2, 0x7ffffffff000 }; }
+static void bad_overlap(void) { sections.sections[3].start_addr = DATA; }
+static void bad_entry_in_data(void) { entry = DATA + 8; }
+static void bad_entry_in_shared(void) { sections.sections[0].type = TV_SECTION_SHARED_CODE; }
+static void bad_entry_past_end(void) { entry = CODE + 0x1000; }
+static void bad_no_stack(void) { sections.num_sections = 3; }
+static void bad_no_param_section(void) { sections.sections[2].type = TV_SECTION_DATA; }
+static void bad_many_params(void) { params.num_params = 11; }
+static void bad_param_type(void) { last_param->type = 3; }
+/* 8 + 2 * 24 + 8 * 505 = one page exactly: one word more does not fit. */
+static void bad_param_room(void) { *last_param = (struct tv_pal_param){ .type = TV_PARAM_POINTER, .size = 506 }; }
+static void bad_param_overflow(void) { *last_param = (struct tv_pal_param){ TV_PARAM_POINTER, 0, 1ull << 61 }; }
+static void bad_code_not_executable(void) { fake.pages[0].rights = HYPAPI_RW; }
+static void bad_descriptor_unmapped(void) { fake.pages[8].rights = 0; }
+
+static void bad_requests_cost_no_stop(void **state)
+{
+	static const struct { const char *name; void (*spoil)(void); uint32_t result; } cases[] = {
+#define CASE(name, result) { #name, name, result }
+		CASE(bad_no_sections, TV_E_INVALID), CASE(bad_many_sections, TV_E_INVALID),
+		CASE(bad_section_type, TV_E_INVALID), CASE(bad_section_type_zero, TV_E_INVALID),
+		CASE(bad_no_pages, TV_E_INVALID), CASE(bad_page_count, TV_E_INVALID),
+		CASE(bad_page_sum, TV_E_INVALID), CASE(bad_alignment, TV_E_INVALID), CASE(bad_wrap, TV_E_INVALID),
+		CASE(bad_upper_half, TV_E_INVALID), CASE(bad_overlap, TV_E_INVALID),
+		CASE(bad_entry_in_data, TV_E_INVALID), CASE(bad_entry_in_shared, TV_E_INVALID),
+		CASE(bad_entry_past_end, TV_E_INVALID), CASE(bad_no_stack, TV_E_INVALID),
+		CASE(bad_no_param_section, TV_E_INVALID), CASE(bad_many_params, TV_E_INVALID),
+		CASE(bad_param_type, TV_E_INVALID), CASE(bad_param_room, TV_E_INVALID),
+		CASE(bad_param_overflow, TV_E_INVALID), CASE(bad_code_not_executable, TV_E_FAULT),
+		CASE(bad_descriptor_unmapped, TV_E_FAULT),
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint32_t result;
+
+		setup(state);
+		cases[i].spoil();
+		result = register_pal();
+		if (result != cases[i].result || fake.stops != 0 || fake.next_id != 1)
+			fail_msg("%s: result %u, %d stops", cases[i].name, result, fake.stops);
+	}
+	setup(state);
+	params.params[1] = (struct tv_pal_param){ .type = TV_PARAM_POINTER, .size = 505 };
+	assert_int_equal(register_pal(), TV_OK);
+}
+
+/* Descriptors may end with the caller's page: no element past the count is read. */
+static void descriptors_are_read_up_to_their_count(void **state)
+{
+	(void)state;
+	params.num_params = 0;
+	memcpy(fake_mem(SECTIONS), &sections, 8 + 4 * 16);
+	memcpy(fake_mem(PAGE(11) - 8), &params, 8);
+	fake.pages[11].rights = 0;
+	fake.regs[HYPAPI_REG_RCX] = SECTIONS;
+	fake.regs[HYPAPI_REG_RSI] = PAGE(11) - 8;
+	fake.regs[HYPAPI_REG_RDI] = ENTRY;
+	assert_int_equal(hypercall(TV_CMD_REGISTER), TV_OK);
+}
+
+/* A page that the caller may only read must not become writable by being named a data section. */
+static void vuln_4_read_only_page_as_data(void **state)
+{
+	(void)state;
+	fake.pages[1].rights = HYPAPI_R;
+	assert_int_equal(register_pal(), TV_E_FAULT);
+	assert_int_equal(fake.next_id, 1);
+}
+
+static void pages_with_two_names_are_refused(void **state)
+{
+	(void)state;
+	fake.pages[3].frame = 1; /* stack and data: one physical page */
+	assert_int_equal(register_pal(), TV_E_OWNED);
+	setup(state);
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(register_pal(), TV_E_OWNED);
+}
+
+static void other_cpu_takes_the_code(void)
+{
+	fake.owner[0] = 99;
+}
+
+/* Another CPU's stop was served first: what was checked before it is checked again. */
+static void checks_again_after_a_foreign_stop(void **state)
+{
+	(void)state;
+	fake.quiesce_answer = 1;
+	fake.on_quiesce = other_cpu_takes_the_code;
+	assert_int_equal(register_pal(), TV_E_OWNED);
+	assert_int_equal(fake.next_id, 1);
+	fake.owner[0] = 0;
+	fake.on_quiesce = NULL;
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(unregister_pal(), TV_OK);
+}
+
+static void table_full(void **state)
+{
+	(void)state;
+	params.num_params = 0;
+	sections.num_sections = 2;
+	sections.sections[1] = (struct tv_pal_section){ TV_SECTION_STACK, 1, 0 };
+	for (uint32_t i = 0; i <= 64; i++) {
+		uint64_t code = i < 4 ? PAGE(2 * i) : PAGE(2 * i + 12); /* around the caller's own pages */
+
+		sections.sections[0].start_addr = entry = code;
+		sections.sections[1].start_addr = code + 0x1000;
+		assert_int_equal(register_pal(), i < 64 ? TV_OK : TV_E_NO_ROOM);
+	}
+	assert_int_equal(fake.stops, 64);
+}
+
+static void unregister_knows_the_whole_identity(void **state)
+{
+	(void)state;
+	assert_int_equal(register_pal(), TV_OK);
+	entry = ENTRY + 1;
+	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
+	entry = ENTRY;
+	level = HYPAPI_L2;
+	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
+	level = HYPAPI_L1;
+	fake.pages[0].frame = 20; /* the same address in another process */
+	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
+	assert_int_equal(fake.stops, 1);
+	fake.pages[0].frame = 0;
+	assert_int_equal(unregister_pal(), TV_OK);
+}
+
+/* ---- Calls ---- */
+
+static void passes_integers_and_hides_registers(void **state)
+{
+	uint64_t sp;
+
+	(void)state;
+	assert_int_equal(register_pal(), TV_OK);
+	for (int i = 0; i < 16; i++)
+		fake.regs[i] = 0xabc00 + (uint64_t)i;
+	fake.regs[HYPAPI_REG_RDI] = 40;
+	fake.regs[HYPAPI_REG_RSI] = 0xfffffffffffffffe;
+	fake.stops = 0;
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	sp = fake.pal_regs[HYPAPI_REG_RSP];
+	assert_int_equal(fake.pal_regs[HYPAPI_REG_RIP], ENTRY);
+	assert_int_equal(fake.pal_regs[HYPAPI_REG_RDI], 40);
+	assert_int_equal(fake.pal_regs[HYPAPI_REG_RSI], 0xfffffffffffffffe);
+	assert_int_equal(fake.pal_regs[HYPAPI_REG_RBX], 0);
+	assert_int_equal(fake.pal_regs[HYPAPI_REG_R15], 0);
+	assert_int_equal((sp + 8) % 16, 0);
+	assert_true(sp >= STACK && sp + 8 <= STACK + 0x1000);
+
+	fake.pal_regs[HYPAPI_REG_RCX] = 0x5ec7e7; /* vuln 6: what a PAL leaves in registers */
+	assert_int_equal(pal_return(38), HYPAPI_HANDLED);
+	assert_int_equal(fake.regs[HYPAPI_REG_RAX], 38);
+	assert_int_equal(fake.regs[HYPAPI_REG_RIP], RETURN_TO);
+	assert_int_equal(fake.regs[HYPAPI_REG_RSP], CALLER_STACK + 8);
+	assert_int_equal(fake.regs[HYPAPI_REG_RCX] | fake.regs[HYPAPI_REG_RDX] | fake.regs[HYPAPI_REG_RSI] |
+			 fake.regs[HYPAPI_REG_RDI] | fake.regs[HYPAPI_REG_R8] | fake.regs[HYPAPI_REG_R9] |
+			 fake.regs[HYPAPI_REG_R10] | fake.regs[HYPAPI_REG_R11], 0);
+	assert_int_equal(fake.regs[HYPAPI_REG_RBX], 0xabc00 + HYPAPI_REG_RBX);
+	assert_int_equal(fake.regs[HYPAPI_REG_RBP], 0xabc00 + HYPAPI_REG_RBP);
+	assert_int_equal(fake.regs[HYPAPI_REG_R12], 0xabc00 + HYPAPI_REG_R12);
+	assert_int_equal(fake.stops, 0);
+}
+
+static void passes_eight_integers(void **state)
+{
+	static const uint64_t on_stack[2] = { 0x1111111111111111, 0x2222222222222222 };
+	uint64_t sp;
+
+	(void)state;
+	params.num_params = 8;
+	for (int i = 0; i < 8; i++)
+		params.params[i].type = TV_PARAM_INTEGER;
+	assert_int_equal(register_pal(), TV_OK);
+	memcpy(fake_mem(CALLER_STACK + 8), on_stack, sizeof(on_stack));
+	fake.regs[HYPAPI_REG_R9] = 6;
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	sp = fake.pal_regs[HYPAPI_REG_RSP];
+	assert_int_equal(fake.pal_regs[HYPAPI_REG_R9], 6);
+	assert_int_equal((sp + 8) % 16, 0);
+	assert_memory_equal(fake_partition_mem(fake.current, sp + 8), on_stack, sizeof(on_stack));
+	pal_return(0);
+}
+
+/* The layout of the param section, byte by byte, and the way back. */
+static void copies_pointed_words_in_and_out(void **state)
+{
+	uint64_t expected[9] = { 2, TV_PARAM_POINTER, 16, BUFFER + 0xff8, 0x1122334455667788, 0x99aabbccddeeff00,
+				 TV_PARAM_INTEGER, 8, 5 };
+	uint64_t *copy;
+
+	(void)state;
+	params.params[1] = (struct tv_pal_param){ .type = TV_PARAM_POINTER, .size = 2 };
+	assert_int_equal(register_pal(), TV_OK);
+	memcpy(fake_mem(BUFFER + 0xff8), &expected[4], 8); /* crosses a page */
+	memcpy(fake_mem(BUFFER + 0x1000), &expected[5], 8);
+	fake.regs[HYPAPI_REG_RDI] = 5;
+	fake.regs[HYPAPI_REG_RSI] = BUFFER + 0xff8;
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	assert_memory_equal(fake_partition_mem(fake.current, PARAM), expected, sizeof(expected));
+	assert_int_equal(fake.pal_regs[HYPAPI_REG_RSI], PARAM + 4 * 8);
+
+	copy = fake_partition_mem(fake.current, PARAM);
+	copy[3] = CALLER_STACK; /* a PAL that edits its copy of the pointer must not redirect the copying */
+	copy[2] = 0x1000;
+	copy[4] = 1;
+	copy[5] = 2;
+	assert_int_equal(pal_return(0), HYPAPI_HANDLED);
+	assert_int_equal(*(uint64_t *)fake_mem(BUFFER + 0xff8), 1);
+	assert_int_equal(*(uint64_t *)fake_mem(BUFFER + 0x1000), 2);
+	assert_int_equal(*(uint64_t *)fake_mem(CALLER_STACK), RETURN_TO);
+	assert_int_equal(*(uint64_t *)fake_mem(BUFFER + 0x1008), 0);
+}
+
+/* More than the copying buffer holds, at an odd address. */
+static void copies_large_buffers(void **state)
+{
+	uint8_t *bytes;
+
+	(void)state;
+	pointer_param(400);
+	assert_int_equal(register_pal(), TV_OK);
+	for (uint64_t i = 0; i < 3200; i++)
+		*(uint8_t *)fake_mem(BUFFER + 0x801 + i) = (uint8_t)(i * 7);
+	fake.regs[HYPAPI_REG_RDI] = BUFFER + 0x801;
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	bytes = fake_partition_mem(fake.current, fake.pal_regs[HYPAPI_REG_RDI]);
+	for (uint64_t i = 0; i < 3200; i++) {
+		assert_int_equal(bytes[i], (uint8_t)(i * 7));
+		bytes[i]++;
+	}
+	pal_return(0);
+	for (uint64_t i = 0; i < 3200; i++)
+		assert_int_equal(*(uint8_t *)fake_mem(BUFFER + 0x801 + i), (uint8_t)(i * 7 + 1));
+}
+
+static void unwritable_pointer_faults_as_its_own_access(void **state)
+{
+	(void)state;
+	pointer_param(1000 / 8);
+	assert_int_equal(register_pal(), TV_OK);
+	fake.regs[HYPAPI_REG_RDI] = BUFFER + 0xff8;
+	fake.pages[11].rights = HYPAPI_R; /* shared for copy on write */
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	assert_injected(PF_P | PF_W | PF_U, BUFFER + 0x1000);
+	fake.pages[11].rights = 0; /* not there */
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	assert_injected(PF_W | PF_U, BUFFER + 0x1000);
+	assert_int_equal(fake.regs[HYPAPI_REG_RIP], ENTRY);
+	fake.pages[11].rights = HYPAPI_RW; /* mended */
+	assert_pal_works();
+}
+
+static void hopeless_pointers_are_refused_at_the_entry(void **state)
+{
+	static const uint64_t pointers[] = { DATA, 0xfffffffffffffff8, 0x7ffffffffff8, 0x800000000000 };
+
+	(void)state;
+	pointer_param(2);
+	assert_int_equal(register_pal(), TV_OK);
+	for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++) {
+		fake.regs[HYPAPI_REG_RDI] = pointers[i];
+		assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+		assert_injected(PF_P | PF_U | PF_I, ENTRY);
+	}
+	fake.regs[HYPAPI_REG_RDI] = BUFFER;
+	assert_pal_works();
+}
+
+static void copy_back_failure_leaves_a_ready_pal(void **state)
+{
+	(void)state;
+	pointer_param(1);
+	assert_int_equal(register_pal(), TV_OK);
+	fake.regs[HYPAPI_REG_RDI] = BUFFER;
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	fake.pages[10].rights = HYPAPI_R; /* by another CPU, meanwhile */
+	assert_int_equal(pal_return(1), HYPAPI_HANDLED);
+	assert_injected(PF_P | PF_U | PF_I, ENTRY);
+	assert_int_equal(fake.current, 0);
+	assert_int_equal(fake.regs[HYPAPI_REG_RIP], ENTRY);
+	assert_int_equal(fake.regs[HYPAPI_REG_RSP], CALLER_STACK);
+	fake.pages[10].rights = HYPAPI_RW;
+	assert_pal_works();
+}
+
+static void only_the_entry_point_enters(void **state)
+{
+	struct hypapi_event ev;
+
+	(void)state;
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(call_at(ENTRY + 1), HYPAPI_DENY);
+	assert_int_equal(call_at(CODE), HYPAPI_DENY);
+	assert_int_equal(call_at(DATA), HYPAPI_DENY);
+	level = HYPAPI_L2;
+	assert_int_equal(call_at(ENTRY), HYPAPI_DENY);
+	level = HYPAPI_L1;
+	long_mode = false;
+	assert_int_equal(call_at(ENTRY), HYPAPI_DENY);
+	long_mode = true;
+	fake.regs[HYPAPI_REG_RFLAGS] = 2; /* interrupts disabled */
+	assert_int_equal(call_at(ENTRY), HYPAPI_DENY);
+	fake.regs[HYPAPI_REG_RFLAGS] = 0x202;
+
+	ev = violation(ENTRY, HYPAPI_X);
+	ev.cpl = 0;
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_DENY);
+	ev = violation(ENTRY, HYPAPI_X);
+	fake.regs[HYPAPI_REG_RIP] = ENTRY - 2; /* an instruction that reaches into the page */
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_DENY);
+	fake.regs[HYPAPI_REG_RIP] = ENTRY;
+	ev = violation(ENTRY, HYPAPI_X);
+	ev.args.violation.gva = GVA(ENTRY + 0x100000); /* the page under another address */
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_DENY);
+	assert_int_equal(fake.stops, 1);
+	assert_pal_works();
+}
+
+static void bad_caller_stack_is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(register_pal(), TV_OK);
+	for (int i = 0; i < 2; i++) {
+		struct hypapi_event ev = violation(ENTRY, HYPAPI_X);
+
+		*(uint64_t *)fake_mem(CALLER_STACK) = 0x8000000000000000; /* not an address */
+		fake.regs[HYPAPI_REG_RIP] = ENTRY;
+		fake.regs[HYPAPI_REG_RSP] = i ? CALLER_STACK : 0x1000;
+		assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+		assert_injected(PF_P | PF_U | PF_I, ENTRY);
+	}
+	assert_pal_works();
+}
+
+/* The view of a second CPU: there, no partition runs. */
+static void second_caller_retries(void **state)
+{
+	uint64_t running;
+
+	(void)state;
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	running = fake.current;
+	fake.current = 0;
+	assert_int_equal(call_at(ENTRY), HYPAPI_RETRY);
+	assert_int_equal(fake.injected, 0);
+	assert_int_equal(unregister_pal(), TV_E_BUSY);
+	fake.current = running;
+	assert_int_equal(pal_return(1), HYPAPI_HANDLED);
+	assert_int_equal(unregister_pal(), TV_OK);
+}
+
+static void faulting_pal_is_destroyed(void **state)
+{
+	(void)state;
+	strcpy(fake_mem(DATA), "secret");
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	/* it reads at the address that only a return may touch */
+	assert_int_equal(pal_exit(ENTRY, 0xffffc0de00000000), HYPAPI_HANDLED);
+	assert_injected(PF_P | PF_U | PF_I, ENTRY);
+	assert_int_equal(fake.current, 0);
+	assert_false(fake.partitions[0].exists);
+	assert_int_equal(*(char *)fake_mem(DATA), 0);
+	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
+	strcpy(fake_mem(DATA), "again");
+	assert_int_equal(register_pal(), TV_OK);
+	assert_pal_works();
+}
+
+/* ---- The outside ---- */
+
+static void outside_write_destroys(void **state)
+{
+	struct hypapi_event ev;
+
+	(void)state;
+	strcpy(fake_mem(DATA), "secret");
+	assert_int_equal(register_pal(), TV_OK);
+	ev = violation(DATA, HYPAPI_W);
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
+	assert_int_equal(fake.owner[1], 0);
+	assert_int_equal(*(char *)fake_mem(DATA), 0);
+	/* a second CPU's violation on the same page, raised before and delivered after: just try again */
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
+	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
+	assert_int_equal(fake.stops, 1);
+}
+
+static void outside_write_to_a_running_pal(void **state)
+{
+	struct hypapi_event ev;
+	uint64_t running;
+
+	(void)state;
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	running = fake.current;
+	fake.current = 0;
+	ev = violation(DATA, HYPAPI_RW);
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
+	assert_true(fake.partitions[0].exists);
+	fake.current = running;
+	assert_int_equal(pal_return(9), HYPAPI_HANDLED);
+	assert_int_equal(fake.regs[HYPAPI_REG_RAX], 9);
+	assert_false(fake.partitions[0].exists);
+}
+
+static void memory_of_others_is_passed_on(void **state)
+{
+	struct hypapi_event ev = violation(PAGE(30), HYPAPI_W);
+
+	(void)state;
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_PASS);
+	ev.args.violation.owner.id = 4711;
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_PASS);
+}
+
+static void vuln_3_shutdown_wipes(void **state)
+{
+	struct hypapi_event ev;
+
+	(void)state;
+	strcpy(fake_mem(DATA), "secret");
+	strcpy(fake_mem(STACK), "secret");
+	strcpy(fake_mem(CODE), "code");
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED); /* a stopped CPU is in the PAL */
+	fake.current = 0;
+	ev = fake_event(HYPAPI_EV_RESET, HYPAPI_L1);
+	fake_raise(&hypapp_trustvisor, &ev);
+	assert_true(ev.quiesce);
+	assert_int_equal(*(char *)fake_mem(DATA), 0);
+	assert_int_equal(*(char *)fake_mem(STACK), 0);
+	assert_string_equal(fake_mem(CODE), "code");
+}
+
+/* ---- 32-bit callers ---- */
+
+static void serves_32_bit_callers(void **state)
+{
+	static const uint32_t on_stack[2] = { 7, (uint32_t)BUFFER };
+	const uint32_t expected[5] = { 2, TV_PARAM_POINTER, 4, (uint32_t)BUFFER, 0xcafe };
+	uint64_t sp;
+
+	(void)state;
+	long_mode = false;
+	params.params[1] = (struct tv_pal_param){ .type = TV_PARAM_POINTER, .size = 1 };
+	fake.regs[HYPAPI_REG_RBP] = 0xbbb;
+	assert_int_equal(register_pal(), TV_OK);
+	memcpy(fake_mem(CALLER_STACK + 4), on_stack, sizeof(on_stack));
+	*(uint32_t *)fake_mem(BUFFER) = 0xcafe;
+	*(uint32_t *)fake_mem(BUFFER + 4) = 0xdead;
+	fake.regs[HYPAPI_REG_RSI] = 0x51;
+	fake.regs[HYPAPI_REG_RDX] = 0xd;
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	sp = fake.pal_regs[HYPAPI_REG_RSP];
+	assert_int_equal((sp + 4) % 16, 0);
+	assert_int_equal(*(uint32_t *)fake_partition_mem(fake.current, sp + 4), 7);
+	assert_int_equal(*(uint32_t *)fake_partition_mem(fake.current, sp + 8), PARAM + 16);
+	assert_memory_equal(fake_partition_mem(fake.current, PARAM), expected, sizeof(expected));
+	*(uint32_t *)fake_partition_mem(fake.current, PARAM + 16) = 0xf00d;
+	assert_int_equal(pal_return(0x1234567800000005), HYPAPI_HANDLED);
+	assert_int_equal(fake.regs[HYPAPI_REG_RAX], 5);
+	assert_int_equal(fake.regs[HYPAPI_REG_RSP], CALLER_STACK + 4);
+	assert_int_equal(fake.regs[HYPAPI_REG_RDX], 0);
+	assert_int_equal(fake.regs[HYPAPI_REG_RSI], 0x51); /* callee-saved in this ABI */
+	assert_int_equal(*(uint32_t *)fake_mem(BUFFER), 0xf00d);
+	assert_int_equal(*(uint32_t *)fake_mem(BUFFER + 4), 0xdead);
+	fake.regs[HYPAPI_REG_RCX] = 0x5500000000 + ENTRY; /* upper halves do not count */
+	assert_int_equal(hypercall(TV_CMD_UNREGISTER), TV_OK);
+}
+
+/* ---- Commands and detection ---- */
+
+static void answers_every_command(void **state)
+{
+	static const uint32_t utpm[] = { TV_CMD_UTPM_PCRREAD, TV_CMD_UTPM_GENRAND, TV_CMD_UTPM_SEAL, TV_CMD_NV_READALL };
+	uint32_t known = 0;
+
+	(void)state;
+	assert_int_equal(hypercall(TV_CMD_TEST), TV_OK);
+	assert_int_equal(hypercall(TV_CMD_SHARE), TV_E_UNSUPPORTED);
+	assert_int_equal(hypercall(TV_CMD_UTPM_SEAL_OLD), TV_E_UNSUPPORTED);
+	assert_int_equal(hypercall(100), TV_E_UNKNOWN);
+	assert_int_equal(hypercall(256), TV_E_UNKNOWN);
+	for (uint32_t i = 24; i < 255; i++)
+		known += hypercall(i) != TV_E_UNKNOWN;
+	assert_int_equal(known, 0);
+	for (size_t i = 0; i < sizeof(utpm) / sizeof(utpm[0]); i++)
+		assert_int_equal(hypercall(utpm[i]), TV_E_NOT_IN_PAL);
+
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	assert_int_equal(hypercall(TV_CMD_TEST), TV_OK);
+	assert_int_equal(hypercall(TV_CMD_REGISTER), TV_E_IN_PAL);
+	assert_int_equal(hypercall(TV_CMD_UNREGISTER), TV_E_IN_PAL);
+	for (size_t i = 0; i < sizeof(utpm) / sizeof(utpm[0]); i++)
+		assert_int_equal(hypercall(utpm[i]), TV_E_UNSUPPORTED);
+	assert_int_equal(fake.stops, 1);
+}
+
+static void detection(void **state)
+{
+	struct hypapi_event ev = fake_event(HYPAPI_EV_CPUID, HYPAPI_L1);
+
+	(void)state;
+	ev.args.cpuid = (struct hypapi_cpuid_args){ TV_CPUID_LEAF, 0 };
+	fake.regs[HYPAPI_REG_RDX] = 1;
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+	assert_int_equal(fake.regs[HYPAPI_REG_RAX], TV_CPUID_PRESENT);
+	assert_int_equal(fake.regs[HYPAPI_REG_RBX], TV_CPUID_NO_PAL);
+	assert_int_equal(fake.regs[HYPAPI_REG_RCX], TV_CPUID_LONG_MODE);
+	assert_int_equal(fake.regs[HYPAPI_REG_RDX], 0);
+	ev.args.cpuid.subleaf = TV_L2_BASE_DEFAULT;
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_PASS);
+
+	ev = fake_event(HYPAPI_EV_CPUID, HYPAPI_L2);
+	ev.args.cpuid = (struct hypapi_cpuid_args){ TV_CPUID_LEAF, 0 };
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_PASS);
+	ev.args.cpuid.subleaf = TV_L2_BASE_DEFAULT;
+	ev.long_mode = false;
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+	assert_int_equal(fake.regs[HYPAPI_REG_RCX], TV_CPUID_EPT12);
+
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	ev = fake_event(HYPAPI_EV_CPUID, HYPAPI_L1);
+	ev.args.cpuid = (struct hypapi_cpuid_args){ TV_CPUID_LEAF, 0 };
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+	assert_int_equal(fake.pal_regs[HYPAPI_REG_RBX], 0); /* the first slot */
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup(f, setup)
+	const struct CMUnitTest tests[] = {
+		TEST(registers_and_unregisters), TEST(bad_requests_cost_no_stop),
+		TEST(descriptors_are_read_up_to_their_count), TEST(vuln_4_read_only_page_as_data),
+		TEST(pages_with_two_names_are_refused), TEST(checks_again_after_a_foreign_stop), TEST(table_full),
+		TEST(unregister_knows_the_whole_identity), TEST(passes_integers_and_hides_registers),
+		TEST(passes_eight_integers), TEST(copies_pointed_words_in_and_out), TEST(copies_large_buffers),
+		TEST(unwritable_pointer_faults_as_its_own_access), TEST(hopeless_pointers_are_refused_at_the_entry),
+		TEST(copy_back_failure_leaves_a_ready_pal), TEST(only_the_entry_point_enters),
+		TEST(bad_caller_stack_is_refused), TEST(second_caller_retries), TEST(faulting_pal_is_destroyed),
+		TEST(outside_write_destroys), TEST(outside_write_to_a_running_pal), TEST(memory_of_others_is_passed_on),
+		TEST(vuln_3_shutdown_wipes), TEST(serves_32_bit_callers), TEST(answers_every_command), TEST(detection),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

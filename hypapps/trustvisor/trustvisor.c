@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * TrustVisor: runs pieces of guest programs (PALs) isolated from the rest of the guest, on hypapi.
+ *
+ * This file: the descriptor, detection by CPUID, the table of commands, the table of PALs, and the wiping of all PALs
+ * before the machine ends. register.c changes the table, call.c runs PALs. The guest's side of all this is
+ * include/trustvisor/abi.h; README.md tells what a caller observes.
+ */
+#include "pal.h"
+
+static struct pal pals[TV_MAX_PALS];
+
+/* ---- The table of PALs ---- */
+
+struct pal *pal_by_partition(hypapi_partition_t partition)
+{
+	for (size_t i = 0; i < TV_MAX_PALS && partition.id != HYPAPI_NONE; i++)
+		if (pals[i].partition.id == partition.id)
+			return &pals[i];
+	return NULL;
+}
+
+struct pal *pal_by_entry(const struct hypapi_event *ev, gva_t entry, hpa_t entry_hpa)
+{
+	for (size_t i = 0; i < TV_MAX_PALS; i++) {
+		struct pal *pal = &pals[i];
+
+		if (pal_state(pal) != PAL_FREE && pal->entry_hpa.addr == entry_hpa.addr &&
+		    pal->entry.addr == entry.addr && pal->level == ev->level)
+			return pal;
+	}
+	return NULL;
+}
+
+struct pal *pal_free_slot(void)
+{
+	for (size_t i = 0; i < TV_MAX_PALS; i++)
+		if (pal_state(&pals[i]) == PAL_FREE)
+			return &pals[i];
+	return NULL;
+}
+
+uint32_t pal_number(const struct pal *pal)
+{
+	return (uint32_t)(pal - pals);
+}
+
+uint32_t pal_state(const struct pal *pal)
+{
+	return __atomic_load_n(&pal->state, __ATOMIC_ACQUIRE);
+}
+
+void pal_set_state(struct pal *pal, uint32_t state)
+{
+	__atomic_store_n(&pal->state, state, __ATOMIC_RELEASE);
+}
+
+bool pal_change_state(struct pal *pal, uint32_t from, uint32_t to)
+{
+	return __atomic_compare_exchange_n(&pal->state, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+int pal_destroy(struct hypapi_event *ev, struct pal *pal)
+{
+	int rc = hypapi_partition_destroy(ev, pal->partition);
+
+	if (rc == HYPAPI_OK)
+		pal_set_state(pal, PAL_FREE);
+	return rc;
+}
+
+/* ---- Commands ---- */
+
+uint64_t tv_arg(const struct hypapi_event *ev, enum hypapi_reg reg)
+{
+	uint64_t value = hypapi_reg_get(ev, reg);
+
+	return ev->long_mode ? value : (uint32_t)value;
+}
+
+static uint32_t test(struct hypapi_event *ev)
+{
+	(void)ev;
+	return TV_OK;
+}
+
+static uint32_t unsupported(struct hypapi_event *ev)
+{
+	(void)ev;
+	return TV_E_UNSUPPORTED;
+}
+
+enum command_place { OUTSIDE = 1, INSIDE = 2, ANYWHERE = OUTSIDE | INSIDE };
+
+static const struct command {
+	const char *name;
+	uint32_t (*run)(struct hypapi_event *ev);
+	uint32_t place; /* enum command_place: may be called outside, or by a PAL */
+} commands[] = {
+	[TV_CMD_REGISTER] = { "register", tv_register, OUTSIDE },
+	[TV_CMD_UNREGISTER] = { "unregister", tv_unregister, OUTSIDE },
+	[TV_CMD_UTPM_SEAL_OLD] = { "seal (old)", unsupported, ANYWHERE },
+	[TV_CMD_UTPM_UNSEAL_OLD] = { "unseal (old)", unsupported, ANYWHERE },
+	[TV_CMD_UTPM_QUOTE_OLD] = { "quote (old)", unsupported, ANYWHERE },
+	[TV_CMD_SHARE] = { "share", unsupported, OUTSIDE },
+	[TV_CMD_UTPM_PCRREAD] = { "pcrread", unsupported, INSIDE },
+	[TV_CMD_UTPM_PCREXTEND] = { "pcrextend", unsupported, INSIDE },
+	[TV_CMD_UTPM_GENRAND] = { "genrand", unsupported, INSIDE },
+	[TV_CMD_UTPM_SEAL] = { "seal", unsupported, INSIDE },
+	[TV_CMD_UTPM_UNSEAL] = { "unseal", unsupported, INSIDE },
+	[TV_CMD_UTPM_QUOTE] = { "quote", unsupported, INSIDE },
+	[TV_CMD_UTPM_ID_GETPUB] = { "id getpub", unsupported, INSIDE },
+	[TV_CMD_NV_GETSIZE] = { "nv getsize", unsupported, INSIDE },
+	[TV_CMD_NV_READALL] = { "nv readall", unsupported, INSIDE },
+	[TV_CMD_NV_WRITEALL] = { "nv writeall", unsupported, INSIDE },
+	[TV_CMD_TEST] = { "test", test, ANYWHERE },
+};
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static uint64_t command_calls[COMMAND_COUNT]; /* atomic */
+
+static uint32_t run_command(struct hypapi_event *ev)
+{
+	uint32_t number = ev->args.hypercall.number;
+
+	if (number >= COMMAND_COUNT || !commands[number].run)
+		return TV_E_UNKNOWN;
+	__atomic_add_fetch(&command_calls[number], 1, __ATOMIC_RELAXED);
+	if (ev->partition.id != HYPAPI_NONE && !(commands[number].place & INSIDE))
+		return TV_E_IN_PAL;
+	if (ev->partition.id == HYPAPI_NONE && !(commands[number].place & OUTSIDE))
+		return TV_E_NOT_IN_PAL;
+	return commands[number].run(ev);
+}
+
+static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
+{
+	hypapi_reg_set(ev, HYPAPI_REG_RAX, run_command(ev));
+	return HYPAPI_HANDLED;
+}
+
+/* ---- Detection ---- */
+
+static enum hypapi_verdict on_cpuid(struct hypapi_event *ev)
+{
+	uint32_t expected = ev->level == HYPAPI_L2 ? hypapi_l2_hypercall_base() : 0;
+	const struct pal *pal = pal_by_partition(ev->partition);
+
+	if (ev->args.cpuid.subleaf != expected)
+		return HYPAPI_PASS; /* the CPU's own leaf */
+	hypapi_reg_set(ev, HYPAPI_REG_RAX, TV_CPUID_PRESENT);
+	hypapi_reg_set(ev, HYPAPI_REG_RBX, pal ? pal_number(pal) : TV_CPUID_NO_PAL);
+	hypapi_reg_set(ev, HYPAPI_REG_RCX, (ev->long_mode ? TV_CPUID_LONG_MODE : 0) |
+		       (ev->eptp02.id != HYPAPI_NONE ? TV_CPUID_EPT12 : 0));
+	hypapi_reg_set(ev, HYPAPI_REG_RDX, 0);
+	return HYPAPI_HANDLED;
+}
+
+/* ---- Beginning and end ---- */
+
+static enum hypapi_verdict on_init(struct hypapi_event *ev)
+{
+	(void)ev;
+	hypapi_log("trustvisor: room for %u PALs of up to %u pages", TV_MAX_PALS, TV_MAX_PAGES);
+	return HYPAPI_PASS;
+}
+
+/* A PAL that a stopped CPU is running cannot be destroyed, but nobody will run it again: zeros over its secrets do. */
+static void wipe_in_place(const struct hypapi_event *ev, const struct pal *pal)
+{
+	static const uint8_t zeros[HYPAPI_PAGE_SIZE];
+
+	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
+		const struct tv_pal_section *section = &pal->sections.sections[i];
+
+		if (section->type == TV_SECTION_CODE || section->type == TV_SECTION_SHARED_CODE)
+			continue;
+		for (uint64_t page = 0; page < section->page_num; page++)
+			hypapi_partition_write(ev, pal->partition, GVA(section->start_addr + page * HYPAPI_PAGE_SIZE),
+					       zeros, sizeof(zeros));
+	}
+}
+
+/* The machine ends (the CPUs are stopped): secrets must not stay in memory for whoever boots next. */
+static enum hypapi_verdict on_end(struct hypapi_event *ev)
+{
+	for (size_t i = 0; i < TV_MAX_PALS; i++)
+		if (pal_state(&pals[i]) != PAL_FREE && pal_destroy(ev, &pals[i]) != HYPAPI_OK)
+			wipe_in_place(ev, &pals[i]);
+
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (command_calls[i])
+			hypapi_log("trustvisor: %s: %lu calls", commands[i].name, (unsigned long)command_calls[i]);
+	hypapi_log("trustvisor: PALs: %lu calls, %lu returns", (unsigned long)tv_invocations,
+		   (unsigned long)tv_returns);
+	return HYPAPI_PASS;
+}
+
+HYPAPP_DEFINE(trustvisor,
+	.priority = 100,
+	.capabilities = HYPAPI_CAP_REGISTERS | HYPAPI_CAP_MEMORY | HYPAPI_CAP_PARTITIONS | HYPAPI_CAP_QUIESCE,
+	.needs = HYPAPI_FEATURE_PARTITIONS,
+	.subscriptions = {
+		{ .type = HYPAPI_EV_INIT, .handler = on_init },
+		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },
+		{ .type = HYPAPI_EV_CPUID, .levels = HYPAPI_LEVELS_GUEST, .handler = on_cpuid },
+		{ .type = HYPAPI_EV_EPT_VIOLATION, .levels = HYPAPI_LEVELS_GUEST, .handler = tv_on_violation },
+		{ .type = HYPAPI_EV_PARTITION_EXIT, .levels = HYPAPI_LEVELS_GUEST, .handler = tv_on_partition_exit },
+		{ .type = HYPAPI_EV_SHUTDOWN, .quiesce = true, .handler = on_end },
+		{ .type = HYPAPI_EV_RESET, .quiesce = true, .handler = on_end },
+		{ .type = HYPAPI_EV_TRIPLE_FAULT, .quiesce = true, .handler = on_end },
+	},
+	.claims = {
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = 1, .last = 255 },
+		{ .kind = HYPAPI_CLAIM_CPUID, .levels = HYPAPI_LEVELS_GUEST,
+		  .first = TV_CPUID_LEAF, .last = TV_CPUID_LEAF },
+	});
