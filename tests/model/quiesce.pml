@@ -26,7 +26,7 @@
 #endif
 
 /* quiesce.c's variables */
-byte owner, epoch, released;
+byte owner, epoch, released, joining;
 bit work;
 byte seen[N], ack[N];
 bit pending[N], asking[N], online[N];
@@ -107,7 +107,8 @@ inline next_owner(c, to) {
 #ifdef MUTATE_NO_HANDOVER
 	:: to = 0
 #else
-	:: online[(c + 1) % N] && asking[(c + 1) % N] -> to = (c + 1) % N + 1
+	:: joining -> to = joining
+	:: !joining && online[(c + 1) % N] && asking[(c + 1) % N] -> to = (c + 1) % N + 1
 	:: else ->
 		if
 		:: online[(c + 2) % N] && asking[(c + 2) % N] -> to = (c + 2) % N + 1
@@ -209,7 +210,11 @@ proctype cpu(byte c) {
 #ifdef MUTATE_ONLINE_UNGUARDED
 		skip;
 #else
-		atomic { owner == 0 -> owner = c + 1 };
+		do
+		:: atomic { owner == 0 || owner == c + 1 -> owner = c + 1; break }
+		:: atomic { owner != 0 && owner != c + 1 && !joining -> joining = c + 1 }
+		od;
+		atomic { if :: joining == c + 1 -> joining = 0 :: else fi };
 #endif
 		atomic { seen[c] = epoch; ack[c] = epoch };
 		online[c] = 1;
@@ -276,5 +281,6 @@ end:	timeout -> assert(finished == 2 && owner == 0 && released == epoch && IDLE(
 #ifdef FOREVER
 ltl asker0_served { [] (asking[0] -> <> (proceeds == 1)) }
 ltl asker1_served { [] (asking[1] -> <> (proceeds == 2)) }
+ltl latecomer_gets_online { <> online[2] }
 ltl target_released { [] (spins[2] -> <> !spins[2]) }
 #endif
