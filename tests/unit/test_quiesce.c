@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Unit tests of xmhf/core/quiesce.c on one thread: counters, nesting, whose NMI it was, naming of a silent CPU, the
+ * release's flush work, hand-over. The other CPUs are played by the hooks: what they do while this thread waits is a
+ * script that quiesce_hook_relax() takes one step of a call. Concurrency is tested by quiesce_threads.c and the model.
+ *
+ *   gcc -std=gnu11 -g -fsanitize=address,undefined -Wall -Wextra -Werror -I xmhf -I hypapi/include tests/unit/test_quiesce.c -lcmocka
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+/* Included, not linked: each test starts with its file-local state cleared. */
+#include "core/quiesce.c"
+
+enum { CPUS = 3 };
+
+static struct quiesce_cpu cpus[CPUS];
+static struct quiesce_cpu *const zero = &cpus[0], *const one = &cpus[1], *const two = &cpus[2];
+
+/* What the hooks saw and what they answer. */
+static u64 now;
+static u32 broadcasts, flushes, flushed_work, locks;
+static u32 silent_cpus[8], silent_count;
+static bool silent_nmi_taken;
+static u64 silent_ticks;
+static void (*on_relax)(u32 turn); /* the other CPUs' next step */
+static u32 relax_turn;
+
+void quiesce_hook_send_nmi_all_but_self(void)
+{
+	broadcasts++;
+}
+
+void quiesce_hook_flush(u32 work)
+{
+	flushes++;
+	flushed_work = work;
+}
+
+u64 quiesce_hook_ticks(void)
+{
+	return now += 10;
+}
+
+void quiesce_hook_relax(void)
+{
+	assert_non_null(on_relax); /* nobody else would ever move: it would spin for ever */
+	assert_true(relax_turn < 1000);
+	on_relax(relax_turn++);
+}
+
+u32 quiesce_hook_locks_held(void)
+{
+	return locks;
+}
+
+void quiesce_hook_silent(u32 cpu, u64 epoch, bool nmi_taken, u64 ticks)
+{
+	assert_int_equal(epoch, load(&stop.epoch, relaxed));
+	silent_cpus[silent_count++] = cpu;
+	silent_nmi_taken = nmi_taken;
+	silent_ticks = ticks;
+}
+
+_Noreturn void quiesce_hook_broken(const char *rule)
+{
+	mock_assert(0, rule, __FILE__, __LINE__); /* back to expect_assert_failure() */
+	__builtin_unreachable();
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	memset(&stop, 0, sizeof stop);
+	memset(cpus, 0, sizeof cpus);
+	now = broadcasts = flushes = flushed_work = locks = silent_count = relax_turn = 0;
+	on_relax = NULL;
+	quiesce_set_bound(QUIESCE_BOUND_DEFAULT);
+	for (u32 i = 0; i < CPUS; i++)
+		quiesce_online(&cpus[i], i);
+	return 0;
+}
+
+/* Another CPU takes its NMI and acknowledges; what it does after the release is not played. */
+static void answer(struct quiesce_cpu *cpu)
+{
+	assert_true(quiesce_nmi(cpu));
+	assert_int_equal(load(&cpu->pending, relaxed), 1);
+	store(&cpu->pending, 0, relaxed);
+	store(&cpu->ack, load(&cpu->seen, relaxed), release);
+}
+
+static void both_answer(u32 turn)
+{
+	if (turn % 2 == 0)
+		answer(one);
+	else
+		answer(two);
+}
+
+static void stop_by_zero(void)
+{
+	relax_turn = 0;
+	on_relax = both_answer;
+	assert_false(quiesce_begin(zero));
+}
+
+/* cpu owns the word and has stopped the world by epoch, without this file's begin. */
+static void foreign_stop(struct quiesce_cpu *cpu, u64 epoch)
+{
+	store(&stop.owner, cpu->index + 1, relaxed);
+	store(&cpu->seen, epoch, relaxed);
+	store(&cpu->ack, epoch, relaxed);
+	store(&stop.epoch, epoch, relaxed);
+}
+
+static void foreign_release(u32 work, u32 next)
+{
+	store(&stop.work, work, relaxed);
+	store(&stop.released, load(&stop.epoch, relaxed), relaxed);
+	store(&stop.owner, next, relaxed);
+}
+
+static void a_stop_waits_for_all_and_counts(void **state)
+{
+	(void)state;
+	assert_int_equal(quiesce_epoch(zero), 0);
+	stop_by_zero();
+	assert_int_equal(relax_turn, 2);
+	assert_true(quiesce_owned(zero));
+	assert_int_equal(quiesce_epoch(zero), 1);
+	assert_int_equal(broadcasts, 1);
+	assert_int_equal(zero->count.asked, 1);
+	assert_int_equal(zero->count.nmis_sent, 1);
+	assert_true(zero->count.ticks_waited > 0);
+	assert_int_equal(zero->count.served, 0);
+
+	quiesce_end(zero);
+	assert_false(quiesce_owned(zero));
+	assert_int_equal(load(&stop.released, relaxed), 1);
+	assert_int_equal(load(&stop.owner, relaxed), 0);
+	assert_int_equal(flushes, 0); /* no work was added */
+
+	stop_by_zero();
+	assert_int_equal(quiesce_epoch(zero), 2);
+	assert_int_equal(broadcasts, 2);
+	quiesce_end(zero);
+}
+
+static void nested_begins_are_free(void **state)
+{
+	(void)state;
+	stop_by_zero();
+	u64 waited = zero->count.ticks_waited;
+	on_relax = NULL;
+	locks = 1; /* no stop is begun, so the rule on locks does not apply */
+	assert_false(quiesce_begin(zero));
+	locks = 0;
+	assert_int_equal(zero->count.asked, 1);
+	assert_int_equal(zero->count.ticks_waited, waited);
+	assert_int_equal(broadcasts, 1);
+
+	quiesce_end(zero);
+	assert_true(quiesce_owned(zero));
+	assert_int_equal(load(&stop.released, relaxed), 0);
+	quiesce_end(zero);
+	assert_false(quiesce_owned(zero));
+	assert_int_equal(load(&stop.released, relaxed), 1);
+}
+
+static void a_cpu_alone_sends_no_nmi(void **state)
+{
+	(void)state;
+	memset(&stop, 0, sizeof stop);
+	memset(cpus, 0, sizeof cpus);
+	quiesce_online(zero, 0);
+	assert_false(quiesce_begin(zero));
+	assert_int_equal(quiesce_epoch(zero), 1);
+	assert_false(quiesce_nmi(zero));
+	quiesce_end(zero);
+	assert_int_equal(broadcasts, 0);
+	assert_int_equal(zero->count.nmis_sent, 0);
+	assert_int_equal(zero->count.asked, 1);
+}
+
+static void whose_nmi_it_was(void **state)
+{
+	(void)state;
+	assert_false(quiesce_nmi(one)); /* no stop was ever asked for: the guest's */
+	foreign_stop(zero, 1);
+	assert_true(quiesce_nmi(one));
+	assert_int_equal(load(&one->seen, relaxed), 1);
+	assert_int_equal(load(&one->ack, relaxed), 0); /* the handler acknowledges nothing */
+	assert_false(quiesce_nmi(one)); /* a second one in the same stop: whichever came first, one is the guest's */
+	assert_int_equal(load(&one->pending, relaxed), 1);
+}
+
+static void the_owners_nmis_are_the_guests(void **state)
+{
+	(void)state;
+	store(&stop.owner, 1, relaxed); /* zero has won the word; its new epoch is stored ... */
+	store(&stop.epoch, 1, relaxed); /* ... but seen is not: the order must not matter */
+	assert_false(quiesce_nmi(zero));
+	assert_int_equal(load(&zero->pending, relaxed), 0);
+	assert_int_equal(load(&zero->seen, relaxed), 0);
+}
+
+static void an_nmi_before_online_is_nobodys(void **state)
+{
+	(void)state;
+	struct quiesce_cpu late = { 0 };
+	foreign_stop(zero, 1);
+	assert_true(quiesce_nmi(&late));
+	assert_int_equal(load(&late.pending, relaxed), 0);
+}
+
+static void two_stops_in_one_serve(u32 turn)
+{
+	if (turn == 0) {
+		assert_int_equal(load(&one->ack, relaxed), 1);
+		foreign_release(QUIESCE_FLUSH_EPT01, 0);
+		foreign_stop(two, 2);
+		assert_true(quiesce_nmi(one)); /* before the first release was even noticed */
+	} else {
+		assert_int_equal(load(&one->ack, relaxed), 2);
+		assert_int_equal(flushes, 1);
+		foreign_release(0, 0);
+	}
+}
+
+static void a_stop_that_follows_at_once_is_served_too(void **state)
+{
+	(void)state;
+	foreign_stop(zero, 1);
+	assert_true(quiesce_nmi(one));
+	on_relax = two_stops_in_one_serve;
+	quiesce_poll(one);
+	assert_int_equal(relax_turn, 2);
+	assert_int_equal(one->count.served, 2);
+	assert_int_equal(flushes, 1);
+	assert_int_equal(load(&one->pending, relaxed), 0);
+	assert_true(one->count.ticks_stopped > 0);
+
+	quiesce_poll(one); /* nothing pending: no hook is called */
+	assert_int_equal(relax_turn, 2);
+}
+
+/* CPU 1 has the word when CPU 0 asks; then it stops, releases and hands over, and the others answer CPU 0. */
+static void loser_script(u32 turn)
+{
+	switch (turn) {
+	case 0:
+		assert_int_equal(load(&zero->asking, relaxed), 1);
+		foreign_stop(one, 1);
+		assert_true(quiesce_nmi(zero));
+		break;
+	case 1:
+		assert_int_equal(load(&zero->ack, relaxed), 1); /* served from inside quiesce_begin() */
+		assert_int_equal(next_owner(one), 1);
+		store(&two->seen, 1, relaxed);
+		store(&two->ack, 1, relaxed);
+		foreign_release(QUIESCE_FLUSH_EPT02, 1);
+		break;
+	case 2:
+		break; /* back in the loop that waits for the word */
+	default:
+		both_answer(turn);
+	}
+}
+
+static void the_loser_serves_and_is_told(void **state)
+{
+	(void)state;
+	store(&stop.owner, 2, relaxed);
+	on_relax = loser_script;
+	assert_true(quiesce_begin(zero)); /* what was read before may be stale */
+	assert_int_equal(quiesce_epoch(zero), 2);
+	assert_int_equal(zero->count.served, 1);
+	assert_int_equal(zero->count.asked, 1);
+	assert_int_equal(flushed_work, QUIESCE_FLUSH_EPT02);
+	assert_int_equal(load(&zero->asking, relaxed), 0);
+	quiesce_end(zero);
+
+	stop_by_zero(); /* nothing was served this time, and begin says so */
+	quiesce_end(zero);
+}
+
+static void the_word_goes_round(void **state)
+{
+	(void)state;
+	store(&one->asking, 1, relaxed);
+	store(&two->asking, 1, relaxed);
+	stop_by_zero();
+	quiesce_end(zero);
+	u32 first = load(&stop.owner, relaxed);
+	assert_true(first == 2 || first == 3);
+	struct quiesce_cpu *next = &cpus[first - 1];
+	store(&next->asking, 0, relaxed);
+	store(&zero->asking, 1, relaxed); /* asked later: its turn comes after the one who waits already */
+	assert_int_equal(next_owner(next), 5 - first);
+	store(&stop.joining, 8, relaxed); /* a CPU that comes online is first */
+	assert_int_equal(next_owner(next), 8);
+}
+
+static void release_carries_the_work(void **state)
+{
+	(void)state;
+	stop_by_zero();
+	quiesce_add_work(zero, QUIESCE_FLUSH_EPT01);
+	quiesce_add_work(zero, QUIESCE_FLUSH_EPT02);
+	quiesce_end(zero);
+	assert_int_equal(load(&stop.work, relaxed), QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02);
+	assert_int_equal(flushes, 1); /* the owner has a TLB too */
+	assert_int_equal(flushed_work, QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02);
+
+	stop_by_zero(); /* the next release does not repeat it */
+	quiesce_end(zero);
+	assert_int_equal(load(&stop.work, relaxed), 0);
+	assert_int_equal(flushes, 1);
+}
+
+static void answer_late(u32 turn)
+{
+	if (turn == 0)
+		answer(two);
+	else if (turn == 50)
+		assert_true(quiesce_nmi(one));
+	else if (turn == 90)
+		store(&one->ack, load(&one->seen, relaxed), release);
+}
+
+static void a_silent_cpu_is_named_once_a_stop(void **state)
+{
+	(void)state;
+	quiesce_set_bound(200);
+	on_relax = answer_late;
+	assert_false(quiesce_begin(zero));
+	assert_int_equal(silent_count, 1);
+	assert_int_equal(silent_cpus[0], 1);
+	assert_false(silent_nmi_taken);
+	assert_true(silent_ticks > 200);
+	quiesce_end(zero);
+
+	store(&one->pending, 0, relaxed);
+	quiesce_set_bound(700); /* this time its NMI has arrived before the bound */
+	relax_turn = 0;
+	assert_false(quiesce_begin(zero));
+	assert_int_equal(silent_count, 2);
+	assert_true(silent_nmi_taken);
+	quiesce_end(zero);
+}
+
+static void all_answer_late(u32 turn)
+{
+	if (turn >= 40)
+		both_answer(turn);
+}
+
+static void every_silent_cpu_is_named(void **state)
+{
+	(void)state;
+	quiesce_set_bound(100);
+	on_relax = all_answer_late;
+	assert_false(quiesce_begin(zero));
+	assert_int_equal(silent_count, 2);
+	assert_int_equal(silent_cpus[0] + silent_cpus[1], 3);
+	quiesce_end(zero);
+}
+
+static void free_the_word(u32 turn)
+{
+	if (turn == 1) {
+		assert_int_equal(load(&stop.joining, relaxed), 4);
+		foreign_release(0, next_owner(zero));
+	}
+}
+
+static void a_cpu_comes_online_between_stops(void **state)
+{
+	(void)state;
+	struct quiesce_cpu late = { 0 };
+	foreign_stop(zero, 1);
+	on_relax = free_the_word;
+	quiesce_online(&late, 3);
+	assert_int_equal(relax_turn, 2);
+	assert_int_equal(load(&stop.owner, relaxed), 0);
+	assert_int_equal(load(&stop.joining, relaxed), 0);
+	assert_int_equal(stop.online, 4);
+	assert_false(quiesce_nmi(&late)); /* the stop before it came is not its own */
+}
+
+static void broken_rules_are_found(void **state)
+{
+	(void)state;
+	expect_assert_failure(quiesce_end(zero));
+	expect_assert_failure(quiesce_add_work(zero, 1));
+	locks = 1;
+	expect_assert_failure((void)!quiesce_begin(zero));
+	foreign_stop(one, 1);
+	assert_true(quiesce_nmi(zero));
+	expect_assert_failure(quiesce_poll(zero));
+	struct quiesce_cpu offline = { 0 };
+	locks = 0;
+	expect_assert_failure((void)!quiesce_begin(&offline));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(a_stop_waits_for_all_and_counts, set_up),
+		cmocka_unit_test_setup(nested_begins_are_free, set_up),
+		cmocka_unit_test_setup(a_cpu_alone_sends_no_nmi, set_up),
+		cmocka_unit_test_setup(whose_nmi_it_was, set_up),
+		cmocka_unit_test_setup(the_owners_nmis_are_the_guests, set_up),
+		cmocka_unit_test_setup(an_nmi_before_online_is_nobodys, set_up),
+		cmocka_unit_test_setup(a_stop_that_follows_at_once_is_served_too, set_up),
+		cmocka_unit_test_setup(the_loser_serves_and_is_told, set_up),
+		cmocka_unit_test_setup(the_word_goes_round, set_up),
+		cmocka_unit_test_setup(release_carries_the_work, set_up),
+		cmocka_unit_test_setup(a_silent_cpu_is_named_once_a_stop, set_up),
+		cmocka_unit_test_setup(every_silent_cpu_is_named, set_up),
+		cmocka_unit_test_setup(a_cpu_comes_online_between_stops, set_up),
+		cmocka_unit_test_setup(broken_rules_are_found, set_up),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
