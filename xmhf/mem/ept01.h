@@ -24,7 +24,8 @@ struct ept01_leaf {
 extern u64 ept01_generation; /* changes whenever rights or types were taken away; read by each CPU after a stop */
 extern u64 ept01_pointer;    /* EPTP01 */
 
-void ept01_init(void);
+void ept01_init(void);            /* an empty table */
+void ept01_map_all(u64 top);       /* the identity up to `top` and at least 4 GiB; the MTRRs are published */
 
 /* What L1's address leads to. Any CPU, no lock. False: nothing (rights are 0). Maps MMIO above RAM on demand. */
 bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf);

@@ -24,6 +24,9 @@ static inline hpa_t virt_to_phys(const void *p)
 	return HPA((u64)p - DIRECT_MAP);
 }
 
+/* First address that the direct map does not reach; memory above it (devices) is not touched by root. */
+extern u64 direct_map_end;
+
 static inline bool is_root_memory(u64 hpa)
 {
 	return hpa >= root_start && hpa < root_end;

@@ -58,6 +58,7 @@ static void map_direct(u64 top)
 
 	for (u64 at = 0; at < MAX(top, 1ul << 32); at += size)
 		map(DIRECT_MAP + at, at, huge ? 3 : 2, PTE_NX | PTE_W);
+	direct_map_end = MAX(top, 1ul << 32);
 }
 
 u64 root_map_build(hpa_t image, u64 top)

@@ -66,14 +66,14 @@ void vmx_inject_pf(gva_t gva, u32 error_code)
 
 void vmx_requeue_event(void)
 {
-	u64 info = vmread(VMCS_IDT_VECTORING_INFO);
+	u64 info = vmread(VMCS_IDT_INFO);
 
 	if (likely(!(info & INTR_VALID)))
 		return;
 	vmwrite(VMCS_ENTRY_INTR_INFO, info & ~INTR_RESERVED);
 	vmwrite(VMCS_ENTRY_INSN_LEN, vmread(VMCS_EXIT_INSN_LEN));
 	if (info & INTR_ERROR_CODE)
-		vmwrite(VMCS_ENTRY_ERROR_CODE, vmread(VMCS_IDT_VECTORING_ERROR));
+		vmwrite(VMCS_ENTRY_ERROR_CODE, vmread(VMCS_IDT_ERROR));
 	/* The NMI whose delivery was interrupted blocks NMIs already; it must not block its own delivery. */
 	if ((info & INTR_TYPE) == INTR_TYPE_NMI)
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(u64)INTERRUPTIBILITY_NMI);
@@ -256,7 +256,7 @@ void exit_ept_violation(struct percpu *cpu)
 		return;
 	vmx_requeue_event();
 	/* An IRET that faulted here had unblocked NMIs already (SDM vol. 3, "Exit Qualification for EPT Violations"). */
-	if ((qualification & EPT_QUAL_NMI_UNBLOCK) && !(vmread(VMCS_IDT_VECTORING_INFO) & INTR_VALID))
+	if ((qualification & EPT_QUAL_NMI_UNBLOCK) && !(vmread(VMCS_IDT_INFO) & INTR_VALID))
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
 	if (ept01_touch(gpa1, qualification & EPT_QUAL_ACCESS))
 		return;
@@ -327,5 +327,5 @@ void vmx_handle_exit(struct percpu *cpu)
 
 void vmx_entry_failed(struct percpu *cpu)
 {
-	panic("CPU %u: VM entry refused, mode %d, error %lu", cpu->index, cpu->mode, vmread(VMCS_VM_INSTRUCTION_ERROR));
+	panic("CPU %u: VM entry refused, mode %d, error %lu", cpu->index, cpu->mode, vmread(VMCS_INSN_ERROR));
 }

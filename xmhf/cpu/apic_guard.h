@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the core must keep of the guest's local APIC: that no INIT or SIPI reaches another CPU past the core, and that no
+ * guest moves or disables the APIC that stops depend on. Everything else of the APIC is the guest's.
+ */
+#ifndef XMHF_APIC_GUARD_H
+#define XMHF_APIC_GUARD_H
+
+#include "cpu/percpu.h"
+
+/* At boot: makes the APIC page read-only in EPT01. */
+void apic_guard_init(void);
+
+/* An EPT violation in L1: true if it was a store to the APIC page, and is carried out (or faulted) now. */
+bool apic_guard_violation(struct percpu *cpu, gpa1_t gpa1, u64 qualification);
+
+bool apic_guard_read_base(struct percpu *cpu, u32 msr, u64 *value);
+bool apic_guard_write_base(struct percpu *cpu, u32 msr, u64 value);
+bool apic_guard_write_icr(struct percpu *cpu, u32 msr, u64 value);
+
+#endif

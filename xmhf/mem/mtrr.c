@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See mtrr.h. Rules: Intel SDM vol. 3, "Memory Type Range Registers (MTRRs)" and "MTRR Precedences". */
+#include "mem/mtrr.h"
+
+#include "cpu/x86.h"
+#include "lib/string.h"
+#include "mem/ept01.h"
+
+#define DEF_ENABLE BIT(11)
+#define DEF_FIXED BIT(10)
+#define MASK_VALID BIT(11)
+#define TYPE_UC 0
+#define TYPE_WT 4
+#define TYPE_WB 6
+#define FIXED_END 0x100000ul
+
+static u32 variable_count;
+static u64 address_bits; /* mask of the physical-address bits */
+
+/* The values that EPT01 follows; written under a stop, or at boot. */
+static struct { u64 def_type, fixed[11], var[32]; } live;
+
+static const struct { u32 msr; u32 start, step; } fixed_ranges[11] = {
+	{ MSR_MTRR_FIX64K, 0, 0x10000 }, { MSR_MTRR_FIX16K, 0x80000, 0x4000 }, { MSR_MTRR_FIX16K + 1, 0xa0000, 0x4000 },
+	{ MSR_MTRR_FIX4K, 0xc0000, 0x1000 }, { MSR_MTRR_FIX4K + 1, 0xc8000, 0x1000 }, { MSR_MTRR_FIX4K + 2, 0xd0000, 0x1000 },
+	{ MSR_MTRR_FIX4K + 3, 0xd8000, 0x1000 }, { MSR_MTRR_FIX4K + 4, 0xe0000, 0x1000 },
+	{ MSR_MTRR_FIX4K + 5, 0xe8000, 0x1000 }, { MSR_MTRR_FIX4K + 6, 0xf0000, 0x1000 }, { MSR_MTRR_FIX4K + 7, 0xf8000, 0x1000 },
+};
+
+void mtrr_read(struct percpu *cpu)
+{
+	variable_count = MIN((u32)rdmsr(MSR_MTRRCAP) & 0xff, 16u);
+	address_bits = BITS((cpuid(0x80000008, 0).eax & 0xff) - 1, 12);
+	cpu->mtrr_def_type = rdmsr(MSR_MTRR_DEF_TYPE);
+	for (u32 i = 0; i < ARRAY_SIZE(fixed_ranges); i++)
+		cpu->mtrr_fixed[i] = rdmsr(fixed_ranges[i].msr);
+	for (u32 i = 0; i < 2 * variable_count; i++)
+		cpu->mtrr_var[i] = rdmsr(MSR_MTRR_PHYSBASE0 + i);
+}
+
+void mtrr_publish(const struct percpu *cpu)
+{
+	live.def_type = cpu->mtrr_def_type;
+	memcpy(live.fixed, cpu->mtrr_fixed, sizeof(live.fixed));
+	memcpy(live.var, cpu->mtrr_var, sizeof(live.var));
+}
+
+static int fixed_type(u64 addr)
+{
+	for (u32 i = ARRAY_SIZE(fixed_ranges); i-- > 0;)
+		if (addr >= fixed_ranges[i].start)
+			return live.fixed[i] >> (addr - fixed_ranges[i].start) / fixed_ranges[i].step * 8 & 0xff;
+	return TYPE_UC;
+}
+
+/* UC wins over all; WT over WB; anything else that overlaps is undefined and taken as UC. */
+static int combine(int a, int b)
+{
+	if (a == b || a < 0)
+		return b;
+	return a + b == TYPE_WT + TYPE_WB ? TYPE_WT : TYPE_UC;
+}
+
+static int variable_type(u64 start, u64 size)
+{
+	int type = -1;
+
+	for (u32 i = 0; i < variable_count; i++) {
+		u64 base = live.var[2 * i] & address_bits, mask = live.var[2 * i + 1] & address_bits;
+
+		if (!(live.var[2 * i + 1] & MASK_VALID))
+			continue;
+		/* The mask's bits inside the range decide whether it is wholly in or wholly out. */
+		if ((start ^ base) & mask & ~(size - 1))
+			continue;
+		if (mask & (size - 1))
+			return -1;
+		type = combine(type, live.var[2 * i] & 0xff);
+	}
+	return type >= 0 ? type : (int)(live.def_type & 0xff);
+}
+
+int mtrr_type(u64 start, u64 size)
+{
+	if (!(live.def_type & DEF_ENABLE))
+		return TYPE_UC;
+	if (start >= FIXED_END || !(live.def_type & DEF_FIXED))
+		return variable_type(start, size);
+	return size > PAGE_SIZE ? -1 : fixed_type(start);
+}
+
+static u64 *slot(struct percpu *cpu, u32 msr)
+{
+	if (msr == MSR_MTRR_DEF_TYPE)
+		return &cpu->mtrr_def_type;
+	for (u32 i = 0; i < ARRAY_SIZE(fixed_ranges); i++)
+		if (fixed_ranges[i].msr == msr)
+			return &cpu->mtrr_fixed[i];
+	return msr - MSR_MTRR_PHYSBASE0 < 2 * variable_count ? &cpu->mtrr_var[msr - MSR_MTRR_PHYSBASE0] : NULL;
+}
+
+bool mtrr_read_msr(struct percpu *cpu, u32 msr, u64 *value)
+{
+	const u64 *s = slot(cpu, msr);
+
+	if (s)
+		*value = *s;
+	return s;
+}
+
+static bool type_ok(u64 type)
+{
+	return type <= 6 && type != 2 && type != 3;
+}
+
+static bool value_ok(u32 msr, u64 value)
+{
+	if (msr == MSR_MTRR_DEF_TYPE)
+		return !(value & ~(0xffull | DEF_FIXED | DEF_ENABLE)) && type_ok(value & 0xff);
+	if (msr - MSR_MTRR_PHYSBASE0 < 32)
+		return msr & 1 ? !(value & ~(address_bits | MASK_VALID)) :
+				 !(value & ~(address_bits | 0xff)) && type_ok(value & 0xff);
+	for (int i = 0; i < 64; i += 8)
+		if (!type_ok(value >> i & 0xff))
+			return false;
+	return true;
+}
+
+static bool is_live(const struct percpu *cpu)
+{
+	return cpu->mtrr_def_type == live.def_type && !memcmp(cpu->mtrr_fixed, live.fixed, sizeof(live.fixed)) &&
+	       !memcmp(cpu->mtrr_var, live.var, sizeof(live.var));
+}
+
+bool mtrr_write_msr(struct percpu *cpu, u32 msr, u64 value)
+{
+	u64 *s = slot(cpu, msr);
+
+	if (!s || !value_ok(msr, value))
+		return false;
+	if (*s == value)
+		return true;
+	*s = value;
+	/*
+	 * While an operating system changes its MTRRs it keeps them off and the caches disabled, on every CPU in turn;
+	 * EPT01 is touched once, by the first CPU that turns them on again with something new in them.
+	 */
+	if (!(cpu->mtrr_def_type & DEF_ENABLE) || is_live(cpu))
+		return true;
+	(void)!quiesce_begin(&cpu->quiesce);
+	mtrr_publish(cpu);
+	ept01_retype();
+	quiesce_add_work(&cpu->quiesce, QUIESCE_FLUSH_MTRR | QUIESCE_FLUSH_EPT02);
+	quiesce_end(&cpu->quiesce);
+	return true;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See cpuid.h. What is hidden, and why: SMX and Intel PT work on physical addresses or leave VMX; VMX when nesting is
+ * off. OSXSAVE and OSPKE follow the guest's CR4, not the core's.
+ */
+#include "vmx/cpuid.h"
+
+#include "cpu/x86.h"
+#include "nested/nested.h"
+#include "vmx/vmx_insn.h"
+
+enum { LEAF_FEATURES = 1, LEAF_EXTENDED = 7, LEAF_PT = 0x14 };
+#define ECX1_VMX BIT(5)
+#define ECX1_SMX BIT(6)
+#define ECX1_OSXSAVE BIT(27)
+#define EBX7_PT BIT(25)
+#define ECX7_OSPKE BIT(4)
+
+static u32 follow(u32 reg, u64 bit, u64 cr4_bit)
+{
+	return vmread(VMCS_GUEST_CR4) & cr4_bit ? reg | (u32)bit : reg & ~(u32)bit;
+}
+
+void cpuid_emulate(struct percpu *cpu)
+{
+	u32 leaf = (u32)cpu->gpr[GPR_RAX], subleaf = (u32)cpu->gpr[GPR_RCX];
+	struct cpuid_regs r = cpuid(leaf, subleaf);
+
+	if (leaf == LEAF_FEATURES) {
+		r.ecx &= ~(u32)(ECX1_SMX | (nested_enabled() ? 0 : ECX1_VMX));
+		r.ecx = follow(r.ecx, ECX1_OSXSAVE, CR4_OSXSAVE);
+	} else if (leaf == LEAF_EXTENDED && subleaf == 0) {
+		r.ebx &= ~(u32)EBX7_PT;
+		r.ecx = follow(r.ecx, ECX7_OSPKE, CR4_PKE);
+	} else if (leaf == LEAF_PT) {
+		r = (struct cpuid_regs){ 0 };
+	}
+	cpu->gpr[GPR_RAX] = r.eax;
+	cpu->gpr[GPR_RBX] = r.ebx;
+	cpu->gpr[GPR_RCX] = r.ecx;
+	cpu->gpr[GPR_RDX] = r.edx;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* CPUID as the guest sees it: the CPU's own, less what the core hides. */
+#ifndef XMHF_CPUID_H
+#define XMHF_CPUID_H
+
+#include "cpu/percpu.h"
+
+/* Executes CPUID for the guest's EAX and ECX; the answer goes to its registers. */
+void cpuid_emulate(struct percpu *cpu);
+
+#endif

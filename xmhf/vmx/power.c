@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See power.h. A reset through the keyboard controller or port 0x92 is carried out by port 0xCF9, because a reset
+ * without the chipset's leaves IA32_FEATURE_CONTROL locked, on which some firmware stumbles.
+ */
+#include "vmx/power.h"
+
+#include "boot/acpi.h"
+#include "core/hypapps.h"
+#include "core/log.h"
+#include "core/stats.h"
+#include "cpu/x86.h"
+#include "vmx/vmx.h"
+
+#define PORT_KBC_COMMAND 0x64
+#define PORT_FAST_A20 0x92
+#define PORT_RESET 0xcf9
+#define KBC_PULSE_RESET 0xfe
+#define SLP_EN BIT(13)
+#define SLP_TYP(v) ((v) >> 10 & 7)
+
+void power_init(void)
+{
+	vmx_intercept_port(PORT_KBC_COMMAND);
+	vmx_intercept_port(PORT_FAST_A20);
+	vmx_intercept_port(PORT_RESET);
+	vmx_intercept_port(acpi_info.pm1a_cnt);
+	vmx_intercept_port(acpi_info.pm1b_cnt);
+}
+
+static void go_down(struct percpu *cpu, enum hypapi_event_type event)
+{
+	(void)!quiesce_begin(&cpu->quiesce);
+	hypapps_notify(cpu, event);
+	stats_log();
+}
+
+static _Noreturn void chipset_reset(void)
+{
+	wbinvd();
+	outb(PORT_RESET, 0x02);
+	outb(PORT_RESET, 0x06);
+	for (;;)
+		asm volatile("hlt");
+}
+
+void power_reset(struct percpu *cpu)
+{
+	log_info("the guest resets the machine");
+	go_down(cpu, HYPAPI_EV_RESET);
+	chipset_reset();
+}
+
+void power_triple_fault(struct percpu *cpu)
+{
+	log_warn("CPU %u: triple fault in L1 at RIP %lx, CR3 %lx: the machine is reset, as the bare one would be", cpu->index,
+		 vmread(VMCS_GUEST_RIP), vmread(VMCS_GUEST_CR3));
+	go_down(cpu, HYPAPI_EV_TRIPLE_FAULT);
+	hypapps_notify(cpu, HYPAPI_EV_RESET);
+	chipset_reset();
+}
+
+static bool is_reset(u16 port, unsigned int size, u32 value)
+{
+	switch (port) {
+	case PORT_KBC_COMMAND:
+		/* 0xf0 to 0xff pulse output lines whose bit is 0; bit 0 is the reset line */
+		return (value & 0xf1) == 0xf0;
+	case PORT_FAST_A20:
+		return value & 1;
+	case PORT_RESET:
+		return value & 4;
+	default:
+		/* a wider write to a lower port */
+		return size > 1 && port < PORT_RESET && port + size > PORT_RESET && value >> 8 * (PORT_RESET - port) & 4;
+	}
+}
+
+static bool is_pm1(u16 port, unsigned int size, u16 control)
+{
+	return control && port <= control + 1 && port + size > control + 1;
+}
+
+bool power_port_write(struct percpu *cpu, u16 port, unsigned int size, u32 value)
+{
+	if (is_reset(port, size, value))
+		power_reset(cpu);
+	if (!is_pm1(port, size, acpi_info.pm1a_cnt) && !is_pm1(port, size, acpi_info.pm1b_cnt))
+		return false;
+	if (port & 1)
+		value <<= 8; /* the high byte alone */
+	if (value & SLP_EN) {
+		log_info("the guest asks for sleep type %u", (unsigned int)SLP_TYP(value));
+		go_down(cpu, HYPAPI_EV_SHUTDOWN);
+		quiesce_end(&cpu->quiesce);
+	}
+	return false;
+}
