@@ -31,8 +31,11 @@ HEADS, SECTORS, SECTOR_BYTES = 16, 63, 512
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 
+MSRS = pathlib.Path(__file__).with_name("bochs.msrs")
+
 BOCHSRC = """\
-cpu: model={model}, count={cpus}:1:1, ips={ips}, quantum=16, reset_on_triple_fault={reset}, ignore_bad_msrs=0
+cpu: model={model}, count={cpus}:1:1, ips={ips}, quantum=16, reset_on_triple_fault={reset}
+cpu: ignore_bad_msrs=0, msrs="{msrs}"
 memory: guest={megs}, host={megs}
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
@@ -111,8 +114,8 @@ def copy_disk(source, target):
 
 
 def bochs_command(image, disk, work, o):
-    text = BOCHSRC.format(dir=work, boot=o["boot"], cpus=o["cpus"], megs=o["megs"], model=o["model"], ips=o["ips"],
-                          reset=int(o["triple_fault"] == "reset"))
+    text = BOCHSRC.format(dir=work, msrs=MSRS, boot=o["boot"], cpus=o["cpus"], megs=o["megs"], model=o["model"],
+                          ips=o["ips"], reset=int(o["triple_fault"] == "reset"))
     if image:
         text += f'ata0-slave: type=cdrom, path="{os.path.abspath(image)}", status=inserted\n'
     if disk:
