@@ -71,7 +71,11 @@ must_check bool quiesce_nmi(struct quiesce_cpu *self);
 /* Acknowledges the pending stop, sits through it, does its flush work. Only at a safe point: no lock, no walk half done. */
 void quiesce_serve(struct quiesce_cpu *self);
 
-/* The safe point: before VM entry, and in every loop in root that waits for another CPU or for a guest's SIPI. */
+/*
+ * The safe point: before VM entry, and in every loop in root that waits for another CPU or for a guest's SIPI. What an
+ * owner asks of this CPU (park for an INIT, say) it leaves in struct percpu under its stop: look at such requests after
+ * this. No NMI is ever sent for another purpose, it would be taken for the guest's.
+ */
 static inline void quiesce_poll(struct quiesce_cpu *self)
 {
 	if (unlikely(atomic_load_explicit(&self->pending, memory_order_relaxed)))
