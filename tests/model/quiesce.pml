@@ -81,7 +81,7 @@ inline classify(c, e) {
 inline arrive(c, guest) {
 	if
 	:: latch[c] && guest -> skip /* merged: bare hardware loses it in the same way */
-	:: latch[c] && !guest -> assert(due[c] > 0); due[c]-- /* merged with ours, or a late one of ours: one guest's NMI is lost */
+	:: latch[c] && !guest -> assert(due[c] > 0); due[c]-- /* one of the guest's is lost, now or earlier */
 	:: !latch[c] -> latch[c] = 1; due[c] = due[c] + guest
 	fi
 }

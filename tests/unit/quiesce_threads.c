@@ -9,8 +9,8 @@
  * stops, CPU 3 comes online while they do, parks in root, and halts in its guest.
  *
  * Twice, as ThreadSanitizer delays signals to atomic operations and so never lets one hit the entry window:
- *   gcc -std=gnu11 -O1 -g -fsanitize=thread -Wall -Wextra -Werror -I xmhf -I hypapi/include tests/unit/quiesce_threads.c -pthread
- *   gcc -std=gnu11 -O2 -Wall -Wextra -Werror -I xmhf -I hypapi/include tests/unit/quiesce_threads.c -pthread
+ *   gcc -std=gnu11 -O1 -g -fsanitize=thread -Wall -Wextra -Werror -I xmhf -I hypapi/include THIS_FILE -pthread
+ *   gcc -std=gnu11 -O2 -Wall -Wextra -Werror -I xmhf -I hypapi/include THIS_FILE -pthread
  * It must fail (exit status not 0) with -DBREAK_RESTART (second line: a guest is entered with a
  * stop pending) and with -DBREAK_RELEASE (first line: release stores become relaxed, races are reported).
  * Argument: stops for each asker (default 5000).

@@ -4,7 +4,7 @@
  * release's flush work, hand-over. The other CPUs are played by the hooks: what they do while this thread waits is a
  * script that quiesce_hook_relax() takes one step of a call. Concurrency is tested by quiesce_threads.c and the model.
  *
- *   gcc -std=gnu11 -g -fsanitize=address,undefined -Wall -Wextra -Werror -I xmhf -I hypapi/include tests/unit/test_quiesce.c -lcmocka
+ *   gcc -std=gnu11 -g -fsanitize=address,undefined -Wall -Wextra -Werror -I xmhf -I hypapi/include THIS_FILE -lcmocka
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -6,7 +6,7 @@
  * Nothing else is contended: a CPU acknowledges in its own cache line, and the release is one store that all spin on.
  * Invariants (docs/quiesce.md says why each holds):
  *   - stop.epoch, .work, .released and the list of CPUs are written by the owner only;
- *   - a CPU takes exactly one NMI a stop for its own: seen trails stop.epoch by at most one, ack trails seen by at most one;
+ *   - a CPU takes exactly one NMI a stop for its own; seen trails stop.epoch, and ack trails seen, by at most one;
  *   - the owner returns from quiesce_begin() only when every other online CPU's ack is stop.epoch, and no CPU leaves
  *     quiesce_serve() before stop.released has reached it.
  * Callers: see quiesce.h.
@@ -61,12 +61,11 @@ static u32 next_owner(const struct quiesce_cpu *self)
 void quiesce_online(struct quiesce_cpu *self, u32 index)
 {
 	u32 me = index + 1;
-	u32 joining;
 
 	self->index = index;
 	while (!take_owner_word(me)) {
-		joining = 0; /* one at a time has the release's attention */
-		atomic_compare_exchange_strong_explicit(&stop.joining, &joining, me, memory_order_relaxed, memory_order_relaxed);
+		if (load(&stop.joining, relaxed) == 0)
+			store(&stop.joining, me, relaxed); /* of two at once one is overwritten and tries again */
 		quiesce_hook_relax();
 	}
 	if (load(&stop.joining, relaxed) == me)
@@ -153,7 +152,7 @@ static void stop_others(struct quiesce_cpu *self)
 
 	store(&self->seen, epoch, relaxed);
 	store(&self->ack, epoch, relaxed);
-	store(&stop.epoch, epoch, seq_cst); /* visible before the NMI: one that finds the old epoch counts as the guest's */
+	store(&stop.epoch, epoch, seq_cst); /* before the NMI: one that finds the old epoch counts as the guest's */
 	if (stop.online == 1)
 		return;
 	u64 start = quiesce_hook_ticks();

@@ -42,7 +42,7 @@ struct quiesce_cpu {
 	struct quiesce_cpu *next;     /* list of online CPUs; constant once online */
 
 	/* Private part: this CPU's normal context and its NMI handler. */
-	line_aligned _Atomic u32 pending; /* not 0: a stop waits to be served; the last check before VM entry reads it */
+	line_aligned _Atomic u32 pending; /* not 0: a stop waits to be served; read last before VM entry */
 	bool online;
 	u32 depth;                    /* nested quiesce_begin()s; not 0 exactly while this CPU owns the stop */
 	u32 work;                     /* flush work gathered for the release, enum quiesce_work */
@@ -68,7 +68,7 @@ void quiesce_online(struct quiesce_cpu *self, u32 index);
  */
 must_check bool quiesce_nmi(struct quiesce_cpu *self);
 
-/* Acknowledges the pending stop, sits through it, does its flush work. Only at a safe point: no lock, no walk half done. */
+/* Acknowledges the pending stop, sits through it, does its flush work. Only at a safe point: no lock held. */
 void quiesce_serve(struct quiesce_cpu *self);
 
 /*
@@ -111,8 +111,10 @@ void quiesce_set_bound(u64 ticks);
  * Hooks, implemented by whoever links quiesce.c. "This CPU" is the one that calls.
  */
 
-/* One NMI to all CPUs but this one. Earlier stores must be visible before an NMI can arrive: x2APIC mode needs
- * MFENCE; LFENCE before the WRMSR (Intel SDM vol. 3, "MSR Access in x2APIC Mode"). Restores the guest's ICR high half. */
+/*
+ * One NMI to all CPUs but this one. Earlier stores must be visible before an NMI can arrive: x2APIC mode needs
+ * MFENCE; LFENCE before the WRMSR (Intel SDM vol. 3, "MSR Access in x2APIC Mode"). Restores the guest's ICR high half.
+ */
 void quiesce_hook_send_nmi_all_but_self(void);
 
 /* Flush work (enum quiesce_work, ored, never 0) on this CPU, in normal context. It must not begin a stop. */
