@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * libtv for Linux: see tv.h.
+ *
+ * The hypervisor takes physical pages, Linux hands out virtual ones. Before a registration this file makes sure that
+ * the two stay together: each page is written once, so that it is no longer shared with the page cache or another process,
+ * and locked, so that it is not swapped out. (Linux may still move locked pages when it compacts memory; a program
+ * for production sets vm.compact_unevictable_allowed=0.)
+ */
+#define _GNU_SOURCE
+#include "tv.h"
+
+#include <stddef.h>
+#include <sys/mman.h>
+
+#define PAGE_BYTES 4096
+#define REGISTER_TRIES 8
+
+extern char tv_pal_text_start[], tv_pal_text_end[], tv_pal_data_start[], tv_pal_data_end[], tv_pal_param_end[],
+	tv_pal_stack_end[];
+
+enum tv_level tv_detect(void)
+{
+	static enum tv_level level; /* every thread that races for it writes the same */
+	static bool known;
+
+	if (!__atomic_load_n(&known, __ATOMIC_ACQUIRE)) {
+		enum tv_level found = TV_NONE;
+
+		if (tv_present(0, NULL, NULL))
+			found = TV_IN_L1;
+		else if (tv_present(TV_L2_BASE_DEFAULT, NULL, NULL))
+			found = TV_IN_L2;
+		__atomic_store_n(&level, found, __ATOMIC_RELAXED);
+		__atomic_store_n(&known, true, __ATOMIC_RELEASE);
+	}
+	return __atomic_load_n(&level, __ATOMIC_RELAXED);
+}
+
+static uint32_t call(uint32_t command, const void *rcx, const void *rsi, const void *rdi)
+{
+	enum tv_level level = tv_detect();
+
+	if (level == TV_NONE)
+		return TV_E_UNSUPPORTED;
+	return tv_hypercall(level == TV_IN_L2 ? TV_L2_BASE_DEFAULT : 0, command, (uintptr_t)rcx, 0, (uintptr_t)rsi,
+			    (uintptr_t)rdi);
+}
+
+static struct tv_pal_section section(uint32_t type, const char *start, const char *end)
+{
+	return (struct tv_pal_section){ .type = type, .page_num = (uint32_t)((end - start) / PAGE_BYTES),
+					.start_addr = (uintptr_t)start };
+}
+
+void tv_own_sections(struct tv_pal_sections *sections)
+{
+	*sections = (struct tv_pal_sections){ .num_sections = 4, .sections = {
+		section(TV_SECTION_CODE, tv_pal_text_start, tv_pal_text_end),
+		section(TV_SECTION_DATA, tv_pal_data_start, tv_pal_data_end),
+		section(TV_SECTION_PARAM, tv_pal_data_end, tv_pal_param_end),
+		section(TV_SECTION_STACK, tv_pal_param_end, tv_pal_stack_end) } };
+}
+
+/* Writes one byte of each page with what it holds, and reads it: the page is this process's own, present and mapped. */
+static void touch(char *start, size_t len_bytes)
+{
+	for (size_t i = 0; i < len_bytes; i += PAGE_BYTES)
+		*(volatile char *)&start[i] = *(volatile char *)&start[i];
+}
+
+static bool make_present(const struct tv_pal_section *section)
+{
+	bool code = section->type == TV_SECTION_CODE || section->type == TV_SECTION_SHARED_CODE;
+	size_t len_bytes = (size_t)section->page_num * PAGE_BYTES;
+	char *start = (char *)(uintptr_t)section->start_addr;
+
+	madvise(start, len_bytes, MADV_NOHUGEPAGE); /* fails harmlessly on a kernel without huge pages */
+	if (madvise(start, len_bytes, MADV_DONTFORK))
+		return false;
+	if (code && mprotect(start, len_bytes, PROT_READ | PROT_WRITE | PROT_EXEC))
+		return false;
+	touch(start, len_bytes);
+	if (code && mprotect(start, len_bytes, PROT_READ | PROT_EXEC))
+		return false;
+	return mlock(start, len_bytes) == 0;
+}
+
+uint32_t tv_register(const struct tv_pal_sections *sections, const struct tv_pal_params *params, const void *entry)
+{
+	uint32_t result = TV_E_FAULT;
+
+	if (tv_detect() == TV_NONE)
+		return TV_E_UNSUPPORTED;
+	if (sections->num_sections > TV_MAX_SECTIONS)
+		return TV_E_INVALID;
+	/* Between touch and call a page can get lost again, in L2 also by L1's doing. */
+	for (int i = 0; i < REGISTER_TRIES && result == TV_E_FAULT; i++) {
+		for (uint32_t j = 0; j < sections->num_sections; j++)
+			if (!make_present(&sections->sections[j]))
+				return TV_E_FAULT;
+		result = call(TV_CMD_REGISTER, sections, params, entry);
+	}
+	return result;
+}
+
+uint32_t tv_unregister(const struct tv_pal_sections *sections, const void *entry)
+{
+	uint32_t result = call(TV_CMD_UNREGISTER, entry, NULL, NULL);
+
+	for (uint32_t i = 0; i < sections->num_sections && result != TV_E_BUSY; i++) {
+		const struct tv_pal_section *section = &sections->sections[i];
+		void *start = (void *)(uintptr_t)section->start_addr;
+
+		munlock(start, (size_t)section->page_num * PAGE_BYTES);
+		madvise(start, (size_t)section->page_num * PAGE_BYTES, MADV_DOFORK);
+	}
+	return result;
+}
+
+uint32_t tv_test(void)
+{
+	return call(TV_CMD_TEST, NULL, NULL, NULL);
+}
+
+const char *tv_result_text(uint32_t result)
+{
+	static const char *const texts[] = {
+		[TV_OK] = "success", [TV_E_INVALID] = "bad descriptor", [TV_E_FAULT] = "page not mapped or right missing",
+		[TV_E_OWNED] = "page used twice or owned", [TV_E_NO_PAL] = "no such PAL", [TV_E_BUSY] = "PAL is running",
+		[TV_E_NO_ROOM] = "too many PALs", [TV_E_IN_PAL] = "called by a PAL",
+		[TV_E_NOT_IN_PAL] = "not called by a PAL", [TV_E_UNSUPPORTED] = "not supported",
+		[TV_E_UNKNOWN] = "unknown command",
+	};
+
+	return result < sizeof(texts) / sizeof(texts[0]) && texts[result] ? texts[result] : "unknown result";
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Calls the example PAL from Linux user space (L1, or a Linux in L2), and tries to get at its memory while it is
+ * registered: from this CPU and from another one. Exit code 0 only if every line is as it should be, 2 without
+ * TrustVisor.
+ */
+#define _GNU_SOURCE
+#include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pal.h"
+
+#define SECRET 0x5ec7e75ec7e75ec7ull
+
+TV_PAL_PAGES(1, 1);
+
+static const struct tv_pal_params two_integers = {
+	.num_params = 2, .params = { { .type = TV_PARAM_INTEGER }, { .type = TV_PARAM_INTEGER } } };
+static const struct tv_pal_params integer_and_buffer = {
+	.num_params = 2, .params = { { .type = TV_PARAM_INTEGER },
+				     { .type = TV_PARAM_POINTER, .size = PAL_BUFFER_WORDS } } };
+static struct tv_pal_sections sections;
+static int failures;
+
+static void report(bool ok, const char *what, const char *text)
+{
+	printf("%s: %s%s\n", what, text, ok ? "" : "  FAILED");
+	failures += !ok;
+}
+
+/* ---- What others try ---- */
+
+static sigjmp_buf after_fault;
+
+static void on_fault(int number)
+{
+	siglongjmp(after_fault, number);
+}
+
+/* Runs `act` and says whether it ended in SIGSEGV. */
+static bool faults(void (*act)(void))
+{
+	if (sigsetjmp(after_fault, 1) != 0)
+		return true;
+	act();
+	return false;
+}
+
+static void jump_past_entry(void)
+{
+	uint64_t (*volatile wrong)(uint64_t, uint64_t) = (void *)((uintptr_t)pal_add + 1);
+
+	wrong(1, 2);
+}
+
+/* Whether everything in the PAL's sections, code included, reads as zero. */
+static bool reads_zeros(void)
+{
+	for (uint32_t i = 0; i < sections.num_sections; i++) {
+		const volatile uint64_t *words = (const void *)(uintptr_t)sections.sections[i].start_addr;
+
+		for (size_t j = 0; j < sections.sections[i].page_num * 512u; j++)
+			if (words[j] != 0)
+				return false;
+	}
+	return true;
+}
+
+static void write_outside(void)
+{
+	*(volatile uint64_t *)&pal_data.calls = 4711;
+}
+
+struct visit {
+	int cpu;
+	bool write, zeros, pinned;
+};
+
+static void *visit_from_cpu(void *argument)
+{
+	struct visit *visit = argument;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(visit->cpu, &set);
+	visit->pinned = sched_setaffinity(0, sizeof(set), &set) == 0;
+	if (visit->write)
+		write_outside();
+	else
+		visit->zeros = reads_zeros();
+	return NULL;
+}
+
+static struct visit visit_from(int cpu, bool write)
+{
+	struct visit visit = { .cpu = cpu, .write = write };
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, visit_from_cpu, &visit) == 0)
+		pthread_join(thread, NULL);
+	return visit;
+}
+
+/* ---- The steps ---- */
+
+static bool start_pal(const struct tv_pal_params *params, const void *entry)
+{
+	uint32_t result;
+
+	pal_data.secret = SECRET;
+	pal_data.calls = 0;
+	result = tv_register(&sections, params, entry);
+	report(result == TV_OK, "register", tv_result_text(result));
+	return result == TV_OK;
+}
+
+static void end_pal(const void *entry, uint32_t expected)
+{
+	uint32_t result = tv_unregister(&sections, entry);
+
+	report(result == expected, "unregister", tv_result_text(result));
+}
+
+static void call_add(uint64_t a, uint64_t b)
+{
+	uint64_t (*volatile add)(uint64_t, uint64_t) = pal_add;
+	uint64_t sum = add(a, b);
+	char text[80];
+
+	snprintf(text, sizeof(text), "%" PRIu64 " + %" PRIu64 " + secret = 0x%" PRIx64, a, b, sum);
+	report(sum == a + b + SECRET, "PAL result", text);
+}
+
+static void look_from_outside(int cpus)
+{
+	report(reads_zeros(), "outside read", "zeros");
+	if (cpus > 1) {
+		struct visit visit = visit_from(1, false);
+
+		report(visit.pinned && visit.zeros, "outside read from CPU 1", "zeros");
+	}
+	report(faults(jump_past_entry), "wrong entry", "fault");
+}
+
+/* A write from outside is the end of the PAL; what it kept is gone before the writer's access takes place. */
+static void write_from_outside(int cpu)
+{
+	char what[40];
+
+	if (!start_pal(&two_integers, pal_add))
+		return;
+	call_add(1, (uint64_t)cpu);
+	visit_from(cpu, true);
+	snprintf(what, sizeof(what), "outside write from CPU %d", cpu);
+	report(pal_data.secret == 0 && pal_data.calls == 4711, what, "PAL destroyed, secret gone");
+	end_pal(pal_add, TV_E_NO_PAL);
+}
+
+static void call_crypt(void)
+{
+	uint64_t (*volatile crypt)(uint64_t, uint64_t *) = pal_crypt;
+	uint64_t words[PAL_BUFFER_WORDS], counts[3] = { 0, 0, 0 };
+	bool changed, restored = true;
+
+	if (!start_pal(&integer_and_buffer, pal_crypt))
+		return;
+	for (uint64_t i = 0; i < PAL_BUFFER_WORDS; i++)
+		words[i] = i;
+	counts[0] = crypt(99, words);
+	changed = words[0] == ((PAL_BUFFER_WORDS - 1) ^ SECRET ^ 99);
+	report(reads_zeros(), "outside read after a call", "zeros");
+	counts[1] = crypt(99, words);
+	for (uint64_t i = 0; i < PAL_BUFFER_WORDS; i++)
+		restored &= words[i] == i;
+	counts[2] = crypt(99, words);
+	report(changed && restored, "PAL result", "buffer encrypted and decrypted");
+	report(counts[0] == 1 && counts[1] == 2 && counts[2] == 3, "PAL result", "calls counted in the PAL's data");
+	end_pal(pal_crypt, TV_OK);
+	report(pal_data.secret == 0 && pal_data.calls == 0, "after unregister", "PAL data zeroed");
+}
+
+int main(void)
+{
+	const struct sigaction action = { .sa_handler = on_fault };
+	int cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	sigaction(SIGSEGV, &action, NULL);
+	if (tv_detect() == TV_NONE) {
+		puts("pal-demo: no TrustVisor on this machine");
+		return 2;
+	}
+	printf("pal-demo: TrustVisor serves L%d, %d CPUs\n", (int)tv_detect(), cpus);
+	report(tv_test() == TV_OK, "test", "success");
+	tv_own_sections(&sections);
+
+	if (start_pal(&two_integers, pal_add)) {
+		call_add(40, 2);
+		look_from_outside(cpus);
+		call_add(0xffffffffffffffff, 1);
+		end_pal(pal_add, TV_OK);
+	}
+	for (int cpu = 0; cpu < cpus && cpu < 2; cpu++)
+		write_from_outside(cpu);
+	call_crypt();
+
+	printf("pal-demo: %s\n", failures ? "FAILED" : "ok");
+	return failures != 0;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The example PAL (pal.h). Nothing here may reach outside the PAL's sections: no library, no constants in .rodata.
+ * Compiled with PAL_CFLAGS of examples.mk.
+ */
+#include "pal.h"
+
+TV_PAL_DATA struct pal_data pal_data = { 0, 0 };
+
+TV_PAL_CODE uint64_t pal_add(uint64_t a, uint64_t b)
+{
+	pal_data.calls++;
+	return a + b + pal_data.secret;
+}
+
+/* The same for both ends of the buffer, so that reversing twice meets the same key. */
+static inline __attribute__((always_inline)) uint64_t key(uint64_t number, uint64_t place)
+{
+	return (pal_data.secret ^ number) * (2 * place + 1);
+}
+
+TV_PAL_CODE uint64_t pal_crypt(uint64_t number, uint64_t *words)
+{
+	for (uint64_t i = 0; i < PAL_BUFFER_WORDS / 2; i++) {
+		uint64_t *low = &words[i], *high = &words[PAL_BUFFER_WORDS - 1 - i];
+		uint64_t swapped = *low ^ key(number, i);
+
+		*low = *high ^ key(number, i);
+		*high = swapped;
+	}
+	return ++pal_data.calls;
+}
