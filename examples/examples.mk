@@ -29,3 +29,32 @@ $(O)/examples/pal-%: examples/pal/pal-%.c $(O)/examples/pal.o $(O)/examples/libt
 		     examples/pal/pal.h $(TV_HEADERS)
 	$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -static -s -o $@ $< $(O)/examples/pal.o $(O)/examples/libtv.a \
 		-Wl,-T,examples/libtv/pal.ld
+
+# kvm-guest: a program on /dev/kvm with a 64-bit kernel inside.
+EXAMPLES += $(O)/examples/kvm-guest
+L2_CFLAGS := $(EXAMPLES_CFLAGS) -ffreestanding -fno-pie -mgeneral-regs-only -mno-red-zone -fno-stack-protector \
+	-fno-asynchronous-unwind-tables -fcf-protection=none -mcmodel=small
+L2_OBJECTS := $(addprefix $(O)/examples/,l2-start.o l2-kernel.o l2-user.o pal.o)
+L2_HEADERS := $(wildcard examples/kvm-guest/*.h examples/pal/*.h) $(TV_HEADERS)
+
+$(O)/examples/l2-%.o: examples/kvm-guest/l2-%.c $(L2_HEADERS)
+	@mkdir -p $(@D)
+	$(EXAMPLES_CC) $(L2_CFLAGS) -c $< -o $@
+
+$(O)/examples/l2-start.o: examples/kvm-guest/l2-start.S
+	@mkdir -p $(@D)
+	$(EXAMPLES_CC) -c $< -o $@
+
+$(O)/examples/l2.elf: $(L2_OBJECTS) examples/kvm-guest/l2.ld
+	$(LD) -static -nostdlib -z noexecstack --no-warn-rwx-segments -T examples/kvm-guest/l2.ld -o $@ $(L2_OBJECTS)
+
+$(O)/examples/l2.bin: $(O)/examples/l2.elf
+	objcopy -O binary $< $@
+
+$(O)/examples/l2-image.o: examples/kvm-guest/l2-image.S $(O)/examples/l2.bin
+	$(EXAMPLES_CC) -DL2_IMAGE='"$(O)/examples/l2.bin"' -c $< -o $@
+
+$(O)/examples/kvm-guest: examples/kvm-guest/kvm-guest.c examples/kvm-guest/l2.h $(O)/examples/l2-image.o
+	$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -static -s -pthread -o $@ $< $(O)/examples/l2-image.o
+
+examples: $(EXAMPLES)

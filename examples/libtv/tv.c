@@ -3,9 +3,9 @@
  * libtv for Linux: see tv.h.
  *
  * The hypervisor takes physical pages, Linux hands out virtual ones. Before a registration this file makes sure that
- * the two stay together: each page is written once, so that it is no longer shared with the page cache or another process,
- * and locked, so that it is not swapped out. (Linux may still move locked pages when it compacts memory; a program
- * for production sets vm.compact_unevictable_allowed=0.)
+ * the two stay together: each page is written once, so that it is no longer shared with the page cache or another
+ * process, and locked, so that it is not swapped out. (Linux may still move locked pages when it compacts memory; a
+ * machine for production has vm.compact_unevictable_allowed=0.)
  */
 #define _GNU_SOURCE
 #include "tv.h"

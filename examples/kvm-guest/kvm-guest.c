@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * kvm-guest [-c VCPUS] [-s ROUNDS]: the smallest hypervisor on /dev/kvm. It starts the L2 kernel of this folder, prints
+ * what that reports, and plays the curious L1: it looks into and writes to memory that L2 made a PAL.
+ *
+ * Without TrustVisor below, L2 measures its exits and says that it skipped the rest. Exit code 0 if nothing went wrong.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "l2.h"
+
+#define PAGE 4096u
+#define MAX_CPUID_ENTRIES 128
+#define KVM_TSS_ADDRESS 0xfffbd000ul /* three pages that KVM wants somewhere outside the guest's memory */
+
+extern const uint8_t l2_image[], l2_image_end[];
+
+static int kvm, vm;
+static uint8_t *memory;
+static uint32_t vcpus = 1, rounds;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "kvm-guest: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static int check(int result, const char *what)
+{
+	if (result < 0)
+		die(what);
+	return result;
+}
+
+/* ---- Machine ---- */
+
+static void create_machine(void)
+{
+	struct kvm_userspace_memory_region region = { .memory_size = L2_MEMORY };
+
+	kvm = check(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
+	vm = check(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
+	check(ioctl(vm, KVM_SET_TSS_ADDR, KVM_TSS_ADDRESS), "KVM_SET_TSS_ADDR");
+	memory = mmap(NULL, L2_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (memory == MAP_FAILED)
+		die("memory");
+	memcpy(memory + L2_LOAD, l2_image, (size_t)(l2_image_end - l2_image));
+	region.userspace_addr = (uintptr_t)memory;
+	check(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
+}
+
+static void set_cpuid(int vcpu)
+{
+	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + MAX_CPUID_ENTRIES * sizeof(cpuid->entries[0]));
+
+	if (!cpuid)
+		die("cpuid");
+	cpuid->nent = MAX_CPUID_ENTRIES;
+	check(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid), "KVM_GET_SUPPORTED_CPUID");
+	check(ioctl(vcpu, KVM_SET_CPUID2, cpuid), "KVM_SET_CPUID2");
+	free(cpuid);
+}
+
+static struct kvm_segment flat(uint16_t selector, uint8_t type)
+{
+	return (struct kvm_segment){ .limit = 0xffffffff, .selector = selector, .type = type, .present = 1, .db = 1,
+				     .s = 1, .g = 1 };
+}
+
+/* The state that l2.h promises. */
+static void set_start_state(int vcpu, uint32_t number)
+{
+	struct kvm_sregs sregs;
+	struct kvm_regs regs = { .rip = L2_LOAD, .rflags = 2, .rbx = number, .rsi = vcpus, .rdi = rounds };
+
+	check(ioctl(vcpu, KVM_GET_SREGS, &sregs), "KVM_GET_SREGS");
+	sregs.cs = flat(0x08, 11);
+	sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = flat(0x10, 3);
+	sregs.cr0 |= 1;
+	check(ioctl(vcpu, KVM_SET_SREGS, &sregs), "KVM_SET_SREGS");
+	check(ioctl(vcpu, KVM_SET_REGS, &regs), "KVM_SET_REGS");
+}
+
+/* ---- Ports ---- */
+
+static bool pages_have_content(uint32_t address)
+{
+	if (address > L2_MEMORY - L2_LOOK_PAGES * PAGE)
+		return true;
+	for (uint32_t i = 0; i < L2_LOOK_PAGES * PAGE; i++)
+		if (((volatile uint8_t *)memory)[address + i])
+			return true;
+	return false;
+}
+
+static void print_line(uint32_t address)
+{
+	if (address < L2_MEMORY && memchr(memory + address, 0, L2_MEMORY - address))
+		puts((char *)memory + address);
+}
+
+/* Whether the last look saw content; for the IN that follows. Only vCPU 0 asks. */
+static uint32_t look_answer;
+
+/* One 32-bit access; returns the answer of an IN. */
+static uint32_t port_access(uint16_t port, uint32_t value, bool in)
+{
+	switch (port) {
+	case L2_PORT_PRINT:
+		print_line(value);
+		break;
+	case L2_PORT_LOOK:
+		if (in)
+			return look_answer;
+		look_answer = pages_have_content(value);
+		break;
+	case L2_PORT_SPOIL:
+		if (value <= L2_MEMORY - sizeof(uint64_t))
+			*(volatile uint64_t *)(memory + value) = L2_SPOILED;
+		break;
+	case L2_PORT_EXIT:
+		printf("kvm-guest: %u vCPUs: %s\n", vcpus, value ? "FAILED" : "ok");
+		exit(value != 0);
+	}
+	return 0;
+}
+
+static void run(int vcpu, struct kvm_run *state)
+{
+	for (;;) {
+		uint32_t *data;
+
+		if (ioctl(vcpu, KVM_RUN, 0) < 0 && errno != EINTR)
+			die("KVM_RUN");
+		data = (uint32_t *)((uint8_t *)state + state->io.data_offset);
+		if (state->exit_reason == KVM_EXIT_IO && state->io.size == 4 && state->io.count == 1) {
+			bool in = state->io.direction == KVM_EXIT_IO_IN;
+			uint32_t answer = port_access(state->io.port, *data, in);
+
+			if (in)
+				*data = answer;
+		} else if (state->exit_reason != KVM_EXIT_INTR) {
+			struct kvm_regs regs = { .rip = 0 };
+
+			ioctl(vcpu, KVM_GET_REGS, &regs);
+			printf("kvm-guest: unexpected exit %u at RIP 0x%llx\n", state->exit_reason, regs.rip);
+			exit(1);
+		}
+	}
+}
+
+static void *vcpu_thread(void *argument)
+{
+	uint32_t number = (uint32_t)(uintptr_t)argument;
+	int vcpu = check(ioctl(vm, KVM_CREATE_VCPU, number), "KVM_CREATE_VCPU");
+	int size = check(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
+	struct kvm_run *state = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+
+	if (state == MAP_FAILED)
+		die("vCPU state");
+	set_cpuid(vcpu);
+	set_start_state(vcpu, number);
+	run(vcpu, state);
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t thread;
+	int option;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	while ((option = getopt(argc, argv, "c:s:")) != -1) {
+		if (option == 'c')
+			vcpus = (uint32_t)atoi(optarg);
+		else if (option == 's')
+			rounds = (uint32_t)atoi(optarg);
+		else
+			return 1;
+	}
+	if (vcpus < 1 || vcpus > L2_MAX_VCPUS) {
+		fprintf(stderr, "kvm-guest: 1 to %d vCPUs\n", L2_MAX_VCPUS);
+		return 1;
+	}
+	create_machine();
+	for (uint32_t i = 1; i < vcpus; i++)
+		if (pthread_create(&thread, NULL, vcpu_thread, (void *)(uintptr_t)i))
+			die("thread");
+	vcpu_thread(0);
+	return 0;
+}

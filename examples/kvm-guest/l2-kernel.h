@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Between the L2 kernel (ring 0) and its one program (ring 3); both see the same memory from user_start on. */
+#ifndef L2_KERNEL_H
+#define L2_KERNEL_H
+
+#include <stdint.h>
+
+#include "l2.h"
+
+/* Written by ring 3 before it tries something; a page fault then continues at `rip` with RAX = 1, and clears `rip`. */
+struct recovery {
+	uint64_t rip, rsp;
+	uint64_t cr2, error_code; /* of the fault */
+};
+extern struct recovery recovery[L2_MAX_VCPUS]; /* in l2-user.c */
+
+void user_main(uint32_t vcpu, uint32_t vcpus, uint32_t rounds);
+
+static inline void outl(uint16_t port, uint32_t value)
+{
+	__asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+static inline uint32_t inl(uint16_t port)
+{
+	uint32_t value;
+
+	__asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port) : "memory");
+	return value;
+}
+
+#endif

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The ring 3 program of the L2 kernel. vCPU 0 measures the port round trip, then registers the example PAL, calls it,
+ * and has everybody look at its memory: itself, vCPU 1, and L1. At last all vCPUs do stress rounds, each with its own PAL.
+ * Compiled without SIMD; everything here lies in pages that ring 3 may use.
+ */
+#include "l2-kernel.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "../pal/pal.h"
+
+#define PAGE 4096
+#define SAMPLES 101
+#define WARM_UP 20
+#define CALLS_PER_ROUND 4
+#define SECRET 0x5ec7e75ec7e75ec7ull
+
+struct recovery recovery[L2_MAX_VCPUS];
+uint8_t user_stacks[L2_MAX_VCPUS][8192] __attribute__((aligned(16)));
+
+/* A vCPU's own PAL: copies of the template's pages, then the param and the stack section. */
+struct pal_area {
+	uint8_t code[PAGE], data[PAGE], param[PAGE], stack[PAGE];
+};
+_Static_assert(sizeof(struct pal_area) == L2_LOOK_PAGES * PAGE, "what L1 looks at");
+static struct pal_area areas[L2_MAX_VCPUS] __attribute__((aligned(4096)));
+extern uint8_t pal_template[], pal_template_data[], pal_template_end[];
+
+static const struct tv_pal_params two_integers = {
+	.num_params = 2, .params = { { .type = TV_PARAM_INTEGER }, { .type = TV_PARAM_INTEGER } } };
+static const struct tv_pal_params integer_and_buffer = {
+	.num_params = 2, .params = { { .type = TV_PARAM_INTEGER },
+				     { .type = TV_PARAM_POINTER, .size = PAL_BUFFER_WORDS } } };
+
+static uint32_t failures; /* atomic */
+
+/* ---- Text ---- */
+
+struct line {
+	size_t used;
+	char text[120];
+};
+
+static void put(struct line *line, const char *text)
+{
+	while (*text && line->used < sizeof(line->text) - 1)
+		line->text[line->used++] = *text++;
+	line->text[line->used] = 0;
+}
+
+static void put_number(struct line *line, uint64_t value, uint32_t base)
+{
+	char digits[21];
+	int at = 20;
+
+	digits[20] = 0;
+	do {
+		digits[--at] = "0123456789abcdef"[value % base];
+		value /= base;
+	} while (value);
+	put(line, base == 16 ? "0x" : "");
+	put(line, &digits[at]);
+}
+
+static void print(const struct line *line)
+{
+	outl(L2_PORT_PRINT, (uint32_t)(uintptr_t)line->text);
+}
+
+static void report(bool ok, const char *what, const char *text)
+{
+	struct line line = { .used = 0 };
+
+	put(&line, "L2 ");
+	put(&line, what);
+	put(&line, ": ");
+	put(&line, text);
+	put(&line, ok ? "" : "  FAILED");
+	print(&line);
+	if (!ok)
+		__atomic_add_fetch(&failures, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- Exits ---- */
+
+static uint64_t ticks(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("lfence; rdtsc; lfence" : "=a"(low), "=d"(high) : : "memory");
+	return (uint64_t)high << 32 | low;
+}
+
+static void measure_exits(void)
+{
+	struct line line = { .used = 0 };
+	uint64_t samples[SAMPLES];
+
+	for (int i = -WARM_UP; i < SAMPLES; i++) {
+		uint64_t start = ticks(), taken;
+		int place = i;
+
+		outl(L2_PORT_PING, 0);
+		taken = ticks() - start;
+		if (i < 0)
+			continue;
+		for (; place > 0 && samples[place - 1] > taken; place--)
+			samples[place] = samples[place - 1];
+		samples[place] = taken;
+	}
+	put(&line, "B linux-l2-exit 1 ");
+	put_number(&line, samples[SAMPLES / 2], 10);
+	print(&line);
+}
+
+/* ---- The PAL ---- */
+
+static void *in_area(struct pal_area *area, const void *in_template)
+{
+	return (uint8_t *)area + ((const uint8_t *)in_template - pal_template);
+}
+
+static struct pal_data *data_of(struct pal_area *area)
+{
+	return in_area(area, &pal_data);
+}
+
+/* Fills a PAL's pages and registers it with one of the template's entry points. */
+static uint32_t start_pal(struct pal_area *area, const struct tv_pal_params *params, const void *entry, uint64_t secret)
+{
+	const struct tv_pal_sections sections = { .num_sections = 4, .sections = {
+		{ TV_SECTION_CODE, 1, (uintptr_t)area->code }, { TV_SECTION_DATA, 1, (uintptr_t)area->data },
+		{ TV_SECTION_PARAM, 1, (uintptr_t)area->param }, { TV_SECTION_STACK, 1, (uintptr_t)area->stack } } };
+	size_t template_words = (size_t)(pal_template_end - pal_template) / 8;
+
+	for (size_t i = 0; i < sizeof(*area) / 8; i++)
+		((volatile uint64_t *)area)[i] = i < template_words ? ((const uint64_t *)pal_template)[i] : 0;
+	data_of(area)->secret = secret;
+	return tv_hypercall(TV_L2_BASE_DEFAULT, TV_CMD_REGISTER, (uintptr_t)&sections, 0, (uintptr_t)params,
+			    (uintptr_t)in_area(area, entry));
+}
+
+static uint32_t end_pal(struct pal_area *area, const void *entry)
+{
+	return tv_hypercall(TV_L2_BASE_DEFAULT, TV_CMD_UNREGISTER, (uintptr_t)in_area(area, entry), 0, 0, 0);
+}
+
+static bool reads_zeros(const struct pal_area *area)
+{
+	const volatile uint64_t *words = (const void *)area;
+
+	for (size_t i = 0; i < sizeof(*area) / 8; i++)
+		if (words[i] != 0)
+			return false;
+	return true;
+}
+
+/* ---- What vCPU 1 does for vCPU 0 ---- */
+
+enum errand { WAIT, LOOK, SPOIL, STRESS };
+static uint32_t errand; /* atomic; vCPU 1 sets it back to WAIT when it is done */
+static bool errand_saw_zeros;
+
+static void send(enum errand what)
+{
+	__atomic_store_n(&errand, what, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&errand, __ATOMIC_ACQUIRE) == what)
+		__builtin_ia32_pause();
+}
+
+/* ---- Attacks ---- */
+
+/* Calls `target`; true if that ended in a page fault. Registers that a function may change are free in between. */
+static bool call_faults(uint32_t vcpu, const void *target)
+{
+	uint64_t faulted = 0;
+	struct recovery *saved = &recovery[vcpu];
+
+	__asm__ volatile("lea 1f(%%rip), %%rcx\n\t"
+			 "mov %%rcx, 0(%1)\n\t"
+			 "mov %%rsp, 8(%1)\n\t"
+			 "xor %%eax, %%eax\n\t"
+			 "call *%2\n\t"
+			 "xor %%eax, %%eax\n"
+			 "1:"
+			 : "=&a"(faulted) : "b"(saved), "r"(target)
+			 : "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
+	saved->rip = 0;
+	return faulted;
+}
+
+static void attack_reads(struct pal_area *area, uint32_t vcpus)
+{
+	report(reads_zeros(area), "outside read", "zeros");
+	outl(L2_PORT_LOOK, (uint32_t)(uintptr_t)area);
+	report(inl(L2_PORT_LOOK) == 0, "outside read from L1", "zeros");
+	if (vcpus > 1) {
+		send(LOOK);
+		report(errand_saw_zeros, "outside read from vCPU 1", "zeros");
+	}
+	report(call_faults(0, (const uint8_t *)in_area(area, pal_add) + 1), "wrong entry", "fault");
+	report(recovery[0].cr2 == (uintptr_t)in_area(area, pal_add) + 1, "fault address", "the one jumped to");
+}
+
+enum writer { WRITE_HERE, WRITE_L1, WRITE_VCPU1 };
+
+static void attack_write(struct pal_area *area, enum writer writer)
+{
+	static const char *const names[] = { "outside write", "outside write from L1", "outside write from vCPU 1" };
+	const volatile struct pal_data *data = data_of(area);
+	uint32_t result = start_pal(area, &two_integers, pal_add, SECRET);
+
+	if (writer == WRITE_HERE)
+		*(volatile uint64_t *)&data_of(area)->calls = L2_SPOILED;
+	else if (writer == WRITE_L1)
+		outl(L2_PORT_SPOIL, (uint32_t)(uintptr_t)&data->calls);
+	else
+		send(SPOIL);
+	report(result == TV_OK && data->secret == 0 && data->calls == L2_SPOILED, names[writer],
+	       "PAL destroyed, secret gone");
+	report(end_pal(area, pal_add) == TV_E_NO_PAL, "unregister afterwards", "no such PAL");
+}
+
+/* ---- Calls ---- */
+
+static void call_add(struct pal_area *area)
+{
+	uint64_t (*add)(uint64_t, uint64_t) = in_area(area, pal_add);
+	uint64_t sum = add(40, 2);
+	struct line text = { .used = 0 };
+
+	put(&text, "40 + 2 + secret = ");
+	put_number(&text, sum, 16);
+	report(sum == 42 + SECRET, "PAL result", text.text);
+}
+
+static void call_crypt(struct pal_area *area)
+{
+	uint64_t (*crypt)(uint64_t, uint64_t *) = in_area(area, pal_crypt);
+	uint64_t words[PAL_BUFFER_WORDS];
+	bool changed, restored = true;
+
+	for (uint64_t i = 0; i < PAL_BUFFER_WORDS; i++)
+		words[i] = i;
+	if (start_pal(area, &integer_and_buffer, pal_crypt, SECRET) != TV_OK) {
+		report(false, "register with a pointer", "refused");
+		return;
+	}
+	changed = crypt(99, words) == 1 && words[0] == ((PAL_BUFFER_WORDS - 1) ^ SECRET ^ 99);
+	restored = crypt(99, words) == 2;
+	for (uint64_t i = 0; i < PAL_BUFFER_WORDS; i++)
+		restored &= words[i] == i;
+	report(changed && restored, "PAL result", "buffer encrypted and decrypted, calls counted");
+	report(end_pal(area, pal_crypt) == TV_OK && data_of(area)->secret == 0, "unregister", "success, PAL data zeroed");
+}
+
+static void stress(uint32_t vcpu, uint32_t rounds)
+{
+	struct pal_area *area = &areas[vcpu];
+	uint64_t (*add)(uint64_t, uint64_t) = in_area(area, pal_add);
+	struct line text = { .used = 0 };
+	bool right = true;
+	uint32_t round;
+
+	for (round = 1; round <= rounds && right; round++) {
+		uint64_t secret = SECRET * round + vcpu;
+
+		right &= start_pal(area, &two_integers, pal_add, secret) == TV_OK;
+		for (uint64_t i = 0; i < CALLS_PER_ROUND && right; i++)
+			right &= add(round, i) == round + i + secret;
+		right &= end_pal(area, pal_add) == TV_OK && data_of(area)->secret == 0;
+	}
+	put(&text, "vCPU ");
+	put_number(&text, vcpu, 10);
+	put(&text, right ? ": all right, rounds: " : ": wrong in round ");
+	put_number(&text, round - 1, 10);
+	report(right, "stress", text.text);
+}
+
+/* ---- Roles ---- */
+
+static void serve_errands(uint32_t rounds)
+{
+	for (;;) {
+		switch (__atomic_load_n(&errand, __ATOMIC_ACQUIRE)) {
+		case LOOK:
+			errand_saw_zeros = reads_zeros(&areas[0]);
+			break;
+		case SPOIL:
+			*(volatile uint64_t *)&data_of(&areas[0])->calls = L2_SPOILED;
+			break;
+		case STRESS:
+			stress(1, rounds);
+			break;
+		default:
+			__builtin_ia32_pause();
+			continue;
+		}
+		__atomic_store_n(&errand, WAIT, __ATOMIC_RELEASE);
+	}
+}
+
+static void use_pal(uint32_t vcpus)
+{
+	struct pal_area *area = &areas[0];
+
+	report(tv_hypercall(TV_L2_BASE_DEFAULT, TV_CMD_TEST, 0, 0, 0, 0) == TV_OK, "test", "success");
+	if (start_pal(area, &two_integers, pal_add, SECRET) != TV_OK) {
+		report(false, "register", "refused");
+		return;
+	}
+	report(true, "register", "success");
+	call_add(area);
+	attack_reads(area, vcpus);
+	call_add(area);
+	report(end_pal(area, pal_add) == TV_OK && data_of(area)->secret == 0, "unregister", "success, PAL data zeroed");
+	attack_write(area, WRITE_HERE);
+	attack_write(area, WRITE_L1);
+	if (vcpus > 1)
+		attack_write(area, WRITE_VCPU1);
+	call_crypt(area);
+}
+
+static void stress_all(uint32_t vcpus, uint32_t rounds)
+{
+	if (vcpus > 1)
+		__atomic_store_n(&errand, STRESS, __ATOMIC_RELEASE);
+	stress(0, rounds);
+	while (__atomic_load_n(&errand, __ATOMIC_ACQUIRE) != WAIT)
+		__builtin_ia32_pause();
+}
+
+void user_main(uint32_t vcpu, uint32_t vcpus, uint32_t rounds)
+{
+	if (vcpu != 0)
+		serve_errands(rounds);
+	measure_exits();
+	if (tv_present(TV_L2_BASE_DEFAULT, NULL, NULL)) {
+		use_pal(vcpus);
+		if (rounds)
+			stress_all(vcpus, rounds);
+	} else {
+		report(true, "PAL", "skipped, no TrustVisor below");
+	}
+	outl(L2_PORT_EXIT, failures != 0);
+	for (;;)
+		__builtin_ia32_pause();
+}

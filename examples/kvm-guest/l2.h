@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the L2 kernel and the program that starts it (kvm-guest.c) agree upon.
+ *
+ * The image is loaded at L2_LOAD and entered there in 32-bit protected mode, flat segments, paging off, with
+ * EBX = number of this vCPU, ESI = number of vCPUs, EDI = stress rounds. Reports are 32-bit OUTs.
+ */
+#ifndef L2_H
+#define L2_H
+
+#define L2_MAX_VCPUS 2
+#define L2_MEMORY 0x400000 /* bytes; also what its page tables map */
+#define L2_LOAD 0x100000
+
+#define L2_PORT_PRINT 0x500 /* EAX: address of a string that ends with NUL: one line */
+#define L2_PORT_PING 0x504  /* nothing: the round trip that is measured */
+#define L2_PORT_LOOK 0x508  /* EAX: address of pages; an IN from here then tells if L1 sees more than zeros in them */
+#define L2_PORT_SPOIL 0x50c /* EAX: address of a word; L1 writes L2_SPOILED there */
+#define L2_PORT_EXIT 0x510  /* EAX: 0 if all went well; ends the machine */
+
+#define L2_LOOK_PAGES 4
+#define L2_SPOILED 4712
+
+#endif
