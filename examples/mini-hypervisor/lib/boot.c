@@ -96,7 +96,7 @@ static void run_selected(void)
 		print("T end %s\n", name);
 		return;
 	}
-	print("test=%s is none of:\n", name);
+	print("T FAIL test=%s is none of:\n", name);
 	for (const struct test *const *t = tests_start; t < tests_end; t++)
 		print("  %s  %s\n", (*t)->name, (*t)->about);
 }

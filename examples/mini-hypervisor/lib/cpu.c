@@ -96,6 +96,7 @@ void trap_handler(struct trap_frame *f)
 	} else if (cpu->fixup) {
 		record_fault(cpu, f);
 		f->rip = cpu->fixup;
+		f->rflags &= ~0x100ull;		/* an expected single step is one step */
 		cpu->fixup = 0;
 	} else {
 		fail("cpu %u: unexpected %s error 0x%lx rip 0x%lx cr2 0x%lx rsp 0x%lx", cpu->index,
