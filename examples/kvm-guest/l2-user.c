@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The ring 3 program of the L2 kernel. vCPU 0 measures the port round trip, then registers the example PAL, calls it,
- * and has everybody look at its memory: itself, vCPU 1, and L1. At last all vCPUs do stress rounds, each with its own PAL.
+ * and has everybody look at its memory: itself, vCPU 1, and L1. At last all vCPUs do stress rounds, each with its own
+ * PAL.
  * Compiled without SIMD; everything here lies in pages that ring 3 may use.
  */
 #include "l2-kernel.h"
@@ -12,8 +13,6 @@
 #include "../pal/pal.h"
 
 #define PAGE 4096
-#define SAMPLES 101
-#define WARM_UP 20
 #define CALLS_PER_ROUND 4
 #define SECRET 0x5ec7e75ec7e75ec7ull
 
@@ -85,34 +84,28 @@ static void report(bool ok, const char *what, const char *text)
 
 /* ---- Exits ---- */
 
-static uint64_t ticks(void)
+static void print_median(const char *name, const uint64_t *sorted)
 {
-	uint32_t low, high;
+	struct line line = { .used = 0 };
 
-	__asm__ volatile("lfence; rdtsc; lfence" : "=a"(low), "=d"(high) : : "memory");
-	return (uint64_t)high << 32 | low;
+	put(&line, name);
+	put(&line, " 1 ");
+	put_number(&line, sorted[BENCH_SAMPLES / 2], 10);
+	print(&line);
 }
 
 static void measure_exits(void)
 {
-	struct line line = { .used = 0 };
-	uint64_t samples[SAMPLES];
+	uint64_t samples[BENCH_SAMPLES];
 
-	for (int i = -WARM_UP; i < SAMPLES; i++) {
-		uint64_t start = ticks(), taken;
-		int place = i;
+	for (int i = -BENCH_WARM_UP; i < BENCH_SAMPLES; i++) {
+		uint64_t start = read_ticks();
 
 		outl(L2_PORT_PING, 0);
-		taken = ticks() - start;
-		if (i < 0)
-			continue;
-		for (; place > 0 && samples[place - 1] > taken; place--)
-			samples[place] = samples[place - 1];
-		samples[place] = taken;
+		if (i >= 0)
+			bench_insert(samples, i, read_ticks() - start);
 	}
-	put(&line, "B linux-l2-exit 1 ");
-	put_number(&line, samples[SAMPLES / 2], 10);
-	print(&line);
+	print_median("B linux-l2-exit", samples);
 }
 
 /* ---- The PAL ---- */
@@ -127,19 +120,29 @@ static struct pal_data *data_of(struct pal_area *area)
 	return in_area(area, &pal_data);
 }
 
-/* Fills a PAL's pages and registers it with one of the template's entry points. */
-static uint32_t start_pal(struct pal_area *area, const struct tv_pal_params *params, const void *entry, uint64_t secret)
+static void fill_pal(struct pal_area *area, uint64_t secret)
 {
-	const struct tv_pal_sections sections = { .num_sections = 4, .sections = {
-		{ TV_SECTION_CODE, 1, (uintptr_t)area->code }, { TV_SECTION_DATA, 1, (uintptr_t)area->data },
-		{ TV_SECTION_PARAM, 1, (uintptr_t)area->param }, { TV_SECTION_STACK, 1, (uintptr_t)area->stack } } };
 	size_t template_words = (size_t)(pal_template_end - pal_template) / 8;
 
 	for (size_t i = 0; i < sizeof(*area) / 8; i++)
 		((volatile uint64_t *)area)[i] = i < template_words ? ((const uint64_t *)pal_template)[i] : 0;
 	data_of(area)->secret = secret;
+}
+
+static uint32_t register_pal(struct pal_area *area, const struct tv_pal_params *params, const void *entry)
+{
+	const struct tv_pal_sections sections = { .num_sections = 4, .sections = {
+		{ TV_SECTION_CODE, 1, (uintptr_t)area->code }, { TV_SECTION_DATA, 1, (uintptr_t)area->data },
+		{ TV_SECTION_PARAM, 1, (uintptr_t)area->param }, { TV_SECTION_STACK, 1, (uintptr_t)area->stack } } };
 	return tv_hypercall(TV_L2_BASE_DEFAULT, TV_CMD_REGISTER, (uintptr_t)&sections, 0, (uintptr_t)params,
 			    (uintptr_t)in_area(area, entry));
+}
+
+/* Fills a PAL's pages and registers it with one of the template's entry points. */
+static uint32_t start_pal(struct pal_area *area, const struct tv_pal_params *params, const void *entry, uint64_t secret)
+{
+	fill_pal(area, secret);
+	return register_pal(area, params, entry);
 }
 
 static uint32_t end_pal(struct pal_area *area, const void *entry)
@@ -256,6 +259,34 @@ static void call_crypt(struct pal_area *area)
 	report(end_pal(area, pal_crypt) == TV_OK && data_of(area)->secret == 0, "unregister", "success, PAL data zeroed");
 }
 
+/* The template's pages are read again in every round, since unregister zeroes those that the PAL can write. */
+static void measure_pal(struct pal_area *area)
+{
+	static const char *const names[BENCH_PARTS] = { "B pal-register-l2", "B pal-invoke-l2", "B pal-return-l2",
+							"B pal-unregister-l2" };
+	static uint64_t samples[BENCH_PARTS][BENCH_SAMPLES];
+	uint64_t (*time)(uint64_t, uint64_t) = in_area(area, pal_time);
+	bool right = true;
+
+	for (int i = -BENCH_WARM_UP; i < BENCH_SAMPLES; i++) {
+		uint64_t at[BENCH_PARTS + 1];
+
+		fill_pal(area, SECRET);
+		at[0] = read_ticks();
+		right &= register_pal(area, &two_integers, pal_time) == TV_OK;
+		at[1] = read_ticks();
+		at[2] = time(1, 2);
+		at[3] = read_ticks();
+		right &= end_pal(area, pal_time) == TV_OK;
+		at[4] = read_ticks();
+		for (int part = 0; i >= 0 && part < BENCH_PARTS; part++)
+			bench_insert(samples[part], i, at[part + 1] - at[part]);
+	}
+	report(right, "measured", "rounds of register, call, unregister");
+	for (int part = 0; part < BENCH_PARTS; part++)
+		print_median(names[part], samples[part]);
+}
+
 static void stress(uint32_t vcpu, uint32_t rounds)
 {
 	struct pal_area *area = &areas[vcpu];
@@ -321,6 +352,7 @@ static void use_pal(uint32_t vcpus)
 	if (vcpus > 1)
 		attack_write(area, WRITE_VCPU1);
 	call_crypt(area);
+	measure_pal(area);
 }
 
 static void stress_all(uint32_t vcpus, uint32_t rounds)
