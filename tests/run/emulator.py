@@ -27,6 +27,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RUN_DIR = ROOT / "build" / "run"
 POLL_SECONDS = 0.05
+GRACE_SECONDS = 0.5
 HEADS, SECTORS, SECTOR_BYTES = 16, 63, 512
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
@@ -209,6 +210,7 @@ def watch(child, tail, until, fail, timeout):
         alive = child.running()     # asked before the last read, so that nothing written at the end is missed
         if tail.update():
             if any(re.search(pattern, tail.text, re.M) for pattern in fail):
+                time.sleep(GRACE_SECONDS)   # the lines after a panic message say why
                 return "fail"
             if until and re.search(until, tail.text, re.M):
                 return "until"
@@ -313,7 +315,12 @@ def parse_arguments():
     add("--show", action="store_true", help="print the serial log as it grows")
     add("--keep", action="store_true", help="keep the run's directory under build/run/")
     add("--name", default="run", help="prefix of the run's directory")
+    add("--which", action="store_true", help="only print the emulator that would run: bochs or qemu")
     arguments = parser.parse_args()
+    if arguments.which:
+        print(choose_emulator(arguments.emulator))
+        sys.exit(0)
+    del arguments.which
     if not arguments.image and not arguments.disk:
         parser.error("give --image or --disk")
     arguments.boot = arguments.boot or ("cdrom" if arguments.image else "disk")

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The test cases of `make check`: one row each. The columns are the fields of Case in check.py.
+
+Names are paths, so that `check.py --only ^vmx/` selects a group. `bare/` shows that the tests' own ground (kernels,
+init script, emulator) works without XMHF, so that a failure elsewhere is ours.
+"""
+
+GUEST = "build/guest/test.bzimage"
+POWERED_OFF = [r"^INIT DONE", r"reboot: Power down"]
+
+
+def linux_ready(cpus):
+    return rf"^INIT READY cpus={cpus} kvm=yes"
+
+
+def transcript(test, **more):
+    """A bare-metal VMX test: every line that begins with "T " is the same on the bare machine and on XMHF."""
+    return dict(name=f"vmx/{test}", guest=GUEST, append=f"test={test}", compare=r"^T ", expect=[rf"^T end {test}$"],
+                **more)
+
+
+CASES = [
+    dict(name="bare/linux-tiny", guest="tiny", expect=[linux_ready(1), *POWERED_OFF]),
+    dict(name="bare/linux-tiny-2cpu", guest="tiny", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
+    dict(name="bare/linux-debian", guest="debian", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
+
+    dict(name="xmhf/linux-tiny", guest="tiny", xmhf=True, expect=[linux_ready(1), *POWERED_OFF]),
+    dict(name="xmhf/linux-tiny-grub", guest="tiny", xmhf=True, loader="grub", expect=[linux_ready(1), *POWERED_OFF]),
+    dict(name="xmhf/linux-tiny-2cpu", guest="tiny", xmhf=True, cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
+    dict(name="xmhf/linux-tiny-8cpu", guest="tiny", xmhf=True, cpus=8, megs=1024, timeout=900,
+         expect=[linux_ready(8), *POWERED_OFF]),
+    dict(name="xmhf/linux-debian", guest="debian", xmhf=True, cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
+    dict(name="xmhf/linux-reboot", guest="tiny", xmhf=True, append="after=reboot",
+         until=r"(?s)INIT DONE.*INIT READY", expect=[r"(?s)INIT DONE.*INIT READY"]),
+
+    transcript("mini"),
+    transcript("vmx-insn"),
+    transcript("vmx-entry"),
+    transcript("vmx-inject"),
+    transcript("vmx-exits"),
+]

@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs the table in cases.py: machines in the emulator, transcripts compared, unit tests and other commands.
+
+usage: check.py [--only REGEX] [--jobs N] [--list] [UNIT_TEST_BINARY...]
+Prints one line a case, "ok", "FAIL" or "skip", and a last line with the numbers; exit status 0 if nothing failed. The
+logs of each case stand in build/check/. Files that a case needs are built before, by make: a missing one is a failure.
+"""
+import argparse
+import concurrent.futures
+import dataclasses
+import difflib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import emulator
+
+ROOT = emulator.ROOT
+BUILD = ROOT / "build"
+LOGS = BUILD / "check"
+LINUX = {"tiny": ("build/linux/tiny/bzImage", "build/linux/tiny.cpio"),
+         "debian": ("build/linux/debian/vmlinuz", "build/linux/debian.cpio")}
+XMHF = "build/xmhf.elf"
+XMHF_FAILS = [r"^xmhf: PANIC"]
+GUEST_FAILS = [r"^T FAIL", r"Kernel panic"]
+
+
+@dataclasses.dataclass(kw_only=True)
+class Case:
+    """One row of cases.py. Paths are relative to the project's root; `guest` and `command` exclude each other."""
+    name: str
+    # A machine. guest: "tiny" or "debian" (Linux), or a file in bzImage format.
+    guest: str = ""
+    initrd: str = ""            # for Linux the one with the jobs, unless given here
+    append: str = ""            # guest's command line; Linux gets tools/linux/cmdline before it
+    xmhf: str | bool = False    # True: the default image; a path: another build of it; False: the bare machine
+    xmhf_args: str = ""
+    loader: str = ""            # "grub" or "syslinux"; default: the faster one that can load the guest
+    disk: str = ""              # first hard disk, for chain starts
+    compare: str = ""           # lines that must be the same on the bare machine and on XMHF; a regular expression
+    # How it runs; see emulator.run().
+    cpus: int = 1
+    megs: int = 512
+    model: str = "corei7_skylake_x"
+    ips: int = 20000000
+    expect: tuple | list = ()
+    fail: tuple | list = ()
+    until: str | None = None
+    triple_fault: str = "stop"
+    options: tuple | list = ()
+    # A command: must return 0.
+    command: tuple | list = ()
+    # Both
+    timeout: float = 300
+    tools: tuple | list = ()    # programs that must be on the PATH, else the case is skipped
+
+    def __post_init__(self):
+        if bool(self.guest or self.xmhf) == bool(self.command):
+            raise ValueError(f"case {self.name}: give either guest/xmhf or command")
+
+
+class Failure(Exception):
+    """First line: the reason. Further lines: details for the reader."""
+
+
+def case_path(case, suffix):
+    return LOGS / (re.sub(r"[^A-Za-z0-9.=-]", "_", case.name) + suffix)
+
+
+def words(*texts):
+    return " ".join(text for text in texts if text)
+
+
+def linux_arguments(case):
+    common, bochs = ((ROOT / "tools/linux" / name).read_text().strip() for name in ("cmdline", "cmdline.bochs"))
+    return words(common, bochs.replace("tsc_early_khz=20000", f"tsc_early_khz={case.ips // 1000}"))
+
+
+def make_iso(case, xmhf):
+    """The case's ISO image, with XMHF under the guest or (xmhf empty) without it."""
+    kernel, initrd = LINUX.get(case.guest, (case.guest, ""))
+    is_linux = case.guest in LINUX
+    initrd = case.initrd or initrd
+    for file in (kernel, initrd, xmhf):
+        if file and not (ROOT / file).exists():
+            raise Failure(f"{file} was not built")
+    # ISOLINUX cannot start a guest that has no real-mode part; with XMHF the guest is a module like any other.
+    loader = case.loader or ("syslinux" if is_linux or xmhf else "grub")
+    iso = case_path(case, "-xmhf.iso" if xmhf else "-bare.iso")
+    command = ["tools/mkiso.py", "-o", str(iso), "--loader", loader]
+    if xmhf:
+        command += ["--xmhf", xmhf, "--xmhf-args", case.xmhf_args]
+    if kernel:
+        command += ["--kernel-file", kernel, "--append", words(linux_arguments(case) if is_linux else "", case.append)]
+    if initrd:
+        command += ["--initrd", initrd]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise Failure("mkiso failed\n" + done.stdout)
+    return iso
+
+
+def run_machine(case, xmhf):
+    """Boots one machine; returns its serial log."""
+    iso = make_iso(case, xmhf)
+    log = case_path(case, ".xmhf.log" if xmhf else ".bare.log")
+    disk = str(ROOT / case.disk) if case.disk else None
+    result = emulator.run(
+        iso, cpus=case.cpus, megs=case.megs, model=case.model, ips=case.ips, timeout=case.timeout, disk=disk,
+        expect=case.expect, fail=[*case.fail, *GUEST_FAILS, *XMHF_FAILS], until=case.until, serial=log,
+        triple_fault=case.triple_fault, options=case.options, name=re.sub("/", "-", case.name))
+    if not result.ok:
+        raise Failure(("on XMHF: " if xmhf else "on the bare machine: ") + result.report())
+    iso.unlink()
+    return result.serial_text
+
+
+def compare(case, xmhf):
+    """The same guest on both machines must say the same."""
+    texts = [run_machine(case, ""), run_machine(case, xmhf)]
+    bare, nested = ([line for line in text.splitlines() if re.search(case.compare, line)] for text in texts)
+    if not bare:
+        raise Failure(f"the bare machine printed no line like /{case.compare}/")
+    if bare != nested:
+        diff = list(difflib.unified_diff(bare, nested, "bare", "XMHF", lineterm="", n=2))
+        changed = sum(line[0] in "+-" for line in diff[2:])
+        raise Failure(f"the transcripts differ in {changed} lines\n" + "\n".join(diff[:60]))
+
+
+def run_command(case):
+    log = case_path(case, ".log")
+    with open(log, "w") as file:
+        try:
+            done = subprocess.run(case.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file,
+                                  stderr=subprocess.STDOUT, timeout=case.timeout)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"timeout after {case.timeout} s; log: {log}") from None
+        except OSError as error:
+            raise Failure(f"cannot start {case.command[0]}: {error.strerror}") from None
+    if done.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-30:])
+        raise Failure(f"exit status {done.returncode}; log: {log}\n{tail}")
+
+
+def run_case(case):
+    """Returns ("ok" | "FAIL" | "skip", text)."""
+    start = time.monotonic()
+    missing = [tool for tool in case.tools if not shutil.which(tool)]
+    if missing:
+        return "skip", f"{missing[0]} is not installed"
+    xmhf = XMHF if case.xmhf is True else case.xmhf or ""
+    try:
+        if case.command:
+            run_command(case)
+        elif case.compare:
+            compare(case, xmhf or XMHF)
+        else:
+            run_machine(case, xmhf)
+    except Failure as failure:
+        return "FAIL", str(failure)
+    except Exception as error:      # a mistake in a row or in this file must not hide the other cases
+        return "FAIL", f"{type(error).__name__}: {error}"
+    return "ok", f"({time.monotonic() - start:.1f} s)"
+
+
+def select_cases(arguments):
+    import cases    # here, so that cases.py may import this module
+    rows = [Case(name="unit/" + os.path.basename(path), command=[os.path.abspath(path)])
+            for path in arguments.binaries]
+    rows += [Case(**row) for row in cases.CASES]
+    names = [case.name for case in rows]
+    double = {name for name in names if names.count(name) > 1}
+    if double:
+        sys.exit(f"check: two cases are named {double.pop()}")
+    return [case for case in rows if not arguments.only or re.search(arguments.only, case.name)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--only", metavar="REGEX", help="only the cases whose name matches")
+    add("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="cases at the same time (default: %(default)s)")
+    add("--list", action="store_true", help="only print the names")
+    add("binaries", nargs="*", metavar="UNIT_TEST_BINARY")
+    arguments = parser.parse_args()
+    selected = select_cases(arguments)
+    if arguments.list:
+        print("\n".join(case.name for case in selected))
+        return 0
+    LOGS.mkdir(parents=True, exist_ok=True)
+    count = dict(ok=0, FAIL=0, skip=0)
+    lock = threading.Lock()
+
+    def run_and_print(case):
+        verdict, text = run_case(case)
+        first, *rest = text.splitlines() or [""]
+        with lock:
+            count[verdict] += 1
+            print(f"{verdict} {case.name} {first}", *(f"     {line}" for line in rest), sep="\n", flush=True)
+
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        try:
+            list(pool.map(run_and_print, selected))
+        except KeyboardInterrupt:
+            os._exit(130)   # the emulators end with their parent
+    print(f"{count['ok']} passed, {count['FAIL']} failed, {count['skip']} skipped")
+    return 1 if count["FAIL"] or not selected else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
