@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * test=bench: what single operations cost, in ticks between two RDTSCs, less the cost of the pair. Each line
+ * "B name cpus ticks" gives the median of SAMPLES after WARM_UP rounds, or "-" where the machine has no such operation
+ * (no hypervisor below, or no TrustVisor in it). With more than one CPU only the operations that stop the other CPUs are
+ * measured, while those run in L1. Lines "X ..." are further figures for whoever looks for the reason of a cost.
+ */
+#include "../../hypapps/trustvisor/include/trustvisor/abi.h"
+#include "test.h"
+
+/* helloworld's calls; hypapps/helloworld/helloworld.c says what they do. L2 adds the base. */
+#define HELLO_RUNNING 0x100u
+#define HELLO_STOP_BY_FLAG 0x101u
+#define L2_BASE TV_L2_BASE_DEFAULT
+
+#define WARM_UP 16u
+#define SAMPLES 128u
+#define ROUNDS (WARM_UP + SAMPLES)
+#define WINDOW 0x80000000ull
+
+static u64 ticks[4][ROUNDS];	/* one row an operation that is measured together with others */
+static u64 overhead;
+static u32 call_base;		/* 0 in L1, L2_BASE in L2: what runs on both levels adds it */
+static bool is_wrong;
+
+static inline u64 stamp(void)
+{
+	u64 now;
+
+	asm volatile("rdtsc; shlq $32, %%rdx; orq %%rdx, %%rax" : "=a"(now) :: "rdx", "memory");
+	return now;
+}
+
+#define MEASURE(row, i, operation)                                                                                    \
+	do {                                                                                                          \
+		u64 start_ = stamp();                                                                                 \
+		operation;                                                                                            \
+		ticks[row][i] = stamp() - start_;                                                                     \
+	} while (0)
+
+static u64 median(u64 *samples)
+{
+	u64 *s = samples + WARM_UP;
+
+	for (u32 i = 1; i < SAMPLES; i++)
+		for (u32 j = i; j && s[j - 1] > s[j]; j--) {
+			u64 t = s[j];
+
+			s[j] = s[j - 1];
+			s[j - 1] = t;
+		}
+	return s[SAMPLES / 2] > overhead ? s[SAMPLES / 2] - overhead : 0;
+}
+
+static void line(const char *name, u32 row)
+{
+	print("B %s %u %lu\n", name, cpu_count, median(ticks[row]));
+}
+
+static void extra(const char *name, u32 row)
+{
+	print("X %s %u %lu\n", name, cpu_count, median(ticks[row]));
+}
+
+static void no_line(const char *name)
+{
+	print("B %s %u -\n", name, cpu_count);
+}
+
+static void measure_overhead(void)
+{
+	for (u32 i = 0; i < ROUNDS; i++)
+		MEASURE(0, i, );
+	overhead = 0;
+	overhead = median(ticks[0]);
+}
+
+static u32 hello(u32 number)
+{
+	u32 eax = number;
+
+	asm volatile("vmcall" : "+a"(eax) :: "rbx", "memory");
+	return eax;
+}
+
+static bool has_hello(void)
+{
+	u32 eax = HELLO_RUNNING;
+
+	fault_reset();
+	asm volatile(MAY_FAULT("vmcall") : "+a"(eax) :: "rbx", "memory");
+	return last_fault() == NO_FAULT && eax == 0;
+}
+
+static bool has_trustvisor(void)
+{
+	return cpuid(TV_CPUID_LEAF, 0).eax == TV_CPUID_PRESENT;
+}
+
+/* ---- L1 alone ---- */
+
+static void bench_cpuid(void)
+{
+	for (u32 i = 0; i < ROUNDS; i++)
+		MEASURE(0, i, cpuid(0, 0));
+	line("l1-cpuid", 0);
+}
+
+static void bench_hello(const char *name, u32 number)
+{
+	if (!has_hello())
+		return no_line(name);
+	for (u32 i = 0; i < ROUNDS; i++)
+		MEASURE(0, i, hello(number));
+	line(name, 0);
+}
+
+static void bench_mtrr(void)
+{
+	u64 value = rdmsr(0x20e);
+
+	for (u32 i = 0; i < ROUNDS; i++)
+		MEASURE(0, i, wrmsr(0x20e, value));
+	extra("l1-mtrr-write", 0);
+}
+
+/* ---- VMX instructions ---- */
+
+static void bench_vmx(void)
+{
+	static struct vcpu a, b;
+	struct inv_descriptor d;
+
+	hv_init(&a, HV_LONG64, l2_end);
+	hv_init(&b, HV_LONG64, l2_end);
+	for (u32 i = 0; i < ROUNDS; i++) {
+		MEASURE(0, i, vmread(VMCS_GUEST_RIP));
+		MEASURE(1, i, vmwrite(VMCS_GUEST_RIP, i));
+		MEASURE(2, i, asm volatile("vmptrld %0" :: "m"(b.vmcs) : "cc", "memory"));
+	}
+	line("l1-vmread", 0);
+	line("l1-vmwrite", 1);
+	line("l1-vmptrld", 2);
+	for (u32 i = 0; i < ROUNDS; i++)
+		MEASURE(0, i, asm volatile("vmptrld %0" :: "m"(i & 1 ? a.vmcs : b.vmcs) : "cc", "memory"));
+	extra("l1-vmptrld-two-in-turn", 0);
+	d = (struct inv_descriptor){ a.ept->eptp, 0 };
+	for (u32 i = 0; i < ROUNDS; i++) {
+		hv_init(&a, HV_LONG64, l2_end);
+		MEASURE(2, i, hv_enter(&a));
+		MEASURE(0, i, asm volatile("vmclear %0" :: "m"(a.vmcs) : "cc", "memory"));
+		MEASURE(1, i, asm volatile("invept %0, %1" :: "m"(d), "r"(1ull) : "cc", "memory"));
+	}
+	line("l1-vmclear", 0);
+	line("l1-invept", 1);
+	extra("l1-vmlaunch-and-exit", 2);
+}
+
+/* ---- L2 ---- */
+
+static void l2_hello(u32 number)
+{
+	for (u32 i = 0; i < ROUNDS; i++)
+		MEASURE(0, i, hello(L2_BASE + number));
+	l2_end();
+}
+
+static void l2_hello_running(void) { l2_hello(HELLO_RUNNING); }
+static void l2_hello_stop(void) { l2_hello(HELLO_STOP_BY_FLAG); }
+
+static bool run_l2_code(void (*code)(void))
+{
+	static struct vcpu v;
+
+	hv_init(&v, HV_LONG64, code);
+	hv_set(VMCS_GUEST_RFLAGS, 0x200);	/* TrustVisor refuses calls with interrupts off */
+	return hv_run(&v) == VMX_OK && v.exit.reason == EXIT_VMCALL && v.regs[RAX] == L2_END;
+}
+
+static void bench_l2_hello(const char *name, void (*code)(void))
+{
+	if (has_hello() && run_l2_code(code))
+		line(name, 0);
+	else
+		no_line(name);
+}
+
+static void l2_cpuid(void)
+{
+	for (u32 i = 0; i < ROUNDS; i++)
+		MEASURE(0, i, cpuid(0, 0));
+	l2_end();
+}
+
+static void bench_l2_cpuid(void)
+{
+	static struct vcpu v;
+
+	hv_init(&v, HV_LONG64, l2_cpuid);
+	hv_run(&v);
+	hv_skip(&v);
+	while (hv_enter(&v) == VMX_OK && vmread(VMCS_EXIT_REASON) == EXIT_CPUID)
+		vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_INSN_LENGTH));
+	line("l2-cpuid-reflected", 0);
+}
+
+static u64 touch_stride;
+
+static void l2_touch(void)
+{
+	for (u32 i = 0; i < ROUNDS; i++)
+		MEASURE(0, i, *(volatile u8 *)(WINDOW + i * touch_stride));
+	l2_end();
+}
+
+/* L2 touches ROUNDS new leaves; where is_lazy, L1 maps each only when L2 has missed it. */
+static void bench_touch(const char *name, int level, bool is_lazy)
+{
+	static struct vcpu v;
+	struct ept12 ept;
+	u64 page = (u64)page_alloc_many(512, 512 * PAGE_SIZE);
+
+	ept_init(&ept);
+	ept_map_range(&ept, 0, WINDOW, EPT_2M, EPT_RWX | EPT_WB);
+	touch_stride = ept_leaf_size(level);
+	for (u32 i = 0; i < ROUNDS; i++)
+		ept_map(&ept, WINDOW + i * touch_stride, page + (level == EPT_4K ? i * PAGE_SIZE : 0), level,
+			is_lazy ? 0 : EPT_RWX | EPT_WB);
+	hv_init(&v, HV_LONG64, l2_touch);
+	vmwrite(VMCS_EPTP, ept.eptp);
+	while (hv_enter(&v) == VMX_OK && vmread(VMCS_EXIT_REASON) == EXIT_EPT_VIOLATION) {
+		u64 gpa = vmread(VMCS_GUEST_PHYSICAL_ADDR);
+
+		*ept_entry(&ept, gpa, level) = (page + (gpa & 0x1ff000)) | EPT_RWX | EPT_WB;
+		v.launched = 1;
+	}
+	line(name, 0);
+}
+
+/* ---- PALs ---- */
+
+/* Two integers come in; the time stamp goes out, so that entry and return can be told apart. */
+asm(".section .text\n.balign 4096\n"
+    "pal_code: rdtsc; shlq $32, %rdx; orq %rdx, %rax; ret\n"
+    ".balign 4096\n");
+extern u8 pal_code[];
+
+static struct tv_pal_sections sections;
+static struct tv_pal_params params = {
+	.num_params = 2, .params = { { .type = TV_PARAM_INTEGER, .size = 1 }, { .type = TV_PARAM_INTEGER, .size = 1 } },
+};
+
+static void prepare_pal(void)
+{
+	static const u32 types[] = { TV_SECTION_CODE, TV_SECTION_DATA, TV_SECTION_PARAM, TV_SECTION_STACK };
+
+	sections.num_sections = ARRAY_SIZE(types);
+	for (u32 i = 0; i < ARRAY_SIZE(types); i++)
+		sections.sections[i] = (struct tv_pal_section){ types[i], 1, i ? (u64)page_alloc() : (u64)pal_code };
+}
+
+static u32 tv_call(u32 command, const void *c, const void *s, const void *d)
+{
+	u32 eax = command + call_base;
+
+	asm volatile("vmcall" : "+a"(eax) : "c"(c), "d"(0), "S"(s), "D"(d) : "memory");
+	return eax;
+}
+
+/* Calls the PAL; a fault in the call is caught, with the stack put right. */
+static u64 call_pal(void)
+{
+	u64 result = 0;
+
+	fault_reset();
+	asm volatile("movq %%rsp, %%rbx\n\t" MAY_FAULT("call pal_code") "\n\tmovq %%rbx, %%rsp"
+		     : "=a"(result) : "D"(3), "S"(4)
+		     : "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "memory", "cc");
+	return last_fault() == NO_FAULT ? result : 0;
+}
+
+/* Runs in L1 and in L2. */
+static void pal_rounds(void)
+{
+	for (u32 i = 0; i < ROUNDS && !is_wrong; i++) {
+		u64 before, inside, after;
+		u32 result;
+
+		MEASURE(0, i, result = tv_call(TV_CMD_REGISTER, &sections, &params, pal_code));
+		if (result) {
+			print("register: %u\n", result);
+			is_wrong = true;
+			return;
+		}
+		before = stamp();
+		inside = call_pal();
+		after = stamp();
+		ticks[1][i] = inside - before;
+		ticks[2][i] = after - inside;
+		MEASURE(3, i, result = tv_call(TV_CMD_UNREGISTER, pal_code, NULL, NULL));
+		if (!inside || result) {
+			print("invoke: %s(%x), unregister: %u\n", vector_name(last_fault()), this_cpu()->fault.error, result);
+			is_wrong = true;
+		}
+	}
+}
+
+static void l2_pal_rounds(void)
+{
+	pal_rounds();
+	l2_end();
+}
+
+static void bench_pal(bool is_l2)
+{
+	static const char *const names[2][4] = {
+		{ "pal-register-l1", "pal-invoke-l1", "pal-return-l1", "pal-unregister-l1" },
+		{ "pal-register-l2", "pal-invoke-l2", "pal-return-l2", "pal-unregister-l2" },
+	};
+
+	is_wrong = !has_trustvisor();
+	call_base = is_l2 ? L2_BASE : 0;
+	if (!is_wrong && is_l2) {
+		is_wrong |= !run_l2_code(l2_pal_rounds);
+	} else if (!is_wrong) {
+		irq_on();
+		pal_rounds();
+		irq_off();
+	}
+	for (u32 i = 0; i < 4; i++) {
+		if (is_wrong)
+			no_line(names[is_l2][i]);
+		else
+			line(names[is_l2][i], i);
+	}
+}
+
+/* ---- all of it ---- */
+
+static void spin_for_ever(void *unused)
+{
+	(void)unused;
+	for (;;)
+		pause();
+}
+
+static void bench_one_cpu(void)
+{
+	bench_cpuid();
+	bench_hello("l1-hypercall", HELLO_RUNNING);
+	bench_l2_hello("l2-hypercall", l2_hello_running);
+	bench_l2_cpuid();
+	bench_vmx();
+	bench_touch("ept02-fill-4k", EPT_4K, false);
+	bench_touch("ept02-fill-2m", EPT_2M, false);
+	bench_touch("ept12-violation", EPT_4K, true);
+	bench_mtrr();
+	prepare_pal();
+	bench_pal(false);
+	bench_pal(true);
+}
+
+DEFINE_TEST(bench, "bench", "ticks of single operations; lines \"B name cpus ticks\"")
+{
+	if (!hv_supported())
+		return;
+	smp_start();
+	for (u32 i = 1; i < cpu_count; i++)
+		smp_run(i, spin_for_ever, NULL);
+	hv_on();
+	measure_overhead();
+	print("overhead %lu ticks\n", overhead);
+	bench_hello("l1-hypercall-stop", HELLO_STOP_BY_FLAG);
+	bench_l2_hello("l2-hypercall-stop", l2_hello_stop);
+	if (cpu_count == 1)
+		bench_one_cpu();
+	hv_off();
+}
