@@ -19,6 +19,8 @@
 
 #define MAX_CPUS 64
 #define STACK_BYTES 8192
+/* Two NMIs can wait on a bare CPU: one pending while another's handler runs. More merge. */
+#define MAX_PENDING_NMIS 2
 
 /* General registers by the number of the instruction encoding. [GPR_RSP] is unused: the VMCS has it. */
 enum gpr { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI, GPR_R8, GPR_R15 = 15, GPR_COUNT };
@@ -37,6 +39,8 @@ enum cpu_request { REQUEST_NONE, REQUEST_INIT, REQUEST_SIPI };
 
 struct nested_cpu;
 struct partition;
+struct dispatch;
+struct hypapp_stats;
 
 /* Counts for the statistics at the end of a run. Owner writes. */
 struct cpu_stats {
@@ -58,16 +62,19 @@ struct percpu {
 	struct vmcs *current; /* the VMCS that is loaded */
 	struct vmcs vmcs01, vmcs_partition;
 	struct partition *partition;    /* the one that runs here, in RUN_PARTITION */
-	enum run_mode partition_caller; /* RUN_L1 or RUN_L2 */
-	u64 caller_gpr[GPR_COUNT];      /* of the partition's caller */
-	u64 caller_rflags;
+	enum run_mode caller_mode;      /* of the partition: RUN_L1 or RUN_L2 */
+	struct vmcs *caller_vmcs;
+	u64 caller_gpr[GPR_COUNT];
+	u64 partition_cached;           /* serial number of the partition whose translations this CPU may hold */
 	bool parked;      /* waits for SIPI in root; others read it while they have this CPU stopped */
 	u32 logical_id;   /* LDR of xAPIC mode, bits 31:24, as the guest last wrote it; read under a stop */
 	u64 apic_base;    /* IA32_APIC_BASE as the guest sees it */
 	u64 mtrr_def_type;
 	u64 mtrr_fixed[11];
 	u64 mtrr_var[32]; /* base, mask in turn */
-	u64 callback;     /* number of the running hypapp callback, for EPT handles */
+	struct dispatch *dispatch; /* the event that hypapps see now, NULL outside of one */
+	u64 callbacks;    /* events so far: makes the EPT handles of each valid in its callback only */
+	struct hypapp_stats *hypapp_stats;
 	struct cpu_stats stats;
 	struct nested_cpu *nested; /* nested VMX, NULL if it is off */
 

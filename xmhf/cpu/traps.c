@@ -12,9 +12,6 @@
 struct gate { u16 offset_low, selector; u8 ist, type; u16 offset_mid; u32 offset_high, zero; };
 struct trap_frame { u64 r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax, vector, error_code, rip, cs, rflags, rsp, ss; };
 
-/* Two NMIs can wait on a bare CPU: one pending while another's handler runs. More merge. */
-#define MAX_PENDING_NMIS 2
-
 extern const char trap_stubs[], trap_nmi[];
 extern const char vmx_enter_check[], vmx_enter_end[], park_check[], park_end[];
 

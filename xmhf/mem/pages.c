@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* See pages.h. Boot allocations come from the low end of the pool and stay; single pages are a list through free pages. */
+/*
+ * See pages.h. A free page is zero but for the list's link, so that handing it out costs nothing. Boot allocations come
+ * from the low end of the pool and stay.
+ */
 #include "mem/pages.h"
 
 #include "core/log.h"
@@ -45,6 +48,8 @@ void *page_alloc(void)
 	spin_lock(&pool_lock);
 	void *page = free_list;
 
+	bool is_new = !page;
+
 	if (page) {
 		free_list = *free_list;
 		free_count--;
@@ -52,7 +57,9 @@ void *page_alloc(void)
 		page = take_new(1);
 	}
 	spin_unlock(&pool_lock);
-	return page ? memset(page, 0, PAGE_SIZE) : NULL;
+	if (page)
+		memset(page, 0, is_new ? PAGE_SIZE : sizeof(void *));
+	return page;
 }
 
 void page_free(void *page)

@@ -38,7 +38,7 @@ void pages_init(hpa_t start);
 /* `count` zeroed pages in a row, aligned to one page, from the never-freed part; panics when boot needs more than there is. */
 void *pages_boot_alloc(size_t count);
 
-/* One zeroed page, or NULL when the pool is empty. Any CPU. */
+/* One zeroed page, or NULL when the pool is empty. Any CPU. Who frees a page has cleared what it wrote there. */
 void *page_alloc(void);
 void page_free(void *page);
 size_t pages_left(void);

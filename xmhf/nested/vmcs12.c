@@ -43,14 +43,16 @@ static const u64 width_mask[] = {
 
 struct vmcs12_group vmcs12_groups[GROUP_COUNT];
 
-void vmcs12_init(void)
+void vmcs12_init(u32 needs)
 {
 	for (u32 g = 0; g < GROUP_COUNT; g++)
 		vmcs12_groups[g].count = 0;
 	for (u32 i = 0; i < VMCS12_FIELD_COUNT; i++) {
-		struct vmcs12_group *group = &vmcs12_groups[vmcs12_fields[i].group];
+		const struct vmcs12_field *field = &vmcs12_fields[i];
+		struct vmcs12_group *group = &vmcs12_groups[field->group];
 
-		if (group->count < VMCS12_GROUP_MAX)
+		if ((field->role == ROLE_COPY || field->role == ROLE_PASS) && (needs >> field->need & 1) &&
+		    group->count < VMCS12_GROUP_MAX)
 			group->field[group->count++] = i;
 	}
 }

@@ -29,6 +29,7 @@ enum vmcs_group {
 	GROUP_FLAGS,  /* RFLAGS */
 	GROUP_NONREG, /* activity, interruptibility, pending debug exceptions, link pointer */
 	GROUP_INFO,   /* exit information */
+	GROUP_MEMORY, /* no fields: what a check reads of L1's memory, which may change at any time */
 	GROUP_COUNT,
 };
 #define GROUP(name) (1u << GROUP_##name)
@@ -83,16 +84,16 @@ _Static_assert(VMCS12_FIELD_COUNT < 256, "field numbers are bytes in the lookup 
 
 extern const struct vmcs12_field vmcs12_fields[VMCS12_FIELD_COUNT];
 
-/* Numbers of the fields of one group, in the order of the list; built by vmcs12_init(). */
-#define VMCS12_GROUP_MAX 56
+/* Numbers of the fields of one group that exist and that VMCS02 takes as they are (COPY, PASS); built by vmcs12_init(). */
+#define VMCS12_GROUP_MAX 48
 struct vmcs12_group {
 	u8 count;
 	u8 field[VMCS12_GROUP_MAX];
 };
 extern struct vmcs12_group vmcs12_groups[GROUP_COUNT];
 
-/* Once at boot, before any other function here. */
-void vmcs12_init(void);
+/* Once at boot. */
+void vmcs12_init(u32 needs);
 
 /* The field that an encoding (either access type) names; NULL: L1 has no such field. needs: nested_caps.needs. */
 const struct vmcs12_field *vmcs12_find(u64 encoding, u32 needs);

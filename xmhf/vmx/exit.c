@@ -64,6 +64,16 @@ void vmx_inject_pf(gva_t gva, u32 error_code)
 	vmx_inject(VEC_PF, error_code);
 }
 
+void vmx_raise(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr2)
+{
+	if (cpu->mode == RUN_L2)
+		nested_inject(cpu, vector, error_code, cr2);
+	else if (vector == VEC_PF)
+		vmx_inject_pf(cr2, error_code);
+	else
+		vmx_inject(vector, error_code);
+}
+
 void vmx_requeue_event(void)
 {
 	u64 info = vmread(VMCS_IDT_INFO);
@@ -81,10 +91,11 @@ void vmx_requeue_event(void)
 
 void vmx_take_nmi_exit(struct percpu *cpu)
 {
-	traps_unblock_nmi();
-	if (!quiesce_nmi(&cpu->quiesce))
+	/* First whose it is, then the IRET that lets the next one in. */
+	if (!quiesce_nmi(&cpu->quiesce) && cpu->guest_nmis < MAX_PENDING_NMIS)
 		cpu->guest_nmis++;
 	cpu->work = 1;
+	traps_unblock_nmi();
 }
 
 /* #DB as if it had been delivered: DR6 takes the pending bits, DR7.GD and DEBUGCTL.LBR are cleared (SDM vol. 3, "Basic VM-Exit Information"). */
@@ -243,8 +254,9 @@ void exit_cpuid(struct percpu *cpu)
 
 void exit_vmcall(struct percpu *cpu)
 {
+	/* What nobody claims is #UD, or VMfail if L1 is in VMX root operation. */
 	if (hypapps_hypercall(cpu))
-		vmx_inject_ud();
+		nested_insn(cpu);
 }
 
 void exit_ept_violation(struct percpu *cpu)

@@ -29,6 +29,9 @@ void vmx_inject_ud(void);
 void vmx_inject_gp(void);
 void vmx_inject_pf(gva_t gva, u32 error_code);
 
+/* Raises an exception at the level that runs: in L2 it may become an exit to L1. cr2: of a #PF. */
+void vmx_raise(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr2);
+
 /* An exit interrupted the delivery of an event: let the next entry deliver it again (SDM vol. 3, "IDT-Vectoring Information"). */
 void vmx_requeue_event(void);
 

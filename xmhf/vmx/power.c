@@ -19,13 +19,21 @@
 #define SLP_EN BIT(13)
 #define SLP_TYP(v) ((v) >> 10 & 7)
 
+static void intercept_pm1(u16 control)
+{
+	if (control) {
+		vmx_intercept_port(control);
+		vmx_intercept_port(control + 1);
+	}
+}
+
 void power_init(void)
 {
 	vmx_intercept_port(PORT_KBC_COMMAND);
 	vmx_intercept_port(PORT_FAST_A20);
 	vmx_intercept_port(PORT_RESET);
-	vmx_intercept_port(acpi_info.pm1a_cnt);
-	vmx_intercept_port(acpi_info.pm1b_cnt);
+	intercept_pm1(acpi_info.pm1a_cnt);
+	intercept_pm1(acpi_info.pm1b_cnt);
 }
 
 static void go_down(struct percpu *cpu, enum hypapi_event_type event)

@@ -134,8 +134,7 @@ void vmx_switch(struct percpu *cpu, struct vmcs *vmcs)
 
 void vmx_intercept_port(u16 port)
 {
-	if (port)
-		vmx_io_bitmaps[port / 8] |= (u8)BIT(port % 8);
+	vmx_io_bitmaps[port / 8] |= (u8)BIT(port % 8);
 }
 
 void vmx_set_host_state(struct percpu *cpu)

@@ -149,7 +149,7 @@ struct hypapi_partition_page {
  * taken.
  * The CPUs must be stopped: rights are taken away.
  * @param pages       array of `page_count`, each linear page at most once
- * @param page_count  1 to 512
+ * @param page_count  1 to 256
  * @param partition   result
  * @return HYPAPI_OK; HYPAPI_ESTATE: not stopped; HYPAPI_EINVAL: unaligned, twice, count or rights out of range;
  *         HYPAPI_EFAULT, HYPAPI_EPERM as hypapi_translate(); HYPAPI_ENOMEM: no partition or table page is free
@@ -160,7 +160,8 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 
 /**
  * Destroys a partition and gives its pages back to L1. Pages that the partition could write are zeroed first.
- * The CPUs need not be stopped: rights are granted. No CPU may run the partition.
+ * Stops the other CPUs for its own time if they are not stopped: they may hold translations to the zero page. No CPU may
+ * run the partition.
  * @return HYPAPI_OK; HYPAPI_ESTALE; HYPAPI_EBUSY: it runs on some CPU
  * @since 1.0
  */

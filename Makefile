@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+#   make            the image build/xmhf.elf
+#   make run        a real Linux on XMHF with TrustVisor, a PAL called from L1 and from a KVM guest in L2
+#   make check      every test;  make unit, make model: those that need no emulator
+#   make bench      event costs: build/bench/bench.tsv, a table and a chart
+#   make docs       the reference and the guides
+#   make help       the variables
+#
+# Configures itself; to choose otherwise: ./configure --help (after `make configure`).
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+O := build
+CC ?= gcc
+
+.PHONY: all
+all: $(O)/xmhf.elf
+
+.PHONY: setup
+setup: ; @tools/setup
+
+configure: configure.ac
+	@tools/setup
+	autoconf
+$(O)/config.mk: configure config.mk.in
+	@mkdir -p $(O)/autoconf
+	@test -e $(O)/autoconf/install-sh || cp $$(ls -d /usr/share/automake-*/install-sh /usr/share/autoconf/build-aux/install-sh 2>/dev/null | head -n1) $(O)/autoconf/
+	./configure $(CONFIGURE_ARGS)
+ifeq ($(filter clean help distclean setup configure,$(MAKECMDGOALS)),)
+include $(O)/config.mk
+endif
+
+# ---- the core and its hypapps
+
+CORE_SRC := $(wildcard xmhf/*/*.c xmhf/*/*.S)
+HYPAPP_SRC = $(filter-out $(foreach a,$(HYPAPPS),$(wildcard hypapps/$(a)/test_*.c)),$(foreach a,$(HYPAPPS),$(wildcard hypapps/$(a)/*.c)))
+CORE_OBJ = $(patsubst %,$(O)/core/%.o,$(basename $(CORE_SRC) $(HYPAPP_SRC))) $(O)/core/hypapps_linked.o
+
+CORE_CFLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -O2 -g \
+	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-strict-aliasing \
+	-Wall -Wextra -Wstrict-prototypes -Wmissing-declarations -Wno-missing-declarations -Werror -MMD -MP \
+	-I xmhf -I hypapi/include -I $(O)/include
+HYPAPP_CFLAGS := $(filter-out -I xmhf,$(CORE_CFLAGS))
+
+$(O)/include/core/config.h: $(O)/config.mk Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' '/* Made by the Makefile from config.mk. */' '#define CONFIG_VERSION "$(VERSION)"' \
+		'#define CONFIG_L2_HYPERCALL_BASE $(L2_BASE)u' '#define CONFIG_AUDIT $(AUDIT)' \
+		'#define CONFIG_INSN_COUNTS $(INSN_COUNTS)' > $@
+
+# The names of the selected hypapps: one that is missing, or of another major version, fails to link.
+$(O)/hypapps_linked.c: $(O)/config.mk
+	@{ echo '#include <hypapi/hypapp.h>'; \
+	  for a in $(HYPAPPS); do echo "extern const struct hypapp_descriptor hypapp_$$a;"; done; \
+	  echo 'extern const struct hypapp_descriptor *const hypapps_linked[];'; \
+	  echo 'const struct hypapp_descriptor *const hypapps_linked[] = {'; \
+	  for a in $(HYPAPPS); do echo "	&hypapp_$$a,"; done; echo '	0,'; echo '};'; } > $@
+
+$(O)/core/hypapps_linked.o: $(O)/hypapps_linked.c
+	@mkdir -p $(@D)
+	$(CC) $(CORE_CFLAGS) -c -o $@ $<
+$(O)/core/xmhf/%.o: xmhf/%.c $(O)/include/core/config.h
+	@mkdir -p $(@D)
+	$(CC) $(CORE_CFLAGS) -c -o $@ $<
+$(O)/core/xmhf/%.o: xmhf/%.S $(O)/include/core/config.h
+	@mkdir -p $(@D)
+	$(CC) $(CORE_CFLAGS) -c -o $@ $<
+$(O)/core/hypapps/%.o: hypapps/%.c $(O)/config.mk
+	@mkdir -p $(@D)
+	$(CC) $(HYPAPP_CFLAGS) -I $(dir $<)include -c -o $@ $<
+
+$(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
+	$(CC) -nostdlib -static -no-pie -Wl,-z,max-page-size=4096,-z,noexecstack,--build-id=none,--no-warn-rwx-segments \
+		-T xmhf/boot/linker.lds -o $@ $(CORE_OBJ)
+
+-include $(CORE_OBJ:.o=.d)
+
+include tools/images.mk
+include tests/guest/guest.mk
+include examples/examples.mk
+
+.PHONY: clean
+clean:
+	rm -rf $(O)/core $(O)/xmhf.elf $(O)/include $(O)/hypapps_linked.c $(O)/config.mk $(O)/guest $(O)/examples $(O)/run $(O)/iso

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Direct start by the Linux boot protocol (Documentation/arch/x86/boot.rst, "32-bit boot protocol"): boot_params and the
+ * command line in low memory, the kernel where it prefers to be, the initrd high, and the guest in flat protected mode.
+ */
+#include "boot/guest_start.h"
+#include "core/log.h"
+#include "cpu/x86.h"
+#include "lib/string.h"
+#include "mem/pages.h"
+#include "vmx/vmx.h"
+#include "vmx/vmx_insn.h"
+
+#define LOW_PARAMS 0x10000ul  /* boot_params, one page; then the command line, one page */
+#define LOW_CMDLINE 0x11000ul
+#define SETUP_HEADER 0x1f1
+#define MAX_E820 128
+#define MIN_VERSION 0x020c
+
+/* Offsets in boot_params, as the protocol numbers them. */
+enum {
+	P_VIDEO_MODE = 0x06, P_VIDEO_COLS = 0x07, P_VIDEO_LINES = 0x0e, P_VIDEO_VGA = 0x0f, P_VIDEO_POINTS = 0x10,
+	P_E820_ENTRIES = 0x1e8, P_SETUP_SECTS = 0x1f1, P_HEADER_LEN = 0x201, P_MAGIC = 0x202, P_VERSION = 0x206,
+	P_LOADER = 0x210, P_LOADFLAGS = 0x211, P_CODE32_START = 0x214, P_RAMDISK = 0x218, P_RAMDISK_SIZE = 0x21c,
+	P_CMDLINE = 0x228, P_INITRD_MAX = 0x22c, P_PREF_ADDRESS = 0x258, P_INIT_SIZE = 0x260, P_E820 = 0x2d0,
+};
+
+static u32 get32(const u8 *p, u32 offset)
+{
+	return *(const u32 *)(p + offset);
+}
+
+static void set32(u8 *p, u32 offset, u64 value)
+{
+	*(u32 *)(p + offset) = (u32)value;
+}
+
+static void check_kernel(const u8 *image, u64 size)
+{
+	if (size < 0x1000 || get32(image, P_MAGIC) != 0x53726448)
+		boot_refuse("the first module is no Linux bzImage");
+	if (*(const u16 *)(image + P_VERSION) < MIN_VERSION)
+		boot_refuse("the kernel's boot protocol %x is older than %x", *(const u16 *)(image + P_VERSION), MIN_VERSION);
+}
+
+static void fill_e820(u8 *params)
+{
+	u32 count = MIN(boot_info.memory_count, (u32)MAX_E820);
+
+	memcpy(params + P_E820, boot_info.memory, count * sizeof(boot_info.memory[0]));
+	params[P_E820_ENTRIES] = (u8)count;
+}
+
+static void fill_params(u8 *params, const u8 *image)
+{
+	memset(params, 0, PAGE_SIZE);
+	memcpy(params + SETUP_HEADER, image + SETUP_HEADER, (size_t)P_MAGIC + image[P_HEADER_LEN] - SETUP_HEADER);
+	params[P_VIDEO_MODE] = 3;
+	params[P_VIDEO_COLS] = 80;
+	params[P_VIDEO_LINES] = 25;
+	params[P_VIDEO_VGA] = 1;
+	params[P_VIDEO_POINTS] = 16;
+	params[P_LOADER] = 0xff;
+	set32(params, P_CMDLINE, LOW_CMDLINE);
+	fill_e820(params);
+}
+
+/* Out of the kernel's way: [kernel, kernel_end) will be overwritten. */
+static void place_initrd(u8 *params, u64 kernel_end)
+{
+	const struct boot_module *initrd = &boot_info.modules[1];
+	u64 size = initrd->end - initrd->start, limit = (u64)get32(params, P_INITRD_MAX) + 1;
+	u64 at = memory_map_find(size, PAGE_SIZE, kernel_end, limit);
+
+	if (!at)
+		boot_refuse("no room for the initrd of %lu KiB", size >> 10);
+	memcpy(phys_to_virt(HPA(at)), phys_to_virt(HPA(initrd->start)), size);
+	set32(params, P_RAMDISK, at);
+	set32(params, P_RAMDISK_SIZE, size);
+}
+
+/* The module's string is the file name first, then the kernel's command line. */
+static const char *kernel_cmdline(const char *text)
+{
+	while (*text && *text != ' ')
+		text++;
+	return *text ? text + 1 : text;
+}
+
+static const struct { u32 field; u64 value; } protected_mode[] = {
+	{ VMCS_GUEST_CR0, CR0_PE | CR0_ET | CR0_NE },
+	{ VMCS_GUEST_CS_SEL, 0x10 }, { VMCS_GUEST_CS_AR, 0xc09b }, { VMCS_GUEST_CS_LIMIT, 0xffffffff },
+	{ VMCS_GUEST_DS_SEL, 0x18 }, { VMCS_GUEST_DS_AR, 0xc093 }, { VMCS_GUEST_DS_LIMIT, 0xffffffff },
+	{ VMCS_GUEST_ES_SEL, 0x18 }, { VMCS_GUEST_ES_AR, 0xc093 }, { VMCS_GUEST_ES_LIMIT, 0xffffffff },
+	{ VMCS_GUEST_SS_SEL, 0x18 }, { VMCS_GUEST_SS_AR, 0xc093 }, { VMCS_GUEST_SS_LIMIT, 0xffffffff },
+};
+
+void guest_start_linux(struct percpu *cpu)
+{
+	const struct boot_module *kernel = &boot_info.modules[0];
+	const u8 *image = phys_to_virt(HPA(kernel->start));
+	u64 file_size = kernel->end - kernel->start;
+	u8 *params = phys_to_virt(HPA(LOW_PARAMS));
+
+	check_kernel(image, file_size);
+	fill_params(params, image);
+	string_copy(phys_to_virt(HPA(LOW_CMDLINE)), kernel_cmdline(kernel->cmdline), PAGE_SIZE);
+
+	u64 setup_bytes = ((params[P_SETUP_SECTS] ? params[P_SETUP_SECTS] : 4) + 1) * 512ul;
+	u64 entry = *(u64 *)(params + P_PREF_ADDRESS), room = MAX((u64)get32(params, P_INIT_SIZE), file_size);
+
+	if (entry < 0x100000 || entry + room > root_start)
+		boot_refuse("the kernel wants to run at %lx, which is not free", entry);
+	if (boot_info.module_count > 1)
+		place_initrd(params, entry + room);
+	memmove(phys_to_virt(HPA(entry)), image + setup_bytes, file_size - setup_bytes);
+	set32(params, P_CODE32_START, entry);
+	for (size_t i = 0; i < ARRAY_SIZE(protected_mode); i++)
+		vmwrite(protected_mode[i].field, protected_mode[i].value);
+	vmwrite(VMCS_GUEST_RIP, entry);
+	cpu->gpr[GPR_RSI] = LOW_PARAMS;
+	log_info("starts Linux at %lx, %s", entry, boot_info.module_count > 1 ? "with an initrd" : "without an initrd");
+}

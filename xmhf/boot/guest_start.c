@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See guest_start.h. */
+#include "boot/guest_start.h"
+
+#include "core/cmdline.h"
+#include "core/log.h"
+
+void guest_start(struct percpu *cpu)
+{
+	bool chain = cmdline_is("boot", "chain") || (!boot_info.module_count && !cmdline_is("boot", "linux"));
+
+	if (chain)
+		guest_start_chain(cpu);
+	else if (boot_info.module_count)
+		guest_start_linux(cpu);
+	else
+		boot_refuse("boot=linux needs a bzImage as the first module");
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How L1 starts: a Linux bzImage that came as a module, or the boot drive's first sector. VMCS01 of the boot CPU is current. */
+#ifndef XMHF_GUEST_START_H
+#define XMHF_GUEST_START_H
+
+#include "boot/boot_info.h"
+#include "cpu/percpu.h"
+
+/* Chooses by the option "boot", or by whether there is a module. Refuses by one line what it cannot start. */
+void guest_start(struct percpu *cpu);
+
+/* modules[0]: kernel, modules[1], if it is there: initrd. */
+void guest_start_linux(struct percpu *cpu);
+void guest_start_chain(struct percpu *cpu);
+
+#endif

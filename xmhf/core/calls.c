@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * hypapi's calls: each checks its arguments and the capability, and hands over to the module that does the work. The event
+ * that a hypapp passes is only compared with the one that this CPU delivers; nothing is read from it.
+ */
+#include <hypapi/hypapi.h>
+
+#include "core/cmdline.h"
+#include "core/config.h"
+#include "core/hypapps.h"
+#include "core/log.h"
+#include "cpu/x86.h"
+#include "mem/ept01.h"
+#include "mem/guest.h"
+#include "mem/partition.h"
+#include "nested/nested.h"
+#include "vmx/exit.h"
+
+#define MAX_COPY_BYTES (1ul << 20)
+
+/* The delivery that `ev` belongs to, or NULL: a stale pointer, or a capability that the hypapp did not declare. */
+static struct dispatch *delivery(const struct hypapi_event *ev, u32 capability)
+{
+	struct dispatch *d = this_cpu()->dispatch;
+
+	return d && ev == &d->ev && (d->app->capabilities & capability) ? d : NULL;
+}
+
+static bool in_guest(const struct dispatch *d)
+{
+	return d->ev.level != HYPAPI_L0;
+}
+
+uint32_t hypapi_version(void)
+{
+	return HYPAPI_MAJOR << 16 | HYPAPI_MINOR;
+}
+
+uint32_t hypapi_features(void)
+{
+	return HYPAPI_FEATURE_PARTITIONS | (nested_enabled() ? HYPAPI_FEATURE_NESTED : 0);
+}
+
+int hypapi_quiesce(struct hypapi_event *ev)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_QUIESCE);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	bool stale = quiesce_begin(&d->cpu->quiesce);
+
+	d->stops++;
+	ev->stopped = true;
+	ev->epoch = quiesce_epoch(&d->cpu->quiesce);
+	return stale;
+}
+
+int hypapi_resume(struct hypapi_event *ev)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_QUIESCE);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!d->stops)
+		return HYPAPI_ESTATE;
+	d->stops--;
+	quiesce_end(&d->cpu->quiesce);
+	ev->stopped = quiesce_owned(&d->cpu->quiesce);
+	return HYPAPI_OK;
+}
+
+static const u32 reg_fields[HYPAPI_REG_COUNT] = {
+	[HYPAPI_REG_RSP] = VMCS_GUEST_RSP, [HYPAPI_REG_RIP] = VMCS_GUEST_RIP, [HYPAPI_REG_RFLAGS] = VMCS_GUEST_RFLAGS,
+	[HYPAPI_REG_CR3] = VMCS_GUEST_CR3, [HYPAPI_REG_EFER] = VMCS_GUEST_EFER,
+};
+
+uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg)
+{
+	const struct dispatch *d = delivery(ev, HYPAPI_CAP_REGISTERS);
+	u64 mask;
+
+	if (!d || !in_guest(d) || reg >= HYPAPI_REG_COUNT)
+		return 0;
+	if (reg_fields[reg])
+		return vmread(reg_fields[reg]);
+	if (reg < GPR_COUNT)
+		return d->cpu->gpr[reg];
+	if (reg == HYPAPI_REG_CR0) {
+		mask = vmread(VMCS_CR0_MASK);
+		return (vmread(VMCS_CR0_SHADOW) & mask) | (vmread(VMCS_GUEST_CR0) & ~mask);
+	}
+	mask = vmread(VMCS_CR4_MASK);
+	return (vmread(VMCS_CR4_SHADOW) & mask) | (vmread(VMCS_GUEST_CR4) & ~mask);
+}
+
+#define RFLAGS_WRITABLE (RFLAGS_ARITHMETIC | RFLAGS_TF | RFLAGS_IF | BIT(10) | RFLAGS_RF | RFLAGS_AC)
+
+int hypapi_reg_set(struct hypapi_event *ev, enum hypapi_reg reg, uint64_t value)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_REGISTERS);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!in_guest(d))
+		return HYPAPI_ENOTSUP;
+	if (reg == HYPAPI_REG_RIP && (u64)((long)(value << 16) >> 16) != value)
+		return HYPAPI_EINVAL;
+	if (reg == HYPAPI_REG_RFLAGS)
+		value = (vmread(VMCS_GUEST_RFLAGS) & ~RFLAGS_WRITABLE) | (value & RFLAGS_WRITABLE);
+	else if (reg >= GPR_COUNT && reg != HYPAPI_REG_RIP)
+		return HYPAPI_EINVAL;
+	if (reg_fields[reg])
+		vmwrite(reg_fields[reg], value);
+	else
+		d->cpu->gpr[reg] = value;
+	return HYPAPI_OK;
+}
+
+int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code, gva_t cr2)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_REGISTERS);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!in_guest(d) || (vector != VEC_UD && vector != VEC_GP && vector != VEC_PF))
+		return HYPAPI_EINVAL;
+	if (d->cpu->mode == RUN_PARTITION)
+		return HYPAPI_ESTATE;
+	vmx_raise(d->cpu, vector, error_code, cr2);
+	d->injected = true;
+	return HYPAPI_OK;
+}
+
+static int result_of(enum guest_access_result result)
+{
+	return result == GUEST_OK ? HYPAPI_OK : result == GUEST_PAGE_FAULT ? HYPAPI_EFAULT : HYPAPI_EPERM;
+}
+
+/* What all calls on the caller's memory ask first. */
+static int memory_call(const struct hypapi_event *ev, struct dispatch **d)
+{
+	*d = delivery(ev, HYPAPI_CAP_MEMORY);
+	if (!*d)
+		return HYPAPI_EPERM;
+	return in_guest(*d) && (*d)->cpu->mode != RUN_PARTITION ? HYPAPI_OK : HYPAPI_ENOTSUP;
+}
+
+int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, struct hypapi_page *page)
+{
+	struct guest_page found;
+	struct dispatch *d;
+	int error = memory_call(ev, &d);
+
+	if (error)
+		return error;
+	error = result_of(guest_translate(d->cpu, gva, rights & HYPAPI_RWX, guest_cpl(), &found, NULL));
+	if (!error)
+		*page = (struct hypapi_page){ .hpa = found.hpa, .gpa1 = found.gpa1, .gpa2 = found.gpa2, .rights = found.rights };
+	return error;
+}
+
+static int range_call(const struct hypapi_event *ev, gva_t gva, size_t len, struct dispatch **d)
+{
+	int error = memory_call(ev, d);
+
+	if (error)
+		return error;
+	return len > MAX_COPY_BYTES || gva.addr + len < gva.addr ? HYPAPI_EINVAL : HYPAPI_OK;
+}
+
+int hypapi_copy_from(const struct hypapi_event *ev, void *dst, gva_t src, size_t len_bytes)
+{
+	struct dispatch *d;
+	int error = range_call(ev, src, len_bytes, &d);
+
+	return error ? error : result_of(guest_read(d->cpu, dst, src, len_bytes, NULL));
+}
+
+int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, size_t len_bytes)
+{
+	struct dispatch *d;
+	int error = range_call(ev, dst, len_bytes, &d);
+
+	return error ? error : result_of(guest_write(d->cpu, dst, src, len_bytes, NULL));
+}
+
+int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_t *id)
+{
+	struct dispatch *d = delivery(ev, ~0u);
+
+	if (!d || ept.id >> 2 != d->cpu->callbacks)
+		return HYPAPI_ESTALE;
+	*id = (ept.id & 3) == HYPAPI_L2 ? nested_eptp12(d->cpu) : ept01_pointer;
+	return HYPAPI_OK;
+}
+
+static bool page_request_ok(const struct hypapi_partition_page *page)
+{
+	bool rights = page->rights == HYPAPI_R || page->rights == HYPAPI_RW || page->rights == HYPAPI_RX;
+
+	return rights && !(page->gva.addr & (HYPAPI_PAGE_SIZE - 1)) && page->gva.addr < BIT(47);
+}
+
+int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partition_page *pages, size_t page_count,
+			    hypapi_partition_t *partition)
+{
+	/* Used under a stop only, so one list serves all CPUs. */
+	static struct partition_page list[PARTITION_MAX_PAGES];
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!in_guest(d) || d->cpu->mode == RUN_PARTITION)
+		return HYPAPI_ENOTSUP;
+	if (!quiesce_owned(&d->cpu->quiesce))
+		return HYPAPI_ESTATE;
+	if (!page_count || page_count > PARTITION_MAX_PAGES)
+		return HYPAPI_EINVAL;
+	for (size_t i = 0; i < page_count; i++) {
+		struct guest_page found;
+		int error = HYPAPI_EINVAL;
+
+		if (page_request_ok(&pages[i]))
+			error = result_of(guest_translate(d->cpu, pages[i].gva, pages[i].rights, guest_cpl(), &found, NULL));
+		if (error)
+			return error;
+		list[i] = (struct partition_page){ pages[i].gva.addr | pages[i].rights, found.gpa1.addr };
+	}
+	int error = partition_create(d->app, list, page_count, &partition->id);
+
+	if (!error)
+		quiesce_add_work(&d->cpu->quiesce, QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02);
+	return error;
+}
+
+/* The partition, if it is there and this hypapp's own. */
+static struct partition *own_partition(const struct dispatch *d, hypapi_partition_t partition)
+{
+	struct partition *p = partition_get(partition.id);
+
+	return p && partition_owner(p) == d->app ? p : NULL;
+}
+
+int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partition)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	return own_partition(d, partition) ? partition_destroy(d->cpu, partition.id) : HYPAPI_ESTALE;
+}
+
+static int partition_access(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t gva, void *buf, size_t len, bool write)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (len > MAX_COPY_BYTES || gva.addr + len < gva.addr)
+		return HYPAPI_EFAULT;
+	return own_partition(d, partition) ? partition_copy(partition.id, gva.addr, buf, len, write) : HYPAPI_ESTALE;
+}
+
+int hypapi_partition_read(const struct hypapi_event *ev, hypapi_partition_t partition, void *dst, gva_t src, size_t len_bytes)
+{
+	return partition_access(ev, partition, src, dst, len_bytes, false);
+}
+
+int hypapi_partition_write(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t dst, const void *src,
+			   size_t len_bytes)
+{
+	return partition_access(ev, partition, dst, (void *)src, len_bytes, true);
+}
+
+int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition, const struct hypapi_partition_entry *entry)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+	struct partition *p = d ? own_partition(d, partition) : NULL;
+
+	if (!p)
+		return d ? HYPAPI_ESTALE : HYPAPI_EPERM;
+	if (!in_guest(d) || d->cpu->mode == RUN_PARTITION || d->enter)
+		return HYPAPI_ESTATE;
+	if (entry->rip >= BIT(47) || partition_claim(p, d->cpu))
+		return entry->rip >= BIT(47) ? HYPAPI_EINVAL : HYPAPI_EBUSY;
+	d->enter = p;
+	d->entry = *entry;
+	return HYPAPI_OK;
+}
+
+int hypapi_partition_leave(struct hypapi_event *ev)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (d->cpu->mode != RUN_PARTITION)
+		return HYPAPI_ESTATE;
+	partition_leave(d->cpu);
+	d->left_partition = true;
+	ev->partition.id = HYPAPI_NONE;
+	ev->cpl = (u8)guest_cpl();
+	ev->long_mode = guest_long_mode();
+	return HYPAPI_OK;
+}
+
+const char *hypapi_option(const char *name)
+{
+	return cmdline_get(name);
+}
+
+uint32_t hypapi_l2_hypercall_base(void)
+{
+	return CONFIG_L2_HYPERCALL_BASE;
+}
+
+void hypapi_log(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	if (log_threshold >= LOG_INFO)
+		log_line_va(LOG_INFO, format, args);
+	va_end(args);
+}

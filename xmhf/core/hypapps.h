@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The chain of hypapps: what was linked in, checked at boot, and asked by priority for each event. Callers: exit handlers
+ * of all modes, power, CPU start.
+ */
+#ifndef XMHF_HYPAPPS_H
+#define XMHF_HYPAPPS_H
+
+#include <hypapi/hypapi.h>
+
+#include "cpu/percpu.h"
+
+#define MAX_HYPAPPS 8
+
+/* One event on its way through the chain; on the stack of the CPU that raised it. */
+struct dispatch {
+	struct hypapi_event ev;             /* what the hypapp sees */
+	struct percpu *cpu;
+	const struct hypapp_descriptor *app; /* the one that is asked now */
+	u32 stops;                          /* begins to undo at the end */
+	bool injected;                      /* hypapi_inject() was called: the instruction is not stepped over */
+	bool left_partition;                /* likewise */
+	struct partition *enter;            /* to be entered when the verdict is HANDLED */
+	struct hypapi_partition_entry entry;
+};
+
+struct hypapps_violation {
+	gpa1_t gpa1;
+	gpa2_t gpa2;
+	gva_t gva;
+	u32 access;
+	bool gva_valid;
+};
+
+/* Checks all descriptors, and refuses a conflict by one line that names both hypapps. Then HYPAPI_EV_INIT. Boot CPU. */
+void hypapps_init(void);
+void hypapps_cpu_init(struct percpu *cpu);
+
+/* Is a hypapp whose name is the first `len` characters linked in? Works before hypapps_init(). */
+bool hypapps_find(const char *name, size_t len);
+
+/* CPUID, VMCALL: true if no hypapp took it, and nothing was done. Works in every run mode. */
+must_check bool hypapps_cpuid(struct percpu *cpu, u32 leaf);
+must_check bool hypapps_hypercall(struct percpu *cpu);
+
+/* An access that EPT01 (after EPT12) does not allow: asks the owner of the page; the default is a #PF or #GP. */
+void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v);
+
+/* A partition needs its owner. True: nobody answered. */
+must_check bool hypapps_partition_exit(struct percpu *cpu, const struct hypapi_partition_exit_args *args);
+
+/* SHUTDOWN, RESET, TRIPLE_FAULT: all are told. */
+void hypapps_notify(struct percpu *cpu, enum hypapi_event_type type);
+
+#endif

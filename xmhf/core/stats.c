@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See stats.h. */
+#include "core/stats.h"
+
+#include "core/hypapps.h"
+#include "core/log.h"
+#include "mem/pages.h"
+
+#define LEVELS 3
+
+struct hypapp_stats {
+	struct { u64 count, stops, ticks; } of[MAX_HYPAPPS][HYPAPI_EV_COUNT][LEVELS];
+};
+
+static const struct hypapp_descriptor *const *apps;
+static u32 app_count;
+
+static const char *const event_names[HYPAPI_EV_COUNT] = {
+	"init", "cpu-init", "hypercall", "cpuid", "ept-violation", "partition-exit", "port-io", "msr", "mtrr", "exit-102",
+	"exit-201", "exit-202", "ept02-root", "ept02-flush", "interrupt", "nmi", "interrupt-window", "shutdown", "reset",
+	"init-signal", "triple-fault", "sleep",
+};
+
+void stats_init(const struct hypapp_descriptor *const *list, u32 count)
+{
+	apps = list;
+	app_count = count;
+	stats_cpu_init(this_cpu());
+}
+
+void stats_cpu_init(struct percpu *cpu)
+{
+	if (!cpu->hypapp_stats)
+		cpu->hypapp_stats = pages_boot_alloc(ALIGN_UP(sizeof(struct hypapp_stats), PAGE_SIZE) / PAGE_SIZE);
+}
+
+void stats_event(struct percpu *cpu, u32 app, u32 type, u32 level, u64 ticks, u64 stops)
+{
+	typeof(cpu->hypapp_stats->of[0][0][0]) *s = &cpu->hypapp_stats->of[app][type][level];
+
+	s->count++;
+	s->ticks += ticks;
+	s->stops += stops;
+}
+
+static void log_row(u32 app, u32 type, u32 level)
+{
+	u64 count = 0, stops = 0, ticks = 0;
+
+	for (u32 i = 0; i < cpu_count; i++) {
+		count += cpus[i]->hypapp_stats->of[app][type][level].count;
+		stops += cpus[i]->hypapp_stats->of[app][type][level].stops;
+		ticks += cpus[i]->hypapp_stats->of[app][type][level].ticks;
+	}
+	if (count)
+		log_info("stat event %s L%u %s count %lu stops %lu ticks %lu", event_names[type], level, apps[app]->name, count, stops,
+			 ticks);
+}
+
+void stats_log(void)
+{
+	for (u32 app = 0; app < app_count; app++)
+		for (u32 type = 0; type < HYPAPI_EV_COUNT; type++)
+			for (u32 level = 0; level < LEVELS; level++)
+				log_row(app, type, level);
+	for (u32 i = 0; i < cpu_count; i++) {
+		const struct quiesce_counters *q = &cpus[i]->quiesce.count;
+		const struct cpu_stats *s = &cpus[i]->stats;
+
+		log_info("stat cpu %u exits-l1 %lu exits-l2 %lu exits-pal %lu stops %lu served %lu nmi-broadcasts %lu "
+			 "ticks-waiting %lu ticks-stopped %lu", i, s->exits[RUN_L1], s->exits[RUN_L2], s->exits[RUN_PARTITION], q->asked,
+			 q->served, q->nmis_sent, q->ticks_waited, q->ticks_stopped);
+	}
+}

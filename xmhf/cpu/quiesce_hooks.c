@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What core/quiesce.c needs of this machine. */
+#include "core/log.h"
+#include "core/quiesce.h"
+#include "cpu/lapic.h"
+#include "cpu/percpu.h"
+#include "cpu/x86.h"
+#include "nested/nested.h"
+#include "vmx/vmx_insn.h"
+
+void quiesce_hook_send_nmi_all_but_self(void)
+{
+	lapic_nmi_others();
+}
+
+void quiesce_hook_flush(u32 work)
+{
+	if (!invept(INVEPT_ALL, 0))
+		panic("INVEPT of everything failed");
+	if (work & QUIESCE_FLUSH_EPT02)
+		nested_drop_ept02(this_cpu());
+}
+
+u64 quiesce_hook_ticks(void)
+{
+	return rdtsc();
+}
+
+void quiesce_hook_relax(void)
+{
+	cpu_pause();
+}
+
+u32 quiesce_hook_locks_held(void)
+{
+	return this_cpu()->locks_held;
+}
+
+void quiesce_hook_silent(u32 cpu, u64 epoch, bool nmi_taken, u64 ticks)
+{
+	static const char *const modes[] = { "L1", "L2", "a partition" };
+	const struct percpu *silent = cpus[cpu];
+
+	log_error("CPU %u has not answered stop %lu for %lu ticks: %s, %s, %s", cpu, epoch, ticks,
+		  nmi_taken ? "it took the NMI" : "no NMI arrived", modes[silent->mode], silent->parked ? "parked" : "not parked");
+}
+
+void quiesce_hook_broken(const char *rule)
+{
+	panic("quiesce: %s", rule);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Secondary partitions: pages taken from a guest, with an EPT and page tables of their own, run through each CPU's
+ * partition VMCS. Nothing of VMCS01, VMCS02 or VMCS12 is in force meanwhile.
+ *
+ * Invariants: a page belongs to L1 or to one partition; a partition runs on one CPU at a time; partitions are made and
+ * destroyed under a stop only.
+ */
+#ifndef XMHF_PARTITION_H
+#define XMHF_PARTITION_H
+
+#include "core/hypapps.h"
+
+#define PARTITION_MAX_PAGES 256
+
+/* A checked request: what each page leads to is already known. */
+struct partition_page {
+	u64 gva;  /* page-aligned, rights (enum hypapi_rights) in the low bits */
+	u64 gpa1; /* page-aligned */
+};
+
+/* Takes the pages. The CPUs are stopped, the caller's rights are checked. HYPAPI_EPERM: a page is not L1's, or there twice. */
+int partition_create(const struct hypapp_descriptor *owner, const struct partition_page *pages, size_t count, u64 *handle);
+int partition_destroy(struct percpu *cpu, u64 handle);
+
+/* Copies between a buffer and the partition's memory by its linear addresses. */
+int partition_copy(u64 handle, u64 gva, void *buf, size_t len, bool write);
+
+/* NULL if the handle is stale. */
+struct partition *partition_get(u64 handle);
+const struct hypapp_descriptor *partition_owner(const struct partition *p);
+u64 partition_handle(const struct percpu *cpu); /* of the one that runs here, or HYPAPI_NONE */
+hypapi_partition_t partition_by_owner(u8 owner, const struct hypapp_descriptor **app);
+
+/* Claims the partition for this CPU; HYPAPI_EBUSY. Undone by partition_leave() or partition_release(). */
+int partition_claim(struct partition *p, struct percpu *cpu);
+void partition_release(struct partition *p);
+
+/* Switches this CPU to the claimed partition, and back to its caller. */
+void partition_enter(struct percpu *cpu, struct partition *p, const struct hypapi_partition_entry *entry);
+void partition_leave(struct percpu *cpu);
+/* Leaves without a result, as INIT or an owner that does not answer makes necessary. */
+void partition_abort(struct percpu *cpu);
+
+/* VM exit while a partition runs. */
+void partition_exit(struct percpu *cpu, u32 reason);
+
+/* An exception raised by the core in the partition that runs: goes to its owner. False: none runs. */
+bool partition_raise(struct percpu *cpu, unsigned int vector);
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See ept02.h. Owner of all state: the CPU it belongs to. */
+#include "nested/ept02.h"
+
+#include "mem/ept.h"
+#include "mem/pages.h"
+#include "vmx/vmcs.h"
+
+#define AGED BIT(11) /* with no rights: an inverted pointer to a table whose entries may be stale */
+
+void ept02_init(struct ept02 *ept, void *pages)
+{
+	*ept = (struct ept02){ .pages = pages, .next = EPT02_ROOTS };
+}
+
+static u32 page_number(const struct ept02 *ept, const u64 *table)
+{
+	return (u32)((table - ept->pages[0]) / 512);
+}
+
+static u64 *table_at(u64 entry)
+{
+	return phys_to_virt(HPA(entry & EPT_ADDR));
+}
+
+/* Calls for each entry of the table that is not 0: `entry` is its address. */
+#define for_each_used(ept, table, entry)                                                                             \
+	for (struct ept02_used *used_ = &(ept)->used[page_number(ept, table)], *end_ = used_ + 1; used_ < end_; used_++) \
+		for (u32 w_ = 0; w_ < 8; w_++)                                                                       \
+			for (u64 bits_ = used_->word[w_], *entry;                                                    \
+			     bits_ && (entry = &(table)[w_ * 64 + (u32)__builtin_ctzll(bits_)]);                     \
+			     bits_ &= bits_ - 1)
+
+static void put(struct ept02 *ept, u64 *table, u32 index, u64 entry)
+{
+	ept->used[page_number(ept, table)].word[index / 64] |= BIT(index % 64);
+	table[index] = entry;
+}
+
+/* Makes what the entries of a table lead to unreachable: leaves go, tables are kept for later. */
+static void age(struct ept02 *ept, u64 *table, unsigned int level)
+{
+	for_each_used(ept, table, entry) {
+		if (*entry & AGED)
+			continue;
+		*entry = level == 1 || (*entry & EPT_LARGE) ? 0 : (~*entry & EPT_ADDR) | AGED;
+	}
+	if (level == 1)
+		ept->used[page_number(ept, table)] = (struct ept02_used){ 0 };
+}
+
+static void clear(struct ept02 *ept, u64 *table)
+{
+	for_each_used(ept, table, entry)
+		*entry = 0;
+	ept->used[page_number(ept, table)] = (struct ept02_used){ 0 };
+}
+
+u32 ept02_root(struct ept02 *ept, u64 eptp12, bool *flush)
+{
+	*flush = false;
+	for (u32 root = 0; root < EPT02_ROOTS; root++)
+		if (ept->key[root] == eptp12)
+			return root;
+	u32 root = ept->victim;
+
+	ept->victim = (root + 1) % EPT02_ROOTS;
+	age(ept, ept->pages[root], EPT_LEVELS);
+	ept->key[root] = eptp12;
+	*flush = true;
+	return root;
+}
+
+u64 ept02_pointer(const struct ept02 *ept, u32 root)
+{
+	return virt_to_phys(ept->pages[root]).addr | EPTP_WALK_4 | EPT_TYPE_WB;
+}
+
+static u64 *new_table(struct ept02 *ept)
+{
+	if (ept->next == EPT02_PAGES)
+		return NULL;
+	u64 *table = ept->pages[ept->next++];
+
+	clear(ept, table);
+	return table;
+}
+
+/* The table that table[index], an entry of `level`, leads to, made if needed. */
+static u64 *descend(struct ept02 *ept, u64 *table, u32 index, unsigned int level)
+{
+	u64 entry = table[index], *child;
+
+	if ((entry & EPT_RIGHTS) && !(entry & EPT_LARGE))
+		return table_at(entry);
+	if (entry & AGED) {
+		child = table_at(~entry);
+		age(ept, child, level - 1);
+	} else {
+		child = new_table(ept); /* in place of nothing, or of a large leaf that L1 has split since */
+		if (!child)
+			return NULL;
+	}
+	put(ept, table, index, virt_to_phys(child).addr | EPT_RIGHTS);
+	return child;
+}
+
+bool ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry)
+{
+	u64 *table = ept->pages[root];
+
+	for (unsigned int l = EPT_LEVELS; l > level; l--) {
+		table = descend(ept, table, ept_index(gpa2, l), l);
+		if (!table)
+			return false;
+	}
+	put(ept, table, ept_index(gpa2, level), entry | (level > 1 ? EPT_LARGE : 0));
+	return true;
+}
+
+bool ept02_invalidate(struct ept02 *ept, u64 eptp12, u32 *root)
+{
+	for (u32 r = 0; r < EPT02_ROOTS; r++)
+		if (ept->key[r] == eptp12) {
+			age(ept, ept->pages[r], EPT_LEVELS);
+			*root = r;
+			return true;
+		}
+	return false;
+}
+
+void ept02_invalidate_all(struct ept02 *ept)
+{
+	for (u32 root = 0; root < EPT02_ROOTS; root++)
+		age(ept, ept->pages[root], EPT_LEVELS);
+}
+
+void ept02_empty(struct ept02 *ept)
+{
+	for (u32 root = 0; root < EPT02_ROOTS; root++)
+		clear(ept, ept->pages[root]);
+	ept->next = EPT02_ROOTS;
+}

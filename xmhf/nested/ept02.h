@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * EPT02, what runs L2: EPT12 composed with EPT01, filled on demand. A software TLB: each CPU has its own page pool and
+ * roots, keyed by the full EPTP12, so there is no lock, no other CPU's root to spare, and INVEPT means what it says.
+ *
+ * Invariants: a root page stays where it is, so the EPTP of a live VMCS02 never dangles, whatever is dropped. A leaf that
+ * hardware can reach was made after the last invalidation of its root. Tables outlive invalidations: their entries are
+ * "aged" (made unreachable) from the top, and each table below is emptied when the way to it is used again.
+ * A table pointer that is kept in a non-present entry is stored inverted (L1TF: no address of RAM there).
+ * Pure: flushing hardware is the caller's duty after each function that says so.
+ */
+#ifndef XMHF_NESTED_EPT02_H
+#define XMHF_NESTED_EPT02_H
+
+#include "lib/base.h"
+
+#define EPT02_PAGES 256 /* a CPU: 1 MiB; maps about 500 MiB of L2 by 4 KiB pages before it starts over */
+#define EPT02_ROOTS 4
+
+struct ept02_used {
+	u64 word[8]; /* bit: this entry of the table is not 0 */
+};
+
+struct ept02 {
+	u64 key[EPT02_ROOTS];   /* EPTP12; 0: the root is free */
+	u32 victim;             /* next root to give to another EPTP12 */
+	u32 next;               /* pages from here on are free */
+	u64 (*pages)[512];      /* the first EPT02_ROOTS ones are the roots */
+	struct ept02_used used[EPT02_PAGES];
+};
+
+/* pages: EPT02_PAGES zeroed pages in a row, in the direct map. */
+void ept02_init(struct ept02 *ept, void *pages);
+
+/*
+ * The root for an EPTP12, made if there is none. *flush: set if its EPTP02 had another meaning before, and hardware must
+ * forget it (INVEPT single).
+ */
+u32 ept02_root(struct ept02 *ept, u64 eptp12, bool *flush);
+
+/* EPTP02 of a root. */
+u64 ept02_pointer(const struct ept02 *ept, u32 root);
+
+/*
+ * Maps gpa2 by a leaf at `level` (1, 2, 3). entry: address, type, rights, without EPT_LARGE. False: the pool is used up;
+ * the caller then calls ept02_empty() and tries again, which cannot fail.
+ */
+must_check bool ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry);
+
+/* Makes all leaves of one EPTP12 (if it has a root), or of all, unreachable. Then INVEPT, single or all. */
+bool ept02_invalidate(struct ept02 *ept, u64 eptp12, u32 *root);
+void ept02_invalidate_all(struct ept02 *ept);
+
+/* Gives all tables but the roots back to the pool. Then INVEPT all. */
+void ept02_empty(struct ept02 *ept);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See ept12.h. Each entry is read once, and judged in the copy: L1's other CPUs may write to the table meanwhile. */
+#include "nested/ept12.h"
+
+#include "mem/ept.h"
+
+#define TABLE_RESERVED BITS(7, 3) /* in an entry that leads to a table */
+
+/* SDM vol. 3, "EPT Misconfigurations": combinations of rights that no entry may have. */
+static bool rights_ok(const struct nested_caps *caps, u32 rights)
+{
+	if (rights & HYPAPI_R)
+		return true;
+	return rights == HYPAPI_X && (NESTED_CAP(caps, EPT_VPID_CAP) & EPTCAP_EXEC_ONLY);
+}
+
+static bool is_leaf(const struct nested_caps *caps, u64 entry, unsigned int level)
+{
+	u64 cap = NESTED_CAP(caps, EPT_VPID_CAP);
+
+	if (level == 1)
+		return true;
+	return (entry & EPT_LARGE) && ((level == 2 && (cap & EPTCAP_2M)) || (level == 3 && (cap & EPTCAP_1G)));
+}
+
+static bool type_ok(u64 entry)
+{
+	u64 type = (entry & EPT_TYPE) >> EPT_TYPE_SHIFT;
+
+	return type != 2 && type != 3 && type != 7;
+}
+
+static bool entry_ok(const struct nested_caps *caps, u64 entry, unsigned int level)
+{
+	if (!rights_ok(caps, entry & EPT_RIGHTS) || (entry & caps->phys_reserved & BITS(51, 12)))
+		return false;
+	if (!is_leaf(caps, entry, level))
+		return !(entry & TABLE_RESERVED);
+	return type_ok(entry) && !(entry & EPT_ADDR & (EPT_LEVEL_SIZE(level) - 1));
+}
+
+enum ept12_result ept12_walk(const struct nested_caps *caps, u64 eptp12, gpa2_t gpa2, struct ept12_leaf *leaf)
+{
+	u64 table = eptp12 & EPT_ADDR;
+
+	leaf->rights = HYPAPI_RWX;
+	for (unsigned int level = EPT_LEVELS;; level--) {
+		u64 entry = ept12_read(GPA1(table + ept_index(gpa2.addr, level) * sizeof(u64)));
+
+		leaf->rights &= entry & EPT_RIGHTS;
+		if (!(entry & EPT_RIGHTS))
+			return EPT12_NOT_PRESENT;
+		if (unlikely(!entry_ok(caps, entry, level)))
+			return EPT12_MISCONFIG;
+		if (is_leaf(caps, entry, level)) {
+			u64 offset = EPT_LEVEL_SIZE(level) - 1;
+
+			leaf->gpa1 = GPA1((entry & EPT_ADDR & ~offset) | (gpa2.addr & offset));
+			leaf->type = entry & (EPT_TYPE | EPT_IGNORE_PAT);
+			leaf->level = (u8)level;
+			return EPT12_MAPPED;
+		}
+		table = entry & EPT_ADDR;
+	}
+}
+
+bool ept12_pointer_ok(const struct nested_caps *caps, u64 eptp12)
+{
+	u64 cap = NESTED_CAP(caps, EPT_VPID_CAP), type = eptp12 & EPTP_TYPE;
+	bool type_known = (type == EPT_TYPE_WB && (cap & EPTCAP_WB)) || (type == EPT_TYPE_UC && (cap & EPTCAP_UC));
+
+	return type_known && (eptp12 & EPTP_WALK) == EPTP_WALK_4 && (!(eptp12 & EPTP_AD) || (cap & EPTCAP_AD)) &&
+	       !(eptp12 & (BITS(11, 7) | caps->phys_reserved));
+}

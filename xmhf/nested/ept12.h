@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * EPT12, the table that L1 keeps for its L2, walked in software: what hardware would find there, malformed entries
+ * included. Pure but for ept12_read(), the one way to L1's memory. Callers: ept02, address translation, host tests.
+ */
+#ifndef XMHF_NESTED_EPT12_H
+#define XMHF_NESTED_EPT12_H
+
+#include "nested/caps.h"
+
+enum ept12_result {
+	EPT12_MAPPED,      /* a leaf; whether its rights allow the access is for the caller to see */
+	EPT12_NOT_PRESENT, /* EPT violation; rights are those that the walk had collected */
+	EPT12_MISCONFIG,   /* EPT misconfiguration */
+};
+
+struct ept12_leaf {
+	gpa1_t gpa1;  /* of the byte asked for */
+	u32 rights;   /* AND over the walk, enum hypapi_rights */
+	u64 type;     /* bits 6:3 of the leaf: memory type and "ignore PAT" in place */
+	u8 level;     /* 1, 2, 3: 4 KiB, 2 MiB, 1 GiB */
+};
+
+enum ept12_result ept12_walk(const struct nested_caps *caps, u64 eptp12, gpa2_t gpa2, struct ept12_leaf *leaf);
+
+/* Whether an EPTP would pass VM entry; INVEPT asks that, too. */
+bool ept12_pointer_ok(const struct nested_caps *caps, u64 eptp12);
+
+/* One entry of L1's memory; where L1 has no RAM all ones, as from an empty bus. Supplied by who links ept12.c. */
+u64 ept12_read(gpa1_t entry);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The state of nested VMX of one CPU, and what the files of this folder call of each other. The rest of the core sees
+ * nested/nested.h only. Owner of all of it: the CPU; no other CPU looks.
+ */
+#ifndef XMHF_NESTED_STATE_H
+#define XMHF_NESTED_STATE_H
+
+#include "nested/ept02.h"
+#include "nested/ept12.h"
+#include "nested/entry_checks.h"
+#include "nested/nested.h"
+
+#define NO_VMCS (~0ull)
+
+/*
+ * A bitmap of VMCS02 that starts as all ones and is opened bit by bit: an exit that neither L1's bitmap nor ours asks
+ * for clears its bit. L1 may change its bitmap at any time, so each entry looks again at the bits that are open.
+ */
+#define OPEN_MAX 16
+struct open_bits {
+	u8 *bitmap;         /* one page of root memory (I/O: two) */
+	u32 count;
+	u16 bit[OPEN_MAX];
+};
+
+struct nested_cpu {
+	struct vmcs vmcs02;
+	bool in_vmx;        /* between VMXON and VMXOFF of L1 */
+	bool entering;      /* VMCS02 was launched by L1's VMLAUNCH and has not exited yet */
+	bool nmi_window;    /* the NMI-window exiting of VMCS02 is L0's, too */
+	gpa1_t vmxon;       /* VMXON region */
+	u64 current;        /* L1-physical address of the current VMCS, or NO_VMCS */
+	u32 dirty;          /* groups that L1 wrote since the last entry that passed */
+	u32 lazy;           /* groups whose values are in VMCS02, newer than in vmcs12 */
+	bool modified;      /* vmcs12 differs from L1's memory */
+	u32 root;           /* EPT02 root of VMCS02 */
+	u16 vpid02;
+	bool own_vpid;      /* vpid02 is not shared by several of L1's: no flush on entry */
+	u64 ept01_seen;     /* ept01_generation when the pages below were translated */
+	const u8 *virtual_apic, *msr_bitmap12, *io_bitmap12[2]; /* L1's pages, direct map; NULL: not used, or no RAM */
+	struct open_bits msrs, ports;
+	void *scratch_page; /* stands for a virtual-APIC page that is not RAM */
+	struct vmcs12 vmcs12;
+	struct ept02 ept02;
+	struct shadow *shadow; /* VMCS shadowing, NULL if it is not used */
+};
+
+extern struct nested_caps nested_caps; /* constant after boot */
+
+/* ---- vmcs02.c: between vmcs12 and VMCS02 ---- */
+
+/* Fills what never changes in VMCS02. It is current. */
+void vmcs02_init(struct percpu *cpu);
+/* Before an entry, checks passed, VMCS01 current: makes VMCS02 current and brings it up to date. */
+void vmcs02_merge(struct percpu *cpu);
+/* Addresses that VMCS02 holds were made with an older EPT01: again. VMCS02 is current. */
+void vmcs02_retranslate(struct percpu *cpu);
+/* Reads groups back from VMCS02 into vmcs12. VMCS02 is current. */
+void vmcs02_read_groups(struct nested_cpu *n, u32 groups);
+/* The same for those in `groups` that are lazy; whatever VMCS is current stays so. */
+void vmcs02_sync(struct percpu *cpu, u32 groups);
+/* L0 wants to know when L2 can take an NMI, or no longer. VMCS02 is current. */
+void vmcs02_nmi_window(struct percpu *cpu, bool wanted);
+/* L1's secondary controls, 0 if they are off. */
+static inline u32 proc2_12(const struct vmcs12 *vmcs12)
+{
+	return vmcs12->proc_ctls & PROC_SECONDARY ? vmcs12->proc2_ctls : 0;
+}
+static inline bool uses_ept12(const struct vmcs12 *vmcs12)
+{
+	return proc2_12(vmcs12) & PROC2_EPT;
+}
+/* A page of L1's RAM with these rights, in the direct map; NULL if L1 has none there. */
+void *l1_page(u64 gpa1, u32 rights);
+
+/* ---- vpid.c is two lines: which VPID stands for one of L1's; 0 and the last three share one. ---- */
+u16 vpid02_of(u16 vpid12, bool *own);
+
+/* ---- entry.c ---- */
+/* VMLAUNCH or VMRESUME of L1; the operandless part of the instruction is checked. Answers what VMfail reports. */
+enum vmx_error nested_enter(struct percpu *cpu, bool launch);
+
+/* ---- exit.c: L2 to L1 ---- */
+struct exit_info {
+	u32 reason;
+	u32 intr_info, intr_error, idt_info, idt_error, insn_len, insn_info;
+	u64 qualification, guest_linear, guest_physical;
+};
+/* Exit 201: L2's state and this exit go to vmcs12, L1's host state to VMCS01, which becomes current. */
+void nested_reflect(struct percpu *cpu, const struct exit_info *exit);
+/* An exit in VMCS02 as hardware reported it. */
+void nested_reflect_hardware(struct percpu *cpu, u32 reason);
+
+/* ---- ept02_fault.c ---- */
+exit_handler nested_ept_fault;
+/* EPT02 of L1's current EPTP12 becomes VMCS02's. VMCS02 is current. */
+void nested_select_ept02(struct percpu *cpu);
+
+/* ---- bitmaps.c: MSR and I/O bitmaps of L1 ---- */
+bool nested_l1_wants_msr(struct percpu *cpu, u32 reason);
+bool nested_l1_wants_io(struct percpu *cpu, u32 reason);
+exit_handler nested_msr_exit, nested_io_exit;
+/* Closes the open bits that L1 asks for by now. */
+void nested_recheck_open(struct nested_cpu *n);
+void nested_close_all(struct open_bits *open);
+
+/* ---- msr_area.c: L1's MSR lists. 0, or the number of the first entry (from 1) that failed ---- */
+u32 msr_area_load(struct percpu *cpu, u64 gpa1, u32 count);
+u32 msr_area_store(struct percpu *cpu, u64 gpa1, u32 count);
+
+/* ---- host_state.c ---- */
+/* Guest state of VMCS01 from the host state of vmcs12. cr0_02, efer_02: L2's at the exit. */
+void nested_load_host_state(struct percpu *cpu, u64 cr0_02, u64 efer_02);
+
+#endif

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How a partition runs: this CPU's partition VMCS, CPL 3, flat segments, every exception and every privileged instruction
+ * an exit. Its controls owe nothing to any guest: no external-interrupt exit, no timer, no bitmap of L1's choosing, so
+ * "no exit to L1 while a PAL runs" holds by construction. NMIs reach root and wait for the caller.
+ */
+#include "core/log.h"
+#include "cpu/x86.h"
+#include "lib/string.h"
+#include "mem/ept.h"
+#include "mem/pages.h"
+#include "mem/partition_state.h"
+#include "vmx/cpuid.h"
+#include "vmx/exit.h"
+#include "vmx/vmx.h"
+
+#define AR_CODE64 0xa0fb
+#define AR_CODE32 0xc0fb
+#define AR_DATA 0xc0f3
+
+#define P_PIN (PIN_NMI_EXITING | PIN_VIRTUAL_NMIS)
+#define P_PROC (PROC_HLT_EXITING | PROC_MWAIT_EXITING | PROC_MONITOR_EXITING | PROC_RDPMC_EXITING | PROC_UNCOND_IO_EXITING | \
+		PROC_MOV_DR_EXITING | PROC_SECONDARY)
+#define P_PROC2 (PROC2_EPT | PROC2_VPID | PROC2_RDTSCP)
+#define P_EXIT (EXITCTL_SAVE_DEBUG | EXITCTL_HOST_64 | EXITCTL_SAVE_PAT | EXITCTL_LOAD_PAT | EXITCTL_SAVE_EFER | EXITCTL_LOAD_EFER)
+#define P_ENTRY (ENTRYCTL_LOAD_DEBUG | ENTRYCTL_LOAD_PAT | ENTRYCTL_LOAD_EFER | ENTRYCTL_IA32E)
+
+static const struct { u32 field; u64 value; } fixed_state[] = {
+	{ VMCS_EXCEPTION_BITMAP, 0xffffffff }, { VMCS_PF_ERROR_MASK, 0 }, { VMCS_PF_ERROR_MATCH, 0 },
+	{ VMCS_LINK_POINTER, ~0ull }, { VMCS_VPID, VPID_PARTITION },
+	{ VMCS_GUEST_EFER, EFER_LME | EFER_LMA | EFER_NXE }, { VMCS_GUEST_PAT, 0x0007040600070406 },
+	{ VMCS_GUEST_CS_SEL, 0x33 }, { VMCS_GUEST_CS_LIMIT, 0xffffffff },
+	{ VMCS_GUEST_SS_SEL, 0x2b }, { VMCS_GUEST_SS_LIMIT, 0xffffffff }, { VMCS_GUEST_SS_AR, AR_DATA },
+	{ VMCS_GUEST_DS_SEL, 0x2b }, { VMCS_GUEST_DS_LIMIT, 0xffffffff }, { VMCS_GUEST_DS_AR, AR_DATA },
+	{ VMCS_GUEST_ES_SEL, 0x2b }, { VMCS_GUEST_ES_LIMIT, 0xffffffff }, { VMCS_GUEST_ES_AR, AR_DATA },
+	{ VMCS_GUEST_FS_SEL, 0x2b }, { VMCS_GUEST_FS_LIMIT, 0xffffffff }, { VMCS_GUEST_FS_AR, AR_DATA },
+	{ VMCS_GUEST_GS_SEL, 0x2b }, { VMCS_GUEST_GS_LIMIT, 0xffffffff }, { VMCS_GUEST_GS_AR, AR_DATA },
+	{ VMCS_GUEST_LDTR_AR, AR_UNUSABLE }, { VMCS_GUEST_TR_SEL, 0x40 }, { VMCS_GUEST_TR_LIMIT, 0x67 },
+	{ VMCS_GUEST_TR_AR, 0x8b },
+};
+
+/* What the partition before this one may have changed. */
+static const struct { u32 field; u64 value; } entry_state[] = {
+	{ VMCS_GUEST_RFLAGS, RFLAGS_FIXED1 }, { VMCS_GUEST_DR7, 0x400 }, { VMCS_GUEST_INTERRUPTIBILITY, 0 },
+	{ VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE }, { VMCS_GUEST_PENDING_DEBUG, 0 }, { VMCS_GUEST_FS_BASE, 0 },
+	{ VMCS_GUEST_GS_BASE, 0 }, { VMCS_GUEST_FS_SEL, 0x2b }, { VMCS_GUEST_GS_SEL, 0x2b }, { VMCS_GUEST_DS_SEL, 0x2b },
+	{ VMCS_GUEST_ES_SEL, 0x2b }, { VMCS_GUEST_DS_AR, AR_DATA }, { VMCS_GUEST_ES_AR, AR_DATA },
+	{ VMCS_GUEST_FS_AR, AR_DATA }, { VMCS_GUEST_GS_AR, AR_DATA }, { VMCS_GUEST_SS_SEL, 0x2b }, { VMCS_GUEST_SS_AR, AR_DATA },
+	{ VMCS_ENTRY_INTR_INFO, 0 },
+};
+
+static void first_use(struct percpu *cpu)
+{
+	vmx_set_host_state(cpu);
+	vmwrite(VMCS_PIN_CTLS, vmx_controls(&vmx_pin_caps, P_PIN));
+	vmwrite(VMCS_PROC_CTLS, vmx_controls(&vmx_proc_caps, P_PROC));
+	vmwrite(VMCS_PROC2_CTLS, vmx_controls(&vmx_proc2_caps, P_PROC2));
+	vmwrite(VMCS_EXIT_CTLS, vmx_controls(&vmx_exit_caps, P_EXIT));
+	vmwrite(VMCS_ENTRY_CTLS, vmx_controls(&vmx_entry_caps, P_ENTRY));
+	for (size_t i = 0; i < ARRAY_SIZE(fixed_state); i++)
+		vmwrite(fixed_state[i].field, fixed_state[i].value);
+	/* EM: an FPU or SIMD instruction is #UD, so that state of the caller stays unreachable in the CPU. */
+	vmwrite(VMCS_GUEST_CR0, CR0_PE | CR0_ET | CR0_NE | CR0_WP | CR0_EM | CR0_PG);
+	vmwrite(VMCS_GUEST_CR4, CR4_PAE | CR4_VMXE);
+	vmwrite(VMCS_CR0_MASK, ~0ull);
+	vmwrite(VMCS_CR4_MASK, ~0ull);
+}
+
+static void flush_for(struct percpu *cpu, const struct partition *p)
+{
+	if (cpu->partition_cached == p->serial)
+		return;
+	if (!invept(INVEPT_SINGLE, ept_pointer(&p->ept)) || !invvpid(INVVPID_SINGLE, VPID_PARTITION, 0))
+		panic("INVEPT or INVVPID for a partition failed");
+	cpu->partition_cached = p->serial;
+}
+
+void partition_enter(struct percpu *cpu, struct partition *p, const struct hypapi_partition_entry *entry)
+{
+	cpu->partition = p;
+	cpu->caller_mode = cpu->mode;
+	cpu->caller_vmcs = cpu->current;
+	memcpy(cpu->caller_gpr, cpu->gpr, sizeof(cpu->gpr));
+	cpu->mode = RUN_PARTITION;
+	vmx_switch(cpu, &cpu->vmcs_partition);
+	if (!cpu->launched)
+		first_use(cpu);
+	flush_for(cpu, p);
+	for (size_t i = 0; i < ARRAY_SIZE(entry_state); i++)
+		vmwrite(entry_state[i].field, entry_state[i].value);
+	vmwrite(VMCS_EPTP, ept_pointer(&p->ept));
+	vmwrite(VMCS_GUEST_CR3, virt_to_phys(p->page_tables).addr);
+	vmwrite(VMCS_GUEST_CS_AR, entry->long_mode ? AR_CODE64 : AR_CODE32);
+	vmwrite(VMCS_GUEST_RIP, entry->rip);
+	vmwrite(VMCS_GUEST_RSP, entry->gpr[GPR_RSP]);
+	memcpy(cpu->gpr, entry->gpr, sizeof(cpu->gpr));
+}
+
+void partition_leave(struct percpu *cpu)
+{
+	struct partition *p = cpu->partition;
+
+	cpu->mode = cpu->caller_mode;
+	cpu->partition = NULL;
+	vmx_switch(cpu, cpu->caller_vmcs);
+	memcpy(cpu->gpr, cpu->caller_gpr, sizeof(cpu->gpr));
+	partition_release(p);
+	/* NMIs that came meanwhile are the caller's. */
+	cpu->work |= cpu->guest_nmis != 0;
+}
+
+void partition_abort(struct percpu *cpu)
+{
+	partition_leave(cpu);
+}
+
+u64 partition_handle(const struct percpu *cpu)
+{
+	return cpu->mode == RUN_PARTITION ? partition_handle_of(cpu->partition) : HYPAPI_NONE;
+}
+
+static void ask_owner(struct percpu *cpu, const struct hypapi_partition_exit_args *args)
+{
+	if (!hypapps_partition_exit(cpu, args))
+		return;
+	log_warn("CPU %u: nobody answers for a partition's exit %u, vector %u: its caller gets #GP", cpu->index, args->exit_reason,
+		 args->vector);
+	if (cpu->mode == RUN_PARTITION)
+		partition_abort(cpu);
+	vmx_raise(cpu, VEC_GP, 0, GVA(0));
+}
+
+bool partition_raise(struct percpu *cpu, unsigned int vector)
+{
+	const struct hypapi_partition_exit_args args = { .reason = HYPAPI_PEXIT_EXCEPTION, .vector = vector };
+
+	if (cpu->mode != RUN_PARTITION)
+		return false;
+	ask_owner(cpu, &args);
+	return true;
+}
+
+static void exception(struct percpu *cpu)
+{
+	u64 info = vmread(VMCS_EXIT_INTR_INFO);
+	struct hypapi_partition_exit_args args = { .reason = HYPAPI_PEXIT_EXCEPTION, .vector = info & INTR_VECTOR };
+
+	if ((info & INTR_TYPE) == INTR_TYPE_NMI) {
+		vmx_take_nmi_exit(cpu);
+		return;
+	}
+	if (info & INTR_ERROR_CODE)
+		args.error_code = (u32)vmread(VMCS_EXIT_INTR_ERROR);
+	if (args.vector == VEC_PF)
+		args.address = GVA(vmread(VMCS_EXIT_QUALIFICATION));
+	ask_owner(cpu, &args);
+}
+
+void partition_exit(struct percpu *cpu, u32 reason)
+{
+	struct hypapi_partition_exit_args args = { .reason = HYPAPI_PEXIT_INSTRUCTION, .exit_reason = reason };
+
+	switch (reason) {
+	case EXIT_EXCEPTION_NMI:
+		exception(cpu);
+		return;
+	case EXIT_CPUID:
+		exit_cpuid(cpu);
+		return;
+	case EXIT_VMCALL:
+		if (hypapps_hypercall(cpu))
+			partition_raise(cpu, VEC_UD);
+		return;
+	case EXIT_EPT_VIOLATION:
+	case EXIT_EPT_MISCONFIG:
+		args.reason = HYPAPI_PEXIT_EPT;
+		break;
+	case EXIT_TRIPLE_FAULT:
+		args.reason = HYPAPI_PEXIT_EXCEPTION;
+		args.vector = VEC_DF;
+		break;
+	}
+	ask_owner(cpu, &args);
+}
