@@ -30,6 +30,13 @@ $(O)/examples/pal-%: examples/pal/pal-%.c $(O)/examples/pal.o $(O)/examples/libt
 	$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -static -s -o $@ $< $(O)/examples/pal.o $(O)/examples/libtv.a \
 		-Wl,-T,examples/libtv/pal.ld
 
+# A 32-bit caller and PAL in a 64-bit program: addresses below 4 GiB.
+EXAMPLES += $(O)/examples/pal-demo32
+$(O)/examples/pal-demo32: examples/pal/pal-demo32.c examples/pal/pal32.S $(O)/examples/libtv.a examples/libtv/pal.ld \
+			  $(TV_HEADERS)
+	$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -fno-pie -no-pie -static -s -o $@ $(filter %.c %.S %.a,$^) \
+		-Wl,-T,examples/libtv/pal.ld
+
 # kvm-guest: a program on /dev/kvm with a 64-bit kernel inside.
 EXAMPLES += $(O)/examples/kvm-guest
 L2_CFLAGS := $(EXAMPLES_CFLAGS) -ffreestanding -fno-pie -mgeneral-regs-only -mno-red-zone -fno-stack-protector \

@@ -69,7 +69,7 @@ static void touch(char *start, size_t len_bytes)
 		*(volatile char *)&start[i] = *(volatile char *)&start[i];
 }
 
-static bool make_present(const struct tv_pal_section *section)
+static bool prepare_section(const struct tv_pal_section *section)
 {
 	bool code = section->type == TV_SECTION_CODE || section->type == TV_SECTION_SHARED_CODE;
 	size_t len_bytes = (size_t)section->page_num * PAGE_BYTES;
@@ -86,19 +86,24 @@ static bool make_present(const struct tv_pal_section *section)
 	return mlock(start, len_bytes) == 0;
 }
 
+bool tv_prepare(const struct tv_pal_sections *sections)
+{
+	for (uint32_t i = 0; i < sections->num_sections && i < TV_MAX_SECTIONS; i++)
+		if (!prepare_section(&sections->sections[i]))
+			return false;
+	return true;
+}
+
 uint32_t tv_register(const struct tv_pal_sections *sections, const struct tv_pal_params *params, const void *entry)
 {
 	uint32_t result = TV_E_FAULT;
 
 	if (tv_detect() == TV_NONE)
 		return TV_E_UNSUPPORTED;
-	if (sections->num_sections > TV_MAX_SECTIONS)
-		return TV_E_INVALID;
 	/* Between touch and call a page can get lost again, in L2 also by L1's doing. */
 	for (int i = 0; i < REGISTER_TRIES && result == TV_E_FAULT; i++) {
-		for (uint32_t j = 0; j < sections->num_sections; j++)
-			if (!make_present(&sections->sections[j]))
-				return TV_E_FAULT;
+		if (!tv_prepare(sections))
+			return TV_E_FAULT;
 		result = call(TV_CMD_REGISTER, sections, params, entry);
 	}
 	return result;

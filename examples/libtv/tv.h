@@ -43,8 +43,11 @@ enum tv_level tv_detect(void);
 /** Describes the sections that TV_PAL_CODE, TV_PAL_DATA and TV_PAL_PAGES made in this program. */
 void tv_own_sections(struct tv_pal_sections *sections);
 
+/** The first half of tv_register(): makes every page of the sections private to this process, present and locked. */
+bool tv_prepare(const struct tv_pal_sections *sections);
+
 /**
- * Makes every page of the sections private to this process, present and locked, and registers the PAL.
+ * Makes the pages ready as tv_prepare() does, and registers the PAL.
  * From then on, calling `entry` runs the PAL. Children made by fork() do not get the sections.
  * @return enum tv_result; TV_E_UNSUPPORTED without TrustVisor; TV_E_FAULT also if locking the pages is not allowed
  */
