@@ -13,7 +13,9 @@ MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
 O := build
-CC ?= gcc
+CC := gcc
+Q := $(if $(V),,@)
+say := @$(if $(V),:,printf '  %-4s %s\n')
 
 .PHONY: all
 all: $(O)/xmhf.elf
@@ -28,21 +30,22 @@ $(O)/config.mk: configure config.mk.in
 	@mkdir -p $(O)/autoconf
 	@test -e $(O)/autoconf/install-sh || cp $$(ls -d /usr/share/automake-*/install-sh /usr/share/autoconf/build-aux/install-sh 2>/dev/null | head -n1) $(O)/autoconf/
 	./configure $(CONFIGURE_ARGS)
+EXTRA_CORE_SRC ?=
 ifeq ($(filter clean help distclean setup configure,$(MAKECMDGOALS)),)
 include $(O)/config.mk
 endif
 
 # ---- the core and its hypapps
 
-CORE_SRC := $(wildcard xmhf/*/*.c xmhf/*/*.S)
+CORE_SRC := $(wildcard xmhf/*/*.c xmhf/*/*.S) 
 HYPAPP_SRC = $(filter-out $(foreach a,$(HYPAPPS),$(wildcard hypapps/$(a)/test_*.c)),$(foreach a,$(HYPAPPS),$(wildcard hypapps/$(a)/*.c)))
 CORE_OBJ = $(patsubst %,$(O)/core/%.o,$(basename $(CORE_SRC) $(HYPAPP_SRC))) $(O)/core/hypapps_linked.o
 
-CORE_CFLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -O2 -g \
+CORE_FLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -O2 -g \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-strict-aliasing \
-	-Wall -Wextra -Wstrict-prototypes -Wmissing-declarations -Wno-missing-declarations -Werror -MMD -MP \
-	-I xmhf -I hypapi/include -I $(O)/include
-HYPAPP_CFLAGS := $(filter-out -I xmhf,$(CORE_CFLAGS))
+	-Wall -Wextra -Wstrict-prototypes -Werror -MMD -MP
+CORE_CFLAGS := $(CORE_FLAGS) -I xmhf -I hypapi/include -I $(O)/include
+HYPAPP_CFLAGS := $(CORE_FLAGS) -I hypapi/include
 
 $(O)/include/core/config.h: $(O)/config.mk Makefile
 	@mkdir -p $(@D)
@@ -60,26 +63,31 @@ $(O)/hypapps_linked.c: $(O)/config.mk
 
 $(O)/core/hypapps_linked.o: $(O)/hypapps_linked.c
 	@mkdir -p $(@D)
-	$(CC) $(CORE_CFLAGS) -c -o $@ $<
+	$(say) CC $@
+	$(Q)$(CC) $(CORE_CFLAGS) -c -o $@ $<
 $(O)/core/xmhf/%.o: xmhf/%.c $(O)/include/core/config.h
 	@mkdir -p $(@D)
-	$(CC) $(CORE_CFLAGS) -c -o $@ $<
+	$(say) CC $@
+	$(Q)$(CC) $(CORE_CFLAGS) -c -o $@ $<
 $(O)/core/xmhf/%.o: xmhf/%.S $(O)/include/core/config.h
 	@mkdir -p $(@D)
-	$(CC) $(CORE_CFLAGS) -c -o $@ $<
+	$(say) CC $@
+	$(Q)$(CC) $(CORE_CFLAGS) -c -o $@ $<
 $(O)/core/hypapps/%.o: hypapps/%.c $(O)/config.mk
 	@mkdir -p $(@D)
-	$(CC) $(HYPAPP_CFLAGS) -I $(dir $<)include -c -o $@ $<
+	$(say) CC $@
+	$(Q)$(CC) $(HYPAPP_CFLAGS) -I $(dir $<)include -c -o $@ $<
 
 $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
-	$(CC) -nostdlib -static -no-pie -Wl,-z,max-page-size=4096,-z,noexecstack,--build-id=none,--no-warn-rwx-segments \
+	$(say) LD $@
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-z,max-page-size=4096,-z,noexecstack,--build-id=none,--no-warn-rwx-segments \
 		-T xmhf/boot/linker.lds -o $@ $(CORE_OBJ)
 
 -include $(CORE_OBJ:.o=.d)
 
-include tools/images.mk
 include tests/guest/guest.mk
 include examples/examples.mk
+include tools/images.mk
 
 .PHONY: clean
 clean:

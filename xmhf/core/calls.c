@@ -83,7 +83,7 @@ uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg)
 		return 0;
 	if (reg_fields[reg])
 		return vmread(reg_fields[reg]);
-	if (reg < GPR_COUNT)
+	if (reg <= HYPAPI_REG_R15)
 		return d->cpu->gpr[reg];
 	if (reg == HYPAPI_REG_CR0) {
 		mask = vmread(VMCS_CR0_MASK);
@@ -107,7 +107,7 @@ int hypapi_reg_set(struct hypapi_event *ev, enum hypapi_reg reg, uint64_t value)
 		return HYPAPI_EINVAL;
 	if (reg == HYPAPI_REG_RFLAGS)
 		value = (vmread(VMCS_GUEST_RFLAGS) & ~RFLAGS_WRITABLE) | (value & RFLAGS_WRITABLE);
-	else if (reg >= GPR_COUNT && reg != HYPAPI_REG_RIP)
+	else if (reg > HYPAPI_REG_R15 && reg != HYPAPI_REG_RIP)
 		return HYPAPI_EINVAL;
 	if (reg_fields[reg])
 		vmwrite(reg_fields[reg], value);

@@ -11,6 +11,7 @@
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/ept01.h"
+#include "mem/guest.h"
 #include "mem/partition.h"
 #include "vmx/exit.h"
 #include "vmx/power.h"

@@ -17,8 +17,8 @@ typedef uint64_t u64;
 #define SIZE_1G (1ul << 30)
 #define CACHE_LINE 64
 
-#define BIT(n) (1ull << (n))
-#define BITS(hi, lo) ((~0ull >> (63 - (hi))) & (~0ull << (lo)))
+#define BIT(n) (1ul << (n))
+#define BITS(hi, lo) ((~0ul >> (63 - (hi))) & (~0ul << (lo)))
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define ALIGN_UP(x, a) (((x) + (a) - 1) & ~((typeof(x))(a) - 1))
 #define ALIGN_DOWN(x, a) ((x) & ~((typeof(x))(a) - 1))

@@ -74,7 +74,7 @@ static inline bool uses_ept12(const struct vmcs12 *vmcs12)
 /* A page of L1's RAM with these rights, in the direct map; NULL if L1 has none there. */
 void *l1_page(u64 gpa1, u32 rights);
 
-/* ---- vpid.c is two lines: which VPID stands for one of L1's; 0 and the last three share one. ---- */
+/* Which VPID stands for one of L1's; own: no other one of L1 has it. */
 u16 vpid02_of(u16 vpid12, bool *own);
 
 /* ---- entry.c ---- */
@@ -110,7 +110,12 @@ u32 msr_area_load(struct percpu *cpu, u64 gpa1, u32 count);
 u32 msr_area_store(struct percpu *cpu, u64 gpa1, u32 count);
 
 /* ---- host_state.c ---- */
-/* Guest state of VMCS01 from the host state of vmcs12. cr0_02, efer_02: L2's at the exit. */
-void nested_load_host_state(struct percpu *cpu, u64 cr0_02, u64 efer_02);
+/* What an exit to L1 leaves as L2 had it. efer and pat: only if L1's exit controls do not load them. */
+struct l2_leftover {
+	u64 cr0, efer, pat;
+	bool nmi_blocked;
+};
+/* Guest state of VMCS01, which is current, from the host state of vmcs12. */
+void nested_load_host_state(struct percpu *cpu, const struct l2_leftover *l2);
 
 #endif

@@ -11,6 +11,7 @@
 #include "core/stats.h"
 #include "cpu/x86.h"
 #include "vmx/vmx.h"
+#include "vmx/vmx_insn.h"
 
 #define PORT_KBC_COMMAND 0x64
 #define PORT_FAST_A20 0x92
@@ -86,7 +87,7 @@ static bool is_reset(u16 port, unsigned int size, u32 value)
 
 static bool is_pm1(u16 port, unsigned int size, u16 control)
 {
-	return control && port <= control + 1 && port + size > control + 1;
+	return control && port <= control + 1 && port + size > control + 1u;
 }
 
 bool power_port_write(struct percpu *cpu, u16 port, unsigned int size, u32 value)

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * MSR and I/O bitmaps of L1. Nothing of them is copied into VMCS02: its own bitmaps are all ones, L1's are looked at when an
+ * exit comes, and a bit that nobody asks for is opened then, so that the next access of L2 does not exit. Before each
+ * entry the open bits are compared with L1's bitmap again. L1's page is read as it is at that moment, like hardware does.
+ */
+#include "cpu/x86.h"
+#include "lib/string.h"
+#include "nested/state.h"
+#include "vmx/io.h"
+#include "vmx/vmx.h"
+
+static bool bit_of(const u8 *bitmap, u32 bit)
+{
+	return bitmap[bit / 8] >> (bit % 8) & 1;
+}
+
+static void open_bit(struct open_bits *open, u32 bit)
+{
+	if (open->count == OPEN_MAX)
+		nested_close_all(open);
+	open->bit[open->count++] = (u16)bit;
+	open->bitmap[bit / 8] &= (u8)~BIT(bit % 8);
+}
+
+static void close_bit(struct open_bits *open, u32 i)
+{
+	u32 bit = open->bit[i];
+
+	open->bitmap[bit / 8] |= (u8)BIT(bit % 8);
+	open->bit[i] = open->bit[--open->count];
+}
+
+void nested_close_all(struct open_bits *open)
+{
+	while (open->count)
+		close_bit(open, 0);
+}
+
+/* L1's page for a bit of the I/O bitmaps: A has the ports below 0x8000, B the others. */
+static bool l1_io_bit(const struct nested_cpu *n, u32 port)
+{
+	const u8 *bitmap = n->io_bitmap12[port >> 15];
+
+	return !bitmap || bit_of(bitmap, port & 0x7fff);
+}
+
+void nested_recheck_open(struct nested_cpu *n)
+{
+	for (u32 i = n->msrs.count; i-- > 0;)
+		if (!n->msr_bitmap12 || bit_of(n->msr_bitmap12, n->msrs.bit[i]))
+			close_bit(&n->msrs, i);
+	for (u32 i = n->ports.count; i-- > 0;)
+		if (l1_io_bit(n, n->ports.bit[i]))
+			close_bit(&n->ports, i);
+}
+
+#define NO_BIT (~0u)
+
+/* Place of an MSR in a bitmap page (SDM vol. 3, "MSR-Bitmap Address"); NO_BIT: beyond it, always exits. */
+static u32 msr_bit(u32 msr, bool write)
+{
+	if ((msr & ~0xc0001fffu) || (msr >> 30 != 0 && msr >> 30 != 3))
+		return NO_BIT;
+	return (msr & 0x1fff) + (msr >> 31 ? 1024 * 8 : 0) + (write ? 2048 * 8 : 0);
+}
+
+bool nested_l1_wants_msr(struct percpu *cpu, u32 reason)
+{
+	const struct nested_cpu *n = cpu->nested;
+	u32 bit = msr_bit((u32)cpu->gpr[GPR_RCX], reason == EXIT_WRMSR);
+
+	return bit == NO_BIT || !n->msr_bitmap12 || bit_of(n->msr_bitmap12, bit);
+}
+
+static void emulate_msr(struct percpu *cpu, bool write)
+{
+	u64 value = cpu->gpr[GPR_RDX] << 32 | (u32)cpu->gpr[GPR_RAX];
+	bool ok = write ? msr_write(cpu, (u32)cpu->gpr[GPR_RCX], value) : msr_read(cpu, (u32)cpu->gpr[GPR_RCX], &value);
+
+	if (!ok) {
+		nested_inject(cpu, VEC_GP, 0, GVA(0));
+		return;
+	}
+	if (!write) {
+		cpu->gpr[GPR_RAX] = (u32)value;
+		cpu->gpr[GPR_RDX] = value >> 32;
+	}
+	vmx_skip_instruction();
+}
+
+/* L1 lets this MSR through; so do we, unless L1 itself may not touch it. */
+void nested_msr_exit(struct percpu *cpu)
+{
+	bool write = vmread(VMCS_EXIT_REASON) == EXIT_WRMSR;
+	u32 bit = msr_bit((u32)cpu->gpr[GPR_RCX], write);
+
+	if (bit == NO_BIT || bit_of(vmx_msr_bitmap, bit))
+		emulate_msr(cpu, write);
+	else
+		open_bit(&cpu->nested->msrs, bit);
+}
+
+struct io_access {
+	u32 port, size;
+};
+
+static struct io_access io_access(void)
+{
+	u64 qualification = vmread(VMCS_EXIT_QUALIFICATION);
+
+	return (struct io_access){ qualification >> 16 & 0xffff, (qualification & 7) + 1 };
+}
+
+/* An access that wraps around port 0xffff exits whatever the bitmaps say. */
+bool nested_l1_wants_io(struct percpu *cpu, u32 reason)
+{
+	const struct nested_cpu *n = cpu->nested;
+	u32 proc = n->vmcs12.proc_ctls;
+	struct io_access io = io_access();
+
+	(void)reason;
+	if (!(proc & PROC_IO_BITMAPS))
+		return proc & PROC_UNCOND_IO_EXITING;
+	if (io.port + io.size > 0x10000)
+		return true;
+	for (u32 i = 0; i < io.size; i++)
+		if (l1_io_bit(n, io.port + i))
+			return true;
+	return false;
+}
+
+void nested_io_exit(struct percpu *cpu)
+{
+	struct io_access io = io_access();
+	bool ours = false;
+
+	for (u32 i = 0; i < io.size; i++)
+		ours |= bit_of(vmx_io_bitmaps, io.port + i);
+	if (ours || !(cpu->nested->vmcs12.proc_ctls & PROC_IO_BITMAPS)) {
+		exit_io(cpu);
+		return;
+	}
+	if (cpu->nested->ports.count + io.size > OPEN_MAX)
+		nested_close_all(&cpu->nested->ports);
+	for (u32 i = 0; i < io.size; i++)
+		if (bit_of(cpu->nested->ports.bitmap, io.port + i))
+			open_bit(&cpu->nested->ports, io.port + i);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The second half of an exit to L1: its host state from vmcs12 becomes the guest state of VMCS01 (Intel SDM vol. 3,
+ * "Loading Host State"). VMCS01 is current; vmcs12's host state passed the entry checks and cannot have changed since,
+ * because L1 has not run. Callers: nested/exit.c.
+ */
+#include "core/log.h"
+#include "cpu/x86.h"
+#include "mem/ept01.h"
+#include "nested/state.h"
+
+/* Bits of CR0 that an exit leaves as they are: ET, 15:6, 17, 28:19, NW, CD and the upper half. */
+#define CR0_KEPT (BITS(63, 32) | BIT(30) | BIT(29) | BITS(28, 19) | BIT(17) | BITS(15, 6) | CR0_ET)
+
+#define AR_HOST_CODE_64 0xa09b
+#define AR_HOST_CODE_32 0xc09b
+#define AR_HOST_DATA 0xc093
+#define AR_HOST_TSS 0x8b
+
+static u64 data_rights(u16 selector)
+{
+	return selector ? AR_HOST_DATA : AR_UNUSABLE;
+}
+
+static void load_segments(const struct vmcs12 *v)
+{
+	vmwrite(VMCS_GUEST_CS_SEL, v->host_cs_sel);
+	vmwrite(VMCS_GUEST_CS_BASE, 0);
+	vmwrite(VMCS_GUEST_CS_LIMIT, 0xffffffff);
+	vmwrite(VMCS_GUEST_CS_AR, v->exit_ctls & EXITCTL_HOST_64 ? AR_HOST_CODE_64 : AR_HOST_CODE_32);
+#define DATA_SEGMENT(SEG, member, base)                                                                              \
+	vmwrite(VMCS_GUEST_##SEG##_SEL, v->host_##member##_sel);                                                     \
+	vmwrite(VMCS_GUEST_##SEG##_BASE, base);                                                                      \
+	vmwrite(VMCS_GUEST_##SEG##_LIMIT, 0xffffffff);                                                               \
+	vmwrite(VMCS_GUEST_##SEG##_AR, data_rights(v->host_##member##_sel));
+	DATA_SEGMENT(SS, ss, 0)
+	DATA_SEGMENT(DS, ds, 0)
+	DATA_SEGMENT(ES, es, 0)
+	DATA_SEGMENT(FS, fs, v->host_fs_base)
+	DATA_SEGMENT(GS, gs, v->host_gs_base)
+#undef DATA_SEGMENT
+	vmwrite(VMCS_GUEST_TR_SEL, v->host_tr_sel);
+	vmwrite(VMCS_GUEST_TR_BASE, v->host_tr_base);
+	vmwrite(VMCS_GUEST_TR_LIMIT, 0x67);
+	vmwrite(VMCS_GUEST_TR_AR, AR_HOST_TSS);
+	vmwrite(VMCS_GUEST_LDTR_SEL, 0);
+	vmwrite(VMCS_GUEST_LDTR_AR, AR_UNUSABLE);
+	vmwrite(VMCS_GUEST_GDTR_BASE, v->host_gdtr_base);
+	vmwrite(VMCS_GUEST_GDTR_LIMIT, 0xffff);
+	vmwrite(VMCS_GUEST_IDTR_BASE, v->host_idtr_base);
+	vmwrite(VMCS_GUEST_IDTR_LIMIT, 0xffff);
+}
+
+static void load_msrs(const struct vmcs12 *v, const struct l2_leftover *l2)
+{
+	u64 long_mode = v->exit_ctls & EXITCTL_HOST_64 ? EFER_LMA | EFER_LME : 0;
+	bool load_efer = v->exit_ctls & EXITCTL_LOAD_EFER;
+
+	vmwrite(VMCS_GUEST_EFER, load_efer ? v->host_efer : (l2->efer & ~(EFER_LMA | EFER_LME)) | long_mode);
+	vmwrite(VMCS_GUEST_PAT, v->exit_ctls & EXITCTL_LOAD_PAT ? v->host_pat : l2->pat);
+	vmwrite(VMCS_GUEST_SYSENTER_CS, v->host_sysenter_cs);
+	vmwrite(VMCS_GUEST_SYSENTER_ESP, v->host_sysenter_esp);
+	vmwrite(VMCS_GUEST_SYSENTER_EIP, v->host_sysenter_eip);
+	vmwrite(VMCS_GUEST_DEBUGCTL, 0);
+	vmwrite(VMCS_GUEST_DR7, 0x400);
+}
+
+/* A 32-bit L1 with PAE paging: hardware takes VMCS01's PDPTEs, so they are read for it. */
+static void load_pdptes(const struct vmcs12 *v)
+{
+	u64 pdpte[4];
+
+	if ((v->exit_ctls & EXITCTL_HOST_64) || !(v->host_cr4 & CR4_PAE))
+		return;
+	if (!ept01_read(GPA1(v->host_cr3 & BITS(31, 5)), pdpte, sizeof(pdpte)))
+		return;
+	for (u32 i = 0; i < 4; i++)
+		vmwrite(VMCS_GUEST_PDPTE0 + 2 * i, pdpte[i]);
+}
+
+void nested_load_host_state(struct percpu *cpu, const struct l2_leftover *l2)
+{
+	const struct vmcs12 *v = &cpu->nested->vmcs12;
+	u64 cr4 = v->host_cr4 | (v->exit_ctls & EXITCTL_HOST_64 ? CR4_PAE : 0);
+
+	vmwrite(VMCS_GUEST_CR0, (v->host_cr0 & ~CR0_KEPT) | (l2->cr0 & CR0_KEPT));
+	vmwrite(VMCS_GUEST_CR3, v->host_cr3);
+	vmwrite(VMCS_GUEST_CR4, cr4);
+	vmwrite(VMCS_GUEST_RSP, v->host_rsp);
+	vmwrite(VMCS_GUEST_RIP, v->host_rip);
+	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED1);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, l2->nmi_blocked ? INTERRUPTIBILITY_NMI : 0);
+	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
+	load_segments(v);
+	load_msrs(v, l2);
+	load_pdptes(v);
+}

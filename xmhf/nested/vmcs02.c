@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * VMCS02: what really runs L2. Most fields are vmcs12's as they are and are copied by group, only those groups that L1
+ * wrote; the controls are (vmcs12 OR what L0 needs), computed here. The host state is L0's own and never changes.
+ * Invariant: no address of L1's choosing is in VMCS02 that was not translated through EPT01.
+ */
+#include "cpu/x86.h"
+#include "mem/ept01.h"
+#include "mem/pages.h"
+#include "nested/state.h"
+#include "vmx/vmx.h"
+
+#define PIN_REQUIRED (PIN_NMI_EXITING | PIN_VIRTUAL_NMIS)
+#define PROC_REQUIRED (PROC_MSR_BITMAPS | PROC_SECONDARY)
+#define PROC_COMPUTED (PROC_UNCOND_IO_EXITING | PROC_IO_BITMAPS | PROC_NMI_WINDOW)
+#define PROC2_REQUIRED (PROC2_EPT | PROC2_VPID)
+#define EXIT_REQUIRED                                                                                                \
+	(EXITCTL_SAVE_DEBUG | EXITCTL_HOST_64 | EXITCTL_SAVE_PAT | EXITCTL_LOAD_PAT | EXITCTL_SAVE_EFER |            \
+	 EXITCTL_LOAD_EFER)
+#define ENTRY_REQUIRED (ENTRYCTL_LOAD_DEBUG | ENTRYCTL_LOAD_PAT | ENTRYCTL_LOAD_EFER)
+/* #AC and #DB can be delivered for ever; L0 must get in between. */
+#define EXCEPTIONS_REQUIRED (BIT(VEC_AC) | BIT(VEC_DB))
+#define CONTROL_GROUPS (GROUP(EXEC) | GROUP(EXITS) | GROUP(ENTRY))
+
+/* VPIDs from here on are L1's, shifted; the few that do not fit share VPID_L2 with "no VPID", flushed at each entry. */
+#define VPID_SHIFT 3
+_Static_assert(VPID_L1 <= VPID_SHIFT && VPID_L2 <= VPID_SHIFT && VPID_PARTITION <= VPID_SHIFT, "VPIDs of L0 are below L1's");
+
+u16 vpid02_of(u16 vpid12, bool *own)
+{
+	*own = vpid12 && vpid12 <= 0xffff - VPID_SHIFT;
+	return *own ? vpid12 + VPID_SHIFT : VPID_L2;
+}
+
+void *l1_page(u64 gpa1, u32 rights)
+{
+	struct ept01_leaf leaf;
+
+	if (!ept01_lookup(GPA1(gpa1), &leaf) || (leaf.rights & rights) != rights || leaf.owner ||
+	    leaf.hpa.addr >= direct_map_end)
+		return NULL;
+	return phys_to_virt(leaf.hpa);
+}
+
+void vmcs02_init(struct percpu *cpu)
+{
+	struct nested_cpu *n = cpu->nested;
+
+	vmx_region_init(&n->vmcs02);
+	vmx_switch(cpu, &n->vmcs02);
+	vmx_set_host_state(cpu);
+	vmwrite(VMCS_LINK_POINTER, ~0ull);
+	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
+	vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 0);
+	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
+	vmwrite(VMCS_MSR_BITMAP, virt_to_phys(n->msrs.bitmap).addr);
+	vmx_switch(cpu, &cpu->vmcs01);
+}
+
+static u32 proc02(const struct nested_cpu *n)
+{
+	u32 proc12 = n->vmcs12.proc_ctls, proc = (proc12 & ~PROC_COMPUTED) | PROC_REQUIRED;
+
+	/* I/O bitmaps win over unconditional exiting. Without either, ours are in force. */
+	proc |= (proc12 & (PROC_IO_BITMAPS | PROC_UNCOND_IO_EXITING)) == PROC_UNCOND_IO_EXITING ? PROC_UNCOND_IO_EXITING
+												: PROC_IO_BITMAPS;
+	if ((proc12 & PROC_NMI_WINDOW) || n->nmi_window)
+		proc |= PROC_NMI_WINDOW;
+	return vmx_controls(&vmx_proc_caps, proc);
+}
+
+static u32 exit02(const struct vmcs12 *v)
+{
+	u32 exit = EXIT_REQUIRED | (v->exit_ctls & EXITCTL_ACK_INTR);
+
+	/* An exit that L0 handles must not restart the timer. */
+	if (v->pin_ctls & PIN_PREEMPTION_TIMER)
+		exit |= EXITCTL_SAVE_TIMER;
+	return vmx_controls(&vmx_exit_caps, exit);
+}
+
+static void translate_pages(struct nested_cpu *n)
+{
+	const struct vmcs12 *v = &n->vmcs12;
+	void *apic = v->proc_ctls & PROC_TPR_SHADOW ? l1_page(v->virtual_apic_addr, HYPAPI_RW) : NULL;
+
+	n->virtual_apic = apic ? apic : n->scratch_page;
+	n->msr_bitmap12 = v->proc_ctls & PROC_MSR_BITMAPS ? l1_page(v->msr_bitmap, HYPAPI_R) : NULL;
+	n->io_bitmap12[0] = v->proc_ctls & PROC_IO_BITMAPS ? l1_page(v->io_bitmap_a, HYPAPI_R) : NULL;
+	n->io_bitmap12[1] = v->proc_ctls & PROC_IO_BITMAPS ? l1_page(v->io_bitmap_b, HYPAPI_R) : NULL;
+	n->ept01_seen = ept01_generation;
+}
+
+/* VMCS02 is current. */
+static void write_pages(struct nested_cpu *n)
+{
+	const u8 *io = n->vmcs12.proc_ctls & PROC_IO_BITMAPS ? n->ports.bitmap : vmx_io_bitmaps;
+
+	if (n->vmcs12.proc_ctls & PROC_TPR_SHADOW)
+		vmwrite(VMCS_VIRTUAL_APIC_ADDR, virt_to_phys(n->virtual_apic).addr);
+	vmwrite(VMCS_IO_BITMAP_A, virt_to_phys(io).addr);
+	vmwrite(VMCS_IO_BITMAP_B, virt_to_phys(io).addr + PAGE_SIZE);
+}
+
+void vmcs02_retranslate(struct percpu *cpu)
+{
+	translate_pages(cpu->nested);
+	write_pages(cpu->nested);
+}
+
+static void merge_controls(struct percpu *cpu)
+{
+	struct nested_cpu *n = cpu->nested;
+	const struct vmcs12 *v = &n->vmcs12;
+	u32 proc2 = (proc2_12(v) & ~PROC2_SHADOW_VMCS) | PROC2_REQUIRED;
+
+	vmwrite(VMCS_PIN_CTLS, vmx_controls(&vmx_pin_caps, v->pin_ctls | PIN_REQUIRED));
+	vmwrite(VMCS_PROC2_CTLS, vmx_controls(&vmx_proc2_caps, proc2));
+	vmwrite(VMCS_EXIT_CTLS, exit02(v));
+	vmwrite(VMCS_ENTRY_CTLS, vmx_controls(&vmx_entry_caps, (v->entry_ctls & ENTRYCTL_IA32E) | ENTRY_REQUIRED));
+	vmwrite(VMCS_EXCEPTION_BITMAP, v->exception_bitmap | EXCEPTIONS_REQUIRED);
+	n->vpid02 = vpid02_of(proc2_12(v) & PROC2_VPID ? v->vpid : 0, &n->own_vpid);
+	vmwrite(VMCS_VPID, n->vpid02);
+	nested_select_ept02(cpu);
+}
+
+static void write_group(const struct vmcs12 *v, u32 g)
+{
+	const struct vmcs12_group *group = &vmcs12_groups[g];
+
+	for (u32 i = 0; i < group->count; i++) {
+		const struct vmcs12_field *field = &vmcs12_fields[group->field[i]];
+
+		vmwrite(field->encoding, vmcs12_get(v, field));
+	}
+}
+
+/* L1's values of what an entry may leave as it was; read while VMCS01 is current. */
+struct kept {
+	u64 efer, pat, debugctl, dr7;
+};
+
+static struct kept read_kept(const struct vmcs12 *v)
+{
+	struct kept kept = { 0 };
+
+	if (!(v->entry_ctls & ENTRYCTL_LOAD_EFER))
+		kept.efer = vmread(VMCS_GUEST_EFER);
+	if (!(v->entry_ctls & ENTRYCTL_LOAD_PAT))
+		kept.pat = vmread(VMCS_GUEST_PAT);
+	if (!(v->entry_ctls & ENTRYCTL_LOAD_DEBUG)) {
+		kept.debugctl = vmread(VMCS_GUEST_DEBUGCTL);
+		kept.dr7 = vmread(VMCS_GUEST_DR7);
+	}
+	return kept;
+}
+
+/* EFER of a guest whose entry does not load it (SDM vol. 3, "Loading Guest Control Registers, Debug Registers, and MSRs"). */
+static u64 efer_without_load(const struct vmcs12 *v, u64 efer)
+{
+	if (v->entry_ctls & ENTRYCTL_IA32E)
+		return efer | EFER_LMA | EFER_LME;
+	return v->guest_cr0 & CR0_PG ? efer & ~(EFER_LMA | EFER_LME) : efer & ~EFER_LMA;
+}
+
+/*
+ * VMCS02 always loads and saves these. Where L1 asks for a load but not for a save, its own value is loaded afresh each
+ * time; where it asks for no load, the guest goes on with L1's.
+ */
+static void write_loaded(const struct vmcs12 *v, const struct kept *kept)
+{
+	if (!(v->entry_ctls & ENTRYCTL_LOAD_EFER))
+		vmwrite(VMCS_GUEST_EFER, efer_without_load(v, kept->efer));
+	else if (!(v->exit_ctls & EXITCTL_SAVE_EFER))
+		vmwrite(VMCS_GUEST_EFER, v->guest_efer);
+	if (!(v->entry_ctls & ENTRYCTL_LOAD_PAT))
+		vmwrite(VMCS_GUEST_PAT, kept->pat);
+	else if (!(v->exit_ctls & EXITCTL_SAVE_PAT))
+		vmwrite(VMCS_GUEST_PAT, v->guest_pat);
+	if (!(v->entry_ctls & ENTRYCTL_LOAD_DEBUG)) {
+		vmwrite(VMCS_GUEST_DEBUGCTL, kept->debugctl);
+		vmwrite(VMCS_GUEST_DR7, kept->dr7);
+	} else if (!(v->exit_ctls & EXITCTL_SAVE_DEBUG)) {
+		vmwrite(VMCS_GUEST_DEBUGCTL, v->guest_debugctl);
+		vmwrite(VMCS_GUEST_DR7, v->guest_dr7);
+	}
+}
+
+void vmcs02_merge(struct percpu *cpu)
+{
+	struct nested_cpu *n = cpu->nested;
+	const struct vmcs12 *v = &n->vmcs12;
+	struct kept kept = read_kept(v);
+	u32 dirty = n->dirty;
+
+	vmx_switch(cpu, &n->vmcs02);
+	if (dirty & CONTROL_GROUPS)
+		merge_controls(cpu);
+	if (dirty & (CONTROL_GROUPS | GROUP(PROC))) {
+		translate_pages(n);
+		write_pages(n);
+		vmwrite(VMCS_PROC_CTLS, proc02(n));
+	}
+	for (; dirty; dirty &= dirty - 1)
+		write_group(v, (u32)__builtin_ctz(dirty));
+	write_loaded(v, &kept);
+	if (v->pin_ctls & PIN_PREEMPTION_TIMER)
+		vmwrite(VMCS_PREEMPTION_TIMER, v->preemption_timer);
+	if (n->msrs.count | n->ports.count)
+		nested_recheck_open(n);
+	if (!n->own_vpid && !invvpid(INVVPID_SINGLE, n->vpid02, 0))
+		vmx_field_failed("INVVPID", n->vpid02, 0);
+	n->dirty = 0;
+}
+
+/* Whether an exit saves this field to vmcs12, as L1's exit controls have it. */
+static bool is_saved(const struct vmcs12 *v, u32 encoding)
+{
+	switch (encoding) {
+	case VMCS_GUEST_EFER: return v->exit_ctls & EXITCTL_SAVE_EFER;
+	case VMCS_GUEST_PAT: return v->exit_ctls & EXITCTL_SAVE_PAT;
+	case VMCS_GUEST_DEBUGCTL:
+	case VMCS_GUEST_DR7: return v->exit_ctls & EXITCTL_SAVE_DEBUG;
+	default: return true;
+	}
+}
+
+void vmcs02_read_groups(struct nested_cpu *n, u32 groups)
+{
+	for (; groups; groups &= groups - 1) {
+		const struct vmcs12_group *group = &vmcs12_groups[__builtin_ctz(groups)];
+
+		for (u32 i = 0; i < group->count; i++) {
+			const struct vmcs12_field *field = &vmcs12_fields[group->field[i]];
+
+			if (is_saved(&n->vmcs12, field->encoding))
+				vmcs12_set(&n->vmcs12, field, vmread(field->encoding));
+		}
+	}
+}
+
+void vmcs02_sync(struct percpu *cpu, u32 groups)
+{
+	struct nested_cpu *n = cpu->nested;
+	struct vmcs *current = cpu->current;
+
+	groups &= n->lazy;
+	if (!groups)
+		return;
+	vmx_switch(cpu, &n->vmcs02);
+	vmcs02_read_groups(n, groups);
+	vmx_switch(cpu, current);
+	n->lazy &= ~groups;
+}
+
+void vmcs02_nmi_window(struct percpu *cpu, bool wanted)
+{
+	cpu->nested->nmi_window = wanted;
+	vmwrite(VMCS_PROC_CTLS, proc02(cpu->nested));
+}
