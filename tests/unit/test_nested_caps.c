@@ -134,6 +134,5 @@ int main(void)
 		cmocka_unit_test(dependent_controls_go_together),
 	};
 
-	vmcs12_init();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

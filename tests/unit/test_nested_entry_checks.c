@@ -433,6 +433,5 @@ int main(void)
 		cmocka_unit_test(msr_areas),
 	};
 
-	vmcs12_init();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

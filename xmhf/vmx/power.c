@@ -69,7 +69,8 @@ void power_triple_fault(struct percpu *cpu)
 	chipset_reset();
 }
 
-static bool is_reset(u16 port, unsigned int size, u32 value)
+/* A 32-bit write to 0xcf8 is a PCI configuration address, although it covers 0xcf9. */
+static bool is_reset(u16 port, u32 value)
 {
 	switch (port) {
 	case PORT_KBC_COMMAND:
@@ -80,8 +81,7 @@ static bool is_reset(u16 port, unsigned int size, u32 value)
 	case PORT_RESET:
 		return value & 4;
 	default:
-		/* a wider write to a lower port */
-		return size > 1 && port < PORT_RESET && port + size > PORT_RESET && value >> 8 * (PORT_RESET - port) & 4;
+		return false;
 	}
 }
 
@@ -92,7 +92,7 @@ static bool is_pm1(u16 port, unsigned int size, u16 control)
 
 bool power_port_write(struct percpu *cpu, u16 port, unsigned int size, u32 value)
 {
-	if (is_reset(port, size, value))
+	if (is_reset(port, value))
 		power_reset(cpu);
 	if (!is_pm1(port, size, acpi_info.pm1a_cnt) && !is_pm1(port, size, acpi_info.pm1b_cnt))
 		return false;
