@@ -10,7 +10,7 @@ TICKS_CFLAGS := -std=gnu11 -O2 -Wall -Wextra -Werror -ffreestanding -fno-stack-p
 	-fno-asynchronous-unwind-tables -nostdlib -static -s
 
 .PHONY: linux-images
-linux-images: $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio $(O)/linux/debian/vmlinuz $(O)/linux/debian.cpio
+linux-images: $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio $(O)/linux/debian/vmlinuz $(O)/linux/debian.cpio $(O)/linux/l2.cpio
 
 $(O)/linux/tiny/bzImage: tools/linux/tiny-kernel tools/linux/tiny.config
 	tools/linux/tiny-kernel $(O)/linux
@@ -38,6 +38,13 @@ $(O)/linux/tiny.cpio: $(LINUX_INITRAMFS_INPUTS)
 
 $(O)/linux/debian.cpio: $(LINUX_INITRAMFS_INPUTS) $(LINUX_MODULES)
 	$(LINUX_INITRAMFS) $(addprefix --module ,$(LINUX_MODULES))
+
+# A Linux for L1 that carries QEMU and a Linux for L2: the tiny kernel with its initramfs at both levels.
+$(O)/linux/cmdline.l2: tools/linux/cmdline tools/linux/cmdline.bochs
+	cat $^ | tr '\n' ' ' > $@
+
+$(O)/linux/l2.cpio: $(LINUX_INITRAMFS_INPUTS) tools/linux/qemu-files $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio $(O)/linux/cmdline.l2
+	$(LINUX_INITRAMFS) $$(tools/linux/qemu-files $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio $(O)/linux/cmdline.l2)
 
 # make run: KERNEL=debian|tiny, JOB=names of jobs, XMHF_ARGS, LOADER=syslinux|grub; CPUS, MEMORY and EMULATOR are the runner's.
 KERNEL ?= debian

@@ -6,11 +6,16 @@ init script, emulator) works without XMHF, so that a failure elsewhere is ours.
 """
 
 GUEST = "build/guest/test.bzimage"
+L2_INITRD = "build/linux/l2.cpio"
 POWERED_OFF = [r"^INIT DONE", r"reboot: Power down"]
 
 
 def linux_ready(cpus):
     return rf"^INIT READY cpus={cpus} kvm=yes"
+
+
+def l2_ready(cpus):
+    return rf"^L2: INIT READY cpus={cpus} kvm=yes"
 
 
 def transcript(test, **more):
@@ -22,6 +27,7 @@ def transcript(test, **more):
 CASES = [
     dict(name="bare/linux-tiny", guest="tiny", expect=[linux_ready(1), *POWERED_OFF]),
     dict(name="bare/linux-tiny-2cpu", guest="tiny", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
+    dict(name="bare/linux-l2", guest="tiny", initrd=L2_INITRD, append="job=l2-linux", expect=[l2_ready(1), *POWERED_OFF]),
     dict(name="bare/linux-debian", guest="debian", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
 
     dict(name="xmhf/linux-tiny", guest="tiny", xmhf=True, expect=[linux_ready(1), *POWERED_OFF]),
@@ -32,6 +38,10 @@ CASES = [
     dict(name="xmhf/linux-debian", guest="debian", xmhf=True, cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
     dict(name="xmhf/linux-reboot", guest="tiny", xmhf=True, append="after=reboot",
          until=r"(?s)INIT DONE.*INIT READY", expect=[r"(?s)INIT DONE.*INIT READY"]),
+    dict(name="xmhf/linux-l2", guest="tiny", initrd=L2_INITRD, xmhf=True, append="job=l2-linux", timeout=600,
+         expect=[l2_ready(1), *POWERED_OFF]),
+    dict(name="xmhf/linux-l2-2cpu", guest="tiny", initrd=L2_INITRD, xmhf=True, cpus=2, append="job=l2-linux l2cpus=2",
+         timeout=900, expect=[l2_ready(2), *POWERED_OFF]),
 
     transcript("mini"),
     transcript("vmx-insn"),

@@ -147,14 +147,14 @@ static int memory_call(const struct hypapi_event *ev, struct dispatch **d)
 
 int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, struct hypapi_page *page)
 {
-	struct guest_page found;
+	struct guest_page found = { 0 };
 	struct dispatch *d;
 	int error = memory_call(ev, &d);
 
 	if (error)
 		return error;
 	error = result_of(guest_translate(d->cpu, gva, rights & HYPAPI_RWX, guest_cpl(), &found, NULL));
-	if (!error)
+	if (!error || error == HYPAPI_EPERM)
 		*page = (struct hypapi_page){ .hpa = found.hpa, .gpa1 = found.gpa1, .gpa2 = found.gpa2, .rights = found.rights };
 	return error;
 }

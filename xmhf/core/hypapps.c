@@ -215,17 +215,6 @@ bool hypapps_hypercall(struct percpu *cpu)
 	return instruction_verdict(&d, deliver(&d, app), VEC_UD);
 }
 
-/* The fault that a jump into, or an access of, unmapped memory would be. */
-static void deny_access(struct percpu *cpu, const struct hypapps_violation *v, const struct hypapi_event *ev)
-{
-	u32 error = (v->access & HYPAPI_W ? BIT(1) : 0) | (ev->cpl == 3 ? BIT(2) : 0) | (v->access & HYPAPI_X ? BIT(4) : 0);
-
-	if (v->gva_valid && vmread(VMCS_GUEST_CR0) & CR0_PG)
-		vmx_raise(cpu, VEC_PF, error, v->gva);
-	else
-		vmx_raise(cpu, VEC_GP, 0, GVA(0));
-}
-
 void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v)
 {
 	struct ept01_leaf leaf = { 0 };
@@ -241,7 +230,8 @@ void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v)
 	};
 	verdict = owner ? deliver(&d, owner) : HYPAPI_PASS;
 	if (verdict == HYPAPI_PASS || verdict == HYPAPI_DENY)
-		deny_access(cpu, v, &d.ev);
+		/* Not #PF: an operating system whose page tables allow the access takes that as spurious, and retries for ever. */
+		vmx_raise(cpu, VEC_GP, 0, GVA(0));
 	else if (verdict == HYPAPI_HANDLED)
 		finish(&d);
 }

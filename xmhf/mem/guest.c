@@ -70,9 +70,9 @@ static bool physical(struct percpu *cpu, u64 gpa, struct guest_page *page)
 		return nested_translate(cpu, GPA2(gpa), page);
 	if (!ept01_lookup(GPA1(gpa), &leaf))
 		return false;
-	page->hpa = leaf.hpa;
+	/* A partition's page: where it really is, and no rights. */
+	page->hpa = leaf.owner ? HPA(gpa) : leaf.hpa;
 	page->gpa1 = GPA1(gpa);
-	/* What is there of a partition's page is not the guest's. */
 	page->rights = leaf.owner ? 0 : leaf.rights;
 	return leaf.hpa.addr < direct_map_end;
 }

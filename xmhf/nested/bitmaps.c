@@ -136,7 +136,7 @@ void nested_io_exit(struct percpu *cpu)
 	bool ours = false;
 
 	for (u32 i = 0; i < io.size; i++)
-		ours |= bit_of(vmx_io_bitmaps, io.port + i);
+		ours |= bit_of(vmx_io_bitmaps, (io.port + i) & 0xffff);
 	if (ours || !(cpu->nested->vmcs12.proc_ctls & PROC_IO_BITMAPS)) {
 		exit_io(cpu);
 		return;

@@ -12,6 +12,11 @@
 #include "nested/nested.h"
 
 #define NO_VMCS (~0ull)
+#define PAGE_ADDR (~(u64)(PAGE_SIZE - 1))
+
+/* VMX-abort indicators (SDM vol. 3, "VMX Aborts") */
+#define VMX_ABORT_MSR_STORE 1
+#define VMX_ABORT_MSR_LOAD 4
 
 /*
  * A bitmap of VMCS02 that starts as all ones and is opened bit by bit: an exit that neither L1's bitmap nor ours asks
@@ -80,6 +85,11 @@ u16 vpid02_of(u16 vpid12, bool *own);
 /* ---- entry.c ---- */
 /* VMLAUNCH or VMRESUME of L1; the operandless part of the instruction is checked. Answers what VMfail reports. */
 enum vmx_error nested_enter(struct percpu *cpu, bool launch);
+/* Back to L1's host state with a VM-entry failure, exit 33, 34 or 41. */
+void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification);
+void nested_entry_init(void);
+/* L1's exit cannot be completed: what a VMX abort means on hardware, a shutdown of that CPU. */
+void nested_abort(struct percpu *cpu, u32 indicator);
 
 /* ---- exit.c: L2 to L1 ---- */
 struct exit_info {
@@ -96,6 +106,16 @@ void nested_reflect_hardware(struct percpu *cpu, u32 reason);
 exit_handler nested_ept_fault;
 /* EPT02 of L1's current EPTP12 becomes VMCS02's. VMCS02 is current. */
 void nested_select_ept02(struct percpu *cpu);
+/* INVEPT of L1, type and descriptor checked. */
+void nested_invept(struct percpu *cpu, enum invept_type type, u64 eptp12);
+
+/* ---- shadow.c: VMCS shadowing, where the CPU has it; without it these do nothing ---- */
+void nested_shadow_init(struct percpu *cpu);
+/* L1's current VMCS changed: shadowing follows. VMCS01 is current. */
+void nested_shadow_switch(struct percpu *cpu);
+/* What L1 wrote by shadowed VMWRITEs since the last publish goes into vmcs12; VMCS01 is current, and the other way. */
+void nested_shadow_collect(struct percpu *cpu);
+void nested_shadow_publish(struct percpu *cpu);
 
 /* ---- bitmaps.c: MSR and I/O bitmaps of L1 ---- */
 bool nested_l1_wants_msr(struct percpu *cpu, u32 reason);

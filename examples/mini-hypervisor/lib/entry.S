@@ -70,13 +70,23 @@ enable_long_mode:
 	movl %eax, %cr0
 	ret
 
-/* A started CPU is in real mode with CS = AP_TRAMPOLINE >> 4. Its stack pointer waits in ap_start_stack. */
+/*
+ * A started CPU is in real mode with CS = AP_TRAMPOLINE >> 4. Its stack pointer waits in ap_start_stack. Before anything
+ * changes it notes CR0, EDX, CS and FLAGS at AP_FIRST_STATE, for whoever wants to see what SIPI left (SS:SP is still 0:0,
+ * so the FLAGS pass through the top of the first 64 KiB).
+ */
 	.code16
 	.globl ap_trampoline, ap_trampoline_end
 ap_trampoline:
 	cli
 	xorw %ax, %ax
 	movw %ax, %ds
+	movl %edx, AP_FIRST_STATE + 4
+	movw %cs, AP_FIRST_STATE + 8
+	pushfw
+	popw AP_FIRST_STATE + 10
+	movl %cr0, %eax
+	movl %eax, AP_FIRST_STATE
 	lgdtl (AP_TRAMPOLINE + ap_gdtr - ap_trampoline)
 	movl %cr0, %eax
 	andl $~(CR0_CD | CR0_NW), %eax

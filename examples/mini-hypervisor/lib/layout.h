@@ -17,6 +17,7 @@
 #define SEL_TSS 0x48
 
 #define AP_TRAMPOLINE 0x8000	/* one page below 1 MiB; SIPI vector 8 */
+#define AP_FIRST_STATE 0x8ff0	/* what a CPU found when it started: CR0, EDX, CS, FLAGS */
 #define LOW_CODE 0x9000		/* one page for real-mode pieces of tests */
 #define LOW_STACK 0xb000	/* their stack grows down from here */
 #define POOL_START 0x1000000	/* page_alloc() hands out this range */

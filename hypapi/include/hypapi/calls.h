@@ -99,9 +99,10 @@ struct hypapi_page {
  * memory (no accessed or dirty bit is set).
  * @param gva     linear address, any alignment
  * @param rights  enum hypapi_rights that must be allowed, at the caller's CPL
- * @param page    result; untouched on errors
+ * @param page    result; filled in for HYPAPI_OK and HYPAPI_EPERM, untouched otherwise
  * @return HYPAPI_OK; HYPAPI_EFAULT: not mapped, or not with these rights; HYPAPI_EPERM: the page belongs to the core or to a
- *         partition; HYPAPI_ENOTSUP at level L0 or while a partition runs
+ *         partition (`page` tells which page it is, with `rights` 0), or the capability was not declared (`page` is
+ *         untouched); HYPAPI_ENOTSUP at level L0 or while a partition runs
  * @since 1.0
  */
 int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, struct hypapi_page *page);

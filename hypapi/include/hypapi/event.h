@@ -57,7 +57,7 @@ enum hypapi_event_type {
 enum hypapi_verdict {
 	HYPAPI_PASS = 0, /**< not mine: the next hypapp, and at last the core's default */
 	HYPAPI_HANDLED,  /**< done. The core steps over the instruction for HYPERCALL and CPUID; resumes as is for the rest */
-	HYPAPI_DENY,     /**< the architectural fault: #UD for HYPERCALL, #GP(0) for CPUID, #PF for EPT_VIOLATION */
+	HYPAPI_DENY,     /**< the architectural fault: #UD for HYPERCALL, #GP(0) for CPUID and EPT_VIOLATION */
 	HYPAPI_RETRY,    /**< with `quiesce` set and the CPUs running: stop them and deliver this event to me again;
 	                      otherwise: let the guest execute the same instruction again */
 	HYPAPI_KILL,     /**< a policy of the hypapp: raise RESET for all hypapps, so that secrets are wiped, and reset */
