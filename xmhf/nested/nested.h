@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * VMX for the guest, as the rest of the core sees it: what vmx/exit.c, mem/guest.c and core/ call. Everything about vmcs12,
- * vmcs02 and EPT02 stays behind these functions.
+ * VMX for the guest, as the rest of the core sees it: what vmx/exit.c, mem/guest.c and core/ call. Everything about
+ * vmcs12, vmcs02 and EPT02 stays behind these functions.
  */
 #ifndef XMHF_NESTED_H
 #define XMHF_NESTED_H
@@ -30,6 +30,9 @@ exit_handler nested_insn;
 
 /* An exit of L2, VMCS02 current. Decides by the table of exit reasons: reflect to L1 (exit 201) or handle (exit 202). */
 void nested_exit(struct percpu *cpu, u32 reason);
+
+/* The CPU refused to enter VMCS02 (VMfail), which the entry checks should have kept away. L1 gets a failed entry. */
+must_check bool nested_entry_refused(struct percpu *cpu);
 
 /* Guest NMIs are pending and L2 runs: exit to L1 or inject, as vmcs12 says; uses up cpu->guest_nmis. */
 void nested_pending_nmi(struct percpu *cpu);

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * VMLAUNCH and VMRESUME of L1 (exit 102), as a transaction: nothing of L1 changes before the last check has passed. What
+ * lies in L1's memory is copied once into struct entry_env and judged there. Caller: nested/insn.c.
+ */
+#include "core/log.h"
+#include "cpu/x86.h"
+#include "mem/ept01.h"
+#include "nested/state.h"
+
+/* Groups that checks of one dirty group read, from the table of checks; [GROUP_COUNT] masks. */
+static u32 reads_with[GROUP_COUNT];
+
+void nested_entry_init(void)
+{
+	for (u32 g = 0; g < GROUP_COUNT; g++)
+		reads_with[g] = entry_check_reads(1u << g);
+}
+
+static u32 groups_to_sync(u32 dirty)
+{
+	u32 reads = 0;
+
+	for (; dirty; dirty &= dirty - 1)
+		reads |= reads_with[__builtin_ctz(dirty)];
+	return reads;
+}
+
+static void fill_pdptes(struct entry_env *env, const struct vmcs12 *v)
+{
+	if (!ept01_read(GPA1(v->guest_cr3 & BITS(31, 5)), env->pdpte, sizeof(env->pdpte)))
+		__builtin_memset(env->pdpte, 0xff, sizeof(env->pdpte));
+}
+
+/* The check reads VTPR where hardware would; the page is translated again if EPT01 or the address changed. */
+static u8 read_vtpr(const struct nested_cpu *n)
+{
+	const struct vmcs12 *v = &n->vmcs12;
+	const u8 *page = n->virtual_apic;
+
+	if (!(v->proc_ctls & PROC_TPR_SHADOW))
+		return 0;
+	if ((n->dirty & (GROUP(EXEC) | GROUP(PROC))) || !page)
+		page = l1_page(v->virtual_apic_addr & PAGE_ADDR, HYPAPI_R);
+	return page ? *(const volatile u8 *)(page + 0x80) : 0xff;
+}
+
+static void fill_env(struct nested_cpu *n, struct entry_env *env)
+{
+	const struct vmcs12 *v = &n->vmcs12;
+
+	env->caps = &nested_caps;
+	env->current = GPA1(n->current);
+	env->l1_long_mode = vmread(VMCS_ENTRY_CTLS) & ENTRYCTL_IA32E;
+	env->vtpr = read_vtpr(n);
+	env->link_revision = ~0u;
+	if (unlikely(v->link_pointer != ~0ull) &&
+	    !ept01_read(GPA1(v->link_pointer & PAGE_ADDR), &env->link_revision, sizeof(env->link_revision)))
+		env->link_revision = ~0u;
+	if (unlikely(entry_wants_pdptes(v)))
+		fill_pdptes(env, v);
+}
+
+static enum entry_check run_checks(struct nested_cpu *n, const struct entry_env *env)
+{
+	u32 groups = n->dirty;
+
+	if ((n->vmcs12.proc_ctls & PROC_TPR_SHADOW) || n->vmcs12.link_pointer != ~0ull)
+		groups |= GROUP(MEMORY);
+	if (entry_wants_pdptes(&n->vmcs12))
+		groups |= GROUP(PDPTE);
+	return entry_check_run(&n->vmcs12, env, groups);
+}
+
+/*
+ * An entry that fails after the controls were accepted: L1 goes on at its host state, with the exit reason's top bit set
+ * and nothing of L2 saved (SDM vol. 3, "VM-Entry Failures During or After Loading Guest State").
+ */
+void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification)
+{
+	struct nested_cpu *n = cpu->nested;
+	struct vmcs12 *v = &n->vmcs12;
+
+	vmx_switch(cpu, &cpu->vmcs01);
+	cpu->mode = RUN_L1;
+	if (n->entering)
+		v->launched = 0;
+	n->entering = false;
+	v->exit_reason = reason | EXIT_REASON_ENTRY_FAILED;
+	v->exit_qualification = qualification;
+	n->modified = true;
+	nested_shadow_publish(cpu);
+	nested_load_host_state(cpu, &(struct l2_leftover){ .cr0 = vmread(VMCS_GUEST_CR0), .efer = vmread(VMCS_GUEST_EFER),
+							   .pat = vmread(VMCS_GUEST_PAT) });
+	if (msr_area_load(cpu, v->exit_msr_load_addr, v->exit_msr_load_count))
+		nested_abort(cpu, VMX_ABORT_MSR_LOAD);
+}
+
+/* Without EPT12 the CPU loads PDPTEs at the entry; with our EPT in force it takes them from VMCS02. */
+static void load_pdptes(const struct entry_env *env)
+{
+	for (u32 i = 0; i < 4; i++)
+		vmwrite(VMCS_GUEST_PDPTE0 + 2 * i, env->pdpte[i]);
+}
+
+static void commit(struct percpu *cpu, const struct entry_env *env, bool launch)
+{
+	struct nested_cpu *n = cpu->nested;
+	struct vmcs12 *v = &n->vmcs12;
+
+	vmcs02_merge(cpu);
+	if (unlikely(entry_wants_pdptes(v)))
+		load_pdptes(env);
+	if (launch) {
+		n->entering = true;
+		v->launched = 1;
+		n->modified = true;
+	}
+	u32 failed = v->entry_msr_load_count ? msr_area_load(cpu, v->entry_msr_load_addr, v->entry_msr_load_count) : 0;
+
+	if (unlikely(failed)) {
+		nested_entry_failed(cpu, EXIT_BAD_MSR_LOAD, failed);
+		return;
+	}
+	cpu->mode = RUN_L2;
+	if (cpu->guest_nmis)
+		cpu->work = 1;
+}
+
+enum vmx_error nested_enter(struct percpu *cpu, bool launch)
+{
+	struct nested_cpu *n = cpu->nested;
+	struct entry_env env;
+
+	if (vmread(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_MOV_SS)
+		return VMXERR_MOV_SS;
+	if (launch && n->vmcs12.launched)
+		return VMXERR_VMLAUNCH_NOT_CLEAR;
+	if (!launch && !n->vmcs12.launched)
+		return VMXERR_VMRESUME_NOT_LAUNCHED;
+	nested_shadow_collect(cpu);
+	if (unlikely(n->ept01_seen != ept01_generation))
+		n->dirty |= GROUP(EXEC) | GROUP(PROC);
+	if (n->lazy)
+		vmcs02_sync(cpu, groups_to_sync(n->dirty));
+	fill_env(n, &env);
+	enum entry_check failed = run_checks(n, &env);
+
+	if (likely(failed == ENTRY_CHECKS_PASSED)) {
+		commit(cpu, &env, launch);
+		return VMXERR_NONE;
+	}
+	log_debug("CPU %u: L2 entry refused: %s (%s)", cpu->index, entry_check_info[failed].text,
+		  entry_check_info[failed].section);
+	if (entry_check_error(failed))
+		return entry_check_error(failed);
+	nested_entry_failed(cpu, EXIT_BAD_GUEST_STATE, entry_check_qualification(failed));
+	return VMXERR_NONE;
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * EPT violations of L2: EPT12 is walked first, and what it forbids or spells wrong is L1's exit. What it allows and
+ * EPT01 allows too is filled into EPT02, with the larger of the two tables' page sizes cut to the smaller. The rest is
+ * an access to memory that L1 itself may not touch: the hypapps' business, as in L1. Callers: nested/exit.c, entry.
+ */
+#include "core/hypapps.h"
+#include "core/log.h"
+#include "cpu/apic_guard.h"
+#include "mem/ept.h"
+#include "mem/ept01.h"
+#include "mem/pages.h"
+#include "nested/state.h"
+#include "vmx/vmx.h"
+
+/* Bits of a violation's exit qualification that are hardware's to say; 5:3 come from our walk of EPT12. */
+#define QUAL_HARDWARE (EPT_QUAL_ACCESS | EPT_QUAL_GLA_VALID | EPT_QUAL_GLA_FINAL | EPT_QUAL_NMI_UNBLOCK)
+
+struct fault {
+	gpa2_t gpa2;
+	u64 qualification; /* 0 for a misconfiguration */
+	u32 access;        /* enum hypapi_rights */
+};
+
+u64 ept12_read(gpa1_t entry)
+{
+	const u64 *page = l1_page(entry.addr & PAGE_ADDR, HYPAPI_R);
+
+	return page ? *(const volatile u64 *)((const u8 *)page + (entry.addr & (PAGE_SIZE - 1))) : ~0ull;
+}
+
+static void flush_ept02(enum invept_type type, u64 pointer)
+{
+	if (!invept(type, pointer))
+		vmx_field_failed("INVEPT", (u32)type, pointer);
+}
+
+void nested_select_ept02(struct percpu *cpu)
+{
+	struct nested_cpu *n = cpu->nested;
+	bool flush;
+
+	if (!uses_ept12(&n->vmcs12)) {
+		vmwrite(VMCS_EPTP, ept01_pointer);
+		return;
+	}
+	n->root = ept02_root(&n->ept02, n->vmcs12.eptp, &flush);
+	vmwrite(VMCS_EPTP, ept02_pointer(&n->ept02, n->root));
+	if (flush)
+		flush_ept02(INVEPT_SINGLE, ept02_pointer(&n->ept02, n->root));
+}
+
+void nested_invept(struct percpu *cpu, enum invept_type type, u64 eptp12)
+{
+	struct ept02 *ept = &cpu->nested->ept02;
+	u32 root;
+
+	if (type == INVEPT_ALL) {
+		ept02_invalidate_all(ept);
+		flush_ept02(INVEPT_ALL, 0);
+	} else if (ept02_invalidate(ept, eptp12, &root)) {
+		flush_ept02(INVEPT_SINGLE, ept02_pointer(ept, root));
+	}
+}
+
+/* A leaf that allows writes must allow reads, and may be execute-only only where the CPU can (EPT misconfigurations). */
+static u32 legal_rights(u32 rights)
+{
+	if (rights & HYPAPI_R)
+		return rights;
+	return vmx_ept_vpid_cap & EPTCAP_EXEC_ONLY ? rights & HYPAPI_X : 0;
+}
+
+static void fill(struct nested_cpu *n, gpa2_t gpa2, const struct ept12_leaf *l12, const struct ept01_leaf *l01)
+{
+	unsigned int level = MIN(l12->level, l01->level);
+	u64 rights = legal_rights(l12->rights & l01->rights);
+	u64 entry = ALIGN_DOWN(l01->hpa.addr, EPT_LEVEL_SIZE(level)) | l12->type | rights;
+
+	if (likely(ept02_map(&n->ept02, n->root, gpa2.addr, level, entry)))
+		return;
+	ept02_empty(&n->ept02);
+	flush_ept02(INVEPT_ALL, 0);
+	if (!ept02_map(&n->ept02, n->root, gpa2.addr, level, entry))
+		panic("an empty EPT02 pool has no page");
+}
+
+/* What the exit interrupted goes on with the next entry; an IRET that faulted here had unblocked NMIs already. */
+static void resume_event(u64 qualification)
+{
+	vmx_requeue_event();
+	if ((qualification & EPT_QUAL_NMI_UNBLOCK) && !(vmread(VMCS_IDT_INFO) & INTR_VALID))
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
+}
+
+/* EPT12 allows it, EPT01 does not: the owner of the page answers, with the guest at L2. */
+static void forbidden(struct percpu *cpu, const struct fault *f, gpa1_t gpa1)
+{
+	if (apic_guard_violation(cpu, gpa1, f->qualification))
+		return;
+	resume_event(f->qualification);
+	if (ept01_touch(gpa1, f->access))
+		return;
+	struct hypapps_violation v = { .gpa1 = gpa1, .gpa2 = f->gpa2, .access = f->access,
+				       .gva_valid = f->qualification & EPT_QUAL_GLA_FINAL };
+
+	if (f->qualification & EPT_QUAL_GLA_VALID)
+		v.gva = GVA(vmread(VMCS_GUEST_LINEAR_ADDR));
+	hypapps_violation(cpu, &v);
+}
+
+static void reflect_violation(struct percpu *cpu, const struct fault *f, u32 rights)
+{
+	struct exit_info exit = {
+		.reason = EXIT_EPT_VIOLATION,
+		.qualification = (f->qualification & QUAL_HARDWARE) | (u64)rights << EPT_QUAL_RIGHTS_SHIFT,
+		.guest_physical = f->gpa2.addr,
+		.guest_linear = vmread(VMCS_GUEST_LINEAR_ADDR),
+		.idt_info = (u32)vmread(VMCS_IDT_INFO),
+		.insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN),
+	};
+
+	if (exit.idt_info & INTR_ERROR_CODE)
+		exit.idt_error = (u32)vmread(VMCS_IDT_ERROR);
+	nested_reflect(cpu, &exit);
+}
+
+static void walk_and_fill(struct percpu *cpu, const struct fault *f)
+{
+	struct nested_cpu *n = cpu->nested;
+	struct ept12_leaf l12;
+	struct ept01_leaf l01;
+	enum ept12_result result = ept12_walk(&nested_caps, n->vmcs12.eptp, f->gpa2, &l12);
+
+	if (result == EPT12_MISCONFIG) {
+		nested_reflect_hardware(cpu, EXIT_EPT_MISCONFIG);
+	} else if (result == EPT12_NOT_PRESENT || (l12.rights & f->access) != f->access) {
+		reflect_violation(cpu, f, l12.rights);
+	} else if (!ept01_lookup(l12.gpa1, &l01) || (l01.rights & f->access) != f->access) {
+		forbidden(cpu, f, l12.gpa1);
+	} else {
+		fill(n, f->gpa2, &l12, &l01);
+		resume_event(f->qualification);
+	}
+}
+
+void nested_ept_fault(struct percpu *cpu)
+{
+	struct fault f = { .gpa2 = GPA2(vmread(VMCS_GUEST_PHYS_ADDR)) };
+
+	if (likely(vmread(VMCS_EXIT_REASON) == EXIT_EPT_VIOLATION)) {
+		f.qualification = vmread(VMCS_EXIT_QUALIFICATION);
+		f.access = f.qualification & EPT_QUAL_ACCESS;
+	}
+	if (uses_ept12(&cpu->nested->vmcs12))
+		walk_and_fill(cpu, &f);
+	else
+		forbidden(cpu, &f, GPA1(f.gpa2.addr));
+}
+
+bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page)
+{
+	struct ept12_leaf l12 = { .gpa1 = GPA1(gpa2.addr), .rights = HYPAPI_RWX };
+	struct ept01_leaf l01;
+
+	if (uses_ept12(&cpu->nested->vmcs12) &&
+	    ept12_walk(&nested_caps, cpu->nested->vmcs12.eptp, gpa2, &l12) != EPT12_MAPPED)
+		return false;
+	if (!ept01_lookup(l12.gpa1, &l01) || l01.hpa.addr >= direct_map_end)
+		return false;
+	page->hpa = l01.owner ? HPA(l12.gpa1.addr) : l01.hpa;
+	page->gpa1 = l12.gpa1;
+	page->gpa2 = gpa2;
+	page->rights = l01.owner ? 0 : l12.rights & l01.rights;
+	return true;
+}
+
+/* EPT01 lost rights: nothing made from it may be reached, and no translated address of L1's may stay in VMCS02. */
+void nested_drop_ept02(struct percpu *cpu)
+{
+	struct nested_cpu *n = cpu->nested;
+
+	if (!n)
+		return;
+	ept02_invalidate_all(&n->ept02);
+	flush_ept02(INVEPT_ALL, 0);
+	if (!n->in_vmx || n->ept01_seen == ept01_generation)
+		return;
+	struct vmcs *current = cpu->current;
+
+	vmx_switch(cpu, &n->vmcs02);
+	vmcs02_retranslate(cpu);
+	vmx_switch(cpu, current);
+}
+
+u64 nested_eptp12(const struct percpu *cpu)
+{
+	const struct nested_cpu *n = cpu->nested;
+
+	return n && uses_ept12(&n->vmcs12) ? n->vmcs12.eptp : 0;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Exits of L2. One table by exit reason says whether L1 wants it (exit 201) and who deals with it in L0 otherwise (exit
+ * 202), and which exit-information fields the SDM defines for it: only those are read. A reason without a row is one
+ * that only L1's own controls can cause, and is L1's. Callers: vmx/exit.c, and what raises exits by software here.
+ */
+#include "core/hypapps.h"
+#include "core/log.h"
+#include "cpu/x86.h"
+#include "mem/ept01.h"
+#include "nested/state.h"
+#include "vmx/vmx.h"
+
+/* Exit-information fields that are defined for a reason, beside reason and IDT-vectoring information. */
+enum { HAS_QUAL = 1, HAS_LEN = 2, HAS_INFO = 4, HAS_INTR = 8, HAS_GLA = 16, HAS_GPA = 32 };
+
+struct exit_row {
+	bool (*l1_wants)(struct percpu *cpu, u32 reason); /* NULL: always */
+	exit_handler *handle; /* in L0, if L1 does not want it; may still reflect it */
+	u8 has;
+};
+
+/* ---- Predicates ---- */
+
+/* Page faults are asked for by error code as well (SDM vol. 3, "Exception Bitmap"); L0 asks for none of its own. */
+static bool wants_exception(struct percpu *cpu, u32 reason)
+{
+	u32 info = (u32)vmread(VMCS_EXIT_INTR_INFO), vector = info & INTR_VECTOR;
+
+	(void)reason;
+	if ((info & INTR_TYPE) == INTR_TYPE_NMI)
+		return false;
+	return vector == VEC_PF || (cpu->nested->vmcs12.exception_bitmap >> (vector & 31) & 1);
+}
+
+static bool wants_nmi_window(struct percpu *cpu, u32 reason)
+{
+	(void)reason;
+	return !cpu->nested->nmi_window;
+}
+
+static bool never(struct percpu *cpu, u32 reason)
+{
+	(void)cpu, (void)reason;
+	return false;
+}
+
+/* ---- L0's part ---- */
+
+/* #DB as if it had been delivered (SDM vol. 3, "Basic VM-Exit Information", debug exceptions). */
+static void deliver_debug_exception(void)
+{
+	u64 pending = vmread(VMCS_EXIT_QUALIFICATION), dr6;
+
+	asm volatile("mov %%dr6, %0" : "=r"(dr6));
+	dr6 = (dr6 & ~0xful) | (pending & 0x600f);
+	asm volatile("mov %0, %%dr6" : : "r"(dr6));
+	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~BIT(13));
+	vmwrite(VMCS_GUEST_DEBUGCTL, vmread(VMCS_GUEST_DEBUGCTL) & ~BIT(0));
+	vmx_inject(VEC_DB, 0);
+}
+
+static void l0_exception(struct percpu *cpu)
+{
+	u32 info = (u32)vmread(VMCS_EXIT_INTR_INFO);
+
+	if ((info & INTR_TYPE) == INTR_TYPE_NMI) {
+		vmx_requeue_event();
+		vmx_take_nmi_exit(cpu);
+	} else if ((info & INTR_VECTOR) == VEC_DB) {
+		deliver_debug_exception();
+	} else {
+		vmx_inject(info & INTR_VECTOR, (u32)vmread(VMCS_EXIT_INTR_ERROR));
+	}
+}
+
+static void l0_nmi_window(struct percpu *cpu)
+{
+	vmcs02_nmi_window(cpu, false);
+	cpu->work = 1;
+}
+
+/* CPUID and VMCALL in a hypapp's range are the chain's, all others L1's, untouched. */
+static void l0_cpuid(struct percpu *cpu)
+{
+	if (hypapps_cpuid(cpu, (u32)cpu->gpr[GPR_RAX]))
+		nested_reflect_hardware(cpu, EXIT_CPUID);
+}
+
+static void l0_vmcall(struct percpu *cpu)
+{
+	if (hypapps_hypercall(cpu))
+		nested_reflect_hardware(cpu, EXIT_VMCALL);
+}
+
+static const struct exit_row rows[EXIT_REASON_COUNT] = {
+	[EXIT_EXCEPTION_NMI] = { wants_exception, l0_exception, HAS_QUAL | HAS_INTR | HAS_LEN },
+	[EXIT_EXTERNAL_INTR] = { .has = HAS_INTR },
+	[EXIT_NMI_WINDOW] = { wants_nmi_window, l0_nmi_window, 0 },
+	[EXIT_TASK_SWITCH] = { .has = HAS_QUAL | HAS_LEN },
+	[EXIT_SIPI] = { .has = HAS_QUAL },
+	[EXIT_CPUID] = { never, l0_cpuid, HAS_LEN },
+	[EXIT_GETSEC] = { .has = HAS_LEN },
+	[EXIT_HLT] = { .has = HAS_LEN },
+	[EXIT_INVD] = { .has = HAS_LEN },
+	[EXIT_INVLPG] = { .has = HAS_QUAL | HAS_LEN | HAS_GLA },
+	[EXIT_RDPMC] = { .has = HAS_LEN },
+	[EXIT_RDTSC] = { .has = HAS_LEN },
+	[EXIT_RSM] = { .has = HAS_LEN },
+	[EXIT_VMCALL] = { never, l0_vmcall, HAS_LEN },
+	[EXIT_VMCLEAR] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
+	[EXIT_VMLAUNCH] = { .has = HAS_LEN },
+	[EXIT_VMPTRLD] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
+	[EXIT_VMPTRST] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
+	[EXIT_VMREAD] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
+	[EXIT_VMRESUME] = { .has = HAS_LEN },
+	[EXIT_VMWRITE] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
+	[EXIT_VMXOFF] = { .has = HAS_LEN },
+	[EXIT_VMXON] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
+	[EXIT_CR_ACCESS] = { .has = HAS_QUAL | HAS_LEN | HAS_GLA },
+	[EXIT_MOV_DR] = { .has = HAS_QUAL | HAS_LEN },
+	[EXIT_IO] = { nested_l1_wants_io, nested_io_exit, HAS_QUAL | HAS_LEN | HAS_INFO | HAS_GLA },
+	[EXIT_RDMSR] = { nested_l1_wants_msr, nested_msr_exit, HAS_LEN },
+	[EXIT_WRMSR] = { nested_l1_wants_msr, nested_msr_exit, HAS_LEN },
+	[EXIT_MWAIT] = { .has = HAS_QUAL | HAS_LEN },
+	[EXIT_MONITOR] = { .has = HAS_LEN },
+	[EXIT_PAUSE] = { .has = HAS_LEN },
+	[EXIT_APIC_ACCESS] = { .has = HAS_QUAL | HAS_LEN },
+	[EXIT_GDTR_IDTR] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
+	[EXIT_LDTR_TR] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
+	[EXIT_EPT_VIOLATION] = { never, nested_ept_fault, HAS_QUAL | HAS_GLA | HAS_GPA },
+	[EXIT_EPT_MISCONFIG] = { never, nested_ept_fault, HAS_GPA },
+	[EXIT_INVEPT] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
+	[EXIT_RDTSCP] = { .has = HAS_LEN },
+	[EXIT_INVVPID] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
+	[EXIT_WBINVD] = { .has = HAS_LEN },
+	[EXIT_XSETBV] = { .has = HAS_LEN },
+	[EXIT_RDRAND] = { .has = HAS_LEN | HAS_INFO },
+	[EXIT_INVPCID] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
+	[EXIT_VMFUNC] = { .has = HAS_LEN },
+	[EXIT_RDSEED] = { .has = HAS_LEN | HAS_INFO },
+	[EXIT_XSAVES] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
+	[EXIT_XRSTORS] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
+};
+
+/* ---- Exit 201 ---- */
+
+/* What L1's hypervisors look at after every exit; the rest of the guest state waits in VMCS02 (n->lazy). */
+static void save_guest_state(struct nested_cpu *n)
+{
+	struct vmcs12 *v = &n->vmcs12;
+
+	v->guest_rip = vmread(VMCS_GUEST_RIP);
+	v->guest_rsp = vmread(VMCS_GUEST_RSP);
+	v->guest_rflags = vmread(VMCS_GUEST_RFLAGS);
+	v->guest_cr0 = vmread(VMCS_GUEST_CR0);
+	v->guest_cs_ar = (u32)vmread(VMCS_GUEST_CS_AR);
+	v->guest_ss_ar = (u32)vmread(VMCS_GUEST_SS_AR);
+	v->guest_interruptibility = (u32)vmread(VMCS_GUEST_INTERRUPTIBILITY);
+	v->guest_activity = (u32)vmread(VMCS_GUEST_ACTIVITY);
+	v->guest_pending_debug = vmread(VMCS_GUEST_PENDING_DEBUG);
+	v->entry_ctls = (v->entry_ctls & ~(u32)ENTRYCTL_IA32E) | (u32)(vmread(VMCS_ENTRY_CTLS) & ENTRYCTL_IA32E);
+	v->entry_intr_info &= ~(u32)INTR_VALID;
+	if (v->exit_ctls & EXITCTL_SAVE_TIMER)
+		v->preemption_timer = (u32)vmread(VMCS_PREEMPTION_TIMER);
+	n->lazy = GROUPS_LAZY;
+	n->modified = true;
+}
+
+static void save_exit_info(struct vmcs12 *v, const struct exit_info *exit)
+{
+	v->exit_reason = exit->reason;
+	v->exit_qualification = exit->qualification;
+	v->exit_intr_info = exit->intr_info;
+	v->exit_intr_error = exit->intr_error;
+	v->idt_info = exit->idt_info;
+	v->idt_error = exit->idt_error;
+	v->exit_insn_len = exit->insn_len;
+	v->exit_insn_info = exit->insn_info;
+	v->guest_linear_addr = exit->guest_linear;
+	v->guest_phys_addr = exit->guest_physical;
+}
+
+/* NMIs are blocked for L1 after an NMI exit, and where L2 blocked them and had no virtual NMIs. */
+static bool nmis_stay_blocked(const struct vmcs12 *v, const struct exit_info *exit)
+{
+	if (exit->reason == EXIT_EXCEPTION_NMI && (exit->intr_info & INTR_TYPE) == INTR_TYPE_NMI)
+		return true;
+	return !(v->pin_ctls & PIN_VIRTUAL_NMIS) && (v->guest_interruptibility & INTERRUPTIBILITY_NMI);
+}
+
+void nested_reflect(struct percpu *cpu, const struct exit_info *exit)
+{
+	struct nested_cpu *n = cpu->nested;
+	struct vmcs12 *v = &n->vmcs12;
+	u32 abort = 0;
+
+	n->entering = false;
+	save_guest_state(n);
+	save_exit_info(v, exit);
+	struct l2_leftover l2 = { .cr0 = v->guest_cr0, .nmi_blocked = nmis_stay_blocked(v, exit) };
+
+	if (!(v->exit_ctls & EXITCTL_LOAD_EFER))
+		l2.efer = vmread(VMCS_GUEST_EFER);
+	if (!(v->exit_ctls & EXITCTL_LOAD_PAT))
+		l2.pat = vmread(VMCS_GUEST_PAT);
+	if (n->nmi_window)
+		vmcs02_nmi_window(cpu, false);
+	if (v->exit_msr_store_count && msr_area_store(cpu, v->exit_msr_store_addr, v->exit_msr_store_count))
+		abort = VMX_ABORT_MSR_STORE;
+	vmx_switch(cpu, &cpu->vmcs01);
+	cpu->mode = RUN_L1;
+	nested_shadow_publish(cpu);
+	nested_load_host_state(cpu, &l2);
+	if (!n->own_vpid && !invvpid(INVVPID_SINGLE, VPID_L1, 0))
+		vmx_field_failed("INVVPID", VPID_L1, 0);
+	if (v->exit_msr_load_count && !abort && msr_area_load(cpu, v->exit_msr_load_addr, v->exit_msr_load_count))
+		abort = VMX_ABORT_MSR_LOAD;
+	if (unlikely(abort))
+		nested_abort(cpu, abort);
+	if (cpu->guest_nmis)
+		cpu->work = 1;
+}
+
+void nested_reflect_hardware(struct percpu *cpu, u32 reason)
+{
+	struct exit_info exit = { .reason = reason, .idt_info = (u32)vmread(VMCS_IDT_INFO) };
+	u32 has = reason < EXIT_REASON_COUNT ? rows[reason].has : 0;
+
+	if (has & HAS_LEN)
+		exit.insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN);
+	if (has & HAS_QUAL)
+		exit.qualification = vmread(VMCS_EXIT_QUALIFICATION);
+	if (has & HAS_INFO)
+		exit.insn_info = (u32)vmread(VMCS_EXIT_INSN_INFO);
+	if (has & HAS_INTR) {
+		exit.intr_info = (u32)vmread(VMCS_EXIT_INTR_INFO);
+		if (exit.intr_info & INTR_ERROR_CODE)
+			exit.intr_error = (u32)vmread(VMCS_EXIT_INTR_ERROR);
+	}
+	if (has & HAS_GLA)
+		exit.guest_linear = vmread(VMCS_GUEST_LINEAR_ADDR);
+	if (has & HAS_GPA)
+		exit.guest_physical = vmread(VMCS_GUEST_PHYS_ADDR);
+	if (unlikely(exit.idt_info & INTR_VALID)) {
+		exit.insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN);
+		if (exit.idt_info & INTR_ERROR_CODE)
+			exit.idt_error = (u32)vmread(VMCS_IDT_ERROR);
+	}
+	nested_reflect(cpu, &exit);
+}
+
+void nested_exit(struct percpu *cpu, u32 reason)
+{
+	if (unlikely(reason & EXIT_REASON_ENTRY_FAILED)) {
+		nested_entry_failed(cpu, reason & EXIT_REASON_BASIC, vmread(VMCS_EXIT_QUALIFICATION));
+		return;
+	}
+	const struct exit_row *row = reason < EXIT_REASON_COUNT ? &rows[reason] : &rows[EXIT_TRIPLE_FAULT];
+
+	cpu->nested->entering = false;
+	if (row->handle && row->l1_wants && !row->l1_wants(cpu, reason))
+		row->handle(cpu);
+	else
+		nested_reflect_hardware(cpu, reason);
+}

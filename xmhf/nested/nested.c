@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Start and end of nested VMX, and what raises events in L2 from outside: see nested.h. */
+#include "nested/nested.h"
+
+#include "core/cmdline.h"
+#include "core/log.h"
+#include "cpu/traps.h"
+#include "cpu/x86.h"
+#include "mem/pages.h"
+#include "nested/state.h"
+#include "vmx/power.h"
+#include "vmx/vmx.h"
+
+struct nested_caps nested_caps;
+static bool enabled;
+
+/* ---- Boot ---- */
+
+static void read_hardware(struct nested_hw *hw)
+{
+	u32 widths = cpuid(0x80000008, 0).eax;
+
+	*hw = (struct nested_hw){ .phys_bits = (u8)widths, .linear_bits = (u8)(widths >> 8), .efer_valid = EFER_SCE };
+	for (u32 i = 0; i < NESTED_MSR_COUNT; i++)
+		if (!rdmsr_safe(NESTED_MSR_FIRST + i, &hw->msr[i]))
+			hw->msr[i] = 0;
+	if (hw->linear_bits > 48 && !(cpuid(7, 0).ecx & BIT(16)))
+		hw->linear_bits = 48;
+	u32 features = cpuid(0x80000001, 0).edx;
+
+	hw->efer_valid = (features & BIT(11) ? EFER_SCE : 0) | (features & BIT(29) ? EFER_LME | EFER_LMA : 0) |
+			 (features & BIT(20) ? EFER_NXE : 0);
+	hw->debugctl_valid = 0xffc3;
+	hw->rtm = cpuid(7, 0).ebx & BIT(11);
+}
+
+void nested_init(void)
+{
+	struct nested_hw hw;
+
+	enabled = !cmdline_is("nested", "off");
+	if (!enabled)
+		return;
+	read_hardware(&hw);
+	nested_caps_compute(&nested_caps, &hw);
+	vmcs12_init(nested_caps.needs);
+	nested_entry_init();
+}
+
+bool nested_enabled(void)
+{
+	return enabled;
+}
+
+void nested_start(struct percpu *cpu)
+{
+	if (!enabled)
+		return;
+	struct nested_cpu *n = pages_boot_alloc(ALIGN_UP(sizeof(*n), PAGE_SIZE) / PAGE_SIZE);
+
+	n->current = NO_VMCS;
+	n->msrs.bitmap = pages_boot_alloc(1);
+	n->ports.bitmap = pages_boot_alloc(2);
+	n->scratch_page = pages_boot_alloc(1);
+	__builtin_memset(n->msrs.bitmap, 0xff, PAGE_SIZE);
+	__builtin_memset(n->ports.bitmap, 0xff, 2 * PAGE_SIZE);
+	ept02_init(&n->ept02, pages_boot_alloc(EPT02_PAGES));
+	cpu->nested = n;
+	vmcs02_init(cpu);
+	nested_shadow_init(cpu);
+}
+
+/* ---- Life ---- */
+
+void nested_teardown(struct percpu *cpu)
+{
+	struct nested_cpu *n = cpu->nested;
+
+	vmx_switch(cpu, &cpu->vmcs01);
+	cpu->mode = RUN_L1;
+	if (!n || !n->in_vmx)
+		return;
+	n->in_vmx = n->entering = n->nmi_window = n->modified = false;
+	n->current = NO_VMCS;
+	n->lazy = 0;
+	nested_close_all(&n->msrs);
+	nested_close_all(&n->ports);
+	nested_shadow_switch(cpu);
+}
+
+bool nested_in_vmx(const struct percpu *cpu)
+{
+	return cpu->nested && cpu->nested->in_vmx;
+}
+
+bool nested_read_msr(u32 msr, u64 *value)
+{
+	return enabled && nested_caps_rdmsr(&nested_caps, msr, value);
+}
+
+/* A VMX abort is a shutdown of the CPU, which the machine answers like a triple fault. */
+void nested_abort(struct percpu *cpu, u32 indicator)
+{
+	log_error("CPU %u: L1's exit from L2 ends in VMX abort %u", cpu->index, indicator);
+	nested_teardown(cpu);
+	power_triple_fault(cpu);
+}
+
+bool nested_entry_refused(struct percpu *cpu)
+{
+	if (cpu->mode != RUN_L2)
+		return false;
+	log_error("CPU %u: VMCS02 refused with error %lu", cpu->index, vmread(VMCS_INSN_ERROR));
+	nested_entry_failed(cpu, EXIT_BAD_GUEST_STATE, BAD_GUEST_OTHER);
+	return true;
+}
+
+/* ---- Events for L2 ---- */
+
+static void exit_for_nmi(struct percpu *cpu)
+{
+	__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED);
+	cpu->stats.nmis_for_guest++;
+	nested_reflect(cpu, &(struct exit_info){ .reason = EXIT_EXCEPTION_NMI,
+						 .intr_info = INTR_VALID | INTR_TYPE_NMI | VEC_NMI });
+}
+
+static void inject_nmi(struct percpu *cpu)
+{
+	__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED);
+	cpu->stats.nmis_for_guest++;
+	vmwrite(VMCS_ENTRY_INTR_INFO, INTR_VALID | INTR_TYPE_NMI | VEC_NMI);
+	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+}
+
+/*
+ * With NMI exiting L1 gets an exit at the next instruction boundary; with virtual NMIs not even NMI blocking of L2 holds
+ * it back. Without, the NMI is L2's own. What has to wait waits for the NMI window, which opens after event delivery.
+ */
+void nested_pending_nmi(struct percpu *cpu)
+{
+	u32 pin12 = cpu->nested->vmcs12.pin_ctls;
+	u64 blocked = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
+
+	if (!(pin12 & PIN_VIRTUAL_NMIS))
+		blocked |= INTERRUPTIBILITY_NMI;
+	if ((vmread(VMCS_GUEST_INTERRUPTIBILITY) & blocked) || (vmread(VMCS_ENTRY_INTR_INFO) & INTR_VALID))
+		vmcs02_nmi_window(cpu, true);
+	else if (pin12 & PIN_NMI_EXITING)
+		exit_for_nmi(cpu);
+	else
+		inject_nmi(cpu);
+	if (cpu->guest_nmis && cpu->mode == RUN_L2)
+		vmcs02_nmi_window(cpu, true);
+}
+
+void nested_inject(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr2)
+{
+	const struct vmcs12 *v = &cpu->nested->vmcs12;
+	bool wanted = v->exception_bitmap >> vector & 1, has_error = vector != VEC_UD;
+
+	/* Page faults are asked for by error code (SDM vol. 3, "Exception Bitmap"). */
+	if (vector == VEC_PF && (error_code & v->pf_error_mask) != v->pf_error_match)
+		wanted = !wanted;
+	if (!wanted && vector == VEC_PF)
+		vmx_inject_pf(cr2, error_code);
+	else if (!wanted)
+		vmx_inject(vector, error_code);
+	else
+		nested_reflect(cpu, &(struct exit_info){
+					    .reason = EXIT_EXCEPTION_NMI,
+					    .qualification = vector == VEC_PF ? cr2.addr : 0,
+					    .intr_info = INTR_VALID | INTR_TYPE_HW_EXCEPTION | vector |
+							 (has_error ? (u32)INTR_ERROR_CODE : 0),
+					    .intr_error = has_error ? error_code : 0,
+				    });
+}

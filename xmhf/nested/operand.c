@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See operand.h. Address arithmetic and its checks follow the Intel SDM vol. 3, "VM-Exit Instruction Information" and
+ * vol. 1, "Specifying an Offset": the fault is the one that the same operand gives in an ordinary instruction.
+ */
+#include "nested/operand.h"
+
+#include "cpu/x86.h"
+#include "mem/guest.h"
+#include "vmx/exit.h"
+
+enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
+
+u64 operand_reg(const struct percpu *cpu, u32 reg)
+{
+	return reg == GPR_RSP ? vmread(VMCS_GUEST_RSP) : cpu->gpr[reg];
+}
+
+void operand_set_reg(struct percpu *cpu, u32 reg, u64 value)
+{
+	if (reg == GPR_RSP)
+		vmwrite(VMCS_GUEST_RSP, value);
+	else
+		cpu->gpr[reg] = value;
+}
+
+/* The effective address, cut to the address size of the instruction. */
+static u64 offset_of(const struct percpu *cpu, u32 info)
+{
+	static const u64 masks[] = { 0xffff, 0xffffffff, ~0ull };
+	u64 offset = vmread(VMCS_EXIT_QUALIFICATION);
+
+	if (!(info & BIT(27)))
+		offset += operand_reg(cpu, info >> 23 & 15);
+	if (!(info & BIT(22)))
+		offset += operand_reg(cpu, info >> 18 & 15) << (info & 3);
+	return offset & masks[MIN(info >> 7 & 7, 2u)];
+}
+
+static void segment_fault(u32 seg)
+{
+	vmx_inject(seg == SEG_SS ? VEC_SS : VEC_GP, 0);
+}
+
+static bool is_canonical(u64 addr)
+{
+	u32 unused = vmread(VMCS_GUEST_CR4) & CR4_LA57 ? 7 : 16;
+
+	return (u64)((int64_t)(addr << unused) >> unused) == addr;
+}
+
+static bool linear_64(u64 offset, u32 seg, size_t len, gva_t *linear)
+{
+	u64 addr = offset;
+
+	if (seg == SEG_FS)
+		addr += vmread(VMCS_GUEST_FS_BASE);
+	else if (seg == SEG_GS)
+		addr += vmread(VMCS_GUEST_GS_BASE);
+	*linear = GVA(addr);
+	if (likely(is_canonical(addr) && is_canonical(addr + len - 1)))
+		return true;
+	segment_fault(seg);
+	return false;
+}
+
+/* Access rights and limit of a segment outside 64-bit mode; len bytes at offset. */
+static bool segment_allows(u32 ar, u64 limit, u64 offset, size_t len, bool write)
+{
+	u64 last = offset + len - 1;
+
+	if ((ar & AR_UNUSABLE) || (write && ((ar & AR_CODE) || !(ar & AR_WRITABLE))) ||
+	    (!write && (ar & AR_CODE) && !(ar & AR_WRITABLE)))
+		return false;
+	if (!(ar & AR_CODE) && (ar & AR_CONFORMING)) /* expand-down: the limit is the forbidden part */
+		return offset > limit && last <= (ar & AR_DB ? 0xffffffff : 0xffff);
+	return last <= limit;
+}
+
+static bool linear_32(u64 offset, u32 seg, size_t len, bool write, gva_t *linear)
+{
+	u32 step = 2 * MIN(seg, (u32)SEG_GS);
+
+	*linear = GVA((u32)(vmread(VMCS_GUEST_ES_BASE + step) + offset));
+	if (segment_allows((u32)vmread(VMCS_GUEST_ES_AR + step), vmread(VMCS_GUEST_ES_LIMIT + step), offset, len, write))
+		return true;
+	segment_fault(seg);
+	return false;
+}
+
+static bool linear_address(struct percpu *cpu, u32 info, bool long_mode, size_t len, bool write, gva_t *linear)
+{
+	u64 offset = offset_of(cpu, info);
+	u32 seg = info >> 15 & 7;
+
+	return long_mode ? linear_64(offset, seg, len, linear) : linear_32(offset, seg, len, write, linear);
+}
+
+bool operand_read(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_t len)
+{
+	struct guest_fault fault;
+	gva_t linear;
+
+	if (!linear_address(cpu, info, long_mode, len, false, &linear))
+		return false;
+	switch (guest_read(cpu, dst, linear, len, &fault)) {
+	case GUEST_OK: return true;
+	case GUEST_NOT_OWNED: __builtin_memset(dst, 0xff, len); return true;
+	default: vmx_inject_pf(fault.gva, fault.error_code); return false;
+	}
+}
+
+bool operand_write(struct percpu *cpu, u32 info, bool long_mode, const void *src, size_t len)
+{
+	struct guest_fault fault;
+	gva_t linear;
+
+	if (!linear_address(cpu, info, long_mode, len, true, &linear))
+		return false;
+	if (guest_write(cpu, linear, src, len, &fault) != GUEST_PAGE_FAULT)
+		return true;
+	vmx_inject_pf(fault.gva, fault.error_code);
+	return false;
+}
