@@ -96,6 +96,9 @@ bool tv_prepare(const struct tv_pal_sections *sections)
 
 uint32_t tv_register(const struct tv_pal_sections *sections, const struct tv_pal_params *params, const void *entry)
 {
+	/* Constants may lie in a page that nobody has touched yet, which the hypervisor cannot read: hand over copies. */
+	const struct tv_pal_sections own_sections = *sections;
+	const struct tv_pal_params own_params = *params;
 	uint32_t result = TV_E_FAULT;
 
 	if (tv_detect() == TV_NONE)
@@ -104,7 +107,7 @@ uint32_t tv_register(const struct tv_pal_sections *sections, const struct tv_pal
 	for (int i = 0; i < REGISTER_TRIES && result == TV_E_FAULT; i++) {
 		if (!tv_prepare(sections))
 			return TV_E_FAULT;
-		result = call(TV_CMD_REGISTER, sections, params, entry);
+		result = call(TV_CMD_REGISTER, &own_sections, &own_params, entry);
 	}
 	return result;
 }

@@ -24,11 +24,15 @@ static bool one_round(const struct tv_pal_sections *sections, uint64_t round)
 {
 	uint64_t (*volatile add)(uint64_t, uint64_t) = pal_add;
 	uint64_t secret = round * 0x9e3779b97f4a7c15 + (uint64_t)getpid();
+	uint32_t result;
 	bool right = true;
 
 	pal_data.secret = secret;
-	if (tv_register(sections, &params, pal_add) != TV_OK)
+	result = tv_register(sections, &params, pal_add);
+	if (result != TV_OK) {
+		printf("pal-stress: register: %s\n", tv_result_text(result));
 		return false;
+	}
 	for (uint64_t i = 0; i < CALLS_PER_ROUND; i++)
 		right &= add(round, i) == round + i + secret;
 	right &= tv_unregister(sections, pal_add) == TV_OK;

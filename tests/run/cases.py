@@ -28,6 +28,8 @@ CASES = [
     dict(name="bare/linux-tiny", guest="tiny", expect=[linux_ready(1), *POWERED_OFF]),
     dict(name="bare/linux-tiny-2cpu", guest="tiny", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
     dict(name="bare/linux-l2", guest="tiny", initrd=L2_INITRD, append="job=l2-linux", expect=[l2_ready(1), *POWERED_OFF]),
+    dict(name="bare/linux-l2-2cpu", guest="tiny", initrd=L2_INITRD, cpus=2, append="job=l2-linux l2cpus=2", timeout=600,
+         expect=[l2_ready(2), *POWERED_OFF]),
     dict(name="bare/linux-debian", guest="debian", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
 
     dict(name="xmhf/linux-tiny", guest="tiny", xmhf=True, expect=[linux_ready(1), *POWERED_OFF]),

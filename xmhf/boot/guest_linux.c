@@ -79,9 +79,11 @@ static void place_initrd(u8 *params, u64 kernel_end)
 	set32(params, P_RAMDISK_SIZE, size);
 }
 
-/* The module's string is the file name first, then the kernel's command line. */
+/* Some loaders put the file's name, a path, before the module's command line. */
 static const char *kernel_cmdline(const char *text)
 {
+	if (*text != '/')
+		return text;
 	while (*text && *text != ' ')
 		text++;
 	return *text ? text + 1 : text;

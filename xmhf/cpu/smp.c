@@ -102,6 +102,8 @@ static void start_at(struct percpu *cpu, u32 vector)
 	memset(cpu->gpr, 0, sizeof(cpu->gpr));
 	cpu->gpr[GPR_RDX] = cpuid(1, 0).eax; /* family, model, stepping: SDM vol. 3, "Processor State After Reset" */
 	vmx_reset_guest(cpu);
+	/* Neither VM entry nor VM exit changes CR0.CD and NW: they are the guest's, and it will clear them. */
+	write_cr0(read_cr0() | CR0_CD | CR0_NW);
 	vmwrite(VMCS_GUEST_CS_SEL, vector << 8);
 	vmwrite(VMCS_GUEST_CS_BASE, vector << 12);
 	vmwrite(VMCS_GUEST_RIP, 0);

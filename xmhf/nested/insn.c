@@ -61,7 +61,7 @@ static void set_current(struct percpu *cpu, u64 gpa1)
 	struct nested_cpu *n = cpu->nested;
 
 	n->current = gpa1;
-	n->dirty = GROUPS_ALL & ~GROUP(MEMORY);
+	n->dirty = GROUPS_ALL & ~(GROUP(MEMORY) | GROUP(INFO));
 	nested_shadow_switch(cpu);
 }
 
@@ -148,6 +148,7 @@ static int insn_vmxon(const struct insn *i)
 		return INSN_DONE;
 	if (!pointer_ok(gpa1) || read_revision(gpa1) != NESTED_REVISION)
 		return INSN_INVALID;
+	nested_fix_cr0(true);
 	n->in_vmx = true;
 	n->vmxon = GPA1(gpa1);
 	n->current = NO_VMCS;
@@ -211,7 +212,13 @@ static int insn_vmwrite(const struct insn *i)
 	if (i->n->lazy)
 		fetch_group(i, encoding);
 	i->n->modified = true;
-	return vmcs12_vmwrite(&i->n->vmcs12, &nested_caps, encoding, value, &i->n->dirty);
+	enum vmx_error error = vmcs12_vmwrite(&i->n->vmcs12, &nested_caps, encoding, value, &i->n->dirty);
+
+	if (unlikely(i->n->dirty & GROUP(INFO))) { /* exit information is shadowed for reading */
+		i->n->dirty &= ~GROUP(INFO);
+		nested_shadow_publish(i->cpu);
+	}
+	return error;
 }
 
 /* ---- Entry ---- */
@@ -310,9 +317,17 @@ static int insn_invvpid(const struct insn *i)
 	return VMXERR_NONE;
 }
 
+/* The dual-monitor treatment is not there to be called (SDM vol. 3, "VMCALL"). */
+static int insn_vmcall(const struct insn *i)
+{
+	(void)i;
+	return VMXERR_VMCALL_IN_ROOT;
+}
+
 /* ---- What all share ---- */
 
 static int (*const insns[EXIT_REASON_COUNT])(const struct insn *) = {
+	[EXIT_VMCALL] = insn_vmcall,
 	[EXIT_VMCLEAR] = insn_vmclear,
 	[EXIT_VMLAUNCH] = insn_vmlaunch,
 	[EXIT_VMPTRLD] = insn_vmptrld,

@@ -72,6 +72,15 @@ void nested_start(struct percpu *cpu)
 
 /* ---- Life ---- */
 
+/* In VMX operation L1 cannot clear PE, PG or NE: MOV to CR0 exits then, and vmx/exit.c answers #GP. VMCS01 is current. */
+void nested_fix_cr0(bool fixed)
+{
+	u64 mask = VMX_CR0_MASK | (fixed ? NESTED_CAP(&nested_caps, CR0_FIXED0) : 0);
+
+	vmwrite(VMCS_CR0_MASK, mask);
+	vmwrite(VMCS_CR0_SHADOW, vmread(VMCS_CR0_SHADOW) | (fixed ? mask : 0));
+}
+
 void nested_teardown(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
@@ -80,6 +89,7 @@ void nested_teardown(struct percpu *cpu)
 	cpu->mode = RUN_L1;
 	if (!n || !n->in_vmx)
 		return;
+	nested_fix_cr0(false);
 	n->in_vmx = n->entering = n->nmi_window = n->modified = false;
 	n->current = NO_VMCS;
 	n->lazy = 0;

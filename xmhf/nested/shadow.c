@@ -18,7 +18,8 @@ struct shadow {
 	u64 last[32];   /* what the region holds, by row of `hot` */
 };
 
-/* Fields that L1 may read, and those that it may write, too. None of them in a lazy group. */
+/* Fields that L1 may read; `writable`: write, too. None of them is in a lazy group; those that are not writable are exit
+ * information, which an exiting VMWRITE publishes again. */
 static const struct hot {
 	u16 encoding;
 	u8 number;      /* enum vmcs12_index */
@@ -27,7 +28,7 @@ static const struct hot {
 #define HOT(NAME, writable) { VMCS_##NAME, VMCS12_##NAME, writable }
 	HOT(EXIT_REASON, false), HOT(EXIT_QUALIFICATION, false), HOT(EXIT_INTR_INFO, false), HOT(EXIT_INTR_ERROR, false),
 	HOT(IDT_INFO, false), HOT(EXIT_INSN_LEN, false), HOT(EXIT_INSN_INFO, false), HOT(GUEST_LINEAR_ADDR, false),
-	HOT(GUEST_PHYS_ADDR, false), HOT(GUEST_CS_AR, false), HOT(GUEST_SS_AR, false), HOT(GUEST_CR0, false),
+	HOT(GUEST_PHYS_ADDR, false),
 	HOT(GUEST_RIP, true), HOT(GUEST_RSP, true), HOT(GUEST_RFLAGS, true), HOT(GUEST_INTERRUPTIBILITY, true),
 	HOT(ENTRY_INTR_INFO, true), HOT(ENTRY_INSN_LEN, true), HOT(ENTRY_ERROR_CODE, true), HOT(PROC_CTLS, true),
 #undef HOT

@@ -82,6 +82,9 @@ void *l1_page(u64 gpa1, u32 rights);
 /* Which VPID stands for one of L1's; own: no other one of L1 has it. */
 u16 vpid02_of(u16 vpid12, bool *own);
 
+/* ---- nested.c ---- */
+void nested_fix_cr0(bool fixed);
+
 /* ---- entry.c ---- */
 /* VMLAUNCH or VMRESUME of L1; the operandless part of the instruction is checked. Answers what VMfail reports. */
 enum vmx_error nested_enter(struct percpu *cpu, bool launch);

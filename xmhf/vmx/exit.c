@@ -133,8 +133,12 @@ static void exit_nmi_window(struct percpu *cpu)
 static void inject_pending_nmi(struct percpu *cpu)
 {
 	u64 blocked = INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_STI;
+	u64 now = vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
-	if ((vmread(VMCS_GUEST_INTERRUPTIBILITY) & blocked) || (vmread(VMCS_ENTRY_INTR_INFO) & INTR_VALID)) {
+	/* While a handler runs, a bare CPU keeps one NMI for later, however many come. */
+	if (now & INTERRUPTIBILITY_NMI)
+		cpu->guest_nmis = 1;
+	if ((now & blocked) || (vmread(VMCS_ENTRY_INTR_INFO) & INTR_VALID)) {
 		vmwrite(VMCS_PROC_CTLS, vmread(VMCS_PROC_CTLS) | PROC_NMI_WINDOW);
 		return;
 	}
@@ -206,6 +210,10 @@ static void exit_cr_access(struct percpu *cpu)
 {
 	u64 qualification = vmread(VMCS_EXIT_QUALIFICATION), value = cr_source(cpu, qualification);
 
+	if ((qualification & 15) == 0 && nested_in_vmx(cpu)) {
+		vmx_inject_gp(); /* a bit that is fixed in VMX operation */
+		return;
+	}
 	if ((qualification & 15) == 0) {
 		vmwrite(VMCS_CR0_SHADOW, (vmread(VMCS_CR0_SHADOW) & ~VMX_CR0_MASK) | (value & VMX_CR0_MASK));
 		return;
