@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Bare-metal guests: the mini-hypervisor example and the tests that run on it. Included by the top-level Makefile.
-# Input: O, the build folder. Targets: $(O)/guest/test.bzimage (all tests and the example), $(O)/guest/mini-hypervisor.bzimage.
+# Input: O, the build folder; say and Q, how commands are shown. Targets: $(O)/guest/test.bzimage (all tests and the example), $(O)/guest/mini-hypervisor.bzimage.
 
 GUEST_DIR := examples/mini-hypervisor
 GUEST_CFLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables \
@@ -15,15 +15,18 @@ guest_objects = $(addprefix $(O)/guest/,$(addsuffix .o,$(1)))
 
 $(O)/guest/%.o: % $(wildcard $(GUEST_DIR)/*/*.h tests/guest/*.h)
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+	$(say) CC $@
+	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
 
 $(O)/guest/test.elf: $(call guest_objects,$(GUEST_LIB) $(GUEST_EXAMPLE) $(GUEST_TESTS))
 $(O)/guest/mini-hypervisor.elf: $(call guest_objects,$(GUEST_LIB) $(GUEST_EXAMPLE))
 
 $(O)/guest/%.elf: $(GUEST_DIR)/lib/guest.lds
-	$(CC) $(GUEST_LDFLAGS) -T $< -o $@ $(filter %.o,$^)
+	$(say) LD $@
+	$(Q)$(CC) $(GUEST_LDFLAGS) -T $< -o $@ $(filter %.o,$^)
 
 $(O)/guest/%.bzimage: $(O)/guest/%.elf
-	objcopy -O binary $< $@
+	$(say) BZ $@
+	$(Q)objcopy -O binary $< $@
 
 .SECONDARY: $(O)/guest/test.elf $(O)/guest/mini-hypervisor.elf
