@@ -280,7 +280,6 @@ u64 entry_check_qualification(enum entry_check check)
 {
 	switch (entry_check_info[check].kind) {
 	case CHECK_PDPTE: return BAD_GUEST_PDPTE;
-	case CHECK_NMI: return BAD_GUEST_NMI;
 	case CHECK_LINK: return BAD_GUEST_LINK;
 	default: return BAD_GUEST_OTHER;
 	}

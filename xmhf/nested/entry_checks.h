@@ -9,7 +9,7 @@
 
 #include "nested/vmcs12.h"
 
-enum check_kind { CHECK_CONTROLS, CHECK_HOST, CHECK_GUEST, CHECK_PDPTE, CHECK_NMI, CHECK_LINK };
+enum check_kind { CHECK_CONTROLS, CHECK_HOST, CHECK_GUEST, CHECK_PDPTE, CHECK_LINK };
 
 enum entry_check {
 #define CHECK(name, kind, reads, section, text, expression) ENTRY_CHECK_##name,
