@@ -88,6 +88,13 @@ $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
 include tests/guest/guest.mk
 include examples/examples.mk
 include tools/images.mk
+include tests/unit/unit.mk
+include tests/check.mk
+
+.PHONY: help
+help:
+	@sed -n 's/^# \{0,1\}//; 2,/^Configures/p' Makefile
+	@sed -n 's/^## \{0,1\}//p' $(filter-out %.d %config.mk Makefile,$(MAKEFILE_LIST))
 
 .PHONY: clean
 clean:

@@ -25,6 +25,12 @@ def transcript(test, **more):
 
 
 CASES = [
+    dict(name="unit/public-headers-alone", command=["make", "-s", "public-headers"]),
+    # The tests must notice a missing fence (66: ThreadSanitizer) and a missing restart.
+    dict(name="unit/threads-notice-no-release", command=["sh", "-c", "build/unit/quiesce_threads_no_release; test $? = 66"]),
+    dict(name="unit/threads-notice-no-restart", command=["sh", "-c", "build/unit/quiesce_threads_no_restart; test $? = 1"]),
+    dict(name="model/quiesce", command=["tests/model/check"], timeout=600),
+
     dict(name="bare/linux-tiny", guest="tiny", expect=[linux_ready(1), *POWERED_OFF]),
     dict(name="bare/linux-tiny-2cpu", guest="tiny", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
     dict(name="bare/linux-l2", guest="tiny", initrd=L2_INITRD, append="job=l2-linux", expect=[l2_ready(1), *POWERED_OFF]),

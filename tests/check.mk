@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# make check: everything is built, then tests/run/check.py runs the unit tests and the rows of tests/run/cases.py.
+# Included by the top-level Makefile. Lines that begin with two hashes are shown by `make help`.
+##
+## make check: ONLY=regular expression of case names; CHECK_JOBS=cases at the same time (default: 2)
+
+# What the cases need. Two at a time where the caller did not say how many; the tiny kernel is the longest part.
+CHECK_FILES := $(O)/xmhf.elf $(O)/guest/test.bzimage $(O)/guest/mini-hypervisor.bzimage examples linux-images unit-files
+CHECK_PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+.PHONY: check check-files model
+check-files: $(CHECK_FILES)
+
+# A part that cannot be built is one failed case, and the rest is tested all the same.
+check: setup
+	@failed=; $(MAKE) -k $(CHECK_PARALLEL) --no-print-directory check-files || failed=--failed=build; \
+	tests/run/check.py $(if $(CHECK_JOBS),--jobs $(CHECK_JOBS)) $(if $(ONLY),--only '$(ONLY)') $$failed $(UNIT_TESTS)
+
+model: setup
+	@tests/model/check $(O)/model

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Tests on the host. Included by the top-level Makefile; O is the build folder.
+# Targets: unit (builds and runs all of this), unit-files (builds it). UNIT_TESTS are the programs that `make check` runs.
+
+UNIT_DIR := $(O)/unit
+UNIT_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -I hypapi/include
+SANITIZE := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+# A cmocka program each: tests/unit/test_NAME.c with the real files that it tests, which are those of UNIT_OF_NAME.
+UNIT_NAMES := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))
+UNIT_OF_nested_caps := xmhf/nested/caps.c xmhf/nested/vmcs12.c
+UNIT_OF_nested_vmcs12 := xmhf/nested/vmcs12.c
+UNIT_OF_nested_entry_checks := xmhf/nested/entry_checks.c xmhf/nested/caps.c xmhf/nested/vmcs12.c
+# A hypapp's tests stand beside it: hypapps/NAME/test_*.c with the whole hypapp.
+UNIT_HYPAPPS := $(patsubst hypapps/%/,%,$(sort $(dir $(wildcard hypapps/*/test_*.c))))
+# The quiesce code on threads, and the same with a fence or the restart taken out: the last two must fail.
+THREADS := tests/unit/quiesce_threads.c
+UNIT_THREADS := $(addprefix $(UNIT_DIR)/,quiesce_threads_tsan quiesce_threads)
+UNIT_BROKEN_THREADS := $(addprefix $(UNIT_DIR)/,quiesce_threads_no_release quiesce_threads_no_restart)
+PUBLIC_HEADERS := $(wildcard hypapi/include/hypapi/*.h hypapps/*/include/*/*.h)
+UNIT_NEEDS := $(PUBLIC_HEADERS) $(wildcard xmhf/*/*.h xmhf/*/*.def xmhf/core/quiesce.c)
+UNIT_HEADERS := $(patsubst %,$(UNIT_DIR)/%.ok,$(PUBLIC_HEADERS))
+
+UNIT_TESTS := $(addprefix $(UNIT_DIR)/,$(UNIT_NAMES) $(addprefix hypapp_,$(UNIT_HYPAPPS))) $(UNIT_THREADS)
+
+.PHONY: unit unit-files public-headers
+unit-files: $(UNIT_TESTS) $(UNIT_BROKEN_THREADS)
+unit: unit-files
+	@tests/run/check.py --only '^unit/' $(UNIT_TESTS)
+
+define unit_test
+$(UNIT_DIR)/$(1): tests/unit/test_$(1).c $(UNIT_OF_$(1)) $(UNIT_NEEDS)
+	@mkdir -p $$(@D)
+	$$(say) TEST $$@
+	$$(Q)$$(CC) $$(UNIT_CFLAGS) -I xmhf $$(SANITIZE) -o $$@ tests/unit/test_$(1).c $(UNIT_OF_$(1)) -lcmocka
+endef
+$(foreach t,$(UNIT_NAMES),$(eval $(call unit_test,$(t))))
+
+define unit_hypapp
+$(UNIT_DIR)/hypapp_$(1): $(wildcard hypapps/$(1)/*.[ch]) $(PUBLIC_HEADERS)
+	@mkdir -p $$(@D)
+	$$(say) TEST $$@
+	$$(Q)$$(CC) $$(UNIT_CFLAGS) -I hypapps/$(1)/include $$(SANITIZE) -o $$@ $$(filter %.c,$$^) -lcmocka
+endef
+$(foreach a,$(UNIT_HYPAPPS),$(eval $(call unit_hypapp,$(a))))
+
+$(UNIT_DIR)/quiesce_threads_tsan $(UNIT_DIR)/quiesce_threads_no_release: THREADS_FLAGS = -O1 -fsanitize=thread
+$(UNIT_DIR)/quiesce_threads $(UNIT_DIR)/quiesce_threads_no_restart: THREADS_FLAGS = -O2
+$(UNIT_DIR)/quiesce_threads_no_release: THREADS_FLAGS += -DBREAK_RELEASE
+$(UNIT_DIR)/quiesce_threads_no_restart: THREADS_FLAGS += -DBREAK_RESTART
+$(UNIT_THREADS) $(UNIT_BROKEN_THREADS): $(THREADS) $(UNIT_NEEDS)
+	@mkdir -p $(@D)
+	$(say) TEST $@
+	$(Q)$(CC) $(UNIT_CFLAGS) -I xmhf $(THREADS_FLAGS) -o $@ $(THREADS) -pthread
+
+# Each public header by itself, as a hypapp or a guest program may include it, in C and in the strictest dialect.
+public-headers: $(UNIT_HEADERS)
+$(UNIT_DIR)/%.h.ok: %.h $(PUBLIC_HEADERS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -pedantic -ffreestanding -Wall -Wextra -Werror -I hypapi/include -fsyntax-only -x c $<
+	$(Q)touch $@
