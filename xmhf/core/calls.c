@@ -95,24 +95,37 @@ uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg)
 
 #define RFLAGS_WRITABLE (RFLAGS_ARITHMETIC | RFLAGS_TF | RFLAGS_IF | BIT(10) | RFLAGS_RF | RFLAGS_AC)
 
+/* Registers that need more than a store to this CPU's structure. */
+static int set_vmcs_reg(struct dispatch *d, enum hypapi_reg reg, u64 value)
+{
+	if (!in_guest(d))
+		return HYPAPI_ENOTSUP;
+	switch (reg) {
+	case HYPAPI_REG_RIP:
+		if ((u64)((long)(value << 16) >> 16) != value)
+			return HYPAPI_EINVAL;
+		break;
+	case HYPAPI_REG_RFLAGS:
+		value = (vmread(VMCS_GUEST_RFLAGS) & ~RFLAGS_WRITABLE) | (value & RFLAGS_WRITABLE);
+		break;
+	case HYPAPI_REG_RSP:
+		break;
+	default:
+		return HYPAPI_EINVAL;
+	}
+	vmwrite(reg_fields[reg], value);
+	return HYPAPI_OK;
+}
+
 int hypapi_reg_set(struct hypapi_event *ev, enum hypapi_reg reg, uint64_t value)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_REGISTERS);
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (!in_guest(d))
-		return HYPAPI_ENOTSUP;
-	if (reg == HYPAPI_REG_RIP && (u64)((long)(value << 16) >> 16) != value)
-		return HYPAPI_EINVAL;
-	if (reg == HYPAPI_REG_RFLAGS)
-		value = (vmread(VMCS_GUEST_RFLAGS) & ~RFLAGS_WRITABLE) | (value & RFLAGS_WRITABLE);
-	else if (reg > HYPAPI_REG_R15 && reg != HYPAPI_REG_RIP)
-		return HYPAPI_EINVAL;
-	if (reg_fields[reg])
-		vmwrite(reg_fields[reg], value);
-	else
-		d->cpu->gpr[reg] = value;
+	if (reg > HYPAPI_REG_R15 || reg == HYPAPI_REG_RSP || !in_guest(d))
+		return set_vmcs_reg(d, reg, value);
+	d->cpu->gpr[reg] = value;
 	return HYPAPI_OK;
 }
 

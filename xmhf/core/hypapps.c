@@ -30,6 +30,13 @@ static u32 app_count;
 static struct link chains[HYPAPI_EV_COUNT][MAX_HYPAPPS];
 static u32 chain_len[HYPAPI_EV_COUNT];
 
+/* All claims of one kind at one level, and who answers; `span` is last - first. */
+struct claims {
+	struct { u32 first, span; const struct link *link; } of[MAX_HYPAPPS * HYPAPI_MAX_CLAIMS];
+	u32 count;
+};
+static struct claims hypercall_claims[HYPAPI_L2 + 1], cpuid_claims[HYPAPI_L2 + 1];
+
 bool hypapps_find(const char *name, size_t len)
 {
 	for (size_t i = 0; hypapps_linked[i]; i++)
@@ -57,6 +64,38 @@ static void build_chains(void)
 			chains[s->type][chain_len[s->type]++] = (struct link){ apps[i], s, i };
 }
 
+static const struct link *link_of(const struct hypapp_descriptor *app, u32 type, u32 level)
+{
+	for (u32 i = 0; i < chain_len[type]; i++)
+		if (chains[type][i].app == app && (chains[type][i].sub->levels & HYPAPI_LEVEL_BIT(level)))
+			return &chains[type][i];
+	return NULL;
+}
+
+static void build_claims(struct claims *all, u32 kind, u32 type)
+{
+	for (u32 i = 0; i < app_count; i++)
+		for (const struct hypapi_claim *c = apps[i]->claims; c < apps[i]->claims + HYPAPI_MAX_CLAIMS && c->kind; c++)
+			for (u32 level = HYPAPI_L1; level <= HYPAPI_L2; level++) {
+				const struct link *link = link_of(apps[i], type, level);
+				struct claims *claims = &all[level];
+
+				if (c->kind != kind || !(c->levels & HYPAPI_LEVEL_BIT(level)) || !link)
+					continue;
+				claims->of[claims->count].first = c->first;
+				claims->of[claims->count].span = c->last - c->first;
+				claims->of[claims->count++].link = link;
+			}
+}
+
+static inline const struct link *find_claim(const struct claims *claims, u32 number)
+{
+	for (u32 i = 0; i < claims->count; i++)
+		if (number - claims->of[i].first <= claims->of[i].span)
+			return claims->of[i].link;
+	return NULL;
+}
+
 void hypapps_init(void)
 {
 	char message[160];
@@ -66,13 +105,15 @@ void hypapps_init(void)
 	if (!hypapps_check(apps, app_count, message, sizeof(message)))
 		boot_refuse("%s", message);
 	build_chains();
+	build_claims(hypercall_claims, HYPAPI_CLAIM_HYPERCALL, HYPAPI_EV_HYPERCALL);
+	build_claims(cpuid_claims, HYPAPI_CLAIM_CPUID, HYPAPI_EV_CPUID);
 	stats_init(apps, app_count);
 	for (u32 i = 0; i < app_count; i++)
 		log_info("hypapp %s, priority %d, hypapi %u.%u", apps[i]->name, apps[i]->priority, apps[i]->major, apps[i]->minor);
 	hypapps_notify(this_cpu(), HYPAPI_EV_INIT);
 }
 
-static void fill_event(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level)
+static inline void fill_event(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level)
 {
 	struct hypapi_event *ev = &d->ev;
 
@@ -111,7 +152,7 @@ static void stop_for(struct dispatch *d)
 	d->ev.stopped = true;
 }
 
-static enum hypapi_verdict ask(struct dispatch *d, const struct link *link)
+static inline enum hypapi_verdict ask(struct dispatch *d, const struct link *link)
 {
 	u64 start = rdtsc(), asked = d->cpu->quiesce.count.asked;
 	enum hypapi_verdict verdict;
@@ -129,30 +170,30 @@ static enum hypapi_verdict ask(struct dispatch *d, const struct link *link)
 	return verdict;
 }
 
-/* Asks `only`, or everyone by priority, until one does not pass. */
-static enum hypapi_verdict deliver(struct dispatch *d, const struct hypapp_descriptor *only)
+/* Asks one hypapp, and ends the stops that it began. */
+static inline enum hypapi_verdict deliver(struct dispatch *d, const struct link *link)
 {
 	struct dispatch *outer = d->cpu->dispatch;
-	enum hypapi_verdict verdict = HYPAPI_PASS;
-	u32 type = d->ev.type;
 
 	d->cpu->dispatch = d;
-	for (u32 i = 0; i < chain_len[type] && verdict == HYPAPI_PASS; i++) {
-		const struct link *link = &chains[type][i];
+	enum hypapi_verdict verdict = ask(d, link);
 
-		if ((link->sub->levels & HYPAPI_LEVEL_BIT(d->ev.level) || d->ev.level == HYPAPI_L0) && (!only || only == link->app))
-			verdict = ask(d, link);
-	}
 	d->cpu->dispatch = outer;
-	if (verdict == HYPAPI_KILL) {
+	if (unlikely(verdict == HYPAPI_KILL)) {
 		log_warn("hypapp %s asks for a reset", d->app->name);
 		power_reset(d->cpu);
 	}
-	while (d->stops) {
-		d->stops--;
+	for (; unlikely(d->stops); d->stops--)
 		quiesce_end(&d->cpu->quiesce);
-	}
 	return verdict;
+}
+
+/* Asks the one hypapp that an event belongs to. */
+static enum hypapi_verdict deliver_to(struct dispatch *d, const struct hypapp_descriptor *app)
+{
+	const struct link *link = link_of(app, d->ev.type, d->ev.level);
+
+	return link ? deliver(d, link) : HYPAPI_PASS;
 }
 
 /* HANDLED, after the caller has stepped over what has to be stepped over. */
@@ -160,15 +201,6 @@ static void finish(struct dispatch *d)
 {
 	if (d->enter)
 		partition_enter(d->cpu, d->enter, &d->entry);
-}
-
-static const struct hypapp_descriptor *claimant(u32 kind, u32 level, u32 number)
-{
-	for (u32 i = 0; i < app_count; i++)
-		for (const struct hypapi_claim *c = apps[i]->claims; c < apps[i]->claims + HYPAPI_MAX_CLAIMS && c->kind; c++)
-			if (c->kind == kind && (c->levels & HYPAPI_LEVEL_BIT(level)) && number >= c->first && number <= c->last)
-				return apps[i];
-	return NULL;
 }
 
 /* An instruction of the guest that was offered to the chain: true if it stays the guest's. */
@@ -187,32 +219,37 @@ static bool instruction_verdict(struct dispatch *d, enum hypapi_verdict verdict,
 	return false;
 }
 
-bool hypapps_cpuid(struct percpu *cpu, u32 leaf)
+/* Apart from hypapps_cpuid(), so that the ordinary CPUID pays for no stack frame of an event. */
+static __attribute__((noinline)) bool offer_cpuid(struct percpu *cpu, enum hypapi_level level, u32 leaf, const struct link *link)
 {
-	enum hypapi_level level = level_of(cpu);
-	const struct hypapp_descriptor *app = claimant(HYPAPI_CLAIM_CPUID, level, leaf);
 	struct dispatch d;
 
-	if (likely(!app))
-		return true;
 	fill_event(&d, cpu, HYPAPI_EV_CPUID, level);
 	d.ev.args.cpuid.leaf = leaf;
 	d.ev.args.cpuid.subleaf = (u32)cpu->gpr[GPR_RCX];
-	return instruction_verdict(&d, deliver(&d, app), VEC_GP);
+	return instruction_verdict(&d, deliver(&d, link), VEC_GP);
+}
+
+bool hypapps_cpuid(struct percpu *cpu, u32 leaf)
+{
+	enum hypapi_level level = level_of(cpu);
+	const struct link *link = find_claim(&cpuid_claims[level], leaf);
+
+	return likely(!link) || offer_cpuid(cpu, level, leaf, link);
 }
 
 bool hypapps_hypercall(struct percpu *cpu)
 {
 	enum hypapi_level level = level_of(cpu);
 	u32 number = (u32)cpu->gpr[GPR_RAX] - (level == HYPAPI_L2 ? hypapi_l2_hypercall_base() : 0);
-	const struct hypapp_descriptor *app = claimant(HYPAPI_CLAIM_HYPERCALL, level, number);
+	const struct link *link = find_claim(&hypercall_claims[level], number);
 	struct dispatch d;
 
-	if (!app)
+	if (!link)
 		return true;
 	fill_event(&d, cpu, HYPAPI_EV_HYPERCALL, level);
 	d.ev.args.hypercall.number = number;
-	return instruction_verdict(&d, deliver(&d, app), VEC_UD);
+	return instruction_verdict(&d, deliver(&d, link), VEC_UD);
 }
 
 void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v)
@@ -228,7 +265,7 @@ void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v)
 		.hpa = HPA(v->gpa1.addr), .gpa1 = v->gpa1, .gpa2 = v->gpa2, .gva = v->gva, .access = v->access,
 		.gva_valid = v->gva_valid, .owner = partition_by_owner(leaf.owner, &owner),
 	};
-	verdict = owner ? deliver(&d, owner) : HYPAPI_PASS;
+	verdict = owner ? deliver_to(&d, owner) : HYPAPI_PASS;
 	if (verdict == HYPAPI_PASS || verdict == HYPAPI_DENY)
 		/* Not #PF: an operating system whose page tables allow the access takes that as spurious, and retries for ever. */
 		vmx_raise(cpu, VEC_GP, 0, GVA(0));
@@ -242,7 +279,7 @@ bool hypapps_partition_exit(struct percpu *cpu, const struct hypapi_partition_ex
 
 	fill_event(&d, cpu, HYPAPI_EV_PARTITION_EXIT, level_of(cpu));
 	d.ev.args.partition_exit = *args;
-	enum hypapi_verdict verdict = deliver(&d, partition_owner(cpu->partition));
+	enum hypapi_verdict verdict = deliver_to(&d, partition_owner(cpu->partition));
 
 	if (verdict == HYPAPI_HANDLED)
 		finish(&d);
@@ -255,7 +292,7 @@ void hypapps_notify(struct percpu *cpu, enum hypapi_event_type type)
 
 	for (u32 i = 0; i < chain_len[type]; i++) {
 		fill_event(&d, cpu, type, HYPAPI_L0);
-		deliver(&d, chains[type][i].app);
+		deliver(&d, &chains[type][i]);
 	}
 }
 
@@ -267,6 +304,6 @@ void hypapps_cpu_init(struct percpu *cpu)
 	for (u32 i = 0; i < chain_len[HYPAPI_EV_CPU_INIT]; i++) {
 		fill_event(&d, cpu, HYPAPI_EV_CPU_INIT, HYPAPI_L0);
 		d.ev.args.cpu_init.cpu_count = cpu_count;
-		deliver(&d, chains[HYPAPI_EV_CPU_INIT][i].app);
+		deliver(&d, &chains[HYPAPI_EV_CPU_INIT][i]);
 	}
 }
