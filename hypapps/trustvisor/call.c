@@ -35,11 +35,20 @@ static const uint8_t scratch_64[] = { HYPAPI_REG_RCX, HYPAPI_REG_RDX, HYPAPI_REG
 				      HYPAPI_REG_R8, HYPAPI_REG_R9, HYPAPI_REG_R10, HYPAPI_REG_R11 };
 static const uint8_t scratch_32[] = { HYPAPI_REG_RCX, HYPAPI_REG_RDX };
 
-/* The caller of this PAL sees the fault of a jump to a page that may not be executed, at the entry point. */
+/*
+ * The fault of a jump to a page that may not be executed. Not the one of a page that is not there: an operating system
+ * would find the page there, think that it has just been mended, and try again for ever.
+ */
+static enum hypapi_verdict refuse_fetch(struct hypapi_event *ev, gva_t gva, uint8_t cpl)
+{
+	hypapi_inject(ev, VECTOR_PF, PF_PRESENT | PF_FETCH | (cpl == 3 ? PF_USER : 0), gva);
+	return HYPAPI_HANDLED;
+}
+
+/* The caller of this PAL, whose registers are the event's, gets that fault at the entry point. */
 static enum hypapi_verdict refuse_call(struct hypapi_event *ev, const struct pal *pal)
 {
-	hypapi_inject(ev, VECTOR_PF, PF_PRESENT | PF_FETCH | (pal->cpl == 3 ? PF_USER : 0), pal->entry);
-	return HYPAPI_HANDLED;
+	return refuse_fetch(ev, pal->entry, pal->cpl);
 }
 
 /* Gives up the PAL after a call; if somebody doomed it meanwhile, that is carried out now. */
@@ -256,7 +265,7 @@ static bool is_call(const struct hypapi_event *ev, const struct pal *pal)
 static enum hypapi_verdict call_pal(struct hypapi_event *ev, struct pal *pal)
 {
 	if (!is_call(ev, pal))
-		return HYPAPI_DENY;
+		return ev->args.violation.gva_valid ? refuse_fetch(ev, ev->args.violation.gva, ev->cpl) : HYPAPI_DENY;
 	if (!pal_change_state(pal, PAL_READY, PAL_RUNNING))
 		return HYPAPI_RETRY; /* another CPU runs it, or has just destroyed it */
 	if (prepare_call(ev, pal) != HYPAPI_OK)

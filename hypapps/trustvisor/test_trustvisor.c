@@ -481,34 +481,46 @@ static void copy_back_failure_leaves_a_ready_pal(void **state)
 	assert_pal_works();
 }
 
+static void assert_refused_at(uint64_t gva)
+{
+	assert_int_equal(call_at(gva), HYPAPI_HANDLED);
+	assert_injected(PF_P | PF_U | PF_I, gva);
+}
+
 static void only_the_entry_point_enters(void **state)
 {
 	struct hypapi_event ev;
 
 	(void)state;
 	assert_int_equal(register_pal(), TV_OK);
-	assert_int_equal(call_at(ENTRY + 1), HYPAPI_DENY);
-	assert_int_equal(call_at(CODE), HYPAPI_DENY);
-	assert_int_equal(call_at(DATA), HYPAPI_DENY);
+	assert_refused_at(ENTRY + 1);
+	assert_refused_at(CODE);
+	assert_refused_at(DATA);
 	level = HYPAPI_L2;
-	assert_int_equal(call_at(ENTRY), HYPAPI_DENY);
+	assert_refused_at(ENTRY);
 	level = HYPAPI_L1;
 	long_mode = false;
-	assert_int_equal(call_at(ENTRY), HYPAPI_DENY);
+	assert_refused_at(ENTRY);
 	long_mode = true;
 	fake.regs[HYPAPI_REG_RFLAGS] = 2; /* interrupts disabled */
-	assert_int_equal(call_at(ENTRY), HYPAPI_DENY);
+	assert_refused_at(ENTRY);
 	fake.regs[HYPAPI_REG_RFLAGS] = 0x202;
 
 	ev = violation(ENTRY, HYPAPI_X);
 	ev.cpl = 0;
-	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_DENY);
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+	assert_injected(PF_P | PF_I, ENTRY);
 	ev = violation(ENTRY, HYPAPI_X);
 	fake.regs[HYPAPI_REG_RIP] = ENTRY - 2; /* an instruction that reaches into the page */
-	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_DENY);
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+	assert_injected(PF_P | PF_U | PF_I, ENTRY);
 	fake.regs[HYPAPI_REG_RIP] = ENTRY;
 	ev = violation(ENTRY, HYPAPI_X);
 	ev.args.violation.gva = GVA(ENTRY + 0x100000); /* the page under another address */
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+	assert_injected(PF_P | PF_U | PF_I, ENTRY + 0x100000);
+	ev = violation(ENTRY, HYPAPI_X);
+	ev.args.violation.gva_valid = false;
 	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_DENY);
 	assert_int_equal(fake.stops, 1);
 	assert_pal_works();
