@@ -14,7 +14,7 @@ check-files: $(CHECK_FILES)
 # A part that cannot be built is one failed case, and the rest is tested all the same.
 check: setup
 	@failed=; $(MAKE) -k $(CHECK_PARALLEL) --no-print-directory check-files || failed=--failed=build; \
-	tests/run/check.py $(if $(CHECK_JOBS),--jobs $(CHECK_JOBS)) $(if $(ONLY),--only '$(ONLY)') $$failed $(UNIT_TESTS)
+	tests/run/check.py $(if $(CHECK_JOBS),--jobs $(CHECK_JOBS)) $(if $(ONLY),--only '$(value ONLY)') $$failed $(UNIT_TESTS)
 
 model: setup
 	@tests/model/check $(O)/model

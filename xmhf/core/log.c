@@ -13,6 +13,8 @@
 #define COM1 0x3f8
 #define LSR 5
 #define LSR_THR_EMPTY 0x20
+#define LSR_ALL_SENT 0x40
+#define MAX_SPINS 100000 /* a machine without a UART reads all ones and never waits; a broken one does not hang us */
 #define LINE_BYTES 256
 
 enum log_level log_threshold = LOG_INFO;
@@ -30,12 +32,21 @@ void serial_init(void)
 		outb(COM1 + setup[i].reg, setup[i].value);
 }
 
+static void serial_wait(u8 status)
+{
+	for (unsigned int spins = 0; spins < MAX_SPINS && !(inb(COM1 + LSR) & status); spins++)
+		cpu_pause();
+}
+
 static void serial_put(char c)
 {
-	/* A machine without a UART reads all ones here, and never waits. */
-	for (unsigned int spins = 0; spins < 100000 && !(inb(COM1 + LSR) & LSR_THR_EMPTY); spins++)
-		cpu_pause();
+	serial_wait(LSR_THR_EMPTY);
 	outb(COM1, (u8)c);
+}
+
+void log_flush(void)
+{
+	serial_wait(LSR_ALL_SENT);
 }
 
 static void serial_write(const char *text)

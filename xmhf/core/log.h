@@ -30,4 +30,7 @@ _Noreturn void boot_refuse(const char *format, ...) __attribute__((format(printf
 
 void serial_init(void);
 
+/* Returns when the line has taken the last character: for whoever is about to switch the machine off. */
+void log_flush(void);
+
 #endif

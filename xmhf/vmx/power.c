@@ -42,6 +42,7 @@ static void go_down(struct percpu *cpu, enum hypapi_event_type event)
 	(void)!quiesce_begin(&cpu->quiesce);
 	hypapps_notify(cpu, event);
 	stats_log();
+	log_flush();
 }
 
 static _Noreturn void chipset_reset(void)
