@@ -97,9 +97,9 @@ static void nmis_to(const char *what, void (*work)(void *), u32 rounds)
 	}
 	stop = true;
 	if (work == halt_until_stop)
-		send_nmi(1);
+		send_nmi(1);	/* out of its last HLT; not counted, it may come too late */
 	smp_wait(1);
-	print("T %s: %u NMIs, %u lost\n", what, *count - before, lost);
+	print("T %s: %u lost\n", what, lost);
 }
 
 static void echo_ipi(struct trap_frame *f)
