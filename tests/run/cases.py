@@ -56,4 +56,11 @@ CASES = [
     transcript("vmx-entry"),
     transcript("vmx-inject"),
     transcript("vmx-exits"),
+    transcript("vmx-ept"),
+    transcript("vmx-ept-ad"),
+    transcript("vmx-msr-lists"),
+    transcript("vmx-vpid"),
+    transcript("vmx-smp", cpus=2),
+    transcript("l1-basics"),
+    transcript("l1-smp", cpus=2),
 ]
