@@ -361,28 +361,34 @@ static void no_memory(void)
  * so, the bare machine has none. L2 looks at one page in sixteen through EPT12 leaves that point there, and tries to
  * write. No line of this is in the transcript.
  */
+static u8 at_hidden(u64 hpa, enum command command, u8 value, u32 *exits)
+{
+	map_window(0, hpa, EPT_4K, EPT_RWX | EPT_WB);
+	if (!l2_do(command, WINDOW + 8, &value)) {
+		if (!(*exits)++)
+			print("first exit: reason %x qualification %lx\n", l2.exit.reason, l2.exit.qualification);
+		return 0xff;
+	}
+	return value;
+}
+
 static void look_at_hidden(u64 start, u64 end)
 {
-	u32 exits = 0, ones = 0, data = 0, written = 0;
+	const u64 step = 16 * PAGE_SIZE;
+	u32 exits = 0, data = 0, kept = 0;
 
-	for (u64 at = start; at < end; at += 16 * PAGE_SIZE) {
-		u8 value = 0;
+	for (u64 at = start; at < end; at += step) {
+		u8 value = at_hidden(at, READ, 0, &exits);
 
-		map_window(0, at, EPT_4K, EPT_RWX | EPT_WB);
-		if (!l2_do(READ, WINDOW + 8, &value)) {
-			if (!exits++)
-				print("first exit: reason %x qualification %lx\n", l2.exit.reason, l2.exit.qualification);
-		} else if (value == 0xff) {
-			ones++;
-		} else {
-			data += value != 0;
-		}
-		value = 0x5a;
-		if (l2_do(WRITE, WINDOW + 8, &value) && l2_do(READ, WINDOW + 8, &value))
-			written += value == 0x5a;
+		data += value != 0 && value != 0xff;
 	}
-	print("hidden memory %lx to %lx: exits %u, ones %u, data %u, written %u: %s\n", start, end, exits, ones, data,
-	      written, data || written ? "NOT PROTECTED" : "protected");
+	/* Different values, so that one page that stands for all of them is not taken for the real ones. */
+	for (u64 at = start; at < end; at += step)
+		at_hidden(at, WRITE, (u8)(at / step % 251 + 1), &exits);
+	for (u64 at = start; at < end; at += step)
+		kept += at_hidden(at, READ, 0, &exits) == (u8)(at / step % 251 + 1);
+	print("hidden memory %lx to %lx: exits %u, pages with data %u, pages that keep what is written %u: %s\n", start, end,
+	      exits, data, kept, data || kept > 1 ? "NOT PROTECTED" : "protected");
 }
 
 static u64 next_ram(u64 at)
