@@ -19,11 +19,11 @@
 #define MAX_COPY_BYTES (1ul << 20)
 
 /* The delivery that `ev` belongs to, or NULL: a stale pointer, or a capability that the hypapp did not declare. */
-static struct dispatch *delivery(const struct hypapi_event *ev, u32 capability)
+static inline struct dispatch *delivery(const struct hypapi_event *ev, u32 capability)
 {
 	struct dispatch *d = this_cpu()->dispatch;
 
-	return d && ev == &d->ev && (d->app->capabilities & capability) ? d : NULL;
+	return ev && ev == &d->ev && (d->capabilities & capability) ? d : NULL;
 }
 
 static bool in_guest(const struct dispatch *d)

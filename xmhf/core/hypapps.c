@@ -5,6 +5,7 @@
  */
 #include "core/hypapps.h"
 
+#include "core/config.h"
 #include "core/hypapps_check.h"
 #include "core/log.h"
 #include "core/stats.h"
@@ -113,9 +114,11 @@ void hypapps_init(void)
 	hypapps_notify(this_cpu(), HYPAPI_EV_INIT);
 }
 
-static inline void fill_event(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level)
+/* What every event carries. The arguments, and the rest of `d`, are the caller's. */
+static always_inline void fill_event(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level)
 {
 	struct hypapi_event *ev = &d->ev;
+	u64 callback = ++cpu->callbacks << 2;
 
 	d->cpu = cpu;
 	d->stops = 0;
@@ -129,10 +132,9 @@ static inline void fill_event(struct dispatch *d, struct percpu *cpu, enum hypap
 	ev->cpu = cpu->index;
 	ev->stopped = quiesce_owned(&cpu->quiesce);
 	ev->epoch = quiesce_epoch(&cpu->quiesce);
-	cpu->callbacks++;
-	ev->eptp01.id = cpu->callbacks << 2 | HYPAPI_L1;
-	ev->eptp02.id = level == HYPAPI_L2 ? cpu->callbacks << 2 | HYPAPI_L2 : HYPAPI_NONE;
-	ev->partition.id = partition_handle(cpu);
+	ev->eptp01.id = callback | HYPAPI_L1;
+	ev->eptp02.id = level == HYPAPI_L2 ? callback | HYPAPI_L2 : HYPAPI_NONE;
+	ev->partition.id = cpu->mode == RUN_PARTITION ? partition_handle(cpu) : HYPAPI_NONE;
 	ev->cpl = level == HYPAPI_L0 ? 0 : (u8)guest_cpl();
 	ev->long_mode = level == HYPAPI_L0 || guest_long_mode();
 }
@@ -144,47 +146,56 @@ static enum hypapi_level level_of(const struct percpu *cpu)
 	return mode == RUN_L2 ? HYPAPI_L2 : HYPAPI_L1;
 }
 
-static void stop_for(struct dispatch *d)
+static __attribute__((noinline)) void stop_for(struct dispatch *d)
 {
-	if (quiesce_begin(&d->cpu->quiesce) || !d->stops)
-		d->ev.epoch = quiesce_epoch(&d->cpu->quiesce);
+	/* The handler begins, or begins again, after this: it has read nothing that could be stale. */
+	(void)!quiesce_begin(&d->cpu->quiesce);
+	d->ev.epoch = quiesce_epoch(&d->cpu->quiesce);
 	d->stops++;
 	d->ev.stopped = true;
 }
 
-static inline enum hypapi_verdict ask(struct dispatch *d, const struct link *link)
+/* After the handler: what costs nothing when there was no stop. */
+static __attribute__((noinline)) void end_stops(struct dispatch *d, struct event_stats *stats, u64 asked_before)
 {
-	u64 start = rdtsc(), asked = d->cpu->quiesce.count.asked;
+	stats->stops += d->cpu->quiesce.count.asked - asked_before;
+	for (; d->stops; d->stops--)
+		quiesce_end(&d->cpu->quiesce);
+}
+
+static __attribute__((noinline)) void kill_by(struct dispatch *d)
+{
+	log_warn("hypapp %s asks for a reset", d->app->name);
+	power_reset(d->cpu);
+}
+
+/* Asks one hypapp, counts, and ends the stops that it began. */
+static always_inline enum hypapi_verdict deliver(struct dispatch *d, const struct link *link)
+{
+	struct percpu *cpu = d->cpu;
+	struct event_stats *stats = &cpu->hypapp_stats->of[link->app_index][d->ev.type][d->ev.level];
+	struct dispatch *outer = cpu->dispatch;
+	u64 asked = cpu->quiesce.count.asked, start = rdtsc();
 	enum hypapi_verdict verdict;
 
+	cpu->dispatch = d;
 	d->app = link->app;
+	d->capabilities = link->app->capabilities;
 	d->ev.quiesce = link->sub->quiesce;
 	if (d->ev.quiesce && !d->ev.stopped)
 		stop_for(d);
 	verdict = link->sub->handler(&d->ev);
-	while (verdict == HYPAPI_RETRY && d->ev.quiesce && !d->ev.stopped) {
+	while (unlikely(verdict == HYPAPI_RETRY) && d->ev.quiesce && !d->ev.stopped) {
 		stop_for(d);
 		verdict = link->sub->handler(&d->ev);
 	}
-	stats_event(d->cpu, link->app_index, d->ev.type, d->ev.level, rdtsc() - start, d->cpu->quiesce.count.asked - asked);
-	return verdict;
-}
-
-/* Asks one hypapp, and ends the stops that it began. */
-static inline enum hypapi_verdict deliver(struct dispatch *d, const struct link *link)
-{
-	struct dispatch *outer = d->cpu->dispatch;
-
-	d->cpu->dispatch = d;
-	enum hypapi_verdict verdict = ask(d, link);
-
-	d->cpu->dispatch = outer;
-	if (unlikely(verdict == HYPAPI_KILL)) {
-		log_warn("hypapp %s asks for a reset", d->app->name);
-		power_reset(d->cpu);
-	}
-	for (; unlikely(d->stops); d->stops--)
-		quiesce_end(&d->cpu->quiesce);
+	cpu->dispatch = outer;
+	if (unlikely(verdict == HYPAPI_KILL))
+		kill_by(d);
+	if (unlikely(cpu->quiesce.count.asked != asked || d->stops))
+		end_stops(d, stats, asked);
+	stats->count++;
+	stats->ticks += rdtsc() - start;
 	return verdict;
 }
 
@@ -197,59 +208,54 @@ static enum hypapi_verdict deliver_to(struct dispatch *d, const struct hypapp_de
 }
 
 /* HANDLED, after the caller has stepped over what has to be stepped over. */
-static void finish(struct dispatch *d)
+static inline void finish(struct dispatch *d)
 {
 	if (d->enter)
 		partition_enter(d->cpu, d->enter, &d->entry);
 }
 
-/* An instruction of the guest that was offered to the chain: true if it stays the guest's. */
-static bool instruction_verdict(struct dispatch *d, enum hypapi_verdict verdict, unsigned int deny_vector)
+static __attribute__((noinline)) bool not_handled(struct dispatch *d, enum hypapi_verdict verdict, unsigned int deny_vector)
 {
-	if (verdict == HYPAPI_PASS)
-		return true;
-	if (verdict == HYPAPI_DENY) {
-		if (!partition_raise(d->cpu, deny_vector))
-			vmx_raise(d->cpu, deny_vector, 0, GVA(0));
-	} else if (verdict == HYPAPI_HANDLED && !d->injected && !d->left_partition) {
-		vmx_skip_instruction();
-	}
-	if (verdict == HYPAPI_HANDLED)
-		finish(d);
-	return false;
+	if (verdict == HYPAPI_DENY && !partition_raise(d->cpu, deny_vector))
+		vmx_raise(d->cpu, deny_vector, 0, GVA(0));
+	return verdict == HYPAPI_PASS;
 }
 
-/* Apart from hypapps_cpuid(), so that the ordinary CPUID pays for no stack frame of an event. */
-static __attribute__((noinline)) bool offer_cpuid(struct percpu *cpu, enum hypapi_level level, u32 leaf, const struct link *link)
+/* An instruction that a hypapp claims: true if it stays the guest's. One function, so that the way there and back is short. */
+static __attribute__((noinline)) bool offer(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level,
+					    const struct link *link, u32 number)
 {
 	struct dispatch d;
+	enum hypapi_verdict verdict;
 
-	fill_event(&d, cpu, HYPAPI_EV_CPUID, level);
-	d.ev.args.cpuid.leaf = leaf;
+	fill_event(&d, cpu, type, level);
+	d.ev.args.cpuid.leaf = number; /* the number of a hypercall, too */
 	d.ev.args.cpuid.subleaf = (u32)cpu->gpr[GPR_RCX];
-	return instruction_verdict(&d, deliver(&d, link), VEC_GP);
+	verdict = deliver(&d, link);
+	if (unlikely(verdict != HYPAPI_HANDLED))
+		return not_handled(&d, verdict, type == HYPAPI_EV_CPUID ? VEC_GP : VEC_UD);
+	if (likely(!d.injected && !d.left_partition))
+		vmx_skip_instruction();
+	finish(&d);
+	return false;
 }
+_Static_assert(offsetof(struct hypapi_cpuid_args, leaf) == offsetof(struct hypapi_hypercall_args, number), "offer() sets both");
 
 bool hypapps_cpuid(struct percpu *cpu, u32 leaf)
 {
 	enum hypapi_level level = level_of(cpu);
 	const struct link *link = find_claim(&cpuid_claims[level], leaf);
 
-	return likely(!link) || offer_cpuid(cpu, level, leaf, link);
+	return likely(!link) || offer(cpu, HYPAPI_EV_CPUID, level, link, leaf);
 }
 
 bool hypapps_hypercall(struct percpu *cpu)
 {
 	enum hypapi_level level = level_of(cpu);
-	u32 number = (u32)cpu->gpr[GPR_RAX] - (level == HYPAPI_L2 ? hypapi_l2_hypercall_base() : 0);
+	u32 number = (u32)cpu->gpr[GPR_RAX] - (level == HYPAPI_L2 ? CONFIG_L2_HYPERCALL_BASE : 0);
 	const struct link *link = find_claim(&hypercall_claims[level], number);
-	struct dispatch d;
 
-	if (!link)
-		return true;
-	fill_event(&d, cpu, HYPAPI_EV_HYPERCALL, level);
-	d.ev.args.hypercall.number = number;
-	return instruction_verdict(&d, deliver(&d, link), VEC_UD);
+	return !link || offer(cpu, HYPAPI_EV_HYPERCALL, level, link, number);
 }
 
 void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v)

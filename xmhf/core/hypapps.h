@@ -17,6 +17,7 @@ struct dispatch {
 	struct hypapi_event ev;             /* what the hypapp sees */
 	struct percpu *cpu;
 	const struct hypapp_descriptor *app; /* the one that is asked now */
+	u32 capabilities;                   /* its own */
 	u32 stops;                          /* begins to undo at the end */
 	bool injected;                      /* hypapi_inject() was called: the instruction is not stepped over */
 	bool left_partition;                /* likewise */

@@ -6,12 +6,6 @@
 #include "core/log.h"
 #include "mem/pages.h"
 
-#define LEVELS 3
-
-struct hypapp_stats {
-	struct { u64 count, stops, ticks; } of[MAX_HYPAPPS][HYPAPI_EV_COUNT][LEVELS];
-};
-
 static const struct hypapp_descriptor *const *apps;
 static u32 app_count;
 
@@ -34,15 +28,6 @@ void stats_cpu_init(struct percpu *cpu)
 		cpu->hypapp_stats = pages_boot_alloc(ALIGN_UP(sizeof(struct hypapp_stats), PAGE_SIZE) / PAGE_SIZE);
 }
 
-void stats_event(struct percpu *cpu, u32 app, u32 type, u32 level, u64 ticks, u64 stops)
-{
-	typeof(cpu->hypapp_stats->of[0][0][0]) *s = &cpu->hypapp_stats->of[app][type][level];
-
-	s->count++;
-	s->ticks += ticks;
-	s->stops += stops;
-}
-
 static void log_row(u32 app, u32 type, u32 level)
 {
 	u64 count = 0, stops = 0, ticks = 0;
@@ -61,7 +46,7 @@ void stats_log(void)
 {
 	for (u32 app = 0; app < app_count; app++)
 		for (u32 type = 0; type < HYPAPI_EV_COUNT; type++)
-			for (u32 level = 0; level < LEVELS; level++)
+			for (u32 level = 0; level <= HYPAPI_L2; level++)
 				log_row(app, type, level);
 	for (u32 i = 0; i < cpu_count; i++) {
 		const struct quiesce_counters *q = &cpus[i]->quiesce.count;

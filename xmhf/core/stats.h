@@ -3,13 +3,14 @@
 #ifndef XMHF_STATS_H
 #define XMHF_STATS_H
 
-#include <hypapi/hypapp.h>
-
-#include "cpu/percpu.h"
+#include "core/hypapps.h"
 
 void stats_init(const struct hypapp_descriptor *const *apps, u32 count);
 void stats_cpu_init(struct percpu *cpu);
-void stats_event(struct percpu *cpu, u32 app, u32 type, u32 level, u64 ticks, u64 stops);
+
+struct hypapp_stats {
+	struct event_stats { u64 count, stops, ticks; } of[MAX_HYPAPPS][HYPAPI_EV_COUNT][HYPAPI_L2 + 1];
+};
 
 /* Lines "stat ..." on the log: the table at the end of `make run` is made from them. */
 void stats_log(void);

@@ -30,16 +30,6 @@ struct paging {
 	unsigned int index_bits;
 };
 
-unsigned int guest_cpl(void)
-{
-	return AR_DPL(vmread(VMCS_GUEST_SS_AR));
-}
-
-bool guest_long_mode(void)
-{
-	return vmread(VMCS_ENTRY_CTLS) & ENTRYCTL_IA32E && vmread(VMCS_GUEST_CS_AR) & AR_L;
-}
-
 static struct paging read_paging(void)
 {
 	struct paging p = { .cr0 = vmread(VMCS_GUEST_CR0), .cr3 = vmread(VMCS_GUEST_CR3), .cr4 = vmread(VMCS_GUEST_CR4),

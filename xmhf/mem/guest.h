@@ -8,6 +8,7 @@
 #define XMHF_GUEST_H
 
 #include "cpu/percpu.h"
+#include "vmx/vmx_insn.h"
 
 struct guest_page {
 	hpa_t hpa;
@@ -36,8 +37,15 @@ enum guest_access_result guest_read(struct percpu *cpu, void *dst, gva_t src, si
 enum guest_access_result guest_write(struct percpu *cpu, gva_t dst, const void *src, size_t len_bytes, struct guest_fault *fault);
 
 /* CPL of the guest that runs: DPL of SS (SDM vol. 3, "Guest Register State"). */
-unsigned int guest_cpl(void);
+static inline unsigned int guest_cpl(void)
+{
+	return AR_DPL(vmread(VMCS_GUEST_SS_AR));
+}
+
 /* EFER.LMA and CS.L: 64-bit code. */
-bool guest_long_mode(void);
+static inline bool guest_long_mode(void)
+{
+	return vmread(VMCS_GUEST_CS_AR) & AR_L && vmread(VMCS_ENTRY_CTLS) & ENTRYCTL_IA32E;
+}
 
 #endif

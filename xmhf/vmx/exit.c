@@ -23,10 +23,10 @@
 
 void vmx_skip_instruction(void)
 {
-	u64 rip = vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_INSN_LEN);
+	u64 old = vmread(VMCS_GUEST_RIP), rip = old + vmread(VMCS_EXIT_INSN_LEN);
 	u64 shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
-	if (!(vmread(VMCS_GUEST_CS_AR) & AR_L))
+	if (unlikely((old ^ rip) >> 32) && !(vmread(VMCS_GUEST_CS_AR) & AR_L))
 		rip = (u32)rip;
 	vmwrite(VMCS_GUEST_RIP, rip);
 	if (unlikely(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
@@ -333,16 +333,17 @@ void vmx_handle_exit(struct percpu *cpu)
 	u32 reason = (u32)vmread(VMCS_EXIT_REASON);
 
 	cpu->stats.exits[cpu->mode]++;
-	if (likely(!(reason & EXIT_REASON_ENTRY_FAILED)))
+	if (unlikely(!cpu->launched) && !(reason & EXIT_REASON_ENTRY_FAILED))
 		cpu->launched = cpu->current->launched = true;
-	if (cpu->mode == RUN_L2)
-		nested_exit(cpu, reason);
-	else if (cpu->mode == RUN_PARTITION)
-		partition_exit(cpu, reason);
-	else if (likely(reason < EXIT_REASON_COUNT && l1_exits[reason]))
+	if (cpu->mode == RUN_L1) {
+		if (unlikely(reason >= EXIT_REASON_COUNT || !l1_exits[reason]))
+			exit_unexpected(cpu, reason);
 		l1_exits[reason](cpu);
-	else
-		exit_unexpected(cpu, reason);
+	} else if (cpu->mode == RUN_L2) {
+		nested_exit(cpu, reason);
+	} else {
+		partition_exit(cpu, reason);
+	}
 }
 
 void vmx_entry_failed(struct percpu *cpu)
