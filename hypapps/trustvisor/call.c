@@ -60,6 +60,27 @@ static void release(struct hypapi_event *ev, struct pal *pal)
 
 /* ---- Into the PAL ---- */
 
+/* Stores a word of the caller's width, 8 or 4; returns the width. Not by the general memcpy(), which costs more. */
+static uint32_t put_word(uint8_t *at, uint64_t word, uint32_t word_bytes)
+{
+	if (word_bytes == sizeof(word))
+		__builtin_memcpy(at, &word, sizeof(word));
+	else
+		__builtin_memcpy(at, &word, sizeof(uint32_t));
+	return word_bytes;
+}
+
+static uint64_t get_word(const uint8_t *at, uint32_t word_bytes)
+{
+	uint64_t word = 0;
+
+	if (word_bytes == sizeof(word))
+		__builtin_memcpy(&word, at, sizeof(word));
+	else
+		__builtin_memcpy(&word, at, sizeof(uint32_t));
+	return word;
+}
+
 /* Writes the param section front to back, in pieces of a buffer. `error` sticks. */
 struct param_stream {
 	const struct hypapi_event *ev;
@@ -83,8 +104,7 @@ static void stream_word(struct param_stream *stream, uint64_t word)
 {
 	if (sizeof(stream->buffer) - stream->used < stream->pal->word_bytes)
 		stream_flush(stream);
-	__builtin_memcpy(&stream->buffer[stream->used], &word, stream->pal->word_bytes);
-	stream->used += stream->pal->word_bytes;
+	stream->used += put_word(&stream->buffer[stream->used], word, stream->pal->word_bytes);
 }
 
 static void stream_from_caller(struct param_stream *stream, uint64_t src, uint64_t len_bytes)
@@ -144,15 +164,10 @@ static int read_args(const struct hypapi_event *ev, struct pal *pal)
 
 	if (rc != HYPAPI_OK)
 		return rc;
-	pal->return_address = 0;
-	__builtin_memcpy(&pal->return_address, stack, pal->word_bytes);
-	for (uint32_t i = 0; i < count; i++) {
-		pal->args[i] = 0;
-		if (i < in_regs)
-			pal->args[i] = hypapi_reg_get(ev, arg_regs[i]);
-		else
-			__builtin_memcpy(&pal->args[i], &stack[(1 + i - in_regs) * pal->word_bytes], pal->word_bytes);
-	}
+	pal->return_address = get_word(stack, pal->word_bytes);
+	for (uint32_t i = 0; i < count; i++)
+		pal->args[i] = i < in_regs ? hypapi_reg_get(ev, arg_regs[i]) :
+			       get_word(&stack[(1 + i - in_regs) * pal->word_bytes], pal->word_bytes);
 	return is_canonical(pal->return_address) ? HYPAPI_OK : HYPAPI_EINVAL;
 }
 
@@ -198,25 +213,20 @@ static int build_frame(const struct hypapi_event *ev, const struct pal *pal, str
 	uint32_t in_regs = pal->long_mode ? ARG_REGS : 0;
 	uint64_t return_address = pal->long_mode ? RETURN_64 : RETURN_32;
 	uint8_t stack[(1 + TV_MAX_PARAMS) * 8];
-	uint32_t used = pal->word_bytes;
+	uint32_t used = put_word(stack, return_address, pal->word_bytes);
 
-	__builtin_memset(entry, 0, sizeof(*entry));
-	__builtin_memcpy(stack, &return_address, pal->word_bytes);
+	*entry = (struct hypapi_partition_entry){ .rip = pal->entry.addr, .long_mode = pal->long_mode };
 	for (uint32_t i = 0; i < pal->params.num_params; i++) {
 		bool pointer = pal->params.params[i].type == TV_PARAM_POINTER;
 		uint64_t value = pointer ? pal->copy_at[i] : pal->args[i];
 
-		if (i < in_regs) {
+		if (i < in_regs)
 			entry->gpr[arg_regs[i]] = value;
-		} else {
-			__builtin_memcpy(&stack[used], &value, pal->word_bytes);
-			used += pal->word_bytes;
-		}
+		else
+			used += put_word(&stack[used], value, pal->word_bytes);
 	}
 	/* The parameters begin at a multiple of 16, the return address stands below them. */
 	entry->gpr[HYPAPI_REG_RSP] = ((pal->stack_end - (used - pal->word_bytes)) & ~15ull) - pal->word_bytes;
-	entry->rip = pal->entry.addr;
-	entry->long_mode = pal->long_mode;
 	return hypapi_partition_write(ev, pal->partition, GVA(entry->gpr[HYPAPI_REG_RSP]), stack, used);
 }
 

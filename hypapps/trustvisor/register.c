@@ -32,20 +32,32 @@ static uint32_t result_of(int error)
 
 /* ---- Descriptors ---- */
 
-/* Reads a count and then just that many elements: existing callers may have laid out no more than these. */
+/*
+ * Reads a count (u32, u32 of padding) and that many elements of 16 bytes, as sections and parameters both are. Existing
+ * callers may have laid out no more than these, so what lies on the next page is read only if it is needed; the rest of
+ * the first page is read at once, since finding a page costs more than its bytes. Unused elements are zeroed.
+ */
 static int copy_counted(const struct hypapi_event *ev, void *dst, uint64_t src, uint32_t max_count)
 {
-	uint32_t head[2];
-	int rc = hypapi_copy_from(ev, head, GVA(src), sizeof(head));
+	size_t full = sizeof(struct tv_pal_sections), on_page = HYPAPI_PAGE_SIZE - (src & ~HYPAPI_PAGE_MASK);
+	size_t first = full < on_page ? full : on_page, wanted;
+	uint8_t *bytes = dst;
+	int rc = hypapi_copy_from(ev, bytes, GVA(src), first);
+	uint32_t count;
 
+	if (rc == HYPAPI_OK && first < sizeof(uint32_t))
+		rc = hypapi_copy_from(ev, bytes + first, GVA(src + first), sizeof(uint32_t) - first);
 	if (rc != HYPAPI_OK)
 		return rc;
-	if (head[0] > max_count)
+	first = first < sizeof(uint32_t) ? sizeof(uint32_t) : first;
+	__builtin_memcpy(&count, bytes, sizeof(count));
+	if (count > max_count)
 		return HYPAPI_EINVAL;
-	__builtin_memcpy(dst, head, sizeof(head));
-	/* Sections and parameters are both 16 bytes long (abi.h asserts it). An address that wraps is refused. */
-	return hypapi_copy_from(ev, (uint8_t *)dst + sizeof(head), GVA(src + sizeof(head)),
-				head[0] * sizeof(struct tv_pal_section));
+	wanted = 2 * sizeof(uint32_t) + count * sizeof(struct tv_pal_section);
+	if (wanted > first)
+		return hypapi_copy_from(ev, bytes + first, GVA(src + first), wanted - first);
+	__builtin_memset(bytes + wanted, 0, first - wanted);
+	return HYPAPI_OK;
 }
 
 static uint64_t section_end(const struct tv_pal_section *section)

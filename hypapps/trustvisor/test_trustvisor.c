@@ -251,6 +251,23 @@ static void descriptors_are_read_up_to_their_count(void **state)
 	assert_int_equal(hypercall(TV_CMD_REGISTER), TV_OK);
 }
 
+/* Wherever a page ends in a descriptor, it is the same descriptor. */
+static void descriptors_may_cross_pages(void **state)
+{
+	for (uint64_t before = 1; before < sizeof(sections); before++) {
+		setup(state);
+		memcpy(fake_mem(PAGE(11) - before), &sections, before);
+		memcpy(fake_mem(PAGE(11)), (uint8_t *)&sections + before, sizeof(sections) - before);
+		memcpy(fake_mem(PARAMS), &params, sizeof(params));
+		fake.regs[HYPAPI_REG_RCX] = PAGE(11) - before;
+		fake.regs[HYPAPI_REG_RSI] = PARAMS;
+		fake.regs[HYPAPI_REG_RDI] = ENTRY;
+		assert_int_equal(hypercall(TV_CMD_REGISTER), TV_OK);
+		assert_int_equal(fake.partitions[0].count, 4);
+		assert_int_equal(fake.partitions[0].pages[3].gva, STACK);
+	}
+}
+
 /* A page that the caller may only read must not become writable by being named a data section. */
 static void vuln_4_read_only_page_as_data(void **state)
 {
@@ -746,7 +763,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup(f, setup)
 	const struct CMUnitTest tests[] = {
 		TEST(registers_and_unregisters), TEST(bad_requests_cost_no_stop),
-		TEST(descriptors_are_read_up_to_their_count), TEST(vuln_4_read_only_page_as_data),
+		TEST(descriptors_are_read_up_to_their_count), TEST(descriptors_may_cross_pages),
+		TEST(vuln_4_read_only_page_as_data),
 		TEST(pages_with_two_names_are_refused), TEST(checks_again_after_a_foreign_stop), TEST(table_full),
 		TEST(unregister_knows_the_whole_identity), TEST(passes_integers_and_hides_registers),
 		TEST(passes_eight_integers), TEST(copies_pointed_words_in_and_out), TEST(copies_large_buffers),
