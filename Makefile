@@ -34,6 +34,9 @@ EXTRA_CORE_SRC ?=
 ifeq ($(filter clean help distclean setup configure,$(MAKECMDGOALS)),)
 include $(O)/config.mk
 endif
+# `make HYPAPPS=a,b` instead of what ./configure chose
+comma := ,
+override HYPAPPS := $(subst $(comma), ,$(HYPAPPS))
 
 # ---- the core and its hypapps
 
@@ -54,12 +57,14 @@ $(O)/include/core/config.h: $(O)/config.mk Makefile
 		'#define CONFIG_INSN_COUNTS $(INSN_COUNTS)' > $@
 
 # The names of the selected hypapps: one that is missing, or of another major version, fails to link.
-$(O)/hypapps_linked.c: $(O)/config.mk
+.PHONY: always
+$(O)/hypapps_linked.c: $(O)/config.mk always
 	@{ echo '#include <hypapi/hypapp.h>'; \
 	  for a in $(HYPAPPS); do echo "extern const struct hypapp_descriptor hypapp_$$a;"; done; \
 	  echo 'extern const struct hypapp_descriptor *const hypapps_linked[];'; \
 	  echo 'const struct hypapp_descriptor *const hypapps_linked[] = {'; \
-	  for a in $(HYPAPPS); do echo "	&hypapp_$$a,"; done; echo '	0,'; echo '};'; } > $@
+	  for a in $(HYPAPPS); do echo "	&hypapp_$$a,"; done; echo '	0,'; echo '};'; } > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(O)/core/hypapps_linked.o: $(O)/hypapps_linked.c
 	@mkdir -p $(@D)
@@ -88,6 +93,7 @@ $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
 include tests/guest/guest.mk
 include examples/examples.mk
 include tools/images.mk
+include tools/run.mk
 include tests/unit/unit.mk
 include tests/check.mk
 

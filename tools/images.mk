@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Kernels, initramfs and ISO images for the emulator runs. Included by the top-level Makefile.
 # Input: O, the build folder; LINUX_PROGRAMS, built programs for the initramfs. Include it after examples/examples.mk.
-# Targets: linux-images (all that the cases in tests/run/cases.py boot), $(O)/run.iso (what `make run` boots).
+# Targets: linux-images (all that the cases in tests/run/cases.py boot).
 
 LINUX_PROGRAMS ?= $(EXAMPLES)
 LINUX_JOBS := $(wildcard examples/linux/jobs/*)
@@ -28,10 +28,16 @@ $(O)/linux/ticks: examples/linux/ticks.c
 	$(CC) $(TICKS_CFLAGS) -o $@ $<
 
 # Not compressed: unpacking costs more emulated instructions than loading.
-LINUX_INITRAMFS_INPUTS := tools/linux/initramfs examples/linux/init $(O)/linux/busybox $(O)/linux/ticks $(LINUX_JOBS) \
+# initramfs.list changes when the selection of programs does, though none of them is newer than the archive.
+LINUX_INITRAMFS_INPUTS := $(O)/linux/initramfs.list tools/linux/initramfs examples/linux/init $(O)/linux/busybox $(O)/linux/ticks $(LINUX_JOBS) \
 	$(LINUX_PROGRAMS)
 LINUX_INITRAMFS = tools/linux/initramfs --plain -o $@ --busybox $(O)/linux/busybox --init examples/linux/init \
 	$(addprefix --bin ,$(O)/linux/ticks $(LINUX_PROGRAMS)) $(addprefix --job ,$(LINUX_JOBS))
+
+.PHONY: initramfs-selection
+$(O)/linux/initramfs.list: initramfs-selection
+	@mkdir -p $(@D)
+	@echo '$(LINUX_JOBS) $(LINUX_PROGRAMS)' | cmp -s - $@ || echo '$(LINUX_JOBS) $(LINUX_PROGRAMS)' > $@
 
 $(O)/linux/tiny.cpio: $(LINUX_INITRAMFS_INPUTS)
 	$(LINUX_INITRAMFS)
@@ -45,24 +51,3 @@ $(O)/linux/cmdline.l2: tools/linux/cmdline tools/linux/cmdline.bochs
 
 $(O)/linux/l2.cpio: $(LINUX_INITRAMFS_INPUTS) tools/linux/qemu-files $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio $(O)/linux/cmdline.l2
 	$(LINUX_INITRAMFS) $$(tools/linux/qemu-files $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio $(O)/linux/cmdline.l2)
-
-# make run: KERNEL=debian|tiny, JOB=names of jobs, XMHF_ARGS, LOADER=syslinux|grub; CPUS, MEMORY and EMULATOR are the runner's.
-KERNEL ?= debian
-LOADER ?= syslinux
-CPUS ?= 2
-MEMORY ?= 1024
-EMULATOR ?= bochs
-RUN_TIMEOUT ?= 900
-RUN_KERNEL := $(O)/linux/$(if $(filter tiny,$(KERNEL)),tiny/bzImage,debian/vmlinuz)
-RUN_INITRD := $(O)/linux/$(if $(filter tiny,$(KERNEL)),tiny,debian).cpio
-RUN_EMULATOR = $(shell tests/run/emulator.py --which --emulator $(EMULATOR))
-RUN_APPEND = $(shell cat tools/linux/cmdline $(if $(filter bochs,$(RUN_EMULATOR)),tools/linux/cmdline.bochs)) \
-	$(if $(JOB),job=$(JOB)) $(APPEND)
-
-.PHONY: run-machine
-run-machine: $(O)/xmhf.elf $(RUN_KERNEL) $(RUN_INITRD)
-	$(if $(RUN_EMULATOR),,$(error EMULATOR=$(EMULATOR) cannot be used here))
-	tools/mkiso.py -o $(O)/run.iso --loader $(LOADER) --xmhf $(O)/xmhf.elf --xmhf-args '$(XMHF_ARGS)' \
-		--kernel-file $(RUN_KERNEL) --initrd $(RUN_INITRD) --append '$(RUN_APPEND)'
-	tests/run/emulator.py --emulator $(RUN_EMULATOR) --image $(O)/run.iso --cpus $(CPUS) --megs $(MEMORY) \
-		--timeout $(RUN_TIMEOUT) --serial $(O)/run.log --show --fail '^xmhf: PANIC' --expect '^INIT DONE' $(RUN_ARGS)

@@ -4,10 +4,14 @@
 Names are paths, so that `check.py --only ^vmx/` selects a group. `bare/` shows that the tests' own ground (kernels,
 init script, emulator) works without XMHF, so that a failure elsewhere is ours.
 """
+from memory_map import hides_root_memory
 
 GUEST = "build/guest/test.bzimage"
 L2_INITRD = "build/linux/l2.cpio"
 POWERED_OFF = [r"^INIT DONE", r"reboot: Power down"]
+NO_SIGNATURE = r"^xmhf: drive 0x80: its first sector has no boot signature but 0x0000$"
+NO_DRIVE = r"^xmhf: drive 0x81: its first sector cannot be read, INT 13h says AX=0x01\w\w$"
+BAD_DRIVE = r"^xmhf: .*option drive=0x80: not a BIOS drive number"
 
 
 def linux_ready(cpus):
@@ -46,6 +50,9 @@ CASES = [
     dict(name="xmhf/linux-debian", guest="debian", xmhf=True, cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
     dict(name="xmhf/linux-reboot", guest="tiny", xmhf=True, append="after=reboot",
          until=r"(?s)INIT DONE.*INIT READY", expect=[r"(?s)INIT DONE.*INIT READY"]),
+    # Linux resets by a triple fault: XMHF reports it, and the machine starts again as the bare one does.
+    dict(name="xmhf/linux-triple-fault", guest="tiny", xmhf=True, append="after=reboot reboot=t,force",
+         until=r"(?s)INIT DONE.*INIT READY", expect=[r"(?s)INIT DONE.*triple fault.*INIT READY"]),
     dict(name="xmhf/linux-l2", guest="tiny", initrd=L2_INITRD, xmhf=True, append="job=l2-linux", timeout=600,
          expect=[l2_ready(1), *POWERED_OFF]),
     dict(name="xmhf/linux-l2-2cpu", guest="tiny", initrd=L2_INITRD, xmhf=True, cpus=2, append="job=l2-linux l2cpus=2",
@@ -63,4 +70,15 @@ CASES = [
     transcript("vmx-smp", cpus=2),
     transcript("l1-basics"),
     transcript("l1-smp", cpus=2),
+
+    # The boot sector of a disk, started by the BIOS and by XMHF's chain start.
+    dict(name="chain/boot-sector", disk="build/boot/test.img", compare=r"^T ", judge=hides_root_memory,
+         expect=[r"^T end boot$"]),
+    dict(name="chain/boot-sector-grub", disk="build/boot/test.img", loader="grub", xmhf_args="boot=chain drive=80",
+         cpus=2, megs=1024, compare=r"^T ", judge=hides_root_memory, expect=[r"^T end boot$"]),
+    dict(name="chain/linux", disk="build/boot/linux.img", xmhf=True, cpus=2,
+         expect=[r"starts the boot sector of drive 0x80", linux_ready(2), *POWERED_OFF]),
+    dict(name="chain/no-signature", disk="build/boot/unsigned.img", xmhf=True, until=NO_SIGNATURE, expect=[NO_SIGNATURE]),
+    dict(name="chain/no-drive", xmhf=True, xmhf_args="boot=chain drive=81", until=NO_DRIVE, expect=[NO_DRIVE]),
+    dict(name="chain/bad-drive", xmhf=True, xmhf_args="drive=0x80", until=BAD_DRIVE, expect=[BAD_DRIVE]),
 ]

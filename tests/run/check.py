@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+import typing
 
 import emulator
 
@@ -33,7 +34,7 @@ GUEST_FAILS = [r"^T FAIL", r"Kernel panic"]
 
 @dataclasses.dataclass(kw_only=True)
 class Case:
-    """One row of cases.py. Paths are relative to the project's root; `guest` and `command` exclude each other."""
+    """One row of cases.py: a machine or a command. Paths are relative to the project's root."""
     name: str
     # A machine. guest: "tiny" or "debian" (Linux), or a file in bzImage format.
     guest: str = ""
@@ -42,8 +43,9 @@ class Case:
     xmhf: str | bool = False    # True: the default image; a path: another build of it; False: the bare machine
     xmhf_args: str = ""
     loader: str = ""            # "grub" or "syslinux"; default: the faster one that can load the guest
-    disk: str = ""              # first hard disk, for chain starts
+    disk: str = ""              # first hard disk: without a guest it is booted, on XMHF by a chain start
     compare: str = ""           # lines that must be the same on the bare machine and on XMHF; a regular expression
+    judge: typing.Callable | None = None    # with compare: (bare log, XMHF's log) -> None, or what is wrong
     # How it runs; see emulator.run().
     cpus: int = 1
     megs: int = 512
@@ -61,8 +63,8 @@ class Case:
     tools: tuple | list = ()    # programs that must be on the PATH, else the case is skipped
 
     def __post_init__(self):
-        if bool(self.guest or self.xmhf) == bool(self.command):
-            raise ValueError(f"case {self.name}: give either guest/xmhf or command")
+        if bool(self.guest or self.disk or self.xmhf) == bool(self.command):
+            raise ValueError(f"case {self.name}: give either a machine (guest, disk, xmhf) or a command")
 
 
 class Failure(Exception):
@@ -108,16 +110,20 @@ def make_iso(case, xmhf):
 
 def run_machine(case, xmhf):
     """Boots one machine; returns its serial log."""
-    iso = make_iso(case, xmhf)
+    iso = make_iso(case, xmhf) if case.guest or xmhf else None
     log = case_path(case, ".xmhf.log" if xmhf else ".bare.log")
     disk = str(ROOT / case.disk) if case.disk else None
+    if disk and not os.path.exists(disk):
+        raise Failure(f"{case.disk} was not built")
     result = emulator.run(
-        iso, cpus=case.cpus, megs=case.megs, model=case.model, ips=case.ips, timeout=case.timeout, disk=disk,
+        iso, cpus=case.cpus, megs=case.megs, model=case.model, ips=case.ips, timeout=case.timeout,
+        disk=disk, boot="cdrom" if iso else "disk",
         expect=case.expect, fail=[*case.fail, *GUEST_FAILS, *XMHF_FAILS], until=case.until, serial=log,
         triple_fault=case.triple_fault, options=case.options, name=re.sub("/", "-", case.name))
     if not result.ok:
         raise Failure(("on XMHF: " if xmhf else "on the bare machine: ") + result.report())
-    iso.unlink()
+    if iso:
+        iso.unlink()
     return result.serial_text
 
 
@@ -131,6 +137,9 @@ def compare(case, xmhf):
         diff = list(difflib.unified_diff(bare, nested, "bare", "XMHF", lineterm="", n=2))
         changed = sum(line[0] in "+-" for line in diff[2:])
         raise Failure(f"the transcripts differ in {changed} lines\n" + "\n".join(diff[:60]))
+    wrong = case.judge and case.judge(*texts)
+    if wrong:
+        raise Failure(wrong)
 
 
 def run_command(case):

@@ -180,8 +180,13 @@ class Child:
         os.close(self.master)
 
 
+def print_now(text):
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 class SerialTail:
-    """Follows the serial log. A carriage return carries no information here and is dropped."""
+    """Follows the serial log; `show` gets what is new. A carriage return carries no information here and is dropped."""
 
     def __init__(self, path, show):
         self.path, self.show, self.offset, self.text = path, show, 0, ""
@@ -198,8 +203,7 @@ class SerialTail:
         new = data.decode("latin-1").replace("\r", "")
         self.text += new
         if self.show and new:
-            sys.stdout.write(new)
-            sys.stdout.flush()
+            self.show(new)
         return bool(data)
 
 
@@ -266,7 +270,8 @@ def run(image=None, cpus=1, megs=512, model="corei7_skylake_x", ips=20000000, ti
 
     image: ISO file; disk: disk image file (a copy is used); boot: "cdrom" or "disk"; expect, fail: regular expressions
     (multi-line mode) on the serial log; until: one that ends the run; triple_fault: "stop" (Bochs panics) or "reset";
-    options: further lines for the bochsrc; serial: file that receives a copy of the serial log; keep: leave the run's
+    options: further lines for the bochsrc; show: True to print the serial log as it grows, or a function that gets each
+    new piece of it; serial: file that receives a copy of the serial log; keep: leave the run's
     directory behind (it is left behind after a failure in any case).
     """
     emulator = choose_emulator(emulator)
@@ -276,7 +281,7 @@ def run(image=None, cpus=1, megs=512, model="corei7_skylake_x", ips=20000000, ti
     command = (bochs_command if emulator == "bochs" else qemu_command)(image, disk, work, settings)
     start = time.monotonic()
     child = Child(command, work)
-    tail = SerialTail(work / "serial.log", show)
+    tail = SerialTail(work / "serial.log", print_now if show is True else show)
     try:
         ended = watch(child, tail, until, fail, timeout)
     finally:

@@ -137,29 +137,39 @@ static int build(struct partition *p, const struct partition_page *pages, size_t
 	return HYPAPI_OK;
 }
 
-/* Clears the entries on the way to one address, so that table pages go back to the pool as clean as they came. */
-static void clear_path(u64 *table, u64 addr, unsigned int level)
+/* Clears the entry for addr in the table at `level`; the tables above it are whole. */
+static void clear_entry(u64 *table, u64 addr, unsigned int level)
 {
-	u64 *entry = &table[ept_index(addr, level)];
+	for (unsigned int l = EPT_LEVELS; l > level; l--) {
+		u64 entry = table[ept_index(addr, l)];
 
-	if (level > 1 && *entry)
-		clear_path(phys_to_virt(HPA(*entry & EPT_ADDR)), addr, level - 1);
-	*entry = 0;
+		if (!entry)
+			return;
+		table = phys_to_virt(HPA(entry & EPT_ADDR));
+	}
+	table[ept_index(addr, level)] = 0;
 }
 
-/* `built`: every entry in the tables leads to a page or a table of the partition; else the tables are wiped whole. */
+/* Table pages go back to the pool as clean as they came: every entry leads to a page or a table of the partition. */
+static void clear_tables(struct partition *p)
+{
+	for (unsigned int level = 1; level <= EPT_LEVELS; level++) {
+		for (u32 i = 0; i < p->page_count; i++) {
+			clear_entry(p->ept.root, p->pages[i].gpa1, level);
+			clear_entry(p->page_tables, p->pages[i].gva, level);
+		}
+		for (u32 i = 0; i < p->table_count; i++)
+			clear_entry(p->ept.root, virt_to_phys(p->tables[i]).addr, level);
+	}
+}
+
+/* `built`: whether the partition was complete; what a failed attempt left is wiped whole. */
 static void unbuild(struct partition *p, bool built)
 {
-	for (u32 i = 0; built && i < p->page_count; i++) {
-		clear_path(p->ept.root, p->pages[i].gpa1, EPT_LEVELS);
-		clear_path(p->page_tables, p->pages[i].gva, PT_LEVELS);
-	}
-	for (u32 i = 0; i < p->table_count; i++) {
-		if (built)
-			clear_path(p->ept.root, virt_to_phys(p->tables[i]).addr, EPT_LEVELS);
-		else
-			memset(p->tables[i], 0, PAGE_SIZE);
-	}
+	if (built)
+		clear_tables(p);
+	for (u32 i = 0; !built && i < p->table_count; i++)
+		memset(p->tables[i], 0, PAGE_SIZE);
 	for (u32 i = 0; i < p->table_count; i++)
 		page_free(p->tables[i]);
 	memset(p->tables, 0, p->table_count * sizeof(*p->tables));

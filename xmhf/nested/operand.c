@@ -7,6 +7,7 @@
 
 #include "cpu/x86.h"
 #include "mem/guest.h"
+#include "nested/l1_memory.h"
 #include "vmx/exit.h"
 
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
@@ -96,6 +97,56 @@ static bool linear_address(struct percpu *cpu, u32 info, bool long_mode, size_t 
 	return long_mode ? linear_64(offset, seg, len, linear) : linear_32(offset, seg, len, write, linear);
 }
 
+#define PTE_P BIT(0)
+#define PTE_W BIT(1)
+#define PTE_U BIT(2)
+#define PTE_LARGE BIT(7)
+
+/*
+ * The short way to an operand, for what every 64-bit hypervisor does: memory that 4-level paging lets a supervisor
+ * reach, within one page. NULL: anything else, a fault included; guest_read() and guest_write() then say what it is.
+ */
+static void *short_way(u64 linear, size_t len, bool write)
+{
+	u64 need = PTE_P | (write ? PTE_W : 0), table = vmread(VMCS_GUEST_CR3) & BITS(51, 12), user = PTE_U;
+	u64 cr4 = vmread(VMCS_GUEST_CR4);
+
+	if ((linear & (PAGE_SIZE - 1)) + len > PAGE_SIZE || (cr4 & CR4_LA57))
+		return NULL;
+	for (u32 shift = 39;; shift -= 9) {
+		const u64 *page = l1_page(table, HYPAPI_R);
+		u64 entry = page ? __atomic_load_n(&page[linear >> shift & 511], __ATOMIC_RELAXED) : 0;
+
+		if ((entry & need) != need)
+			return NULL;
+		user &= entry;
+		table = entry & BITS(51, 12);
+		if (shift == 12)
+			break;
+		if ((entry & PTE_LARGE) && shift <= 30) {
+			u64 offset = BIT(shift) - 1;
+
+			table = (table & ~offset) | (linear & offset & PAGE_ADDR);
+			break;
+		}
+	}
+	if (user && (cr4 & CR4_SMAP))
+		return NULL;
+	u8 *page = l1_page(table, write ? HYPAPI_RW : HYPAPI_R);
+
+	return page ? page + (linear & (PAGE_SIZE - 1)) : NULL;
+}
+
+/* Operands are 4, 8 or 16 bytes. */
+static void copy(void *dst, const void *src, size_t len)
+{
+	__builtin_memcpy(dst, src, 4);
+	if (len >= 8)
+		__builtin_memcpy(dst, src, 8);
+	if (len == 16)
+		__builtin_memcpy((u8 *)dst + 8, (const u8 *)src + 8, 8);
+}
+
 bool operand_read(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_t len)
 {
 	struct guest_fault fault;
@@ -103,6 +154,12 @@ bool operand_read(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_
 
 	if (!linear_address(cpu, info, long_mode, len, false, &linear))
 		return false;
+	const void *at = long_mode ? short_way(linear.addr, len, false) : NULL;
+
+	if (likely(at)) {
+		copy(dst, at, len);
+		return true;
+	}
 	switch (guest_read(cpu, dst, linear, len, &fault)) {
 	case GUEST_OK: return true;
 	case GUEST_NOT_OWNED: __builtin_memset(dst, 0xff, len); return true;
@@ -117,6 +174,12 @@ bool operand_write(struct percpu *cpu, u32 info, bool long_mode, const void *src
 
 	if (!linear_address(cpu, info, long_mode, len, true, &linear))
 		return false;
+	void *at = long_mode ? short_way(linear.addr, len, true) : NULL;
+
+	if (likely(at)) {
+		copy(at, src, len);
+		return true;
+	}
 	if (guest_write(cpu, linear, src, len, &fault) != GUEST_PAGE_FAULT)
 		return true;
 	vmx_inject_pf(fault.gva, fault.error_code);

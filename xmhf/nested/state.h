@@ -9,10 +9,10 @@
 #include "nested/ept02.h"
 #include "nested/ept12.h"
 #include "nested/entry_checks.h"
+#include "nested/l1_memory.h"
 #include "nested/nested.h"
 
 #define NO_VMCS (~0ull)
-#define PAGE_ADDR (~(u64)(PAGE_SIZE - 1))
 
 /* VMX-abort indicators (SDM vol. 3, "VMX Aborts") */
 #define VMX_ABORT_MSR_STORE 1
@@ -47,6 +47,7 @@ struct nested_cpu {
 	struct open_bits msrs, ports;
 	void *scratch_page; /* stands for a virtual-APIC page that is not RAM */
 	struct vmcs12 vmcs12;
+	struct l1_pages l1_pages;
 	struct ept02 ept02;
 	struct shadow *shadow; /* VMCS shadowing, NULL if it is not used */
 };
@@ -76,9 +77,6 @@ static inline bool uses_ept12(const struct vmcs12 *vmcs12)
 {
 	return proc2_12(vmcs12) & PROC2_EPT;
 }
-/* A page of L1's RAM with these rights, in the direct map; NULL if L1 has none there. */
-void *l1_page(u64 gpa1, u32 rights);
-
 /* Which VPID stands for one of L1's; own: no other one of L1 has it. */
 u16 vpid02_of(u16 vpid12, bool *own);
 

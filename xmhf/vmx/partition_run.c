@@ -19,7 +19,7 @@
 #define AR_DATA 0xc0f3
 
 #define P_PIN (PIN_NMI_EXITING | PIN_VIRTUAL_NMIS)
-#define P_PROC (PROC_HLT_EXITING | PROC_MWAIT_EXITING | PROC_MONITOR_EXITING | PROC_RDPMC_EXITING | PROC_UNCOND_IO_EXITING | \
+#define P_PROC (PROC_TSC_OFFSETTING | PROC_HLT_EXITING | PROC_MWAIT_EXITING | PROC_MONITOR_EXITING | PROC_RDPMC_EXITING | PROC_UNCOND_IO_EXITING | \
 		PROC_MOV_DR_EXITING | PROC_SECONDARY)
 #define P_PROC2 (PROC2_EPT | PROC2_VPID | PROC2_RDTSCP)
 #define P_EXIT (EXITCTL_SAVE_DEBUG | EXITCTL_HOST_64 | EXITCTL_SAVE_PAT | EXITCTL_LOAD_PAT | EXITCTL_SAVE_EFER | EXITCTL_LOAD_EFER)
@@ -66,6 +66,12 @@ static void first_use(struct percpu *cpu)
 	vmwrite(VMCS_CR4_MASK, ~0ull);
 }
 
+/* The partition has its caller's clock. The caller's VMCS is current. */
+static u64 caller_tsc_offset(void)
+{
+	return vmread(VMCS_PROC_CTLS) & PROC_TSC_OFFSETTING ? vmread(VMCS_TSC_OFFSET) : 0;
+}
+
 static void flush_for(struct percpu *cpu, const struct partition *p)
 {
 	if (cpu->partition_cached == p->serial)
@@ -77,6 +83,8 @@ static void flush_for(struct percpu *cpu, const struct partition *p)
 
 void partition_enter(struct percpu *cpu, struct partition *p, const struct hypapi_partition_entry *entry)
 {
+	u64 tsc_offset = caller_tsc_offset();
+
 	cpu->partition = p;
 	cpu->caller_mode = cpu->mode;
 	cpu->caller_vmcs = cpu->current;
@@ -88,6 +96,7 @@ void partition_enter(struct percpu *cpu, struct partition *p, const struct hypap
 	flush_for(cpu, p);
 	for (size_t i = 0; i < ARRAY_SIZE(entry_state); i++)
 		vmwrite(entry_state[i].field, entry_state[i].value);
+	vmwrite(VMCS_TSC_OFFSET, tsc_offset);
 	vmwrite(VMCS_EPTP, ept_pointer(&p->ept));
 	vmwrite(VMCS_GUEST_CR3, virt_to_phys(p->page_tables).addr);
 	vmwrite(VMCS_GUEST_CS_AR, entry->long_mode ? AR_CODE64 : AR_CODE32);
