@@ -25,8 +25,9 @@ $(O)/boot/unsigned.img: $(O)/boot/test.img
 	$(Q)cp $< $@
 	$(Q)printf '\0\0' | dd of=$@ bs=1 seek=510 conv=notrunc status=none
 
+# Not quiet: the kernel's first lines show the memory map that it got.
 $(O)/boot/linux.img: $(BOOT_DIR)/mkdisk.py $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio tools/linux/cmdline tools/linux/cmdline.bochs
 	@mkdir -p $(@D)
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkdisk.py -o $@ --kernel $(O)/linux/tiny/bzImage --initrd $(O)/linux/tiny.cpio \
-		--append "$$(cat tools/linux/cmdline tools/linux/cmdline.bochs | tr '\n' ' ')"
+		--append "$$(cat tools/linux/cmdline tools/linux/cmdline.bochs | tr '\n' ' ' | sed 's/\bquiet\b//')"

@@ -77,7 +77,7 @@ CASES = [
     dict(name="chain/boot-sector-grub", disk="build/boot/test.img", loader="grub", xmhf_args="boot=chain drive=80",
          cpus=2, megs=1024, compare=r"^T ", judge=hides_root_memory, expect=[r"^T end boot$"]),
     dict(name="chain/linux", disk="build/boot/linux.img", xmhf=True, cpus=2,
-         expect=[r"starts the boot sector of drive 0x80", linux_ready(2), *POWERED_OFF]),
+         expect=[r"(?s)root memory (\w+) to .*BIOS-e820: \[mem 0x0*\1-0x\w+\] reserved", linux_ready(2), *POWERED_OFF]),
     dict(name="chain/no-signature", disk="build/boot/unsigned.img", xmhf=True, until=NO_SIGNATURE, expect=[NO_SIGNATURE]),
     dict(name="chain/no-drive", xmhf=True, xmhf_args="boot=chain drive=81", until=NO_DRIVE, expect=[NO_DRIVE]),
     dict(name="chain/bad-drive", xmhf=True, xmhf_args="drive=0x80", until=BAD_DRIVE, expect=[BAD_DRIVE]),

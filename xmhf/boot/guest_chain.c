@@ -59,15 +59,15 @@ static u8 drive_option(void)
 	return (u8)drive;
 }
 
-/* Where RAM that begins at or before `from` ends; `from` itself if there is none. Firmware may split RAM in many entries. */
+/* Where the RAM around `from` ends, over all entries that join; `from` itself if it is no RAM. */
 static u64 ram_end(u64 from)
 {
-	for (u32 i = 0; i < boot_info.memory_count; i++) {
-		const struct memory_range *r = &boot_info.memory[i];
+	for (u32 i = 0; i < boot_info.memory_count;) {
+		const struct memory_range *r = &boot_info.memory[i++];
 
 		if (r->type == MEMORY_RAM && r->start <= from && from < r->start + r->size) {
 			from = r->start + r->size;
-			i = (u32)-1;
+			i = 0; /* entries may come in any order */
 		}
 	}
 	return from;

@@ -4,20 +4,6 @@
 
 #include "mem/pages.h"
 
-static bool is_leaf(u64 entry, unsigned int level)
-{
-	return level == 1 || (entry & EPT_LARGE) || !(entry & EPT_RIGHTS);
-}
-
-u64 *ept_find(const struct ept *ept, u64 gpa, unsigned int *level)
-{
-	u64 *entry = &ept->root[ept_index(gpa, EPT_LEVELS)];
-
-	for (*level = EPT_LEVELS; !is_leaf(*entry, *level); --*level)
-		entry = (u64 *)phys_to_virt(HPA(*entry & EPT_ADDR)) + ept_index(gpa, *level - 1);
-	return entry;
-}
-
 /* Replaces the leaf or hole in *entry at `level` by a table that maps the same. */
 static bool split(struct ept *ept, u64 *entry, unsigned int level)
 {
@@ -35,26 +21,26 @@ static bool split(struct ept *ept, u64 *entry, unsigned int level)
 	return true;
 }
 
-bool ept_prepare(struct ept *ept, u64 gpa, unsigned int level)
+u64 *ept_make(struct ept *ept, u64 gpa, unsigned int level)
 {
-	unsigned int at;
+	u64 *entry = &ept->root[ept_index(gpa, EPT_LEVELS)];
 
-	for (u64 *entry = ept_find(ept, gpa, &at); at > level; entry = ept_find(ept, gpa, &at))
-		if (!split(ept, entry, at))
-			return false;
-	return true;
+	for (unsigned int at = EPT_LEVELS; at > level; at--) {
+		if (ept_is_leaf(*entry) && !split(ept, entry, at))
+			return NULL;
+		entry = (u64 *)phys_to_virt(HPA(*entry & EPT_ADDR)) + ept_index(gpa, at - 1);
+	}
+	return entry;
 }
 
-bool ept_set(struct ept *ept, u64 gpa, unsigned int level, u64 entry)
+bool ept_set(struct ept *ept, u64 gpa, unsigned int level, u64 value)
 {
-	u64 *table = ept->root;
+	u64 *entry = ept_make(ept, gpa, level);
 
-	if (!ept_prepare(ept, gpa, level))
+	if (!entry)
 		return false;
-	for (unsigned int l = EPT_LEVELS; l > level; l--)
-		table = phys_to_virt(HPA(table[ept_index(gpa, l)] & EPT_ADDR));
-	if (level > 1 && (entry & EPT_RIGHTS))
-		entry |= EPT_LARGE;
-	__atomic_store_n(&table[ept_index(gpa, level)], entry, __ATOMIC_RELEASE);
+	if (level > 1 && (value & EPT_RIGHTS))
+		value |= EPT_LARGE;
+	__atomic_store_n(entry, value, __ATOMIC_RELEASE);
 	return true;
 }

@@ -7,6 +7,7 @@
 #define XMHF_EPT_H
 
 #include "lib/base.h"
+#include "mem/pages.h"
 
 /* EPT entry (SDM vol. 3, "The Extended Page Table Mechanism"). The low three bits are enum hypapi_rights. */
 #define EPT_RIGHTS 7ull
@@ -31,8 +32,32 @@ struct ept {
 	void *(*alloc)(void);   /* a zeroed table page or NULL */
 };
 
-/* The entry that maps gpa, or the first non-present one on the way. Never NULL. */
-u64 *ept_find(const struct ept *ept, u64 gpa, unsigned int *level);
+/* Above level 1: an entry that leads to no further table. */
+static inline bool ept_is_leaf(u64 entry)
+{
+	return (entry & EPT_LARGE) || !(entry & EPT_RIGHTS);
+}
+
+/* The entry that maps gpa, or the first non-present one on the way. Never NULL. In line: it is most of a page walk's cost. */
+static inline u64 *ept_find(const struct ept *ept, u64 gpa, unsigned int *level)
+{
+	u64 *entry = &ept->root[ept_index(gpa, 4)];
+
+	*level = 4;
+	if (!ept_is_leaf(*entry)) {
+		*level = 3;
+		entry = (u64 *)phys_to_virt(HPA(*entry & EPT_ADDR)) + ept_index(gpa, 3);
+		if (!ept_is_leaf(*entry)) {
+			*level = 2;
+			entry = (u64 *)phys_to_virt(HPA(*entry & EPT_ADDR)) + ept_index(gpa, 2);
+			if (!ept_is_leaf(*entry)) {
+				*level = 1;
+				entry = (u64 *)phys_to_virt(HPA(*entry & EPT_ADDR)) + ept_index(gpa, 1);
+			}
+		}
+	}
+	return entry;
+}
 
 /*
  * Writes one leaf at `level`, splitting a larger one on the way (a split keeps what it maps). entry: address, type and
@@ -40,12 +65,12 @@ u64 *ept_find(const struct ept *ept, u64 gpa, unsigned int *level);
  */
 must_check bool ept_set(struct ept *ept, u64 gpa, unsigned int level, u64 entry);
 
-/* The tables are there afterwards down to `level`, so that ept_set() at that level cannot fail. */
-must_check bool ept_prepare(struct ept *ept, u64 gpa, unsigned int level);
+/* The entry for gpa in the table at `level`, with the tables made and larger leaves split on the way; NULL: no table page. */
+must_check u64 *ept_make(struct ept *ept, u64 gpa, unsigned int level);
 
 static inline u64 ept_pointer(const struct ept *ept)
 {
-	return (u64)ept->root - 0xffff800000000000ul + (3 << 3) + 6; /* 4-level walk, write-back */
+	return virt_to_phys(ept->root).addr + (3 << 3) + 6; /* 4-level walk, write-back */
 }
 
 #endif

@@ -131,7 +131,7 @@ bool ept01_touch(gpa1_t gpa1, u32 access)
 bool ept01_prepare_take(gpa1_t page)
 {
 	spin_lock(&ept01_lock);
-	bool ok = ept_prepare(&ept01, page.addr, 1);
+	bool ok = ept_make(&ept01, page.addr, 1);
 
 	spin_unlock(&ept01_lock);
 	return ok;
@@ -180,7 +180,7 @@ static void retype_table(u64 *table, unsigned int level, u64 base)
 		}
 		type = mtrr_type(at, EPT_LEVEL_SIZE(level));
 		/* A split that finds no page leaves the range uncached: slow, and right. */
-		if (type < 0 && level > 1 && ept_prepare(&ept01, at, level - 1)) {
+		if (type < 0 && level > 1 && ept_make(&ept01, at, level - 1)) {
 			retype_table(phys_to_virt(HPA(table[i] & EPT_ADDR)), level - 1, at);
 			continue;
 		}

@@ -98,15 +98,14 @@ static u64 *leaf_entry(struct partition *p, u64 gva, bool make)
 static int map_page(struct partition *p, const struct partition_page *page)
 {
 	u32 rights = page->gva & EPT_RIGHTS;
-	u64 *entry = leaf_entry(p, page->gva, true);
+	u64 *entry = leaf_entry(p, page->gva, true), *ept_entry = ept_make(&p->ept, page->gpa1, 1);
 
-	if (!entry || !ept_prepare(&p->ept, page->gpa1, 1) || !ept01_prepare_take(GPA1(page->gpa1)))
+	if (!entry || !ept_entry || !ept01_prepare_take(GPA1(page->gpa1)))
 		return HYPAPI_ENOMEM;
 	if (*entry & PTE_P)
 		return HYPAPI_EINVAL;
 	*entry = page->gpa1 | PTE_P | PTE_U | PTE_AD | (rights & HYPAPI_W ? PTE_W : 0) | (rights & HYPAPI_X ? 0 : PTE_NX);
-	if (!ept_set(&p->ept, page->gpa1, 1, page->gpa1 | rights | 6 << EPT_TYPE_SHIFT))
-		return HYPAPI_ENOMEM;
+	*ept_entry = page->gpa1 | rights | 6 << EPT_TYPE_SHIFT;
 	p->pages[p->page_count++] = *page;
 	return HYPAPI_OK;
 }
