@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A boot sector, with six more behind it, that says on COM1 what a real-mode program sees of the machine. Lines that begin
- * with "T " are the same on the bare machine and under XMHF; lines that begin with "M " are about memory and are judged
- * by tests/run/memory_map.py. Ends with "T end boot" and the string that ends Bochs. A wrong answer is a "T FAIL" line.
+ * A boot sector, with six more behind it, that says on COM1 what a real-mode program sees of the machine. Lines that
+ * begin with "T " are the same on the bare machine and under XMHF; lines that begin with "M " are about memory and are
+ * judged by tests/run/memory_map.py. Ends with "T end boot" and the string that ends Bochs. "T FAIL" is a wrong answer.
  * Registers: functions change AX only, unless they say more. DS = ES = SS = CS = 0 throughout.
  */
 	.set COM1, 0x3f8

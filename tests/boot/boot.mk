@@ -12,7 +12,8 @@ check-files: boot-disks
 $(O)/boot/boot.elf: $(BOOT_DIR)/boot.S
 	@mkdir -p $(@D)
 	$(say) LD $@
-	$(Q)$(CC) -m32 -nostdlib -static -no-pie -Wl,-m,elf_i386,--build-id=none,-N,--no-warn-rwx-segments,-Ttext=0x7c00 -o $@ $<
+	$(Q)$(CC) -m32 -nostdlib -static -no-pie -o $@ $< \
+		-Wl,-m,elf_i386,--build-id=none,-N,--no-warn-rwx-segments,-Ttext=0x7c00
 
 $(O)/boot/test.img: $(O)/boot/boot.elf
 	$(say) IMG $@
@@ -26,7 +27,8 @@ $(O)/boot/unsigned.img: $(O)/boot/test.img
 	$(Q)printf '\0\0' | dd of=$@ bs=1 seek=510 conv=notrunc status=none
 
 # Not quiet: the kernel's first lines show the memory map that it got.
-$(O)/boot/linux.img: $(BOOT_DIR)/mkdisk.py $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio tools/linux/cmdline tools/linux/cmdline.bochs
+$(O)/boot/linux.img: $(BOOT_DIR)/mkdisk.py $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio \
+		tools/linux/cmdline tools/linux/cmdline.bochs
 	@mkdir -p $(@D)
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkdisk.py -o $@ --kernel $(O)/linux/tiny/bzImage --initrd $(O)/linux/tiny.cpio \

@@ -50,8 +50,8 @@ CASES = [
     dict(name="xmhf/linux-debian", guest="debian", xmhf=True, cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
     dict(name="xmhf/linux-reboot", guest="tiny", xmhf=True, append="after=reboot",
          until=r"(?s)INIT DONE.*INIT READY", expect=[r"(?s)INIT DONE.*INIT READY"]),
-    # Linux resets by a triple fault: XMHF reports it, and the machine starts again as the bare one does.
-    dict(name="xmhf/linux-triple-fault", guest="tiny", xmhf=True, append="after=reboot reboot=t,force",
+    # Linux resets by a triple fault: XMHF reports it, and the machine starts again. (Bare Bochs hangs in its own reset.)
+    dict(name="xmhf/linux-triple-fault", guest="tiny", xmhf=True, append="after=reboot reboot=t",
          until=r"(?s)INIT DONE.*INIT READY", expect=[r"(?s)INIT DONE.*triple fault.*INIT READY"]),
     dict(name="xmhf/linux-l2", guest="tiny", initrd=L2_INITRD, xmhf=True, append="job=l2-linux", timeout=600,
          expect=[l2_ready(1), *POWERED_OFF]),
@@ -78,7 +78,8 @@ CASES = [
          cpus=2, megs=1024, compare=r"^T ", judge=hides_root_memory, expect=[r"^T end boot$"]),
     dict(name="chain/linux", disk="build/boot/linux.img", xmhf=True, cpus=2,
          expect=[r"(?s)root memory (\w+) to .*BIOS-e820: \[mem 0x0*\1-0x\w+\] reserved", linux_ready(2), *POWERED_OFF]),
-    dict(name="chain/no-signature", disk="build/boot/unsigned.img", xmhf=True, until=NO_SIGNATURE, expect=[NO_SIGNATURE]),
+    dict(name="chain/no-signature", disk="build/boot/unsigned.img", xmhf=True, until=NO_SIGNATURE,
+         expect=[NO_SIGNATURE]),
     dict(name="chain/no-drive", xmhf=True, xmhf_args="boot=chain drive=81", until=NO_DRIVE, expect=[NO_DRIVE]),
     dict(name="chain/bad-drive", xmhf=True, xmhf_args="drive=0x80", until=BAD_DRIVE, expect=[BAD_DRIVE]),
 ]

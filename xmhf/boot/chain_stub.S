@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Real-mode code that the guest runs in a chain start, copied to the top of base memory by guest_chain.c, with the memory
- * map behind it. chain_entry is where the guest begins: it loads the drive's first sector as a BIOS does. chain_int15 stays:
- * it is the guest's INT 15h and answers for memory what the core's map says. Nothing here is trusted: a guest that
- * changes it deceives itself only. Position-independent: CS is the block's segment, offsets count from chain_stub.
+ * Real-mode code that the guest runs in a chain start, copied to the top of base memory by guest_chain.c, with the
+ * memory map behind it. chain_entry is where the guest begins: it loads the drive's first sector as a BIOS does.
+ * chain_int15 stays: it is the guest's INT 15h and answers for memory what the core's map says. Nothing here is
+ * trusted: a guest that changes it deceives itself only. Position-independent: CS is the block's segment, offsets count
+ * from chain_stub.
  */
 #define BOOT_SECTOR 0x7c00
 #define SIGNATURE 0xaa55
@@ -135,7 +136,7 @@ text_unsigned:
 text_end:
 	.asciz "\r\n"
 
-/* The guest's INT 15h. What is not about the size of memory goes to the handler that was there, with flags as they came. */
+/* The guest's INT 15h. What is not about memory size goes to the handler that was there, with flags as they came. */
 chain_int15:
 	pushfw
 	cmpw $0xe820, %ax

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Chain start: the guest begins in real mode with the BIOS as the boot loader found it, loads the boot sector of a drive and
- * goes on as if it had been the first. The code for that (chain_stub.S) and the memory map that its INT 15h handler tells
- * stand in a block that is taken from the top of base memory, as BIOS extensions do: the BIOS data area's size of base
- * memory, and with it INT 12h, ends below the block. Runs once, as the last step before the guest.
+ * Chain start: the guest begins in real mode with the BIOS as the boot loader found it, loads the boot sector of a
+ * drive and goes on as if it had been the first. The code for that (chain_stub.S) and the memory map that its INT 15h
+ * handler tells stand in a block that is taken from the top of base memory, as BIOS extensions do: the BIOS data area's
+ * size of base memory, and with it INT 12h, ends below the block. Runs once, as the last step before the guest.
  */
 #include "boot/guest_start.h"
 #include "core/cmdline.h"
