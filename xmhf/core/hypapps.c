@@ -7,6 +7,7 @@
 
 #include "core/config.h"
 #include "core/hypapps_check.h"
+#include "core/insn_counts.h"
 #include "core/log.h"
 #include "core/stats.h"
 #include "cpu/x86.h"
@@ -246,6 +247,10 @@ bool hypapps_cpuid(struct percpu *cpu, u32 leaf)
 	enum hypapi_level level = level_of(cpu);
 	const struct link *link = find_claim(&cpuid_claims[level], leaf);
 
+	if (CONFIG_INSN_COUNTS && insn_counts_cpuid(cpu, leaf)) {
+		vmx_skip_instruction();
+		return false;
+	}
 	return likely(!link) || offer(cpu, HYPAPI_EV_CPUID, level, link, leaf);
 }
 

@@ -2,6 +2,7 @@
 /* See lapic.h. The registers are mapped uncached by the page tables, whatever MTRRs say. */
 #include "cpu/lapic.h"
 
+#include "core/insn_counts.h"
 #include "cpu/x86.h"
 #include "mem/root_map.h"
 
@@ -42,6 +43,7 @@ static void wait_idle(void)
 
 void lapic_send(u32 apic_id, u32 icr_low)
 {
+	insn_count(INSN_IPI);
 	if (in_x2apic_mode()) {
 		asm volatile("mfence; lfence" : : : "memory");
 		wrmsr(MSR_X2APIC_ICR, (u64)apic_id << 32 | icr_low);
@@ -58,6 +60,7 @@ void lapic_send(u32 apic_id, u32 icr_low)
 
 void lapic_nmi_others(void)
 {
+	insn_count(INSN_IPI);
 	if (in_x2apic_mode()) {
 		lapic_send(0, ICR_OTHERS | ICR_ASSERT | ICR_NMI);
 		return;

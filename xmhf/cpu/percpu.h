@@ -42,6 +42,9 @@ struct partition;
 struct dispatch;
 struct hypapp_stats;
 
+/* What insn_counts.h counts. */
+enum insn_kind { INSN_VMREAD, INSN_VMWRITE, INSN_VMPTRLD, INSN_VMCLEAR, INSN_INVEPT, INSN_INVVPID, INSN_IPI, INSN_KINDS };
+
 /* Counts for the statistics at the end of a run. Owner writes. */
 struct cpu_stats {
 	u64 exits[RUN_MODE_COUNT];
@@ -76,6 +79,7 @@ struct percpu {
 	u64 callbacks;    /* events so far: makes the EPT handles of each valid in its callback only */
 	struct hypapp_stats *hypapp_stats;
 	struct cpu_stats stats;
+	u64 insns[INSN_KINDS]; /* see core/insn_counts.h */
 	struct nested_cpu *nested; /* nested VMX, NULL if it is off */
 
 	/* Public part: other CPUs. */

@@ -3,6 +3,7 @@
 #ifndef XMHF_VMX_INSN_H
 #define XMHF_VMX_INSN_H
 
+#include "core/insn_counts.h"
 #include "lib/base.h"
 #include "vmx/vmcs.h"
 
@@ -17,6 +18,7 @@ static inline bool vmx_vmread(u32 field, u64 *value)
 	bool ok;
 	u64 v;
 
+	insn_count(INSN_VMREAD);
 	asm volatile("vmread %2, %1" : "=@cca"(ok), "=r"(v) : "r"((u64)field) : "memory");
 	*value = v;
 	return ok;
@@ -35,6 +37,7 @@ static inline must_check bool vmx_vmwrite(u32 field, u64 value)
 {
 	bool ok;
 
+	insn_count(INSN_VMWRITE);
 	asm volatile("vmwrite %1, %2" : "=@cca"(ok) : "r"(value), "r"((u64)field) : "memory");
 	return ok;
 }
@@ -45,22 +48,24 @@ static inline void vmwrite(u32 field, u64 value)
 		vmx_field_failed("VMWRITE", field, value);
 }
 
-#define VMX_INSN_HPA(name)                                                                     \
+#define VMX_INSN_HPA(name, count)                                                              \
 	static inline must_check bool name(hpa_t region)                                       \
 	{                                                                                      \
 		bool ok;                                                                       \
+		count;                                                                         \
 		asm volatile(#name " %1" : "=@cca"(ok) : "m"(region.addr) : "memory");         \
 		return ok;                                                                     \
 	}
-VMX_INSN_HPA(vmxon)
-VMX_INSN_HPA(vmclear)
-VMX_INSN_HPA(vmptrld)
+VMX_INSN_HPA(vmxon, )
+VMX_INSN_HPA(vmclear, insn_count(INSN_VMCLEAR))
+VMX_INSN_HPA(vmptrld, insn_count(INSN_VMPTRLD))
 
 static inline must_check bool invept(enum invept_type type, u64 eptp)
 {
 	struct { u64 eptp, zero; } operand = { eptp, 0 };
 	bool ok;
 
+	insn_count(INSN_INVEPT);
 	asm volatile("invept %1, %2" : "=@cca"(ok) : "m"(operand), "r"((u64)type) : "memory");
 	return ok;
 }
@@ -70,6 +75,7 @@ static inline must_check bool invvpid(enum invvpid_type type, u16 vpid, u64 line
 	struct { u64 vpid, linear; } operand = { vpid, linear };
 	bool ok;
 
+	insn_count(INSN_INVVPID);
 	asm volatile("invvpid %1, %2" : "=@cca"(ok) : "m"(operand), "r"((u64)type) : "memory");
 	return ok;
 }

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the core does in VMX instructions and IPIs, for `make bench` (configure --enable-insn-counts): they are free in an
+ * emulator and dear on silicon. Per-CPU counts, written by their owner; no code at all in an ordinary build. Guests of
+ * both levels read the sums over all CPUs by CPUID, where the build has them:
+ *
+ *     EAX = 0x78696e73, ECX = 0: EAX, EBX, ECX, EDX = VMREAD, VMWRITE, VMPTRLD, VMCLEAR
+ *                       ECX = 1: INVEPT, INVVPID, IPIs (a broadcast is one), VM exits
+ */
+#ifndef XMHF_INSN_COUNTS_H
+#define XMHF_INSN_COUNTS_H
+
+#include "core/config.h"
+#include "cpu/percpu.h"
+
+#define INSN_COUNTS_LEAF 0x78696e73u
+
+static inline void insn_count(enum insn_kind kind)
+{
+	if (CONFIG_INSN_COUNTS)
+		this_cpu()->insns[kind]++;
+}
+
+/* Answers the leaf; false if this CPUID is another. The instruction is not stepped over. Called in builds with counts. */
+bool insn_counts_cpuid(struct percpu *cpu, u32 leaf);
+
+#endif
