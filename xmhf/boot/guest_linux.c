@@ -121,5 +121,6 @@ void guest_start_linux(struct percpu *cpu)
 		vmwrite(protected_mode[i].field, protected_mode[i].value);
 	vmwrite(VMCS_GUEST_RIP, entry);
 	cpu->gpr[GPR_RSI] = LOW_PARAMS;
-	log_info("starts Linux at %lx, %s", entry, boot_info.module_count > 1 ? "with an initrd" : "without an initrd");
+	log_info("starts Linux at %lx, %s, tick %lu", entry, boot_info.module_count > 1 ? "with an initrd" : "without an initrd",
+		 rdtsc());
 }

@@ -15,7 +15,6 @@ static const struct option {
 	{ "log", "|error|warn|info|debug|" },
 	{ "boot", "|linux|chain|" },          /* a bzImage module, or the boot drive's first sector */
 	{ "drive", NULL },                    /* BIOS drive number for boot=chain, hexadecimal; 80 */
-	{ "sipi", "|apic|exit|" },            /* how the guest's INIT and SIPI are seen */
 	{ "nested", "|on|off|" },
 	{ "shadow-vmcs", "|on|off|" },
 };

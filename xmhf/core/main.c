@@ -69,8 +69,8 @@ static _Noreturn void core_main(void)
 	cpu->apic_base = rdmsr(MSR_APIC_BASE);
 	cpu->apic_id = lapic_id();
 	traps_unblock_nmi();
-	log_info("XMHF %s, hypapi %u.%u: root memory %lx to %lx (%lu MiB), %u CPUs", CONFIG_VERSION, HYPAPI_MAJOR, HYPAPI_MINOR,
-		 root_start, root_end, (root_end - root_start) >> 20, MAX(acpi_info.cpu_count, 1u));
+	log_info("XMHF %s, hypapi %u.%u: root memory %lx to %lx (%lu MiB), %u CPUs, tick %lu", CONFIG_VERSION, HYPAPI_MAJOR,
+		 HYPAPI_MINOR, root_start, root_end, (root_end - root_start) >> 20, MAX(acpi_info.cpu_count, 1u), rdtsc());
 	mtrr_read(cpu);
 	mtrr_publish(cpu);
 	ept01_init();

@@ -128,6 +128,11 @@ bool ept01_touch(gpa1_t gpa1, u32 access)
 	return allowed;
 }
 
+bool ept01_is_stand_in(u64 hpa, u32 rights)
+{
+	return (hpa == zero_page && rights == HYPAPI_R) || (hpa == scratch_page && !(rights & HYPAPI_X));
+}
+
 bool ept01_prepare_take(gpa1_t page)
 {
 	spin_lock(&ept01_lock);

@@ -40,6 +40,9 @@ void ept01_take(gpa1_t page, u8 owner);
 /* Gives a taken page back to L1. */
 void ept01_give(gpa1_t page);
 
+/* Is this the zero page, mapped read-only, or the scratch page? A guest may reach those though they lie in root memory. */
+bool ept01_is_stand_in(u64 hpa, u32 rights);
+
 /* Memory types changed: recomputes those of all leaves. Under a stop. */
 void ept01_retype(void);
 

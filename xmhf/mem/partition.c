@@ -55,6 +55,11 @@ hypapi_partition_t partition_by_owner(u8 owner, const struct hypapp_descriptor *
 	return (hypapi_partition_t){ partition_handle_of(p) };
 }
 
+const u64 *partition_ept_root(u8 owner)
+{
+	return partitions[owner - 1].app ? partitions[owner - 1].ept.root : NULL;
+}
+
 /* A table page for the partition that is being built; remembered, to be freed with it. */
 static struct partition *building;
 

@@ -32,6 +32,9 @@ const struct hypapp_descriptor *partition_owner(const struct partition *p);
 u64 partition_handle(const struct percpu *cpu); /* of the one that runs here, or HYPAPI_NONE */
 hypapi_partition_t partition_by_owner(u8 owner, const struct hypapp_descriptor **app);
 
+/* For the audit: the level-4 table of a partition's EPT, NULL if there is no such partition. */
+const u64 *partition_ept_root(u8 owner);
+
 /* Claims the partition for this CPU; HYPAPI_EBUSY. Undone by partition_leave() or partition_release(). */
 int partition_claim(struct partition *p, struct percpu *cpu);
 void partition_release(struct partition *p);

@@ -6,6 +6,7 @@
  */
 #include "vmx/exit.h"
 
+#include "core/audit.h"
 #include "core/hypapps.h"
 #include "core/log.h"
 #include "cpu/apic_guard.h"
@@ -344,6 +345,8 @@ void vmx_handle_exit(struct percpu *cpu)
 	} else {
 		partition_exit(cpu, reason);
 	}
+	if (reason != EXIT_CPUID)
+		audit(cpu);
 }
 
 void vmx_entry_failed(struct percpu *cpu)
