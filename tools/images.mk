@@ -10,27 +10,31 @@ TICKS_CFLAGS := -std=gnu11 -O2 -Wall -Wextra -Werror -ffreestanding -fno-stack-p
 	-fno-asynchronous-unwind-tables -nostdlib -static -s
 
 .PHONY: linux-images
-linux-images: $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio $(O)/linux/debian/vmlinuz $(O)/linux/debian.cpio $(O)/linux/l2.cpio
+linux-images: $(addprefix $(O)/linux/,tiny/bzImage tiny.cpio debian/vmlinuz debian.cpio l2.cpio)
 
 $(O)/linux/tiny/bzImage: tools/linux/tiny-kernel tools/linux/tiny.config
-	tools/linux/tiny-kernel $(O)/linux
+	$(say) GET $@
+	$(Q)tools/linux/tiny-kernel $(O)/linux
 
 $(O)/linux/debian/vmlinuz: tools/linux/debian-kernel
-	tools/linux/debian-kernel $(O)/linux
+	$(say) GET $@
+	$(Q)tools/linux/debian-kernel $(O)/linux
 
 $(LINUX_MODULES): $(O)/linux/debian/vmlinuz ;
 
 $(O)/linux/busybox: tools/linux/busybox
-	tools/linux/busybox $(O)/linux
+	$(say) GET $@
+	$(Q)tools/linux/busybox $(O)/linux
 
 $(O)/linux/ticks: examples/linux/ticks.c
 	@mkdir -p $(@D)
-	$(CC) $(TICKS_CFLAGS) -o $@ $<
+	$(say) CC $@
+	$(Q)$(CC) $(TICKS_CFLAGS) -o $@ $<
 
 # Not compressed: unpacking costs more emulated instructions than loading.
 # initramfs.list changes when the selection of programs does, though none of them is newer than the archive.
-LINUX_INITRAMFS_INPUTS := $(O)/linux/initramfs.list tools/linux/initramfs examples/linux/init $(O)/linux/busybox $(O)/linux/ticks $(LINUX_JOBS) \
-	$(LINUX_PROGRAMS)
+LINUX_INITRAMFS_INPUTS := tools/linux/initramfs examples/linux/init $(addprefix $(O)/linux/,initramfs.list busybox ticks) \
+	$(LINUX_JOBS) $(LINUX_PROGRAMS)
 LINUX_INITRAMFS = tools/linux/initramfs --plain -o $@ --busybox $(O)/linux/busybox --init examples/linux/init \
 	$(addprefix --bin ,$(O)/linux/ticks $(LINUX_PROGRAMS)) $(addprefix --job ,$(LINUX_JOBS))
 
@@ -40,14 +44,20 @@ $(O)/linux/initramfs.list: initramfs-selection
 	@echo '$(LINUX_JOBS) $(LINUX_PROGRAMS)' | cmp -s - $@ || echo '$(LINUX_JOBS) $(LINUX_PROGRAMS)' > $@
 
 $(O)/linux/tiny.cpio: $(LINUX_INITRAMFS_INPUTS)
-	$(LINUX_INITRAMFS)
+	$(say) CPIO $@
+	$(Q)$(LINUX_INITRAMFS)
 
 $(O)/linux/debian.cpio: $(LINUX_INITRAMFS_INPUTS) $(LINUX_MODULES)
-	$(LINUX_INITRAMFS) $(addprefix --module ,$(LINUX_MODULES))
+	$(say) CPIO $@
+	$(Q)$(LINUX_INITRAMFS) $(addprefix --module ,$(LINUX_MODULES))
 
 # A Linux for L1 that carries QEMU and a Linux for L2: the tiny kernel with its initramfs at both levels.
-$(O)/linux/cmdline.l2: tools/linux/cmdline tools/linux/cmdline.bochs
-	cat $^ | tr '\n' ' ' > $@
+L2_FILES := $(addprefix $(O)/linux/,tiny/bzImage tiny.cpio cmdline.l2)
 
-$(O)/linux/l2.cpio: $(LINUX_INITRAMFS_INPUTS) tools/linux/qemu-files $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio $(O)/linux/cmdline.l2
-	$(LINUX_INITRAMFS) $$(tools/linux/qemu-files $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio $(O)/linux/cmdline.l2)
+$(O)/linux/cmdline.l2: tools/linux/cmdline tools/linux/cmdline.bochs
+	$(say) MAKE $@
+	$(Q)cat $^ | tr '\n' ' ' > $@
+
+$(O)/linux/l2.cpio: $(LINUX_INITRAMFS_INPUTS) tools/linux/qemu-files $(L2_FILES)
+	$(say) CPIO $@
+	$(Q)$(LINUX_INITRAMFS) $$(tools/linux/qemu-files $(L2_FILES))

@@ -37,7 +37,8 @@ CASES = [
 
     dict(name="bare/linux-tiny", guest="tiny", expect=[linux_ready(1), *POWERED_OFF]),
     dict(name="bare/linux-tiny-2cpu", guest="tiny", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
-    dict(name="bare/linux-l2", guest="tiny", initrd=L2_INITRD, append="job=l2-linux", expect=[l2_ready(1), *POWERED_OFF]),
+    dict(name="bare/linux-l2", guest="tiny", initrd=L2_INITRD, append="job=l2-linux",
+         expect=[l2_ready(1), *POWERED_OFF]),
     dict(name="bare/linux-l2-2cpu", guest="tiny", initrd=L2_INITRD, cpus=2, append="job=l2-linux l2cpus=2", timeout=600,
          expect=[l2_ready(2), *POWERED_OFF]),
     dict(name="bare/linux-debian", guest="debian", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
@@ -50,7 +51,7 @@ CASES = [
     dict(name="xmhf/linux-debian", guest="debian", xmhf=True, cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
     dict(name="xmhf/linux-reboot", guest="tiny", xmhf=True, append="after=reboot",
          until=r"(?s)INIT DONE.*INIT READY", expect=[r"(?s)INIT DONE.*INIT READY"]),
-    # Linux resets by a triple fault: XMHF reports it, and the machine starts again. (Bare Bochs hangs in its own reset.)
+    # Linux resets by a triple fault: XMHF reports it and resets the machine. (Bare Bochs hangs in its own.)
     dict(name="xmhf/linux-triple-fault", guest="tiny", xmhf=True, append="after=reboot reboot=t",
          until=r"(?s)INIT DONE.*INIT READY", expect=[r"(?s)INIT DONE.*triple fault.*INIT READY"]),
     dict(name="xmhf/linux-l2", guest="tiny", initrd=L2_INITRD, xmhf=True, append="job=l2-linux", timeout=600,
