@@ -131,7 +131,7 @@ def bochs_command(image, disk, work, o):
 
 def qemu_command(image, disk, work, o):
     command = ["qemu-system-x86_64", "-enable-kvm", "-cpu", "host", "-smp", str(o["cpus"]), "-m", str(o["megs"]),
-               "-display", "none", "-monitor", "none", "-serial", f"file:{work}/serial.log",
+               "-display", "none", "-monitor", "none", "-nic", "none", "-serial", f"file:{work}/serial.log",
                "-boot", "d" if o["boot"] == "cdrom" else "c",
                # One byte written to port 0x8900 ends QEMU, as the whole string ends Bochs.
                "-device", "isa-debug-exit,iobase=0x8900,iosize=1"]
