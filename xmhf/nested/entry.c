@@ -33,15 +33,17 @@ static void fill_pdptes(struct entry_env *env, const struct vmcs12 *v)
 }
 
 /* The check reads VTPR where hardware would; the page is translated again if EPT01 or the address changed. */
-static u8 read_vtpr(const struct nested_cpu *n)
+static u8 read_vtpr(struct nested_cpu *n)
 {
 	const struct vmcs12 *v = &n->vmcs12;
 	const u8 *page = n->virtual_apic;
 
 	if (!(v->proc_ctls & PROC_TPR_SHADOW))
 		return 0;
-	if ((n->dirty & (GROUP(EXEC) | GROUP(PROC))) || !page)
-		page = l1_page(v->virtual_apic_addr & PAGE_ADDR, HYPAPI_R);
+	if ((n->dirty & (GROUP(EXEC) | GROUP(PROC))) || !page) {
+		l1_memory_check(&n->memory);
+		page = l1_page(&n->memory, v->virtual_apic_addr & PAGE_ADDR, HYPAPI_R);
+	}
 	return page ? *(const volatile u8 *)(page + 0x80) : 0xff;
 }
 

@@ -23,17 +23,22 @@ static u64 *table_at(u64 entry)
 	return phys_to_virt(HPA(entry & EPT_ADDR));
 }
 
-/* Calls for each entry of the table that is not 0: `entry` is its address. */
+/* For each entry of the table that may be other than 0; `entry` points to it. */
 #define for_each_used(ept, table, entry)                                                                             \
-	for (struct ept02_used *used_ = &(ept)->used[page_number(ept, table)], *end_ = used_ + 1; used_ < end_; used_++) \
-		for (u32 w_ = 0; w_ < 8; w_++)                                                                       \
+	for (const struct ept02_used *used_ = &(ept)->used[page_number(ept, table)], *end_ = used_ + 1; used_ < end_;\
+	     used_++)                                                                                                \
+		for (u32 words_ = used_->words, w_; words_ && (w_ = (u32)__builtin_ctz(words_), true);               \
+		     words_ &= words_ - 1)                                                                           \
 			for (u64 bits_ = used_->word[w_], *entry;                                                    \
 			     bits_ && (entry = &(table)[w_ * 64 + (u32)__builtin_ctzll(bits_)]);                     \
 			     bits_ &= bits_ - 1)
 
 static void put(struct ept02 *ept, u64 *table, u32 index, u64 entry)
 {
-	ept->used[page_number(ept, table)].word[index / 64] |= BIT(index % 64);
+	struct ept02_used *used = &ept->used[page_number(ept, table)];
+
+	used->word[index / 64] |= BIT(index % 64);
+	used->words |= 1u << index / 64;
 	table[index] = entry;
 }
 

@@ -18,7 +18,8 @@
 #define EPT02_ROOTS 4
 
 struct ept02_used {
-	u64 word[8]; /* bit: this entry of the table is not 0 */
+	u64 word[8]; /* bit: this entry of the table may be other than 0 */
+	u32 words;   /* bit: that word is not 0 */
 };
 
 struct ept02 {

@@ -24,7 +24,7 @@ struct fault {
 
 u64 ept12_read(gpa1_t entry)
 {
-	const u64 *page = l1_page(entry.addr & PAGE_ADDR, HYPAPI_R);
+	const u64 *page = l1_page(&this_cpu()->nested->memory, entry.addr & PAGE_ADDR, HYPAPI_R);
 
 	return page ? *(const volatile u64 *)((const u8 *)page + (entry.addr & (PAGE_SIZE - 1))) : ~0ull;
 }
@@ -130,13 +130,15 @@ static void walk_and_fill(struct percpu *cpu, const struct fault *f)
 	struct nested_cpu *n = cpu->nested;
 	struct ept12_leaf l12;
 	struct ept01_leaf l01;
+
+	l1_memory_check(&n->memory);
 	enum ept12_result result = ept12_walk(&nested_caps, n->vmcs12.eptp, f->gpa2, &l12);
 
 	if (result == EPT12_MISCONFIG) {
 		nested_reflect_hardware(cpu, EXIT_EPT_MISCONFIG);
 	} else if (result == EPT12_NOT_PRESENT || (l12.rights & f->access) != f->access) {
 		reflect_violation(cpu, f, l12.rights);
-	} else if (!ept01_lookup(l12.gpa1, &l01) || (l01.rights & f->access) != f->access) {
+	} else if (!l1_leaf(&n->memory, l12.gpa1, &l01) || (l01.rights & f->access) != f->access) {
 		forbidden(cpu, f, l12.gpa1);
 	} else {
 		fill(n, f->gpa2, &l12, &l01);
@@ -163,10 +165,11 @@ bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page)
 	struct ept12_leaf l12 = { .gpa1 = GPA1(gpa2.addr), .rights = HYPAPI_RWX };
 	struct ept01_leaf l01;
 
+	l1_memory_check(&cpu->nested->memory);
 	if (uses_ept12(&cpu->nested->vmcs12) &&
 	    ept12_walk(&nested_caps, cpu->nested->vmcs12.eptp, gpa2, &l12) != EPT12_MAPPED)
 		return false;
-	if (!ept01_lookup(l12.gpa1, &l01) || l01.hpa.addr >= direct_map_end)
+	if (!l1_leaf(&cpu->nested->memory, l12.gpa1, &l01) || l01.hpa.addr >= direct_map_end)
 		return false;
 	page->hpa = l01.owner ? HPA(l12.gpa1.addr) : l01.hpa;
 	page->gpa1 = l12.gpa1;

@@ -41,12 +41,17 @@ static bool entry_ok(const struct nested_caps *caps, u64 entry, unsigned int lev
 
 enum ept12_result ept12_walk(const struct nested_caps *caps, u64 eptp12, gpa2_t gpa2, struct ept12_leaf *leaf)
 {
+	const u64 plain = HYPAPI_RWX | TABLE_RESERVED | (caps->phys_reserved & BITS(51, 12));
 	u64 table = eptp12 & EPT_ADDR;
 
 	leaf->rights = HYPAPI_RWX;
 	for (unsigned int level = EPT_LEVELS;; level--) {
 		u64 entry = ept12_read(GPA1(table + ept_index(gpa2.addr, level) * sizeof(u64)));
 
+		if (likely((entry & plain) == HYPAPI_RWX && level > 1)) { /* a table, with all rights and no reserved bit */
+			table = entry & EPT_ADDR;
+			continue;
+		}
 		leaf->rights &= entry & EPT_RIGHTS;
 		if (!(entry & EPT_RIGHTS))
 			return EPT12_NOT_PRESENT;

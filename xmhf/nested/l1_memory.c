@@ -2,37 +2,36 @@
 /* See l1_memory.h. Owner of the entries: the CPU, in its struct nested_cpu. */
 #include "nested/l1_memory.h"
 
-#include "mem/ept01.h"
+#include "mem/ept.h"
 #include "mem/pages.h"
-#include "nested/state.h"
 
-static void *look_up(u64 gpa1, u32 rights, u64 *tag)
+void *l1_page_slow(struct l1_memory *memory, u64 gpa1, u32 rights)
 {
+	u32 i = (u32)(gpa1 >> PAGE_SHIFT ^ gpa1 >> (PAGE_SHIFT + 6)) & (L1_PAGES - 1);
 	struct ept01_leaf leaf;
 
-	if (!ept01_lookup(GPA1(gpa1), &leaf) || (leaf.rights & rights) != rights || leaf.owner ||
+	if ((gpa1 & ~PAGE_ADDR) || !l1_leaf(memory, GPA1(gpa1), &leaf) || (leaf.rights & rights) != rights || leaf.owner ||
 	    leaf.hpa.addr >= direct_map_end)
 		return NULL;
-	*tag = gpa1 | leaf.rights;
-	return phys_to_virt(leaf.hpa);
+	memory->page[i].tag = gpa1 | leaf.rights;
+	memory->page[i].page = phys_to_virt(leaf.hpa);
+	return memory->page[i].page;
 }
 
-void *l1_page(u64 gpa1, u32 rights)
+bool l1_leaf(struct l1_memory *memory, gpa1_t gpa1, struct ept01_leaf *leaf)
 {
-	struct l1_pages *pages = &this_cpu()->nested->l1_pages;
-	u64 tag;
-
-	if (unlikely(pages->generation != ept01_generation))
-		*pages = (struct l1_pages){ .generation = ept01_generation };
-	typeof(pages->entry[0]) *e = &pages->entry[gpa1 >> PAGE_SHIFT & (L1_PAGES - 1)];
-
-	if (likely(((e->gpa1 ^ gpa1) & PAGE_ADDR) == 0 && e->page && (e->gpa1 & rights) == rights))
-		return e->page;
-	void *page = look_up(gpa1, rights, &tag);
-
-	if (page) {
-		e->gpa1 = tag;
-		e->page = page;
+	if (likely((gpa1.addr & memory->leaf_mask) == memory->leaf_base && memory->leaf_mask)) {
+		*leaf = memory->leaf;
+		leaf->hpa.addr += gpa1.addr & ~memory->leaf_mask;
+		return true;
 	}
-	return page;
+	if (!ept01_lookup(gpa1, leaf))
+		return false;
+	if (leaf->level > 1) {
+		memory->leaf_mask = ~(EPT_LEVEL_SIZE(leaf->level) - 1);
+		memory->leaf_base = gpa1.addr & memory->leaf_mask;
+		memory->leaf = *leaf;
+		memory->leaf.hpa.addr &= memory->leaf_mask;
+	}
+	return true;
 }

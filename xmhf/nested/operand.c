@@ -7,7 +7,7 @@
 
 #include "cpu/x86.h"
 #include "mem/guest.h"
-#include "nested/l1_memory.h"
+#include "nested/state.h"
 #include "vmx/exit.h"
 
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
@@ -102,39 +102,67 @@ static bool linear_address(struct percpu *cpu, u32 info, bool long_mode, size_t 
 #define PTE_U BIT(2)
 #define PTE_LARGE BIT(7)
 
-/*
- * The short way to an operand, for what every 64-bit hypervisor does: memory that 4-level paging lets a supervisor
- * reach, within one page. NULL: anything else, a fault included; guest_read() and guest_write() then say what it is.
- */
-static void *short_way(u64 linear, size_t len, bool write)
+static bool still_holds(const struct operand_walk *w, u64 linear, u64 cr3, u64 cr4, bool write)
 {
-	u64 need = PTE_P | (write ? PTE_W : 0), table = vmread(VMCS_GUEST_CR3) & BITS(51, 12), user = PTE_U;
-	u64 cr4 = vmread(VMCS_GUEST_CR4);
+	if (w->linear != linear || w->cr3 != cr3 || w->cr4 != cr4 || w->generation != ept01_generation ||
+	    w->writable < write)
+		return false;
+	for (u32 i = 0; i < w->levels; i++)
+		if (__atomic_load_n(w->at[i], __ATOMIC_RELAXED) != w->entry[i])
+			return false;
+	return w->levels;
+}
 
-	if ((linear & (PAGE_SIZE - 1)) + len > PAGE_SIZE || (cr4 & CR4_LA57))
-		return NULL;
+/* 4-level paging, a supervisor's access, without faults: what is not plain success leaves levels 0. */
+static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
+{
+	u64 need = PTE_P | (write ? PTE_W : 0), table = w->cr3 & BITS(51, 12), user = PTE_U, writable = PTE_W;
+	u32 levels = 0;
+
+	w->levels = 0;
 	for (u32 shift = 39;; shift -= 9) {
-		const u64 *page = l1_page(table, HYPAPI_R);
-		u64 entry = page ? __atomic_load_n(&page[linear >> shift & 511], __ATOMIC_RELAXED) : 0;
+		const u64 *page = l1_page(memory, table, HYPAPI_R);
+		u64 entry = page ? __atomic_load_n(&page[w->linear >> shift & 511], __ATOMIC_RELAXED) : 0;
 
 		if ((entry & need) != need)
-			return NULL;
+			return;
+		w->at[levels] = &page[w->linear >> shift & 511];
+		w->entry[levels++] = entry;
 		user &= entry;
+		writable &= entry;
 		table = entry & BITS(51, 12);
 		if (shift == 12)
 			break;
 		if ((entry & PTE_LARGE) && shift <= 30) {
 			u64 offset = BIT(shift) - 1;
 
-			table = (table & ~offset) | (linear & offset & PAGE_ADDR);
+			table = (table & ~offset) | (w->linear & offset);
 			break;
 		}
 	}
-	if (user && (cr4 & CR4_SMAP))
-		return NULL;
-	u8 *page = l1_page(table, write ? HYPAPI_RW : HYPAPI_R);
+	w->page = user && (w->cr4 & CR4_SMAP) ? NULL : l1_page(memory, table, write ? HYPAPI_RW : HYPAPI_R);
+	w->writable = write && writable;
+	w->levels = w->page ? levels : 0;
+}
 
-	return page ? page + (linear & (PAGE_SIZE - 1)) : NULL;
+/*
+ * The short way to an operand within one page, in 64-bit mode. NULL: not that plain, perhaps a fault; guest_read() and
+ * guest_write() then say what it is.
+ */
+static void *short_way(struct percpu *cpu, u64 linear, size_t len, bool write)
+{
+	struct nested_cpu *n = cpu->nested;
+	u64 page = linear & PAGE_ADDR, cr3 = vmread(VMCS_GUEST_CR3), cr4 = vmread(VMCS_GUEST_CR4);
+	struct operand_walk *w = &n->walks[page >> PAGE_SHIFT & (OPERAND_WALKS - 1)];
+
+	if ((linear & (PAGE_SIZE - 1)) + len > PAGE_SIZE || (cr4 & CR4_LA57))
+		return NULL;
+	if (unlikely(!still_holds(w, page, cr3, cr4, write))) {
+		l1_memory_check(&n->memory);
+		*w = (struct operand_walk){ .linear = page, .cr3 = cr3, .cr4 = cr4, .generation = ept01_generation };
+		walk(&n->memory, w, write);
+	}
+	return w->levels ? w->page + (linear & (PAGE_SIZE - 1)) : NULL;
 }
 
 /* Operands are 4, 8 or 16 bytes. */
@@ -154,7 +182,7 @@ bool operand_read(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_
 
 	if (!linear_address(cpu, info, long_mode, len, false, &linear))
 		return false;
-	const void *at = long_mode ? short_way(linear.addr, len, false) : NULL;
+	const void *at = long_mode ? short_way(cpu, linear.addr, len, false) : NULL;
 
 	if (likely(at)) {
 		copy(dst, at, len);
@@ -174,7 +202,7 @@ bool operand_write(struct percpu *cpu, u32 info, bool long_mode, const void *src
 
 	if (!linear_address(cpu, info, long_mode, len, true, &linear))
 		return false;
-	void *at = long_mode ? short_way(linear.addr, len, true) : NULL;
+	void *at = long_mode ? short_way(cpu, linear.addr, len, true) : NULL;
 
 	if (likely(at)) {
 		copy(at, src, len);

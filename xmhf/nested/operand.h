@@ -11,6 +11,20 @@
 #define OPERAND_REG1(info) ((info) >> 3 & 15)
 #define OPERAND_REG2(info) ((info) >> 28 & 15)
 
+/*
+ * A page-table walk for an operand that went well, kept with the entries that it read: as long as they, CR3 and CR4 hold the
+ * same, so does its result. Cheaper than the walk, and as good: nothing is believed that was not read again.
+ */
+#define OPERAND_WALKS 8 /* a power of two */
+struct operand_walk {
+	u64 linear, cr3, cr4, generation; /* page; generation: of EPT01 */
+	const u64 *at[4];
+	u64 entry[4];
+	u32 levels;    /* entries that were read; 0: empty */
+	bool writable;
+	u8 *page;
+};
+
 u64 operand_reg(const struct percpu *cpu, u32 reg);
 void operand_set_reg(struct percpu *cpu, u32 reg, u64 value);
 

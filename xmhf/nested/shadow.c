@@ -12,28 +12,31 @@
 #include "nested/state.h"
 #include "vmx/vmx.h"
 
+/*
+ * X(NAME, member, group): fields that L1 may read and write, and those that it may only read. None is in a lazy group; the
+ * latter are exit information, which an exiting VMWRITE publishes again. Expanded into straight code, since both lists
+ * are gone through at every exit and entry.
+ */
+#define HOT_WRITABLE(X)                                                                                              \
+	X(GUEST_RIP, guest_rip, RIP) X(GUEST_RSP, guest_rsp, RIP) X(GUEST_RFLAGS, guest_rflags, FLAGS)               \
+	X(GUEST_INTERRUPTIBILITY, guest_interruptibility, NONREG) X(ENTRY_INTR_INFO, entry_intr_info, EVENT)         \
+	X(ENTRY_INSN_LEN, entry_insn_len, EVENT) X(ENTRY_ERROR_CODE, entry_error_code, EVENT)                        \
+	X(PROC_CTLS, proc_ctls, PROC)
+#define HOT_READABLE(X)                                                                                              \
+	X(EXIT_REASON, exit_reason, INFO) X(EXIT_QUALIFICATION, exit_qualification, INFO)                            \
+	X(EXIT_INTR_INFO, exit_intr_info, INFO) X(EXIT_INTR_ERROR, exit_intr_error, INFO) X(IDT_INFO, idt_info, INFO)\
+	X(EXIT_INSN_LEN, exit_insn_len, INFO) X(EXIT_INSN_INFO, exit_insn_info, INFO)                                \
+	X(GUEST_LINEAR_ADDR, guest_linear_addr, INFO) X(GUEST_PHYS_ADDR, guest_phys_addr, INFO)
+
 struct shadow {
 	hpa_t region;
 	bool linked;    /* VMCS01 points to the region */
-	u64 last[32];   /* what the region holds, by row of `hot` */
+	struct {        /* what the region holds */
+#define X(NAME, member, group) u64 member;
+		HOT_WRITABLE(X) HOT_READABLE(X)
+#undef X
+	} last;
 };
-
-/* Fields that L1 may read; `writable`: write, too. None of them is in a lazy group; those that are not writable are exit
- * information, which an exiting VMWRITE publishes again. */
-static const struct hot {
-	u16 encoding;
-	u8 number;      /* enum vmcs12_index */
-	bool writable;
-} hot[] = {
-#define HOT(NAME, writable) { VMCS_##NAME, VMCS12_##NAME, writable }
-	HOT(EXIT_REASON, false), HOT(EXIT_QUALIFICATION, false), HOT(EXIT_INTR_INFO, false), HOT(EXIT_INTR_ERROR, false),
-	HOT(IDT_INFO, false), HOT(EXIT_INSN_LEN, false), HOT(EXIT_INSN_INFO, false), HOT(GUEST_LINEAR_ADDR, false),
-	HOT(GUEST_PHYS_ADDR, false),
-	HOT(GUEST_RIP, true), HOT(GUEST_RSP, true), HOT(GUEST_RFLAGS, true), HOT(GUEST_INTERRUPTIBILITY, true),
-	HOT(ENTRY_INTR_INFO, true), HOT(ENTRY_INSN_LEN, true), HOT(ENTRY_ERROR_CODE, true), HOT(PROC_CTLS, true),
-#undef HOT
-};
-_Static_assert(ARRAY_SIZE(hot) <= 32, "struct shadow has room for each");
 
 static u8 *vmread_bitmap, *vmwrite_bitmap; /* shared by all CPUs, constant after boot */
 
@@ -43,11 +46,12 @@ static void make_bitmaps(void)
 	vmwrite_bitmap = pages_boot_alloc(1);
 	__builtin_memset(vmread_bitmap, 0xff, PAGE_SIZE);
 	__builtin_memset(vmwrite_bitmap, 0xff, PAGE_SIZE);
-	for (size_t i = 0; i < ARRAY_SIZE(hot); i++) {
-		vmread_bitmap[hot[i].encoding / 8] &= (u8)~BIT(hot[i].encoding % 8);
-		if (hot[i].writable)
-			vmwrite_bitmap[hot[i].encoding / 8] &= (u8)~BIT(hot[i].encoding % 8);
-	}
+#define X(NAME, member, group) vmread_bitmap[VMCS_##NAME / 8] &= (u8)~BIT(VMCS_##NAME % 8);
+	HOT_WRITABLE(X) HOT_READABLE(X)
+#undef X
+#define X(NAME, member, group) vmwrite_bitmap[VMCS_##NAME / 8] &= (u8)~BIT(VMCS_##NAME % 8);
+	HOT_WRITABLE(X)
+#undef X
 }
 
 /* The publisher writes read-only fields, so the CPU must let software do that, too. */
@@ -82,50 +86,57 @@ void nested_shadow_init(struct percpu *cpu)
 	cpu->nested->shadow = s;
 }
 
-static void publish(struct nested_cpu *n, struct percpu *cpu, bool all)
-{
-	struct shadow *s = n->shadow;
-
-	load(s->region);
-	for (size_t i = 0; i < ARRAY_SIZE(hot); i++) {
-		u64 value = vmcs12_get(&n->vmcs12, &vmcs12_fields[hot[i].number]);
-
-		if (all || value != s->last[i]) {
-			s->last[i] = value;
-			vmwrite(hot[i].encoding, value);
-		}
-	}
-	load(cpu->vmcs01.hpa);
-}
-
 void nested_shadow_publish(struct percpu *cpu)
 {
-	struct nested_cpu *n = cpu->nested;
+	const struct vmcs12 *v = &cpu->nested->vmcs12;
+	struct shadow *s = cpu->nested->shadow;
 
-	if (n->shadow && n->shadow->linked)
-		publish(n, cpu, false);
+	if (!s || !s->linked)
+		return;
+	load(s->region);
+#define X(NAME, member, group)                                                                                       \
+	if (s->last.member != v->member) {                                                                           \
+		s->last.member = v->member;                                                                          \
+		vmwrite(VMCS_##NAME, v->member);                                                                     \
+	}
+	HOT_WRITABLE(X) HOT_READABLE(X)
+#undef X
+	load(cpu->vmcs01.hpa);
 }
 
 void nested_shadow_collect(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
 	struct shadow *s = n->shadow;
+	u32 dirty = 0;
+	u64 value;
 
 	if (!s || !s->linked)
 		return;
 	load(s->region);
-	for (size_t i = 0; i < ARRAY_SIZE(hot); i++) {
-		if (!hot[i].writable)
-			continue;
-		u64 value = vmread(hot[i].encoding);
-
-		if (value == s->last[i])
-			continue;
-		s->last[i] = value;
-		if (vmcs12_set(&n->vmcs12, &vmcs12_fields[hot[i].number], value))
-			n->dirty |= 1u << vmcs12_fields[hot[i].number].group;
-		n->modified = true;
+#define X(NAME, member, group)                                                                                       \
+	value = vmread(VMCS_##NAME);                                                                                 \
+	if (value != s->last.member) {                                                                               \
+		s->last.member = n->vmcs12.member = value;                                                           \
+		dirty |= GROUP(group);                                                                               \
 	}
+	HOT_WRITABLE(X)
+#undef X
+	load(cpu->vmcs01.hpa);
+	n->dirty |= dirty;
+	n->modified |= dirty != 0;
+}
+
+/* A VMCS that was not shadowed before: the region and `last` say the same afterwards. */
+static void publish_all(struct percpu *cpu)
+{
+	const struct vmcs12 *v = &cpu->nested->vmcs12;
+	struct shadow *s = cpu->nested->shadow;
+
+	load(s->region);
+#define X(NAME, member, group) vmwrite(VMCS_##NAME, s->last.member = v->member);
+	HOT_WRITABLE(X) HOT_READABLE(X)
+#undef X
 	load(cpu->vmcs01.hpa);
 }
 
@@ -136,8 +147,10 @@ void nested_shadow_switch(struct percpu *cpu)
 
 	if (!s)
 		return;
-	if (n->current != NO_VMCS)
-		publish(n, cpu, true);
+	if (n->current != NO_VMCS && s->linked)
+		nested_shadow_publish(cpu);
+	else if (n->current != NO_VMCS)
+		publish_all(cpu);
 	if (s->linked == (n->current != NO_VMCS))
 		return;
 	s->linked = n->current != NO_VMCS;

@@ -11,6 +11,7 @@
 #include "nested/entry_checks.h"
 #include "nested/l1_memory.h"
 #include "nested/nested.h"
+#include "nested/operand.h"
 
 #define NO_VMCS (~0ull)
 
@@ -47,7 +48,8 @@ struct nested_cpu {
 	struct open_bits msrs, ports;
 	void *scratch_page; /* stands for a virtual-APIC page that is not RAM */
 	struct vmcs12 vmcs12;
-	struct l1_pages l1_pages;
+	struct l1_memory memory;
+	struct operand_walk walks[OPERAND_WALKS];
 	struct ept02 ept02;
 	struct shadow *shadow; /* VMCS shadowing, NULL if it is not used */
 };

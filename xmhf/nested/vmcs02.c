@@ -72,12 +72,15 @@ static u32 exit02(const struct vmcs12 *v)
 static void translate_pages(struct nested_cpu *n)
 {
 	const struct vmcs12 *v = &n->vmcs12;
-	void *apic = v->proc_ctls & PROC_TPR_SHADOW ? l1_page(v->virtual_apic_addr, HYPAPI_RW) : NULL;
+	struct l1_memory *m = &n->memory;
+
+	l1_memory_check(m);
+	void *apic = v->proc_ctls & PROC_TPR_SHADOW ? l1_page(m, v->virtual_apic_addr, HYPAPI_RW) : NULL;
 
 	n->virtual_apic = apic ? apic : n->scratch_page;
-	n->msr_bitmap12 = v->proc_ctls & PROC_MSR_BITMAPS ? l1_page(v->msr_bitmap, HYPAPI_R) : NULL;
-	n->io_bitmap12[0] = v->proc_ctls & PROC_IO_BITMAPS ? l1_page(v->io_bitmap_a, HYPAPI_R) : NULL;
-	n->io_bitmap12[1] = v->proc_ctls & PROC_IO_BITMAPS ? l1_page(v->io_bitmap_b, HYPAPI_R) : NULL;
+	n->msr_bitmap12 = v->proc_ctls & PROC_MSR_BITMAPS ? l1_page(m, v->msr_bitmap, HYPAPI_R) : NULL;
+	n->io_bitmap12[0] = v->proc_ctls & PROC_IO_BITMAPS ? l1_page(m, v->io_bitmap_a, HYPAPI_R) : NULL;
+	n->io_bitmap12[1] = v->proc_ctls & PROC_IO_BITMAPS ? l1_page(m, v->io_bitmap_b, HYPAPI_R) : NULL;
 	n->ept01_seen = ept01_generation;
 }
 
