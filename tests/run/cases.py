@@ -7,6 +7,7 @@ init script, emulator) works without XMHF, so that a failure elsewhere is ours.
 from memory_map import hides_root_memory
 
 GUEST = "build/guest/test.bzimage"
+IVY_BRIDGE = "corei7_ivy_bridge_3770k"
 L2_INITRD = "build/linux/l2.cpio"
 POWERED_OFF = [r"^INIT DONE", r"reboot: Power down"]
 NO_SIGNATURE = r"^xmhf: drive 0x80: its first sector has no boot signature but 0x0000$"
@@ -22,10 +23,16 @@ def l2_ready(cpus):
     return rf"^L2: INIT READY cpus={cpus} kvm=yes"
 
 
-def transcript(test, **more):
+def transcript(test, suffix="", **more):
     """A bare-metal VMX test: every line that begins with "T " is the same on the bare machine and on XMHF."""
-    return dict(name=f"vmx/{test}", guest=GUEST, append=f"test={test}", compare=r"^T ", expect=[rf"^T end {test}$"],
-                **more)
+    return dict(name=f"vmx/{test}{suffix}", guest=GUEST, append=f"test={test}", compare=r"^T ",
+                expect=[rf"^T end {test}$"], **more)
+
+
+def on_xmhf(test, suffix="", expect=None, **more):
+    """A bare-metal guest that judges itself and has a sense on XMHF only."""
+    return dict(name=f"vmx/{test}{suffix}", guest=GUEST, append=f"test={test}", xmhf=True,
+                expect=expect or [rf"^T end {test}$"], **more)
 
 
 CASES = [
@@ -71,6 +78,22 @@ CASES = [
     transcript("vmx-smp", cpus=2),
     transcript("l1-basics"),
     transcript("l1-smp", cpus=2),
+    transcript("l1-modes"),
+    transcript("vmx-modes"),
+    transcript("reset-port"),
+    transcript("reset-other-cpu", cpus=2),
+    transcript("power-off"),
+    # The bare emulator's BIOS does not survive its own reset by triple fault, so there is nothing to compare with.
+    on_xmhf("reset-triple-fault", expect=[r"triple fault in L1", r"^T booted again$", r"^T end reset-triple-fault$"]),
+    on_xmhf("hypercalls", cpus=2),
+    on_xmhf("attack", cpus=2),
+    on_xmhf("stops", cpus=2),
+    on_xmhf("stops", cpus=8, suffix="-8cpu"),
+    # A CPU without VMCS shadowing.
+    transcript("vmx-insn", model=IVY_BRIDGE, suffix="-ivy-bridge"),
+    transcript("vmx-entry", model=IVY_BRIDGE, suffix="-ivy-bridge"),
+    transcript("vmx-exits", model=IVY_BRIDGE, suffix="-ivy-bridge"),
+    transcript("l1-smp", cpus=8, suffix="-8cpu", timeout=600),
 
     # The boot sector of a disk, started by the BIOS and by XMHF's chain start.
     dict(name="chain/boot-sector", disk="build/boot/test.img", compare=r"^T ", judge=hides_root_memory,

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Tests that have a sense on XMHF only, with TrustVisor and helloworld in it. They judge themselves: each line says "good"
+ * or "BAD", and a BAD line begins with "T FAIL", which fails the case. test=hypercalls: who may call what. test=stops: all
+ * CPUs ask for stops at once, in L1 and in L2, while NMIs fly. test=attack: every address that L1 can hand to the hypervisor
+ * points at its memory or at a PAL's, and the PAL's secret stays in the PAL.
+ */
+#include "../../hypapps/trustvisor/include/trustvisor/abi.h"
+#include "test.h"
+
+#define HELLO_RUNNING 0x100u
+#define HELLO_STOP_BY_FLAG 0x101u
+#define HELLO_STOP_BY_CALL 0x102u
+#define HELLO_UNUSED 0x10fu		/* claimed, without a meaning */
+#define L2_BASE TV_L2_BASE_DEFAULT
+#define WINDOW 0x80000000ull
+
+static void judge(const char *what, bool is_good)
+{
+	print(is_good ? "T %s: good\n" : "T FAIL %s: BAD\n", what);
+}
+
+/* VMCALL that may fault: the vector, or NO_FAULT with the answer in *eax and *ebx. */
+static u32 call(u32 number, u64 c, u64 d, u64 si, u64 di, u32 *eax, u32 *ebx)
+{
+	u32 a = number, b = 0;
+
+	fault_reset();
+	asm volatile(MAY_FAULT("vmcall") : "+a"(a), "+b"(b) : "c"(c), "d"(d), "S"(si), "D"(di) : "memory");
+	*eax = a;
+	*ebx = b;
+	return last_fault();
+}
+
+static bool answers(u32 number, u32 expected)
+{
+	u32 eax, ebx;
+
+	return call(number, 0, 0, 0, 0, &eax, &ebx) == NO_FAULT && eax == expected;
+}
+
+static bool is_undefined(u32 number)
+{
+	u32 eax, ebx;
+
+	return call(number, 0, 0, 0, 0, &eax, &ebx) == VEC_UD;
+}
+
+static bool is_xmhf(void)
+{
+	struct cpuid r = cpuid(TV_CPUID_LEAF, 0);
+
+	if (r.eax != TV_CPUID_PRESENT)
+		print("T FAIL no TrustVisor here\n");
+	return r.eax == TV_CPUID_PRESENT;
+}
+
+/* ---- hypercalls ---- */
+
+static void user_test_call(void) { asm volatile("movl $255, %%eax; vmcall; movl %%eax, %%ebx; int $0x80" ::: "rbx", "memory"); }
+static void user_unknown_call(void) { asm volatile("movl $0x7777, %%eax; vmcall; int $0x80" ::: "memory"); }
+
+extern const u8 compat_test_call[];
+asm(".code32\ncompat_test_call: movl $255, %eax; vmcall; testl %eax, %eax; jnz 1f; int $0x80\n1: ud2\n.code64\n");
+
+static u32 l2_answers[6];
+
+static void l2_calls(void)
+{
+	struct cpuid r = cpuid(TV_CPUID_LEAF, L2_BASE);
+	u32 ebx;
+
+	l2_answers[0] = r.eax;
+	l2_answers[1] = r.ecx;
+	l2_answers[2] = call(L2_BASE + TV_CMD_TEST, 0, 0, 0, 0, &l2_answers[3], &ebx);
+	call(L2_BASE + 99, 0, 0, 0, 0, &l2_answers[4], &ebx);
+	call(L2_BASE + HELLO_RUNNING, 0, 0, 0, 0, &l2_answers[5], &ebx);
+	call(TV_CMD_TEST, 0, 0, 0, 0, &ebx, &ebx);		/* L1's range, from L2: an exit to L1 */
+	call(L2_BASE + 0x7777, 0, 0, 0, 0, &ebx, &ebx);		/* nobody's */
+	l2_end();
+}
+
+DEFINE_TEST(hypercalls, "hypercalls", "XMHF only: hypercalls from both levels, known and unknown, at each privilege level")
+{
+	struct cpuid r = cpuid(TV_CPUID_LEAF, 0), other = cpuid(TV_CPUID_LEAF, 5);
+	u32 eax, ebx, exits = 0;
+
+	if (!is_xmhf() || !hv_supported())
+		return;
+	judge("CPUID leaf", r.ebx == TV_CPUID_NO_PAL && r.ecx == TV_CPUID_LONG_MODE && r.edx == 0);
+	judge("CPUID leaf with another ECX is the CPU's own", other.eax != TV_CPUID_PRESENT);
+	judge("test command", answers(TV_CMD_TEST, 0));
+	judge("unknown command of TrustVisor", call(99, 0, 0, 0, 0, &eax, &ebx) == NO_FAULT && eax != 0);
+	judge("helloworld", answers(HELLO_RUNNING, 0) && answers(HELLO_STOP_BY_FLAG, 0) && answers(HELLO_STOP_BY_CALL, 0));
+	judge("claimed but unused number", is_undefined(HELLO_UNUSED));
+	judge("unclaimed numbers", is_undefined(0x7777) && is_undefined(0) && is_undefined(~0u) && is_undefined(L2_BASE + 255));
+	judge("CPL 3, known", user_run(user_test_call).vector == NO_FAULT);
+	judge("CPL 3, unknown", user_run(user_unknown_call).vector == VEC_UD);
+	judge("32-bit code", user_run32(compat_test_call, (u32)(u64)page_alloc() + 0xff0).vector == NO_FAULT);
+	judge("register with bad pointers", call(TV_CMD_REGISTER, (u64)UNMAPPED, 0, (u64)UNMAPPED, 0, &eax, &ebx) == NO_FAULT &&
+						    eax == TV_E_FAULT);
+	judge("register with pointers that are not canonical",
+	      call(TV_CMD_REGISTER, BIT(63), 0, BIT(63), 0, &eax, &ebx) == NO_FAULT && eax != 0);
+	judge("unregister of no PAL", call(TV_CMD_UNREGISTER, 0x100000, 0, 0, 0, &eax, &ebx) == NO_FAULT && eax == TV_E_NO_PAL);
+	hv_on();
+	hv_init(&l2, HV_LONG64, l2_calls);
+	while (hv_run(&l2) == VMX_OK && !(l2.exit.reason == EXIT_VMCALL && l2.regs[RAX] == L2_END)) {
+		if (l2.exit.reason == EXIT_VMCALL)
+			exits += l2.regs[RAX] == TV_CMD_TEST ? 1 : l2.regs[RAX] == L2_BASE + 0x7777 ? 0x10 : 0x100;
+		hv_skip(&l2);
+	}
+	judge("CPUID leaf in L2", l2_answers[0] == TV_CPUID_PRESENT && l2_answers[1] == (TV_CPUID_LONG_MODE | TV_CPUID_EPT12));
+	judge("test command in L2", l2_answers[2] == NO_FAULT && l2_answers[3] == 0);
+	judge("unknown command in L2", l2_answers[4] != 0 && l2_answers[4] != L2_BASE + 99);
+	judge("helloworld in L2", l2_answers[5] == 0);
+	judge("other VMCALLs of L2 are exits to L1", exits == 0x11);
+	hv_off();
+}
+
+/* ---- stops ---- */
+
+#define ROUNDS 300u
+
+static struct vcpu vcpus[MAX_CPUS];
+static volatile u32 failures, finished;
+
+static void ask_for_stops(u32 base)
+{
+	for (u32 i = 0; i < ROUNDS; i++) {
+		u32 number = i % 3 == 0 ? HELLO_RUNNING : i % 3 == 1 ? HELLO_STOP_BY_FLAG : HELLO_STOP_BY_CALL;
+
+		if (!answers(base + number, 0))
+			__atomic_fetch_add(&failures, 1, __ATOMIC_SEQ_CST);
+	}
+}
+
+static void l2_ask_for_stops(void)
+{
+	ask_for_stops(L2_BASE);
+	l2_end();
+}
+
+/* Half of the rounds in L1, then in L2; between its own calls each CPU serves the stops of the others. */
+static void ask_on_both_levels(void *unused)
+{
+	struct vcpu *v = &vcpus[this_cpu()->index];
+
+	(void)unused;
+	ask_for_stops(0);
+	hv_on();
+	hv_init(v, HV_LONG64, l2_ask_for_stops);
+	if (hv_run(v) != VMX_OK || v->exit.reason != EXIT_VMCALL || v->regs[RAX] != L2_END)
+		__atomic_fetch_add(&failures, 1, __ATOMIC_SEQ_CST);
+	hv_off();
+	__atomic_fetch_add(&finished, 1, __ATOMIC_SEQ_CST);
+}
+
+/* One CPU sends NMIs to another, each after the one before has been handled, until all others have finished. */
+static u32 send_nmis(u32 to)
+{
+	volatile u32 *count = &cpus[to].irq_count[VEC_NMI];
+	u32 sent = 0;
+
+	while (finished < cpu_count - 1 && cpus[to].work) {
+		u32 before = *count;
+		u64 start = rdtsc();
+
+		send_nmi(to);
+		sent++;
+		while (*count == before) {
+			u32 in_l2 = vcpus[to].cpu ? vcpus[to].cpu->irq_count[VEC_NMI] : 0;
+			static u32 seen_in_l2;
+
+			if (in_l2 != seen_in_l2) {	/* L2 took it by its own IDT */
+				seen_in_l2 = in_l2;
+				break;
+			}
+			if (rdtsc() - start > 100000000) {
+				judge("an NMI arrives among the stops", false);
+				return sent;
+			}
+			pause();
+		}
+	}
+	return sent;
+}
+
+static u32 hello_count(void)
+{
+	u32 eax, ebx;
+
+	call(HELLO_RUNNING, 0, 0, 0, 0, &eax, &ebx);
+	return ebx;
+}
+
+DEFINE_TEST(stops, "stops", "XMHF only: every CPU asks for stops at once in L1 and L2, with NMIs on top")
+{
+	u32 before, sent = 0;
+
+	if (!is_xmhf() || !hv_supported())
+		return;
+	hv_identity_ept();
+	answers(HELLO_STOP_BY_FLAG, 0);		/* the other CPUs wait for SIPI */
+	judge("a stop while the others wait for SIPI", answers(HELLO_STOP_BY_CALL, 0));
+	smp_start();
+	judge("a stop while the others are in HLT", answers(HELLO_STOP_BY_FLAG, 0));
+	before = hello_count();
+	for (u32 i = 1; i < cpu_count; i++)
+		smp_run(i, ask_on_both_levels, NULL);
+	if (cpu_count > 1)
+		sent = send_nmis(1);
+	for (u32 i = 1; i < cpu_count; i++)
+		smp_wait(i);
+	ask_on_both_levels(NULL);
+	print("NMIs sent meanwhile: %u\n", sent);
+	judge("all answers", failures == 0);
+	judge("helloworld's count", hello_count() == before + 2 * ROUNDS * cpu_count + 1);
+}
+
+/* ---- attacks ---- */
+
+#define SECRET 0x5ec2e7u
+
+asm(".section .text\n.balign 4096\n"
+    "attack_pal: movq %rdi, %rax; addl attack_pal_data(%rip), %eax; ret\n"
+    ".balign 4096\n.data\n.balign 4096\nattack_pal_data: .skip 4096\n.text\n");
+extern u8 attack_pal[];
+extern u32 attack_pal_data[1024];
+
+static struct tv_pal_sections sections;
+static const struct tv_pal_params params = {
+	.num_params = 2, .params = { { .type = TV_PARAM_INTEGER, .size = 1 }, { .type = TV_PARAM_INTEGER, .size = 1 } },
+};
+
+static u32 ask_to_register(void)
+{
+	u32 eax, ebx;
+
+	call(TV_CMD_REGISTER, (u64)&sections, 0, (u64)&params, (u64)attack_pal, &eax, &ebx);
+	return eax;
+}
+
+static u32 register_pal(void)
+{
+	attack_pal_data[0] = SECRET;
+	return ask_to_register();
+}
+
+static u32 unregister_pal(void)
+{
+	u32 eax, ebx;
+
+	call(TV_CMD_UNREGISTER, (u64)attack_pal, 0, 0, 0, &eax, &ebx);
+	return eax;
+}
+
+static u64 call_pal(u64 argument)
+{
+	u64 result;
+
+	irq_on();
+	fault_reset();
+	asm volatile("movq %%rsp, %%rbx\n\t" MAY_FAULT("call attack_pal") "\n\tmovq %%rbx, %%rsp"
+		     : "=a"(result), "+D"(argument) : "S"(0ull)
+		     : "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "memory", "cc");
+	irq_off();
+	return last_fault() == NO_FAULT ? result : 0;
+}
+
+static void judge_pal(const char *what)
+{
+	judge(what, call_pal(16) == SECRET + 16);
+}
+
+static volatile u64 seen;
+static u64 look_at;
+
+static void look(void *unused)
+{
+	(void)unused;
+	seen = *(volatile u32 *)look_at;
+}
+
+static void l2_look(void)
+{
+	look(NULL);
+	l2_end();
+}
+
+static struct ept12 ept;
+
+/* What L2 sees at the guest-physical address through a 4 KiB leaf in the window; ~0 where it does not get there. */
+static u64 l2_sees(u64 gpa1)
+{
+	ept_map(&ept, WINDOW, gpa1, EPT_4K, EPT_RWX | EPT_WB);
+	ept_flush(&ept);
+	hv_init(&l2, HV_LONG64, l2_look);
+	vmwrite(VMCS_EPTP, ept.eptp);
+	look_at = WINDOW;
+	seen = ~0ull;
+	return hv_run(&l2) == VMX_OK && l2.exit.reason == EXIT_VMCALL ? seen : ~0ull;
+}
+
+static void look_from_everywhere(u64 address)
+{
+	u64 value = l2_sees(address);
+
+	judge("L2 through EPT12 sees nothing", value == 0 || value == ~0ull);
+	look_at = address;
+	look(NULL);
+	judge("L1 sees zeros", seen == 0);
+	if (cpu_count > 1) {
+		seen = 1;
+		smp_run(1, look, NULL);
+		smp_wait(1);
+		judge("the other CPU sees zeros", seen == 0);
+	}
+}
+
+/*
+ * Fields that hold an address, each with the control that makes it count. Not the lists of VM exit: where one cannot be
+ * used, the exit becomes a VMX abort, which ends the machine, on XMHF as on the bare one.
+ */
+static const struct { const char *what; u16 field, control; u64 bits; } pointers[] = {
+	{ "MSR bitmap", VMCS_MSR_BITMAP, VMCS_CPU_CONTROLS, CPU_MSR_BITMAP },
+	{ "I/O bitmap A", VMCS_IO_BITMAP_A, VMCS_CPU_CONTROLS, CPU_IO_BITMAPS },
+	{ "I/O bitmap B", VMCS_IO_BITMAP_B, VMCS_CPU_CONTROLS, CPU_IO_BITMAPS },
+	{ "virtual-APIC page", VMCS_VIRTUAL_APIC_ADDR, VMCS_CPU_CONTROLS, CPU_TPR_SHADOW | CPU_CR8_LOAD },
+	{ "entry MSR-load list", VMCS_ENTRY_MSR_LOAD_ADDR, VMCS_ENTRY_MSR_LOAD_COUNT, 2 },
+	{ "EPT12 root", VMCS_EPTP, VMCS_ENTRY_INTR_INFO, 0 },
+	{ "link pointer", VMCS_LINK_POINTER, VMCS_ENTRY_INTR_INFO, 0 },
+};
+
+static void l2_touch_all(void)
+{
+	asm volatile("movl $0x10, %%ecx; rdmsr; inb $0x80, %%al; movw $0x9000, %%dx; inb %%dx, %%al; movq %%cr8, %%rax; movq %%rax, %%cr8"
+		     ::: "rax", "rcx", "rdx", "memory");
+	l2_end();
+}
+
+/* The outcome is free: a failed entry, exits, or L2 running on what the hypervisor shows instead. L1 must go on. */
+static void point_at(u64 address)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(pointers); i++) {
+		vmx_result result;
+
+		hv_init(&l2, HV_LONG64, l2_touch_all);
+		vmwrite(pointers[i].field, address | (pointers[i].field == VMCS_EPTP ? EPTP_WB_4_LEVELS : 0));
+		hv_set(pointers[i].control, pointers[i].bits);
+		result = hv_run(&l2);
+		print("%s at %lx: result %u, exit %x\n", pointers[i].what, address, result, l2.exit.reason);
+	}
+}
+
+static void vmx_pointers(u64 address)
+{
+	u64 own = hv_vmcs_alloc();
+	vmx_result loaded = try_vmptrld(&address), cleared = try_vmclear(&address);
+
+	print("vmptrld of %lx: %u, vmclear: %u\n", address, loaded, cleared);
+	if (loaded == VMX_OK) {		/* it must be somebody else's memory that is written then */
+		try_vmptrld(&address);
+		try_vmwrite(VMCS_GUEST_RIP, 0x4141414141414141);
+		try_vmclear(&address);
+	}
+	judge("a good VMCS still loads", try_vmclear(&own) == VMX_OK && try_vmptrld(&own) == VMX_OK);
+}
+
+/* The first range that the memory map leaves out below other RAM: the hypervisor. 0: not found. */
+static u64 hypervisor_memory(void)
+{
+	for (u32 i = 0; i < e820_count; i++)
+		for (u32 j = 0; j < e820_count; j++)
+			if (e820_map[i].type != 1 && e820_map[i].addr > 0x100000 && e820_map[j].type == 1 &&
+			    e820_map[j].addr == e820_map[i].addr + e820_map[i].size)
+				return e820_map[i].addr;
+	return 0;
+}
+
+static void attack_pal_memory(void)
+{
+	judge("register", register_pal() == TV_OK);
+	judge_pal("the PAL uses its secret");
+	look_from_everywhere((u64)attack_pal_data);
+	look_from_everywhere((u64)attack_pal);
+	judge_pal("after looking");
+	judge("register again", ask_to_register() == TV_E_OWNED);
+	point_at((u64)attack_pal_data);
+	vmx_pointers((u64)attack_pal_data);
+	print("call after the attacks: %lx\n", call_pal(16));
+	look_from_everywhere((u64)attack_pal_data);
+	print("unregister: %u\n", unregister_pal());
+	judge("after unregister the secret is gone", attack_pal_data[0] != SECRET);
+	judge("register once more", register_pal() == TV_OK);
+	attack_pal_data[1] = 7;		/* a write from outside destroys the PAL */
+	judge("after a write the secret is gone", attack_pal_data[0] == 0 && call_pal(16) != SECRET + 16);
+	judge("unregister finds no PAL", unregister_pal() == TV_E_NO_PAL);
+	judge("a new PAL works", register_pal() == TV_OK && call_pal(16) == SECRET + 16 && unregister_pal() == TV_OK);
+}
+
+DEFINE_TEST(attack, "attack", "XMHF only: pointers into the hypervisor and into a PAL")
+{
+	static const u32 types[] = { TV_SECTION_CODE, TV_SECTION_DATA, TV_SECTION_PARAM, TV_SECTION_STACK };
+	u64 hidden = hypervisor_memory();
+
+	if (!is_xmhf() || !hv_supported())
+		return;
+	smp_start();
+	sections.num_sections = ARRAY_SIZE(types);
+	for (u32 i = 0; i < ARRAY_SIZE(types); i++)
+		sections.sections[i] = (struct tv_pal_section){
+			types[i], 1, i == 0 ? (u64)attack_pal : i == 1 ? (u64)attack_pal_data : (u64)page_alloc() };
+	ept_init(&ept);
+	ept_map_range(&ept, 0, WINDOW, EPT_2M, EPT_RWX | EPT_WB);
+	hv_on();
+	judge("the hypervisor's memory is left out of the map", hidden != 0);
+	for (u64 at = hidden; at < hidden + 0x200000; at += 0x40000) {
+		point_at(at);
+		vmx_pointers(at);
+	}
+	judge("L1 goes on", answers(TV_CMD_TEST, 0));
+	attack_pal_memory();
+	hv_off();
+}
