@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The memory and string functions that a freestanding C compiler expects, and the few that the core uses besides. */
+/* The memory and string functions that a freestanding C compiler expects; the C library's names. */
 #include "lib/string.h"
 
 void *memcpy(void *dst, const void *src, size_t n)
@@ -66,17 +66,4 @@ int strncmp(const char *a, const char *b, size_t n)
 int strcmp(const char *a, const char *b)
 {
 	return strncmp(a, b, ~(size_t)0);
-}
-
-size_t string_copy(char *dst, const char *src, size_t size)
-{
-	size_t n = strlen(src);
-
-	if (size) {
-		size_t kept = n < size ? n : size - 1;
-
-		memcpy(dst, src, kept);
-		dst[kept] = 0;
-	}
-	return n;
 }

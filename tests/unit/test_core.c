@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The core's pure logic on the host: formatting, the guest's memory map, boot options, descriptors of hypapps, EPTs as data.
+ * boot_refuse() and panic() leave by longjmp(), so that a test sees the line that they would have printed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "boot/boot_info.h"
+#include "core/cmdline.h"
+#include "core/hypapps.h"
+#include "core/hypapps_check.h"
+#include "core/log.h"
+#include "lib/printf.h"
+
+/* The C library has these: only the ones of the core's own that it has not are declared here. */
+int strcmp(const char *, const char *);
+char *strstr(const char *, const char *);
+void *memset(void *, int, size_t);
+
+struct boot_info boot_info;
+enum log_level log_threshold;
+static jmp_buf refused;
+static char refusal[256];
+
+void boot_refuse(const char *f, ...)
+{
+	va_list args;
+
+	va_start(args, f);
+	format_va(refusal, sizeof(refusal), f, args);
+	va_end(args);
+	longjmp(refused, 1);
+}
+
+bool hypapps_find(const char *name, size_t len)
+{
+	return len == 5 && name[0] == 'h' && name[4] == 'o';
+}
+
+#define assert_refuses(text, call)                                                             \
+	do {                                                                                   \
+		refusal[0] = 0;                                                                \
+		if (!setjmp(refused))                                                          \
+			call;                                                                  \
+		if (!strstr(refusal, text))                                                    \
+			fail_msg("wanted \"%s\", got \"%s\"", text, refusal);                  \
+	} while (0)
+
+/* ---- printf ---- */
+
+static void test_format(void **state)
+{
+	char buf[64];
+	(void)state;
+
+	format(buf, sizeof(buf), "%d %u %x|%5u|%-5u|%05x", -7, 7u, 0xabcu, 42u, 42u, 0xfu);
+	assert_string_equal(buf, "-7 7 abc|   42|42   |0000f");
+	format(buf, sizeof(buf), "%lx %lu %ld %s %c%%", ~0ul, ~0ul, -1l, "text", 'c');
+	assert_string_equal(buf, "ffffffffffffffff 18446744073709551615 -1 text c%");
+	format(buf, sizeof(buf), "%ld", (long)(1ul << 63));
+	assert_string_equal(buf, "-9223372036854775808");
+}
+
+static void test_format_is_bounded(void **state)
+{
+	char buf[8] = "xxxxxxx";
+	(void)state;
+
+	assert_int_equal(format(buf, 5, "%s", "longer than that"), 4);
+	assert_string_equal(buf, "long");
+	assert_int_equal(buf[5], 'x');
+}
+
+/* ---- memory map ---- */
+
+static void set_map(const struct memory_range *map, u32 count)
+{
+	memset(&boot_info, 0, sizeof(boot_info));
+	for (u32 i = 0; i < count; i++)
+		boot_info.memory[i] = map[i];
+	boot_info.memory_count = count;
+}
+
+static const struct memory_range pc_map[] = {
+	{ 0, 0x9f000, MEMORY_RAM }, { 0x9f000, 0x1000, MEMORY_RESERVED }, { 0x100000, 0x3ff00000, MEMORY_RAM },
+	{ 0x100000000, 0x40000000, MEMORY_RAM },
+};
+
+static u64 ram_bytes(void)
+{
+	u64 sum = 0;
+
+	for (u32 i = 0; i < boot_info.memory_count; i++)
+		sum += boot_info.memory[i].type == MEMORY_RAM ? boot_info.memory[i].size : 0;
+	return sum;
+}
+
+static void test_map_hides_a_range(void **state)
+{
+	(void)state;
+	set_map(pc_map, 4);
+	u64 before = ram_bytes();
+
+	memory_map_set(0x3f000000, 0x3f800000, MEMORY_RESERVED);
+	assert_int_equal(ram_bytes(), before - 0x800000);
+	for (u32 i = 0; i < boot_info.memory_count; i++) {
+		const struct memory_range *r = &boot_info.memory[i];
+
+		if (r->type == MEMORY_RAM)
+			assert_true(r->start + r->size <= 0x3f000000 || r->start >= 0x3f800000);
+	}
+}
+
+static void test_map_over_several_entries(void **state)
+{
+	(void)state;
+	set_map(pc_map, 4);
+	memory_map_set(0x9e000, 0x101000, MEMORY_NVS);
+	u32 found = 0;
+
+	for (u32 i = 0; i < boot_info.memory_count; i++)
+		found += boot_info.memory[i].type == MEMORY_NVS && boot_info.memory[i].start == 0x9e000 &&
+			 boot_info.memory[i].size == 0x101000 - 0x9e000;
+	assert_int_equal(found, 1);
+}
+
+static void test_find_is_highest_and_avoids_modules(void **state)
+{
+	(void)state;
+	set_map(pc_map, 4);
+	assert_int_equal(memory_map_find(0x800000, 0x200000, 0x2000000, 1ul << 32), 0x3f800000);
+	boot_info.modules[0].start = 0x3fa00000;
+	boot_info.modules[0].end = 0x3fb00000;
+	boot_info.module_count = 1;
+	assert_int_equal(memory_map_find(0x800000, 0x200000, 0x2000000, 1ul << 32), 0x3f200000);
+	assert_int_equal(memory_map_find(1ul << 40, 0x200000, 0, ~0ul), 0);
+	assert_int_equal(memory_map_find(0x1000, 0x1000, 0x9f000, 0x100000), 0);
+}
+
+static void test_map_too_long(void **state)
+{
+	(void)state;
+	memset(&boot_info, 0, sizeof(boot_info));
+	for (u32 i = 0; i < MAX_MEMORY_RANGES; i++)
+		boot_info.memory[boot_info.memory_count++] = (struct memory_range){ i * 0x10000ul, 0x8000, MEMORY_RAM };
+	assert_refuses("memory map has more than", memory_map_set(0x1000, 0x2000, MEMORY_RESERVED));
+}
+
+/* ---- boot options ---- */
+
+static void test_cmdline(void **state)
+{
+	(void)state;
+	cmdline_parse("/boot/xmhf.elf  log=debug nested=on hello.name=value boot=chain ");
+	assert_string_equal(cmdline_get("log"), "debug");
+	assert_string_equal(cmdline_get("hello.name"), "value");
+	assert_null(cmdline_get("drive"));
+	assert_true(cmdline_is("boot", "chain"));
+	assert_false(cmdline_is("boot", "cha"));
+}
+
+static void test_cmdline_refuses(void **state)
+{
+	(void)state;
+	assert_refuses("unknown option \"logg\"", cmdline_parse("logg=debug"));
+	assert_refuses("option log=loud", cmdline_parse("log=loud"));
+	assert_refuses("option log=: the value", cmdline_parse("log="));
+	assert_refuses("unknown option \"other.x\"", cmdline_parse("other.x=1"));
+}
+
+/* ---- descriptors ---- */
+
+static enum hypapi_verdict handler(struct hypapi_event *ev)
+{
+	(void)ev;
+	return HYPAPI_PASS;
+}
+
+#define APP(name_, priority_, ...)                                                             \
+	{ .magic = HYPAPP_MAGIC, .size = sizeof(struct hypapp_descriptor), .major = HYPAPI_MAJOR, .minor = HYPAPI_MINOR,     \
+	  .name = name_, .priority = priority_, __VA_ARGS__ }
+
+static void check(const struct hypapp_descriptor *a, const struct hypapp_descriptor *b, const char *want)
+{
+	const struct hypapp_descriptor *list[] = { a, b };
+	char message[160] = "";
+	bool ok = hypapps_check(list, b ? 2 : 1, message, sizeof(message));
+
+	assert_int_equal(ok, want == NULL);
+	if (want && strcmp(message, want))
+		fail_msg("wanted \"%s\", got \"%s\"", want, message);
+}
+
+static void test_descriptors(void **state)
+{
+	struct hypapp_descriptor a = APP("a", 1, .claims = { { HYPAPI_CLAIM_HYPERCALL, 6, 0x10, 0x1f } });
+	struct hypapp_descriptor b = APP("b", 2, .claims = { { HYPAPI_CLAIM_HYPERCALL, 6, 0x20, 0x2f } });
+	(void)state;
+
+	check(&a, &b, NULL);
+	b.priority = 1;
+	check(&a, &b, "hypapps a and b have the same priority 1");
+	b.priority = 2;
+	b.claims[0].first = 0x1f;
+	check(&a, &b, "hypapps a and b both claim hypercalls 0x1f to 0x1f");
+	b.claims[0].levels = HYPAPI_LEVEL_BIT(HYPAPI_L1);
+	a.claims[0].levels = HYPAPI_LEVEL_BIT(HYPAPI_L2);
+	check(&a, &b, NULL);
+	b.name = "a";
+	check(&a, &b, "two hypapps have the name a");
+}
+
+static void test_bad_descriptors(void **state)
+{
+	static const struct {
+		struct hypapp_descriptor app;
+		const char *want;
+	} cases[] = {
+		{ { .magic = 1, .name = "x" }, "hypapp x: its descriptor is not one of hypapi" },
+		{ APP("x", 1, .needs = HYPAPI_FEATURE_DMA), "hypapp x needs features 0x4 that the core has not" },
+		{ APP("x", 1, .capabilities = 0x100), "hypapp x declares unknown capabilities 0x100" },
+		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_MSR, .handler = handler } }),
+		  "hypapp x subscribes to event 7, which this core does not raise" },
+		{ APP("x", 1, .subscriptions = { { .type = 1000, .handler = handler } }),
+		  "hypapp x subscribes to event 1000, which this core does not raise" },
+		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_CPUID, .quiesce = true, .handler = handler } }),
+		  "hypapp x asks for stops at event 3 without HYPAPI_CAP_QUIESCE" },
+		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_PORT, 2, 1, 2 } }), "hypapp x: claims of kind 3 are not supported by this core" },
+		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_CPUID, 2, 3, 2 } }),
+		  "hypapp x: the claim of CPUID leaves 0x3 to 0x2 is out of range" },
+		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_HYPERCALL, 2, 0, 0x1000 } }),
+		  "hypapp x: the claim of hypercalls 0x0 to 0x1000 is out of range" },
+	};
+	struct hypapp_descriptor newer = APP("x", 1);
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		check(&cases[i].app, NULL, cases[i].want);
+	newer.minor = HYPAPI_MINOR + 1;
+	check(&newer, NULL, "hypapp x needs hypapi 1.1, the core has 1.0");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_format),
+		cmocka_unit_test(test_format_is_bounded),
+		cmocka_unit_test(test_map_hides_a_range),
+		cmocka_unit_test(test_map_over_several_entries),
+		cmocka_unit_test(test_find_is_highest_and_avoids_modules),
+		cmocka_unit_test(test_map_too_long),
+		cmocka_unit_test(test_cmdline),
+		cmocka_unit_test(test_cmdline_refuses),
+		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_bad_descriptors),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
