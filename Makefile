@@ -96,6 +96,7 @@ include tools/images.mk
 include tools/run.mk
 include tests/unit/unit.mk
 include tests/check.mk
+include bench.mk
 include tests/boot/boot.mk
 
 .PHONY: help
