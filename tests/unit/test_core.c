@@ -156,7 +156,7 @@ static void test_map_too_long(void **state)
 static void test_cmdline(void **state)
 {
 	(void)state;
-	cmdline_parse("/boot/xmhf.elf  log=debug nested=on hello.name=value boot=chain ");
+	cmdline_parse("build/xmhf.elf  log=debug nested=on hello.name=value boot=chain ");
 	assert_string_equal(cmdline_get("log"), "debug");
 	assert_string_equal(cmdline_get("hello.name"), "value");
 	assert_null(cmdline_get("drive"));

@@ -79,16 +79,26 @@ static char *split(char *word)
 	return word;
 }
 
+/* Some loaders put the file's name first. No option without a value has a slash or a dot in it. */
+static bool is_file_name(const char *word)
+{
+	for (; *word && *word != '='; word++)
+		if (*word == '/' || !strcmp(word, ".elf"))
+			return true;
+	return false;
+}
+
 void cmdline_parse(const char *line)
 {
 	char *at = text, *word;
+	bool first = true;
 
 	string_copy(text, line, sizeof(text));
-	while (*(word = next_word(&at))) {
+	for (; *(word = next_word(&at)); first = false) {
+		bool skip = first && is_file_name(word);
 		char *value = split(word);
 
-		/* Loaders of multiboot 1 put the file's name first. */
-		if (word[0] == '/' || !strcmp(word, "xmhf.elf"))
+		if (skip)
 			continue;
 		if (option_count == MAX_OPTIONS)
 			boot_refuse("more than %u boot options", MAX_OPTIONS);
