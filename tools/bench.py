@@ -215,7 +215,8 @@ def chart(rows):
         if goal and not operation.startswith("pal-invoke"):
             out.append(f'<line class="aim" x1="{x(goal[0]):.1f}" x2="{x(goal[0]):.1f}" y1="{y}" y2="{y + 20}"/>')
         if xmhf is not None:
-            out.append(f'<text class="value" x="{max(x(xmhf), x(bare or 1)) + 6:.1f}" y="{y + 13}">{xmhf:,}</text>')
+            end = max(x(value) for value in (xmhf, bare or 1, goal[0] if goal else 1))
+            out.append(f'<text class="value" x="{end + 6:.1f}" y="{y + 13}">{xmhf:,}</text>')
     return "\n".join(out + ["</svg>"]) + "\n"
 
 

@@ -5,6 +5,7 @@ Names are paths, so that `check.py --only ^vmx/` selects a group. `bare/` shows 
 init script, emulator) works without XMHF, so that a failure elsewhere is ours.
 """
 from memory_map import hides_root_memory
+from stop_counts import rounds_stop_twice
 
 GUEST = "build/guest/test.bzimage"
 IVY_BRIDGE = "corei7_ivy_bridge_3770k"
@@ -55,7 +56,6 @@ CASES = [
     dict(name="xmhf/linux-tiny-2cpu", guest="tiny", xmhf=True, cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
     dict(name="xmhf/linux-tiny-8cpu", guest="tiny", xmhf=True, cpus=8, megs=1024, timeout=900,
          expect=[linux_ready(8), *POWERED_OFF]),
-    dict(name="xmhf/linux-debian", guest="debian", xmhf=True, cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
     dict(name="xmhf/linux-reboot", guest="tiny", xmhf=True, append="after=reboot",
          until=r"(?s)INIT DONE.*INIT READY", expect=[r"(?s)INIT DONE.*INIT READY"]),
     # Linux resets by a triple fault: XMHF reports it and resets the machine. (Bare Bochs hangs in its own.)
@@ -65,6 +65,14 @@ CASES = [
          expect=[l2_ready(1), *POWERED_OFF]),
     dict(name="xmhf/linux-l2-2cpu", guest="tiny", initrd=L2_INITRD, xmhf=True, cpus=2, append="job=l2-linux l2cpus=2",
          timeout=900, expect=[l2_ready(2), *POWERED_OFF]),
+
+    # PALs called from L1 and from a KVM guest; then on both CPUs of L1 and in the guest at once.
+    dict(name="pal/l1-and-l2", guest="tiny", xmhf=True, cpus=2, append="job=pal-l1,pal-l2",
+         expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
+    dict(name="pal/l1-and-l2-debian", guest="debian", xmhf=True, cpus=2, megs=1024, append="job=pal-l1,pal-l2",
+         timeout=600, expect=[linux_ready(2), r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
+    dict(name="pal/both-at-once", guest="tiny", xmhf=True, cpus=2, append="job=pal-both rounds=200", timeout=900,
+         judge=rounds_stop_twice(400, l1_destroys=1), expect=[r"^JOB pal-both EXIT 0$", *POWERED_OFF]),
 
     transcript("mini"),
     transcript("vmx-insn"),

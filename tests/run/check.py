@@ -45,7 +45,7 @@ class Case:
     loader: str = ""            # "grub" or "syslinux"; default: the faster one that can load the guest
     disk: str = ""              # first hard disk: without a guest it is booted, on XMHF by a chain start
     compare: str = ""           # lines that must be the same on the bare machine and on XMHF; a regular expression
-    judge: typing.Callable | None = None    # with compare: (bare log, XMHF's log) -> None, or what is wrong
+    judge: typing.Callable | None = None    # (bare log with `compare`, else None; log) -> None, or what is wrong
     # How it runs; see emulator.run().
     cpus: int = 1
     megs: int = 512
@@ -127,6 +127,12 @@ def run_machine(case, xmhf):
     return result.serial_text
 
 
+def judge(case, bare, text):
+    wrong = case.judge and case.judge(bare, text)
+    if wrong:
+        raise Failure(wrong)
+
+
 def compare(case, xmhf):
     """The same guest on both machines must say the same."""
     texts = [run_machine(case, ""), run_machine(case, xmhf)]
@@ -137,9 +143,7 @@ def compare(case, xmhf):
         diff = list(difflib.unified_diff(bare, nested, "bare", "XMHF", lineterm="", n=2))
         changed = sum(line[0] in "+-" for line in diff[2:])
         raise Failure(f"the transcripts differ in {changed} lines\n" + "\n".join(diff[:60]))
-    wrong = case.judge and case.judge(*texts)
-    if wrong:
-        raise Failure(wrong)
+    judge(case, *texts)
 
 
 def run_command(case):
@@ -170,7 +174,7 @@ def run_case(case):
         elif case.compare:
             compare(case, xmhf or XMHF)
         else:
-            run_machine(case, xmhf)
+            judge(case, None, run_machine(case, xmhf))
     except Failure as failure:
         return "FAIL", str(failure)
     except Exception as error:      # a mistake in a row or in this file must not hide the other cases
