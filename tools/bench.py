@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """make bench: what operations cost on the bare machine and on XMHF, in ticks of the emulated CPU.
 
-Runs the bare-metal guest (test=bench) and the tiny Linux with its benchmark programs on both machines, and writes into the
-output folder: bench.tsv (operation, cpus, bare, xmhf; "-" where the bare machine has no such thing), counts.tsv (VMX
+Runs the bare-metal guest (test=bench) and the tiny Linux with its benchmark programs on both machines, and writes into
+the output folder: bench.tsv (operation, cpus, bare, xmhf; "-" where the bare machine has no such thing), counts.tsv (VMX
 instructions and IPIs of one operation, from a core built with --enable-insn-counts), bench.svg, and the serial logs.
-Ticks are medians of at least 100 rounds after a warm-up; Bochs counts executed instructions, so they are exact for one CPU.
-`linux-boot` is one boot: from the start of the kernel's own clock to the init script, so no loader counts in it.
+Ticks are medians of at least 100 rounds after a warm-up; Bochs counts executed instructions, so they are exact for one
+CPU. `linux-boot` is one boot: from the start of the kernel's own clock to the init script, so no loader counts in it.
 """
 import argparse
 import concurrent.futures
@@ -23,8 +23,8 @@ import emulator  # noqa: E402
 ROOT = emulator.ROOT
 TICKS_PER_SECOND = 20000000     # tsc_early_khz of tools/linux/cmdline.bochs
 STOP_CPUS = (2, 4, 8)
-OPERATIONS = """l1-cpuid l1-hypercall l1-hypercall-stop l2-hypercall l2-hypercall-stop l2-cpuid-reflected l1-vmread l1-vmwrite
-l1-vmptrld l1-vmclear l1-invept ept02-fill-4k ept02-fill-2m ept12-violation pal-register-l1 pal-invoke-l1 pal-return-l1
+OPERATIONS = """l1-cpuid l1-hypercall l1-hypercall-stop l2-hypercall l2-hypercall-stop l2-cpuid-reflected l1-vmread
+l1-vmwrite l1-vmptrld l1-vmclear l1-invept ept02-fill-4k ept02-fill-2m ept12-violation pal-register-l1 pal-invoke-l1 pal-return-l1
 pal-unregister-l1 pal-register-l2 pal-invoke-l2 pal-return-l2 pal-unregister-l2 linux-boot linux-l2-exit""".split()
 # Measured with shadow VMCS off: with it these two do not exit.
 WITHOUT_SHADOW = ("l1-vmread", "l1-vmwrite")
@@ -32,9 +32,9 @@ WITHOUT_SHADOW = ("l1-vmread", "l1-vmwrite")
 AIMS = {("l1-cpuid", 1): 150, ("l1-hypercall", 1): 250, ("l1-hypercall-stop", 2): 900, ("l2-hypercall", 1): 250,
         ("l2-hypercall-stop", 2): 900, ("l2-cpuid-reflected", 1): 1200, ("l1-vmread", 1): 200, ("l1-vmwrite", 1): 200,
         ("l1-vmptrld", 1): 250, ("l1-vmclear", 1): 1000, ("l1-invept", 1): 300, ("ept02-fill-4k", 1): 700,
-        ("ept02-fill-2m", 1): 700, ("ept12-violation", 1): 2500, ("pal-register-l1", 1): 5600, ("pal-invoke-l1", 1): 2300,
-        ("pal-unregister-l1", 1): 3000, ("pal-register-l2", 1): 7800, ("pal-invoke-l2", 1): 3200,
-        ("pal-unregister-l2", 1): 4200, ("linux-l2-exit", 1): 4500}
+        ("ept02-fill-2m", 1): 700, ("ept12-violation", 1): 2500, ("pal-register-l1", 1): 5600,
+        ("pal-invoke-l1", 1): 2300, ("pal-unregister-l1", 1): 3000, ("pal-register-l2", 1): 7800,
+        ("pal-invoke-l2", 1): 3200, ("pal-unregister-l2", 1): 4200, ("linux-l2-exit", 1): 4500}
 LINUX_BOOT_AIM = 1.01   # times the bare machine
 COUNTERS = ["VMREAD", "VMWRITE", "VMPTRLD", "VMCLEAR", "INVEPT", "INVVPID", "IPI", "exits"]
 
@@ -53,7 +53,8 @@ class Bench:
         command += ["--xmhf", xmhf, "--xmhf-args", xmhf_args] if xmhf else []
         command += ["--initrd", initrd] if initrd else []
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        result = emulator.run(iso, cpus=cpus, timeout=self.o.timeout, expect=expect, fail=[r"^xmhf: PANIC", "Kernel panic"],
+        result = emulator.run(iso, cpus=cpus, timeout=self.o.timeout, expect=expect,
+                              fail=[r"^xmhf: PANIC", "Kernel panic"],
                               serial=self.out / f"{name}.log", name=f"bench-{name}")
         iso.unlink()
         if not result.ok:
@@ -72,11 +73,12 @@ class Bench:
 
     def all(self):
         """{name: serial log}"""
+        off = dict(xmhf_args="shadow-vmcs=off")
         runs = {"linux-bare": lambda: self.linux("linux-bare"),
                 "linux-xmhf": lambda: self.linux("linux-xmhf", xmhf=self.o.xmhf),
                 "bare-1": lambda: self.guest("bare-1"),
-                "no-shadow": lambda: self.guest("no-shadow", xmhf=self.o.xmhf, xmhf_args="shadow-vmcs=off"),
-                "counts-no-shadow": lambda: self.guest("counts-no-shadow", xmhf=self.o.counts, xmhf_args="shadow-vmcs=off")}
+                "no-shadow": lambda: self.guest("no-shadow", xmhf=self.o.xmhf, **off),
+                "counts-no-shadow": lambda: self.guest("counts-no-shadow", xmhf=self.o.counts, **off)}
         for cpus in (1, *STOP_CPUS):
             for kind, xmhf in (("xmhf", self.o.xmhf), ("counts", self.o.counts)):
                 name = f"{kind}-{cpus}"
@@ -118,7 +120,8 @@ def collect(logs):
             rows.append((*key, bare.get(key, [None])[0], xmhf.get(key, [None])[0]))
     extra_bare, extra_xmhf = lines(logs["bare-1"], "X"), lines(logs["xmhf-1"], "X")
     extra = [(*key, extra_bare.get(key, [None])[0], value[0]) for key, value in extra_xmhf.items()]
-    extra.append(("l2-cpuid-reflected, no shadow VMCS", 1, bare["l2-cpuid-reflected", 1][0], no_shadow["l2-cpuid-reflected", 1][0]))
+    reflected = "l2-cpuid-reflected", 1
+    extra.append((f"{reflected[0]}, no shadow VMCS", 1, bare[reflected][0], no_shadow[reflected][0]))
     extra += [(f"{operation}, in Linux", cpus, None, value[0]) for (operation, cpus), value in linux.items()
               if operation.startswith("pal-")]
     return rows, extra
@@ -178,12 +181,13 @@ def print_ticks(rows, extra):
 
 
 LABELS, PLOT, ROW, TOP, RIGHT = 210, 640, 24, 70, 110
-STYLE = """text { font: 12px sans-serif; fill: #222 } .value { font-size: 11px } .title { font-size: 16px; font-weight: bold }
+STYLE = """text { font: 12px sans-serif; fill: #222 }
+.value { font-size: 11px } .title { font-size: 16px; font-weight: bold }
 .grid { stroke: #ddd } .bare { fill: #b0b0b0 } .xmhf { fill: #3b6fb6 } .aim { stroke: #c0392b; stroke-width: 2 }"""
 
 
 def chart(rows):
-    """The SVG text: for each operation a bar for XMHF, one for the bare machine and a mark for the aim, on a log scale."""
+    """The SVG text: for each operation bars for XMHF and the bare machine, and a mark for the aim, on a log scale."""
     top_decade = max(len(str(value)) for row in rows for value in row[2:] if value is not None)
     bottom = TOP + ROW * len(rows)
 
@@ -197,7 +201,8 @@ def chart(rows):
     for i, (css, name) in enumerate((("xmhf", "on XMHF"), ("bare", "bare machine"))):
         out.append(f'<rect class="{css}" x="{LABELS + 140 * i}" y="38" width="14" height="12"/>'
                    f'<text x="{LABELS + 140 * i + 20}" y="48">{name}</text>')
-    out.append(f'<line class="aim" x1="{LABELS + 287}" x2="{LABELS + 287}" y1="37" y2="51"/><text x="{LABELS + 296}" y="48">aim</text>')
+    out.append(f'<line class="aim" x1="{LABELS + 287}" x2="{LABELS + 287}" y1="37" y2="51"/>'
+               f'<text x="{LABELS + 296}" y="48">aim</text>')
     for decade in range(top_decade + 1):
         at = x(10 ** decade)
         out.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP - 6}" y2="{bottom}"/>'

@@ -3,8 +3,8 @@
 """make run: boots an image, shows how far it is, and reports what ran, which events came, and what they cost.
 
 Everything is read from the serial log: the core's lines ("xmhf: ..."), the init script's ("INIT", "JOB"), and what the
-example programs print, one line a check: "[L2 ]what: text[  FAILED]". The last line is "make run: OK" or "make run: FAILED:
-why"; exit status 0 only for the first.
+example programs print, one line a check: "[L2 ]what: text[  FAILED]". The last line is "make run: OK" or
+"make run: FAILED: why"; exit status 0 only for the first.
 """
 import argparse
 import pathlib
@@ -17,7 +17,8 @@ import emulator  # noqa: E402
 
 # What is worth a line while the machine runs: a pattern and what to say.
 STAGES = [
-    (r"xmhf: XMHF (\S+), hypapi (\S+): .*\((\d+ MiB)\), (\d+) CPUs", "XMHF {0} with hypapi {1} runs: {2} of root memory, {3} CPUs"),
+    (r"xmhf: XMHF (\S+), hypapi (\S+): .*\((\d+ MiB)\), (\d+) CPUs",
+     "XMHF {0} with hypapi {1} runs: {2} of root memory, {3} CPUs"),
     (r"xmhf: starts (\w+)", "{0} starts in L1"),
     (r"INIT READY cpus=(\d+) kvm=(\w+)", "Linux runs in L1: {0} CPUs, /dev/kvm: {1}"),
     (r"((?:pal-demo|pal-demo32|pal-stress|kvm-guest): .*(?:ok|FAILED))", "{0}"),
@@ -101,9 +102,10 @@ def jobs_table(text, jobs):
                      wrong[0] if wrong else SUMMARY[kind]([said for said, _ in checks])])
     for job in jobs:
         codes = re.findall(rf"^JOB {re.escape(job)} EXIT (\d+)", text, re.M)
-        rows.append(["", f"job {job}", "ok" if codes == ["0"] else "FAILED", "", f"exit code {codes[0]}" if codes else "did not end"])
+        ended = f"exit code {codes[0]}" if codes else "did not end"
+        rows.append(["-", f"job {job}", "ok" if codes == ["0"] else "FAILED", "-", ended])
         if codes != ["0"]:
-            failures.append(f"job {job}: {rows[-1][-1]}")
+            failures.append(f"job {job}: {ended}")
     if rows:
         table("What ran", ["level", "what", "result", "checks", ""], rows)
     has_trustvisor = re.search(r"^xmhf: hypapp trustvisor", text, re.M)
@@ -130,10 +132,11 @@ def statistics_tables(text):
             failures.append(f"{n['stops']} stops for {event} in {level}: these need none")
     if rows:
         table("Events", ["event", "level", "hypapp", "count", "stops", "ticks each"], rows)
-    columns = ["exits-l1", "exits-l2", "exits-pal", "stops", "nmi-broadcasts", "served", "ticks-waiting", "ticks-stopped"]
+    columns = "exits-l1 exits-l2 exits-pal stops nmi-broadcasts served ticks-waiting ticks-stopped".split()
     cpus = [(int(cpu), numbers(rest)) for cpu, rest in re.findall(r"^xmhf: stat cpu (\d+) (.*)$", text, re.M)]
     if cpus:
-        table("CPUs (stops: asked for here; served: stood still for another)", ["CPU"] + [c.replace("-", " ") for c in columns],
+        table("CPUs (stops: asked for here; served: stood still for another)",
+              ["CPU"] + [column.replace("-", " ") for column in columns],
               [[cpu] + [n.get(column, "-") for column in columns] for cpu, n in cpus])
     if not rows or not cpus:
         failures.append("the core printed no statistics: it did not see the machine go off")
@@ -160,8 +163,9 @@ def main():
     jobs = [job for job in re.split("[, ]+", o.jobs) if job]
     try:
         progress.say(f"{emulator.choose_emulator(o.emulator)} starts: {o.cpus} CPUs, {o.megs} MiB")
-        result = emulator.run(o.image, cpus=o.cpus, megs=o.megs, emulator=o.emulator, timeout=o.timeout, show=progress.feed,
-                              serial=o.log, fail=[r"^xmhf: PANIC", r"Kernel panic"], expect=["^INIT DONE"], name="make-run")
+        result = emulator.run(o.image, cpus=o.cpus, megs=o.megs, emulator=o.emulator, timeout=o.timeout, name="make-run",
+                              show=progress.feed, serial=o.log, fail=[r"^xmhf: PANIC", r"Kernel panic"],
+                              expect=["^INIT DONE"])
     except ValueError as error:
         print(f"make run: FAILED: {error}")
         return 1

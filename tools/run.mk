@@ -2,8 +2,8 @@
 # make run: Linux on XMHF in an emulator. Included by the top-level Makefile, after tools/images.mk.
 ##
 ## make run:   EMULATOR=bochs|qemu|auto  KERNEL=debian|tiny  CPUS=2  MEMORY=1024 (MiB)  JOB=jobs of examples/linux/jobs
-##             LOADER=syslinux|grub  XMHF_ARGS=boot options of XMHF  APPEND=kernel arguments  SERIAL=1 (show the serial log)
-##             HYPAPPS=other hypapps than ./configure chose  RUN_TIMEOUT=900 (seconds)
+##             LOADER=syslinux|grub  XMHF_ARGS=boot options of XMHF  APPEND=kernel arguments
+##             SERIAL=1 (show the serial log)  HYPAPPS=other hypapps than ./configure chose  RUN_TIMEOUT=900 (seconds)
 
 EMULATOR ?= bochs
 KERNEL ?= debian

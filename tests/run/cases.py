@@ -39,8 +39,10 @@ def on_xmhf(test, suffix="", expect=None, **more):
 CASES = [
     dict(name="unit/public-headers-alone", command=["make", "-s", "public-headers"]),
     # The tests must notice a missing fence (66: ThreadSanitizer) and a missing restart.
-    dict(name="unit/threads-notice-no-release", command=["sh", "-c", "build/unit/quiesce_threads_no_release; test $? = 66"]),
-    dict(name="unit/threads-notice-no-restart", command=["sh", "-c", "build/unit/quiesce_threads_no_restart; test $? = 1"]),
+    dict(name="unit/threads-notice-no-release",
+         command=["sh", "-c", "build/unit/quiesce_threads_no_release; test $? = 66"]),
+    dict(name="unit/threads-notice-no-restart",
+         command=["sh", "-c", "build/unit/quiesce_threads_no_restart; test $? = 1"]),
     dict(name="model/quiesce", command=["tests/model/check"], timeout=600),
 
     dict(name="bare/linux-tiny", guest="tiny", expect=[linux_ready(1), *POWERED_OFF]),

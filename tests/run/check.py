@@ -200,7 +200,7 @@ def main():
     add("--only", metavar="REGEX", help="only the cases whose name matches")
     add("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="cases at the same time (default: %(default)s)")
     add("--list", action="store_true", help="only print the names")
-    add("--failed", action="append", default=[], metavar="NAME", help="something that went wrong before; counts as failed")
+    add("--failed", action="append", default=[], metavar="NAME", help="a failure from before; is counted")
     add("binaries", nargs="*", metavar="UNIT_TEST_BINARY")
     arguments = parser.parse_args()
     selected = select_cases(arguments)
