@@ -3,8 +3,8 @@
 """make bench: what operations cost on the bare machine and on XMHF, in ticks of the emulated CPU.
 
 Runs the bare-metal guest (test=bench) and the tiny Linux with its benchmark programs on both machines, and writes into
-the output folder: bench.tsv (operation, cpus, bare, xmhf; "-" where the bare machine has no such thing), counts.tsv (VMX
-instructions and IPIs of one operation, from a core built with --enable-insn-counts), bench.svg, and the serial logs.
+the output folder: bench.tsv (operation, cpus, bare, xmhf; "-" where the bare machine has no such thing), counts.tsv
+(VMX instructions and IPIs of one operation, from a core built with --enable-insn-counts), bench.svg, and the serial logs.
 Ticks are medians of at least 100 rounds after a warm-up; Bochs counts executed instructions, so they are exact for one
 CPU. `linux-boot` is one boot: from the start of the kernel's own clock to the init script, so no loader counts in it.
 """
@@ -24,8 +24,8 @@ ROOT = emulator.ROOT
 TICKS_PER_SECOND = 20000000     # tsc_early_khz of tools/linux/cmdline.bochs
 STOP_CPUS = (2, 4, 8)
 OPERATIONS = """l1-cpuid l1-hypercall l1-hypercall-stop l2-hypercall l2-hypercall-stop l2-cpuid-reflected l1-vmread
-l1-vmwrite l1-vmptrld l1-vmclear l1-invept ept02-fill-4k ept02-fill-2m ept12-violation pal-register-l1 pal-invoke-l1 pal-return-l1
-pal-unregister-l1 pal-register-l2 pal-invoke-l2 pal-return-l2 pal-unregister-l2 linux-boot linux-l2-exit""".split()
+l1-vmwrite l1-vmptrld l1-vmclear l1-invept ept02-fill-4k ept02-fill-2m ept12-violation pal-register-l1 pal-invoke-l1
+pal-return-l1 pal-unregister-l1 pal-register-l2 pal-invoke-l2 pal-return-l2 pal-unregister-l2 linux-boot linux-l2-exit""".split()
 # Measured with shadow VMCS off: with it these two do not exit.
 WITHOUT_SHADOW = ("l1-vmread", "l1-vmwrite")
 # What the design aims at: (operation, cpus) to ticks; that of a PAL's call is for invoke and return together.

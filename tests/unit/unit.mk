@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Tests on the host. Included by the top-level Makefile; O is the build folder.
-# Targets: unit (builds and runs all of this), unit-files (builds it). UNIT_TESTS are the programs that `make check` runs.
+# Targets: unit (builds and runs all of this), unit-files (builds it). UNIT_TESTS: the programs that `make check` runs.
 
 UNIT_DIR := $(O)/unit
 UNIT_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -I hypapi/include
