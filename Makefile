@@ -106,4 +106,5 @@ help:
 
 .PHONY: clean
 clean:
-	rm -rf $(O)/core $(O)/xmhf.elf $(O)/include $(O)/hypapps_linked.c $(O)/config.mk $(O)/guest $(O)/examples $(O)/run $(O)/iso
+	rm -rf $(O)/core $(O)/xmhf.elf $(O)/include $(O)/hypapps_linked.c $(O)/config.mk $(O)/guest $(O)/examples $(O)/run $(O)/iso \
+		$(O)/unit $(O)/model $(O)/check $(O)/boot $(O)/counts $(O)/bench $(O)/run.iso $(O)/run.log
