@@ -59,7 +59,7 @@ static void hides_the_rest(void **state)
 	assert_false(ctl_allowed(NESTED_CAP(&c, PROCBASED_CTLS2)) &
 		     (PROC2_VMFUNC | PROC2_PML | PROC2_EPT_VE | PROC2_SHADOW_VMCS | PROC2_APIC_REGISTERS |
 		      PROC2_VIRT_INTR_DELIVERY | PROC2_X2APIC | PROC2_APIC_ACCESS | PROC2_PT_GPA | PROC2_ENCLS_EXITING));
-	assert_false(NESTED_CAP(&c, EPT_VPID_CAP) & (EPTCAP_AD | EPTCAP_WALK_5 | EPTCAP_ADVANCED_INFO));
+	assert_false(NESTED_CAP(&c, EPT_VPID_CAP) & (EPTCAP_WALK_5 | EPTCAP_ADVANCED_INFO));
 	assert_false(NESTED_CAP(&c, MISC) & (VMX_MISC_ACT_WAIT_SIPI | BIT(14) | BIT(15) | BIT(28) | VMX_MISC_MSR_LIST));
 	assert_false(nested_caps_rdmsr(&c, MSR_IA32_VMX_VMFUNC, &x));
 	assert_false(nested_caps_rdmsr(&c, MSR_IA32_VMX_PROCBASED_CTLS3, &x));

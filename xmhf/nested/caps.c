@@ -2,8 +2,8 @@
 /*
  * Capability MSRs for L1. A table states what nested VMX virtualises correctly; a bit is offered when it is in the
  * table and the CPU has it. What is absent here is absent on purpose: SMM and dual-monitor treatment, VM functions,
- * #VE, PML, posted interrupts, APIC-register and APIC-access virtualisation, processor trace, EPT accessed and dirty
- * flags, five-level EPT, VMCS shadowing for L1. Callers: boot (once), and host tests.
+ * #VE, PML, posted interrupts, APIC-register and APIC-access virtualisation, processor trace, five-level EPT, VMCS
+ * shadowing for L1. Callers: boot (once), and host tests.
  */
 #include "nested/caps.h"
 #include "nested/vmcs12.h"
@@ -53,7 +53,7 @@ static const struct plain_row {
 	{ MSR_IA32_VMX_CR4_FIXED0, ~0ull, 0 },
 	{ MSR_IA32_VMX_CR4_FIXED1, ~0ull, 0 },
 	{ MSR_IA32_VMX_EPT_VPID_CAP,
-	  EPTCAP_EXEC_ONLY | EPTCAP_WALK_4 | EPTCAP_UC | EPTCAP_WB | EPTCAP_2M | EPTCAP_1G | EPTCAP_INVEPT |
+	  EPTCAP_EXEC_ONLY | EPTCAP_WALK_4 | EPTCAP_UC | EPTCAP_WB | EPTCAP_2M | EPTCAP_1G | EPTCAP_AD | EPTCAP_INVEPT |
 		  EPTCAP_INVEPT_SINGLE | EPTCAP_INVEPT_ALL | EPTCAP_INVVPID | EPTCAP_INVVPID_ADDR |
 		  EPTCAP_INVVPID_SINGLE | EPTCAP_INVVPID_ALL | EPTCAP_INVVPID_GLOBALS,
 	  0 },

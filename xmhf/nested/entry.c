@@ -59,7 +59,8 @@ static void fill_env(struct nested_cpu *n, struct entry_env *env)
 	if (unlikely(v->link_pointer != ~0ull) &&
 	    !ept01_read(GPA1(v->link_pointer & PAGE_ADDR), &env->link_revision, sizeof(env->link_revision)))
 		env->link_revision = ~0u;
-	if (unlikely(entry_wants_pdptes(v)))
+	env->wants_pdptes = entry_wants_pdptes(v);
+	if (unlikely(env->wants_pdptes))
 		fill_pdptes(env, v);
 }
 
@@ -69,7 +70,7 @@ static enum entry_check run_checks(struct nested_cpu *n, const struct entry_env 
 
 	if ((n->vmcs12.proc_ctls & PROC_TPR_SHADOW) || n->vmcs12.link_pointer != ~0ull)
 		groups |= GROUP(MEMORY);
-	if (entry_wants_pdptes(&n->vmcs12))
+	if (env->wants_pdptes)
 		groups |= GROUP(PDPTE);
 	return entry_check_run(&n->vmcs12, env, groups);
 }
@@ -111,7 +112,7 @@ static void commit(struct percpu *cpu, const struct entry_env *env, bool launch)
 	struct vmcs12 *v = &n->vmcs12;
 
 	vmcs02_merge(cpu);
-	if (unlikely(entry_wants_pdptes(v)))
+	if (unlikely(env->wants_pdptes))
 		load_pdptes(env);
 	if (launch) {
 		n->entering = true;

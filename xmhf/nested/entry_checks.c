@@ -238,7 +238,7 @@ const struct check_info entry_check_info[ENTRY_CHECK_COUNT] = {
 #undef CHECK
 };
 
-enum entry_check entry_check_run(const struct vmcs12 *v, const struct entry_env *e, u32 dirty)
+static always_inline enum entry_check run(const struct vmcs12 *v, const struct entry_env *e, u32 dirty)
 {
 	const struct nested_caps *c = e->caps;
 
@@ -248,6 +248,12 @@ enum entry_check entry_check_run(const struct vmcs12 *v, const struct entry_env 
 #include "nested/entry_checks.def"
 #undef CHECK
 	return ENTRY_CHECKS_PASSED;
+}
+
+/* The commonest entry, where L1 has only stepped over an instruction, has a copy of its own with the other rows gone. */
+enum entry_check entry_check_run(const struct vmcs12 *v, const struct entry_env *e, u32 dirty)
+{
+	return likely(dirty == GROUP(RIP)) ? run(v, e, GROUP(RIP)) : run(v, e, dirty);
 }
 
 u32 entry_check_reads(u32 dirty)

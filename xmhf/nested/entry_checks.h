@@ -31,6 +31,7 @@ struct entry_env {
 	const struct nested_caps *caps;
 	gpa1_t current;    /* address of the current VMCS */
 	bool l1_long_mode; /* IA32_EFER.LMA of L1 */
+	bool wants_pdptes; /* entry_wants_pdptes() */
 	u8 vtpr;           /* byte 0x80 of the virtual-APIC page, if TPR shadow is on */
 	u32 link_revision; /* first word at the VMCS link pointer, if that is not all ones */
 	u64 pdpte[4];      /* at the guest's CR3, if it uses PAE paging without EPT */

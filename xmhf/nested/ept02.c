@@ -78,7 +78,7 @@ u32 ept02_root(struct ept02 *ept, u64 eptp12, bool *flush)
 
 u64 ept02_pointer(const struct ept02 *ept, u32 root)
 {
-	return virt_to_phys(ept->pages[root]).addr | EPTP_WALK_4 | EPT_TYPE_WB;
+	return virt_to_phys(ept->pages[root]).addr | EPTP_WALK_4 | EPT_TYPE_WB | (ept->key[root] & EPTP_AD);
 }
 
 static u64 *new_table(struct ept02 *ept)

@@ -39,7 +39,10 @@ void ept02_init(struct ept02 *ept, void *pages);
  */
 u32 ept02_root(struct ept02 *ept, u64 eptp12, bool *flush);
 
-/* EPTP02 of a root. */
+/*
+ * EPTP02 of a root. It has accessed and dirty flags on if EPTP12 has, for what the CPU's own walks of L2's page tables
+ * count as: writes then. The flags in EPT02 itself mean nothing.
+ */
 u64 ept02_pointer(const struct ept02 *ept, u32 root);
 
 /*

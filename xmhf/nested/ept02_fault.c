@@ -29,6 +29,14 @@ u64 ept12_read(gpa1_t entry)
 	return page ? *(const volatile u64 *)((const u8 *)page + (entry.addr & (PAGE_SIZE - 1))) : ~0ull;
 }
 
+bool ept12_replace(gpa1_t entry, u64 old, u64 new)
+{
+	u8 *page = l1_page(&this_cpu()->nested->memory, entry.addr & PAGE_ADDR, HYPAPI_RW);
+
+	return !page || __atomic_compare_exchange_n((u64 *)(page + (entry.addr & (PAGE_SIZE - 1))), &old, new, false,
+						    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
 static void flush_ept02(enum invept_type type, u64 pointer)
 {
 	if (!invept(type, pointer))
@@ -125,6 +133,18 @@ static void reflect_violation(struct percpu *cpu, const struct fault *f, u32 rig
 	nested_reflect(cpu, &exit);
 }
 
+/* A page that is not dirty yet is filled read-only, so that the first write comes here. False: L2 tries again. */
+static bool mark(struct ept12_leaf *l12, u32 access)
+{
+	bool dirty;
+
+	if (!ept12_mark(l12, access & HYPAPI_W, &dirty))
+		return false;
+	if (!dirty)
+		l12->rights &= ~(u32)HYPAPI_W;
+	return true;
+}
+
 static void walk_and_fill(struct percpu *cpu, const struct fault *f)
 {
 	struct nested_cpu *n = cpu->nested;
@@ -141,7 +161,8 @@ static void walk_and_fill(struct percpu *cpu, const struct fault *f)
 	} else if (!l1_leaf(&n->memory, l12.gpa1, &l01) || (l01.rights & f->access) != f->access) {
 		forbidden(cpu, f, l12.gpa1);
 	} else {
-		fill(n, f->gpa2, &l12, &l01);
+		if (!(n->vmcs12.eptp & EPTP_AD) || mark(&l12, f->access))
+			fill(n, f->gpa2, &l12, &l01);
 		resume_event(f->qualification);
 	}
 }

@@ -2,8 +2,8 @@
 /* See ept12.h. Each entry is read once, and judged in the copy: L1's other CPUs may write to the table meanwhile. */
 #include "nested/ept12.h"
 
-#include "mem/ept.h"
-
+#define EPT_ACCESSED BIT(8)
+#define EPT_DIRTY BIT(9)
 #define TABLE_RESERVED BITS(7, 3) /* in an entry that leads to a table */
 
 /* SDM vol. 3, "EPT Misconfigurations": combinations of rights that no entry may have. */
@@ -45,9 +45,13 @@ enum ept12_result ept12_walk(const struct nested_caps *caps, u64 eptp12, gpa2_t 
 	u64 table = eptp12 & EPT_ADDR;
 
 	leaf->rights = HYPAPI_RWX;
+	leaf->depth = 0;
 	for (unsigned int level = EPT_LEVELS;; level--) {
-		u64 entry = ept12_read(GPA1(table + ept_index(gpa2.addr, level) * sizeof(u64)));
+		gpa1_t at = GPA1(table + ept_index(gpa2.addr, level) * sizeof(u64));
+		u64 entry = ept12_read(at);
 
+		leaf->at[leaf->depth] = at;
+		leaf->entry[leaf->depth++] = entry;
 		if (likely((entry & plain) == HYPAPI_RWX && level > 1)) { /* a table, with all rights and no reserved bit */
 			table = entry & EPT_ADDR;
 			continue;
@@ -67,6 +71,22 @@ enum ept12_result ept12_walk(const struct nested_caps *caps, u64 eptp12, gpa2_t 
 		}
 		table = entry & EPT_ADDR;
 	}
+}
+
+bool ept12_mark(struct ept12_leaf *leaf, bool write, bool *dirty)
+{
+	for (u32 i = 0; i < leaf->depth; i++) {
+		u64 old = leaf->entry[i], new = old | EPT_ACCESSED;
+
+		if (i == leaf->depth - 1u) {
+			new |= write ? EPT_DIRTY : 0;
+			*dirty = new & EPT_DIRTY;
+		}
+		if (new != old && !ept12_replace(leaf->at[i], old, new))
+			return false;
+		leaf->entry[i] = new;
+	}
+	return true;
 }
 
 bool ept12_pointer_ok(const struct nested_caps *caps, u64 eptp12)

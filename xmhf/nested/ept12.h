@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * EPT12, the table that L1 keeps for its L2, walked in software: what hardware would find there, malformed entries
- * included. Pure but for ept12_read(), the one way to L1's memory. Callers: ept02, address translation, host tests.
+ * included. Pure but for ept12_read() and ept12_replace(), the ways to L1's memory. Callers: ept02, address translation, host tests.
  */
 #ifndef XMHF_NESTED_EPT12_H
 #define XMHF_NESTED_EPT12_H
 
+#include "mem/ept.h"
 #include "nested/caps.h"
 
 enum ept12_result {
@@ -19,14 +20,26 @@ struct ept12_leaf {
 	u32 rights;   /* AND over the walk, enum hypapi_rights */
 	u64 type;     /* bits 6:3 of the leaf: memory type and "ignore PAT" in place */
 	u8 level;     /* 1, 2, 3: 4 KiB, 2 MiB, 1 GiB */
+	u8 depth;     /* entries read, the leaf included */
+	gpa1_t at[EPT_LEVELS];
+	u64 entry[EPT_LEVELS];
 };
 
 enum ept12_result ept12_walk(const struct nested_caps *caps, u64 eptp12, gpa2_t gpa2, struct ept12_leaf *leaf);
+
+/*
+ * An access that `leaf` allows is about to be made, with accessed and dirty flags in use: sets the accessed flags of the
+ * walk, and the leaf's dirty flag for a write (SDM vol. 3, "Accessed and Dirty Flags for EPT"). *dirty: the flag afterwards.
+ * False: L1 changed an entry meanwhile, walk again.
+ */
+must_check bool ept12_mark(struct ept12_leaf *leaf, bool write, bool *dirty);
 
 /* Whether an EPTP would pass VM entry; INVEPT asks that, too. */
 bool ept12_pointer_ok(const struct nested_caps *caps, u64 eptp12);
 
 /* One entry of L1's memory; where L1 has no RAM all ones, as from an empty bus. Supplied by who links ept12.c. */
 u64 ept12_read(gpa1_t entry);
+/* Replaces an entry if it still is `old`. Where L1 has no RAM to write to, true: the write is lost, as on a bus. */
+bool ept12_replace(gpa1_t entry, u64 old, u64 new);
 
 #endif

@@ -50,6 +50,12 @@ static bool is_canonical(u64 addr)
 	return (u64)((int64_t)(addr << unused) >> unused) == addr;
 }
 
+/* In either half of a 48-bit address space, with room for any operand. */
+static bool plainly_canonical(u64 addr)
+{
+	return addr < BIT(47) - 64 || (addr >= BITS(63, 47) && addr < -64ull);
+}
+
 static bool linear_64(u64 offset, u32 seg, size_t len, gva_t *linear)
 {
 	u64 addr = offset;
@@ -59,7 +65,7 @@ static bool linear_64(u64 offset, u32 seg, size_t len, gva_t *linear)
 	else if (seg == SEG_GS)
 		addr += vmread(VMCS_GUEST_GS_BASE);
 	*linear = GVA(addr);
-	if (likely(is_canonical(addr) && is_canonical(addr + len - 1)))
+	if (likely(plainly_canonical(addr)) || (is_canonical(addr) && is_canonical(addr + len - 1)))
 		return true;
 	segment_fault(seg);
 	return false;
