@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
+/**
+ * @file
  * The calls that a hypapp may make. Unless a call says otherwise:
  *
  * - it is made inside a callback, on the CPU that runs it, with the event of that callback;
@@ -14,10 +15,18 @@
 
 /* ---- Version ---- */
 
-/** Version of the core: major << 16 | minor. Any CPU, any time. @since 1.0 */
+/**
+ * Version of the core. Any CPU, any time.
+ * @return major << 16 | minor
+ * @since 1.0
+ */
 uint32_t hypapi_version(void);
 
-/** Features of the core: mask of enum hypapi_feature. Any CPU, any time. @since 1.0 */
+/**
+ * Features of the core. Any CPU, any time.
+ * @return mask of enum hypapi_feature
+ * @since 1.0
+ */
 uint32_t hypapi_features(void);
 
 /* ---- Quiesce ---- */
@@ -40,7 +49,8 @@ int hypapi_quiesce(struct hypapi_event *ev);
 /**
  * Releases a stop before the event ends, when the count of hypapi_quiesce() calls is used up. The release carries the
  * flushes that changes of rights made necessary: each CPU performs them before it enters a guest.
- * @return HYPAPI_OK; HYPAPI_ESTATE if the CPUs are not stopped
+ * @param ev  the event; `stopped` is updated in it
+ * @return HYPAPI_OK; HYPAPI_ESTATE: this event holds no stop that it could release; HYPAPI_EPERM
  * @since 1.0
  */
 int hypapi_resume(struct hypapi_event *ev);
@@ -61,6 +71,8 @@ enum hypapi_reg {
 /**
  * Reads a register of the code that caused the event: of the partition if one runs, else of L2's or L1's vCPU.
  * CR0 and CR4 are what the guest reads there.
+ * @param ev   the event of this callback
+ * @param reg  which one
  * @return the value; 0 for a number out of range, in events of level L0, or without HYPAPI_CAP_REGISTERS
  * @since 1.0
  */
@@ -68,6 +80,9 @@ uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg);
 
 /**
  * Writes a register of the same vCPU: a general one, RIP (canonical) or RFLAGS (reserved bits are kept).
+ * @param ev     the event of this callback
+ * @param reg    which one
+ * @param value  what it holds when the vCPU resumes
  * @return HYPAPI_OK; HYPAPI_EINVAL: not writable, or not canonical; HYPAPI_EPERM; HYPAPI_ENOTSUP at level L0
  * @since 1.0
  */
@@ -76,6 +91,7 @@ int hypapi_reg_set(struct hypapi_event *ev, enum hypapi_reg reg, uint64_t value)
 /**
  * Raises an exception in the vCPU of the event's level when it resumes; if L1 intercepts that exception of its L2,
  * L1 gets the exit. A later verdict HYPAPI_HANDLED resumes at the current RIP with it.
+ * @param ev          the event of this callback
  * @param vector      6 (#UD), 13 (#GP) or 14 (#PF)
  * @param error_code  as the SDM defines it for the vector; ignored for #UD
  * @param cr2         the address of a #PF
@@ -97,6 +113,7 @@ struct hypapi_page {
 /**
  * Translates a linear address of the caller: through its page tables, EPT12 (in L2) and EPT01. Never changes guest
  * memory (no accessed or dirty bit is set).
+ * @param ev      the event of this callback
  * @param gva     linear address, any alignment
  * @param rights  enum hypapi_rights that must be allowed, at the caller's CPL
  * @param page    result; filled in for HYPAPI_OK and HYPAPI_EPERM, untouched otherwise
@@ -110,6 +127,7 @@ int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, 
 /**
  * Copies from the caller's linear addresses, as its own loads would be allowed to.
  * Another CPU of the guest may change the memory meanwhile: copy once and check the copy.
+ * @param ev         the event of this callback
  * @param dst        the hypapp's buffer, at least `len_bytes` long
  * @param src        linear address; may cross pages
  * @param len_bytes  0 to 1 MiB
@@ -122,6 +140,10 @@ int hypapi_copy_from(const struct hypapi_event *ev, void *dst, gva_t src, size_t
 /**
  * Copies to the caller's linear addresses, as its own stores would be allowed to; the whole range is checked before the
  * first byte is written.
+ * @param ev         the event of this callback
+ * @param dst        linear address; may cross pages
+ * @param src        the hypapp's buffer
+ * @param len_bytes  0 to 1 MiB
  * @return as hypapi_copy_from()
  * @since 1.0
  */
@@ -129,6 +151,7 @@ int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, si
 
 /**
  * A number that stays the same as long as the level's memory is the same machine: EPT01 has one, each EPTP12 another.
+ * @param ev   the event of this callback
  * @param ept  ev->eptp01 or ev->eptp02
  * @param id   result
  * @return HYPAPI_OK; HYPAPI_ESTALE: the handle is of another callback, or none
@@ -149,6 +172,7 @@ struct hypapi_partition_page {
  * HYPAPI_EV_EPT_VIOLATION for the owner), and form the partition's memory. All pages are checked before the first is
  * taken.
  * The CPUs must be stopped: rights are taken away.
+ * @param ev          the event of this callback
  * @param pages       array of `page_count`, each linear page at most once
  * @param page_count  1 to 256
  * @param partition   result
@@ -163,20 +187,35 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
  * Destroys a partition and gives its pages back to L1. Pages that the partition could write are zeroed first.
  * Stops the other CPUs for its own time if they are not stopped: they may hold translations to the zero page. No CPU may
  * run the partition.
+ * @param ev         the event of this callback
+ * @param partition  one of this hypapp's own
  * @return HYPAPI_OK; HYPAPI_ESTALE; HYPAPI_EBUSY: it runs on some CPU
  * @since 1.0
  */
 int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partition);
 
 /**
- * Reads or writes memory of a partition by its own linear addresses, whatever its rights are.
- * @param len_bytes  the range must lie in pages of the partition
+ * Reads memory of a partition by its own linear addresses, whatever its rights are.
+ * @param ev         the event of this callback
+ * @param partition  one of this hypapp's own
+ * @param dst        the hypapp's buffer, at least `len_bytes` long
+ * @param src        linear address in the partition
+ * @param len_bytes  0 to 1 MiB; the range must lie in pages of the partition
  * @return HYPAPI_OK; HYPAPI_ESTALE; HYPAPI_EFAULT: outside its pages (nothing was copied)
  * @since 1.0
  */
 int hypapi_partition_read(const struct hypapi_event *ev, hypapi_partition_t partition, void *dst, gva_t src,
 			  size_t len_bytes);
-/** The opposite direction of hypapi_partition_read(). @since 1.0 */
+/**
+ * The opposite direction of hypapi_partition_read().
+ * @param ev         the event of this callback
+ * @param partition  one of this hypapp's own
+ * @param dst        linear address in the partition
+ * @param src        the hypapp's buffer
+ * @param len_bytes  0 to 1 MiB; the range must lie in pages of the partition
+ * @return as hypapi_partition_read()
+ * @since 1.0
+ */
 int hypapi_partition_write(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t dst, const void *src,
 			   size_t len_bytes);
 
@@ -191,7 +230,11 @@ struct hypapi_partition_entry {
  * Enters a partition when the callback returns HYPAPI_HANDLED. The caller's registers are kept by the core; its
  * FPU and SIMD state is not reachable (CR0.EM is set), and nothing of VMCS01, VMCS02 or VMCS12 is in force meanwhile.
  * Maskable interrupts stay pending.
- * @return HYPAPI_OK; HYPAPI_ESTALE; HYPAPI_EBUSY: another CPU runs it; HYPAPI_ESTATE: a partition runs here already
+ * @param ev         the event of this callback
+ * @param partition  one of this hypapp's own
+ * @param entry      how it starts; copied
+ * @return HYPAPI_OK; HYPAPI_ESTALE; HYPAPI_EBUSY: another CPU runs it; HYPAPI_ESTATE: a partition runs here or is about to, or
+ *         the level is L0; HYPAPI_EINVAL: `rip` is not below 2^47; HYPAPI_EPERM
  * @since 1.0
  */
 int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition,
@@ -200,6 +243,7 @@ int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition
 /**
  * Leaves the partition that runs on this CPU: from now on the registers of the event are the caller's again, as they
  * were at hypapi_partition_enter(), and the callback's HYPAPI_HANDLED resumes the caller.
+ * @param ev  the event; `partition`, `cpl` and `long_mode` are updated in it
  * @return HYPAPI_OK; HYPAPI_ESTATE: none runs
  * @since 1.0
  */
@@ -215,7 +259,11 @@ int hypapi_partition_leave(struct hypapi_event *ev);
  */
 const char *hypapi_option(const char *name);
 
-/** First number that L2 adds to a hypercall number in EAX (configure --with-l2-hypercall-base). @since 1.0 */
+/**
+ * What L2 adds to a hypercall number in EAX (configure --with-l2-hypercall-base). Any CPU, any time.
+ * @return a multiple of 0x1000
+ * @since 1.0
+ */
 uint32_t hypapi_l2_hypercall_base(void);
 
 /**

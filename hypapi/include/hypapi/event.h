@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
+/**
+ * @file
  * The event descriptor: the one structure that every callback of a hypapp gets, and the verdict that it returns.
  *
  * A hypapp reads what happened, at which level, and may write exactly one member, `quiesce`. Everything else it does
@@ -16,7 +17,8 @@ enum hypapi_level {
 	HYPAPI_L1 = 1, /**< the operating system under which XMHF booted */
 	HYPAPI_L2 = 2, /**< a virtual machine of L1's hypervisor */
 };
-#define HYPAPI_LEVEL_BIT(level) (1u << (level))
+#define HYPAPI_LEVEL_BIT(level) (1u << (level)) /**< A level in a mask of levels. @since 1.0 */
+/** The mask of both guest levels. @since 1.0 */
 #define HYPAPI_LEVELS_GUEST (HYPAPI_LEVEL_BIT(HYPAPI_L1) | HYPAPI_LEVEL_BIT(HYPAPI_L2))
 
 /**
@@ -64,11 +66,11 @@ enum hypapi_verdict {
 };
 
 /** Opaque handle of an EPT: of EPT01, or of this CPU's EPT02. Valid inside the callback only. {0} is none. @since 1.0 */
-typedef struct { uint64_t id; } hypapi_ept_t;
+typedef struct { uint64_t id; /**< the core's own */ } hypapi_ept_t;
 /** Opaque handle of a secondary partition, valid until it is destroyed. {0} is none. @since 1.0 */
-typedef struct { uint64_t id; } hypapi_partition_t;
+typedef struct { uint64_t id; /**< the core's own; different for each partition ever made */ } hypapi_partition_t;
 
-#define HYPAPI_NONE 0u
+#define HYPAPI_NONE 0u /**< `id` of a handle that stands for nothing. @since 1.0 */
 
 /** Why a partition exited; argument of HYPAPI_EV_PARTITION_EXIT. @since 1.0 */
 enum hypapi_partition_exit {
@@ -143,7 +145,7 @@ struct hypapi_event {
 		struct hypapi_violation_args violation;
 		struct hypapi_partition_exit_args partition_exit;
 		uint64_t reserved[16];
-	} args;
+	} args; /**< the event's own arguments: the member that is named after the type */
 };
 
 _Static_assert(offsetof(struct hypapi_event, type) == 8, "size, major and minor stay in front");

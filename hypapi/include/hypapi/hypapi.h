@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
+/**
+ * @file
  * hypapi, the interface between the XMHF core and hypapps: all that a hypapp includes.
  *
  * Read event.h first (what comes), then hypapp.h (how to subscribe), then calls.h (what you can do).

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
+/**
+ * @file
  * How a hypapp presents itself: one constant descriptor, found by the core in a linker section.
  *
  *     static enum hypapi_verdict on_hypercall(struct hypapi_event *ev) { ... }
@@ -18,12 +19,12 @@
 
 #include <hypapi/event.h>
 
-#define HYPAPI_MAJOR 1
-#define HYPAPI_MINOR 0
+#define HYPAPI_MAJOR 1 /**< Major version of this interface: another one does not link. */
+#define HYPAPI_MINOR 0 /**< Minor version: only appends. */
 
-#define HYPAPP_MAGIC 0x50415048u /* "HPAP" */
-#define HYPAPI_MAX_SUBSCRIPTIONS 16
-#define HYPAPI_MAX_CLAIMS 16
+#define HYPAPP_MAGIC 0x50415048u /**< "HPAP": begins each descriptor. @since 1.0 */
+#define HYPAPI_MAX_SUBSCRIPTIONS 16 /**< Subscriptions in a descriptor. @since 1.0 */
+#define HYPAPI_MAX_CLAIMS 16        /**< Claims in a descriptor. @since 1.0 */
 
 /** Hypercall numbers that may be claimed are 0 to this. EAX is the number in L1; the L2 base plus it in L2. @since 1.0 */
 #define HYPAPI_HYPERCALL_MAX 0xfffu
@@ -43,7 +44,12 @@ enum hypapi_feature {
 	HYPAPI_FEATURE_DMA = 1u << 2,        /**< rights taken from L1 are taken from devices too */
 };
 
-/** A callback. Runs on the CPU that raised the event, in root mode, NMIs open, no lock held. @since 1.0 */
+/**
+ * A callback. Runs on the CPU that raised the event, in root mode, NMIs open, no lock held.
+ * @param ev  the event; valid until the callback returns
+ * @return enum hypapi_verdict
+ * @since 1.0
+ */
 typedef enum hypapi_verdict hypapi_handler(struct hypapi_event *ev);
 
 /** One subscription: an event at some levels. @since 1.0 */
@@ -81,15 +87,17 @@ struct hypapp_descriptor {
 	const char *name;      /**< for logs and conflicts */
 	uint32_t capabilities; /**< mask of enum hypapi_capability */
 	uint32_t needs;        /**< mask of enum hypapi_feature that the core must have */
-	struct hypapi_subscription subscriptions[HYPAPI_MAX_SUBSCRIPTIONS];
-	struct hypapi_claim claims[HYPAPI_MAX_CLAIMS];
+	struct hypapi_subscription subscriptions[HYPAPI_MAX_SUBSCRIPTIONS]; /**< ended by a NULL handler, unless full */
+	struct hypapi_claim claims[HYPAPI_MAX_CLAIMS];                      /**< ended by HYPAPI_CLAIM_NONE, unless full */
 };
 
+/** @cond */
 #define HYPAPI_CONCAT_(a, b, c) a##b##c
 #define HYPAPI_CONCAT(a, b, c) HYPAPI_CONCAT_(a, b, c)
 /** A symbol that only a core of the same major version defines: another one fails to link, by name. */
 #define HYPAPI_VERSION_SYMBOL HYPAPI_CONCAT(hypapi_major_, HYPAPI_MAJOR, _is_required)
 extern const char HYPAPI_VERSION_SYMBOL[];
+/** @endcond */
 
 /**
  * Defines the hypapp `name_`. Members of struct hypapp_descriptor follow as designated initialisers.

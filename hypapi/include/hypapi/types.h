@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
+/**
+ * @file
  * Address spaces, rights and error numbers of hypapi.
  *
  * Four address spaces meet in a hypervisor under a hypervisor. Each has a C type of its own, a struct with one
@@ -13,23 +14,27 @@
 #include <stdint.h>
 
 /** Host-physical address, bytes: what EPT01, EPT02 and a partition's EPT lead to. @since 1.0 */
-typedef struct { uint64_t addr; } hpa_t;
+typedef struct { uint64_t addr; /**< bytes */ } hpa_t;
 /** L1-physical address, bytes: what L1 takes for physical memory; input of EPT01, output of EPT12. @since 1.0 */
-typedef struct { uint64_t addr; } gpa1_t;
+typedef struct { uint64_t addr; /**< bytes */ } gpa1_t;
 /** L2-physical address, bytes: input of EPT12 and EPT02. @since 1.0 */
-typedef struct { uint64_t addr; } gpa2_t;
+typedef struct { uint64_t addr; /**< bytes */ } gpa2_t;
 /** Guest-virtual (linear) address, bytes, in the page tables of the level that it came from. @since 1.0 */
-typedef struct { uint64_t addr; } gva_t;
+typedef struct { uint64_t addr; /**< bytes */ } gva_t;
 
-#define HPA(a) ((hpa_t){ (a) })
-#define GPA1(a) ((gpa1_t){ (a) })
-#define GPA2(a) ((gpa2_t){ (a) })
-#define GVA(a) ((gva_t){ (a) })
+#define HPA(a) ((hpa_t){ (a) })   /**< An hpa_t from a number. @since 1.0 */
+#define GPA1(a) ((gpa1_t){ (a) }) /**< A gpa1_t from a number. @since 1.0 */
+#define GPA2(a) ((gpa2_t){ (a) }) /**< A gpa2_t from a number. @since 1.0 */
+#define GVA(a) ((gva_t){ (a) })   /**< A gva_t from a number. @since 1.0 */
 
-#define HYPAPI_PAGE_SIZE 4096u
+#define HYPAPI_PAGE_SIZE 4096u /**< Bytes of a page, in all address spaces. @since 1.0 */
+/** Ands an address down to its page. @since 1.0 */
 #define HYPAPI_PAGE_MASK (~(uint64_t)(HYPAPI_PAGE_SIZE - 1))
 
-/** Rights to memory; the values are those of an EPT entry's low bits (SDM volume 3, "Format of an EPT Page-Table Entry"). */
+/**
+ * Rights to memory; the values are those of an EPT entry's low bits.
+ * @since 1.0 (SDM volume 3, "Format of an EPT Page-Table Entry")
+ */
 enum hypapi_rights {
 	HYPAPI_R = 1u << 0,
 	HYPAPI_W = 1u << 1,
