@@ -90,6 +90,16 @@ $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
 
 -include $(CORE_OBJ:.o=.d)
 
+# The same with one option on, in a folder of its own: build/counts/xmhf.elf for make bench, build/audit/xmhf.elf for tests.
+OPTION_counts := INSN_COUNTS
+OPTION_audit := AUDIT
+.PHONY: core-counts core-audit
+core-counts core-audit: core-%: $(O)/config.mk
+	@mkdir -p $(O)/$*
+	@sed 's/^$(OPTION_$*) .*/$(OPTION_$*) := 1/' $< > $(O)/$*/config.new
+	@cmp -s $(O)/$*/config.new $(O)/$*/config.mk || cp $(O)/$*/config.new $(O)/$*/config.mk
+	@$(MAKE) --no-print-directory O=$(O)/$* $(O)/$*/xmhf.elf
+
 include tests/guest/guest.mk
 include examples/examples.mk
 include tools/images.mk
@@ -107,4 +117,4 @@ help:
 .PHONY: clean
 clean:
 	rm -rf $(O)/core $(O)/xmhf.elf $(O)/include $(O)/hypapps_linked.c $(O)/config.mk $(O)/guest $(O)/examples $(O)/run $(O)/iso \
-		$(O)/unit $(O)/model $(O)/check $(O)/boot $(O)/counts $(O)/bench $(O)/run.iso $(O)/run.log
+		$(O)/unit $(O)/model $(O)/check $(O)/boot $(O)/counts $(O)/audit $(O)/bench $(O)/run.iso $(O)/run.log

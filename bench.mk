@@ -4,18 +4,11 @@
 ## make bench: BENCH_JOBS=machines at the same time (default: 2); writes build/bench/bench.tsv, counts.tsv and bench.svg
 
 BENCH_JOBS ?= 2
-# The same configuration with counters, built in a folder of its own by the same rules.
-COUNTS := $(O)/counts
 
-.PHONY: bench bench-files counts-core
-counts-core: setup
-	@mkdir -p $(COUNTS)
-	@sed 's/^INSN_COUNTS.*/INSN_COUNTS := 1/' $(O)/config.mk | cmp -s - $(COUNTS)/config.mk || \
-		sed 's/^INSN_COUNTS.*/INSN_COUNTS := 1/' $(O)/config.mk > $(COUNTS)/config.mk
-	@$(MAKE) --no-print-directory O=$(COUNTS) $(COUNTS)/xmhf.elf
-bench-files: $(O)/xmhf.elf counts-core $(O)/guest/test.bzimage $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio
+.PHONY: bench bench-files
+bench-files: $(O)/xmhf.elf core-counts $(O)/guest/test.bzimage $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio
 
 bench: setup
 	@$(MAKE) $(CHECK_PARALLEL) --no-print-directory bench-files
-	@tools/bench.py --xmhf $(O)/xmhf.elf --counts $(COUNTS)/xmhf.elf --guest $(O)/guest/test.bzimage \
+	@tools/bench.py --xmhf $(O)/xmhf.elf --counts $(O)/counts/xmhf.elf --guest $(O)/guest/test.bzimage \
 		--kernel $(O)/linux/tiny/bzImage --initrd $(O)/linux/tiny.cpio --out $(O)/bench --jobs $(BENCH_JOBS)

@@ -5,7 +5,8 @@
 ## make check: ONLY=regular expression of case names; CHECK_JOBS=cases at the same time (default: 2)
 
 # What the cases need. Two at a time where the caller did not say how many; the tiny kernel is the longest part.
-CHECK_FILES := $(O)/xmhf.elf $(O)/guest/test.bzimage $(O)/guest/mini-hypervisor.bzimage examples linux-images unit-files
+CHECK_FILES := $(O)/xmhf.elf $(O)/guest/test.bzimage $(O)/guest/mini-hypervisor.bzimage examples linux-images unit-files \
+	core-audit
 CHECK_PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .PHONY: check check-files model

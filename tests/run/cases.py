@@ -8,6 +8,7 @@ from memory_map import hides_root_memory
 from stop_counts import rounds_stop_twice
 
 GUEST = "build/guest/test.bzimage"
+AUDIT = "build/audit/xmhf.elf"
 IVY_BRIDGE = "corei7_ivy_bridge_3770k"
 L2_INITRD = "build/linux/l2.cpio"
 POWERED_OFF = [r"^INIT DONE", r"reboot: Power down"]
@@ -75,6 +76,10 @@ CASES = [
          timeout=600, expect=[linux_ready(2), r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
     dict(name="pal/both-at-once", guest="tiny", xmhf=True, cpus=2, append="job=pal-both rounds=200", timeout=900,
          judge=rounds_stop_twice(400, l1_destroys=1), expect=[r"^JOB pal-both EXIT 0$", *POWERED_OFF]),
+
+    # The same under a core that walks all live EPTs after each change and panics where they reach what they must not.
+    dict(name="audit/l1-and-l2", guest="tiny", xmhf=AUDIT, cpus=2, append="job=pal-l1,pal-l2", timeout=900,
+         expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
 
     transcript("mini"),
     transcript("vmx-insn"),
