@@ -50,6 +50,7 @@ int hypapi_quiesce(struct hypapi_event *ev)
 	bool stale = quiesce_begin(&d->cpu->quiesce);
 
 	d->stops++;
+	d->walking = false;
 	ev->stopped = true;
 	ev->epoch = quiesce_epoch(&d->cpu->quiesce);
 	return stale;
@@ -64,6 +65,7 @@ int hypapi_resume(struct hypapi_event *ev)
 	if (!d->stops)
 		return HYPAPI_ESTATE;
 	d->stops--;
+	d->walking = false;
 	quiesce_end(&d->cpu->quiesce);
 	ev->stopped = quiesce_owned(&d->cpu->quiesce);
 	return HYPAPI_OK;
@@ -114,6 +116,7 @@ static int set_vmcs_reg(struct dispatch *d, enum hypapi_reg reg, u64 value)
 		return HYPAPI_EINVAL;
 	}
 	vmwrite(reg_fields[reg], value);
+	d->walking = false; /* RFLAGS.AC, at least, matters to it */
 	return HYPAPI_OK;
 }
 
@@ -141,6 +144,7 @@ int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code,
 		return HYPAPI_ESTATE;
 	vmx_raise(d->cpu, vector, error_code, cr2);
 	d->injected = true;
+	d->walking = false;
 	return HYPAPI_OK;
 }
 
@@ -149,8 +153,17 @@ static int result_of(enum guest_access_result result)
 	return result == GUEST_OK ? HYPAPI_OK : result == GUEST_PAGE_FAULT ? HYPAPI_EFAULT : HYPAPI_EPERM;
 }
 
+/* Ready to walk the memory of this event's caller. */
+static struct guest_walk *walk_of(struct dispatch *d)
+{
+	if (!d->walking)
+		guest_walk_begin(&d->walk, d->cpu);
+	d->walking = true;
+	return &d->walk;
+}
+
 /* What all calls on the caller's memory ask first. */
-static int memory_call(const struct hypapi_event *ev, struct dispatch **d)
+static inline int memory_call(const struct hypapi_event *ev, struct dispatch **d)
 {
 	*d = delivery(ev, HYPAPI_CAP_MEMORY);
 	if (!*d)
@@ -166,7 +179,7 @@ int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, 
 
 	if (error)
 		return error;
-	error = result_of(guest_translate(d->cpu, gva, rights & HYPAPI_RWX, guest_cpl(), &found, NULL));
+	error = result_of(guest_walk_page(walk_of(d), gva, rights & HYPAPI_RWX, &found, NULL));
 	if (!error || error == HYPAPI_EPERM)
 		*page = (struct hypapi_page){ .hpa = found.hpa, .gpa1 = found.gpa1, .gpa2 = found.gpa2, .rights = found.rights };
 	return error;
@@ -186,7 +199,7 @@ int hypapi_copy_from(const struct hypapi_event *ev, void *dst, gva_t src, size_t
 	struct dispatch *d;
 	int error = range_call(ev, src, len_bytes, &d);
 
-	return error ? error : result_of(guest_read(d->cpu, dst, src, len_bytes, NULL));
+	return error ? error : result_of(guest_walk_read(walk_of(d), dst, src, len_bytes, NULL));
 }
 
 int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, size_t len_bytes)
@@ -194,7 +207,7 @@ int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, si
 	struct dispatch *d;
 	int error = range_call(ev, dst, len_bytes, &d);
 
-	return error ? error : result_of(guest_write(d->cpu, dst, src, len_bytes, NULL));
+	return error ? error : result_of(guest_walk_write(walk_of(d), dst, src, len_bytes, NULL));
 }
 
 int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_t *id)
@@ -234,13 +247,14 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 		int error = HYPAPI_EINVAL;
 
 		if (page_request_ok(&pages[i]))
-			error = result_of(guest_translate(d->cpu, pages[i].gva, pages[i].rights, guest_cpl(), &found, NULL));
+			error = result_of(guest_walk_page(walk_of(d), pages[i].gva, pages[i].rights, &found, NULL));
 		if (error)
 			return error;
 		list[i] = (struct partition_page){ pages[i].gva.addr | pages[i].rights, found.gpa1.addr };
 	}
 	int error = partition_create(d->app, list, page_count, &partition->id);
 
+	d->walking = false;
 	if (!error)
 		quiesce_add_work(&d->cpu->quiesce, QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02);
 	return error;
@@ -260,18 +274,21 @@ int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partiti
 
 	if (!d)
 		return HYPAPI_EPERM;
+	d->walking = false;
 	return own_partition(d, partition) ? partition_destroy(d->cpu, partition.id) : HYPAPI_ESTALE;
 }
 
 static int partition_access(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t gva, void *buf, size_t len, bool write)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+	struct partition *p;
 
 	if (!d)
 		return HYPAPI_EPERM;
 	if (len > MAX_COPY_BYTES || gva.addr + len < gva.addr)
 		return HYPAPI_EFAULT;
-	return own_partition(d, partition) ? partition_copy(partition.id, gva.addr, buf, len, write) : HYPAPI_ESTALE;
+	p = own_partition(d, partition);
+	return p ? partition_copy(p, gva.addr, buf, len, write) : HYPAPI_ESTALE;
 }
 
 int hypapi_partition_read(const struct hypapi_event *ev, hypapi_partition_t partition, void *dst, gva_t src, size_t len_bytes)
@@ -311,6 +328,7 @@ int hypapi_partition_leave(struct hypapi_event *ev)
 		return HYPAPI_ESTATE;
 	partition_leave(d->cpu);
 	d->left_partition = true;
+	d->walking = false;
 	ev->partition.id = HYPAPI_NONE;
 	ev->cpl = (u8)guest_cpl();
 	ev->long_mode = guest_long_mode();

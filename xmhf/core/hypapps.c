@@ -123,7 +123,7 @@ static always_inline void fill_event(struct dispatch *d, struct percpu *cpu, enu
 
 	d->cpu = cpu;
 	d->stops = 0;
-	d->injected = d->left_partition = false;
+	d->injected = d->left_partition = d->walking = false;
 	d->enter = NULL;
 	ev->size = sizeof(*ev);
 	ev->major = HYPAPI_MAJOR;
@@ -153,6 +153,7 @@ static __attribute__((noinline)) void stop_for(struct dispatch *d)
 	(void)!quiesce_begin(&d->cpu->quiesce);
 	d->ev.epoch = quiesce_epoch(&d->cpu->quiesce);
 	d->stops++;
+	d->walking = false;
 	d->ev.stopped = true;
 }
 
@@ -265,16 +266,14 @@ bool hypapps_hypercall(struct percpu *cpu)
 
 void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v)
 {
-	struct ept01_leaf leaf = { 0 };
 	const struct hypapp_descriptor *owner = NULL;
 	enum hypapi_verdict verdict;
 	struct dispatch d;
 
-	ept01_lookup(v->gpa1, &leaf);
 	fill_event(&d, cpu, HYPAPI_EV_EPT_VIOLATION, level_of(cpu));
 	d.ev.args.violation = (struct hypapi_violation_args){
 		.hpa = HPA(v->gpa1.addr), .gpa1 = v->gpa1, .gpa2 = v->gpa2, .gva = v->gva, .access = v->access,
-		.gva_valid = v->gva_valid, .owner = partition_by_owner(leaf.owner, &owner),
+		.gva_valid = v->gva_valid, .owner = partition_by_owner(ept01_owner(v->gpa1), &owner),
 	};
 	verdict = owner ? deliver_to(&d, owner) : HYPAPI_PASS;
 	if (verdict == HYPAPI_PASS || verdict == HYPAPI_DENY)

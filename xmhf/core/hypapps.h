@@ -9,6 +9,7 @@
 #include <hypapi/hypapi.h>
 
 #include "cpu/percpu.h"
+#include "mem/guest.h"
 
 #define MAX_HYPAPPS 8
 
@@ -21,6 +22,8 @@ struct dispatch {
 	u32 stops;                          /* begins to undo at the end */
 	bool injected;                      /* hypapi_inject() was called: the instruction is not stepped over */
 	bool left_partition;                /* likewise */
+	struct guest_walk walk;             /* of the caller's memory, if `walking` */
+	bool walking;                       /* from the first call that needs it, until something may have made it stale */
 	struct partition *enter;            /* to be entered when the verdict is HANDLED */
 	struct hypapi_partition_entry entry;
 };

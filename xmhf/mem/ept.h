@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Extended page tables as a data structure: four levels, leaves of 4 KiB, 2 MiB and 1 GiB. Used for EPT01, for partitions,
- * and (entry layout, ept_walk_step) by nested/ept02.c. Nothing here flushes; who takes rights away does, under a stop.
+ * Extended page tables as a data structure: four levels, leaves of 4 KiB, 2 MiB and 1 GiB. Used for EPT01; the layout of
+ * entries is that of partitions' EPTs and of EPT02, too. Nothing here flushes; who takes rights away does, under a stop.
  */
 #ifndef XMHF_EPT_H
 #define XMHF_EPT_H
@@ -13,6 +13,7 @@
 #define EPT_RIGHTS 7ull
 #define EPT_TYPE_SHIFT 3
 #define EPT_TYPE (7ull << EPT_TYPE_SHIFT)
+#define EPT_WB (6ull << EPT_TYPE_SHIFT)
 #define EPT_IGNORE_PAT BIT(6)
 #define EPT_LARGE BIT(7)
 #define EPT_ADDR BITS(51, 12)
@@ -68,9 +69,9 @@ must_check bool ept_set(struct ept *ept, u64 gpa, unsigned int level, u64 entry)
 /* The entry for gpa in the table at `level`, with the tables made and larger leaves split on the way; NULL: no table page. */
 must_check u64 *ept_make(struct ept *ept, u64 gpa, unsigned int level);
 
-static inline u64 ept_pointer(const struct ept *ept)
+static inline u64 ept_pointer(const u64 *root)
 {
-	return virt_to_phys(ept->root).addr + (3 << 3) + 6; /* 4-level walk, write-back */
+	return virt_to_phys(root).addr + (3 << 3) + 6; /* 4-level walk, write-back */
 }
 
 #endif

@@ -13,11 +13,12 @@
 #include "mem/mtrr.h"
 #include "mem/pages.h"
 
-/* Owner of a page in EPT entry bits that the CPU ignores: 56:52 and 59, 62 (SDM vol. 3, "Format of an EPT Page-Table Entry"). */
 #define OWNER_LOW_SHIFT 52
-#define OWNER_BITS (BITS(56, 52) | BIT(59) | BIT(62))
+/* Another ignored bit, of a taken page: memory types changed while it was away. */
+#define RETYPED BIT(11)
 
 u64 ept01_generation = 1, ept01_pointer;
+u64 *ept01_regions, ept01_region_count;
 
 static struct ept ept01 = { .alloc = page_alloc };
 static struct spinlock ept01_lock; /* whoever writes an entry outside a stop */
@@ -70,12 +71,14 @@ void ept01_init(void)
 	ept01.root = pages_boot_alloc(1);
 	zero_page = virt_to_phys(pages_boot_alloc(1)).addr;
 	scratch_page = virt_to_phys(pages_boot_alloc(1)).addr;
-	ept01_pointer = ept_pointer(&ept01);
+	ept01_pointer = ept_pointer(ept01.root);
 }
 
 void ept01_map_all(u64 top)
 {
 	mapped_top = MAX(ALIGN_UP(top, SIZE_1G), 4 * SIZE_1G);
+	ept01_regions = pages_boot_alloc(mapped_top / SIZE_2M * sizeof(*ept01_regions) / PAGE_SIZE);
+	ept01_region_count = mapped_top / SIZE_2M;
 	for (u64 at = 0; at < mapped_top; at += SIZE_1G)
 		map_identity(at, 3, largest_level());
 }
@@ -83,28 +86,54 @@ void ept01_map_all(u64 top)
 bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf)
 {
 	unsigned int level;
-	u64 entry = __atomic_load_n(ept_find(&ept01, gpa1.addr, &level), __ATOMIC_ACQUIRE);
+	u64 entry = __atomic_load_n(ept_find(&ept01, gpa1.addr, &level), __ATOMIC_ACQUIRE), offset;
 
-	if (!(entry & EPT_RIGHTS)) {
+	if (unlikely(!(entry & EPT_RIGHTS))) {
 		if (!ept01_touch(gpa1, 0))
 			return leaf->rights = 0, false;
 		entry = *ept_find(&ept01, gpa1.addr, &level);
 	}
-	u64 offset = EPT_LEVEL_SIZE(level) - 1;
-
+	offset = level == 1 ? PAGE_SIZE - 1 : level == 2 ? SIZE_2M - 1 : SIZE_1G - 1;
 	leaf->hpa = HPA((entry & EPT_ADDR & ~offset) | (gpa1.addr & offset));
 	leaf->rights = entry & EPT_RIGHTS;
 	leaf->type = (entry & EPT_TYPE) >> EPT_TYPE_SHIFT;
 	leaf->level = (u8)level;
-	leaf->owner = owner_decode(entry);
+	leaf->owner = entry & EPT01_OWNER_BITS ? owner_decode(entry) : 0;
 	return true;
+}
+
+u64 ept01_entry_slow(gpa1_t gpa1)
+{
+	unsigned int level;
+	u64 *at = ept_find(&ept01, gpa1.addr, &level), entry = __atomic_load_n(at, __ATOMIC_ACQUIRE), found;
+
+	if (!(entry & EPT_RIGHTS)) {
+		if (!ept01_touch(gpa1, 0))
+			return 0;
+		at = ept_find(&ept01, gpa1.addr, &level);
+		entry = *at;
+	}
+	if (level == 1)
+		found = ALIGN_DOWN((u64)at, PAGE_SIZE);
+	else
+		found = (entry & ~EPT_LARGE) + (ALIGN_DOWN(gpa1.addr, SIZE_2M) & (EPT_LEVEL_SIZE(level) - 1));
+	if (gpa1.addr / SIZE_2M < ept01_region_count)
+		__atomic_store_n(&ept01_regions[gpa1.addr / SIZE_2M], found, __ATOMIC_RELEASE);
+	return level == 1 ? entry : found + (gpa1.addr & (SIZE_2M - PAGE_SIZE));
+}
+
+u8 ept01_owner(gpa1_t gpa1)
+{
+	u64 entry = ept01_entry(gpa1);
+
+	return entry & EPT01_OWNER_BITS ? owner_decode(entry) : 0;
 }
 
 /* What an address that has no leaf yet leads to: scratch for root memory, a device otherwise. */
 static bool map_on_demand(u64 addr)
 {
 	if (is_root_memory(addr))
-		return ept_set(&ept01, ALIGN_DOWN(addr, PAGE_SIZE), 1, scratch_page | HYPAPI_RW | 6 << EPT_TYPE_SHIFT);
+		return ept_set(&ept01, ALIGN_DOWN(addr, PAGE_SIZE), 1, scratch_page | HYPAPI_RW | EPT_WB);
 	if (addr >= BIT(46))
 		return false;
 	addr = ALIGN_DOWN(addr, SIZE_2M);
@@ -133,34 +162,62 @@ bool ept01_is_stand_in(u64 hpa, u32 rights)
 	return (hpa == zero_page && rights == HYPAPI_R) || (hpa == scratch_page && !(rights & HYPAPI_X));
 }
 
-bool ept01_prepare_take(gpa1_t page)
+/*
+ * The level-1 entry of a page that is claimed or taken: a table once made stays, so the one used last is remembered.
+ * Under a stop. NULL: the page is not mapped by itself and no table page is free.
+ */
+static u64 *claimed_entry(u64 addr)
 {
-	spin_lock(&ept01_lock);
-	bool ok = ept_make(&ept01, page.addr, 1);
+	static u64 region = ~0ull, *table;
 
-	spin_unlock(&ept01_lock);
-	return ok;
+	if (addr / SIZE_2M != region) {
+		u64 *entry = ept_make(&ept01, ALIGN_DOWN(addr, SIZE_2M), 1);
+
+		if (!entry)
+			return NULL;
+		table = entry;
+		region = addr / SIZE_2M;
+		ept01_regions[region] = (u64)table;
+	}
+	return &table[ept_index(addr, 1)];
 }
 
-static void set_prepared(u64 addr, u64 entry)
+int ept01_claim(gpa1_t page, u8 owner)
 {
-	if (!ept_set(&ept01, addr, 1, entry))
-		panic("EPT01 was not prepared for 0x%lx", addr);
+	u64 *entry;
+
+	/* RAM is all mapped at boot, so that it has a place in ept01_regions. */
+	if (page.addr >= mapped_top || ept01_entry(page) != identity(page.addr, MTRR_WB))
+		return HYPAPI_EPERM;
+	entry = claimed_entry(page.addr);
+	if (!entry)
+		return HYPAPI_ENOMEM;
+	__atomic_store_n(entry, *entry | owner_encode(owner), __ATOMIC_RELEASE);
+	return HYPAPI_OK;
 }
 
-void ept01_take(gpa1_t page, u8 owner)
+void ept01_unclaim(gpa1_t page)
 {
-	set_prepared(page.addr, zero_page | HYPAPI_R | 6 << EPT_TYPE_SHIFT | owner_encode(owner));
+	u64 *entry = claimed_entry(page.addr);
+
+	__atomic_store_n(entry, *entry & ~EPT01_OWNER_BITS, __ATOMIC_RELEASE);
+}
+
+void ept01_take(gpa1_t page)
+{
+	u64 *entry = claimed_entry(page.addr);
+
+	__atomic_store_n(entry, zero_page | HYPAPI_R | EPT_WB | (*entry & EPT01_OWNER_BITS), __ATOMIC_RELEASE);
 	ept01_generation++;
 }
 
 void ept01_give(gpa1_t page)
 {
-	int type = mtrr_type(page.addr, PAGE_SIZE);
+	u64 *entry = claimed_entry(page.addr);
+	/* It was write-back memory when it was taken. */
+	int type = *entry & RETYPED ? mtrr_type(page.addr, PAGE_SIZE) : MTRR_WB;
 
-	spin_lock(&ept01_lock);
-	set_prepared(page.addr, identity(page.addr, type < 0 ? 0 : type));
-	spin_unlock(&ept01_lock);
+	__atomic_store_n(entry, identity(page.addr, type), __ATOMIC_RELEASE);
 	ept01_generation++;
 }
 
@@ -169,6 +226,7 @@ void ept01_set_apic_page(gpa1_t page)
 	apic_page = page.addr;
 	if (!ept_set(&ept01, page.addr, 1, page.addr | HYPAPI_R))
 		panic("no page for EPT01 at boot");
+	ept01_regions[page.addr / SIZE_2M] = 0;
 }
 
 static void retype_table(u64 *table, unsigned int level, u64 base)
@@ -177,8 +235,12 @@ static void retype_table(u64 *table, unsigned int level, u64 base)
 		u64 at = base + i * EPT_LEVEL_SIZE(level), entry = table[i];
 		int type;
 
-		if (!(entry & EPT_RIGHTS) || at == apic_page || owner_decode(entry))
+		if (!(entry & EPT_RIGHTS) || at == apic_page)
 			continue;
+		if (entry & EPT01_OWNER_BITS) {
+			table[i] = entry | RETYPED;
+			continue;
+		}
 		if (level > 1 && !(entry & EPT_LARGE)) {
 			retype_table(phys_to_virt(HPA(entry & EPT_ADDR)), level - 1, at);
 			continue;
@@ -196,6 +258,7 @@ static void retype_table(u64 *table, unsigned int level, u64 base)
 void ept01_retype(void)
 {
 	retype_table(ept01.root, EPT_LEVELS, 0);
+	memset(ept01_regions, 0, ept01_region_count * sizeof(*ept01_regions));
 	ept01_generation++;
 }
 

@@ -27,17 +27,49 @@ extern u64 ept01_pointer;    /* EPTP01 */
 void ept01_init(void);            /* an empty table */
 void ept01_map_all(u64 top);       /* the identity up to `top` and at least 4 GiB; the MTRRs are published */
 
+/* Owner of a page in EPT entry bits that the CPU ignores: 56:52 and 59, 62 (SDM vol. 3, "Format of an EPT Page-Table Entry"). */
+#define EPT01_OWNER_BITS (BITS(56, 52) | BIT(59) | BIT(62))
+
+/*
+ * For each 2 MiB that L1 has, what was found there last: a large leaf's entry, cut to 2 MiB; or the address of a level-1
+ * table, with the low bits 0; or 0. Filled by any CPU, emptied under a stop.
+ */
+extern u64 *ept01_regions, ept01_region_count;
+u64 ept01_entry_slow(gpa1_t gpa1);
+
+/* The EPT entry of one 4 KiB page, or what it would be if larger leaves were split; 0: not mapped. Any CPU, no lock. */
+static inline u64 ept01_entry(gpa1_t gpa1)
+{
+	u64 region = gpa1.addr / SIZE_2M, found = 0;
+
+	if (likely(region < ept01_region_count))
+		found = __atomic_load_n(&ept01_regions[region], __ATOMIC_ACQUIRE);
+	if (found & HYPAPI_RWX)
+		return found + (gpa1.addr & (SIZE_2M - PAGE_SIZE));
+	if (likely(found))
+		found = __atomic_load_n((u64 *)found + (gpa1.addr / PAGE_SIZE & 511), __ATOMIC_ACQUIRE);
+	return likely(found & HYPAPI_RWX) ? found : ept01_entry_slow(gpa1);
+}
+
+/* The partition that owns the page, 0: none. */
+u8 ept01_owner(gpa1_t gpa1);
+
 /* What L1's address leads to. Any CPU, no lock. False: nothing (rights are 0). Maps MMIO above RAM on demand. */
 bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf);
 
 /* A violation may be spurious or a first touch of high MMIO: true if the access is allowed now. */
 bool ept01_touch(gpa1_t gpa1, u32 access);
 
-/* Takes one page from L1 for partition `owner` (1 .. EPT01_MAX_OWNER). Prepare may fail; take cannot, after it. */
-must_check bool ept01_prepare_take(gpa1_t page);
-void ept01_take(gpa1_t page, u8 owner);
+/*
+ * Takes one page from L1 for partition `owner` (1 .. EPT01_MAX_OWNER), in two steps: a claim may fail and changes nothing that
+ * L1 can see; unclaim undoes it, take carries it out. Under a stop. HYPAPI_EPERM: not RAM that L1 owns with all rights, as
+ * write-back memory, or claimed already; HYPAPI_ENOMEM: no table page.
+ */
+must_check int ept01_claim(gpa1_t page, u8 owner);
+void ept01_unclaim(gpa1_t page);
+void ept01_take(gpa1_t page);
 
-/* Gives a taken page back to L1. */
+/* Gives a taken page back to L1. Under a stop. */
 void ept01_give(gpa1_t page);
 
 /* Is this the zero page, mapped read-only, or the scratch page? A guest may reach those though they lie in root memory. */

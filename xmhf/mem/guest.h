@@ -28,9 +28,33 @@ struct guest_fault {
 	u32 error_code; /* of a #PF */
 };
 
-/* cpl: privilege of the access, 0 to 3. rights: what is wanted (enum hypapi_rights). fault: may be NULL. */
-enum guest_access_result guest_translate(struct percpu *cpu, gva_t gva, u32 rights, unsigned int cpl,
-					 struct guest_page *page, struct guest_fault *fault);
+/*
+ * Accesses in a row: paging mode and privilege of the guest, and the table that the last leaf was read from. Good for as long
+ * as the CPU runs neither a guest nor a safe point, where others may take rights away, and is in one run mode.
+ */
+struct guest_walk {
+	struct percpu *cpu;
+	u64 cr0, cr3, cr4, efer, rflags; /* cr3: the table alone */
+	u64 nx;            /* the execute-disable bit, if it counts */
+	u32 cpl;
+	u32 levels;        /* 0: paging off */
+	u32 index_bits;
+	u32 shift;         /* of an address, for the index into `table` */
+	const void *table; /* NULL: none */
+	u64 gva;           /* some address that the table covers */
+	u64 all;           /* rights collected on the way to it */
+};
+
+void guest_walk_begin(struct guest_walk *w, struct percpu *cpu);
+
+/* One page, for an access at the guest's privilege. rights: what is wanted (enum hypapi_rights). fault: may be NULL. */
+enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 rights, struct guest_page *page,
+					 struct guest_fault *fault);
+
+/* As guest_read() and guest_write(). */
+enum guest_access_result guest_walk_read(struct guest_walk *w, void *dst, gva_t src, size_t len_bytes, struct guest_fault *fault);
+enum guest_access_result guest_walk_write(struct guest_walk *w, gva_t dst, const void *src, size_t len_bytes,
+					  struct guest_fault *fault);
 
 /* Copies with the current privilege level of the guest. A write checks the whole range first. Length: any, ranges may cross pages. */
 enum guest_access_result guest_read(struct percpu *cpu, void *dst, gva_t src, size_t len_bytes, struct guest_fault *fault);

@@ -11,7 +11,6 @@
 #define MASK_VALID BIT(11)
 #define TYPE_UC 0
 #define TYPE_WT 4
-#define TYPE_WB 6
 #define FIXED_END 0x100000ul
 
 static u32 variable_count;
@@ -58,7 +57,7 @@ static int combine(int a, int b)
 {
 	if (a == b || a < 0)
 		return b;
-	return a + b == TYPE_WT + TYPE_WB ? TYPE_WT : TYPE_UC;
+	return a + b == TYPE_WT + MTRR_WB ? TYPE_WT : TYPE_UC;
 }
 
 static int variable_type(u64 start, u64 size)

@@ -15,6 +15,8 @@ void mtrr_read(struct percpu *cpu);
 /* Makes this CPU's values those of mtrr_type(). */
 void mtrr_publish(const struct percpu *cpu);
 
+#define MTRR_WB 6 /* write-back */
+
 /* Memory type of [start, start + size), or -1 if it is not the same throughout. */
 int mtrr_type(u64 start, u64 size);
 

@@ -45,21 +45,20 @@ void *pages_boot_alloc(size_t count)
 
 void *page_alloc(void)
 {
+	void **page;
+
 	spin_lock(&pool_lock);
-	void *page = free_list;
-
-	bool is_new = !page;
-
-	if (page) {
-		free_list = *free_list;
+	page = free_list;
+	if (likely(page)) {
+		free_list = *page;
 		free_count--;
-	} else {
-		page = take_new(1);
+		spin_unlock(&pool_lock);
+		*page = NULL;
+		return page;
 	}
+	page = take_new(1);
 	spin_unlock(&pool_lock);
-	if (page)
-		memset(page, 0, is_new ? PAGE_SIZE : sizeof(void *));
-	return page;
+	return page ? memset(page, 0, PAGE_SIZE) : NULL;
 }
 
 void page_free(void *page)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The memory of partitions; see partition.h, and vmx/partition_run.c for how they run. The partition's physical address of
- * a page is its host-physical one. Its page tables lie in root memory, mapped read-only in its EPT, with accessed and
- * dirty bits set beforehand, so the CPU never writes them.
+ * The memory of partitions; see partition.h and partition_state.h, and vmx/partition_run.c for how they run. The page tables
+ * of a partition lie in root memory, mapped read-only in its EPT, with accessed and dirty bits set beforehand, so the CPU
+ * never writes them. What is made is remembered by pointers to the entries, so that nothing is searched when it goes.
  */
 #include "mem/partition.h"
 
@@ -16,10 +16,10 @@
 #define PTE_P BIT(0)
 #define PTE_W BIT(1)
 #define PTE_U BIT(2)
-#define PTE_AD (BIT(5) | BIT(6))
+#define PTE_A BIT(5)
+#define PTE_D BIT(6)
 #define PTE_NX BIT(63)
 #define PT_LEVELS 4
-#define MAX_TABLES 512
 
 static struct partition partitions[EPT01_MAX_OWNER]; /* changed under a stop; `runner` by atomic exchange */
 static u64 serial;
@@ -57,27 +57,69 @@ hypapi_partition_t partition_by_owner(u8 owner, const struct hypapp_descriptor *
 
 const u64 *partition_ept_root(u8 owner)
 {
-	return partitions[owner - 1].app ? partitions[owner - 1].ept.root : NULL;
+	return partitions[owner - 1].app ? partitions[owner - 1].ept_root : NULL;
 }
 
-/* A table page for the partition that is being built; remembered, to be freed with it. */
-static struct partition *building;
-
-static void *table_alloc(void)
+static void *frame_memory(u64 ept_entry)
 {
-	struct partition *p = building;
-	void *page = p->table_count < MAX_TABLES ? page_alloc() : NULL;
-
-	if (page)
-		p->tables[p->table_count++] = page;
-	return page;
+	return phys_to_virt(HPA(ept_entry & EPT_ADDR));
 }
 
-static bool map_page_table(struct partition *p, const void *table)
+static u64 table_address(u32 number)
 {
-	u64 hpa = virt_to_phys(table).addr;
+	return PARTITION_TABLES + number * PAGE_SIZE;
+}
 
-	return ept_set(&p->ept, hpa, 1, hpa | HYPAPI_R | 6 << EPT_TYPE_SHIFT);
+/* The page table that an entry of the one above leads to. */
+static u64 *table_below(const struct partition *p, u64 entry)
+{
+	return frame_memory(p->table_frames[((entry & EPT_ADDR) - PARTITION_TABLES) / PAGE_SIZE]);
+}
+
+/* What every partition has, made when a slot is used first and kept. */
+static bool make_frame(struct partition *p)
+{
+	void *pages[8];
+	u64 *pdpt, *pd;
+
+	if (likely(p->ept_root))
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+		pages[i] = page_alloc();
+		if (pages[i])
+			continue;
+		while (i--)
+			page_free(pages[i]);
+		return false;
+	}
+	p->ept_root = pages[0];
+	pdpt = pages[1];
+	pd = pages[2];
+	p->page_frames = pages[3];
+	p->table_frames = pages[4];
+	p->page_tables = pages[5];
+	p->mappings = pages[6];
+	p->parents = pages[7];
+	p->ept_root[0] = virt_to_phys(pdpt).addr | EPT_RIGHTS;
+	pdpt[0] = virt_to_phys(pd).addr | EPT_RIGHTS;
+	pd[0] = virt_to_phys(p->page_frames).addr | EPT_RIGHTS;
+	pd[1] = virt_to_phys(p->table_frames).addr | EPT_RIGHTS;
+	p->table_frames[0] = virt_to_phys(p->page_tables).addr | HYPAPI_R | EPT_WB;
+	p->table_count = 1;
+	return true;
+}
+
+/* Makes *entry lead to a new page table. */
+static bool add_table(struct partition *p, u64 *entry)
+{
+	void *table = p->table_count < PARTITION_MAX_TABLES ? page_alloc() : NULL;
+
+	if (!table)
+		return false;
+	*entry = table_address(p->table_count) | PTE_P | PTE_W | PTE_U | PTE_A;
+	p->parents[p->table_count] = entry;
+	p->table_frames[p->table_count++] = virt_to_phys(table).addr | HYPAPI_R | EPT_WB;
+	return true;
 }
 
 /* The leaf entry for gva in the partition's page tables; makes the tables on the way if asked to. NULL: none. */
@@ -88,98 +130,63 @@ static u64 *leaf_entry(struct partition *p, u64 gva, bool make)
 	for (unsigned int level = PT_LEVELS; level > 1; level--) {
 		u64 *entry = &table[ept_index(gva, level)];
 
-		if (!(*entry & PTE_P)) {
-			u64 *next = make ? table_alloc() : NULL;
-
-			if (!next || !map_page_table(p, next))
-				return NULL;
-			*entry = virt_to_phys(next).addr | PTE_P | PTE_W | PTE_U | BIT(5);
-		}
-		table = phys_to_virt(HPA(*entry & EPT_ADDR));
+		if (!(*entry & PTE_P) && !(make && add_table(p, entry)))
+			return NULL;
+		table = table_below(p, *entry);
 	}
 	return &table[ept_index(gva, 1)];
 }
 
-static int map_page(struct partition *p, const struct partition_page *page)
+/* The same for the page that is added next, which often follows in the page table of the one before. */
+static u64 *next_leaf_entry(struct partition *p, u64 gva)
 {
-	u32 rights = page->gva & EPT_RIGHTS;
-	u64 *entry = leaf_entry(p, page->gva, true), *ept_entry = ept_make(&p->ept, page->gpa1, 1);
+	const struct partition_mapping *last = &p->mappings[p->page_count - 1];
 
-	if (!entry || !ept_entry || !ept01_prepare_take(GPA1(page->gpa1)))
+	if (p->page_count && !((gva ^ last->gva) & ~(SIZE_2M - 1)))
+		return last->entry + ((long)(gva - last->gva) >> PAGE_SHIFT);
+	return leaf_entry(p, gva, true);
+}
+
+static int add_page(struct partition *p, const struct partition_page *page)
+{
+	u64 rights = page->gva & EPT_RIGHTS, gva = page->gva & ~EPT_RIGHTS, *entry = next_leaf_entry(p, gva);
+	u32 number = p->page_count;
+	int error;
+
+	if (!entry)
 		return HYPAPI_ENOMEM;
 	if (*entry & PTE_P)
 		return HYPAPI_EINVAL;
-	*entry = page->gpa1 | PTE_P | PTE_U | PTE_AD | (rights & HYPAPI_W ? PTE_W : 0) | (rights & HYPAPI_X ? 0 : PTE_NX);
-	*ept_entry = page->gpa1 | rights | 6 << EPT_TYPE_SHIFT;
-	p->pages[p->page_count++] = *page;
+	error = ept01_claim(GPA1(page->gpa1), owner_number(p));
+	if (error)
+		return error;
+	*entry = number * PAGE_SIZE | PTE_P | PTE_U | PTE_A | PTE_D | (rights & HYPAPI_W ? PTE_W : 0) |
+		 (rights & HYPAPI_X ? 0 : PTE_NX);
+	p->page_frames[number] = page->gpa1 | rights | EPT_WB;
+	p->mappings[number] = (struct partition_mapping){ gva, entry };
+	p->page_count = number + 1;
 	return HYPAPI_OK;
 }
 
-/* Everything that may fail. Nothing of L1 has changed after it. */
-static int build(struct partition *p, const struct partition_page *pages, size_t count)
+static gpa1_t page_gpa1(const struct partition *p, u32 number)
 {
-	building = p;
-	p->ept.alloc = table_alloc;
-	p->ept.root = table_alloc();
-	p->page_tables = p->ept.root ? table_alloc() : NULL;
-	if (!p->page_tables || !map_page_table(p, p->page_tables))
-		return HYPAPI_ENOMEM;
-	for (size_t i = 0; i < count; i++) {
-		struct ept01_leaf leaf;
-
-		if (!ept01_lookup(GPA1(pages[i].gpa1), &leaf) || leaf.owner || leaf.hpa.addr != pages[i].gpa1 ||
-		    leaf.rights != HYPAPI_RWX || leaf.type != 6)
-			return HYPAPI_EPERM;
-		for (size_t j = 0; j < i; j++)
-			if (pages[j].gpa1 == pages[i].gpa1)
-				return HYPAPI_EPERM;
-		int error = map_page(p, &pages[i]);
-
-		if (error)
-			return error;
-	}
-	return HYPAPI_OK;
+	return GPA1(p->page_frames[number] & EPT_ADDR);
 }
 
-/* Clears the entry for addr in the table at `level`; the tables above it are whole. */
-static void clear_entry(u64 *table, u64 addr, unsigned int level)
+/* Empties the slot, complete or not. Table pages go back to the pool as clean as they came, by what is known to be in them. */
+static void unbuild(struct partition *p)
 {
-	for (unsigned int l = EPT_LEVELS; l > level; l--) {
-		u64 entry = table[ept_index(addr, l)];
-
-		if (!entry)
-			return;
-		table = phys_to_virt(HPA(entry & EPT_ADDR));
+	for (u32 i = 0; i < p->page_count; i++) {
+		*p->mappings[i].entry = 0;
+		p->page_frames[i] = 0;
 	}
-	table[ept_index(addr, level)] = 0;
-}
-
-/* Table pages go back to the pool as clean as they came: every entry leads to a page or a table of the partition. */
-static void clear_tables(struct partition *p)
-{
-	for (unsigned int level = 1; level <= EPT_LEVELS; level++) {
-		for (u32 i = 0; i < p->page_count; i++) {
-			clear_entry(p->ept.root, p->pages[i].gpa1, level);
-			clear_entry(p->page_tables, p->pages[i].gva, level);
-		}
-		for (u32 i = 0; i < p->table_count; i++)
-			clear_entry(p->ept.root, virt_to_phys(p->tables[i]).addr, level);
+	for (u32 i = p->table_count; i-- > 1;) {
+		*p->parents[i] = 0;
+		page_free(frame_memory(p->table_frames[i]));
+		p->table_frames[i] = 0;
 	}
-}
-
-/* `built`: whether the partition was complete; what a failed attempt left is wiped whole. */
-static void unbuild(struct partition *p, bool built)
-{
-	if (built)
-		clear_tables(p);
-	for (u32 i = 0; !built && i < p->table_count; i++)
-		memset(p->tables[i], 0, PAGE_SIZE);
-	for (u32 i = 0; i < p->table_count; i++)
-		page_free(p->tables[i]);
-	memset(p->tables, 0, p->table_count * sizeof(*p->tables));
-	memset(p->pages, 0, p->page_count * sizeof(*p->pages));
-	page_free(p->tables);
-	page_free(p->pages);
+	p->page_count = 0;
+	p->table_count = 1;
 }
 
 static struct partition *find_free(void)
@@ -193,27 +200,35 @@ static struct partition *find_free(void)
 int partition_create(const struct hypapp_descriptor *owner, const struct partition_page *pages, size_t count, u64 *handle)
 {
 	struct partition *p = find_free();
-	int error;
 
-	if (!p)
+	if (!p || !make_frame(p))
 		return HYPAPI_ENOMEM;
-	*p = (struct partition){ .pages = page_alloc(), .tables = page_alloc() };
-	if (!p->pages || !p->tables) {
-		if (p->pages)
-			page_free(p->pages);
-		return HYPAPI_ENOMEM;
-	}
-	error = build(p, pages, count);
-	if (error) {
-		unbuild(p, false);
+	/* Everything that may fail; claims change nothing that L1 can see. */
+	for (size_t i = 0; i < count; i++) {
+		int error = add_page(p, &pages[i]);
+
+		if (likely(!error))
+			continue;
+		for (u32 j = 0; j < p->page_count; j++)
+			ept01_unclaim(page_gpa1(p, j));
+		unbuild(p);
 		return error;
 	}
 	for (size_t i = 0; i < count; i++)
-		ept01_take(GPA1(pages[i].gpa1), owner_number(p));
+		ept01_take(GPA1(pages[i].gpa1));
 	p->serial = ++serial;
 	p->app = owner;
 	*handle = partition_handle_of(p);
 	return HYPAPI_OK;
+}
+
+static void give_back(struct partition *p)
+{
+	for (u32 i = 0; i < p->page_count; i++) {
+		if (p->page_frames[i] & HYPAPI_W)
+			memset(frame_memory(p->page_frames[i]), 0, PAGE_SIZE);
+		ept01_give(page_gpa1(p, i));
+	}
 }
 
 int partition_destroy(struct percpu *cpu, u64 handle)
@@ -230,40 +245,52 @@ int partition_destroy(struct percpu *cpu, u64 handle)
 
 	if (!error) {
 		p->app = NULL;
-		for (u32 i = 0; i < p->page_count; i++) {
-			if (p->pages[i].gva & HYPAPI_W)
-				memset(phys_to_virt(HPA(p->pages[i].gpa1)), 0, PAGE_SIZE);
-			ept01_give(GPA1(p->pages[i].gpa1));
-		}
-		unbuild(p, true);
+		give_back(p);
+		unbuild(p);
 		quiesce_add_work(&cpu->quiesce, QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02 | QUIESCE_FLUSH_PARTITION);
 	}
 	quiesce_end(&cpu->quiesce);
 	return error;
 }
 
-int partition_copy(u64 handle, u64 gva, void *buf, size_t len, bool write)
+/* The partition's memory at gva, or NULL: not a page of it. */
+static u8 *memory_at(struct partition *p, u64 gva)
 {
-	struct partition *p = partition_get(handle);
+	const u64 *entry = gva < BIT(47) ? leaf_entry(p, gva, false) : NULL;
 
-	if (!p)
-		return HYPAPI_ESTALE;
+	if (!entry || !(*entry & PTE_P))
+		return NULL;
+	return (u8 *)frame_memory(p->page_frames[(*entry & EPT_ADDR) / PAGE_SIZE]) + (gva & (PAGE_SIZE - 1));
+}
+
+static void copy_part(u8 *memory, void *buf, size_t len, bool write)
+{
+	if (write)
+		memcpy(memory, buf, len);
+	else
+		memcpy(buf, memory, len);
+}
+
+int partition_copy(struct partition *p, u64 gva, void *buf, size_t len, bool write)
+{
+	size_t first = PAGE_SIZE - (gva & (PAGE_SIZE - 1));
+	u8 *memory = memory_at(p, gva);
+
+	if (!len)
+		return HYPAPI_OK;
+	if (!memory)
+		return HYPAPI_EFAULT;
+	if (len <= first) {
+		copy_part(memory, buf, len, write);
+		return HYPAPI_OK;
+	}
 	/* All of the range is checked before the first byte moves. */
-	for (int copying = 0; copying < 2; copying++)
-		for (size_t done = 0; done < len;) {
-			u64 at = gva + done, *entry = at < BIT(47) ? leaf_entry(p, at, false) : NULL;
-			size_t part = MIN(len - done, PAGE_SIZE - (at & (PAGE_SIZE - 1)));
-
-			if (!entry || !(*entry & PTE_P))
-				return HYPAPI_EFAULT;
-			u8 *memory = (u8 *)phys_to_virt(HPA(*entry & EPT_ADDR)) + (at & (PAGE_SIZE - 1));
-
-			if (copying && write)
-				memcpy(memory, (u8 *)buf + done, part);
-			else if (copying)
-				memcpy((u8 *)buf + done, memory, part);
-			done += part;
-		}
+	for (size_t done = first; done < len; done += PAGE_SIZE)
+		if (!memory_at(p, gva + done))
+			return HYPAPI_EFAULT;
+	copy_part(memory, buf, first, write);
+	for (size_t done = first; done < len; done += PAGE_SIZE)
+		copy_part(memory_at(p, gva + done), (u8 *)buf + done, MIN(len - done, PAGE_SIZE), write);
 	return HYPAPI_OK;
 }
 

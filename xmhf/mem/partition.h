@@ -23,8 +23,8 @@ struct partition_page {
 int partition_create(const struct hypapp_descriptor *owner, const struct partition_page *pages, size_t count, u64 *handle);
 int partition_destroy(struct percpu *cpu, u64 handle);
 
-/* Copies between a buffer and the partition's memory by its linear addresses. */
-int partition_copy(u64 handle, u64 gva, void *buf, size_t len, bool write);
+/* Copies between a buffer and the partition's memory by its linear addresses; gva + len does not wrap. */
+int partition_copy(struct partition *p, u64 gva, void *buf, size_t len, bool write);
 
 /* NULL if the handle is stale. */
 struct partition *partition_get(u64 handle);

@@ -6,18 +6,38 @@
 #include "mem/ept.h"
 #include "mem/partition.h"
 
+/*
+ * A partition's physical addresses are of our making, so that its EPT is as small as can be: page i of the list lies at
+ * i * PAGE_SIZE, page-table page i at PARTITION_TABLES + i * PAGE_SIZE. Two level-1 tables map all of it, and tell the core
+ * where each page really is.
+ */
+#define PARTITION_TABLES SIZE_2M
+#define PARTITION_MAX_TABLES 512
+
+/* A page and the entry of the partition's page tables that maps it. */
+struct partition_mapping {
+	u64 gva;
+	u64 *entry;
+};
+
 struct partition {
 	const struct hypapp_descriptor *app; /* owner; NULL: free. Changed under a stop */
 	u64 serial;                          /* different for each partition ever made */
-	struct ept ept;
-	u64 *page_tables;
-	struct partition_page *pages;        /* one page of root memory: PARTITION_MAX_PAGES */
-	void **tables;                       /* one page: all table pages, to be freed */
 	u32 page_count, table_count;
 	_Atomic u32 runner;                  /* CPU index + 1; 0: does not run */
+
+	/* Pages of root memory that stay with the slot once made; empty while it is free. */
+	u64 *ept_root;
+	u64 *page_frames;                    /* EPT entries of the pages, by number */
+	u64 *table_frames;                   /* EPT entries of the page tables; 0 is the level-4 table */
+	u64 *page_tables;                    /* that one */
+	struct partition_mapping *mappings;  /* of the pages, by number */
+	u64 **parents;                       /* the entry that leads to page table i, but for the first */
 };
 
-_Static_assert(PARTITION_MAX_PAGES * sizeof(struct partition_page) <= 4096, "the list is one page");
+_Static_assert(PARTITION_MAX_PAGES * sizeof(struct partition_mapping) <= PAGE_SIZE, "the list is one page");
+_Static_assert(PARTITION_MAX_TABLES * sizeof(u64 *) <= PAGE_SIZE, "the list is one page");
+_Static_assert(PARTITION_MAX_PAGES <= 512, "one level-1 table maps them");
 
 u64 partition_handle_of(const struct partition *p);
 

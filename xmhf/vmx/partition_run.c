@@ -76,7 +76,7 @@ static void flush_for(struct percpu *cpu, const struct partition *p)
 {
 	if (cpu->partition_cached == p->serial)
 		return;
-	if (!invept(INVEPT_SINGLE, ept_pointer(&p->ept)) || !invvpid(INVVPID_SINGLE, VPID_PARTITION, 0))
+	if (!invept(INVEPT_SINGLE, ept_pointer(p->ept_root)) || !invvpid(INVVPID_SINGLE, VPID_PARTITION, 0))
 		panic("INVEPT or INVVPID for a partition failed");
 	cpu->partition_cached = p->serial;
 }
@@ -97,8 +97,8 @@ void partition_enter(struct percpu *cpu, struct partition *p, const struct hypap
 	for (size_t i = 0; i < ARRAY_SIZE(entry_state); i++)
 		vmwrite(entry_state[i].field, entry_state[i].value);
 	vmwrite(VMCS_TSC_OFFSET, tsc_offset);
-	vmwrite(VMCS_EPTP, ept_pointer(&p->ept));
-	vmwrite(VMCS_GUEST_CR3, virt_to_phys(p->page_tables).addr);
+	vmwrite(VMCS_EPTP, ept_pointer(p->ept_root));
+	vmwrite(VMCS_GUEST_CR3, PARTITION_TABLES);
 	vmwrite(VMCS_GUEST_CS_AR, entry->long_mode ? AR_CODE64 : AR_CODE32);
 	vmwrite(VMCS_GUEST_RIP, entry->rip);
 	vmwrite(VMCS_GUEST_RSP, entry->gpr[GPR_RSP]);
