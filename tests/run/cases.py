@@ -95,6 +95,7 @@ CASES = [
     transcript("l1-smp", cpus=2),
     transcript("l1-modes"),
     transcript("vmx-modes"),
+    transcript("vmx-fuzz"),
     transcript("reset-port"),
     transcript("reset-other-cpu", cpus=2),
     transcript("power-off"),
