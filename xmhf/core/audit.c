@@ -53,14 +53,20 @@ static void walk(const struct walk *w, const u64 *table, unsigned int level, u64
 	}
 }
 
-void audit_walk(struct percpu *cpu)
+void audit_walk_ept02(struct percpu *cpu)
 {
-	const struct walk l1 = { .table = "EPT01" }, l2 = { .table = "EPT02" };
+	const struct walk l2 = { .table = "EPT02" };
 
-	walk(&l1, phys_to_virt(HPA(ept01_pointer & EPT_ADDR)), EPT_LEVELS, 0);
 	for (u32 i = 0; cpu->nested && i < EPT02_ROOTS; i++)
 		if (cpu->nested->ept02.key[i])
 			walk(&l2, cpu->nested->ept02.pages[i], EPT_LEVELS, 0);
+}
+
+void audit_walk_all(struct percpu *cpu)
+{
+	const struct walk l1 = { .table = "EPT01" };
+
+	walk(&l1, phys_to_virt(HPA(ept01_pointer & EPT_ADDR)), EPT_LEVELS, 0);
 	for (u8 owner = 1; owner <= EPT01_MAX_OWNER; owner++) {
 		const struct walk p = { .table = "the EPT of partition", .owner = owner };
 		const u64 *root = partition_ept_root(owner);
@@ -68,4 +74,5 @@ void audit_walk(struct percpu *cpu)
 		if (root)
 			walk(&p, root, EPT_LEVELS, 0);
 	}
+	audit_walk_ept02(cpu);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The memory invariant, checked at run time: no EPT leaf that a guest or a partition can reach leads to root memory or to
- * memory of another owner. In a build with --enable-audit every exit that can change a table is followed by a walk of all
- * tables that this CPU can use; a breach panics. Otherwise it costs nothing.
+ * memory of another owner. In a build with --enable-audit all tables that a CPU can use are walked after each stop that
+ * changed one, and its EPT02 after each EPT violation of L2; a breach panics. Otherwise it costs nothing.
  */
 #ifndef XMHF_AUDIT_H
 #define XMHF_AUDIT_H
@@ -10,12 +10,19 @@
 #include "core/config.h"
 #include "cpu/percpu.h"
 
-void audit_walk(struct percpu *cpu);
+void audit_walk_ept02(struct percpu *cpu);
+void audit_walk_all(struct percpu *cpu);
 
-static inline void audit(struct percpu *cpu)
+static inline void audit_ept02(struct percpu *cpu)
 {
 	if (CONFIG_AUDIT)
-		audit_walk(cpu);
+		audit_walk_ept02(cpu);
+}
+
+static inline void audit_all(struct percpu *cpu)
+{
+	if (CONFIG_AUDIT)
+		audit_walk_all(cpu);
 }
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What core/quiesce.c needs of this machine. */
+#include "core/audit.h"
 #include "core/log.h"
 #include "core/quiesce.h"
 #include "cpu/lapic.h"
@@ -19,6 +20,7 @@ void quiesce_hook_flush(u32 work)
 		panic("INVEPT of everything failed");
 	if (work & QUIESCE_FLUSH_EPT02)
 		nested_drop_ept02(this_cpu());
+	audit_all(this_cpu());
 }
 
 u64 quiesce_hook_ticks(void)

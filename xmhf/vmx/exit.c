@@ -345,8 +345,8 @@ void vmx_handle_exit(struct percpu *cpu)
 	} else {
 		partition_exit(cpu, reason);
 	}
-	if (reason != EXIT_CPUID)
-		audit(cpu);
+	if (reason == EXIT_EPT_VIOLATION)
+		audit_ept02(cpu);
 }
 
 void vmx_entry_failed(struct percpu *cpu)
