@@ -108,6 +108,7 @@ include tests/unit/unit.mk
 include tests/check.mk
 include bench.mk
 include tests/boot/boot.mk
+include docs/docs.mk
 
 .PHONY: help
 help:
