@@ -103,8 +103,8 @@ uint32_t tv_register(const struct tv_pal_sections *sections, const struct tv_pal
 
 	if (tv_detect() == TV_NONE)
 		return TV_E_UNSUPPORTED;
-	/* Between touch and call a page can get lost again, in L2 also by L1's doing. */
-	for (int i = 0; i < REGISTER_TRIES && result == TV_E_FAULT; i++) {
+	/* Between touch and call a page can get lost again. In L2, one that L1 took away looks like one that L1 keeps. */
+	for (int i = 0; i < REGISTER_TRIES && (result == TV_E_FAULT || result == TV_E_OWNED); i++) {
 		if (!tv_prepare(sections))
 			return TV_E_FAULT;
 		result = call(TV_CMD_REGISTER, &own_sections, &own_params, entry);

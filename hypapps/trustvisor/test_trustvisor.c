@@ -188,7 +188,7 @@ static void bad_section_type(void) { second->type = 6; }
 static void bad_section_type_zero(void) { second->type = 0; }
 static void bad_no_pages(void) { second->page_num = 0; }
 static void bad_page_count(void) { second->page_num = 0xffffffff; }
-static void bad_page_sum(void) { *second = (struct tv_pal_section){ TV_SECTION_DATA, 510, PAGE(200) }; }
+static void bad_page_sum(void) { *second = (struct tv_pal_section){ TV_SECTION_DATA, TV_MAX_PAGES - 2, PAGE(200) }; }
 static void bad_alignment(void) { second->start_addr++; }
 static void bad_wrap(void) { *second = (struct tv_pal_section){ TV_SECTION_DATA, 2, 0xfffffffffffff000 }; }
 static void bad_upper_half(void) { *second = (struct tv_pal_section){ TV_SECTION_DATA, 2, 0x7ffffffff000 }; }

@@ -61,7 +61,7 @@ enum tv_result {
 
 #define TV_MAX_SECTIONS 10
 #define TV_MAX_PARAMS 10
-#define TV_MAX_PAGES 512 /* of all sections of a PAL together */
+#define TV_MAX_PAGES 256 /* of all sections of a PAL together */
 
 enum tv_section_type {
 	TV_SECTION_CODE = 1,        /* read and execute; holds the entry point */
