@@ -5,6 +5,7 @@
  */
 #include <hypapi/hypapi.h>
 
+#include "core/calls.h"
 #include "core/cmdline.h"
 #include "core/config.h"
 #include "core/hypapps.h"
@@ -15,21 +16,6 @@
 #include "mem/partition.h"
 #include "nested/nested.h"
 #include "vmx/exit.h"
-
-#define MAX_COPY_BYTES (1ul << 20)
-
-/* The delivery that `ev` belongs to, or NULL: a stale pointer, or a capability that the hypapp did not declare. */
-static inline struct dispatch *delivery(const struct hypapi_event *ev, u32 capability)
-{
-	struct dispatch *d = this_cpu()->dispatch;
-
-	return ev && ev == &d->ev && (d->capabilities & capability) ? d : NULL;
-}
-
-static bool in_guest(const struct dispatch *d)
-{
-	return d->ev.level != HYPAPI_L0;
-}
 
 uint32_t hypapi_version(void)
 {
@@ -260,22 +246,16 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 	return error;
 }
 
-/* The partition, if it is there and this hypapp's own. */
-static struct partition *own_partition(const struct dispatch *d, hypapi_partition_t partition)
-{
-	struct partition *p = partition_get(partition.id);
-
-	return p && partition_owner(p) == d->app ? p : NULL;
-}
-
 int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partition)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+	struct partition *p;
 
 	if (!d)
 		return HYPAPI_EPERM;
 	d->walking = false;
-	return own_partition(d, partition) ? partition_destroy(d->cpu, partition.id) : HYPAPI_ESTALE;
+	p = partition_get(partition.id, d->app);
+	return p ? partition_destroy(d->cpu, p) : HYPAPI_ESTALE;
 }
 
 static int partition_access(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t gva, void *buf, size_t len, bool write)
@@ -287,7 +267,7 @@ static int partition_access(const struct hypapi_event *ev, hypapi_partition_t pa
 		return HYPAPI_EPERM;
 	if (len > MAX_COPY_BYTES || gva.addr + len < gva.addr)
 		return HYPAPI_EFAULT;
-	p = own_partition(d, partition);
+	p = partition_get(partition.id, d->app);
 	return p ? partition_copy(p, gva.addr, buf, len, write) : HYPAPI_ESTALE;
 }
 
@@ -305,7 +285,7 @@ int hypapi_partition_write(const struct hypapi_event *ev, hypapi_partition_t par
 int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition, const struct hypapi_partition_entry *entry)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
-	struct partition *p = d ? own_partition(d, partition) : NULL;
+	struct partition *p = d ? partition_get(partition.id, d->app) : NULL;
 
 	if (!p)
 		return d ? HYPAPI_ESTALE : HYPAPI_EPERM;

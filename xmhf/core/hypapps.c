@@ -39,6 +39,15 @@ struct claims {
 };
 static struct claims hypercall_claims[HYPAPI_L2 + 1], cpuid_claims[HYPAPI_L2 + 1];
 
+u32 hypapps_number(const struct hypapp_descriptor *app)
+{
+	u32 i = 0;
+
+	while (apps[i] != app)
+		i++;
+	return i + 1;
+}
+
 bool hypapps_find(const char *name, size_t len)
 {
 	for (size_t i = 0; hypapps_linked[i]; i++)
@@ -275,6 +284,8 @@ void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v)
 		.hpa = HPA(v->gpa1.addr), .gpa1 = v->gpa1, .gpa2 = v->gpa2, .gva = v->gva, .access = v->access,
 		.gva_valid = v->gva_valid, .owner = partition_by_owner(ept01_owner(v->gpa1), &owner),
 	};
+	if (!owner && ept01_hypapp(v->gpa1))
+		owner = apps[ept01_hypapp(v->gpa1) - 1];
 	verdict = owner ? deliver_to(&d, owner) : HYPAPI_PASS;
 	if (verdict == HYPAPI_PASS || verdict == HYPAPI_DENY)
 		/* Not #PF: an operating system whose page tables allow the access takes that as spurious, and retries for ever. */
@@ -289,7 +300,7 @@ bool hypapps_partition_exit(struct percpu *cpu, const struct hypapi_partition_ex
 
 	fill_event(&d, cpu, HYPAPI_EV_PARTITION_EXIT, level_of(cpu));
 	d.ev.args.partition_exit = *args;
-	enum hypapi_verdict verdict = deliver_to(&d, partition_owner(cpu->partition));
+	enum hypapi_verdict verdict = deliver_to(&d, partition_owner(cpu));
 
 	if (verdict == HYPAPI_HANDLED)
 		finish(&d);

@@ -43,6 +43,9 @@ void hypapps_cpu_init(struct percpu *cpu);
 /* Is a hypapp whose name is the first `len` characters linked in? Works before hypapps_init(). */
 bool hypapps_find(const char *name, size_t len);
 
+/* Place of a linked hypapp in the chain, plus 1. */
+u32 hypapps_number(const struct hypapp_descriptor *app);
+
 /* CPUID, VMCALL: true if no hypapp took it, and nothing was done. Works in every run mode. */
 must_check bool hypapps_cpuid(struct percpu *cpu, u32 leaf);
 must_check bool hypapps_hypercall(struct percpu *cpu);

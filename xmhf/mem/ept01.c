@@ -21,19 +21,20 @@ u64 ept01_generation = 1, ept01_pointer;
 u64 *ept01_regions, ept01_region_count;
 
 static struct ept ept01 = { .alloc = page_alloc };
-static struct spinlock ept01_lock; /* whoever writes an entry outside a stop */
+static struct spinlock ept01_lock; /* whoever maps on demand, outside a stop */
 static u64 zero_page, scratch_page;
 static u64 apic_page = ~0ull;
 static u64 mapped_top; /* what was mapped at boot; retype stops there */
 
 static u64 owner_encode(u8 owner)
 {
-	return (u64)(owner & 31) << OWNER_LOW_SHIFT | (owner & 32 ? BIT(59) : 0) | (owner & 64 ? BIT(62) : 0);
+	return (u64)(owner & 31) << OWNER_LOW_SHIFT | (owner & 32 ? BIT(59) : 0);
 }
 
+/* The partition, or 0. */
 static u8 owner_decode(u64 entry)
 {
-	return (u8)((entry >> OWNER_LOW_SHIFT & 31) | (entry & BIT(59) ? 32 : 0) | (entry & BIT(62) ? 64 : 0));
+	return entry & EPT01_HYPAPP ? 0 : (u8)((entry >> OWNER_LOW_SHIFT & 31) | (entry & BIT(59) ? 32 : 0));
 }
 
 static u64 identity(u64 addr, int type)
@@ -90,7 +91,7 @@ bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf)
 
 	if (unlikely(!(entry & EPT_RIGHTS))) {
 		if (!ept01_touch(gpa1, 0))
-			return leaf->rights = 0, false;
+			return leaf->rights = 0, leaf->owner = 0, false;
 		entry = *ept_find(&ept01, gpa1.addr, &level);
 	}
 	offset = level == 1 ? PAGE_SIZE - 1 : level == 2 ? SIZE_2M - 1 : SIZE_1G - 1;
@@ -129,6 +130,14 @@ u8 ept01_owner(gpa1_t gpa1)
 	return entry & EPT01_OWNER_BITS ? owner_decode(entry) : 0;
 }
 
+u32 ept01_hypapp(gpa1_t gpa1)
+{
+	unsigned int level;
+	u64 entry = __atomic_load_n(ept_find(&ept01, gpa1.addr, &level), __ATOMIC_ACQUIRE);
+
+	return entry & EPT01_HYPAPP ? (entry >> OWNER_LOW_SHIFT & 31) : 0;
+}
+
 /* What an address that has no leaf yet leads to: scratch for root memory, a device otherwise. */
 static bool map_on_demand(u64 addr)
 {
@@ -145,16 +154,16 @@ static bool map_on_demand(u64 addr)
 bool ept01_touch(gpa1_t gpa1, u32 access)
 {
 	unsigned int level;
-	bool allowed;
+	u64 entry = __atomic_load_n(ept_find(&ept01, gpa1.addr, &level), __ATOMIC_ACQUIRE);
 
-	spin_lock(&ept01_lock);
-	u64 entry = *ept_find(&ept01, gpa1.addr, &level);
-
-	if (!(entry & EPT_RIGHTS) && map_on_demand(gpa1.addr))
+	if (unlikely(!(entry & EPT_RIGHTS))) {
+		spin_lock(&ept01_lock);
 		entry = *ept_find(&ept01, gpa1.addr, &level);
-	allowed = (entry & EPT_RIGHTS) && (entry & access) == access;
-	spin_unlock(&ept01_lock);
-	return allowed;
+		if (!(entry & (EPT_RIGHTS | EPT01_OWNER_BITS)) && map_on_demand(gpa1.addr))
+			entry = *ept_find(&ept01, gpa1.addr, &level);
+		spin_unlock(&ept01_lock);
+	}
+	return (entry & EPT_RIGHTS) && (entry & access) == access;
 }
 
 bool ept01_is_stand_in(u64 hpa, u32 rights)
@@ -162,24 +171,18 @@ bool ept01_is_stand_in(u64 hpa, u32 rights)
 	return (hpa == zero_page && rights == HYPAPI_R) || (hpa == scratch_page && !(rights & HYPAPI_X));
 }
 
-/*
- * The level-1 entry of a page that is claimed or taken: a table once made stays, so the one used last is remembered.
- * Under a stop. NULL: the page is not mapped by itself and no table page is free.
- */
-static u64 *claimed_entry(u64 addr)
+/* The level-1 entry of a page of RAM, which has its place in the index. Under a stop. NULL: no table page is free. */
+static u64 *own_entry(u64 addr)
 {
-	static u64 region = ~0ull, *table;
+	u64 table = ept01_regions[addr / SIZE_2M];
 
-	if (addr / SIZE_2M != region) {
-		u64 *entry = ept_make(&ept01, ALIGN_DOWN(addr, SIZE_2M), 1);
-
-		if (!entry)
+	if (unlikely(!table || (table & EPT_RIGHTS))) {
+		table = (u64)ept_make(&ept01, ALIGN_DOWN(addr, SIZE_2M), 1);
+		if (!table)
 			return NULL;
-		table = entry;
-		region = addr / SIZE_2M;
-		ept01_regions[region] = (u64)table;
+		ept01_regions[addr / SIZE_2M] = table;
 	}
-	return &table[ept_index(addr, 1)];
+	return (u64 *)table + ept_index(addr, 1);
 }
 
 int ept01_claim(gpa1_t page, u8 owner)
@@ -189,7 +192,7 @@ int ept01_claim(gpa1_t page, u8 owner)
 	/* RAM is all mapped at boot, so that it has a place in ept01_regions. */
 	if (page.addr >= mapped_top || ept01_entry(page) != identity(page.addr, MTRR_WB))
 		return HYPAPI_EPERM;
-	entry = claimed_entry(page.addr);
+	entry = own_entry(page.addr);
 	if (!entry)
 		return HYPAPI_ENOMEM;
 	__atomic_store_n(entry, *entry | owner_encode(owner), __ATOMIC_RELEASE);
@@ -198,14 +201,14 @@ int ept01_claim(gpa1_t page, u8 owner)
 
 void ept01_unclaim(gpa1_t page)
 {
-	u64 *entry = claimed_entry(page.addr);
+	u64 *entry = own_entry(page.addr);
 
 	__atomic_store_n(entry, *entry & ~EPT01_OWNER_BITS, __ATOMIC_RELEASE);
 }
 
 void ept01_take(gpa1_t page)
 {
-	u64 *entry = claimed_entry(page.addr);
+	u64 *entry = own_entry(page.addr);
 
 	__atomic_store_n(entry, zero_page | HYPAPI_R | EPT_WB | (*entry & EPT01_OWNER_BITS), __ATOMIC_RELEASE);
 	ept01_generation++;
@@ -213,11 +216,40 @@ void ept01_take(gpa1_t page)
 
 void ept01_give(gpa1_t page)
 {
-	u64 *entry = claimed_entry(page.addr);
+	u64 *entry = own_entry(page.addr);
 	/* It was write-back memory when it was taken. */
 	int type = *entry & RETYPED ? mtrr_type(page.addr, PAGE_SIZE) : MTRR_WB;
 
 	__atomic_store_n(entry, identity(page.addr, type), __ATOMIC_RELEASE);
+	ept01_generation++;
+}
+
+int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
+{
+	u32 by = ept01_hypapp(page);
+	unsigned int level;
+
+	if (page.addr >= mapped_top || page.addr == apic_page || is_root_memory(page.addr) || (by && by != app) ||
+	    (!by && ept01_owner(page)))
+		return HYPAPI_EPERM;
+	*takes |= (*ept_find(&ept01, page.addr, &level) & EPT_RIGHTS & ~(u64)rights) != 0;
+	spin_lock(&ept01_lock);
+	bool ok = own_entry(page.addr);
+
+	spin_unlock(&ept01_lock);
+	return ok ? HYPAPI_OK : HYPAPI_ENOMEM;
+}
+
+void ept01_restrict(gpa1_t page, u32 rights, u32 app)
+{
+	int type = mtrr_type(page.addr, PAGE_SIZE);
+	u64 entry = (identity(page.addr, type) & ~EPT_RIGHTS) | rights | EPT01_HYPAPP | (u64)app << OWNER_LOW_SHIFT;
+
+	if (rights == HYPAPI_RWX)
+		entry = identity(page.addr, type);
+	else if (!rights) /* no address of RAM in an entry that is not present: L1TF */
+		entry &= ~EPT_ADDR;
+	__atomic_store_n(own_entry(page.addr), entry, __ATOMIC_RELEASE);
 	ept01_generation++;
 }
 

@@ -11,7 +11,7 @@
 
 #include "lib/base.h"
 
-#define EPT01_MAX_OWNER 127
+#define EPT01_MAX_OWNER 63
 
 struct ept01_leaf {
 	hpa_t hpa;          /* of the byte asked for */
@@ -27,8 +27,12 @@ extern u64 ept01_pointer;    /* EPTP01 */
 void ept01_init(void);            /* an empty table */
 void ept01_map_all(u64 top);       /* the identity up to `top` and at least 4 GiB; the MTRRs are published */
 
-/* Owner of a page in EPT entry bits that the CPU ignores: 56:52 and 59, 62 (SDM vol. 3, "Format of an EPT Page-Table Entry"). */
+/*
+ * Owner of a page in EPT entry bits that the CPU ignores, 56:52, 59 and 62 (SDM vol. 3, "Format of an EPT Page-Table Entry"):
+ * a partition's number; or, with bit 62, a hypapp that left L1 the page with the rights that the entry has.
+ */
 #define EPT01_OWNER_BITS (BITS(56, 52) | BIT(59) | BIT(62))
+#define EPT01_HYPAPP BIT(62)
 
 /*
  * For each 2 MiB that L1 has, what was found there last: a large leaf's entry, cut to 2 MiB; or the address of a level-1
@@ -53,6 +57,17 @@ static inline u64 ept01_entry(gpa1_t gpa1)
 
 /* The partition that owns the page, 0: none. */
 u8 ept01_owner(gpa1_t gpa1);
+
+/* The hypapp that restricted the page, by its place in the chain, plus 1; 0: none. */
+u32 ept01_hypapp(gpa1_t gpa1);
+
+/*
+ * Sets what L1 may do with a page, on behalf of the hypapp `app` (as ept01_hypapp()); all rights give it back. In two steps:
+ * the check changes nothing that L1 can see, and tells whether rights would be taken away, which needs a stop.
+ * HYPAPI_EPERM: not L1's page to restrict; HYPAPI_ENOMEM: no table page.
+ */
+must_check int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes);
+void ept01_restrict(gpa1_t page, u32 rights, u32 app);
 
 /* What L1's address leads to. Any CPU, no lock. False: nothing (rights are 0). Maps MMIO above RAM on demand. */
 bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf);

@@ -25,32 +25,6 @@
 #define PF_RESERVED BIT(3)
 #define PF_FETCH BIT(4)
 
-void guest_walk_begin(struct guest_walk *w, struct percpu *cpu)
-{
-	w->cpu = cpu;
-	w->cpl = guest_cpl();
-	w->table = NULL;
-	w->levels = 0;
-	w->cr0 = vmread(VMCS_GUEST_CR0);
-	if (!(w->cr0 & CR0_PG))
-		return;
-	w->cr3 = vmread(VMCS_GUEST_CR3) & BITS(51, 12);
-	w->cr4 = vmread(VMCS_GUEST_CR4);
-	w->efer = vmread(VMCS_GUEST_EFER);
-	w->rflags = vmread(VMCS_GUEST_RFLAGS);
-	w->nx = w->efer & EFER_NXE ? PTE_NX : 0;
-	w->index_bits = 9;
-	if (w->efer & EFER_LMA) {
-		w->levels = w->cr4 & CR4_LA57 ? 5 : 4;
-	} else if (w->cr4 & CR4_PAE) {
-		w->levels = 3;
-		w->cr3 = vmread(VMCS_GUEST_CR3) & BITS(31, 5);
-	} else {
-		w->levels = 2;
-		w->index_bits = 10;
-	}
-}
-
 /* A guest-physical address of the level that runs, to host-physical, with the rights that the EPTs allow. */
 static inline bool physical(struct percpu *cpu, u64 gpa, struct guest_page *page)
 {
@@ -62,10 +36,14 @@ static inline bool physical(struct percpu *cpu, u64 gpa, struct guest_page *page
 	hpa = (entry & EPT_ADDR) | (gpa & (PAGE_SIZE - 1));
 	if (!(entry & EPT_RIGHTS) || hpa >= direct_map_end)
 		return false;
-	/* A partition's page: where it really is, and no rights. */
-	page->hpa = entry & EPT01_OWNER_BITS ? HPA(gpa) : HPA(hpa);
+	page->hpa = HPA(hpa);
 	page->gpa1 = GPA1(gpa);
-	page->rights = entry & EPT01_OWNER_BITS ? 0 : entry & EPT_RIGHTS;
+	page->rights = entry & EPT_RIGHTS;
+	/* A partition's page: where it really is, and no rights. */
+	if (unlikely(entry & EPT01_OWNER_BITS) && !(entry & EPT01_HYPAPP)) {
+		page->hpa = HPA(gpa);
+		page->rights = 0;
+	}
 	return true;
 }
 
@@ -81,115 +59,167 @@ static enum guest_access_result fault_at(const struct guest_walk *w, struct gues
 	return GUEST_PAGE_FAULT;
 }
 
-/* Rights that the collected entry bits give to an access at this privilege. `all`: AND of U and W, OR of NX. */
-static u32 rights_of(const struct guest_walk *w, u64 all)
+/* Rights that are left to an access at this privilege. refused: PTE_W, PTE_U, PTE_NX, as walk_tables() collects them. */
+static inline u32 rights_of(const struct guest_walk *w, u64 refused)
 {
 	bool user = w->cpl == 3;
 	u32 rights = HYPAPI_R;
 
-	if (user && !(all & PTE_U))
+	if (user && (refused & PTE_U))
 		return 0;
-	if (!user && (all & PTE_U) && (w->cr4 & CR4_SMAP) && !(w->rflags & RFLAGS_AC))
+	if (!user && !(refused & PTE_U) && (w->cr4 & CR4_SMAP) && !(w->rflags & RFLAGS_AC))
 		rights = 0;
-	if (rights && ((all & PTE_W) || (!user && !(w->cr0 & CR0_WP))))
+	if (rights && (!(refused & PTE_W) || (!user && !(w->cr0 & CR0_WP))))
 		rights |= HYPAPI_W;
-	if (!(all & PTE_NX) && (user || !(all & PTE_U) || !(w->cr4 & CR4_SMEP)))
+	if (!(refused & w->nx) && (user || (refused & PTE_U) || !(w->cr4 & CR4_SMEP)))
 		rights |= HYPAPI_X;
 	return rights;
 }
 
-/* Is this entry, of the table that is walked, a leaf? */
-static inline bool is_leaf(const struct guest_walk *w, u64 entry)
+/* Is this entry, of a table whose index stands at `shift`, a leaf? */
+static inline bool is_leaf(const struct guest_walk *w, u64 entry, u32 shift, u32 levels)
 {
-	if (w->shift == PAGE_SHIFT)
+	if (shift == PAGE_SHIFT)
 		return true;
 	if (likely(!(entry & PTE_LARGE)))
 		return false;
-	if (w->levels >= 4)
-		return w->shift <= 30;
-	return w->levels == 3 ? w->shift == 21 : w->cr4 & CR4_PSE;
+	if (levels >= 4)
+		return shift <= 30;
+	return levels == 3 ? shift == 21 : w->cr4 & CR4_PSE;
 }
 
-static inline u64 leaf_address(const struct guest_walk *w, u64 entry, u64 gva)
+static inline u64 leaf_address(u64 entry, u64 gva, u32 shift)
 {
-	u64 size = 1ull << w->shift, base = entry & BITS(51, 12);
+	u64 offset = (1ull << shift) - 1, base = entry & BITS(51, 12);
 
-	if (unlikely(w->shift == 22)) /* PSE-36 */
+	if (unlikely(shift == 22)) /* PSE-36 */
 		base = (entry & 0xffc00000) | (entry & BITS(20, 13)) << 19;
-	return (base & ~(size - 1)) | (gva & (size - 1));
+	return (base & ~offset) | (gva & offset);
 }
 
-/* Goes on to the table at gpa. False: the guest may not read it. */
-static inline bool to_table(struct guest_walk *w, u64 gpa, u32 shift)
+/* Memory that a page walk reads: where the core sees gpa, or NULL if the guest may not read there. */
+static always_inline const void *readable(struct percpu *cpu, u64 gpa, bool in_l2)
 {
 	struct guest_page page;
-	bool ok = physical(w->cpu, gpa, &page) && (page.rights & HYPAPI_R);
+	u64 entry, hpa;
 
-	w->table = ok ? phys_to_virt(page.hpa) : NULL;
-	w->shift = shift;
-	return ok;
+	if (in_l2)
+		return nested_translate(cpu, GPA2(gpa), &page) && (page.rights & HYPAPI_R) ? phys_to_virt(page.hpa) : NULL;
+	entry = ept01_entry(GPA1(gpa));
+	hpa = (entry & EPT_ADDR) | (gpa & (PAGE_SIZE - 1));
+	if (unlikely((entry & (EPT01_OWNER_BITS | HYPAPI_R)) != HYPAPI_R || hpa >= direct_map_end))
+		return NULL;
+	return phys_to_virt(HPA(hpa));
 }
 
-/* Below four levels; entries of PAE paging's first level have no rights, and what is reserved there reads as all of them. */
-static u64 load_legacy_entry(const struct guest_walk *w, u64 gva)
+void guest_walk_begin(struct guest_walk *w, struct percpu *cpu)
 {
-	if (w->levels == 2)
-		return ((const volatile u32 *)w->table)[gva >> w->shift & 1023];
-	u64 entry = ((const volatile u64 *)w->table)[gva >> w->shift & 511];
+	u64 cr3;
 
-	return w->shift == 30 ? (entry | PTE_W | PTE_U) & ~PTE_NX : entry;
-}
-
-static inline u64 load_entry(const struct guest_walk *w, u64 gva)
-{
-	return likely(w->levels >= 4) ? ((const volatile u64 *)w->table)[gva >> w->shift & 511] : load_legacy_entry(w, gva);
-}
-
-/* Walks to the leaf. On success *gpa and *all (see rights_of). GUEST_PAGE_FAULT: not present. */
-static inline enum guest_access_result walk(struct guest_walk *w, u64 gva, u64 *gpa, u64 *all)
-{
-	/* Is it in the table that was read last, too? */
-	if (!w->table || (gva ^ w->gva) >> (w->shift + w->index_bits)) {
-		w->all = PTE_W | PTE_U;
-		if (!to_table(w, w->cr3, PAGE_SHIFT + w->index_bits * (w->levels - 1)))
-			return GUEST_NOT_OWNED;
+	w->cpu = cpu;
+	w->cpl = guest_cpl();
+	w->levels = 0;
+	w->cr0 = vmread(VMCS_GUEST_CR0);
+	if (!(w->cr0 & CR0_PG))
+		return;
+	cr3 = vmread(VMCS_GUEST_CR3);
+	w->cr4 = vmread(VMCS_GUEST_CR4);
+	w->efer = vmread(VMCS_GUEST_EFER);
+	w->rflags = vmread(VMCS_GUEST_RFLAGS);
+	w->nx = w->efer & EFER_NXE ? PTE_NX : 0;
+	if (w->efer & EFER_LMA) {
+		w->levels = w->cr4 & CR4_LA57 ? 5 : 4;
+	} else if (w->cr4 & CR4_PAE) {
+		w->levels = 3;
+		cr3 &= ~BITS(63, 32);
+	} else {
+		w->levels = 2;
 	}
-	w->gva = gva;
-	for (;;) {
-		u64 entry = load_entry(w, gva);
+	w->level = w->levels - 1;
+	w->at[w->level].table = readable(cpu, cr3 & (w->levels == 3 ? BITS(51, 5) : BITS(51, 12)), cpu->mode == RUN_L2);
+	w->at[w->level].refused = 0;
+}
 
+/* Below four levels; entries of PAE paging's first level have no rights, and what is reserved there refuses nothing. */
+static u64 load_legacy_entry(u32 levels, const void *table, u64 gva, u32 shift)
+{
+	if (levels == 2)
+		return ((const volatile u32 *)table)[gva >> shift & 1023];
+	u64 entry = ((const volatile u64 *)table)[gva >> shift & 511];
+
+	return shift == 30 ? (entry | PTE_W | PTE_U) & ~PTE_NX : entry;
+}
+
+/*
+ * Walks to the leaf, from the lowest table of the last walk that covers gva. On success *gpa, and in *refused what some
+ * entry on the way does not give: PTE_W, PTE_U; and PTE_NX. GUEST_PAGE_FAULT: not present. In line once for each mode that
+ * is worth it, with constant `levels` and `in_l2`.
+ */
+static always_inline enum guest_access_result walk_tables(struct guest_walk *w, u64 gva, u32 levels, bool in_l2, u64 *gpa, u64 *refused)
+{
+	u32 bits = levels == 2 ? 10 : 9, level = w->level, shift = PAGE_SHIFT + bits * level;
+
+	for (; level < levels - 1 && (gva ^ w->gva) >> (shift + bits); level++)
+		shift += bits;
+	w->gva = gva;
+	*refused = w->at[level].refused;
+	for (const void *table = w->at[level].table;;) {
+		u64 entry = levels >= 4 ? ((const volatile u64 *)table)[gva >> shift & 511] :
+					  load_legacy_entry(levels, table, gva, shift);
+
+		w->level = level;
 		if (!(entry & PTE_P))
 			return GUEST_PAGE_FAULT;
-		*all = (w->all & (entry | PTE_NX)) | (entry & w->nx);
-		if (is_leaf(w, entry)) {
-			*gpa = leaf_address(w, entry, gva);
+		*refused |= entry ^ (PTE_W | PTE_U);
+		if (is_leaf(w, entry, shift, levels)) {
+			*gpa = leaf_address(entry, gva, shift);
 			return GUEST_OK;
 		}
-		w->all = *all;
-		if (!to_table(w, entry & BITS(51, 12), w->shift - w->index_bits))
+		table = readable(w->cpu, entry & BITS(51, 12), in_l2);
+		if (!table)
 			return GUEST_NOT_OWNED;
+		level--;
+		shift -= bits;
+		w->at[level].table = table;
+		w->at[level].refused = *refused;
 	}
 }
 
-static bool is_canonical(const struct guest_walk *w, u64 gva)
+static __attribute__((noinline)) enum guest_access_result walk_any(struct guest_walk *w, u64 gva, u64 *gpa, u64 *refused)
 {
-	unsigned int shift = w->levels == 5 ? 7 : 16;
+	return walk_tables(w, gva, w->levels, w->cpu->mode == RUN_L2, gpa, refused);
+}
 
-	return w->levels < 4 ? gva == (u32)gva : (u64)((long)(gva << shift) >> shift) == gva;
+static inline bool is_canonical(const struct guest_walk *w, u64 gva)
+{
+	if (likely(w->levels == 4))
+		return (u64)((long)(gva << 16) >> 16) == gva;
+	return w->levels < 4 ? gva == (u32)gva : (u64)((long)(gva << 7) >> 7) == gva;
+}
+
+static inline enum guest_access_result walk(struct guest_walk *w, u64 gva, u64 *gpa, u64 *refused)
+{
+	if (unlikely(!w->at[w->levels - 1].table))
+		return GUEST_NOT_OWNED;
+	if (unlikely(w->levels != 4))
+		return walk_any(w, gva, gpa, refused);
+	return w->cpu->mode == RUN_L2 ? walk_tables(w, gva, 4, true, gpa, refused) : walk_tables(w, gva, 4, false, gpa, refused);
 }
 
 enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 rights, struct guest_page *page,
 					 struct guest_fault *fault)
 {
-	u64 gpa = gva.addr, all;
+	u64 gpa = gva.addr, refused;
 	u32 allowed = HYPAPI_RWX;
 
 	if (w->levels) {
-		enum guest_access_result result = is_canonical(w, gva.addr) ? walk(w, gva.addr, &gpa, &all) : GUEST_PAGE_FAULT;
+		enum guest_access_result result = GUEST_PAGE_FAULT;
 
+		if (likely(is_canonical(w, gva.addr)))
+			result = walk(w, gva.addr, &gpa, &refused);
 		if (result != GUEST_OK)
 			return result == GUEST_PAGE_FAULT ? fault_at(w, fault, gva, rights, false) : result;
-		allowed = rights_of(w, all);
+		allowed = rights_of(w, refused);
 		if ((allowed & rights) != rights)
 			return fault_at(w, fault, gva, rights, true);
 	}

@@ -29,20 +29,21 @@ struct guest_fault {
 };
 
 /*
- * Accesses in a row: paging mode and privilege of the guest, and the table that the last leaf was read from. Good for as long
+ * Accesses in a row: paging mode and privilege of the guest, and the tables of the last walk. Good for as long
  * as the CPU runs neither a guest nor a safe point, where others may take rights away, and is in one run mode.
  */
 struct guest_walk {
 	struct percpu *cpu;
-	u64 cr0, cr3, cr4, efer, rflags; /* cr3: the table alone */
-	u64 nx;            /* the execute-disable bit, if it counts */
+	u64 cr0, cr4, efer, rflags;
+	u64 nx;         /* the execute-disable bit, if it counts */
 	u32 cpl;
-	u32 levels;        /* 0: paging off */
-	u32 index_bits;
-	u32 shift;         /* of an address, for the index into `table` */
-	const void *table; /* NULL: none */
-	u64 gva;           /* some address that the table covers */
-	u64 all;           /* rights collected on the way to it */
+	u32 levels;     /* 0: paging off */
+	u32 level;      /* of the last table, 0 if the last leaf was a page of 4 KiB */
+	u64 gva;        /* the last address */
+	struct {
+		const void *table; /* in the core's memory; NULL at the top: the guest may not read it */
+		u64 refused;       /* collected on the way to it */
+	} at[5];        /* tables of the last walk, from the top down to `level` */
 };
 
 void guest_walk_begin(struct guest_walk *w, struct percpu *cpu);

@@ -22,27 +22,19 @@
 #define PT_LEVELS 4
 
 static struct partition partitions[EPT01_MAX_OWNER]; /* changed under a stop; `runner` by atomic exchange */
-static u64 serial;
+static u64 serial; /* in handles: none comes twice */
 
 static u8 owner_number(const struct partition *p)
 {
 	return (u8)(p - partitions + 1);
 }
 
-struct partition *partition_get(u64 handle)
+struct partition *partition_get(u64 handle, const struct hypapp_descriptor *owner)
 {
-	u64 index = handle & 0xff;
-	struct partition *p;
+	u64 index = (handle & 0xff) - 1;
+	struct partition *p = &partitions[index];
 
-	if (!index || index > EPT01_MAX_OWNER)
-		return NULL;
-	p = &partitions[index - 1];
-	return p->app && p->serial == handle >> 8 ? p : NULL;
-}
-
-u64 partition_handle_of(const struct partition *p)
-{
-	return p->serial << 8 | owner_number(p);
+	return index < EPT01_MAX_OWNER && p->app == owner && p->handle == handle ? p : NULL;
 }
 
 hypapi_partition_t partition_by_owner(u8 owner, const struct hypapp_descriptor **app)
@@ -52,7 +44,7 @@ hypapi_partition_t partition_by_owner(u8 owner, const struct hypapp_descriptor *
 	if (!p || !p->app)
 		return (hypapi_partition_t){ HYPAPI_NONE };
 	*app = p->app;
-	return (hypapi_partition_t){ partition_handle_of(p) };
+	return (hypapi_partition_t){ p->handle };
 }
 
 const u64 *partition_ept_root(u8 owner)
@@ -216,9 +208,8 @@ int partition_create(const struct hypapp_descriptor *owner, const struct partiti
 	}
 	for (size_t i = 0; i < count; i++)
 		ept01_take(GPA1(pages[i].gpa1));
-	p->serial = ++serial;
+	p->handle = *handle = ++serial << 8 | owner_number(p);
 	p->app = owner;
-	*handle = partition_handle_of(p);
 	return HYPAPI_OK;
 }
 
@@ -231,18 +222,18 @@ static void give_back(struct partition *p)
 	}
 }
 
-int partition_destroy(struct percpu *cpu, u64 handle)
+int partition_destroy(struct percpu *cpu, struct partition *p)
 {
-	struct partition *p = partition_get(handle);
+	u64 handle = p->handle;
+	int error = HYPAPI_OK;
 
-	if (!p)
-		return HYPAPI_ESTALE;
 	if (atomic_load(&p->runner))
 		return HYPAPI_EBUSY;
 	(void)!quiesce_begin(&cpu->quiesce);
-	p = partition_get(handle);
-	int error = !p ? HYPAPI_ESTALE : atomic_load(&p->runner) ? HYPAPI_EBUSY : HYPAPI_OK;
-
+	if (!p->app || p->handle != handle)
+		error = HYPAPI_ESTALE; /* somebody else's stop came first */
+	else if (atomic_load(&p->runner))
+		error = HYPAPI_EBUSY;
 	if (!error) {
 		p->app = NULL;
 		give_back(p);
@@ -253,11 +244,16 @@ int partition_destroy(struct percpu *cpu, u64 handle)
 	return error;
 }
 
-/* The partition's memory at gva, or NULL: not a page of it. */
+/* The partition's memory at gva, or NULL: not a page of it. Data and stack are mostly near the last page. */
 static u8 *memory_at(struct partition *p, u64 gva)
 {
-	const u64 *entry = gva < BIT(47) ? leaf_entry(p, gva, false) : NULL;
+	const struct partition_mapping *last = &p->mappings[p->page_count - 1];
+	const u64 *entry;
 
+	if (likely(!((gva ^ last->gva) & ~(SIZE_2M - 1))))
+		entry = last->entry + ((long)(ALIGN_DOWN(gva, PAGE_SIZE) - last->gva) >> PAGE_SHIFT);
+	else
+		entry = gva < BIT(47) ? leaf_entry(p, gva, false) : NULL;
 	if (!entry || !(*entry & PTE_P))
 		return NULL;
 	return (u8 *)frame_memory(p->page_frames[(*entry & EPT_ADDR) / PAGE_SIZE]) + (gva & (PAGE_SIZE - 1));
@@ -292,11 +288,6 @@ int partition_copy(struct partition *p, u64 gva, void *buf, size_t len, bool wri
 	for (size_t done = first; done < len; done += PAGE_SIZE)
 		copy_part(memory_at(p, gva + done), (u8 *)buf + done, MIN(len - done, PAGE_SIZE), write);
 	return HYPAPI_OK;
-}
-
-const struct hypapp_descriptor *partition_owner(const struct partition *p)
-{
-	return p->app;
 }
 
 int partition_claim(struct partition *p, struct percpu *cpu)

@@ -21,14 +21,15 @@ struct partition_page {
 
 /* Takes the pages. The CPUs are stopped, the caller's rights are checked. HYPAPI_EPERM: a page is not L1's, or there twice. */
 int partition_create(const struct hypapp_descriptor *owner, const struct partition_page *pages, size_t count, u64 *handle);
-int partition_destroy(struct percpu *cpu, u64 handle);
+/* HYPAPI_EBUSY: it runs. HYPAPI_ESTALE: it was destroyed before the stop began. */
+int partition_destroy(struct percpu *cpu, struct partition *p);
 
 /* Copies between a buffer and the partition's memory by its linear addresses; gva + len does not wrap. */
 int partition_copy(struct partition *p, u64 gva, void *buf, size_t len, bool write);
 
-/* NULL if the handle is stale. */
-struct partition *partition_get(u64 handle);
-const struct hypapp_descriptor *partition_owner(const struct partition *p);
+/* NULL if the handle is stale, or the partition another hypapp's. */
+struct partition *partition_get(u64 handle, const struct hypapp_descriptor *owner);
+const struct hypapp_descriptor *partition_owner(const struct percpu *cpu); /* of the one that runs here */
 u64 partition_handle(const struct percpu *cpu); /* of the one that runs here, or HYPAPI_NONE */
 hypapi_partition_t partition_by_owner(u8 owner, const struct hypapp_descriptor **app);
 

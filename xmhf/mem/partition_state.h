@@ -22,7 +22,7 @@ struct partition_mapping {
 
 struct partition {
 	const struct hypapp_descriptor *app; /* owner; NULL: free. Changed under a stop */
-	u64 serial;                          /* different for each partition ever made */
+	u64 handle;                          /* different for each partition ever made; slot number + 1 in the low byte */
 	u32 page_count, table_count;
 	_Atomic u32 runner;                  /* CPU index + 1; 0: does not run */
 
@@ -38,7 +38,5 @@ struct partition {
 _Static_assert(PARTITION_MAX_PAGES * sizeof(struct partition_mapping) <= PAGE_SIZE, "the list is one page");
 _Static_assert(PARTITION_MAX_TABLES * sizeof(u64 *) <= PAGE_SIZE, "the list is one page");
 _Static_assert(PARTITION_MAX_PAGES <= 512, "one level-1 table maps them");
-
-u64 partition_handle_of(const struct partition *p);
 
 #endif

@@ -159,6 +159,69 @@ int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, si
  */
 int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_t *id);
 
+/* ---- Physical memory of L1 and L2 ---- */
+
+/**
+ * What an L2-physical address leads to, through EPT12 and EPT01, whether or not a linear address maps it.
+ * @param ev      the event of this callback
+ * @param gpa2    L2-physical address, any alignment
+ * @param rights  enum hypapi_rights that EPT12 and EPT01 must both allow
+ * @param page    result as of hypapi_translate()
+ * @return HYPAPI_OK; HYPAPI_EFAULT: EPT12 does not map it, or not with these rights; HYPAPI_EPERM as hypapi_translate();
+ *         HYPAPI_ENOTSUP unless the event's level is L2 and no partition runs
+ * @since 1.0
+ */
+int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t rights, struct hypapi_page *page);
+
+/**
+ * Copies from L1-physical memory that L1 owns, whatever rights a hypapp left it (see hypapi_memory_restrict()).
+ * Another CPU of L1 may change the memory meanwhile.
+ * @param ev         the event of this callback
+ * @param dst        the hypapp's buffer, at least `len_bytes` long
+ * @param src        L1-physical address; the range may cross pages
+ * @param len_bytes  0 to 1 MiB
+ * @return HYPAPI_OK; HYPAPI_EINVAL: length, or an address that wraps; HYPAPI_EPERM: a page of the range belongs to the core or
+ *         to a partition, or lies above RAM and 4 GiB (what lies before it may have been copied)
+ * @since 1.0
+ */
+int hypapi_copy_from_gpa1(const struct hypapi_event *ev, void *dst, gpa1_t src, size_t len_bytes);
+/**
+ * The opposite direction of hypapi_copy_from_gpa1().
+ * @param ev         the event of this callback
+ * @param dst        L1-physical address; the range may cross pages
+ * @param src        the hypapp's buffer
+ * @param len_bytes  0 to 1 MiB
+ * @return as hypapi_copy_from_gpa1()
+ * @since 1.0
+ */
+int hypapi_copy_to_gpa1(const struct hypapi_event *ev, gpa1_t dst, const void *src, size_t len_bytes);
+
+/**
+ * Sets the most that L1, and L2 through EPT12, may do with pages of L1; an access beyond it raises HYPAPI_EV_EPT_VIOLATION for
+ * this hypapp, with no partition as owner. All pages are checked before the first is changed. HYPAPI_RWX gives the
+ * pages back.
+ * The CPUs must be stopped if a right is taken away from any of the pages; rights may be granted at any time.
+ * @param ev          the event of this callback
+ * @param page        page-aligned L1-physical address; page_count pages from there
+ * @param page_count  1 to 512
+ * @param rights      0, or enum hypapi_rights ored; HYPAPI_W only together with HYPAPI_R
+ * @return HYPAPI_OK; HYPAPI_EINVAL; HYPAPI_ESTATE: would take rights away, and the CPUs are not stopped; HYPAPI_EPERM: a page
+ *         belongs to the core, a partition or another hypapp, is the local APIC's, or lies above RAM and 4 GiB; HYPAPI_ENOMEM: no
+ *         table page is free. HYPAPI_EV_INIT needs no stop: no guest runs yet
+ * @since 1.0
+ */
+int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count, uint32_t rights);
+
+/**
+ * The most that L1 may do with a page.
+ * @param ev      the event of this callback
+ * @param page    L1-physical address of the page
+ * @param rights  result: enum hypapi_rights; 0 for memory of the core, what reads see as zeros counts as none
+ * @return HYPAPI_OK; HYPAPI_EPERM without HYPAPI_CAP_MEMORY
+ * @since 1.0
+ */
+int hypapi_memory_rights(const struct hypapi_event *ev, gpa1_t page, uint32_t *rights);
+
 /* ---- Secondary partitions ---- */
 
 /** A page to put into a partition. @since 1.0 */

@@ -32,7 +32,7 @@
 /** Groups of calls; a call of a group that the descriptor does not name answers HYPAPI_EPERM. @since 1.0 */
 enum hypapi_capability {
 	HYPAPI_CAP_REGISTERS = 1u << 0,  /**< hypapi_reg_*(), hypapi_inject() */
-	HYPAPI_CAP_MEMORY = 1u << 1,     /**< hypapi_copy_*(), hypapi_translate() */
+	HYPAPI_CAP_MEMORY = 1u << 1,     /**< hypapi_copy_*(), hypapi_translate*(), hypapi_memory_*() */
 	HYPAPI_CAP_PARTITIONS = 1u << 2, /**< hypapi_partition_*() */
 	HYPAPI_CAP_QUIESCE = 1u << 3,    /**< hypapi_quiesce(), the quiesce flag */
 };

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files that implement hypapi's calls share: whose call it is, and whether it may. */
+#ifndef XMHF_CALLS_H
+#define XMHF_CALLS_H
+
+#include "core/hypapps.h"
+
+#define MAX_COPY_BYTES (1ul << 20)
+
+/* The delivery that `ev` belongs to, or NULL: a stale pointer, or a capability that the hypapp did not declare. */
+static inline struct dispatch *delivery(const struct hypapi_event *ev, u32 capability)
+{
+	struct dispatch *d = this_cpu()->dispatch;
+
+	return ev && ev == &d->ev && (d->capabilities & capability) ? d : NULL;
+}
+
+static inline bool in_guest(const struct dispatch *d)
+{
+	return d->ev.level != HYPAPI_L0;
+}
+
+#endif
