@@ -106,7 +106,7 @@ bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf)
 u64 ept01_entry_slow(gpa1_t gpa1)
 {
 	unsigned int level;
-	u64 *at = ept_find(&ept01, gpa1.addr, &level), entry = __atomic_load_n(at, __ATOMIC_ACQUIRE), found;
+	u64 *at = ept_find(&ept01, gpa1.addr, &level), entry = __atomic_load_n(at, __ATOMIC_ACQUIRE), found, empty = 0;
 
 	if (!(entry & EPT_RIGHTS)) {
 		if (!ept01_touch(gpa1, 0))
@@ -118,8 +118,10 @@ u64 ept01_entry_slow(gpa1_t gpa1)
 		found = ALIGN_DOWN((u64)at, PAGE_SIZE);
 	else
 		found = (entry & ~EPT_LARGE) + (ALIGN_DOWN(gpa1.addr, SIZE_2M) & (EPT_LEVEL_SIZE(level) - 1));
+	/* Never in place of a table that another CPU has just made by a split. */
 	if (gpa1.addr / SIZE_2M < ept01_region_count)
-		__atomic_store_n(&ept01_regions[gpa1.addr / SIZE_2M], found, __ATOMIC_RELEASE);
+		(void)!__atomic_compare_exchange_n(&ept01_regions[gpa1.addr / SIZE_2M], &empty, found, false, __ATOMIC_ACQ_REL,
+						   __ATOMIC_RELAXED);
 	return level == 1 ? entry : found + (gpa1.addr & (SIZE_2M - PAGE_SIZE));
 }
 

@@ -17,6 +17,7 @@
 #define AR_CODE64 0xa0fb
 #define AR_CODE32 0xc0fb
 #define AR_DATA 0xc0f3
+#define SEL_PARTITION_DATA 0x2b
 
 #define P_PIN (PIN_NMI_EXITING | PIN_VIRTUAL_NMIS)
 #define P_PROC (PROC_TSC_OFFSETTING | PROC_HLT_EXITING | PROC_MWAIT_EXITING | PROC_MONITOR_EXITING | PROC_RDPMC_EXITING | PROC_UNCOND_IO_EXITING | \
@@ -30,24 +31,37 @@ static const struct { u32 field; u64 value; } fixed_state[] = {
 	{ VMCS_LINK_POINTER, ~0ull }, { VMCS_VPID, VPID_PARTITION },
 	{ VMCS_GUEST_EFER, EFER_LME | EFER_LMA | EFER_NXE }, { VMCS_GUEST_PAT, 0x0007040600070406 },
 	{ VMCS_GUEST_CS_SEL, 0x33 }, { VMCS_GUEST_CS_LIMIT, 0xffffffff },
-	{ VMCS_GUEST_SS_SEL, 0x2b }, { VMCS_GUEST_SS_LIMIT, 0xffffffff }, { VMCS_GUEST_SS_AR, AR_DATA },
-	{ VMCS_GUEST_DS_SEL, 0x2b }, { VMCS_GUEST_DS_LIMIT, 0xffffffff }, { VMCS_GUEST_DS_AR, AR_DATA },
-	{ VMCS_GUEST_ES_SEL, 0x2b }, { VMCS_GUEST_ES_LIMIT, 0xffffffff }, { VMCS_GUEST_ES_AR, AR_DATA },
-	{ VMCS_GUEST_FS_SEL, 0x2b }, { VMCS_GUEST_FS_LIMIT, 0xffffffff }, { VMCS_GUEST_FS_AR, AR_DATA },
-	{ VMCS_GUEST_GS_SEL, 0x2b }, { VMCS_GUEST_GS_LIMIT, 0xffffffff }, { VMCS_GUEST_GS_AR, AR_DATA },
+	{ VMCS_GUEST_SS_SEL, SEL_PARTITION_DATA }, { VMCS_GUEST_SS_LIMIT, 0xffffffff }, { VMCS_GUEST_SS_AR, AR_DATA },
+	{ VMCS_GUEST_DS_SEL, SEL_PARTITION_DATA }, { VMCS_GUEST_DS_LIMIT, 0xffffffff }, { VMCS_GUEST_DS_AR, AR_DATA },
+	{ VMCS_GUEST_ES_SEL, SEL_PARTITION_DATA }, { VMCS_GUEST_ES_LIMIT, 0xffffffff }, { VMCS_GUEST_ES_AR, AR_DATA },
+	{ VMCS_GUEST_FS_SEL, SEL_PARTITION_DATA }, { VMCS_GUEST_FS_LIMIT, 0xffffffff }, { VMCS_GUEST_FS_AR, AR_DATA },
+	{ VMCS_GUEST_GS_SEL, SEL_PARTITION_DATA }, { VMCS_GUEST_GS_LIMIT, 0xffffffff }, { VMCS_GUEST_GS_AR, AR_DATA },
+	{ VMCS_GUEST_FS_BASE, 0 }, { VMCS_GUEST_GS_BASE, 0 }, { VMCS_GUEST_DR7, 0x400 },
+	{ VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE }, { VMCS_ENTRY_INTR_INFO, 0 },
+	{ VMCS_GUEST_CR3, PARTITION_TABLES },
 	{ VMCS_GUEST_LDTR_AR, AR_UNUSABLE }, { VMCS_GUEST_TR_SEL, 0x40 }, { VMCS_GUEST_TR_LIMIT, 0x67 },
 	{ VMCS_GUEST_TR_AR, 0x8b },
 };
 
-/* What the partition before this one may have changed. */
-static const struct { u32 field; u64 value; } entry_state[] = {
-	{ VMCS_GUEST_RFLAGS, RFLAGS_FIXED1 }, { VMCS_GUEST_DR7, 0x400 }, { VMCS_GUEST_INTERRUPTIBILITY, 0 },
-	{ VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE }, { VMCS_GUEST_PENDING_DEBUG, 0 }, { VMCS_GUEST_FS_BASE, 0 },
-	{ VMCS_GUEST_GS_BASE, 0 }, { VMCS_GUEST_FS_SEL, 0x2b }, { VMCS_GUEST_GS_SEL, 0x2b }, { VMCS_GUEST_DS_SEL, 0x2b },
-	{ VMCS_GUEST_ES_SEL, 0x2b }, { VMCS_GUEST_DS_AR, AR_DATA }, { VMCS_GUEST_ES_AR, AR_DATA },
-	{ VMCS_GUEST_FS_AR, AR_DATA }, { VMCS_GUEST_GS_AR, AR_DATA }, { VMCS_GUEST_SS_SEL, 0x2b }, { VMCS_GUEST_SS_AR, AR_DATA },
-	{ VMCS_ENTRY_INTR_INFO, 0 },
-};
+/*
+ * What the partition before this one may have changed. At CPL 3, without I/O privilege or a descriptor table, that is little:
+ * the null selector can be loaded, flags can be set. All else keeps the values of fixed_state for ever: moves to DR7 exit,
+ * instructions that write segment bases, and STI, fault, and a VM exit clears the event injection.
+ */
+static void reset_state(void)
+{
+	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED1);
+	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
+	vmwrite(VMCS_GUEST_DS_SEL, SEL_PARTITION_DATA);
+	vmwrite(VMCS_GUEST_DS_AR, AR_DATA);
+	vmwrite(VMCS_GUEST_ES_SEL, SEL_PARTITION_DATA);
+	vmwrite(VMCS_GUEST_ES_AR, AR_DATA);
+	vmwrite(VMCS_GUEST_FS_SEL, SEL_PARTITION_DATA);
+	vmwrite(VMCS_GUEST_FS_AR, AR_DATA);
+	vmwrite(VMCS_GUEST_GS_SEL, SEL_PARTITION_DATA);
+	vmwrite(VMCS_GUEST_GS_AR, AR_DATA);
+}
 
 static void first_use(struct percpu *cpu)
 {
@@ -72,13 +86,15 @@ static u64 caller_tsc_offset(void)
 	return vmread(VMCS_PROC_CTLS) & PROC_TSC_OFFSETTING ? vmread(VMCS_TSC_OFFSET) : 0;
 }
 
-static void flush_for(struct percpu *cpu, const struct partition *p)
+/* Makes the partition's memory current, with nothing left of the one that ran here before. */
+static void select_memory(struct percpu *cpu, const struct partition *p)
 {
-	if (cpu->partition_cached == p->serial)
+	if (cpu->partition_cached == p->handle)
 		return;
+	vmwrite(VMCS_EPTP, ept_pointer(p->ept_root));
 	if (!invept(INVEPT_SINGLE, ept_pointer(p->ept_root)) || !invvpid(INVVPID_SINGLE, VPID_PARTITION, 0))
 		panic("INVEPT or INVVPID for a partition failed");
-	cpu->partition_cached = p->serial;
+	cpu->partition_cached = p->handle;
 }
 
 void partition_enter(struct percpu *cpu, struct partition *p, const struct hypapi_partition_entry *entry)
@@ -93,12 +109,9 @@ void partition_enter(struct percpu *cpu, struct partition *p, const struct hypap
 	vmx_switch(cpu, &cpu->vmcs_partition);
 	if (!cpu->launched)
 		first_use(cpu);
-	flush_for(cpu, p);
-	for (size_t i = 0; i < ARRAY_SIZE(entry_state); i++)
-		vmwrite(entry_state[i].field, entry_state[i].value);
+	select_memory(cpu, p);
+	reset_state();
 	vmwrite(VMCS_TSC_OFFSET, tsc_offset);
-	vmwrite(VMCS_EPTP, ept_pointer(p->ept_root));
-	vmwrite(VMCS_GUEST_CR3, PARTITION_TABLES);
 	vmwrite(VMCS_GUEST_CS_AR, entry->long_mode ? AR_CODE64 : AR_CODE32);
 	vmwrite(VMCS_GUEST_RIP, entry->rip);
 	vmwrite(VMCS_GUEST_RSP, entry->gpr[GPR_RSP]);
@@ -125,7 +138,12 @@ void partition_abort(struct percpu *cpu)
 
 u64 partition_handle(const struct percpu *cpu)
 {
-	return cpu->mode == RUN_PARTITION ? partition_handle_of(cpu->partition) : HYPAPI_NONE;
+	return cpu->mode == RUN_PARTITION ? cpu->partition->handle : HYPAPI_NONE;
+}
+
+const struct hypapp_descriptor *partition_owner(const struct percpu *cpu)
+{
+	return cpu->partition->app;
 }
 
 static void ask_owner(struct percpu *cpu, const struct hypapi_partition_exit_args *args)
