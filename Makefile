@@ -90,13 +90,15 @@ $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
 
 -include $(CORE_OBJ:.o=.d)
 
-# The same with one option on, in a folder of its own: build/counts/xmhf.elf for make bench, build/audit/xmhf.elf for tests.
+# The same with one option on, in a folder of its own: build/counts/xmhf.elf for make bench; build/audit/xmhf.elf, with the
+# hypapp that only tests need, for tests.
 OPTION_counts := INSN_COUNTS
 OPTION_audit := AUDIT
+HYPAPPS_audit := ; s/^HYPAPPS .*/HYPAPPS := trustvisor helloworld verify/
 .PHONY: core-counts core-audit
 core-counts core-audit: core-%: $(O)/config.mk
 	@mkdir -p $(O)/$*
-	@sed 's/^$(OPTION_$*) .*/$(OPTION_$*) := 1/' $< > $(O)/$*/config.new
+	@sed 's/^$(OPTION_$*) .*/$(OPTION_$*) := 1/$(HYPAPPS_$*)' $< > $(O)/$*/config.new
 	@cmp -s $(O)/$*/config.new $(O)/$*/config.mk || cp $(O)/$*/config.new $(O)/$*/config.mk
 	@$(MAKE) --no-print-directory O=$(O)/$* $(O)/$*/xmhf.elf
 

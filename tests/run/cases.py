@@ -79,6 +79,8 @@ CASES = [
          judge=rounds_stop_twice(400, l1_destroys=1), expect=[r"^JOB pal-both EXIT 0$", *POWERED_OFF]),
 
     # The same under a core that walks all live EPTs after each change and panics where they reach what they must not.
+    dict(name="audit/verify", guest=GUEST, append="test=verify", xmhf=AUDIT, expect=[r"^T end verify$"],
+         fail=[r"^xmhf: verify:"]),
     dict(name="audit/l1-and-l2", guest="tiny", xmhf=AUDIT, cpus=2, append="job=pal-l1,pal-l2", timeout=900,
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
 
