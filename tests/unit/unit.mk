@@ -19,7 +19,7 @@ THREADS := tests/unit/quiesce_threads.c
 UNIT_THREADS := $(addprefix $(UNIT_DIR)/,quiesce_threads_tsan quiesce_threads)
 UNIT_BROKEN_THREADS := $(addprefix $(UNIT_DIR)/,quiesce_threads_no_release quiesce_threads_no_restart)
 PUBLIC_HEADERS := $(wildcard hypapi/include/hypapi/*.h hypapps/*/include/*/*.h)
-UNIT_NEEDS := $(PUBLIC_HEADERS) $(wildcard xmhf/*/*.h xmhf/*/*.def xmhf/core/quiesce.c)
+UNIT_NEEDS := $(PUBLIC_HEADERS) $(wildcard xmhf/*/*.h xmhf/*/*.def xmhf/core/quiesce.c) $(O)/include/core/config.h
 UNIT_HEADERS := $(patsubst %,$(UNIT_DIR)/%.ok,$(PUBLIC_HEADERS))
 
 UNIT_TESTS := $(addprefix $(UNIT_DIR)/,$(UNIT_NAMES) $(addprefix hypapp_,$(UNIT_HYPAPPS))) $(UNIT_THREADS)
@@ -33,7 +33,7 @@ define unit_test
 $(UNIT_DIR)/$(1): tests/unit/test_$(1).c $(UNIT_OF_$(1)) $(UNIT_NEEDS)
 	@mkdir -p $$(@D)
 	$$(say) TEST $$@
-	$$(Q)$$(CC) $$(UNIT_CFLAGS) -I xmhf $$(SANITIZE) -o $$@ tests/unit/test_$(1).c $(UNIT_OF_$(1)) -lcmocka
+	$$(Q)$$(CC) $$(UNIT_CFLAGS) -I xmhf -I $(O)/include $$(SANITIZE) -o $$@ tests/unit/test_$(1).c $(UNIT_OF_$(1)) -lcmocka
 endef
 $(foreach t,$(UNIT_NAMES),$(eval $(call unit_test,$(t))))
 
@@ -52,7 +52,7 @@ $(UNIT_DIR)/quiesce_threads_no_restart: THREADS_FLAGS += -DBREAK_RESTART
 $(UNIT_THREADS) $(UNIT_BROKEN_THREADS): $(THREADS) $(UNIT_NEEDS)
 	@mkdir -p $(@D)
 	$(say) TEST $@
-	$(Q)$(CC) $(UNIT_CFLAGS) -I xmhf $(THREADS_FLAGS) -o $@ $(THREADS) -pthread
+	$(Q)$(CC) $(UNIT_CFLAGS) -I xmhf -I $(O)/include $(THREADS_FLAGS) -o $@ $(THREADS) -pthread
 
 # Each public header by itself, as a hypapp or a guest program may include it, in C and in the strictest dialect.
 public-headers: $(UNIT_HEADERS)
