@@ -134,7 +134,8 @@ struct hypapi_event {
 	bool stopped;         /**< the other CPUs are stopped now */
 	bool long_mode;       /**< the caller runs 64-bit code (EFER.LMA and CS.L) */
 	uint8_t cpl;          /**< current privilege level of the caller, 0 to 3 */
-	uint64_t epoch;       /**< number of the last stop; if it changed, what was read before may be stale */
+	uint64_t epoch;       /**< number of the stop while `stopped`, then of the last one of this event; 0 before. The next stop
+	                           of any CPU has the next number, so e + 1 after e: no other CPU's came between */
 	hypapi_ept_t eptp01;  /**< handle of EPT01 */
 	hypapi_ept_t eptp02;  /**< handle of this CPU's EPT02; none unless the level is L2 */
 	hypapi_partition_t partition; /**< the partition that runs on this CPU, or none */
