@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mini-hypervisor at work: the same loop runs L2 code in 64-bit ring 0, in 64-bit ring 3, in 32-bit protected mode and
- * in real mode. Each piece of L2 code asks for CPUID (which always exits), reports a number by VMCALL, and halts.
+ * The mini-hypervisor at work: the same loop runs L2 code in 64-bit ring 0, in 64-bit ring 3, in 32-bit protected mode
+ * and in real mode. Each piece of L2 code asks for CPUID (which always exits), reports a number by VMCALL, and halts.
  */
 #include "hv/hv.h"
 
@@ -16,7 +16,8 @@ static void l2_long64(void)
 static void l2_user64(void)
 {
 	l2_vmcall(cpuid(0x11110000, 0).eax + 3);
-	halt();		/* HLT is privileged, but its VM exit has the lower priority: #GP, unexpected, and L2 dies of it */
+	/* HLT is privileged, but its VM exit has the lower priority: #GP, unexpected, and L2 dies of it */
+	halt();
 }
 
 /* The whole of a hypervisor's work: look why L2 stopped, do it for L2, go on. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test=bench: what single operations cost, in ticks between two RDTSCs, less the cost of the pair. Each line
- * "B name cpus ticks" gives the median of SAMPLES after WARM_UP rounds, or "-" where the machine has no such operation
- * (no hypervisor below, or no TrustVisor in it). With more than one CPU only the operations that stop the other CPUs are
+ * test=bench: what single operations cost, in ticks between two RDTSCs, less the cost of the pair. Each line "B name
+ * cpus ticks" gives the median of SAMPLES after WARM_UP rounds, or "-" where the machine has no such operation (no
+ * hypervisor below, or no TrustVisor in it). With more than one CPU only the operations that stop the other CPUs are
  * measured, while those run in L1. Lines "X ..." are further figures for whoever looks for the reason of a cost.
  *
  * On a core that counts its VMX instructions (configure --enable-insn-counts) the same rounds give the counts instead:
@@ -355,7 +355,8 @@ static void pal_rounds(void)
 		ticks[2][i] = after - inside;
 		MEASURE(3, i, result = tv_call(TV_CMD_UNREGISTER, pal_code, NULL, NULL));
 		if (!inside || result) {
-			print("invoke: %s(%x), unregister: %u\n", vector_name(last_fault()), this_cpu()->fault.error, result);
+			print("invoke: %s(%x), unregister: %u\n", vector_name(last_fault()), this_cpu()->fault.error,
+				result);
 			is_wrong = true;
 		}
 	}

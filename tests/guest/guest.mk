@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Bare-metal guests: the mini-hypervisor example and the tests that run on it. Included by the top-level Makefile.
-# Input: O, the build folder; say and Q, how commands are shown. Targets: $(O)/guest/test.bzimage (all tests and the example), $(O)/guest/mini-hypervisor.bzimage.
+# Input: O, the build folder; say and Q, how commands are shown.
+# Targets: $(O)/guest/test.bzimage (all tests and the example), $(O)/guest/mini-hypervisor.bzimage.
 
 GUEST_DIR := examples/mini-hypervisor
-GUEST_CFLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables \
-	-mgeneral-regs-only -mno-red-zone -mcmodel=small -O2 -g -Wall -Wextra -Werror -I$(GUEST_DIR)
-GUEST_LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
+GUEST_CFLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
+	-fno-asynchronous-unwind-tables -mgeneral-regs-only -mno-red-zone -mcmodel=small -O2 -g \
+	-Wall -Wextra -Werror -I$(GUEST_DIR)
+GUEST_LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack \
+	-Wl,--no-warn-rwx-segments
 
 GUEST_LIB := $(wildcard $(GUEST_DIR)/lib/*.c $(GUEST_DIR)/lib/*.S $(GUEST_DIR)/hv/*.c $(GUEST_DIR)/hv/*.S)
 GUEST_EXAMPLE := $(GUEST_DIR)/main.c $(GUEST_DIR)/l2_code.S

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What an operating system does without VMX, one CPU: CPUID, control registers, XCR0, MSRs, single steps over
- * instructions that a hypervisor emulates, interrupts and timers, SSE state, and the memory map. Where a hypervisor below
- * gets one of these wrong, a line of the transcript differs from the bare machine's.
+ * instructions that a hypervisor emulates, interrupts and timers, SSE state, and the memory map. Where a hypervisor
+ * below gets one of these wrong, a line of the transcript differs from the bare machine's.
  */
 #include "test.h"
 
@@ -12,7 +12,8 @@ static void t_value(const char *what, u64 value) { print("T %s: %lx\n", what, va
 
 static void cpuid_leaves(void)
 {
-	static const u32 leaves[] = { 0, 1, 2, 7, 0xd, 0x80000000, 0x80000001, 0x80000002, 0x80000008, 0x40000000, 0x11112222 };
+	static const u32 leaves[] = { 0, 1, 2, 7, 0xd, 0x80000000, 0x80000001, 0x80000002, 0x80000008, 0x40000000,
+		0x11112222 };
 	u32 unstable = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(leaves); i++) {
@@ -63,7 +64,8 @@ static void control_registers(void)
 
 		value = (value | writes[i].set) & ~writes[i].clear;
 		vector = writes[i].number ? try_write_cr4(value) : try_write_cr0(value);
-		print("T %s: %s, reads %lx\n", writes[i].what, vector_name(vector), writes[i].number ? read_cr4() : read_cr0());
+		print("T %s: %s, reads %lx\n", writes[i].what, vector_name(vector),
+			writes[i].number ? read_cr4() : read_cr0());
 	}
 	write_cr0(cr0);
 	write_cr4(cr4);
@@ -101,7 +103,11 @@ static void more_control_registers(void)
 	t_fault("CR8 16", try_write_cr8(16));
 }
 
-static void user_xsetbv(void) { asm volatile("xorl %%ecx, %%ecx; xorl %%edx, %%edx; movl $1, %%eax; xsetbv; int $0x80" ::: "memory"); }
+static void user_xsetbv(void)
+{
+	asm volatile("xorl %%ecx, %%ecx; xorl %%edx, %%edx; movl $1, %%eax; xsetbv; int $0x80" ::: "memory");
+}
+
 static void user_vmcall(void) { asm volatile("movl $0x12345678, %%eax; vmcall; int $0x80" ::: "memory"); }
 static void user_cpuid(void) { asm volatile("xorl %%eax, %%eax; cpuid; int $0x80" ::: "rbx", "memory"); }
 static void user_rdmsr(void) { asm volatile("movl $0x10, %%ecx; rdmsr; int $0x80" ::: "memory"); }
@@ -140,7 +146,8 @@ static void extended_state(void)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		u32 vector = try_xsetbv(cases[i].index, cases[i].value);
 
-		print("T XSETBV %u %lx: %s, XCR0 %lx\n", cases[i].index, cases[i].value, vector_name(vector), xgetbv(0));
+		print("T XSETBV %u %lx: %s, XCR0 %lx\n", cases[i].index, cases[i].value, vector_name(vector),
+			xgetbv(0));
 	}
 }
 
@@ -152,7 +159,8 @@ static void msrs(void)
 	static const struct { u32 msr; u8 how; u64 value; } cases[] = {
 		{ 0x1b, SAME, 0 }, { 0x1b, W, BIT(51) }, { 0x1b, W, 0xfee00900 }, { 0x3a, R | W, 7 }, { 0xfe, R, 0 },
 		{ 0x174, W | R, 0x1234 }, { 0x175, W | R, BIT(63) }, { 0x175, W | R, 0x5678 }, { 0x176, W | R, 0x9abc },
-		{ 0x277, R, 0 }, { 0x277, W, 2 }, { 0x277, W, 0x0606060606060606 }, { 0x277, W | R, 0x0007040600070406 },
+		{ 0x277, R, 0 }, { 0x277, W, 2 }, { 0x277, W, 0x0606060606060606 },
+		{ 0x277, W | R, 0x0007040600070406 },
 		{ MSR_EFER, R, 0 }, { MSR_EFER, W, BIT(1) }, { MSR_EFER, W | R, EFER_LME | EFER_LMA | EFER_SCE },
 		{ MSR_EFER, W | R, EFER_LMA }, { MSR_EFER, W | R, EFER_LME | EFER_LMA | EFER_NXE },
 		{ MSR_EFER, W | R, EFER_LME }, { MSR_EFER, R, 0 },
@@ -160,7 +168,8 @@ static void msrs(void)
 		{ 0xc0000084, W | R, 0x200 }, { 0xc0000100, W, BIT(63) }, { 0xc0000100, W | R, 0x7777 },
 		{ 0xc0000102, W, BIT(63) }, { 0xc0000102, W | R, 0x8888 }, { 0xc0000103, W | R, 0x99 },
 		{ 0x2ff, R, 0 }, { 0x2ff, W, 2 }, { 0x200, W, 2 }, { 0x20e, W | R, 0 }, { 0x250, W, 2 }, { 0xfe, W, 0 },
-		{ 0x480, W, 0 }, { 0x48d, W, 0 }, { 0x802, R, 0 }, { 0x830, W, 0 }, { 0x2000, R | W, 0 }, { 0x40000000, R | W, 0 },
+		{ 0x480, W, 0 }, { 0x48d, W, 0 }, { 0x802, R, 0 }, { 0x830, W, 0 }, { 0x2000, R | W, 0 },
+		{ 0x40000000, R | W, 0 },
 		{ 0x4b564d00, R | W, 0 }, { 0xc0002000, R | W, 0 }, { 0xffffffff, R | W, 0 },
 	};
 
@@ -198,14 +207,15 @@ static void time_stamp(void)
 
 /* ---- emulated instructions and the traps around them ---- */
 
-#define STEP(name, text, setup)                                                                                           \
-	do {                                                                                                          \
-		u64 at_;                                                                                              \
-		fault_reset();                                                                                        \
-		asm volatile(setup "pushq $0x102; movq $772f, %%gs:8; popfq; " text "; 773: nop; nop; 772: movq $0, %%gs:8\n" \
-			     "leaq 773b(%%rip), %0" : "=r"(at_) :: "rax", "rbx", "rcx", "rdx", "memory", "cc");      \
-		print("T single step over " name ": %s, %ld bytes behind it\n", vector_name(last_fault()),           \
-		      (long)(this_cpu()->fault.rip - at_));                                                           \
+#define STEP(name, text, setup) \
+	do { \
+		u64 at_; \
+		fault_reset(); \
+		asm volatile(setup "pushq $0x102; movq $772f, %%gs:8; popfq; " text "; 773: nop; nop\n" \
+			     "772: movq $0, %%gs:8; leaq 773b(%%rip), %0" \
+			     : "=r"(at_) :: "rax", "rbx", "rcx", "rdx", "memory", "cc"); \
+		print("T single step over " name ": %s, %ld bytes behind it\n", vector_name(last_fault()), \
+		      (long)(this_cpu()->fault.rip - at_)); \
 	} while (0)
 
 static void single_steps(void)
@@ -227,7 +237,9 @@ static void note_interrupt(struct trap_frame *f)
 	interrupted_at = f->rip;
 }
 
-/* An interrupt waits behind STI; it must come after exactly one more instruction, even one that a hypervisor emulates. */
+/*
+ * An interrupt waits behind STI; it must come after exactly one more instruction, even one that a hypervisor emulates.
+ */
 static void sti_shadow(void)
 {
 	u64 behind;
@@ -333,7 +345,8 @@ static void memory_map(void)
 		empty += a->size == 0;
 		is_image_ram |= a->type == 1 && a->addr <= 0x100000 && a->addr + a->size >= POOL_END;
 		for (u32 j = 0; j < i; j++)
-			overlaps += a->addr < e820_map[j].addr + e820_map[j].size && e820_map[j].addr < a->addr + a->size;
+			overlaps += a->addr < e820_map[j].addr + e820_map[j].size &&
+				e820_map[j].addr < a->addr + a->size;
 	}
 	print("T memory map: overlaps %u, empty %u\n", overlaps, empty);
 	t_check("the guest's memory is RAM", is_image_ram);

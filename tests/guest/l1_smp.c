@@ -227,7 +227,8 @@ static void needless_sipi(void)
 	lapic_icr(cpus[1].apic_id, ICR_SIPI | ICR_ASSERT | AP_TRAMPOLINE >> 12);
 	seen = progress;
 	t_check("SIPI to a running CPU does nothing", wait_for(&progress, seen + 1000) && !cpus[1].online);
-	t_check("INIT twice, SIPI once", (lapic_icr(cpus[1].apic_id, ICR_INIT | ICR_ASSERT | ICR_LEVEL), smp_start_one(1)));
+	t_check("INIT twice, SIPI once", (lapic_icr(cpus[1].apic_id, ICR_INIT | ICR_ASSERT | ICR_LEVEL),
+		smp_start_one(1)));
 }
 
 /* All others by shorthand: only one CPU at a time fits the trampoline, so two CPUs in all. */

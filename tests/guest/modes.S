@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A tour of the processor modes: long mode -> 32-bit protected mode -> paging with 4 MiB pages -> PAE paging -> virtual-8086
- * mode -> real mode -> long mode. It runs in L1 and in L2 alike. Each stop writes what it sees into the log at MODE_LOG
- * (below 1 MiB, so that real mode reaches it): EDI points at the next free word all the time. modes.c prepares tables.
+ * A tour of the processor modes: long mode -> 32-bit protected mode -> paging with 4 MiB pages -> PAE paging ->
+ * virtual-8086 mode -> real mode -> long mode. It runs in L1 and in L2 alike. Each stop writes what it sees into the
+ * log at MODE_LOG (below 1 MiB, so that real mode reaches it): EDI points at the next free word all the time. modes.c
+ * prepares tables.
  */
 #include "lib/layout.h"
 #include "modes.h"
@@ -215,8 +216,8 @@ back_from_real:
 	ret
 
 /*
- * The 32-bit exception handlers: log vector, error code (for #PF also CR2), and go on at EBP. From virtual-8086 mode the
- * same, at CPL 0, which drops the frame.
+ * The 32-bit exception handlers: log vector, error code (for #PF also CR2), and go on at EBP. From virtual-8086 mode
+ * the same, at CPL 0, which drops the frame.
  */
 	.code32
 	.globl mode_trap_ud, mode_trap_gp, mode_trap_pf, mode_trap_int

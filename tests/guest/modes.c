@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * l1-modes and vmx-modes: the tour of modes.S in L1, and the same in L2, where it needs "unrestricted guest". Prints the log
- * that the tour leaves. Everything that the 32-bit modes need below 4 GiB is prepared here.
+ * l1-modes and vmx-modes: the tour of modes.S in L1, and the same in L2, where it needs "unrestricted guest". Prints
+ * the log that the tour leaves. Everything that the 32-bit modes need below 4 GiB is prepared here.
  */
 #include "modes.h"
 #include "test.h"
@@ -109,7 +109,8 @@ static bool answer_cpuid(struct vcpu *v)
 	v->regs[RCX] = r.ecx;
 	v->regs[RDX] = r.edx;
 	print("T   IA-32e %u, CR0.PG %u, PE %u, VM %u\n", !!(vmread(VMCS_ENTRY_CONTROLS) & ENTRYC_GUEST_64),
-	      !!(vmread(VMCS_GUEST_CR0) & CR0_PG), !!(vmread(VMCS_GUEST_CR0) & CR0_PE), !!(vmread(VMCS_GUEST_RFLAGS) & BIT(17)));
+	      !!(vmread(VMCS_GUEST_CR0) & CR0_PG), !!(vmread(VMCS_GUEST_CR0) & CR0_PE),
+	      !!(vmread(VMCS_GUEST_RFLAGS) & BIT(17)));
 	return false;
 }
 
@@ -119,7 +120,10 @@ static void own_cr0(struct vcpu *v)
 	vmwrite(VMCS_CR0_MASK, CR0_NE | CR0_PG | CR0_PE);
 }
 
-/* L1 owns PE and PG: it carries out L2's changes of mode itself, as a hypervisor without unrestricted guest's ease would. */
+/*
+ * L1 owns PE and PG: it carries out L2's changes of mode itself, as a hypervisor without unrestricted guest's ease
+ * would.
+ */
 static bool move_to_cr0(struct vcpu *v)
 {
 	u64 value = v->regs[v->exit.qualification >> 8 & 15], old = vmread(VMCS_GUEST_CR0);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Tests that have a sense on XMHF only, with TrustVisor and helloworld in it. They judge themselves: each line says "good"
- * or "BAD", and a BAD line begins with "T FAIL", which fails the case. test=hypercalls: who may call what. test=stops: all
- * CPUs ask for stops at once, in L1 and in L2, while NMIs fly. test=attack: every address that L1 can hand to the hypervisor
- * points at its memory or at a PAL's, and the PAL's secret stays in the PAL.
+ * Tests that have a sense on XMHF only, with TrustVisor and helloworld in it. They judge themselves: each line says
+ * "good" or "BAD", and a BAD line begins with "T FAIL", which fails the case. test=hypercalls: who may call what.
+ * test=stops: all CPUs ask for stops at once, in L1 and in L2, while NMIs fly. test=attack: every address that L1 can
+ * hand to the hypervisor points at its memory or at a PAL's, and the PAL's secret stays in the PAL.
  */
 #include "../../hypapps/trustvisor/include/trustvisor/abi.h"
 #include "test.h"
@@ -57,7 +57,7 @@ static bool is_xmhf(void)
 
 /* ---- hypercalls ---- */
 
-static void user_test_call(void) { asm volatile("movl $255, %%eax; vmcall; movl %%eax, %%ebx; int $0x80" ::: "rbx", "memory"); }
+static void user_test_call(void) { asm volatile("movl $255, %%eax; vmcall; int $0x80" ::: "memory"); }
 static void user_unknown_call(void) { asm volatile("movl $0x7777, %%eax; vmcall; int $0x80" ::: "memory"); }
 
 extern const u8 compat_test_call[];
@@ -80,7 +80,8 @@ static void l2_calls(void)
 	l2_end();
 }
 
-DEFINE_TEST(hypercalls, "hypercalls", "XMHF only: hypercalls from both levels, known and unknown, at each privilege level")
+DEFINE_TEST(hypercalls, "hypercalls",
+	"XMHF only: hypercalls from both levels, known and unknown, at each privilege level")
 {
 	struct cpuid r = cpuid(TV_CPUID_LEAF, 0), other = cpuid(TV_CPUID_LEAF, 5);
 	u32 eax, ebx, exits = 0;
@@ -91,17 +92,21 @@ DEFINE_TEST(hypercalls, "hypercalls", "XMHF only: hypercalls from both levels, k
 	judge("CPUID leaf with another ECX is the CPU's own", other.eax != TV_CPUID_PRESENT);
 	judge("test command", answers(TV_CMD_TEST, 0));
 	judge("unknown command of TrustVisor", call(99, 0, 0, 0, 0, &eax, &ebx) == NO_FAULT && eax != 0);
-	judge("helloworld", answers(HELLO_RUNNING, 0) && answers(HELLO_STOP_BY_FLAG, 0) && answers(HELLO_STOP_BY_CALL, 0));
+	judge("helloworld", answers(HELLO_RUNNING, 0) && answers(HELLO_STOP_BY_FLAG, 0) &&
+		answers(HELLO_STOP_BY_CALL, 0));
 	judge("claimed but unused number", is_undefined(HELLO_UNUSED));
-	judge("unclaimed numbers", is_undefined(0x7777) && is_undefined(0) && is_undefined(~0u) && is_undefined(L2_BASE + 255));
+	judge("unclaimed numbers", is_undefined(0x7777) && is_undefined(0) && is_undefined(~0u) &&
+		is_undefined(L2_BASE + 255));
 	judge("CPL 3, known", user_run(user_test_call).vector == NO_FAULT);
 	judge("CPL 3, unknown", user_run(user_unknown_call).vector == VEC_UD);
 	judge("32-bit code", user_run32(compat_test_call, (u32)(u64)page_alloc() + 0xff0).vector == NO_FAULT);
-	judge("register with bad pointers", call(TV_CMD_REGISTER, (u64)UNMAPPED, 0, (u64)UNMAPPED, 0, &eax, &ebx) == NO_FAULT &&
+	judge("register with bad pointers",
+	      call(TV_CMD_REGISTER, (u64)UNMAPPED, 0, (u64)UNMAPPED, 0, &eax, &ebx) == NO_FAULT &&
 						    eax == TV_E_FAULT);
 	judge("register with pointers that are not canonical",
 	      call(TV_CMD_REGISTER, BIT(63), 0, BIT(63), 0, &eax, &ebx) == NO_FAULT && eax != 0);
-	judge("unregister of no PAL", call(TV_CMD_UNREGISTER, 0x100000, 0, 0, 0, &eax, &ebx) == NO_FAULT && eax == TV_E_NO_PAL);
+	judge("unregister of no PAL", call(TV_CMD_UNREGISTER, 0x100000, 0, 0, 0, &eax, &ebx) == NO_FAULT &&
+		eax == TV_E_NO_PAL);
 	hv_on();
 	hv_init(&l2, HV_LONG64, l2_calls);
 	while (hv_run(&l2) == VMX_OK && !(l2.exit.reason == EXIT_VMCALL && l2.regs[RAX] == L2_END)) {
@@ -109,7 +114,8 @@ DEFINE_TEST(hypercalls, "hypercalls", "XMHF only: hypercalls from both levels, k
 			exits += l2.regs[RAX] == TV_CMD_TEST ? 1 : l2.regs[RAX] == L2_BASE + 0x7777 ? 0x10 : 0x100;
 		hv_skip(&l2);
 	}
-	judge("CPUID leaf in L2", l2_answers[0] == TV_CPUID_PRESENT && l2_answers[1] == (TV_CPUID_LONG_MODE | TV_CPUID_EPT12));
+	judge("CPUID leaf in L2", l2_answers[0] == TV_CPUID_PRESENT &&
+		l2_answers[1] == (TV_CPUID_LONG_MODE | TV_CPUID_EPT12));
 	judge("test command in L2", l2_answers[2] == NO_FAULT && l2_answers[3] == 0);
 	judge("unknown command in L2", l2_answers[4] != 0 && l2_answers[4] != L2_BASE + 99);
 	judge("helloworld in L2", l2_answers[5] == 0);
@@ -333,7 +339,8 @@ static const struct { const char *what; u16 field, control; u64 bits; } pointers
 
 static void l2_touch_all(void)
 {
-	asm volatile("movl $0x10, %%ecx; rdmsr; inb $0x80, %%al; movw $0x9000, %%dx; inb %%dx, %%al; movq %%cr8, %%rax; movq %%rax, %%cr8"
+	asm volatile("movl $0x10, %%ecx; rdmsr; inb $0x80, %%al; movw $0x9000, %%dx; inb %%dx, %%al\n"
+		     "movq %%cr8, %%rax; movq %%rax, %%cr8"
 		     ::: "rax", "rcx", "rdx", "memory");
 	l2_end();
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ends of a machine: reset by port 0xCF9 and by a triple fault (with and without L2 in between), ACPI power-off. After a
- * reset the machine boots again and runs the same test: a mark in CMOS memory, which a reset keeps, tells the second time.
- * Memory must not tell: a word in RAM that the first boot left behind may be there or not.
+ * The ends of a machine: reset by port 0xCF9 and by a triple fault (with and without L2 in between), ACPI power-off.
+ * After a reset the machine boots again and runs the same test: a mark in CMOS memory, which a reset keeps, tells the
+ * second time. Memory must not tell: a word in RAM that the first boot left behind may be there or not.
  */
 #include "test.h"
 

@@ -24,8 +24,8 @@ void t_exit(const char *what, const struct vcpu *v);
 typedef bool (*exit_handler)(struct vcpu *v);
 
 /*
- * Enters v again and again, printing each exit, until L2 calls L2_END, or an exit comes that has no instruction to skip and
- * that the handler does not take. Returns false in that last case and when an entry fails.
+ * Enters v again and again, printing each exit, until L2 calls L2_END, or an exit comes that has no instruction to skip
+ * and that the handler does not take. Returns false in that last case and when an entry fails.
  */
 bool t_run(const char *what, struct vcpu *v, exit_handler handler);
 /* hv_init() of the file's common vcpu, then t_run(). `prepare` may change the VMCS. */

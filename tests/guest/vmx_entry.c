@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * VM entries that must fail, and how: bad controls give VMfail 7, bad host state VMfail 8, bad guest state exit 33, a bad MSR
- * in the load list exit 34 (vmx_msr_lists.c). One row damages one field of a good VMCS. After each row L1 must be as it
- * was, and the mended VMCS must run. The bare run is the oracle.
- * Left out, because Bochs 2.7 does not do what the SDM says: "entry to SMM" outside SMM, CR0.PG = 0 in IA-32e mode, reserved
- * bits of DEBUGCTL, a RIP that is not canonical (all accepted or reported as another failure). INT n of length 0 is
- * allowed or not by a capability bit that a hypervisor may hide.
+ * VM entries that must fail, and how: bad controls give VMfail 7, bad host state VMfail 8, bad guest state exit 33, a
+ * bad MSR in the load list exit 34 (vmx_msr_lists.c). One row damages one field of a good VMCS. After each row L1 must
+ * be as it was, and the mended VMCS must run. The bare run is the oracle. Left out, because Bochs 2.7 does not do what
+ * the SDM says: "entry to SMM" outside SMM, CR0.PG = 0 in IA-32e mode, reserved bits of DEBUGCTL, a RIP that is not
+ * canonical (all accepted or reported as another failure). INT n of length 0 is allowed or not by a capability bit that
+ * a hypervisor may hide.
  */
 #include "test.h"
 
@@ -40,11 +40,13 @@ static const struct row control_rows[] = {
 	{ "I/O bitmap A too wide", { { VMCS_IO_BITMAP_A, ADD, WIDE } }, 0 },
 	{ "I/O bitmap B unaligned", { { VMCS_IO_BITMAP_B, ADD, 0x800 } }, 0 },
 	{ "I/O bitmap B too wide", { { VMCS_IO_BITMAP_B, ADD, WIDE } }, 0 },
-	{ "I/O bitmaps bad but not used", { { VMCS_CPU_CONTROLS, DROP, CPU_IO_BITMAPS }, { VMCS_IO_BITMAP_A, SET, ~0ull },
+	{ "I/O bitmaps bad but not used", { { VMCS_CPU_CONTROLS, DROP, CPU_IO_BITMAPS },
+	  { VMCS_IO_BITMAP_A, SET, ~0ull },
 					    { VMCS_IO_BITMAP_B, SET, ~0ull } }, 0 },
 	{ "MSR bitmap unaligned", { { VMCS_MSR_BITMAP, ADD, 8 } }, 0 },
 	{ "MSR bitmap too wide", { { VMCS_MSR_BITMAP, ADD, WIDE } }, 0 },
-	{ "MSR bitmap bad but not used", { { VMCS_CPU_CONTROLS, DROP, CPU_MSR_BITMAP }, { VMCS_MSR_BITMAP, SET, ~0ull } }, 0 },
+	{ "MSR bitmap bad but not used", { { VMCS_CPU_CONTROLS, DROP, CPU_MSR_BITMAP },
+	  { VMCS_MSR_BITMAP, SET, ~0ull } }, 0 },
 	{ "virtual NMIs without NMI exiting", { { VMCS_PIN_CONTROLS, ADD, PIN_VIRTUAL_NMI } }, 0 },
 	{ "NMI window without virtual NMIs", { { VMCS_CPU_CONTROLS, ADD, CPU_NMI_WINDOW } }, 0 },
 	{ "VPID 0", { { VMCS_VPID, DROP, 0xffff } }, 0 },
@@ -57,18 +59,28 @@ static const struct row control_rows[] = {
 	{ "unrestricted guest without EPT", { { VMCS_CPU_CONTROLS2, DROP, CPU2_EPT } }, 0 },
 	{ "no EPT, no unrestricted guest", { { VMCS_CPU_CONTROLS2, DROP, CPU2_EPT | CPU2_UNRESTRICTED } }, 0 },
 	{ "save preemption timer without the timer", { { VMCS_EXIT_CONTROLS, ADD, EXITC_SAVE_TIMER } }, 0 },
-	{ "TPR shadow, page unaligned", { { VMCS_CPU_CONTROLS, ADD, CPU_TPR_SHADOW }, { VMCS_VIRTUAL_APIC_ADDR, SET, 0x1000001 } }, 0 },
-	{ "TPR shadow, page too wide", { { VMCS_CPU_CONTROLS, ADD, CPU_TPR_SHADOW }, { VMCS_VIRTUAL_APIC_ADDR, SET, WIDE } }, 0 },
-	{ "TPR threshold reserved bits", { { VMCS_CPU_CONTROLS, ADD, CPU_TPR_SHADOW }, { VMCS_VIRTUAL_APIC_ADDR, SET, 0x2fff000 },
+	{ "TPR shadow, page unaligned", { { VMCS_CPU_CONTROLS, ADD, CPU_TPR_SHADOW },
+	  { VMCS_VIRTUAL_APIC_ADDR, SET, 0x1000001 } }, 0 },
+	{ "TPR shadow, page too wide", { { VMCS_CPU_CONTROLS, ADD, CPU_TPR_SHADOW },
+	  { VMCS_VIRTUAL_APIC_ADDR, SET, WIDE } }, 0 },
+	{ "TPR threshold reserved bits", { { VMCS_CPU_CONTROLS, ADD, CPU_TPR_SHADOW },
+	  { VMCS_VIRTUAL_APIC_ADDR, SET, 0x2fff000 },
 					   { VMCS_TPR_THRESHOLD, SET, 0x10 } }, 0 },
 	{ "x2APIC mode without TPR shadow", { { VMCS_CPU_CONTROLS2, ADD, CPU2_X2APIC } }, 0 },
-	{ "exit MSR-store list unaligned", { { VMCS_EXIT_MSR_STORE_COUNT, SET, 1 }, { VMCS_EXIT_MSR_STORE_ADDR, SET, 0x1000008 } }, 0 },
-	{ "exit MSR-store list too wide", { { VMCS_EXIT_MSR_STORE_COUNT, SET, 1 }, { VMCS_EXIT_MSR_STORE_ADDR, SET, WIDE } }, 0 },
-	{ "exit MSR-load list unaligned", { { VMCS_EXIT_MSR_LOAD_COUNT, SET, 1 }, { VMCS_EXIT_MSR_LOAD_ADDR, SET, 0x1000004 } }, 0 },
-	{ "exit MSR-load list too wide", { { VMCS_EXIT_MSR_LOAD_COUNT, SET, 1 }, { VMCS_EXIT_MSR_LOAD_ADDR, SET, WIDE } }, 0 },
-	{ "entry MSR-load list unaligned", { { VMCS_ENTRY_MSR_LOAD_COUNT, SET, 1 }, { VMCS_ENTRY_MSR_LOAD_ADDR, SET, 1 } }, 0 },
-	{ "entry MSR-load list too wide", { { VMCS_ENTRY_MSR_LOAD_COUNT, SET, 1 }, { VMCS_ENTRY_MSR_LOAD_ADDR, SET, WIDE } }, 0 },
-	{ "MSR lists bad but empty", { { VMCS_EXIT_MSR_STORE_ADDR, SET, ~0ull }, { VMCS_EXIT_MSR_LOAD_ADDR, SET, ~0ull },
+	{ "exit MSR-store list unaligned", { { VMCS_EXIT_MSR_STORE_COUNT, SET, 1 },
+	  { VMCS_EXIT_MSR_STORE_ADDR, SET, 0x1000008 } }, 0 },
+	{ "exit MSR-store list too wide", { { VMCS_EXIT_MSR_STORE_COUNT, SET, 1 },
+	  { VMCS_EXIT_MSR_STORE_ADDR, SET, WIDE } }, 0 },
+	{ "exit MSR-load list unaligned", { { VMCS_EXIT_MSR_LOAD_COUNT, SET, 1 },
+	  { VMCS_EXIT_MSR_LOAD_ADDR, SET, 0x1000004 } }, 0 },
+	{ "exit MSR-load list too wide", { { VMCS_EXIT_MSR_LOAD_COUNT, SET, 1 },
+	  { VMCS_EXIT_MSR_LOAD_ADDR, SET, WIDE } }, 0 },
+	{ "entry MSR-load list unaligned", { { VMCS_ENTRY_MSR_LOAD_COUNT, SET, 1 },
+	  { VMCS_ENTRY_MSR_LOAD_ADDR, SET, 1 } }, 0 },
+	{ "entry MSR-load list too wide", { { VMCS_ENTRY_MSR_LOAD_COUNT, SET, 1 },
+	  { VMCS_ENTRY_MSR_LOAD_ADDR, SET, WIDE } }, 0 },
+	{ "MSR lists bad but empty", { { VMCS_EXIT_MSR_STORE_ADDR, SET, ~0ull },
+	  { VMCS_EXIT_MSR_LOAD_ADDR, SET, ~0ull },
 				       { VMCS_ENTRY_MSR_LOAD_ADDR, SET, ~0ull } }, 0 },
 	{ "event of type 1", { { VMCS_ENTRY_INTR_INFO, SET, EVENT(1 << 8 | 3) } }, 0 },
 	{ "NMI with vector 3", { { VMCS_ENTRY_INTR_INFO, SET, EVENT(INTR_NMI | 3) } }, 0 },
@@ -80,8 +92,10 @@ static const struct row control_rows[] = {
 	{ "event, reserved bit", { { VMCS_ENTRY_INTR_INFO, SET, EVENT(INTR_HARD | BIT(13) | 6) } }, 0 },
 	{ "error code with high bits", { { VMCS_ENTRY_INTR_INFO, SET, EVENT(INTR_HARD | INTR_ERROR | 13) },
 					 { VMCS_ENTRY_ERROR_CODE, SET, 0x10000 } }, 0 },
-	{ "INT n of length 16", { { VMCS_ENTRY_INTR_INFO, SET, EVENT(INTR_SOFT_INT | 0x42) }, { VMCS_ENTRY_INSN_LENGTH, SET, 16 } }, 0 },
-	{ "#GP with error code in real mode", { { VMCS_ENTRY_INTR_INFO, SET, EVENT(INTR_HARD | INTR_ERROR | 13) } }, HV_REAL16 },
+	{ "INT n of length 16", { { VMCS_ENTRY_INTR_INFO, SET, EVENT(INTR_SOFT_INT | 0x42) },
+	  { VMCS_ENTRY_INSN_LENGTH, SET, 16 } }, 0 },
+	{ "#GP with error code in real mode", { { VMCS_ENTRY_INTR_INFO, SET, EVENT(INTR_HARD | INTR_ERROR | 13) } },
+	  HV_REAL16 },
 	{ "event bad but not valid", { { VMCS_ENTRY_INTR_INFO, SET, 0x7fffffff } }, 0 },
 };
 
@@ -181,11 +195,14 @@ static const struct row guest_rows[] = {
 	{ "HLT and blocking by STI", { { VMCS_GUEST_ACTIVITY, SET, 1 }, { VMCS_GUEST_INTERRUPTIBILITY, SET, BLOCK_STI },
 				       { VMCS_GUEST_RFLAGS, ADD, 0x200 } }, 0 },
 	{ "HLT at CPL 3", { { VMCS_GUEST_ACTIVITY, SET, 1 } }, HV_USER64 },
-	{ "shutdown and an exception", { { VMCS_GUEST_ACTIVITY, SET, 2 }, { VMCS_ENTRY_INTR_INFO, SET, EVENT(INTR_HARD | 6) } }, 0 },
+	{ "shutdown and an exception", { { VMCS_GUEST_ACTIVITY, SET, 2 },
+	  { VMCS_ENTRY_INTR_INFO, SET, EVENT(INTR_HARD | 6) } }, 0 },
 	{ "interruptibility, reserved bit", { { VMCS_GUEST_INTERRUPTIBILITY, SET, BIT(5) } }, 0 },
-	{ "blocking by STI and MOV SS", { { VMCS_GUEST_INTERRUPTIBILITY, SET, 3 }, { VMCS_GUEST_RFLAGS, ADD, 0x200 } }, 0 },
+	{ "blocking by STI and MOV SS", { { VMCS_GUEST_INTERRUPTIBILITY, SET, 3 },
+	  { VMCS_GUEST_RFLAGS, ADD, 0x200 } }, 0 },
 	{ "blocking by STI, IF = 0", { { VMCS_GUEST_INTERRUPTIBILITY, SET, BLOCK_STI } }, 0 },
-	{ "interrupt, blocking by MOV SS", { { VMCS_GUEST_INTERRUPTIBILITY, SET, BLOCK_MOV_SS }, { VMCS_GUEST_RFLAGS, ADD, 0x200 },
+	{ "interrupt, blocking by MOV SS", { { VMCS_GUEST_INTERRUPTIBILITY, SET, BLOCK_MOV_SS },
+	  { VMCS_GUEST_RFLAGS, ADD, 0x200 },
 					     { VMCS_ENTRY_INTR_INFO, SET, EVENT(INTR_EXTERNAL | 0x42) } }, 0 },
 	{ "NMI, blocking by MOV SS", { { VMCS_GUEST_INTERRUPTIBILITY, SET, BLOCK_MOV_SS },
 				       { VMCS_ENTRY_INTR_INFO, SET, EVENT(INTR_NMI | 2) } }, 0 },
@@ -227,7 +244,9 @@ static void apply(const struct damage *d)
 		hv_clear(d->field, d->value);
 }
 
-/* What a failed entry must leave alone in L1; the checks before it and the host state after it may touch all of these. */
+/*
+ * What a failed entry must leave alone in L1; the checks before it and the host state after it may touch all of these.
+ */
 struct l1_state { u64 cr0, cr3, cr4, efer, gs, pat, dr7; };
 
 static struct l1_state read_l1_state(void)

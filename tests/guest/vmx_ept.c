@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Nested paging as L1 sees it: violations and misconfigurations of EPT12 with their qualification, all leaf sizes, changes
- * followed by INVEPT, many tables, and leaves that point at no memory. L2 looks at a window of guest-physical
+ * Nested paging as L1 sees it: violations and misconfigurations of EPT12 with their qualification, all leaf sizes,
+ * changes followed by INVEPT, many tables, and leaves that point at no memory. L2 looks at a window of guest-physical
  * addresses from WINDOW on, which L1 maps to pages of its pool as each case needs.
  */
 #include "test.h"
@@ -90,9 +90,12 @@ static void fill_page(void)
 /* ---- rights and misconfigurations, for each leaf size ---- */
 
 static const struct { const char *what; u64 bits; } leaves[] = {
-	{ "---", 0 | EPT_WB }, { "r--", EPT_R | EPT_WB }, { "rw-", EPT_R | EPT_W | EPT_WB }, { "r-x", EPT_R | EPT_X | EPT_WB },
-	{ "rwx", EPT_RWX | EPT_WB }, { "--x", EPT_X | EPT_WB }, { "-w-", EPT_W | EPT_WB }, { "-wx", EPT_W | EPT_X | EPT_WB },
-	{ "uncacheable", EPT_RWX | EPT_UC }, { "memory type 2", EPT_RWX | 2 << 3 }, { "memory type 3", EPT_RWX | 3 << 3 },
+	{ "---", 0 | EPT_WB }, { "r--", EPT_R | EPT_WB }, { "rw-", EPT_R | EPT_W | EPT_WB },
+	{ "r-x", EPT_R | EPT_X | EPT_WB },
+	{ "rwx", EPT_RWX | EPT_WB }, { "--x", EPT_X | EPT_WB }, { "-w-", EPT_W | EPT_WB },
+	{ "-wx", EPT_W | EPT_X | EPT_WB },
+	{ "uncacheable", EPT_RWX | EPT_UC }, { "memory type 2", EPT_RWX | 2 << 3 },
+	{ "memory type 3", EPT_RWX | 3 << 3 },
 	{ "memory type 7", EPT_RWX | 7 << 3 }, { "ignore PAT", EPT_RWX | EPT_WB | EPT_IGNORE_PAT },
 	{ "address too wide", EPT_RWX | EPT_WB | BIT(51) }, { "ignored bits 52-62", EPT_RWX | EPT_WB | 0x3ffull << 52 },
 };
@@ -130,7 +133,6 @@ static void upper_levels(void)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		u64 *entry;
 
-		/* The window starts a PDPT of its own nowhere: for the PML4E, work at 512 GiB, seen through WALKED's tables. */
 		new_ept();
 		start_l2();
 		map_window(0, (u64)page, EPT_4K, EPT_RWX | EPT_WB);
@@ -387,7 +389,8 @@ static void look_at_hidden(u64 start, u64 end)
 		at_hidden(at, WRITE, (u8)(at / step % 251 + 1), &exits);
 	for (u64 at = start; at < end; at += step)
 		kept += at_hidden(at, READ, 0, &exits) == (u8)(at / step % 251 + 1);
-	print("hidden memory %lx to %lx: exits %u, pages with data %u, pages that keep what is written %u: %s\n", start, end,
+	print("hidden memory %lx to %lx: exits %u, pages with data %u, pages that keep what is written %u: %s\n",
+		start, end,
 	      exits, data, kept, data || kept > 1 ? "NOT PROTECTED" : "protected");
 }
 
@@ -408,7 +411,8 @@ static void hidden_memory(void)
 	for (u32 i = 0; i < e820_count; i++) {
 		u64 end = e820_map[i].addr + e820_map[i].size;
 
-		if (e820_map[i].type == 1 && end > 0x100000 && end < BIT(32) && next_ram(end) < BIT(32) && next_ram(end) > end)
+		if (e820_map[i].type == 1 && end > 0x100000 && end < BIT(32) && next_ram(end) < BIT(32) &&
+			next_ram(end) > end)
 			look_at_hidden(end, next_ram(end));
 	}
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every exit reason that L2 can cause on the supported CPUs, with what the exit fields say of it; and what L1 finds in its
- * own state after an exit. Each scenario is one L2 function, one preparation of the VMCS and, where needed, one handler.
+ * Every exit reason that L2 can cause on the supported CPUs, with what the exit fields say of it; and what L1 finds in
+ * its own state after an exit. Each scenario is one L2 function, one preparation of the VMCS and, where needed, one
+ * handler.
  */
 #include "test.h"
 
@@ -157,7 +158,8 @@ static void mask_registers(struct vcpu *v)
 
 static void print_registers(void)
 {
-	print("T guest CR0 in the VMCS: TS %u MP %u\n", !!(vmread(VMCS_GUEST_CR0) & CR0_TS), !!(vmread(VMCS_GUEST_CR0) & CR0_MP));
+	print("T guest CR0 in the VMCS: TS %u MP %u\n", !!(vmread(VMCS_GUEST_CR0) & CR0_TS),
+		!!(vmread(VMCS_GUEST_CR0) & CR0_MP));
 	print("T guest CR4 in the VMCS: DE %u VMXE %u\n", !!(vmread(VMCS_GUEST_CR4) & CR4_DE),
 	      !!(vmread(VMCS_GUEST_CR4) & CR4_VMXE));
 }
@@ -431,7 +433,8 @@ static bool at_nmi_window(struct vcpu *v)
 {
 	if (v->exit.reason != EXIT_NMI_WINDOW)
 		return false;
-	print("T   NMIs that L2 took: %u, blocking %lx\n", v->cpu->irq_count[VEC_NMI], vmread(VMCS_GUEST_INTERRUPTIBILITY));
+	print("T   NMIs that L2 took: %u, blocking %lx\n", v->cpu->irq_count[VEC_NMI],
+		vmread(VMCS_GUEST_INTERRUPTIBILITY));
 	hv_clear(VMCS_CPU_CONTROLS, CPU_NMI_WINDOW);
 	return true;
 }
@@ -517,7 +520,8 @@ static bool at_interrupt(struct vcpu *v)
 	if (v->exit.intr_info & INTR_VALID)
 		lapic_write(LAPIC_EOI, 0);
 	irq_window();
-	print("T   L1 then takes %u, activity %lu\n", this_cpu()->irq_count[VEC_TIMER] - before, vmread(VMCS_GUEST_ACTIVITY));
+	print("T   L1 then takes %u, activity %lu\n", this_cpu()->irq_count[VEC_TIMER] - before,
+		vmread(VMCS_GUEST_ACTIVITY));
 	vmwrite(VMCS_GUEST_RIP, (u64)l2_end);
 	vmwrite(VMCS_GUEST_ACTIVITY, 0);
 	return true;

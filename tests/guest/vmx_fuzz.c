@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test=vmx-fuzz seed=N count=M: VM entries with random damage in controls and guest state. Each round damages one to three
- * fields of a good VMCS, enters once, and prints how it ended. What L2 may do with a state that passes the checks is
- * fenced in: memory is read-only but for its stack, all ports and MSRs exit, and the preemption timer ends it.
- * Host state is left alone, since a wrong value that is allowed would end L1 itself.
+ * test=vmx-fuzz seed=N count=M: VM entries with random damage in controls and guest state. Each round damages one to
+ * three fields of a good VMCS, enters once, and prints how it ended. What L2 may do with a state that passes the checks
+ * is fenced in: memory is read-only but for its stack, all ports and MSRs exit, and the preemption timer ends it. Host
+ * state is left alone, since a wrong value that is allowed would end L1 itself.
  */
 #include "test.h"
 
@@ -26,13 +26,14 @@ static bool is_target(u16 field)
 {
 	switch (field) {
 	case VMCS_EXIT_MSR_STORE_COUNT: case VMCS_EXIT_MSR_LOAD_COUNT: case VMCS_ENTRY_MSR_LOAD_COUNT: case VMCS_EPTP:
-	case VMCS_PIN_CONTROLS: case VMCS_EXIT_CONTROLS: case VMCS_IO_BITMAP_A: case VMCS_IO_BITMAP_B: case VMCS_MSR_BITMAP:
+	case VMCS_PIN_CONTROLS: case VMCS_EXIT_CONTROLS: case VMCS_IO_BITMAP_A: case VMCS_IO_BITMAP_B:
+	case VMCS_MSR_BITMAP:
 	case VMCS_PREEMPTION_TIMER: case VMCS_VIRTUAL_APIC_ADDR: case VMCS_APIC_ACCESS_ADDR: case VMCS_CPU_CONTROLS2:
 	/* Controls that a hypervisor may hide. */
 	case VMCS_ENTRY_CONTROLS:
 	/*
-	 * Bochs 2.7 does not check as the SDM says: that RIP is canonical, reserved bits of DEBUGCTL, the high half of the
-	 * pending debug exceptions, CR0.PG in IA-32e mode, that SS.DPL is CS.DPL, an SS whose selector is null.
+	 * Bochs 2.7 does not check as the SDM says: that RIP is canonical, reserved bits of DEBUGCTL, the high half of
+	 * the pending debug exceptions, CR0.PG in IA-32e mode, that SS.DPL is CS.DPL, an SS whose selector is null.
 	 */
 	case VMCS_GUEST_RIP: case VMCS_GUEST_DEBUGCTL: case VMCS_ENTRY_INSN_LENGTH: case VMCS_GUEST_SMBASE:
 	case VMCS_GUEST_PENDING_DEBUG: case VMCS_GUEST_CR0: case VMCS_GUEST_SS_RIGHTS: case VMCS_GUEST_SS_SEL:
@@ -43,7 +44,8 @@ static bool is_target(u16 field)
 
 static u64 damaged(u64 value)
 {
-	static const u64 values[] = { 0, 1, ~0ull, 0xffff, 0xfffff, 0x80000000, BIT(63), BIT(51), BIT(47), 0x1000, 0x8b, 0x93 };
+	static const u64 values[] = { 0, 1, ~0ull, 0xffff, 0xfffff, 0x80000000, BIT(63), BIT(51), BIT(47), 0x1000, 0x8b,
+		0x93 };
 
 	switch (random_number() % 4) {
 	case 0:

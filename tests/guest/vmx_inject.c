@@ -9,7 +9,9 @@
 
 extern const u8 l2_inject_at[];
 
-/* Reports, for each event, where it came: vector, error code, and how far its return address is from the VMCALL's end. */
+/*
+ * Reports, for each event, where it came: vector, error code, and how far its return address is from the VMCALL's end.
+ */
 static void l2_receive(void)
 {
 	struct cpu *cpu = this_cpu();
@@ -20,7 +22,8 @@ static void l2_receive(void)
 		fault_reset();
 		asm volatile(MAY_FAULT("vmcall; l2_inject_at: nop; nop; nop; nop") :: "a"(INJECT_HERE) : "memory");
 		if (cpu->fault.vector != NO_FAULT)
-			l2_report(cpu->fault.vector | (u64)cpu->fault.error << 8 | (cpu->fault.rip - (u64)l2_inject_at) << 40);
+			l2_report(cpu->fault.vector | (u64)cpu->fault.error << 8 |
+				  (cpu->fault.rip - (u64)l2_inject_at) << 40);
 		else
 			l2_report(cpu->irq_count[VEC_TEST] + cpu->irq_count[VEC_NMI] * 0x100 - before);
 	}
@@ -73,7 +76,8 @@ static void to_next_point(const char *what, exit_handler handler)
 		}
 		if (l2.exit.reason == EXIT_VMCALL) {
 			print("T %s: L2 says %lx\n", what, l2.regs[RAX] & 0xffffffffffff);
-			t_check("the event is no longer valid in the VMCS", !(vmread(VMCS_ENTRY_INTR_INFO) & INTR_VALID));
+			t_check("the event is no longer valid in the VMCS",
+				!(vmread(VMCS_ENTRY_INTR_INFO) & INTR_VALID));
 			hv_skip(&l2);
 			continue;
 		}

@@ -25,7 +25,8 @@ USER_CODE(user_invvpid, "movl $2, %%eax; invvpid (%%rsp), %%rax")
 
 static const struct { const char *name; void (*code)(void); } user_cases[] = {
 	{ "vmxon", user_vmxon }, { "vmxoff", user_vmxoff }, { "vmclear", user_vmclear }, { "vmptrld", user_vmptrld },
-	{ "vmptrst", user_vmptrst }, { "vmread", user_vmread }, { "vmwrite", user_vmwrite }, { "vmlaunch", user_vmlaunch },
+	{ "vmptrst", user_vmptrst }, { "vmread", user_vmread }, { "vmwrite", user_vmwrite },
+	{ "vmlaunch", user_vmlaunch },
 	{ "vmresume", user_vmresume }, { "invept", user_invept }, { "invvpid", user_invvpid },
 };
 
@@ -179,7 +180,8 @@ static void bad_fields(void)
 	t_result("vmread of no field to unmapped memory", try_vmread(0x7ffe, UNMAPPED));
 	t_result("vmwrite from unmapped memory",
 		 TRY_VMX("vmwrite (%3), %2", "r"((u64)VMCS_GUEST_RIP), "r"(UNMAPPED)));
-	t_result("vmwrite of no field from unmapped memory", TRY_VMX("vmwrite (%3), %2", "r"(0x7ffeull), "r"(UNMAPPED)));
+	t_result("vmwrite of no field from unmapped memory", TRY_VMX("vmwrite (%3), %2", "r"(0x7ffeull),
+		"r"(UNMAPPED)));
 }
 
 /* Fields that keep any value of their width: they exist everywhere, have no reserved bits, are not read-only. */

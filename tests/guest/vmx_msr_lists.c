@@ -131,7 +131,8 @@ static void long_lists(void)
 	}
 	use_lists(count, count, 3);
 	t_run("long lists", &l2, NULL);
-	print("T long lists: stored %lx %lx at the end\n", store_at_exit[count - 1].value, store_at_exit[count - 2].value);
+	print("T long lists: stored %lx %lx at the end\n", store_at_exit[count - 1].value,
+		store_at_exit[count - 2].value);
 	print_own("long lists");
 }
 

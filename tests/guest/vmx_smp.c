@@ -123,7 +123,9 @@ static void l2_watch(void)
 	l2_end();
 }
 
-/* Exits on an interrupt, which is how the other CPU asks for the INVEPT; in root it stays pending, since IF is 0 there. */
+/*
+ * Exits on an interrupt, which is how the other CPU asks for the INVEPT; in root it stays pending, since IF is 0 there.
+ */
 static void run_watch(void *unused)
 {
 	struct vcpu *v = &vcpus[1];
@@ -225,8 +227,8 @@ static const struct event_case event_cases[] = {
 };
 
 /*
- * One exit of the case's event, treated as a hypervisor does: the handler of L1 runs. NMIs are counted there, because one
- * that arrives while its CPU is not in L2 comes to the handler without an exit.
+ * One exit of the case's event, treated as a hypervisor does: the handler of L1 runs. NMIs are counted there, because
+ * one that arrives while its CPU is not in L2 comes to the handler without an exit.
  */
 static void take_event(const struct event_case *c, struct vcpu *v)
 {
@@ -285,7 +287,8 @@ static void event_case(const struct event_case *c)
 
 	stop = false;
 	counted[1] = l2_rounds[1] = 0;
-	on_cpu1(vmx_off, 0);		/* a fresh VMX session each: the vcpu's counters exist after the first hv_init() */
+	/* a fresh VMX session each: the vcpu's counters exist after the first hv_init() */
+	on_cpu1(vmx_off, 0);
 	on_cpu1(vmx_on, 0);
 	counter = !c->exits ? &vcpus[1].cpu->irq_count[vector] : c->is_nmi ? &cpus[1].irq_count[vector] : &counted[1];
 	before = *counter;
@@ -296,7 +299,8 @@ static void event_case(const struct event_case *c)
 		lost += !wait_for(counter, before + i);
 	}
 	stop = true;
-	send_event(c);			/* out of a last HLT; it may come before or after L2's end, and is not counted */
+	/* out of a last HLT; it may come before or after L2's end, and is not counted */
+	send_event(c);
 	for (u64 start = rdtsc(); cpus[1].work && rdtsc() - start < 50000000;)
 		pause();
 	print("T %s: %u lost\n", c->what, lost);

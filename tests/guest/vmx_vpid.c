@@ -72,7 +72,8 @@ static void two_spaces(const char *what, u32 vpid0, u32 vpid1, bool uses_vpid)
 static void changed_tables(void)
 {
 	static const struct { const char *what; u64 type; struct inv_descriptor d; } flushes[] = {
-		{ "INVVPID address", 0, { 1, SEEN } }, { "INVVPID context", 1, { 1, 0 } }, { "INVVPID all", 2, { 0, 0 } },
+		{ "INVVPID address", 0, { 1, SEEN } }, { "INVVPID context", 1, { 1, 0 } },
+		{ "INVVPID all", 2, { 0, 0 } },
 		{ "INVVPID context but globals", 3, { 1, 0 } },
 	};
 	u64 *other = page_alloc();

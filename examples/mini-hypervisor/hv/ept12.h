@@ -9,7 +9,8 @@
 #include "vmx.h"
 
 enum ept_bits {
-	EPT_R = 1, EPT_W = 2, EPT_X = 4, EPT_RWX = 7, EPT_WB = 6 << 3, EPT_UC = 0, EPT_IGNORE_PAT = 1 << 6, EPT_LARGE = 1 << 7,
+	EPT_R = 1, EPT_W = 2, EPT_X = 4, EPT_RWX = 7, EPT_WB = 6 << 3, EPT_UC = 0, EPT_IGNORE_PAT = 1 << 6,
+	EPT_LARGE = 1 << 7,
 	EPT_ACCESSED = 1 << 8, EPT_DIRTY = 1 << 9,
 };
 #define EPTP_WB_4_LEVELS (6 | 3 << 3)

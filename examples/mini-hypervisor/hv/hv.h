@@ -51,7 +51,10 @@ bool hv_supported(void);
 void hv_on(void);
 void hv_off(void);
 u64 hv_vmcs_alloc(void);			/* a page that carries the revision identifier */
-/* The shared one-to-one EPT: 4 GiB in 2 MiB leaves. The first call builds it: with several CPUs, call it before the race. */
+/*
+ * The shared one-to-one EPT: 4 GiB in 2 MiB leaves. The first call builds it: with several CPUs, call it before the
+ * race.
+ */
 struct ept12 *hv_identity_ept(void);
 
 void hv_init(struct vcpu *v, enum hv_mode mode, const void *code);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vmx_result hv_enter(struct vcpu *v): swaps the general registers with L2's and runs VMLAUNCH or VMRESUME. A VM exit comes
- * back at hv_exit, with our RSP from HOST_RSP, so it looks as if VMLAUNCH had returned. HOST_RSP is written only when our
- * stack moved: a VMWRITE is dear under another hypervisor.
+ * vmx_result hv_enter(struct vcpu *v): swaps the general registers with L2's and runs VMLAUNCH or VMRESUME. A VM exit
+ * comes back at hv_exit, with our RSP from HOST_RSP, so it looks as if VMLAUNCH had returned. HOST_RSP is written only
+ * when our stack moved: a VMWRITE is dear under another hypervisor.
  */
 	.set HOST_RSP, 0x6c14
 	.set OFF_HOST_RSP, 128

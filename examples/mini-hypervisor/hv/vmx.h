@@ -31,7 +31,7 @@ static inline void vmwrite(u32 field, u64 value)
 	({                                                                                                            \
 		u8 cf_ = 0, zf_ = 0;                                                                                  \
 		fault_reset();                                                                                        \
-		asm volatile("test %%rsp, %%rsp\n\t" MAY_FAULT(insn) : "=@ccc"(cf_), "=@ccz"(zf_) : __VA_ARGS__         \
+		asm volatile("test %%rsp, %%rsp\n\t" MAY_FAULT(insn) : "=@ccc"(cf_), "=@ccz"(zf_) : __VA_ARGS__        \
 			     : "memory");                                                                             \
 		vmx_result_of(cf_, zf_);                                                                              \
 	})

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Descriptor tables of each CPU, the one handler behind all vectors, and trips to CPL 3. The handler knows three kinds of
- * exception: one that CPL 3 raised (back to user_enter()'s caller), one that the program expects (on at the fixup), and
- * any other, which ends the program with a report. Interrupts are counted per CPU and acknowledged.
+ * Descriptor tables of each CPU, the one handler behind all vectors, and trips to CPL 3. The handler knows three kinds
+ * of exception: one that CPL 3 raised (back to user_enter()'s caller), one that the program expects (on at the fixup),
+ * and any other, which ends the program with a report. Interrupts are counted per CPU and acknowledged.
  */
 #include "guest.h"
 
@@ -39,7 +39,8 @@ void cpu_fill(struct cpu *cpu, u64 trap_stack_top)
 
 	cpu->self = cpu;
 	copy_bytes(cpu->gdt, boot_gdt, 9 * 8);
-	cpu->gdt[SEL_TSS / 8] = (sizeof(cpu->tss) - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 | (tss >> 24 & 0xff) << 56;
+	cpu->gdt[SEL_TSS / 8] = (sizeof(cpu->tss) - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 |
+				(tss >> 24 & 0xff) << 56;
 	cpu->gdt[SEL_TSS / 8 + 1] = tss >> 32;
 	cpu->tss[1] = (u32)trap_stack_top;		/* RSP0 */
 	cpu->tss[2] = (u32)(trap_stack_top >> 32);

@@ -71,9 +71,9 @@ enable_long_mode:
 	ret
 
 /*
- * A started CPU is in real mode with CS = AP_TRAMPOLINE >> 4. Its stack pointer waits in ap_start_stack. Before anything
- * changes it notes CR0, EDX, CS and FLAGS at AP_FIRST_STATE, for whoever wants to see what SIPI left (SS:SP is still 0:0,
- * so the FLAGS pass through the top of the first 64 KiB).
+ * A started CPU is in real mode with CS = AP_TRAMPOLINE >> 4. Its stack pointer waits in ap_start_stack. Before
+ * anything changes it notes CR0, EDX, CS and FLAGS at AP_FIRST_STATE, for whoever wants to see what SIPI left (SS:SP is
+ * still 0:0, so the FLAGS pass through the top of the first 64 KiB).
  */
 	.code16
 	.globl ap_trampoline, ap_trampoline_end

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The first 1,024 bytes of the file: one boot sector and one setup sector with the setup header of the Linux/x86 boot
- * protocol, version 2.12. There is no real-mode code: every loader that uses the 32-bit protocol (GRUB's `linux`, XMHF's
- * direct start) copies the rest of the file to 0x100000 and jumps there with the address of boot_params in ESI.
+ * protocol, version 2.12. There is no real-mode code: every loader that uses the 32-bit protocol (GRUB's `linux`,
+ * XMHF's direct start) copies the rest of the file to 0x100000 and jumps there with the address of boot_params in ESI.
  * The image is not relocatable, so the linker script fixes it at the same address.
  */
 	.section .setup, "a"

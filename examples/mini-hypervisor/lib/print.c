@@ -138,7 +138,8 @@ void guest_done(void)
 const char *vector_name(u32 vector)
 {
 	static const char *const names[] = {
-		"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9", "#TS", "#NP", "#SS", "#GP", "#PF", "15",
+		"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9", "#TS", "#NP", "#SS", "#GP",
+		"#PF", "15",
 		"#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
 	};
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The other CPUs: found in the ACPI MADT, started by INIT-SIPI-SIPI, then waiting for work in HLT. Work is posted by one
- * CPU at a time into the target's mailbox (struct cpu, work and work_arg) and a wake interrupt follows; the target clears
- * `work` when it is done. The local APIC is reached by plain 32-bit MOVs only, as most operating systems do.
+ * The other CPUs: found in the ACPI MADT, started by INIT-SIPI-SIPI, then waiting for work in HLT. Work is posted by
+ * one CPU at a time into the target's mailbox (struct cpu, work and work_arg) and a wake interrupt follows; the target
+ * clears `work` when it is done. The local APIC is reached by plain 32-bit MOVs only, as most operating systems do.
  */
 #include "guest.h"
 

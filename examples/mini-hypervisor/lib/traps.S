@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Interrupt and exception entries, and the way to CPL 3 and back. All 256 vectors push a struct trap_frame (guest.h) and
- * call trap_handler(), which may change the frame: that is how an expected fault continues behind the faulting
+ * Interrupt and exception entries, and the way to CPL 3 and back. All 256 vectors push a struct trap_frame (guest.h)
+ * and call trap_handler(), which may change the frame: that is how an expected fault continues behind the faulting
  * instruction, and how code at CPL 3 comes home.
  */
 #include "layout.h"
