@@ -30,7 +30,6 @@ $(O)/config.mk: configure config.mk.in
 	@mkdir -p $(O)/autoconf
 	@test -e $(O)/autoconf/install-sh || cp $$(ls -d /usr/share/automake-*/install-sh /usr/share/autoconf/build-aux/install-sh 2>/dev/null | head -n1) $(O)/autoconf/
 	./configure $(CONFIGURE_ARGS)
-EXTRA_CORE_SRC ?=
 ifeq ($(filter clean help distclean setup configure,$(MAKECMDGOALS)),)
 include $(O)/config.mk
 endif
@@ -40,7 +39,7 @@ override HYPAPPS := $(subst $(comma), ,$(HYPAPPS))
 
 # ---- the core and its hypapps
 
-CORE_SRC := $(wildcard xmhf/*/*.c xmhf/*/*.S) 
+CORE_SRC := $(wildcard xmhf/*/*.c xmhf/*/*.S)
 HYPAPP_SRC = $(filter-out $(foreach a,$(HYPAPPS),$(wildcard hypapps/$(a)/test_*.c)),$(foreach a,$(HYPAPPS),$(wildcard hypapps/$(a)/*.c)))
 CORE_OBJ = $(patsubst %,$(O)/core/%.o,$(basename $(CORE_SRC) $(HYPAPP_SRC))) $(O)/core/hypapps_linked.o
 

@@ -37,6 +37,12 @@ def on_xmhf(test, suffix="", expect=None, **more):
                 expect=expect or [rf"^T end {test}$"], **more)
 
 
+def refuses(name, qemu, line):
+    """`qemu -kernel` loads the image by multiboot 1; what the machine or the command line lacks is one line and a halt."""
+    run = f"timeout 20 {qemu} -kernel build/xmhf.elf -m 256 -display none -serial stdio -no-reboot 2>/dev/null"
+    return dict(name=f"boot/{name}", command=["sh", "-c", f"{run} | grep -m 1 '^xmhf: error: {line}'"])
+
+
 CASES = [
     dict(name="unit/public-headers-alone", command=["make", "-s", "public-headers"]),
     # The tests must notice a missing fence (66: ThreadSanitizer) and a missing restart.
@@ -46,6 +52,11 @@ CASES = [
          command=["sh", "-c", "build/unit/quiesce_threads_no_restart; test $? = 1"]),
     dict(name="docs/tutorial-compiles", command=["make", "-s", "tutorial-check"]),
     dict(name="model/quiesce", command=["tests/model/check"], timeout=600),
+
+    refuses("no-64-bit", "qemu-system-i386 -cpu qemu32", "this CPU has no 64-bit mode"),
+    refuses("no-vmx", "qemu-system-x86_64 -append log=debug", "this CPU has no VMX"),
+    refuses("unknown-option", "qemu-system-x86_64 -append logg=debug", 'unknown option "logg"'),
+    refuses("bad-value", "qemu-system-x86_64 -append boot=floppy", "option boot=floppy: the value is none of"),
 
     dict(name="bare/linux-tiny", guest="tiny", expect=[linux_ready(1), *POWERED_OFF]),
     dict(name="bare/linux-tiny-2cpu", guest="tiny", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),

@@ -36,10 +36,19 @@ boot_entry:
 	movl %ebx, %edi
 	movl $0x80000001, %eax
 	cpuid
-	btl $29, %edx                   /* long mode; without it nothing below works, and no UART text either */
+	btl $29, %edx
 	jc 1f
-0:	hlt
-	jmp 0b
+	movl $no_long_mode, %ebx        /* nothing of the core runs here, its log included */
+	movw $0x3f8, %dx
+0:	movb (%ebx), %al
+	outb %al, %dx
+	incl %ebx
+	testb %al, %al
+	jnz 0b
+4:	hlt
+	jmp 4b
+no_long_mode:
+	.asciz "xmhf: error: this CPU has no 64-bit mode\r\n"
 1:
 	/* Four page directories of 2 MiB pages: 4 GiB. */
 	movl $boot_pd, %ebx

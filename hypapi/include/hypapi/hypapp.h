@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /**
  * @file
- * How a hypapp presents itself: one constant descriptor, found by the core in a linker section.
+ * How a hypapp presents itself: one constant descriptor, which the build names to the core.
  *
  *     static enum hypapi_verdict on_hypercall(struct hypapi_event *ev) { ... }
  *
