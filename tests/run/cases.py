@@ -39,7 +39,7 @@ def on_xmhf(test, suffix="", expect=None, **more):
 
 def refuses(name, qemu, line):
     """`qemu -kernel` loads the image by multiboot 1; what the machine or the command line lacks is one line and a halt."""
-    run = f"timeout 20 {qemu} -kernel build/xmhf.elf -m 256 -display none -serial stdio -no-reboot 2>/dev/null"
+    run = f"timeout 10 {qemu} -kernel build/xmhf.elf -m 256 -display none -serial stdio -no-reboot 2>/dev/null"
     return dict(name=f"boot/{name}", command=["sh", "-c", f"{run} | grep -m 1 '^xmhf: error: {line}'"])
 
 
