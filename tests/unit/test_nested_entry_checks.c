@@ -148,7 +148,7 @@ static void offer_all(struct world *w, u32 proc2)
 	M(eptp_type, v->eptp &= ~7ull)                                                                                \
 	M(eptp_type, v->eptp ^= 4 ^ 6)                                                                                \
 	M(eptp_walk, v->eptp ^= 1 << 3)                                                                               \
-	M(eptp_ad, v->eptp |= EPTP_AD)                                                                                \
+	M(eptp_ad, v->eptp |= EPTP_AD, NESTED_CAP(&w->c, EPT_VPID_CAP) &= ~EPTCAP_AD)                                 \
 	M(eptp_reserved, v->eptp |= BIT(11))                                                                          \
 	M(eptp_reserved, v->eptp |= BIT(40))                                                                          \
 	M(ept_required, v->proc2_ctls = PROC2_UNRESTRICTED)                                                           \
@@ -380,7 +380,7 @@ static void reads_cover_each_write(void **state)
 		u32 written = 0;
 
 		for (u32 f = 0; f < VMCS12_FIELD_COUNT; f++)
-			if (vmcs12_get(&w.v, &vmcs12_fields[f]) != vmcs12_get(&before.v, &vmcs12_fields[f]))
+			if (vmcs12_read(&w.v, &vmcs12_fields[f], 0) != vmcs12_read(&before.v, &vmcs12_fields[f], 0))
 				written |= 1u << vmcs12_fields[f].group;
 		/* only from the last written group on is the check sure to fail; all of them together must trip it */
 		if (written && !SHADOWED(want))

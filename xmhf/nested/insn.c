@@ -4,7 +4,7 @@
  * report success and failure is the same for all, and done once (Intel SDM vol. 3, "VMX Instruction Reference").
  */
 #include "cpu/x86.h"
-#include "mem/ept01.h"
+#include "lib/string.h"
 #include "nested/operand.h"
 #include "nested/state.h"
 #include "vmx/vmx.h"
@@ -16,6 +16,7 @@
 struct insn {
 	struct percpu *cpu;
 	struct nested_cpu *n;
+	u32 info; /* VM-exit instruction information */
 	bool long_mode;
 };
 
@@ -28,31 +29,35 @@ static bool pointer_ok(u64 gpa1)
 
 static bool read_pointer(const struct insn *i, u64 *gpa1)
 {
-	return operand_read(i->cpu, (u32)vmread(VMCS_EXIT_INSN_INFO), i->long_mode, gpa1, sizeof(*gpa1));
+	return operand_read(i->cpu, i->info, i->long_mode, gpa1, sizeof(*gpa1));
 }
 
-/* No RAM reads as all ones, which is no revision of ours. */
-static u32 read_revision(u64 gpa1)
+/* A VMCS or VMXON region; NULL: no RAM of L1's, which reads as all ones and takes no write. */
+static void *region_of(struct nested_cpu *n, u64 gpa1, u32 rights)
 {
-	u32 revision;
+	l1_memory_check(&n->memory);
+	return l1_page(&n->memory, gpa1, rights);
+}
 
-	return ept01_read(GPA1(gpa1), &revision, sizeof(revision)) ? revision : ~0u;
+static bool has_revision(const void *region)
+{
+	return region && *(const volatile u32 *)region == NESTED_REVISION;
 }
 
 /* The current VMCS goes back to L1's memory, whole, if it differs. Where L1 has no RAM by now it is lost, as on a bus. */
 static void put_current(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
-	bool stored = true;
 
 	if (n->current == NO_VMCS)
 		return;
 	nested_shadow_collect(cpu);
 	vmcs02_sync(cpu, GROUPS_LAZY);
 	n->lazy = 0;
-	if (n->modified)
-		stored = ept01_write(GPA1(n->current), &n->vmcs12, sizeof(n->vmcs12));
-	(void)stored;
+	void *region = n->modified ? region_of(n, n->current, HYPAPI_RW) : NULL;
+
+	if (region)
+		memcpy(region, &n->vmcs12, sizeof(n->vmcs12));
 	n->modified = false;
 }
 
@@ -78,11 +83,12 @@ static int insn_vmptrld(const struct insn *i)
 		return VMXERR_VMPTRLD_BAD_ADDR;
 	if (gpa1 == n->vmxon.addr)
 		return VMXERR_VMPTRLD_VMXON_PTR;
-	if (read_revision(gpa1) != NESTED_REVISION)
+	const void *region = region_of(n, gpa1, HYPAPI_R);
+
+	if (!has_revision(region))
 		return VMXERR_VMPTRLD_BAD_REVISION;
 	put_current(i->cpu);
-	if (!ept01_read(GPA1(gpa1), &n->vmcs12, sizeof(n->vmcs12)))
-		return VMXERR_VMPTRLD_BAD_REVISION;
+	memcpy(&n->vmcs12, region, sizeof(n->vmcs12));
 	n->vmcs12.revision = NESTED_REVISION;
 	n->vmcs12.launched = n->vmcs12.launched == 1;
 	set_current(i->cpu, gpa1);
@@ -91,15 +97,12 @@ static int insn_vmptrld(const struct insn *i)
 
 static int insn_vmptrst(const struct insn *i)
 {
-	u32 info = (u32)vmread(VMCS_EXIT_INSN_INFO);
-
-	return operand_write(i->cpu, info, i->long_mode, &i->n->current, sizeof(i->n->current)) ? VMXERR_NONE : INSN_DONE;
+	return operand_write(i->cpu, i->info, i->long_mode, &i->n->current, sizeof(i->n->current)) ? VMXERR_NONE : INSN_DONE;
 }
 
 static int insn_vmclear(const struct insn *i)
 {
 	struct nested_cpu *n = i->n;
-	const u32 clear = 0;
 	u64 gpa1;
 
 	if (!read_pointer(i, &gpa1))
@@ -113,8 +116,11 @@ static int insn_vmclear(const struct insn *i)
 		n->vmcs12.launched = 0;
 		put_current(i->cpu);
 		set_current(i->cpu, NO_VMCS);
-	} else if (!ept01_write(GPA1(gpa1 + offsetof(struct vmcs12, launched)), &clear, sizeof(clear))) {
-		return VMXERR_NONE; /* no RAM there: nothing can be launched from it either */
+	} else {
+		volatile struct vmcs12 *region = region_of(n, gpa1, HYPAPI_RW);
+
+		if (region)
+			region->launched = 0;
 	}
 	return VMXERR_NONE;
 }
@@ -146,7 +152,7 @@ static int insn_vmxon(const struct insn *i)
 	}
 	if (!read_pointer(i, &gpa1))
 		return INSN_DONE;
-	if (!pointer_ok(gpa1) || read_revision(gpa1) != NESTED_REVISION)
+	if (!pointer_ok(gpa1) || !has_revision(region_of(n, gpa1, HYPAPI_R)))
 		return INSN_INVALID;
 	nested_fix_cr0(true);
 	n->in_vmx = true;
@@ -169,56 +175,60 @@ static u64 operand_width(const struct insn *i, u64 value)
 	return i->long_mode ? value : (u32)value;
 }
 
-/* A group that is newer in VMCS02 is fetched before the first look at it. */
-static void fetch_group(const struct insn *i, u64 encoding)
+/* The field that the second register operand names; if it is newer in VMCS02, it has been fetched. NULL: there is none. */
+static const struct vmcs12_field *find_field(const struct insn *i, u64 *encoding)
 {
-	const struct vmcs12_field *field = vmcs12_find(encoding, nested_caps.needs);
+	*encoding = operand_width(i, operand_reg(i->cpu, OPERAND_REG2(i->info)));
+	const struct vmcs12_field *field = vmcs12_find(*encoding);
 
-	if (field && (i->n->lazy >> field->group & 1))
+	if (field && unlikely(i->n->lazy >> field->group & 1))
 		vmcs02_sync(i->cpu, 1u << field->group);
+	return field;
 }
 
 static int insn_vmread(const struct insn *i)
 {
-	u32 info = (u32)vmread(VMCS_EXIT_INSN_INFO);
-	u64 encoding = operand_width(i, operand_reg(i->cpu, OPERAND_REG2(info))), value;
+	u64 encoding;
 
-	if (i->n->current == NO_VMCS)
+	if (unlikely(i->n->current == NO_VMCS))
 		return INSN_INVALID;
-	if (i->n->lazy)
-		fetch_group(i, encoding);
-	enum vmx_error error = vmcs12_vmread(&i->n->vmcs12, &nested_caps, encoding, &value);
+	const struct vmcs12_field *field = find_field(i, &encoding);
 
-	if (error)
-		return error;
-	if (likely(info & OPERAND_IS_REG)) {
-		operand_set_reg(i->cpu, OPERAND_REG1(info), operand_width(i, value));
+	if (!field)
+		return VMXERR_BAD_FIELD;
+	u64 value = vmcs12_read(&i->n->vmcs12, field, encoding);
+
+	if (likely(i->info & OPERAND_IS_REG)) {
+		operand_set_reg(i->cpu, OPERAND_REG1(i->info), operand_width(i, value));
 		return VMXERR_NONE;
 	}
-	return operand_write(i->cpu, info, i->long_mode, &value, i->long_mode ? 8 : 4) ? VMXERR_NONE : INSN_DONE;
+	return operand_write(i->cpu, i->info, i->long_mode, &value, i->long_mode ? 8 : 4) ? VMXERR_NONE : INSN_DONE;
 }
 
 static int insn_vmwrite(const struct insn *i)
 {
-	u32 info = (u32)vmread(VMCS_EXIT_INSN_INFO);
-	u64 encoding = operand_width(i, operand_reg(i->cpu, OPERAND_REG2(info))), value = 0;
+	u64 encoding, value = 0;
 
-	if (i->n->current == NO_VMCS)
+	if (unlikely(i->n->current == NO_VMCS))
 		return INSN_INVALID;
-	if (likely(info & OPERAND_IS_REG))
-		value = operand_width(i, operand_reg(i->cpu, OPERAND_REG1(info)));
-	else if (!operand_read(i->cpu, info, i->long_mode, &value, i->long_mode ? 8 : 4))
+	if (likely(i->info & OPERAND_IS_REG))
+		value = operand_width(i, operand_reg(i->cpu, OPERAND_REG1(i->info)));
+	else if (!operand_read(i->cpu, i->info, i->long_mode, &value, i->long_mode ? 8 : 4))
 		return INSN_DONE;
-	if (i->n->lazy)
-		fetch_group(i, encoding);
-	i->n->modified = true;
-	enum vmx_error error = vmcs12_vmwrite(&i->n->vmcs12, &nested_caps, encoding, value, &i->n->dirty);
+	const struct vmcs12_field *field = find_field(i, &encoding);
 
-	if (unlikely(i->n->dirty & GROUP(INFO))) { /* exit information is shadowed for reading */
-		i->n->dirty &= ~GROUP(INFO);
-		nested_shadow_publish(i->cpu);
-	}
-	return error;
+	if (!field)
+		return VMXERR_BAD_FIELD;
+	if (field->access == VMCS_ACCESS_RO && !(NESTED_CAP(&nested_caps, MISC) & VMX_MISC_VMWRITE_ALL))
+		return VMXERR_READ_ONLY_FIELD;
+	if (!vmcs12_write(&i->n->vmcs12, field, encoding, value))
+		return VMXERR_NONE;
+	i->n->modified = true;
+	if (field->group == GROUP_INFO)
+		nested_shadow_publish(i->cpu); /* exit information is shadowed for reading */
+	else
+		i->n->dirty |= 1u << field->group;
+	return VMXERR_NONE;
 }
 
 /* ---- Entry ---- */
@@ -251,12 +261,10 @@ struct descriptor {
 /* Type in a register, descriptor in memory; the type is checked first. `types`: those that exist, a bit each. */
 static int read_descriptor(const struct insn *i, u32 types, u64 *type, struct descriptor *d)
 {
-	u32 info = (u32)vmread(VMCS_EXIT_INSN_INFO);
-
-	*type = operand_width(i, operand_reg(i->cpu, OPERAND_REG2(info)));
+	*type = operand_width(i, operand_reg(i->cpu, OPERAND_REG2(i->info)));
 	if (*type > 31 || !(types >> *type & 1))
 		return VMXERR_BAD_INVALIDATE;
-	return operand_read(i->cpu, info, i->long_mode, d, sizeof(*d)) ? VMXERR_NONE : INSN_DONE;
+	return operand_read(i->cpu, i->info, i->long_mode, d, sizeof(*d)) ? VMXERR_NONE : INSN_DONE;
 }
 
 static int insn_invept(const struct insn *i)
@@ -366,25 +374,30 @@ static bool may_execute(const struct insn *i, u32 reason)
 	return true;
 }
 
+/* Flags and RIP together: vmx_skip_instruction() would read what is at hand here. */
 static void complete(const struct insn *i, int result)
 {
-	u64 rflags = vmread(VMCS_GUEST_RFLAGS) & ~RFLAGS_ARITHMETIC;
+	u64 old = vmread(VMCS_GUEST_RFLAGS), rflags = old & ~RFLAGS_ARITHMETIC;
 
 	if (result == INSN_INVALID || (result && i->n->current == NO_VMCS)) {
 		rflags |= RFLAGS_CF;
-	} else if (result) {
+	} else if (unlikely(result)) {
 		rflags |= RFLAGS_ZF;
 		i->n->vmcs12.insn_error = (u32)result;
 		i->n->modified = true;
 	}
-	vmwrite(VMCS_GUEST_RFLAGS, rflags);
-	vmx_skip_instruction();
+	if (rflags != old)
+		vmwrite(VMCS_GUEST_RFLAGS, rflags);
+	if (unlikely(!i->long_mode || (rflags & RFLAGS_TF) || vmread(VMCS_GUEST_INTERRUPTIBILITY)))
+		vmx_skip_instruction();
+	else
+		vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_INSN_LEN));
 }
 
 void nested_insn(struct percpu *cpu)
 {
 	u32 reason = (u32)vmread(VMCS_EXIT_REASON);
-	struct insn i = { cpu, cpu->nested, guest_long_mode() };
+	struct insn i = { cpu, cpu->nested, (u32)vmread(VMCS_EXIT_INSN_INFO), guest_long_mode() };
 
 	if (!may_execute(&i, reason))
 		return;

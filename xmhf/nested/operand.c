@@ -12,19 +12,6 @@
 
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
 
-u64 operand_reg(const struct percpu *cpu, u32 reg)
-{
-	return reg == GPR_RSP ? vmread(VMCS_GUEST_RSP) : cpu->gpr[reg];
-}
-
-void operand_set_reg(struct percpu *cpu, u32 reg, u64 value)
-{
-	if (reg == GPR_RSP)
-		vmwrite(VMCS_GUEST_RSP, value);
-	else
-		cpu->gpr[reg] = value;
-}
-
 /* The effective address, cut to the address size of the instruction. */
 static u64 offset_of(const struct percpu *cpu, u32 info)
 {
@@ -65,7 +52,7 @@ static bool linear_64(u64 offset, u32 seg, size_t len, gva_t *linear)
 	else if (seg == SEG_GS)
 		addr += vmread(VMCS_GUEST_GS_BASE);
 	*linear = GVA(addr);
-	if (likely(plainly_canonical(addr)) || (is_canonical(addr) && is_canonical(addr + len - 1)))
+	if (is_canonical(addr) && is_canonical(addr + len - 1))
 		return true;
 	segment_fault(seg);
 	return false;
@@ -114,7 +101,7 @@ static bool still_holds(const struct operand_walk *w, u64 linear, u64 cr3, u64 c
 	    w->writable < write)
 		return false;
 	for (u32 i = 0; i < w->levels; i++)
-		if (__atomic_load_n(w->at[i], __ATOMIC_RELAXED) != w->entry[i])
+		if (__atomic_load_n(w->level[i].at, __ATOMIC_RELAXED) != w->level[i].entry)
 			return false;
 	return w->levels;
 }
@@ -132,8 +119,8 @@ static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
 
 		if ((entry & need) != need)
 			return;
-		w->at[levels] = &page[w->linear >> shift & 511];
-		w->entry[levels++] = entry;
+		w->level[levels].at = &page[w->linear >> shift & 511];
+		w->level[levels++].entry = entry;
 		user &= entry;
 		writable &= entry;
 		table = entry & BITS(51, 12);
@@ -171,29 +158,25 @@ static void *short_way(struct percpu *cpu, u64 linear, size_t len, bool write)
 	return w->levels ? w->page + (linear & (PAGE_SIZE - 1)) : NULL;
 }
 
-/* Operands are 4, 8 or 16 bytes. */
-static void copy(void *dst, const void *src, size_t len)
+void *operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len, bool write)
 {
-	__builtin_memcpy(dst, src, 4);
-	if (len >= 8)
-		__builtin_memcpy(dst, src, 8);
-	if (len == 16)
-		__builtin_memcpy((u8 *)dst + 8, (const u8 *)src + 8, 8);
+	u64 linear = offset_of(cpu, info);
+	u32 seg = info >> 15 & 7;
+
+	if (seg == SEG_FS)
+		linear += vmread(VMCS_GUEST_FS_BASE);
+	else if (seg == SEG_GS)
+		linear += vmread(VMCS_GUEST_GS_BASE);
+	return long_mode && plainly_canonical(linear) ? short_way(cpu, linear, len, write) : NULL;
 }
 
-bool operand_read(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_t len)
+bool operand_read_slow(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_t len)
 {
 	struct guest_fault fault;
 	gva_t linear;
 
 	if (!linear_address(cpu, info, long_mode, len, false, &linear))
 		return false;
-	const void *at = long_mode ? short_way(cpu, linear.addr, len, false) : NULL;
-
-	if (likely(at)) {
-		copy(dst, at, len);
-		return true;
-	}
 	switch (guest_read(cpu, dst, linear, len, &fault)) {
 	case GUEST_OK: return true;
 	case GUEST_NOT_OWNED: __builtin_memset(dst, 0xff, len); return true;
@@ -201,19 +184,13 @@ bool operand_read(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_
 	}
 }
 
-bool operand_write(struct percpu *cpu, u32 info, bool long_mode, const void *src, size_t len)
+bool operand_write_slow(struct percpu *cpu, u32 info, bool long_mode, const void *src, size_t len)
 {
 	struct guest_fault fault;
 	gva_t linear;
 
 	if (!linear_address(cpu, info, long_mode, len, true, &linear))
 		return false;
-	void *at = long_mode ? short_way(cpu, linear.addr, len, true) : NULL;
-
-	if (likely(at)) {
-		copy(at, src, len);
-		return true;
-	}
 	if (guest_write(cpu, linear, src, len, &fault) != GUEST_PAGE_FAULT)
 		return true;
 	vmx_inject_pf(fault.gva, fault.error_code);

@@ -5,6 +5,7 @@
 
 #include "cpu/percpu.h"
 #include "vmx/vmcs.h"
+#include "vmx/vmx_insn.h"
 
 /* VM-exit instruction information, as VMREAD, VMWRITE, INVEPT, VMPTRLD ... share it */
 #define OPERAND_IS_REG BIT(10)
@@ -18,18 +19,50 @@
 #define OPERAND_WALKS 8 /* a power of two */
 struct operand_walk {
 	u64 linear, cr3, cr4, generation; /* page; generation: of EPT01 */
-	const u64 *at[4];
-	u64 entry[4];
+	struct { const u64 *at; u64 entry; } level[4];
 	u32 levels;    /* entries that were read; 0: empty */
 	bool writable;
 	u8 *page;
 };
 
-u64 operand_reg(const struct percpu *cpu, u32 reg);
-void operand_set_reg(struct percpu *cpu, u32 reg, u64 value);
+static inline u64 operand_reg(const struct percpu *cpu, u32 reg)
+{
+	return unlikely(reg == GPR_RSP) ? vmread(VMCS_GUEST_RSP) : cpu->gpr[reg];
+}
+
+static inline void operand_set_reg(struct percpu *cpu, u32 reg, u64 value)
+{
+	if (unlikely(reg == GPR_RSP))
+		vmwrite(VMCS_GUEST_RSP, value);
+	else
+		cpu->gpr[reg] = value;
+}
+
+/* Where a memory operand is, if that is plain; else NULL, and the slow functions do the access or inject its fault. */
+void *operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len_bytes, bool write);
+must_check bool operand_read_slow(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_t len_bytes);
+must_check bool operand_write_slow(struct percpu *cpu, u32 info, bool long_mode, const void *src, size_t len_bytes);
 
 /* The memory operand. False: a fault was injected, the instruction ends. Memory that L1 does not own reads as all ones. */
-must_check bool operand_read(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_t len_bytes);
-must_check bool operand_write(struct percpu *cpu, u32 info, bool long_mode, const void *src, size_t len_bytes);
+static always_inline must_check bool operand_read(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_t len_bytes)
+{
+	const void *at = operand_at(cpu, info, long_mode, len_bytes, false);
+
+	if (unlikely(!at))
+		return operand_read_slow(cpu, info, long_mode, dst, len_bytes);
+	__builtin_memcpy(dst, at, len_bytes);
+	return true;
+}
+
+static always_inline must_check bool operand_write(struct percpu *cpu, u32 info, bool long_mode, const void *src,
+						   size_t len_bytes)
+{
+	void *at = operand_at(cpu, info, long_mode, len_bytes, true);
+
+	if (unlikely(!at))
+		return operand_write_slow(cpu, info, long_mode, src, len_bytes);
+	__builtin_memcpy(at, src, len_bytes);
+	return true;
+}
 
 #endif

@@ -84,35 +84,38 @@ _Static_assert(VMCS12_FIELD_COUNT < 256, "field numbers are bytes in the lookup 
 
 extern const struct vmcs12_field vmcs12_fields[VMCS12_FIELD_COUNT];
 
-/* Numbers of the fields of one group that exist and that VMCS02 takes as they are (COPY, PASS); built by vmcs12_init(). */
-#define VMCS12_GROUP_MAX 48
-struct vmcs12_group {
-	u8 count;
-	u8 field[VMCS12_GROUP_MAX];
-};
-extern struct vmcs12_group vmcs12_groups[GROUP_COUNT];
-
-/* Once at boot. */
+/* Once at boot, before vmcs12_find(). needs: nested_caps.needs, which fields exist for L1. */
 void vmcs12_init(u32 needs);
-
-/* The field that an encoding (either access type) names; NULL: L1 has no such field. needs: nested_caps.needs. */
-const struct vmcs12_field *vmcs12_find(u64 encoding, u32 needs);
 
 /* Highest index among the fields that exist, for IA32_VMX_VMCS_ENUM. */
 u32 vmcs12_highest_index(u32 needs);
 
-u64 vmcs12_get(const struct vmcs12 *vmcs12, const struct vmcs12_field *field);
+/*
+ * Encoding -> slot of the lookup table: width (2 bits), type (2 bits), low six bits of the index. No architected index is
+ * above 63 (vmcs12.c asserts it), so a bit outside the slot means "no such field".
+ */
+#define VMCS12_SLOT(e) (((e) >> 1 & 0x3f) | ((e) >> 4 & 0xc0) | ((e) >> 5 & 0x300))
+#define VMCS12_SLOT_BITS 0x6c7full
+#define VMCS12_SLOTS 1024
+extern u8 vmcs12_slots[VMCS12_SLOTS]; /* field number plus one; 0: no field */
 
-/* Stores value cut to the field's width; true when that changed the field. */
-bool vmcs12_set(struct vmcs12 *vmcs12, const struct vmcs12_field *field, u64 value);
+/* The field that an encoding (of either access type) names; NULL: L1 has no such field. */
+static inline const struct vmcs12_field *vmcs12_find(u64 encoding)
+{
+	u32 number = encoding & ~VMCS12_SLOT_BITS ? 0 : vmcs12_slots[VMCS12_SLOT((u32)encoding)];
+
+	if (unlikely(!number))
+		return NULL;
+	const struct vmcs12_field *field = &vmcs12_fields[number - 1];
+
+	return (encoding & VMCS_ENC_HIGH) && field->width != VMCS_WIDTH_64 ? NULL : field;
+}
 
 /*
- * VMREAD and VMWRITE of L1 (SDM vol. 3, "VMREAD", "VMWRITE"), after the operands have been fetched: encoding and value
- * are zero-extended from 32 bits outside 64-bit mode. Answer VMXERR_NONE or the VM-instruction error. A write adds
- * the field's group to *dirty when it changed something.
+ * VMREAD and VMWRITE of a field (SDM vol. 3, "VMREAD", "VMWRITE"): encoding and value are zero-extended from 32 bits outside
+ * 64-bit mode; with the high access type the value is the upper half. A write answers whether it changed the field.
  */
-enum vmx_error vmcs12_vmread(const struct vmcs12 *vmcs12, const struct nested_caps *caps, u64 encoding, u64 *value);
-enum vmx_error vmcs12_vmwrite(struct vmcs12 *vmcs12, const struct nested_caps *caps, u64 encoding, u64 value,
-			      u32 *dirty);
+u64 vmcs12_read(const struct vmcs12 *vmcs12, const struct vmcs12_field *field, u64 encoding);
+bool vmcs12_write(struct vmcs12 *vmcs12, const struct vmcs12_field *field, u64 encoding, u64 value);
 
 #endif
