@@ -3,7 +3,7 @@
 ##
 ## make docs:  the reference and the guides: build/docs/html/index.html
 
-DOCS_INPUT := README.md $(wildcard docs/*.md docs/site.css docs/Doxyfile docs/link-names hypapi/include/hypapi/*.h)
+DOCS_INPUT := README.md $(wildcard docs/*.md docs/site.css docs/layout.xml docs/Doxyfile docs/link-names hypapi/include/hypapi/*.h)
 
 .PHONY: docs tutorial-check
 docs: setup $(O)/docs/html/index.html
