@@ -323,7 +323,7 @@ int hypapi_partition_leave(struct hypapi_event *ev);
 const char *hypapi_option(const char *name);
 
 /**
- * What L2 adds to a hypercall number in EAX (configure --with-l2-hypercall-base). Any CPU, any time.
+ * What L2 adds to a hypercall number in EAX (`configure --with-l2-hypercall-base`). Any CPU, any time.
  * @return a multiple of 0x1000
  * @since 1.0
  */
