@@ -11,6 +11,7 @@ $(O)/docs/html/index.html: $(DOCS_INPUT) docs/docs.mk
 	@rm -rf $(O)/docs && mkdir -p $(O)/docs
 	$(say) DOCS $@
 	$(Q){ cat docs/Doxyfile; echo 'PROJECT_NUMBER = $(VERSION)'; echo 'OUTPUT_DIRECTORY = $(O)/docs'; } | doxygen -
+	@if grep -rlF '$(CURDIR)' $(O)/docs/html; then echo 'docs: these files name a folder of this machine'; rm -r $(O)/docs; exit 1; fi
 
 # The tutorial's code, compiled step by step as a hypapp's is; its last state stands in examples/hypapp-tutorial/.
 tutorial-check:

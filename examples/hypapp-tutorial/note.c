@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { JOURNAL_APPEND = 0x201, JOURNAL_READ = 0x202 };
+enum { JOURNAL_APPEND = 0x301, JOURNAL_READ = 0x302 };
 
 static int journal(uint32_t number, uint64_t *rbx, uint64_t rcx, uint64_t rdx)
 {

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { APPEND = 0x201, READ, CLEAR, FULL = 64, NOTE_BYTES = 56 };
+enum { APPEND = 0x301, READ, CLEAR, FULL = 64, NOTE_BYTES = 56 };
 
 const char HYPAPI_VERSION_SYMBOL[] = "host test";
 extern const struct hypapp_descriptor hypapp_journal;

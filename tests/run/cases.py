@@ -50,6 +50,7 @@ CASES = [
          command=["sh", "-c", "build/unit/quiesce_threads_no_release; test $? = 66"]),
     dict(name="unit/threads-notice-no-restart",
          command=["sh", "-c", "build/unit/quiesce_threads_no_restart; test $? = 1"]),
+    dict(name="docs/site", command=["make", "-s", "docs"]),
     dict(name="docs/tutorial-compiles", command=["make", "-s", "tutorial-check"]),
     dict(name="model/quiesce", command=["tests/model/check"], timeout=600),
 
