@@ -351,5 +351,7 @@ void vmx_handle_exit(struct percpu *cpu)
 
 void vmx_entry_failed(struct percpu *cpu)
 {
+	if (nested_entry_refused(cpu))
+		return;
 	panic("CPU %u: VM entry refused, mode %d, error %lu", cpu->index, cpu->mode, vmread(VMCS_INSN_ERROR));
 }

@@ -15,7 +15,7 @@ typedef void exit_handler(struct percpu *cpu);
 /* By entry.S: one VM exit, work before an entry, a failed entry. */
 void vmx_handle_exit(struct percpu *cpu);
 void vmx_handle_work(struct percpu *cpu);
-_Noreturn void vmx_entry_failed(struct percpu *cpu);
+void vmx_entry_failed(struct percpu *cpu); /* returns only if it was VMCS02 that the CPU refused, and L1 goes on */
 
 /* Makes `vmcs` current (VMPTRLD) if it is not. */
 void vmx_switch(struct percpu *cpu, struct vmcs *vmcs);
