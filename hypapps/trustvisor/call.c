@@ -31,9 +31,9 @@ static const uint8_t arg_regs[] = { HYPAPI_REG_RDI, HYPAPI_REG_RSI, HYPAPI_REG_R
 #define ARG_REGS (sizeof(arg_regs) / sizeof(arg_regs[0]))
 
 /* What the PAL leaves in these the caller may not see: its ABI lets a function change them. The result stands apart. */
-static const uint8_t scratch_64[] = { HYPAPI_REG_RCX, HYPAPI_REG_RDX, HYPAPI_REG_RSI, HYPAPI_REG_RDI,
-				      HYPAPI_REG_R8, HYPAPI_REG_R9, HYPAPI_REG_R10, HYPAPI_REG_R11 };
-static const uint8_t scratch_32[] = { HYPAPI_REG_RCX, HYPAPI_REG_RDX };
+#define REG(name) (1u << HYPAPI_REG_##name)
+#define SCRATCH_64 (REG(RCX) | REG(RDX) | REG(RSI) | REG(RDI) | REG(R8) | REG(R9) | REG(R10) | REG(R11))
+#define SCRATCH_32 (REG(RCX) | REG(RDX))
 
 /*
  * The fault of a jump to a page that may not be executed. Not the one of a page that is not there: an operating system
@@ -60,25 +60,21 @@ static void release(struct hypapi_event *ev, struct pal *pal)
 
 /* ---- Into the PAL ---- */
 
-/* Stores a word of the caller's width, 8 or 4; returns the width. Not by the general memcpy(), which costs more. */
-static uint32_t put_word(uint8_t *at, uint64_t word, uint32_t word_bytes)
+#define WORD_SLACK sizeof(uint64_t) /* words are stored by eight bytes, however many of them count */
+
+/* Stores a word of the caller's width, 8 or 4, with WORD_SLACK bytes of room; returns the width. */
+static inline uint32_t put_word(uint8_t *at, uint64_t word, uint32_t word_bytes)
 {
-	if (word_bytes == sizeof(word))
-		__builtin_memcpy(at, &word, sizeof(word));
-	else
-		__builtin_memcpy(at, &word, sizeof(uint32_t));
+	__builtin_memcpy(at, &word, sizeof(word));
 	return word_bytes;
 }
 
-static uint64_t get_word(const uint8_t *at, uint32_t word_bytes)
+static inline uint64_t get_word(const uint8_t *at, uint32_t word_bytes)
 {
-	uint64_t word = 0;
+	uint64_t word;
 
-	if (word_bytes == sizeof(word))
-		__builtin_memcpy(&word, at, sizeof(word));
-	else
-		__builtin_memcpy(&word, at, sizeof(uint32_t));
-	return word;
+	__builtin_memcpy(&word, at, sizeof(word));
+	return word_bytes == sizeof(word) ? word : (uint32_t)word;
 }
 
 /* Writes the param section front to back, in pieces of a buffer. `error` sticks. */
@@ -88,8 +84,9 @@ struct param_stream {
 	uint64_t position; /* linear address in the PAL that the buffer's first byte belongs to */
 	int error;
 	uint32_t used;
-	uint8_t buffer[512];
+	uint8_t buffer[512 + WORD_SLACK];
 };
+#define STREAM_BYTES (sizeof(((struct param_stream *)0)->buffer) - WORD_SLACK)
 
 static void stream_flush(struct param_stream *stream)
 {
@@ -100,17 +97,24 @@ static void stream_flush(struct param_stream *stream)
 	stream->used = 0;
 }
 
-static void stream_word(struct param_stream *stream, uint64_t word)
+/* `count` words in a row. */
+static inline void stream_words(struct param_stream *stream, const uint64_t *words, uint32_t count)
 {
-	if (sizeof(stream->buffer) - stream->used < stream->pal->word_bytes)
+	uint32_t width = stream->pal->word_bytes;
+	uint8_t *at;
+
+	if (STREAM_BYTES - stream->used < count * width)
 		stream_flush(stream);
-	stream->used += put_word(&stream->buffer[stream->used], word, stream->pal->word_bytes);
+	at = &stream->buffer[stream->used];
+	for (uint32_t i = 0; i < count; i++)
+		at += put_word(at, words[i], width);
+	stream->used += count * width;
 }
 
 static void stream_from_caller(struct param_stream *stream, uint64_t src, uint64_t len_bytes)
 {
 	while (stream->error == HYPAPI_OK && len_bytes > 0) {
-		uint64_t len = sizeof(stream->buffer) - stream->used;
+		uint64_t len = STREAM_BYTES - stream->used;
 
 		if (len > len_bytes)
 			len = len_bytes;
@@ -118,7 +122,7 @@ static void stream_from_caller(struct param_stream *stream, uint64_t src, uint64
 		stream->used += (uint32_t)len;
 		src += len;
 		len_bytes -= len;
-		if (stream->used == sizeof(stream->buffer))
+		if (stream->used == STREAM_BYTES)
 			stream_flush(stream);
 	}
 }
@@ -140,14 +144,13 @@ static int fill_params(const struct hypapi_event *ev, const struct pal *pal)
 	stream.position = pal->param_start;
 	stream.error = HYPAPI_OK;
 	stream.used = 0;
-	stream_word(&stream, pal->params.num_params);
+	stream_words(&stream, (const uint64_t[]){ pal->params.num_params }, 1);
 	for (uint32_t i = pal->params.num_params; i-- > 0;) {
-		bool pointer = pal->params.params[i].type == TV_PARAM_POINTER;
+		uint64_t len = pointed_bytes(pal, i), type = pal->params.params[i].type;
 
-		stream_word(&stream, pal->params.params[i].type);
-		stream_word(&stream, pointer ? pointed_bytes(pal, i) : pal->word_bytes);
-		stream_word(&stream, pal->args[i]);
-		stream_from_caller(&stream, pal->args[i], pointed_bytes(pal, i));
+		stream_words(&stream, (const uint64_t[]){ type, type == TV_PARAM_POINTER ? len : pal->word_bytes, pal->args[i] }, 3);
+		if (len)
+			stream_from_caller(&stream, pal->args[i], len);
 	}
 	stream_flush(&stream);
 	return stream.error;
@@ -159,7 +162,7 @@ static int read_args(const struct hypapi_event *ev, struct pal *pal)
 	uint32_t in_regs = pal->long_mode ? ARG_REGS : 0;
 	uint32_t count = pal->params.num_params;
 	uint32_t on_stack = count > in_regs ? count - in_regs : 0;
-	uint8_t stack[(1 + TV_MAX_PARAMS) * 8];
+	uint8_t stack[(1 + TV_MAX_PARAMS) * 8 + WORD_SLACK];
 	int rc = hypapi_copy_from(ev, stack, GVA(tv_arg(ev, HYPAPI_REG_RSP)), (1 + on_stack) * pal->word_bytes);
 
 	if (rc != HYPAPI_OK)
@@ -212,7 +215,7 @@ static int build_frame(const struct hypapi_event *ev, const struct pal *pal, str
 {
 	uint32_t in_regs = pal->long_mode ? ARG_REGS : 0;
 	uint64_t return_address = pal->long_mode ? RETURN_64 : RETURN_32;
-	uint8_t stack[(1 + TV_MAX_PARAMS) * 8];
+	uint8_t stack[(1 + TV_MAX_PARAMS) * 8 + WORD_SLACK];
 	uint32_t used = put_word(stack, return_address, pal->word_bytes);
 
 	*entry = (struct hypapi_partition_entry){ .rip = pal->entry.addr, .long_mode = pal->long_mode };
@@ -339,19 +342,17 @@ static int copy_back(const struct hypapi_event *ev, const struct pal *pal)
 	int rc = HYPAPI_OK;
 
 	for (uint32_t i = 0; i < pal->params.num_params && rc == HYPAPI_OK; i++)
-		rc = copy_back_one(ev, pal, i);
+		if (pal->params.params[i].type == TV_PARAM_POINTER)
+			rc = copy_back_one(ev, pal, i);
 	return rc;
 }
 
 /* Makes the caller's registers those after the return of an ordinary function. */
 static void return_to_caller(struct hypapi_event *ev, const struct pal *pal, uint64_t result)
 {
-	const uint8_t *scratch = pal->long_mode ? scratch_64 : scratch_32;
-	size_t count = pal->long_mode ? sizeof(scratch_64) : sizeof(scratch_32);
 	uint64_t rsp = hypapi_reg_get(ev, HYPAPI_REG_RSP) + pal->word_bytes;
 
-	for (size_t i = 0; i < count; i++)
-		hypapi_reg_set(ev, scratch[i], 0);
+	hypapi_regs_clear(ev, pal->long_mode ? SCRATCH_64 : SCRATCH_32);
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, pal->long_mode ? result : (uint32_t)result);
 	hypapi_reg_set(ev, HYPAPI_REG_RSP, pal->long_mode ? rsp : (uint32_t)rsp);
 	hypapi_reg_set(ev, HYPAPI_REG_RIP, pal->return_address);

@@ -107,6 +107,15 @@ int hypapi_reg_set(struct hypapi_event *ev, enum hypapi_reg reg, uint64_t value)
 	return HYPAPI_OK;
 }
 
+int hypapi_regs_clear(struct hypapi_event *ev, uint32_t mask)
+{
+	assert_int_equal(mask & ~(0xffffu & ~(1u << HYPAPI_REG_RSP)), 0);
+	for (int i = 0; i < 16; i++)
+		if (mask >> i & 1)
+			hypapi_reg_set(ev, (enum hypapi_reg)i, 0);
+	return HYPAPI_OK;
+}
+
 int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code, gva_t cr2)
 {
 	(void)ev;

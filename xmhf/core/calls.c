@@ -62,23 +62,35 @@ static const u32 reg_fields[HYPAPI_REG_COUNT] = {
 	[HYPAPI_REG_CR3] = VMCS_GUEST_CR3, [HYPAPI_REG_EFER] = VMCS_GUEST_EFER,
 };
 
-uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg)
+/* A register that lies in this CPU's structure, of an event that has such; what hypapps use most. */
+static inline bool is_gpr(const struct dispatch *d, enum hypapi_reg reg)
 {
-	const struct dispatch *d = delivery(ev, HYPAPI_CAP_REGISTERS);
+	return likely(reg <= HYPAPI_REG_R15 && reg != HYPAPI_REG_RSP && in_guest(d));
+}
+
+static u64 get_vmcs_reg(const struct dispatch *d, enum hypapi_reg reg)
+{
 	u64 mask;
 
-	if (!d || !in_guest(d) || reg >= HYPAPI_REG_COUNT)
+	if (!in_guest(d) || reg >= HYPAPI_REG_COUNT)
 		return 0;
 	if (reg_fields[reg])
 		return vmread(reg_fields[reg]);
-	if (reg <= HYPAPI_REG_R15)
-		return d->cpu->gpr[reg];
 	if (reg == HYPAPI_REG_CR0) {
 		mask = vmread(VMCS_CR0_MASK);
 		return (vmread(VMCS_CR0_SHADOW) & mask) | (vmread(VMCS_GUEST_CR0) & ~mask);
 	}
 	mask = vmread(VMCS_CR4_MASK);
 	return (vmread(VMCS_CR4_SHADOW) & mask) | (vmread(VMCS_GUEST_CR4) & ~mask);
+}
+
+uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg)
+{
+	const struct dispatch *d = delivery(ev, HYPAPI_CAP_REGISTERS);
+
+	if (unlikely(!d))
+		return 0;
+	return is_gpr(d, reg) ? d->cpu->gpr[reg] : get_vmcs_reg(d, reg);
 }
 
 #define RFLAGS_WRITABLE (RFLAGS_ARITHMETIC | RFLAGS_TF | RFLAGS_IF | BIT(10) | RFLAGS_RF | RFLAGS_AC)
@@ -95,6 +107,7 @@ static int set_vmcs_reg(struct dispatch *d, enum hypapi_reg reg, u64 value)
 		break;
 	case HYPAPI_REG_RFLAGS:
 		value = (vmread(VMCS_GUEST_RFLAGS) & ~RFLAGS_WRITABLE) | (value & RFLAGS_WRITABLE);
+		d->walking = false; /* AC matters to it */
 		break;
 	case HYPAPI_REG_RSP:
 		break;
@@ -102,7 +115,6 @@ static int set_vmcs_reg(struct dispatch *d, enum hypapi_reg reg, u64 value)
 		return HYPAPI_EINVAL;
 	}
 	vmwrite(reg_fields[reg], value);
-	d->walking = false; /* RFLAGS.AC, at least, matters to it */
 	return HYPAPI_OK;
 }
 
@@ -110,11 +122,26 @@ int hypapi_reg_set(struct hypapi_event *ev, enum hypapi_reg reg, uint64_t value)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_REGISTERS);
 
-	if (!d)
+	if (unlikely(!d))
 		return HYPAPI_EPERM;
-	if (reg > HYPAPI_REG_R15 || reg == HYPAPI_REG_RSP || !in_guest(d))
+	if (!is_gpr(d, reg))
 		return set_vmcs_reg(d, reg, value);
 	d->cpu->gpr[reg] = value;
+	return HYPAPI_OK;
+}
+
+int hypapi_regs_clear(struct hypapi_event *ev, uint32_t mask)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_REGISTERS);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (mask & ~(0xffffu & ~BIT(HYPAPI_REG_RSP)))
+		return HYPAPI_EINVAL;
+	if (!in_guest(d))
+		return HYPAPI_ENOTSUP;
+	for (; mask; mask &= mask - 1)
+		d->cpu->gpr[__builtin_ctz(mask)] = 0;
 	return HYPAPI_OK;
 }
 
@@ -129,7 +156,7 @@ int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code,
 	if (d->cpu->mode == RUN_PARTITION)
 		return HYPAPI_ESTATE;
 	vmx_raise(d->cpu, vector, error_code, cr2);
-	d->injected = true;
+	d->moved = true;
 	d->walking = false;
 	return HYPAPI_OK;
 }
@@ -307,7 +334,7 @@ int hypapi_partition_leave(struct hypapi_event *ev)
 	if (d->cpu->mode != RUN_PARTITION)
 		return HYPAPI_ESTATE;
 	partition_leave(d->cpu);
-	d->left_partition = true;
+	d->moved = true;
 	d->walking = false;
 	ev->partition.id = HYPAPI_NONE;
 	ev->cpl = (u8)guest_cpl();

@@ -7,12 +7,15 @@
 
 #define MAX_COPY_BYTES (1ul << 20)
 
-/* The delivery that `ev` belongs to, or NULL: a stale pointer, or a capability that the hypapp did not declare. */
+/*
+ * The delivery that `ev` belongs to, or NULL: a stale pointer, or a capability that the hypapp did not declare. A hypapp runs
+ * in deliveries only, so there is always one.
+ */
 static inline struct dispatch *delivery(const struct hypapi_event *ev, u32 capability)
 {
 	struct dispatch *d = this_cpu()->dispatch;
 
-	return ev && ev == &d->ev && (d->capabilities & capability) ? d : NULL;
+	return likely(ev == &d->ev && (d->capabilities & capability)) ? d : NULL;
 }
 
 static inline bool in_guest(const struct dispatch *d)

@@ -3,11 +3,13 @@
 #include <hypapi/hypapi.h>
 
 #include "core/calls.h"
+#include "cpu/lapic.h"
 #include "lib/string.h"
 #include "mem/ept01.h"
 #include "mem/guest.h"
 #include "mem/pages.h"
 #include "nested/nested.h"
+#include "vmx/vmx.h"
 
 #define MAX_RESTRICT_PAGES 512
 
@@ -31,7 +33,7 @@ int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t r
 /* L1's own memory, at its identity: neither root's nor a partition's, whatever a hypapp left of its rights. */
 static void *l1_memory(u64 gpa1)
 {
-	if (gpa1 >= direct_map_end || is_root_memory(gpa1) || ept01_owner(GPA1(gpa1)))
+	if (gpa1 >= direct_map_end || is_root_memory(gpa1) || (gpa1 & HYPAPI_PAGE_MASK) == LAPIC_BASE || ept01_owner(GPA1(gpa1)))
 		return NULL;
 	return phys_to_virt(HPA(gpa1));
 }
@@ -72,7 +74,8 @@ int hypapi_copy_to_gpa1(const struct hypapi_event *ev, gpa1_t dst, const void *s
 
 static bool restrict_args_ok(gpa1_t page, size_t page_count, u32 rights)
 {
-	bool rights_ok = !(rights & ~(u32)HYPAPI_RWX) && (!(rights & HYPAPI_W) || (rights & HYPAPI_R));
+	bool exec_only = vmx_ept_vpid_cap & EPTCAP_EXEC_ONLY;
+	bool rights_ok = !(rights & ~(u32)HYPAPI_RWX) && ((rights & HYPAPI_R) || !rights || (rights == HYPAPI_X && exec_only));
 
 	return rights_ok && page_count && page_count <= MAX_RESTRICT_PAGES && !(page.addr & (PAGE_SIZE - 1)) &&
 	       page.addr < BIT(46);
@@ -89,6 +92,7 @@ int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_cou
 		return HYPAPI_EINVAL;
 	u32 app = hypapps_number(d->app);
 
+	d->walking = false;
 	for (size_t i = 0; i < page_count; i++) {
 		int error = ept01_check_restrict(GPA1(page.addr + i * PAGE_SIZE), rights, app, &takes);
 

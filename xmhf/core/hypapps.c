@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See hypapps.h. The chain of an event type is an array in priority order, made at boot. Claims are exclusive, so CPUID and
- * hypercalls go to the one hypapp that claimed the number; violations and partition exits go to the partition's owner.
+ * hypercalls go to the one hypapp that claimed the number; violations and partition exits go to the partition's owner. A
+ * link holds all that a delivery needs, next to each other.
  */
 #include "core/hypapps.h"
 
@@ -12,6 +13,7 @@
 #include "core/stats.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
+#include "mem/ept.h"
 #include "mem/ept01.h"
 #include "mem/guest.h"
 #include "mem/partition.h"
@@ -19,9 +21,11 @@
 #include "vmx/power.h"
 
 struct link {
+	hypapi_handler *handler;
 	const struct hypapp_descriptor *app;
-	const struct hypapi_subscription *sub;
-	u32 app_index;
+	u32 levels, capabilities;
+	u32 counts; /* where its counts stand in struct hypapp_stats, bytes */
+	bool quiesce;
 };
 
 extern const struct hypapp_descriptor *const hypapps_linked[]; /* made by the build, NULL at the end */
@@ -32,21 +36,18 @@ static u32 app_count;
 static struct link chains[HYPAPI_EV_COUNT][MAX_HYPAPPS];
 static u32 chain_len[HYPAPI_EV_COUNT];
 
-/* All claims of one kind at one level, and who answers; `span` is last - first. */
+/* Who claims a hypercall of L1 or L2: a place in hypercall_links, 0 for nobody. */
+static u8 hypercall_claims[HYPAPI_L2 + 1][HYPAPI_HYPERCALL_MAX + 1];
+static const struct link *hypercall_links[2 * MAX_HYPAPPS * HYPAPI_MAX_CLAIMS + 1];
+_Static_assert(ARRAY_SIZE(hypercall_links) <= 257, "a place is a byte");
+
+/* All claims of CPUID leaves at one level; `span` is last - first. */
 struct claims {
 	struct { u32 first, span; const struct link *link; } of[MAX_HYPAPPS * HYPAPI_MAX_CLAIMS];
 	u32 count;
 };
-static struct claims hypercall_claims[HYPAPI_L2 + 1], cpuid_claims[HYPAPI_L2 + 1];
-
-u32 hypapps_number(const struct hypapp_descriptor *app)
-{
-	u32 i = 0;
-
-	while (apps[i] != app)
-		i++;
-	return i + 1;
-}
+static struct claims cpuid_claims[HYPAPI_L2 + 1];
+static u32 cpuid_lowest = ~0u, cpuid_highest; /* of the claimed leaves: most leaves are far from them */
 
 bool hypapps_find(const char *name, size_t len)
 {
@@ -67,35 +68,68 @@ static void sort_in(const struct hypapp_descriptor *app)
 	apps[at] = app;
 }
 
+u32 hypapps_number(const struct hypapp_descriptor *app)
+{
+	u32 i = 0;
+
+	while (apps[i] != app)
+		i++;
+	return i + 1;
+}
+
 static void build_chains(void)
 {
 	for (u32 i = 0; i < app_count; i++)
 		for (const struct hypapi_subscription *s = apps[i]->subscriptions;
 		     s < apps[i]->subscriptions + HYPAPI_MAX_SUBSCRIPTIONS && s->handler; s++)
-			chains[s->type][chain_len[s->type]++] = (struct link){ apps[i], s, i };
+			chains[s->type][chain_len[s->type]++] = (struct link){
+				.handler = s->handler, .app = apps[i], .levels = s->levels, .quiesce = s->quiesce,
+				.capabilities = apps[i]->capabilities, .counts = (u32)offsetof(struct hypapp_stats, of[i][s->type]),
+			};
 }
 
 static const struct link *link_of(const struct hypapp_descriptor *app, u32 type, u32 level)
 {
-	for (u32 i = 0; i < chain_len[type]; i++)
-		if (chains[type][i].app == app && (chains[type][i].sub->levels & HYPAPI_LEVEL_BIT(level)))
-			return &chains[type][i];
+	for (const struct link *l = chains[type]; l < chains[type] + chain_len[type]; l++)
+		if (l->app == app && (l->levels & HYPAPI_LEVEL_BIT(level)))
+			return l;
 	return NULL;
 }
 
-static void build_claims(struct claims *all, u32 kind, u32 type)
+static void add_cpuid_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
 {
-	for (u32 i = 0; i < app_count; i++)
-		for (const struct hypapi_claim *c = apps[i]->claims; c < apps[i]->claims + HYPAPI_MAX_CLAIMS && c->kind; c++)
-			for (u32 level = HYPAPI_L1; level <= HYPAPI_L2; level++) {
-				const struct link *link = link_of(apps[i], type, level);
-				struct claims *claims = &all[level];
+	struct claims *claims = &cpuid_claims[level];
 
-				if (c->kind != kind || !(c->levels & HYPAPI_LEVEL_BIT(level)) || !link)
-					continue;
-				claims->of[claims->count].first = c->first;
-				claims->of[claims->count].span = c->last - c->first;
-				claims->of[claims->count++].link = link;
+	claims->of[claims->count].first = c->first;
+	claims->of[claims->count].span = c->last - c->first;
+	claims->of[claims->count++].link = link;
+	cpuid_lowest = MIN(cpuid_lowest, c->first);
+	cpuid_highest = MAX(cpuid_highest, c->last);
+}
+
+static void add_hypercall_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
+{
+	static u32 links;
+
+	hypercall_links[++links] = link;
+	for (u32 number = c->first; number <= c->last; number++)
+		hypercall_claims[level][number] = (u8)links;
+}
+
+static void build_claims(const struct hypapp_descriptor *app)
+{
+	static const struct { u32 kind, type; void (*add)(const struct hypapi_claim *c, u32 level, const struct link *link); } kinds[] = {
+		{ HYPAPI_CLAIM_HYPERCALL, HYPAPI_EV_HYPERCALL, add_hypercall_claim },
+		{ HYPAPI_CLAIM_CPUID, HYPAPI_EV_CPUID, add_cpuid_claim },
+	};
+
+	for (const struct hypapi_claim *c = app->claims; c < app->claims + HYPAPI_MAX_CLAIMS && c->kind; c++)
+		for (u32 i = 0; i < ARRAY_SIZE(kinds); i++)
+			for (u32 level = HYPAPI_L1; level <= HYPAPI_L2 && c->kind == kinds[i].kind; level++) {
+				const struct link *link = link_of(app, kinds[i].type, level);
+
+				if (link && (c->levels & HYPAPI_LEVEL_BIT(level)))
+					kinds[i].add(c, level, link);
 			}
 }
 
@@ -116,8 +150,8 @@ void hypapps_init(void)
 	if (!hypapps_check(apps, app_count, message, sizeof(message)))
 		boot_refuse("%s", message);
 	build_chains();
-	build_claims(hypercall_claims, HYPAPI_CLAIM_HYPERCALL, HYPAPI_EV_HYPERCALL);
-	build_claims(cpuid_claims, HYPAPI_CLAIM_CPUID, HYPAPI_EV_CPUID);
+	for (u32 i = 0; i < app_count; i++)
+		build_claims(apps[i]);
 	stats_init(apps, app_count);
 	for (u32 i = 0; i < app_count; i++)
 		log_info("hypapp %s, priority %d, hypapi %u.%u", apps[i]->name, apps[i]->priority, apps[i]->major, apps[i]->minor);
@@ -132,7 +166,7 @@ static always_inline void fill_event(struct dispatch *d, struct percpu *cpu, enu
 
 	d->cpu = cpu;
 	d->stops = 0;
-	d->injected = d->left_partition = d->walking = false;
+	d->moved = d->walking = false;
 	d->enter = NULL;
 	ev->size = sizeof(*ev);
 	ev->major = HYPAPI_MAJOR;
@@ -141,7 +175,7 @@ static always_inline void fill_event(struct dispatch *d, struct percpu *cpu, enu
 	ev->level = level;
 	ev->cpu = cpu->index;
 	ev->stopped = quiesce_owned(&cpu->quiesce);
-	ev->epoch = quiesce_epoch(&cpu->quiesce);
+	ev->epoch = ev->stopped ? quiesce_epoch(&cpu->quiesce) : 0;
 	ev->eptp01.id = callback | HYPAPI_L1;
 	ev->eptp02.id = level == HYPAPI_L2 ? callback | HYPAPI_L2 : HYPAPI_NONE;
 	ev->partition.id = cpu->mode == RUN_PARTITION ? partition_handle(cpu) : HYPAPI_NONE;
@@ -149,7 +183,7 @@ static always_inline void fill_event(struct dispatch *d, struct percpu *cpu, enu
 	ev->long_mode = level == HYPAPI_L0 || guest_long_mode();
 }
 
-static enum hypapi_level level_of(const struct percpu *cpu)
+static always_inline enum hypapi_level level_of(const struct percpu *cpu)
 {
 	enum run_mode mode = cpu->mode == RUN_PARTITION ? cpu->caller_mode : cpu->mode;
 
@@ -181,24 +215,23 @@ static __attribute__((noinline)) void kill_by(struct dispatch *d)
 }
 
 /* Asks one hypapp, counts, and ends the stops that it began. */
-static always_inline enum hypapi_verdict deliver(struct dispatch *d, const struct link *link)
+static always_inline enum hypapi_verdict deliver(struct dispatch *d, struct percpu *cpu, const struct link *link, enum hypapi_level level)
 {
-	struct percpu *cpu = d->cpu;
-	struct event_stats *stats = &cpu->hypapp_stats->of[link->app_index][d->ev.type][d->ev.level];
+	struct event_stats *stats = (struct event_stats *)((u8 *)cpu->hypapp_stats + link->counts) + level;
 	struct dispatch *outer = cpu->dispatch;
 	u64 asked = cpu->quiesce.count.asked, start = rdtsc();
 	enum hypapi_verdict verdict;
 
 	cpu->dispatch = d;
 	d->app = link->app;
-	d->capabilities = link->app->capabilities;
-	d->ev.quiesce = link->sub->quiesce;
-	if (d->ev.quiesce && !d->ev.stopped)
+	d->capabilities = link->capabilities;
+	d->ev.quiesce = link->quiesce;
+	if (unlikely(link->quiesce) && !d->ev.stopped)
 		stop_for(d);
-	verdict = link->sub->handler(&d->ev);
+	verdict = link->handler(&d->ev);
 	while (unlikely(verdict == HYPAPI_RETRY) && d->ev.quiesce && !d->ev.stopped) {
 		stop_for(d);
-		verdict = link->sub->handler(&d->ev);
+		verdict = link->handler(&d->ev);
 	}
 	cpu->dispatch = outer;
 	if (unlikely(verdict == HYPAPI_KILL))
@@ -215,7 +248,7 @@ static enum hypapi_verdict deliver_to(struct dispatch *d, const struct hypapp_de
 {
 	const struct link *link = link_of(app, d->ev.type, d->ev.level);
 
-	return link ? deliver(d, link) : HYPAPI_PASS;
+	return link ? deliver(d, d->cpu, link, d->ev.level) : HYPAPI_PASS;
 }
 
 /* HANDLED, after the caller has stepped over what has to be stepped over. */
@@ -232,57 +265,78 @@ static __attribute__((noinline)) bool not_handled(struct dispatch *d, enum hypap
 	return verdict == HYPAPI_PASS;
 }
 
-/* An instruction that a hypapp claims: true if it stays the guest's. One function, so that the way there and back is short. */
-static __attribute__((noinline)) bool offer(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level,
-					    const struct link *link, u32 number)
+/* An instruction that a hypapp claims: true if it stays the guest's. In line, once for each kind. */
+static always_inline bool offer(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level, const struct link *link, u32 number)
 {
 	struct dispatch d;
 	enum hypapi_verdict verdict;
 
 	fill_event(&d, cpu, type, level);
 	d.ev.args.cpuid.leaf = number; /* the number of a hypercall, too */
-	d.ev.args.cpuid.subleaf = (u32)cpu->gpr[GPR_RCX];
-	verdict = deliver(&d, link);
+	if (type == HYPAPI_EV_CPUID)
+		d.ev.args.cpuid.subleaf = (u32)cpu->gpr[GPR_RCX];
+	verdict = deliver(&d, cpu, link, level);
 	if (unlikely(verdict != HYPAPI_HANDLED))
 		return not_handled(&d, verdict, type == HYPAPI_EV_CPUID ? VEC_GP : VEC_UD);
-	if (likely(!d.injected && !d.left_partition))
+	if (likely(!d.moved))
 		vmx_skip_instruction();
 	finish(&d);
 	return false;
 }
 _Static_assert(offsetof(struct hypapi_cpuid_args, leaf) == offsetof(struct hypapi_hypercall_args, number), "offer() sets both");
 
+static __attribute__((noinline)) bool offer_cpuid(struct percpu *cpu, enum hypapi_level level, const struct link *link, u32 leaf)
+{
+	return offer(cpu, HYPAPI_EV_CPUID, level, link, leaf);
+}
+
 bool hypapps_cpuid(struct percpu *cpu, u32 leaf)
 {
-	enum hypapi_level level = level_of(cpu);
-	const struct link *link = find_claim(&cpuid_claims[level], leaf);
+	enum hypapi_level level;
+	const struct link *link;
 
 	if (CONFIG_INSN_COUNTS && insn_counts_cpuid(cpu, leaf)) {
 		vmx_skip_instruction();
 		return false;
 	}
-	return likely(!link) || offer(cpu, HYPAPI_EV_CPUID, level, link, leaf);
+	if (likely(leaf < cpuid_lowest || leaf > cpuid_highest))
+		return true;
+	level = level_of(cpu);
+	link = find_claim(&cpuid_claims[level], leaf);
+	return !link || offer_cpuid(cpu, level, link, leaf);
+}
+
+/* EAX is the number in L1; L2 adds its base, so that its own hypervisor's numbers stay free. */
+static always_inline bool hypercall(struct percpu *cpu, enum hypapi_level level, u32 number)
+{
+	u32 place = number <= HYPAPI_HYPERCALL_MAX ? hypercall_claims[level][number] : 0;
+
+	return !place || offer(cpu, HYPAPI_EV_HYPERCALL, level, hypercall_links[place], number);
 }
 
 bool hypapps_hypercall(struct percpu *cpu)
 {
-	enum hypapi_level level = level_of(cpu);
-	u32 number = (u32)cpu->gpr[GPR_RAX] - (level == HYPAPI_L2 ? CONFIG_L2_HYPERCALL_BASE : 0);
-	const struct link *link = find_claim(&hypercall_claims[level], number);
+	u32 eax = (u32)cpu->gpr[GPR_RAX];
 
-	return !link || offer(cpu, HYPAPI_EV_HYPERCALL, level, link, number);
+	return level_of(cpu) == HYPAPI_L1 ? hypercall(cpu, HYPAPI_L1, eax) :
+					    hypercall(cpu, HYPAPI_L2, eax - CONFIG_L2_HYPERCALL_BASE);
 }
 
 void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v)
 {
 	const struct hypapp_descriptor *owner = NULL;
+	u64 entry = ept01_entry(v->gpa1);
 	enum hypapi_verdict verdict;
 	struct dispatch d;
 
+	/* Allowed by now, or never forbidden. */
+	if (((entry & EPT_RIGHTS) && (entry & v->access) == v->access) ||
+	    (!(entry & EPT01_OWNER_BITS) && ept01_touch(v->gpa1, v->access)))
+		return;
 	fill_event(&d, cpu, HYPAPI_EV_EPT_VIOLATION, level_of(cpu));
 	d.ev.args.violation = (struct hypapi_violation_args){
 		.hpa = HPA(v->gpa1.addr), .gpa1 = v->gpa1, .gpa2 = v->gpa2, .gva = v->gva, .access = v->access,
-		.gva_valid = v->gva_valid, .owner = partition_by_owner(ept01_owner(v->gpa1), &owner),
+		.gva_valid = v->gva_valid, .owner = partition_by_owner(ept01_entry_owner(entry), &owner),
 	};
 	if (!owner && ept01_hypapp(v->gpa1))
 		owner = apps[ept01_hypapp(v->gpa1) - 1];
@@ -313,7 +367,7 @@ void hypapps_notify(struct percpu *cpu, enum hypapi_event_type type)
 
 	for (u32 i = 0; i < chain_len[type]; i++) {
 		fill_event(&d, cpu, type, HYPAPI_L0);
-		deliver(&d, &chains[type][i]);
+		deliver(&d, cpu, &chains[type][i], HYPAPI_L0);
 	}
 }
 
@@ -325,6 +379,6 @@ void hypapps_cpu_init(struct percpu *cpu)
 	for (u32 i = 0; i < chain_len[HYPAPI_EV_CPU_INIT]; i++) {
 		fill_event(&d, cpu, HYPAPI_EV_CPU_INIT, HYPAPI_L0);
 		d.ev.args.cpu_init.cpu_count = cpu_count;
-		deliver(&d, &chains[HYPAPI_EV_CPU_INIT][i]);
+		deliver(&d, cpu, &chains[HYPAPI_EV_CPU_INIT][i], HYPAPI_L0);
 	}
 }

@@ -20,10 +20,9 @@ struct dispatch {
 	const struct hypapp_descriptor *app; /* the one that is asked now */
 	u32 capabilities;                   /* its own */
 	u32 stops;                          /* begins to undo at the end */
-	bool injected;                      /* hypapi_inject() was called: the instruction is not stepped over */
-	bool left_partition;                /* likewise */
-	struct guest_walk walk;             /* of the caller's memory, if `walking` */
-	bool walking;                       /* from the first call that needs it, until something may have made it stale */
+	bool moved;                         /* by hypapi_inject(), hypapi_partition_leave(): the instruction is not stepped over */
+	bool walking;                       /* `walk` is good: until something may have made it stale */
+	struct guest_walk walk;             /* of the caller's memory */
 	struct partition *enter;            /* to be entered when the verdict is HANDLED */
 	struct hypapi_partition_entry entry;
 };
@@ -50,7 +49,7 @@ u32 hypapps_number(const struct hypapp_descriptor *app);
 must_check bool hypapps_cpuid(struct percpu *cpu, u32 leaf);
 must_check bool hypapps_hypercall(struct percpu *cpu);
 
-/* An access that EPT01 (after EPT12) does not allow: asks the owner of the page; the default is a #PF or #GP. */
+/* An access that EPT01 (after EPT12) may not allow: nothing if it does; else asks the owner of the page; the default is #GP. */
 void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v);
 
 /* A partition needs its owner. True: nobody answered. */

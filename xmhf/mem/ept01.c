@@ -13,7 +13,6 @@
 #include "mem/mtrr.h"
 #include "mem/pages.h"
 
-#define OWNER_LOW_SHIFT 52
 /* Another ignored bit, of a taken page: memory types changed while it was away. */
 #define RETYPED BIT(11)
 
@@ -28,13 +27,7 @@ static u64 mapped_top; /* what was mapped at boot; retype stops there */
 
 static u64 owner_encode(u8 owner)
 {
-	return (u64)(owner & 31) << OWNER_LOW_SHIFT | (owner & 32 ? BIT(59) : 0);
-}
-
-/* The partition, or 0. */
-static u8 owner_decode(u64 entry)
-{
-	return entry & EPT01_HYPAPP ? 0 : (u8)((entry >> OWNER_LOW_SHIFT & 31) | (entry & BIT(59) ? 32 : 0));
+	return (u64)(owner & 31) << EPT01_OWNER_SHIFT | (owner & 32 ? BIT(59) : 0);
 }
 
 static u64 identity(u64 addr, int type)
@@ -84,35 +77,70 @@ void ept01_map_all(u64 top)
 		map_identity(at, 3, largest_level());
 }
 
+/* The level-1 table of a region, if it is known to have one. */
+static inline u64 *split_region(u64 addr)
+{
+	u64 found = addr / SIZE_2M < ept01_region_count ? __atomic_load_n(&ept01_regions[addr / SIZE_2M], __ATOMIC_ACQUIRE) : 0;
+
+	return found & EPT_RIGHTS ? NULL : (u64 *)found;
+}
+
+static always_inline bool fill_leaf(struct ept01_leaf *leaf, u64 gpa1, u64 entry, u64 offset, u8 level)
+{
+	leaf->hpa = HPA((entry & EPT_ADDR & ~offset) | (gpa1 & offset));
+	leaf->rights = entry & EPT_RIGHTS;
+	leaf->type = (entry & EPT_TYPE) >> EPT_TYPE_SHIFT;
+	leaf->level = level;
+	leaf->owner = ept01_entry_owner(entry);
+	return true;
+}
+
+/*
+ * The leaf for an address, judged and returned as one value: another CPU may split what ept_find() stopped at, and a
+ * table's entry must never be taken for a large leaf.
+ */
+static u64 load_leaf(u64 addr, u64 **at, unsigned int *level)
+{
+	u64 entry;
+
+	do {
+		*at = ept_find(&ept01, addr, level);
+		entry = __atomic_load_n(*at, __ATOMIC_ACQUIRE);
+	} while (unlikely(*level > 1 && !ept_is_leaf(entry)));
+	return entry;
+}
+
 bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf)
 {
+	u64 *table = split_region(gpa1.addr);
 	unsigned int level;
-	u64 entry = __atomic_load_n(ept_find(&ept01, gpa1.addr, &level), __ATOMIC_ACQUIRE), offset;
+	u64 entry, *at;
 
+	if (table) {
+		entry = __atomic_load_n(&table[ept_index(gpa1.addr, 1)], __ATOMIC_ACQUIRE);
+		if (likely(entry & EPT_RIGHTS))
+			return fill_leaf(leaf, gpa1.addr, entry, PAGE_SIZE - 1, 1);
+	}
+	entry = load_leaf(gpa1.addr, &at, &level);
 	if (unlikely(!(entry & EPT_RIGHTS))) {
 		if (!ept01_touch(gpa1, 0))
 			return leaf->rights = 0, leaf->owner = 0, false;
-		entry = *ept_find(&ept01, gpa1.addr, &level);
+		entry = load_leaf(gpa1.addr, &at, &level);
 	}
-	offset = level == 1 ? PAGE_SIZE - 1 : level == 2 ? SIZE_2M - 1 : SIZE_1G - 1;
-	leaf->hpa = HPA((entry & EPT_ADDR & ~offset) | (gpa1.addr & offset));
-	leaf->rights = entry & EPT_RIGHTS;
-	leaf->type = (entry & EPT_TYPE) >> EPT_TYPE_SHIFT;
-	leaf->level = (u8)level;
-	leaf->owner = entry & EPT01_OWNER_BITS ? owner_decode(entry) : 0;
-	return true;
+	if (likely(level == 2))
+		return fill_leaf(leaf, gpa1.addr, entry, SIZE_2M - 1, 2);
+	return fill_leaf(leaf, gpa1.addr, entry, EPT_LEVEL_SIZE(level) - 1, (u8)level);
 }
 
 u64 ept01_entry_slow(gpa1_t gpa1)
 {
 	unsigned int level;
-	u64 *at = ept_find(&ept01, gpa1.addr, &level), entry = __atomic_load_n(at, __ATOMIC_ACQUIRE), found, empty = 0;
+	u64 *at, entry = load_leaf(gpa1.addr, &at, &level), found, empty = 0;
 
 	if (!(entry & EPT_RIGHTS)) {
 		if (!ept01_touch(gpa1, 0))
 			return 0;
-		at = ept_find(&ept01, gpa1.addr, &level);
-		entry = *at;
+		entry = load_leaf(gpa1.addr, &at, &level);
 	}
 	if (level == 1)
 		found = ALIGN_DOWN((u64)at, PAGE_SIZE);
@@ -125,19 +153,12 @@ u64 ept01_entry_slow(gpa1_t gpa1)
 	return level == 1 ? entry : found + (gpa1.addr & (SIZE_2M - PAGE_SIZE));
 }
 
-u8 ept01_owner(gpa1_t gpa1)
-{
-	u64 entry = ept01_entry(gpa1);
-
-	return entry & EPT01_OWNER_BITS ? owner_decode(entry) : 0;
-}
-
 u32 ept01_hypapp(gpa1_t gpa1)
 {
 	unsigned int level;
-	u64 entry = __atomic_load_n(ept_find(&ept01, gpa1.addr, &level), __ATOMIC_ACQUIRE);
+	u64 *at, entry = load_leaf(gpa1.addr, &at, &level);
 
-	return entry & EPT01_HYPAPP ? (entry >> OWNER_LOW_SHIFT & 31) : 0;
+	return entry & EPT01_HYPAPP ? (entry >> EPT01_OWNER_SHIFT & 31) : 0;
 }
 
 /* What an address that has no leaf yet leads to: scratch for root memory, a device otherwise. */
@@ -156,7 +177,7 @@ static bool map_on_demand(u64 addr)
 bool ept01_touch(gpa1_t gpa1, u32 access)
 {
 	unsigned int level;
-	u64 entry = __atomic_load_n(ept_find(&ept01, gpa1.addr, &level), __ATOMIC_ACQUIRE);
+	u64 *at, entry = load_leaf(gpa1.addr, &at, &level);
 
 	if (unlikely(!(entry & EPT_RIGHTS))) {
 		spin_lock(&ept01_lock);
@@ -176,15 +197,15 @@ bool ept01_is_stand_in(u64 hpa, u32 rights)
 /* The level-1 entry of a page of RAM, which has its place in the index. Under a stop. NULL: no table page is free. */
 static u64 *own_entry(u64 addr)
 {
-	u64 table = ept01_regions[addr / SIZE_2M];
+	u64 *table = split_region(addr);
 
-	if (unlikely(!table || (table & EPT_RIGHTS))) {
-		table = (u64)ept_make(&ept01, ALIGN_DOWN(addr, SIZE_2M), 1);
+	if (unlikely(!table)) {
+		table = ept_make(&ept01, ALIGN_DOWN(addr, SIZE_2M), 1);
 		if (!table)
 			return NULL;
-		ept01_regions[addr / SIZE_2M] = table;
+		__atomic_store_n(&ept01_regions[addr / SIZE_2M], (u64)table, __ATOMIC_RELEASE);
 	}
-	return (u64 *)table + ept_index(addr, 1);
+	return &table[ept_index(addr, 1)];
 }
 
 int ept01_claim(gpa1_t page, u8 owner)
@@ -245,7 +266,7 @@ int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
 void ept01_restrict(gpa1_t page, u32 rights, u32 app)
 {
 	int type = mtrr_type(page.addr, PAGE_SIZE);
-	u64 entry = (identity(page.addr, type) & ~EPT_RIGHTS) | rights | EPT01_HYPAPP | (u64)app << OWNER_LOW_SHIFT;
+	u64 entry = (identity(page.addr, type) & ~EPT_RIGHTS) | rights | EPT01_HYPAPP | (u64)app << EPT01_OWNER_SHIFT;
 
 	if (rights == HYPAPI_RWX)
 		entry = identity(page.addr, type);

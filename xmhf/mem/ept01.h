@@ -32,7 +32,16 @@ void ept01_map_all(u64 top);       /* the identity up to `top` and at least 4 Gi
  * a partition's number; or, with bit 62, a hypapp that left L1 the page with the rights that the entry has.
  */
 #define EPT01_OWNER_BITS (BITS(56, 52) | BIT(59) | BIT(62))
+#define EPT01_OWNER_SHIFT 52
 #define EPT01_HYPAPP BIT(62)
+
+/* The partition that owns the page of an entry, 0: none. */
+static inline u8 ept01_entry_owner(u64 entry)
+{
+	if (!(entry & EPT01_OWNER_BITS) || (entry & EPT01_HYPAPP))
+		return 0;
+	return (u8)((entry >> EPT01_OWNER_SHIFT & 31) | (entry & BIT(59) ? 32 : 0));
+}
 
 /*
  * For each 2 MiB that L1 has, what was found there last: a large leaf's entry, cut to 2 MiB; or the address of a level-1
@@ -55,8 +64,10 @@ static inline u64 ept01_entry(gpa1_t gpa1)
 	return likely(found & HYPAPI_RWX) ? found : ept01_entry_slow(gpa1);
 }
 
-/* The partition that owns the page, 0: none. */
-u8 ept01_owner(gpa1_t gpa1);
+static inline u8 ept01_owner(gpa1_t gpa1)
+{
+	return ept01_entry_owner(ept01_entry(gpa1));
+}
 
 /* The hypapp that restricted the page, by its place in the chain, plus 1; 0: none. */
 u32 ept01_hypapp(gpa1_t gpa1);

@@ -252,7 +252,15 @@ static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void 
 
 enum guest_access_result guest_walk_read(struct guest_walk *w, void *dst, gva_t src, size_t len, struct guest_fault *fault)
 {
-	return each_page(w, src, dst, len, HYPAPI_R, true, fault);
+	struct guest_page page;
+	enum guest_access_result result;
+
+	if ((src.addr & (PAGE_SIZE - 1)) + len > PAGE_SIZE || !len)
+		return each_page(w, src, dst, len, HYPAPI_R, true, fault);
+	result = guest_walk_page(w, src, HYPAPI_R, &page, fault);
+	if (result == GUEST_OK)
+		memcpy(dst, phys_to_virt(page.hpa), len);
+	return result;
 }
 
 enum guest_access_result guest_walk_write(struct guest_walk *w, gva_t dst, const void *src, size_t len, struct guest_fault *fault)

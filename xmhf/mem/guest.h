@@ -70,7 +70,9 @@ static inline unsigned int guest_cpl(void)
 /* EFER.LMA and CS.L: 64-bit code. */
 static inline bool guest_long_mode(void)
 {
-	return vmread(VMCS_GUEST_CS_AR) & AR_L && vmread(VMCS_ENTRY_CTLS) & ENTRYCTL_IA32E;
+	_Static_assert(AR_L == BIT(13) && ENTRYCTL_IA32E == BIT(9), "shifted to bit 0");
+
+	return vmread(VMCS_GUEST_CS_AR) >> 13 & vmread(VMCS_ENTRY_CTLS) >> 9 & 1;
 }
 
 #endif

@@ -245,7 +245,7 @@ int partition_destroy(struct percpu *cpu, struct partition *p)
 }
 
 /* The partition's memory at gva, or NULL: not a page of it. Data and stack are mostly near the last page. */
-static u8 *memory_at(struct partition *p, u64 gva)
+static inline u8 *memory_at(struct partition *p, u64 gva)
 {
 	const struct partition_mapping *last = &p->mappings[p->page_count - 1];
 	const u64 *entry;
@@ -259,7 +259,7 @@ static u8 *memory_at(struct partition *p, u64 gva)
 	return (u8 *)frame_memory(p->page_frames[(*entry & EPT_ADDR) / PAGE_SIZE]) + (gva & (PAGE_SIZE - 1));
 }
 
-static void copy_part(u8 *memory, void *buf, size_t len, bool write)
+static inline void copy_part(u8 *memory, void *buf, size_t len, bool write)
 {
 	if (write)
 		memcpy(memory, buf, len);

@@ -181,11 +181,32 @@ void nested_ept_fault(struct percpu *cpu)
 		forbidden(cpu, &f, GPA1(f.gpa2.addr));
 }
 
+/*
+ * What hardware may have cached, we may use: a leaf of the EPT02 in force with all rights is memory that L1 owns, where EPT01
+ * is the identity. 0: none.
+ */
+static inline u64 cached_hpa(const struct nested_cpu *n, gpa2_t gpa2)
+{
+	const struct ept ept02 = { .root = n->ept02.pages[n->root] };
+	unsigned int level;
+	u64 entry = *ept_find(&ept02, gpa2.addr, &level), offset;
+
+	if ((entry & EPT_RIGHTS) != EPT_RIGHTS || gpa2.addr >> EPT_LEVEL_SHIFT(EPT_LEVELS + 1))
+		return 0;
+	offset = EPT_LEVEL_SIZE(level) - 1;
+	return (entry & EPT_ADDR & ~offset) | (gpa2.addr & offset);
+}
+
 bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page)
 {
 	struct ept12_leaf l12 = { .gpa1 = GPA1(gpa2.addr), .rights = HYPAPI_RWX };
 	struct ept01_leaf l01;
+	u64 hpa = uses_ept12(&cpu->nested->vmcs12) ? cached_hpa(cpu->nested, gpa2) : 0;
 
+	if (likely(hpa)) {
+		*page = (struct guest_page){ .hpa = HPA(hpa), .gpa1 = GPA1(hpa), .gpa2 = gpa2, .rights = HYPAPI_RWX };
+		return hpa < direct_map_end;
+	}
 	l1_memory_check(&cpu->nested->memory);
 	if (uses_ept12(&cpu->nested->vmcs12) &&
 	    ept12_walk(&nested_caps, cpu->nested->vmcs12.eptp, gpa2, &l12) != EPT12_MAPPED)

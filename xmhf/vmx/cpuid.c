@@ -21,22 +21,30 @@ static u32 follow(u32 reg, u64 bit, u64 cr4_bit)
 	return vmread(VMCS_GUEST_CR4) & cr4_bit ? reg | (u32)bit : reg & ~(u32)bit;
 }
 
+static __attribute__((noinline)) void adjust(struct percpu *cpu, u32 leaf, u32 subleaf)
+{
+	u64 *gpr = cpu->gpr;
+
+	if (leaf == LEAF_FEATURES) {
+		gpr[GPR_RCX] &= ~(ECX1_SMX | (nested_enabled() ? 0 : ECX1_VMX));
+		gpr[GPR_RCX] = follow((u32)gpr[GPR_RCX], ECX1_OSXSAVE, CR4_OSXSAVE);
+	} else if (leaf == LEAF_EXTENDED && subleaf == 0) {
+		gpr[GPR_RBX] &= ~EBX7_PT;
+		gpr[GPR_RCX] = follow((u32)gpr[GPR_RCX], ECX7_OSPKE, CR4_PKE);
+	} else if (leaf == LEAF_PT) {
+		gpr[GPR_RAX] = gpr[GPR_RBX] = gpr[GPR_RCX] = gpr[GPR_RDX] = 0;
+	}
+}
+
 void cpuid_emulate(struct percpu *cpu)
 {
 	u32 leaf = (u32)cpu->gpr[GPR_RAX], subleaf = (u32)cpu->gpr[GPR_RCX];
 	struct cpuid_regs r = cpuid(leaf, subleaf);
 
-	if (leaf == LEAF_FEATURES) {
-		r.ecx &= ~(u32)(ECX1_SMX | (nested_enabled() ? 0 : ECX1_VMX));
-		r.ecx = follow(r.ecx, ECX1_OSXSAVE, CR4_OSXSAVE);
-	} else if (leaf == LEAF_EXTENDED && subleaf == 0) {
-		r.ebx &= ~(u32)EBX7_PT;
-		r.ecx = follow(r.ecx, ECX7_OSPKE, CR4_PKE);
-	} else if (leaf == LEAF_PT) {
-		r = (struct cpuid_regs){ 0 };
-	}
 	cpu->gpr[GPR_RAX] = r.eax;
 	cpu->gpr[GPR_RBX] = r.ebx;
 	cpu->gpr[GPR_RCX] = r.ecx;
 	cpu->gpr[GPR_RDX] = r.edx;
+	if (leaf == LEAF_FEATURES || leaf == LEAF_EXTENDED || leaf == LEAF_PT)
+		adjust(cpu, leaf, subleaf);
 }

@@ -89,6 +89,15 @@ uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg);
 int hypapi_reg_set(struct hypapi_event *ev, enum hypapi_reg reg, uint64_t value);
 
 /**
+ * Zeroes general registers of the same vCPU, as hypapi_reg_set() one by one would.
+ * @param ev    the event of this callback
+ * @param mask  bit i: the register with number i in enum hypapi_reg, 0 to 15 without RSP
+ * @return HYPAPI_OK; HYPAPI_EINVAL: another bit is set; HYPAPI_EPERM; HYPAPI_ENOTSUP at level L0
+ * @since 1.0
+ */
+int hypapi_regs_clear(struct hypapi_event *ev, uint32_t mask);
+
+/**
  * Raises an exception in the vCPU of the event's level when it resumes; if L1 intercepts that exception of its L2,
  * L1 gets the exit. A later verdict HYPAPI_HANDLED resumes at the current RIP with it.
  * @param ev          the event of this callback
@@ -204,7 +213,8 @@ int hypapi_copy_to_gpa1(const struct hypapi_event *ev, gpa1_t dst, const void *s
  * @param ev          the event of this callback
  * @param page        page-aligned L1-physical address; page_count pages from there
  * @param page_count  1 to 512
- * @param rights      0, or enum hypapi_rights ored; HYPAPI_W only together with HYPAPI_R
+ * @param rights      0, or enum hypapi_rights ored, with HYPAPI_R among them; HYPAPI_X alone only where the CPU
+ *                    has execute-only EPT entries
  * @return HYPAPI_OK; HYPAPI_EINVAL; HYPAPI_ESTATE: would take rights away, and the CPUs are not stopped; HYPAPI_EPERM: a page
  *         belongs to the core, a partition or another hypapp, is the local APIC's, or lies above RAM and 4 GiB; HYPAPI_ENOMEM: no
  *         table page is free. HYPAPI_EV_INIT needs no stop: no guest runs yet
