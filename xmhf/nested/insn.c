@@ -394,6 +394,11 @@ static void complete(const struct insn *i, int result)
 		vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_INSN_LEN));
 }
 
+void nested_vmfail(struct percpu *cpu, enum vmx_error error)
+{
+	complete(&(struct insn){ .cpu = cpu, .n = cpu->nested, .long_mode = guest_long_mode() }, (int)error);
+}
+
 void nested_insn(struct percpu *cpu)
 {
 	u32 reason = (u32)vmread(VMCS_EXIT_REASON);

@@ -118,10 +118,20 @@ void nested_abort(struct percpu *cpu, u32 indicator)
 
 bool nested_entry_refused(struct percpu *cpu)
 {
+	struct nested_cpu *n = cpu->nested;
+
 	if (cpu->mode != RUN_L2)
 		return false;
-	log_error("CPU %u: VMCS02 refused with error %lu", cpu->index, vmread(VMCS_INSN_ERROR));
-	nested_entry_failed(cpu, EXIT_BAD_GUEST_STATE, BAD_GUEST_OTHER);
+	u32 error = (u32)vmread(VMCS_INSN_ERROR);
+
+	log_error("CPU %u: VMCS02 refused with error %u, which the checks let through", cpu->index, error);
+	vmx_switch(cpu, &cpu->vmcs01);
+	cpu->mode = RUN_L1;
+	if (n->entering)
+		n->vmcs12.launched = 0;
+	n->entering = false;
+	n->dirty = GROUPS_ALL & ~(GROUP(MEMORY) | GROUP(INFO));
+	nested_vmfail(cpu, error == VMXERR_BAD_HOST ? VMXERR_BAD_HOST : VMXERR_BAD_CONTROLS);
 	return true;
 }
 

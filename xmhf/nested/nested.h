@@ -31,7 +31,7 @@ exit_handler nested_insn;
 /* An exit of L2, VMCS02 current. Decides by the table of exit reasons: reflect to L1 (exit 201) or handle (exit 202). */
 void nested_exit(struct percpu *cpu, u32 reason);
 
-/* The CPU refused to enter VMCS02 (VMfail), which the entry checks should have kept away. L1 gets a failed entry. */
+/* The CPU refused to enter VMCS02 (VMfail), which the entry checks should have kept away: so it does for L1. */
 must_check bool nested_entry_refused(struct percpu *cpu);
 
 /* Guest NMIs are pending and L2 runs: exit to L1 or inject, as vmcs12 says; uses up cpu->guest_nmis. */

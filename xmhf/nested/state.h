@@ -85,6 +85,10 @@ u16 vpid02_of(u16 vpid12, bool *own);
 /* ---- nested.c ---- */
 void nested_fix_cr0(bool fixed);
 
+/* ---- insn.c ---- */
+/* The VMX instruction with which L1 exited last ends so. VMCS01 is current. */
+void nested_vmfail(struct percpu *cpu, enum vmx_error error);
+
 /* ---- entry.c ---- */
 /* VMLAUNCH or VMRESUME of L1; the operandless part of the instruction is checked. Answers what VMfail reports. */
 enum vmx_error nested_enter(struct percpu *cpu, bool launch);

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * EPT02 as hardware sees it: random maps, invalidations, root changes and pool exhaustion against a list of what may be
+ * reachable. The direct map of the core is plain arithmetic, so ordinary host memory serves as the pool.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "mem/ept.h"
+#include "mem/pages.h"
+#include "nested/ept02.h"
+#include "vmx/vmcs.h"
+
+static struct ept02 ept;
+
+/* Pages are far apart for a host pointer in the direct map's arithmetic only if the address has 48 bits; it has. */
+static u64 *table_of(u64 entry)
+{
+	return (u64 *)((entry & EPT_ADDR) - 0x800000000000ull);
+}
+
+static u64 hardware_walk(u32 root, u64 gpa2, u32 *level)
+{
+	u64 *table = table_of(ept02_pointer(&ept, root));
+
+	for (*level = EPT_LEVELS;; --*level) {
+		u64 entry = table[ept_index(gpa2, *level)];
+
+		if (!(entry & EPT_RIGHTS))
+			return 0;
+		if (*level == 1 || (entry & EPT_LARGE))
+			return entry;
+		table = table_of(entry);
+	}
+}
+
+static int fresh(void **state)
+{
+	static void *pool;
+
+	(void)state;
+	free(pool);
+	pool = aligned_alloc(4096, EPT02_PAGES * 4096);
+	memset(pool, 0, EPT02_PAGES * 4096);
+	ept02_init(&ept, pool);
+	return 0;
+}
+
+static void maps_and_forgets(void **state)
+{
+	u32 level, found;
+	bool flush;
+
+	(void)state;
+	u32 root = ept02_root(&ept, 0x101e, &flush);
+
+	assert_true(flush);
+	assert_int_equal(ept02_root(&ept, 0x101e, &flush), root);
+	assert_false(flush);
+	assert_true(ept02_map(&ept, root, 0x7000, 1, 0xabc000 | HYPAPI_RW));
+	assert_true(ept02_map(&ept, root, 0x40200000, 2, 0x600000 | HYPAPI_RX));
+	assert_int_equal(hardware_walk(root, 0x7000, &level), 0xabc000 | HYPAPI_RW);
+	assert_int_equal(level, 1);
+	assert_int_equal(hardware_walk(root, 0x40212345, &level), 0x600000 | HYPAPI_RX | EPT_LARGE);
+	assert_int_equal(level, 2);
+	assert_false(ept02_invalidate(&ept, 0x201e, &found));
+	assert_true(ept02_invalidate(&ept, 0x101e, &found));
+	assert_int_equal(found, root);
+	assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
+	assert_true(ept02_map(&ept, root, 0x8000, 1, 0xdef000 | HYPAPI_RW));
+	assert_int_equal(hardware_walk(root, 0x7000, &level), 0); /* the same tables, but nothing old in them */
+	assert_int_equal(hardware_walk(root, 0x40200000, &level), 0);
+	assert_int_equal(hardware_walk(root, 0x8000, &level), 0xdef000 | HYPAPI_RW);
+}
+
+static void tables_are_used_again(void **state)
+{
+	u32 root, found;
+	bool flush;
+
+	(void)state;
+	root = ept02_root(&ept, 0x101e, &flush);
+	for (u32 i = 0; i < 10 * EPT02_PAGES; i++) {
+		assert_true(ept02_map(&ept, root, 0x7000, 1, 0xabc000 | HYPAPI_RW));
+		assert_true(ept02_invalidate(&ept, 0x101e, &found));
+	}
+	assert_int_equal(ept.next, EPT02_ROOTS + 3);
+}
+
+/* No address of a table or page of ours stands as it is in an entry that is not present (L1TF). */
+static void absent_entries_name_no_table(void **state)
+{
+	u32 root, found;
+	bool flush;
+
+	(void)state;
+	root = ept02_root(&ept, 0x101e, &flush);
+	assert_true(ept02_map(&ept, root, 0x7000, 1, 0xabc000 | HYPAPI_RW));
+	u64 table = table_of(ept02_pointer(&ept, root))[0] & EPT_ADDR;
+
+	assert_true(ept02_invalidate(&ept, 0x101e, &found));
+	assert_int_equal(table_of(ept02_pointer(&ept, root))[0] & EPT_RIGHTS, 0);
+	assert_int_equal(table_of(ept02_pointer(&ept, root))[0] & table, 0);
+}
+
+static void large_and_small_replace_each_other(void **state)
+{
+	u32 root, level;
+	bool flush;
+
+	(void)state;
+	root = ept02_root(&ept, 0x101e, &flush);
+	assert_true(ept02_map(&ept, root, 0x200000, 2, 0x600000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, root, 0x201000, 1, 0x9000 | HYPAPI_R));
+	assert_int_equal(hardware_walk(root, 0x201000, &level), 0x9000 | HYPAPI_R);
+	assert_int_equal(hardware_walk(root, 0x202000, &level), 0);
+	assert_true(ept02_map(&ept, root, 0x200000, 2, 0x800000 | HYPAPI_RWX));
+	assert_int_equal(hardware_walk(root, 0x201000, &level), 0x800000 | HYPAPI_RWX | EPT_LARGE);
+}
+
+static void roots_do_not_share(void **state)
+{
+	u32 level;
+	bool flush;
+
+	(void)state;
+	for (u64 key = 1; key <= 3 * EPT02_ROOTS; key++) {
+		u32 root = ept02_root(&ept, key << 12, &flush);
+
+		assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
+		assert_true(ept02_map(&ept, root, 0x7000, 1, key << 20 | HYPAPI_R));
+		assert_int_equal(hardware_walk(root, 0x7000, &level), key << 20 | HYPAPI_R);
+	}
+	assert_int_equal(ept02_pointer(&ept, 0) & ~EPT_ADDR, EPTP_WALK_4 | EPT_TYPE_WB);
+	u32 root = ept02_root(&ept, 0x5000 | EPTP_AD, &flush);
+
+	assert_true(ept02_pointer(&ept, root) & EPTP_AD);
+}
+
+#define MODEL 64
+#define SPACE BIT(36)
+
+/* Random work; the model knows the last leaf of each address, hardware must never see another. */
+static void random_work(void **state)
+{
+	struct { u64 gpa2, entry; u32 root; } model[MODEL];
+	u32 count = 0, emptied = 0, level, found;
+	bool flush;
+
+	(void)state;
+	srandom(1);
+	for (u32 step = 0; step < 60000; step++) {
+		u32 what = (u32)random() % 100;
+		u64 key = (1 + (u64)random() % 3) << 12;
+		u32 root = ept02_root(&ept, key, &flush);
+
+		if (what == 0) {
+			assert_true(ept02_invalidate(&ept, key, &found));
+			for (u32 i = 0; i < count; i++)
+				if (model[i].root == root)
+					model[i--] = model[--count];
+			continue;
+		}
+		u64 gpa2 = ((u64)random() << 12) % SPACE, entry = ((u64)random() << 12 & BITS(39, 12)) | HYPAPI_RW;
+
+		if (!ept02_map(&ept, root, gpa2, 1, entry)) {
+			ept02_empty(&ept);
+			count = 0;
+			emptied++;
+			assert_true(ept02_map(&ept, root, gpa2, 1, entry));
+		}
+		for (u32 i = 0; i < count; i++)
+			if (model[i].root == root && model[i].gpa2 == gpa2)
+				model[i--] = model[--count];
+		if (count == MODEL)
+			count--;
+		model[count].gpa2 = gpa2, model[count].entry = entry, model[count++].root = root;
+		u32 i = (u32)random() % count;
+
+		assert_int_equal(hardware_walk(model[i].root, model[i].gpa2, &level), model[i].entry);
+		u64 never = ((u64)random() << 12) % SPACE + SPACE;
+
+		assert_int_equal(hardware_walk(root, never, &level), 0);
+	}
+	assert_true(emptied > 10);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(maps_and_forgets, fresh),
+		cmocka_unit_test_setup(tables_are_used_again, fresh),
+		cmocka_unit_test_setup(absent_entries_name_no_table, fresh),
+		cmocka_unit_test_setup(large_and_small_replace_each_other, fresh),
+		cmocka_unit_test_setup(roots_do_not_share, fresh),
+		cmocka_unit_test_setup(random_work, fresh),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
