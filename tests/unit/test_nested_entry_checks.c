@@ -401,7 +401,8 @@ static void kinds_give_the_answer(void **state)
 	assert_int_equal(entry_check_qualification(ENTRY_CHECK_interruptibility_mov_ss), 0);
 	assert_int_equal(entry_check_qualification(ENTRY_CHECK_link_current), 4);
 	for (u32 i = 1; i < ENTRY_CHECK_COUNT; i++) /* controls, then host, then guest */
-		assert_true(MIN(entry_check_info[i - 1].kind, CHECK_GUEST) <= MIN(entry_check_info[i].kind, CHECK_GUEST));
+		assert_true(MIN(entry_check_info[i - 1].kind, CHECK_GUEST) <=
+			    MIN(entry_check_info[i].kind, CHECK_GUEST));
 }
 
 static void msr_areas(void **state)

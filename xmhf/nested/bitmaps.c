@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * MSR and I/O bitmaps of L1. Nothing of them is copied into VMCS02: its own bitmaps are all ones, L1's are looked at when an
- * exit comes, and a bit that nobody asks for is opened then, so that the next access of L2 does not exit. Before each
- * entry the open bits are compared with L1's bitmap again. L1's page is read as it is at that moment, like hardware does.
+ * MSR and I/O bitmaps of L1. Nothing of them is copied into VMCS02: its own bitmaps are all ones, L1's are looked at
+ * when an exit comes, and a bit that nobody asks for is opened then, so that the next access of L2 does not exit.
+ * Before each entry the open bits are compared with L1's bitmap again. L1's page is read as it is at that moment, like
+ * hardware does.
  */
 #include "cpu/x86.h"
 #include "lib/string.h"

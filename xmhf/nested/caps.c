@@ -136,7 +136,8 @@ void nested_caps_compute(struct nested_caps *caps, const struct nested_hw *hw)
 	for (size_t i = 0; i < ARRAY_SIZE(ctl_rows); i++)
 		offer_controls(caps, hw, &ctl_rows[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(plain_rows); i++)
-		offer(caps, plain_rows[i].msr, (hw_msr(hw, plain_rows[i].msr) & plain_rows[i].mask) | plain_rows[i].fixed);
+		offer(caps, plain_rows[i].msr,
+		      (hw_msr(hw, plain_rows[i].msr) & plain_rows[i].mask) | plain_rows[i].fixed);
 	drop_dependent(caps);
 	caps->needs = field_needs(caps);
 	caps->phys_reserved = hw->phys_bits < 64 ? ~0ull << hw->phys_bits : 0;

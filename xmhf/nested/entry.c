@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * VMLAUNCH and VMRESUME of L1 (exit 102), as a transaction: nothing of L1 changes before the last check has passed. What
- * lies in L1's memory is copied once into struct entry_env and judged there. Caller: nested/insn.c.
+ * VMLAUNCH and VMRESUME of L1 (exit 102), as a transaction: nothing of L1 changes before the last check has passed.
+ * What lies in L1's memory is copied once into struct entry_env and judged there. Caller: nested/insn.c.
  */
 #include "core/log.h"
 #include "cpu/x86.h"
@@ -76,8 +76,8 @@ static enum entry_check run_checks(struct nested_cpu *n, const struct entry_env 
 }
 
 /*
- * An entry that fails after the controls were accepted: L1 goes on at its host state, with the exit reason's top bit set
- * and nothing of L2 saved (SDM vol. 3, "VM-Entry Failures During or After Loading Guest State").
+ * An entry that fails after the controls were accepted: L1 goes on at its host state, with the exit reason's top bit
+ * set and nothing of L2 saved (SDM vol. 3, "VM-Entry Failures During or After Loading Guest State").
  */
 void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification)
 {
@@ -93,7 +93,8 @@ void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification)
 	v->exit_qualification = qualification;
 	n->modified = true;
 	nested_shadow_publish(cpu);
-	nested_load_host_state(cpu, &(struct l2_leftover){ .cr0 = vmread(VMCS_GUEST_CR0), .efer = vmread(VMCS_GUEST_EFER),
+	nested_load_host_state(cpu, &(struct l2_leftover){ .cr0 = vmread(VMCS_GUEST_CR0),
+							   .efer = vmread(VMCS_GUEST_EFER),
 							   .pat = vmread(VMCS_GUEST_PAT) });
 	if (msr_area_load(cpu, v->exit_msr_load_addr, v->exit_msr_load_count))
 		nested_abort(cpu, VMX_ABORT_MSR_LOAD);

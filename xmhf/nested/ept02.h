@@ -3,11 +3,11 @@
  * EPT02, what runs L2: EPT12 composed with EPT01, filled on demand. A software TLB: each CPU has its own page pool and
  * roots, keyed by the full EPTP12, so there is no lock, no other CPU's root to spare, and INVEPT means what it says.
  *
- * Invariants: a root page stays where it is, so the EPTP of a live VMCS02 never dangles, whatever is dropped. A leaf that
- * hardware can reach was made after the last invalidation of its root. Tables outlive invalidations: their entries are
- * "aged" (made unreachable) from the top, and each table below is emptied when the way to it is used again.
- * A table pointer that is kept in a non-present entry is stored inverted (L1TF: no address of RAM there).
- * Pure: flushing hardware is the caller's duty after each function that says so.
+ * Invariants: a root page stays where it is, so the EPTP of a live VMCS02 never dangles, whatever is dropped. A leaf
+ * that hardware can reach was made after the last invalidation of its root. Tables outlive invalidations: their
+ * entries are "aged" (made unreachable) from the top, and each table below is emptied when the way to it is used
+ * again. A table pointer that is kept in a non-present entry is stored inverted (L1TF: no address of RAM there). Pure:
+ * flushing hardware is the caller's duty after each function that says so.
  */
 #ifndef XMHF_NESTED_EPT02_H
 #define XMHF_NESTED_EPT02_H
@@ -34,8 +34,8 @@ struct ept02 {
 void ept02_init(struct ept02 *ept, void *pages);
 
 /*
- * The root for an EPTP12, made if there is none. *flush: set if its EPTP02 had another meaning before, and hardware must
- * forget it (INVEPT single).
+ * The root for an EPTP12, made if there is none. *flush: set if its EPTP02 had another meaning before, and hardware
+ * must forget it (INVEPT single).
  */
 u32 ept02_root(struct ept02 *ept, u64 eptp12, bool *flush);
 
@@ -46,8 +46,8 @@ u32 ept02_root(struct ept02 *ept, u64 eptp12, bool *flush);
 u64 ept02_pointer(const struct ept02 *ept, u32 root);
 
 /*
- * Maps gpa2 by a leaf at `level` (1, 2, 3). entry: address, type, rights, without EPT_LARGE. False: the pool is used up;
- * the caller then calls ept02_empty() and tries again, which cannot fail.
+ * Maps gpa2 by a leaf at `level` (1, 2, 3). entry: address, type, rights, without EPT_LARGE. False: the pool is used
+ * up; the caller then calls ept02_empty() and tries again, which cannot fail.
  */
 must_check bool ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry);
 

@@ -52,7 +52,7 @@ enum ept12_result ept12_walk(const struct nested_caps *caps, u64 eptp12, gpa2_t 
 
 		leaf->at[leaf->depth] = at;
 		leaf->entry[leaf->depth++] = entry;
-		if (likely((entry & plain) == HYPAPI_RWX && level > 1)) { /* a table, with all rights and no reserved bit */
+		if (likely((entry & plain) == HYPAPI_RWX && level > 1)) { /* a table, all rights, no reserved bit */
 			table = entry & EPT_ADDR;
 			continue;
 		}

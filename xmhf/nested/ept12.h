@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * EPT12, the table that L1 keeps for its L2, walked in software: what hardware would find there, malformed entries
- * included. Pure but for ept12_read() and ept12_replace(), the ways to L1's memory. Callers: ept02, address translation, host tests.
+ * included. Pure but for ept12_read() and ept12_replace(), the ways to L1's memory. Callers: ept02, address
+ * translation, host tests.
  */
 #ifndef XMHF_NESTED_EPT12_H
 #define XMHF_NESTED_EPT12_H
@@ -28,9 +29,9 @@ struct ept12_leaf {
 enum ept12_result ept12_walk(const struct nested_caps *caps, u64 eptp12, gpa2_t gpa2, struct ept12_leaf *leaf);
 
 /*
- * An access that `leaf` allows is about to be made, with accessed and dirty flags in use: sets the accessed flags of the
- * walk, and the leaf's dirty flag for a write (SDM vol. 3, "Accessed and Dirty Flags for EPT"). *dirty: the flag afterwards.
- * False: L1 changed an entry meanwhile, walk again.
+ * An access that `leaf` allows is about to be made, with accessed and dirty flags in use: sets the accessed flags of
+ * the walk, and the leaf's dirty flag for a write (SDM vol. 3, "Accessed and Dirty Flags for EPT"). *dirty: the flag
+ * afterwards. False: L1 changed an entry meanwhile, walk again.
  */
 must_check bool ept12_mark(struct ept12_leaf *leaf, bool write, bool *dirty);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Exits of L2. One table by exit reason says whether L1 wants it (exit 201) and who deals with it in L0 otherwise (exit
- * 202), and which exit-information fields the SDM defines for it: only those are read. A reason without a row is one
- * that only L1's own controls can cause, and is L1's. Callers: vmx/exit.c, and what raises exits by software here.
+ * Exits of L2. One table by exit reason says whether L1 wants it (exit 201) and who deals with it in L0 otherwise
+ * (exit 202), and which exit-information fields the SDM defines for it: only those are read. A reason without a row is
+ * one that only L1's own controls can cause, and is L1's. Callers: vmx/exit.c, and what raises exits by software here.
  */
 #include "core/hypapps.h"
 #include "core/log.h"

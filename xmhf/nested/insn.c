@@ -44,7 +44,9 @@ static bool has_revision(const void *region)
 	return region && *(const volatile u32 *)region == NESTED_REVISION;
 }
 
-/* The current VMCS goes back to L1's memory, whole, if it differs. Where L1 has no RAM by now it is lost, as on a bus. */
+/*
+ * The current VMCS goes back to L1's memory, whole, if it differs. Where L1 has no RAM by now it is lost, as on a bus.
+ */
 static void put_current(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
@@ -97,7 +99,9 @@ static int insn_vmptrld(const struct insn *i)
 
 static int insn_vmptrst(const struct insn *i)
 {
-	return operand_write(i->cpu, i->info, i->long_mode, &i->n->current, sizeof(i->n->current)) ? VMXERR_NONE : INSN_DONE;
+	bool written = operand_write(i->cpu, i->info, i->long_mode, &i->n->current, sizeof(i->n->current));
+
+	return written ? VMXERR_NONE : INSN_DONE;
 }
 
 static int insn_vmclear(const struct insn *i)
@@ -175,7 +179,10 @@ static u64 operand_width(const struct insn *i, u64 value)
 	return i->long_mode ? value : (u32)value;
 }
 
-/* The field that the second register operand names; if it is newer in VMCS02, it has been fetched. NULL: there is none. */
+/*
+ * The field that the second register operand names; if it is newer in VMCS02, it has been fetched. NULL: there is
+ * none.
+ */
 static const struct vmcs12_field *find_field(const struct insn *i, u64 *encoding)
 {
 	*encoding = operand_width(i, operand_reg(i->cpu, OPERAND_REG2(i->info)));
@@ -270,7 +277,7 @@ static int read_descriptor(const struct insn *i, u32 types, u64 *type, struct de
 static int insn_invept(const struct insn *i)
 {
 	u64 cap = NESTED_CAP(&nested_caps, EPT_VPID_CAP), type;
-	u32 types = (cap & EPTCAP_INVEPT_SINGLE ? 1u << INVEPT_SINGLE : 0) | (cap & EPTCAP_INVEPT_ALL ? 1u << INVEPT_ALL : 0);
+	u32 types = cap >> 24 & (1u << INVEPT_SINGLE | 1u << INVEPT_ALL); /* bits 25 and 26 */
 	struct descriptor d;
 
 	if (!(cap & EPTCAP_INVEPT)) {

@@ -10,8 +10,9 @@ void *l1_page_slow(struct l1_memory *memory, u64 gpa1, u32 rights)
 	u32 i = (u32)(gpa1 >> PAGE_SHIFT ^ gpa1 >> (PAGE_SHIFT + 6)) & (L1_PAGES - 1);
 	struct ept01_leaf leaf;
 
-	if ((gpa1 & ~PAGE_ADDR) || !l1_leaf(memory, GPA1(gpa1), &leaf) || (leaf.rights & rights) != rights || leaf.owner ||
-	    leaf.hpa.addr >= direct_map_end)
+	if ((gpa1 & ~PAGE_ADDR) || !l1_leaf(memory, GPA1(gpa1), &leaf))
+		return NULL;
+	if ((leaf.rights & rights) != rights || leaf.owner || leaf.hpa.addr >= direct_map_end)
 		return NULL;
 	memory->page[i].tag = gpa1 | leaf.rights;
 	memory->page[i].page = phys_to_virt(leaf.hpa);

@@ -21,7 +21,9 @@ struct l1_memory {
 	struct ept01_leaf leaf;   /* hpa: of its first byte */
 };
 
-/* Before a row of look-ups: forgets everything if EPT01 has changed. No safe point may come before the last of them. */
+/*
+ * Before a row of look-ups: forgets everything if EPT01 has changed. No safe point may come before the last of them.
+ */
 static inline void l1_memory_check(struct l1_memory *memory)
 {
 	if (unlikely(memory->generation != ept01_generation))

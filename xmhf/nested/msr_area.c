@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * L1's MSR lists (Intel SDM vol. 3, "Loading MSRs", "Saving MSRs"). VMCS02 has none: each entry is copied, checked, and
- * carried out as L1's own RDMSR or WRMSR would be, so that a list reaches no MSR that L1 may not reach. Values that live
- * in a VMCS go to the current one: VMCS02 at an entry, and at an exit VMCS02 for the store, VMCS01 for the load.
+ * L1's MSR lists (Intel SDM vol. 3, "Loading MSRs", "Saving MSRs"). VMCS02 has none: each entry is copied, checked,
+ * and carried out as L1's own RDMSR or WRMSR would be, so that a list reaches no MSR that L1 may not reach. Values
+ * that live in a VMCS go to the current one: VMCS02 at an entry, and at an exit VMCS02 for the store, VMCS01 for the
+ * load.
  */
 #include "mem/ept01.h"
 #include "nested/state.h"

@@ -72,7 +72,9 @@ void nested_start(struct percpu *cpu)
 
 /* ---- Life ---- */
 
-/* In VMX operation L1 cannot clear PE, PG or NE: MOV to CR0 exits then, and vmx/exit.c answers #GP. VMCS01 is current. */
+/*
+ * In VMX operation L1 cannot clear PE, PG or NE: MOV to CR0 exits then, and vmx/exit.c answers #GP. VMCS01 is current.
+ */
 void nested_fix_cr0(bool fixed)
 {
 	u64 mask = VMX_CR0_MASK | (fixed ? NESTED_CAP(&nested_caps, CR0_FIXED0) : 0);
@@ -154,8 +156,9 @@ static void inject_nmi(struct percpu *cpu)
 }
 
 /*
- * With NMI exiting L1 gets an exit at the next instruction boundary; with virtual NMIs not even NMI blocking of L2 holds
- * it back. Without, the NMI is L2's own. What has to wait waits for the NMI window, which opens after event delivery.
+ * With NMI exiting L1 gets an exit at the next instruction boundary; with virtual NMIs not even NMI blocking of L2
+ * holds it back. Without, the NMI is L2's own. What has to wait waits for the NMI window, which opens after event
+ * delivery.
  */
 void nested_pending_nmi(struct percpu *cpu)
 {

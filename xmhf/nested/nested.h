@@ -28,7 +28,9 @@ must_check bool nested_read_msr(u32 msr, u64 *value);
 /* L1 executed a VMX instruction (EXIT_VMCLEAR .. EXIT_VMXON, EXIT_INVEPT, EXIT_INVVPID). */
 exit_handler nested_insn;
 
-/* An exit of L2, VMCS02 current. Decides by the table of exit reasons: reflect to L1 (exit 201) or handle (exit 202). */
+/*
+ * An exit of L2, VMCS02 current. Decides by the table of exit reasons: reflect to L1 (exit 201) or handle (exit 202).
+ */
 void nested_exit(struct percpu *cpu, u32 reason);
 
 /* The CPU refused to enter VMCS02 (VMfail), which the entry checks should have kept away: so it does for L1. */

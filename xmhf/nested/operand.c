@@ -73,10 +73,10 @@ static bool segment_allows(u32 ar, u64 limit, u64 offset, size_t len, bool write
 
 static bool linear_32(u64 offset, u32 seg, size_t len, bool write, gva_t *linear)
 {
-	u32 step = 2 * MIN(seg, (u32)SEG_GS);
+	u32 step = 2 * MIN(seg, (u32)SEG_GS), ar = (u32)vmread(VMCS_GUEST_ES_AR + step);
 
 	*linear = GVA((u32)(vmread(VMCS_GUEST_ES_BASE + step) + offset));
-	if (segment_allows((u32)vmread(VMCS_GUEST_ES_AR + step), vmread(VMCS_GUEST_ES_LIMIT + step), offset, len, write))
+	if (segment_allows(ar, vmread(VMCS_GUEST_ES_LIMIT + step), offset, len, write))
 		return true;
 	segment_fault(seg);
 	return false;

@@ -13,8 +13,8 @@
 #define OPERAND_REG2(info) ((info) >> 28 & 15)
 
 /*
- * A page-table walk for an operand that went well, kept with the entries that it read: as long as they, CR3 and CR4 hold the
- * same, so does its result. Cheaper than the walk, and as good: nothing is believed that was not read again.
+ * A page-table walk for an operand that went well, kept with the entries that it read: as long as they, CR3 and CR4
+ * hold the same, so does its result. Cheaper than the walk, and as good: nothing is believed that was not read again.
  */
 #define OPERAND_WALKS 8 /* a power of two */
 struct operand_walk {
@@ -38,13 +38,19 @@ static inline void operand_set_reg(struct percpu *cpu, u32 reg, u64 value)
 		cpu->gpr[reg] = value;
 }
 
-/* Where a memory operand is, if that is plain; else NULL, and the slow functions do the access or inject its fault. */
+/*
+ * Where a memory operand is, if that is plain; else NULL, and the slow functions do the access or inject its fault.
+ */
 void *operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len_bytes, bool write);
 must_check bool operand_read_slow(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_t len_bytes);
 must_check bool operand_write_slow(struct percpu *cpu, u32 info, bool long_mode, const void *src, size_t len_bytes);
 
-/* The memory operand. False: a fault was injected, the instruction ends. Memory that L1 does not own reads as all ones. */
-static always_inline must_check bool operand_read(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_t len_bytes)
+/*
+ * The memory operand. False: a fault was injected, the instruction ends. Memory that L1 does not own reads as all
+ * ones.
+ */
+static always_inline must_check bool operand_read(struct percpu *cpu, u32 info, bool long_mode, void *dst,
+						  size_t len_bytes)
 {
 	const void *at = operand_at(cpu, info, long_mode, len_bytes, false);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * VMCS shadowing (Intel SDM vol. 3, "VMREAD Bitmap and VMWRITE Bitmap", "Shadow VMCS"): L1's VMREADs and VMWRITEs of the
- * fields that every exit needs go to a VMCS of ours without an exit. All other bits of the bitmaps are 1: denied by default.
- * vmcs12 stays the truth while L2 runs; the shadow is published at an exit to L1 and collected before an entry, and
- * what was collected is checked as if it had come by VMWRITE exits. Optional: without it everything works, slower.
+ * VMCS shadowing (Intel SDM vol. 3, "VMREAD Bitmap and VMWRITE Bitmap", "Shadow VMCS"): L1's VMREADs and VMWRITEs of
+ * the fields that every exit needs go to a VMCS of ours without an exit. All other bits of the bitmaps are 1: denied
+ * by default. vmcs12 stays the truth while L2 runs; the shadow is published at an exit to L1 and collected before an
+ * entry, and what was collected is checked as if it had come by VMWRITE exits. Optional: without it everything works,
+ * slower.
  */
 #include "core/cmdline.h"
 #include "core/log.h"
@@ -13,9 +14,9 @@
 #include "vmx/vmx.h"
 
 /*
- * X(NAME, member, group): fields that L1 may read and write, and those that it may only read. None is in a lazy group; the
- * latter are exit information, which an exiting VMWRITE publishes again. Expanded into straight code, since both lists
- * are gone through at every exit and entry.
+ * X(NAME, member, group): fields that L1 may read and write, and those that it may only read. None is in a lazy group;
+ * the latter are exit information, which an exiting VMWRITE publishes again. Expanded into straight code, since both
+ * lists are gone through at every exit and entry.
  */
 #define HOT_WRITABLE(X)                                                                                              \
 	X(GUEST_RIP, guest_rip, RIP) X(GUEST_RSP, guest_rsp, RIP) X(GUEST_RFLAGS, guest_rflags, FLAGS)               \

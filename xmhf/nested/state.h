@@ -120,7 +120,9 @@ void nested_invept(struct percpu *cpu, enum invept_type type, u64 eptp12);
 void nested_shadow_init(struct percpu *cpu);
 /* L1's current VMCS changed: shadowing follows. VMCS01 is current. */
 void nested_shadow_switch(struct percpu *cpu);
-/* What L1 wrote by shadowed VMWRITEs since the last publish goes into vmcs12; VMCS01 is current, and the other way. */
+/*
+ * What L1 wrote by shadowed VMWRITEs since the last publish goes into vmcs12; VMCS01 is current, and the other way.
+ */
 void nested_shadow_collect(struct percpu *cpu);
 void nested_shadow_publish(struct percpu *cpu);
 

@@ -22,9 +22,11 @@
 #define EXCEPTIONS_REQUIRED (BIT(VEC_AC) | BIT(VEC_DB))
 #define CONTROL_GROUPS (GROUP(EXEC) | GROUP(EXITS) | GROUP(ENTRY))
 
-/* VPIDs from here on are L1's, shifted; the few that do not fit share VPID_L2 with "no VPID", flushed at each entry. */
+/*
+ * VPIDs from here on are L1's, shifted; the few that do not fit share VPID_L2 with "no VPID", flushed at each entry.
+ */
 #define VPID_SHIFT 3
-_Static_assert(VPID_L1 <= VPID_SHIFT && VPID_L2 <= VPID_SHIFT && VPID_PARTITION <= VPID_SHIFT, "VPIDs of L0 are below L1's");
+_Static_assert(VPID_L1 <= VPID_SHIFT && VPID_L2 <= VPID_SHIFT && VPID_PARTITION <= VPID_SHIFT, "L0's come first");
 
 u16 vpid02_of(u16 vpid12, bool *own)
 {
@@ -118,9 +120,9 @@ static void merge_controls(struct percpu *cpu)
 }
 
 /*
- * The copies between vmcs12 and VMCS02 are the hottest loops of an entry and of a VMCLEAR, so the list of fields expands
- * into straight code here: a quarter of the instructions of a loop over descriptors. Rows of one group stand together
- * mostly, and the compiler tests a group once for each run of rows.
+ * The copies between vmcs12 and VMCS02 are the hottest loops of an entry and of a VMCLEAR, so the list of fields
+ * expands into straight code here: a quarter of the instructions of a loop over descriptors. Rows of one group stand
+ * together mostly, and the compiler tests a group once for each run of rows.
  */
 #define EXISTS(need) (NEED_##need == NEED_ALWAYS || (nested_caps.needs >> NEED_##need & 1))
 #define PICK(groups, group, need) (((groups) & GROUP(group)) && EXISTS(need))
@@ -175,7 +177,10 @@ static struct kept read_kept(const struct vmcs12 *v)
 	return kept;
 }
 
-/* EFER of a guest whose entry does not load it (SDM vol. 3, "Loading Guest Control Registers, Debug Registers, and MSRs"). */
+/*
+ * EFER of a guest whose entry does not load it (SDM vol. 3, "Loading Guest Control Registers, Debug Registers, and
+ * MSRs").
+ */
 static u64 efer_without_load(const struct vmcs12 *v, u64 efer)
 {
 	if (v->entry_ctls & ENTRYCTL_IA32E)
@@ -184,8 +189,8 @@ static u64 efer_without_load(const struct vmcs12 *v, u64 efer)
 }
 
 /*
- * VMCS02 always loads and saves these. Where L1 asks for a load but not for a save, its own value is loaded afresh each
- * time; where it asks for no load, the guest goes on with L1's.
+ * VMCS02 always loads and saves these. Where L1 asks for a load but not for a save, its own value is loaded afresh
+ * each time; where it asks for no load, the guest goes on with L1's.
  */
 static void write_loaded(const struct vmcs12 *v, const struct kept *kept)
 {

@@ -91,8 +91,8 @@ void vmcs12_init(u32 needs);
 u32 vmcs12_highest_index(u32 needs);
 
 /*
- * Encoding -> slot of the lookup table: width (2 bits), type (2 bits), low six bits of the index. No architected index is
- * above 63 (vmcs12.c asserts it), so a bit outside the slot means "no such field".
+ * Encoding -> slot of the lookup table: width (2 bits), type (2 bits), low six bits of the index. No architected index
+ * is above 63 (vmcs12.c asserts it), so a bit outside the slot means "no such field".
  */
 #define VMCS12_SLOT(e) (((e) >> 1 & 0x3f) | ((e) >> 4 & 0xc0) | ((e) >> 5 & 0x300))
 #define VMCS12_SLOT_BITS 0x6c7full
@@ -112,8 +112,9 @@ static inline const struct vmcs12_field *vmcs12_find(u64 encoding)
 }
 
 /*
- * VMREAD and VMWRITE of a field (SDM vol. 3, "VMREAD", "VMWRITE"): encoding and value are zero-extended from 32 bits outside
- * 64-bit mode; with the high access type the value is the upper half. A write answers whether it changed the field.
+ * VMREAD and VMWRITE of a field (SDM vol. 3, "VMREAD", "VMWRITE"): encoding and value are zero-extended from 32 bits
+ * outside 64-bit mode; with the high access type the value is the upper half. A write answers whether it changed the
+ * field.
  */
 u64 vmcs12_read(const struct vmcs12 *vmcs12, const struct vmcs12_field *field, u64 encoding);
 bool vmcs12_write(struct vmcs12 *vmcs12, const struct vmcs12_field *field, u64 encoding, u64 value);

@@ -2,7 +2,7 @@
 /*
  * The VMCS in names: field encodings, control bits, exit reasons, and the layouts of what the fields hold.
  * Constants only, from the Intel SDM vol. 3 ("Virtual Machine Control Structures" and the appendices "VMX Capability
- * Reporting Facility", "Field Encoding in VMCS", "VMX Basic Exit Reasons"). Used by the core, nested VMX and unit tests.
+ * Reporting Facility", "Field Encoding in VMCS", "VMX Basic Exit Reasons"). Used by the core, nested VMX and tests.
  */
 #ifndef XMHF_VMX_VMCS_H
 #define XMHF_VMX_VMCS_H
