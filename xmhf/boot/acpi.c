@@ -27,6 +27,11 @@ struct sdt {
 
 #define FADT_PM1A_CNT 64
 #define FADT_PM1B_CNT 68
+#define FADT_FLAGS 112
+#define FADT_HAS_RESET BIT(10)
+#define FADT_RESET_REG 116 /* a generic address structure: space, width, offset, access, address */
+#define FADT_RESET_VALUE 128
+#define GAS_IO 1
 #define MADT_ENTRIES 44
 enum { MADT_LAPIC = 0, MADT_X2APIC = 9 };
 
@@ -104,6 +109,12 @@ static void parse_fadt(const struct sdt *fadt)
 		return;
 	acpi_info.pm1a_cnt = *(const u16 *)((const u8 *)fadt + FADT_PM1A_CNT);
 	acpi_info.pm1b_cnt = *(const u16 *)((const u8 *)fadt + FADT_PM1B_CNT);
+	const u8 *f = (const u8 *)fadt;
+
+	if (fadt->length > FADT_RESET_VALUE && *(const u32 *)(f + FADT_FLAGS) & FADT_HAS_RESET && f[FADT_RESET_REG] == GAS_IO) {
+		acpi_info.reset_port = *(const u16 *)(f + FADT_RESET_REG + 4);
+		acpi_info.reset_value = f[FADT_RESET_VALUE];
+	}
 }
 
 static void parse_table(const struct sdt *table)

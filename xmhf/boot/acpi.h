@@ -9,6 +9,8 @@ struct acpi_info {
 	u32 apic_ids[MAX_CPUS]; /* of enabled CPUs, in MADT order */
 	u32 cpu_count;
 	u16 pm1a_cnt, pm1b_cnt; /* I/O ports, 0: none */
+	u16 reset_port;         /* likewise */
+	u8 reset_value;
 };
 
 extern struct acpi_info acpi_info;

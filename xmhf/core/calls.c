@@ -33,6 +33,8 @@ int hypapi_quiesce(struct hypapi_event *ev)
 
 	if (!d)
 		return HYPAPI_EPERM;
+	if (!d->cpu->quiesce.online)
+		return 0;
 	bool stale = quiesce_begin(&d->cpu->quiesce);
 
 	d->stops++;

@@ -17,6 +17,7 @@ static const struct option {
 	{ "drive", NULL },                    /* BIOS drive number for boot=chain, hexadecimal; 80 */
 	{ "nested", "|on|off|" },
 	{ "shadow-vmcs", "|on|off|" },
+	{ "partition-ticks", NULL },          /* how long a PAL may run at a stretch */
 };
 
 static char text[CMDLINE_BYTES];
@@ -114,6 +115,20 @@ const char *cmdline_get(const char *name)
 		if (!strcmp(options[i].name, name))
 			return options[i].value;
 	return NULL;
+}
+
+u64 cmdline_number(const char *name, u64 fallback, u64 max)
+{
+	const char *text = cmdline_get(name), *at = text;
+	u64 value = 0;
+
+	if (!text)
+		return fallback;
+	for (; *at >= '0' && *at <= '9' && value <= max; at++)
+		value = value * 10 + (u64)(*at - '0');
+	if (*at || at == text || value > max)
+		boot_refuse("option %s=%s: not a decimal number up to %lu", name, text, max);
+	return value;
 }
 
 bool cmdline_is(const char *name, const char *word)

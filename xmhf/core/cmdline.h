@@ -11,6 +11,9 @@ void cmdline_parse(const char *line);
 /* The value of an option, "" if it has none, NULL if it is not there. */
 const char *cmdline_get(const char *name);
 
+/* The option as a decimal number; refuses what is none, or above `max`. */
+u64 cmdline_number(const char *name, u64 fallback, u64 max);
+
 /* True if the option is `word`; refuses values other than those in the list that the core documents. */
 bool cmdline_is(const char *name, const char *word);
 

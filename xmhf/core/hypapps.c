@@ -174,7 +174,8 @@ static always_inline void fill_event(struct dispatch *d, struct percpu *cpu, enu
 	ev->type = type;
 	ev->level = level;
 	ev->cpu = cpu->index;
-	ev->stopped = quiesce_owned(&cpu->quiesce);
+	/* While a CPU starts, no other runs a guest, and it takes no part in stops yet. */
+	ev->stopped = quiesce_owned(&cpu->quiesce) || !cpu->quiesce.online;
 	ev->epoch = ev->stopped ? quiesce_epoch(&cpu->quiesce) : 0;
 	ev->eptp01.id = callback | HYPAPI_L1;
 	ev->eptp02.id = level == HYPAPI_L2 ? callback | HYPAPI_L2 : HYPAPI_NONE;
@@ -210,8 +211,21 @@ static __attribute__((noinline)) void end_stops(struct dispatch *d, struct event
 
 static __attribute__((noinline)) void kill_by(struct dispatch *d)
 {
+	/* The machine goes down already, or has not begun. */
+	if (d->ev.level == HYPAPI_L0 && d->ev.type != HYPAPI_EV_INIT && d->ev.type != HYPAPI_EV_CPU_INIT)
+		return;
 	log_warn("hypapp %s asks for a reset", d->app->name);
 	power_reset(d->cpu);
+}
+
+/* A verdict after which nothing that the handler prepared takes place. */
+static __attribute__((noinline)) void without_effect(struct dispatch *d, enum hypapi_verdict verdict)
+{
+	if (verdict == HYPAPI_KILL)
+		kill_by(d);
+	if (d->enter)
+		partition_release(d->enter);
+	d->enter = NULL;
 }
 
 /* Asks one hypapp, counts, and ends the stops that it began. */
@@ -234,8 +248,8 @@ static always_inline enum hypapi_verdict deliver(struct dispatch *d, struct perc
 		verdict = link->handler(&d->ev);
 	}
 	cpu->dispatch = outer;
-	if (unlikely(verdict == HYPAPI_KILL))
-		kill_by(d);
+	if (unlikely(verdict != HYPAPI_HANDLED))
+		without_effect(d, verdict);
 	if (unlikely(cpu->quiesce.count.asked != asked || d->stops))
 		end_stops(d, stats, asked);
 	stats->count++;
@@ -338,8 +352,10 @@ void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v)
 		.hpa = HPA(v->gpa1.addr), .gpa1 = v->gpa1, .gpa2 = v->gpa2, .gva = v->gva, .access = v->access,
 		.gva_valid = v->gva_valid, .owner = partition_by_owner(ept01_entry_owner(entry), &owner),
 	};
-	if (!owner && ept01_hypapp(v->gpa1))
-		owner = apps[ept01_hypapp(v->gpa1) - 1];
+	u32 by = ept01_hypapp(v->gpa1); /* once: another CPU may give the page back meanwhile */
+
+	if (!owner && by)
+		owner = apps[by - 1];
 	verdict = owner ? deliver_to(&d, owner) : HYPAPI_PASS;
 	if (verdict == HYPAPI_PASS || verdict == HYPAPI_DENY)
 		/* Not #PF: an operating system whose page tables allow the access takes that as spurious, and retries for ever. */

@@ -19,6 +19,7 @@
 #include "mem/ept01.h"
 #include "mem/mtrr.h"
 #include "mem/pages.h"
+#include "mem/partition.h"
 #include "mem/root_map.h"
 #include "nested/nested.h"
 #include "vmx/msr.h"
@@ -28,6 +29,9 @@
 /* Root memory: the image, what each CPU needs (its structure, nested state and EPT02 pool), and the shared pool. */
 #define POOL_BYTES (4ul << 20)
 #define BYTES_PER_CPU (1152ul << 10)
+/* A PAL that runs longer than this with interrupts held back is ended: a second or two. */
+#define PARTITION_TICKS 4000000000ul
+#define PARTITION_TICKS_MAX (1ul << 48)
 #define IMAGE_LOAD 0x200000ul
 #define IMAGE_VIRTUAL 0xffffffff80000000ul
 
@@ -80,6 +84,7 @@ static _Noreturn void core_main(void)
 	nested_init();
 	msr_init();
 	power_init();
+	partition_set_time(cmdline_number("partition-ticks", PARTITION_TICKS, PARTITION_TICKS_MAX));
 	apic_guard_init();
 	hypapps_init();
 	vmx_start(cpu);

@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "cpu/lapic.h"
 #include "cpu/smp.h"
+#include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "mem/ept01.h"
 #include "mem/guest.h"
@@ -81,28 +82,23 @@ static struct store decode(const struct percpu *cpu, const u8 *insn, bool long_m
 	return s;
 }
 
-static void write_icr(u32 icr, u32 dest, void (*forward)(u32 icr))
+/* False: the ICR's delivery mode is not the core's business, and the write is still to be done. */
+static bool took_icr(u32 icr, u32 dest)
 {
 	if ((icr & ICR_MODE) == ICR_INIT)
 		smp_guest_init(icr, dest);
 	else if ((icr & ICR_MODE) == ICR_STARTUP)
 		smp_guest_sipi(icr, dest);
 	else
-		forward(icr);
-}
-
-static void forward_xapic(u32 icr)
-{
-	lapic_write(LAPIC_ICR_LOW, icr);
+		return false;
+	return true;
 }
 
 static void store_register(struct percpu *cpu, u32 offset, u32 value)
 {
 	if (offset == LAPIC_LDR)
 		cpu->logical_id = value >> 24;
-	if (offset == LAPIC_ICR_LOW)
-		write_icr(value, lapic_read(LAPIC_ICR_HIGH) >> 24, forward_xapic);
-	else
+	if (offset != LAPIC_ICR_LOW || !took_icr(value, lapic_read(LAPIC_ICR_HIGH) >> 24))
 		lapic_write(offset, value);
 }
 
@@ -121,8 +117,7 @@ static void skip(unsigned int len)
 {
 	vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + len);
 	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(u64)(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
-	if (unlikely(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF))
-		vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+	vmx_complete_instruction();
 }
 
 bool apic_guard_violation(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
@@ -138,7 +133,12 @@ bool apic_guard_violation(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
 		s = decode(cpu, insn, guest_long_mode());
 	if (!s.len) {
 		log_warn("CPU %u: a store to the local APIC by an instruction that is no 32-bit MOV or XCHG: #GP", cpu->index);
-		vmx_inject_gp();
+		vmx_raise(cpu, VEC_GP, 0, GVA(0));
+		return true;
+	}
+	/* In x2APIC mode nothing decodes the page. */
+	if (cpu->apic_base & APIC_BASE_X2APIC) {
+		skip(s.len);
 		return true;
 	}
 	if (s.swap_reg >= 0 && s.swap_reg != GPR_RSP)
@@ -156,34 +156,30 @@ bool apic_guard_read_base(struct percpu *cpu, u32 msr, u64 *value)
 	return true;
 }
 
-/* Legal mode changes: SDM vol. 3, "x2APIC State Transitions". */
+/*
+ * Legal mode changes: SDM vol. 3, "x2APIC State Transitions". One that is legal is refused, too: out of x2APIC mode, for
+ * which the hardware APIC would have to be disabled, and stops would be lost meanwhile.
+ */
 bool apic_guard_write_base(struct percpu *cpu, u32 msr, u64 value)
 {
 	u64 mode = value & (APIC_BASE_ENABLE | APIC_BASE_X2APIC), old = cpu->apic_base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 
-	if (mode == APIC_BASE_X2APIC || (old == (APIC_BASE_ENABLE | APIC_BASE_X2APIC) && mode == APIC_BASE_ENABLE) ||
-	    (!old && mode & APIC_BASE_X2APIC) || ((value ^ cpu->apic_base) & APIC_BASE_BSP))
+	if ((value & ~(APIC_BASE_ADDR | APIC_BASE_BSP | APIC_BASE_ENABLE | APIC_BASE_X2APIC)) || mode == APIC_BASE_X2APIC ||
+	    (old & ~mode & APIC_BASE_X2APIC) || (!old && mode & APIC_BASE_X2APIC) || ((value ^ cpu->apic_base) & APIC_BASE_BSP))
 		return false;
 	if ((value ^ cpu->apic_base) & APIC_BASE_ADDR) {
 		log_warn("CPU %u: the guest tries to move its local APIC to 0x%lx: #GP", cpu->index, value & APIC_BASE_ADDR);
 		return false;
 	}
-	if ((mode & APIC_BASE_X2APIC) && !(old & APIC_BASE_X2APIC))
-		wrmsr(msr, value);
+	if ((mode & APIC_BASE_X2APIC) && !(old & APIC_BASE_X2APIC) && !wrmsr_safe(msr, value))
+		return false;
 	cpu->apic_base = value;
 	return true;
 }
 
-static void forward_x2apic(u32 icr)
-{
-	wrmsr(MSR_X2APIC_ICR, (this_cpu()->gpr[GPR_RDX] & 0xffffffff) << 32 | icr);
-}
-
 bool apic_guard_write_icr(struct percpu *cpu, u32 msr, u64 value)
 {
-	(void)msr;
 	if (!(cpu->apic_base & APIC_BASE_X2APIC) || value & 0xfff32000)
 		return false;
-	write_icr((u32)value, (u32)(value >> 32), forward_x2apic);
-	return true;
+	return took_icr((u32)value, (u32)(value >> 32)) || wrmsr_safe(msr, value);
 }

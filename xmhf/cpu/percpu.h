@@ -60,6 +60,7 @@ struct percpu {
 	u32 index;        /* 0 .. cpu_count - 1; the boot CPU is 0 */
 	u32 apic_id;
 	u32 locks_held;   /* spinlocks */
+	bool stale_nmi_block; /* INIT came while NMIs were blocked: the bit in VMCS01 means nothing until the next NMI */
 	u32 guest_nmis;   /* NMIs that wait for injection; incremented by the NMI handler */
 	enum run_mode mode;
 	struct vmcs *current; /* the VMCS that is loaded */

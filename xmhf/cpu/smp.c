@@ -100,8 +100,14 @@ _Noreturn void ap_main(struct percpu *cpu)
 static void start_at(struct percpu *cpu, u32 vector)
 {
 	memset(cpu->gpr, 0, sizeof(cpu->gpr));
+	/* INIT ends blocking by NMI. Bochs keeps it, whatever is written to the field. */
+	cpu->stale_nmi_block = vmread(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI;
 	cpu->gpr[GPR_RDX] = cpuid(1, 0).eax; /* family, model, stepping: SDM vol. 3, "Processor State After Reset" */
 	vmx_reset_guest(cpu);
+	write_cr2(0);
+	asm volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3; mov %1, %%dr6" : : "r"(0ul), "r"(0xffff0ff0ul));
+	if (!invvpid(INVVPID_SINGLE, VPID_L1, 0))
+		panic("INVVPID failed");
 	/* Neither VM entry nor VM exit changes CR0.CD and NW: they are the guest's, and it will clear them. */
 	write_cr0(read_cr0() | CR0_CD | CR0_NW);
 	vmwrite(VMCS_GUEST_CS_SEL, vector << 8);
@@ -161,8 +167,8 @@ static void post(u32 icr, u32 dest, u32 request)
 	for (u32 i = 0; i < cpu_count; i++) {
 		if (!is_target(cpus[i], icr, dest))
 			continue;
-		/* A SIPI is for CPUs that wait for it; an INIT discards a SIPI that came before it. */
-		if ((request & 0xff) == REQUEST_INIT ? !cpus[i]->parked : cpus[i]->parked)
+		/* A SIPI is for CPUs that wait for it, or are about to; an INIT discards a SIPI that came before it. */
+		if ((request & 0xff) == REQUEST_INIT || cpus[i]->parked || atomic_load(&cpus[i]->request))
 			atomic_store(&cpus[i]->request, request);
 	}
 	quiesce_end(&self->quiesce);

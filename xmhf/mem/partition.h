@@ -43,7 +43,10 @@ void partition_release(struct partition *p);
 /* Switches this CPU to the claimed partition, and back to its caller. */
 void partition_enter(struct percpu *cpu, struct partition *p, const struct hypapi_partition_entry *entry);
 void partition_leave(struct percpu *cpu);
-/* Leaves without a result, as INIT or an owner that does not answer makes necessary. */
+/* How long a partition may run at a stretch, TSC ticks. Once, at boot. */
+void partition_set_time(u64 ticks);
+
+/* INIT for this CPU: the owner is told, and the partition left. */
 void partition_abort(struct percpu *cpu);
 
 /* VM exit while a partition runs. */

@@ -32,8 +32,28 @@ void vmx_skip_instruction(void)
 	vmwrite(VMCS_GUEST_RIP, rip);
 	if (unlikely(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
-	if (unlikely(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF))
+	vmx_complete_instruction();
+}
+
+/* What the end of an instruction does besides: RF is cleared, and TF traps unless it counts branches (SDM vol. 3, "Single-Stepping"). */
+void vmx_complete_instruction(void)
+{
+	u64 rflags = vmread(VMCS_GUEST_RFLAGS);
+
+	if (likely(!(rflags & (RFLAGS_TF | RFLAGS_RF))))
+		return;
+	vmwrite(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+	if (rflags & RFLAGS_TF && !(vmread(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF))
 		vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+}
+
+/* The delivery of an event ends blocking by STI and MOV SS; left set, with TF, the entry itself would be refused. */
+static void end_interrupt_shadow(void)
+{
+	u64 shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	if (unlikely(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
 }
 
 void vmx_inject(unsigned int vector, u32 error_code)
@@ -46,6 +66,7 @@ void vmx_inject(unsigned int vector, u32 error_code)
 		info |= INTR_ERROR_CODE;
 		vmwrite(VMCS_ENTRY_ERROR_CODE, error_code);
 	}
+	end_interrupt_shadow();
 	vmwrite(VMCS_ENTRY_INTR_INFO, info);
 }
 
@@ -112,16 +133,28 @@ static void reflect_debug_exception(void)
 	vmx_inject(VEC_DB, 0);
 }
 
-static void exit_exception_nmi(struct percpu *cpu)
+/* INT1 is a trap: it is delivered with the address behind it, and sets nothing in DR6. */
+static void reflect_int1(u64 info)
+{
+	end_interrupt_shadow();
+	vmwrite(VMCS_ENTRY_INSN_LEN, vmread(VMCS_EXIT_INSN_LEN));
+	vmwrite(VMCS_ENTRY_INTR_INFO, info & (INTR_VECTOR | INTR_TYPE | INTR_VALID));
+}
+
+void exit_exception_nmi(struct percpu *cpu)
 {
 	u64 info = vmread(VMCS_EXIT_INTR_INFO);
 
-	if ((info & INTR_TYPE) == INTR_TYPE_NMI)
+	if ((info & INTR_TYPE) == INTR_TYPE_NMI) {
+		vmx_requeue_event();
 		vmx_take_nmi_exit(cpu);
-	else if ((info & INTR_VECTOR) == VEC_DB)
+	} else if ((info & INTR_TYPE) == INTR_TYPE_PRIV_SW_EXCEPTION) {
+		reflect_int1(info);
+	} else if ((info & INTR_VECTOR) == VEC_DB) {
 		reflect_debug_exception();
-	else
+	} else {
 		vmx_inject(info & INTR_VECTOR, (u32)vmread(VMCS_EXIT_INTR_ERROR));
+	}
 }
 
 static void exit_nmi_window(struct percpu *cpu)
@@ -136,6 +169,10 @@ static void inject_pending_nmi(struct percpu *cpu)
 	u64 blocked = INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_STI;
 	u64 now = vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
+	if (unlikely(cpu->stale_nmi_block) && now & INTERRUPTIBILITY_NMI) {
+		now &= ~(u64)INTERRUPTIBILITY_NMI;
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, now);
+	}
 	/* While a handler runs, a bare CPU keeps one NMI for later, however many come. */
 	if (now & INTERRUPTIBILITY_NMI)
 		cpu->guest_nmis = 1;
@@ -143,6 +180,7 @@ static void inject_pending_nmi(struct percpu *cpu)
 		vmwrite(VMCS_PROC_CTLS, vmread(VMCS_PROC_CTLS) | PROC_NMI_WINDOW);
 		return;
 	}
+	cpu->stale_nmi_block = false;
 	vmwrite(VMCS_ENTRY_INTR_INFO, VEC_NMI | INTR_TYPE_NMI | INTR_VALID);
 	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
 	cpu->stats.nmis_for_guest++;
@@ -162,7 +200,8 @@ void vmx_handle_work(struct percpu *cpu)
 {
 	cpu->work = 0;
 	quiesce_poll(&cpu->quiesce);
-	if ((atomic_load(&cpu->request) & 0xff) == REQUEST_INIT)
+	/* INIT, or INIT and already the SIPI after it. */
+	if (atomic_load(&cpu->request))
 		handle_init(cpu);
 	if (!cpu->guest_nmis)
 		return;
@@ -279,8 +318,6 @@ void exit_ept_violation(struct percpu *cpu)
 	/* An IRET that faulted here had unblocked NMIs already (SDM vol. 3, "Exit Qualification for EPT Violations"). */
 	if ((qualification & EPT_QUAL_NMI_UNBLOCK) && !(vmread(VMCS_IDT_INFO) & INTR_VALID))
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
-	if (ept01_touch(gpa1, qualification & EPT_QUAL_ACCESS))
-		return;
 	struct hypapps_violation v = { .gpa1 = gpa1, .access = qualification & EPT_QUAL_ACCESS,
 				       .gva_valid = qualification & EPT_QUAL_GLA_FINAL };
 
@@ -296,6 +333,13 @@ static void exit_task_switch(struct percpu *cpu)
 	vmx_inject(VEC_GP, (u32)vmread(VMCS_EXIT_QUALIFICATION) & 0xfffc);
 }
 
+/* An INIT that no ICR sent: from the I/O APIC, a message-signaled interrupt or LINT. */
+void exit_init(struct percpu *cpu)
+{
+	atomic_store(&cpu->request, REQUEST_INIT);
+	cpu->work = 1;
+}
+
 static void exit_inject_ud(struct percpu *cpu)
 {
 	(void)cpu;
@@ -305,6 +349,7 @@ static void exit_inject_ud(struct percpu *cpu)
 static exit_handler *const l1_exits[EXIT_REASON_COUNT] = {
 	[EXIT_EXCEPTION_NMI] = exit_exception_nmi,
 	[EXIT_TRIPLE_FAULT] = exit_triple_fault,
+	[EXIT_INIT] = exit_init,
 	[EXIT_NMI_WINDOW] = exit_nmi_window,
 	[EXIT_TASK_SWITCH] = exit_task_switch,
 	[EXIT_CPUID] = exit_cpuid,
@@ -324,9 +369,12 @@ static exit_handler *const l1_exits[EXIT_REASON_COUNT] = {
 	[EXIT_VMFUNC] = exit_inject_ud,
 };
 
-static _Noreturn void exit_unexpected(const struct percpu *cpu, u32 reason)
+/* No guest is known to get here; if one does, its machine is reset like after a triple fault, secrets wiped, and not halted. */
+static _Noreturn void exit_unexpected(struct percpu *cpu, u32 reason)
 {
-	panic("CPU %u: exit reason 0x%x, which no control asks for", cpu->index, reason);
+	log_error("CPU %u: exit reason 0x%x, which no control asks for, qualification %lx", cpu->index, reason,
+		  vmread(VMCS_EXIT_QUALIFICATION));
+	power_triple_fault(cpu);
 }
 
 void vmx_handle_exit(struct percpu *cpu)

@@ -23,6 +23,12 @@ void vmx_switch(struct percpu *cpu, struct vmcs *vmcs);
 /* Steps over the instruction that exited: RIP, interrupt shadow, single-step trap. */
 void vmx_skip_instruction(void);
 
+/* The rest of that, for who sets RIP by itself: RF, and the single-step trap. */
+void vmx_complete_instruction(void);
+
+/* INIT for this CPU, from wherever. */
+exit_handler exit_init;
+
 /* Injects a hardware exception at the next entry. */
 void vmx_inject(unsigned int vector, u32 error_code);
 void vmx_inject_ud(void);
@@ -36,7 +42,7 @@ void vmx_raise(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr
 void vmx_requeue_event(void);
 
 /* Handlers of L1's exits that L2 shares when L1 does not want them; all skip the instruction themselves. */
-exit_handler exit_cpuid, exit_xsetbv, exit_vmcall, exit_ept_violation;
+exit_handler exit_exception_nmi, exit_cpuid, exit_xsetbv, exit_vmcall, exit_ept_violation;
 
 /* RDMSR and WRMSR as L1's own: the policy table of vmx/msr.c. False: #GP(0). */
 must_check bool msr_read(struct percpu *cpu, u32 msr, u64 *value);

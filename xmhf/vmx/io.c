@@ -69,9 +69,9 @@ static bool string_step(struct percpu *cpu, u64 qualification)
 
 	if (result != GUEST_OK) {
 		if (result == GUEST_PAGE_FAULT)
-			vmx_inject_pf(fault.gva, fault.error_code);
+			vmx_raise(cpu, VEC_PF, fault.error_code, fault.gva);
 		else
-			vmx_inject_gp();
+			vmx_raise(cpu, VEC_GP, 0, GVA(0));
 		return false;
 	}
 	if (!in)

@@ -16,6 +16,11 @@
 
 #define MSR_SMM_MONITOR_CTL 0x9b
 #define MSR_UCODE_WRITE 0x79
+#define MSR_MISC_ENABLE 0x1a0
+#define MISC_ENABLE_XD_DISABLE BIT(34)
+#define MSR_PEBS_ENABLE 0x3f1
+#define MSR_DS_AREA 0x600
+#define XSS_PT BIT(8)
 
 typedef bool msr_reader(struct percpu *cpu, u32 msr, u64 *value);
 typedef bool msr_writer(struct percpu *cpu, u32 msr, u64 value);
@@ -51,6 +56,27 @@ static bool read_vmx(struct percpu *cpu, u32 msr, u64 *value)
 	return nested_read_msr(msr, value);
 }
 
+/* Where the MSR exists at all, its new value is dropped: a buffer there is written through the tables of whoever runs, root too. */
+static bool drop_write(struct percpu *cpu, u32 msr, u64 value)
+{
+	(void)cpu, (void)value;
+	return rdmsr_safe(msr, &value);
+}
+
+/* XD disabled would make the core's own EFER.NXE reserved. */
+static bool write_misc_enable(struct percpu *cpu, u32 msr, u64 value)
+{
+	(void)cpu;
+	return !(value & MISC_ENABLE_XD_DISABLE) && wrmsr_safe(msr, value);
+}
+
+/* Not with trace-packet state: XRSTORS would then program Intel PT. */
+static bool write_xss(struct percpu *cpu, u32 msr, u64 value)
+{
+	(void)cpu;
+	return !(value & XSS_PT) && wrmsr_safe(msr, value);
+}
+
 /* NULL: the access does not exit. */
 static const struct policy {
 	u32 first, last;
@@ -67,6 +93,10 @@ static const struct policy {
 	{ MSR_MTRR_FIX4K, MSR_MTRR_FIX4K + 7, mtrr_read_msr, mtrr_write_msr },
 	{ MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE, mtrr_read_msr, mtrr_write_msr },
 	{ MSR_IA32_VMX_BASIC, MSR_IA32_VMX_EXIT_CTLS2, read_vmx, refuse_write },
+	{ MSR_MISC_ENABLE, MSR_MISC_ENABLE, NULL, write_misc_enable },
+	{ MSR_PEBS_ENABLE, MSR_PEBS_ENABLE, NULL, drop_write },
+	{ MSR_DS_AREA, MSR_DS_AREA, NULL, drop_write },
+	{ MSR_XSS, MSR_XSS, NULL, write_xss },
 	{ 0x560, 0x587, refuse_read, refuse_write },             /* Intel PT: physical output addresses */
 	{ MSR_X2APIC_ICR, MSR_X2APIC_ICR, NULL, apic_guard_write_icr },
 };

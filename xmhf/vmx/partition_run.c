@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * How a partition runs: this CPU's partition VMCS, CPL 3, flat segments, every exception and every privileged instruction
- * an exit. Its controls owe nothing to any guest: no external-interrupt exit, no timer, no bitmap of L1's choosing, so
- * "no exit to L1 while a PAL runs" holds by construction. NMIs reach root and wait for the caller.
+ * an exit. Its controls owe nothing to any guest: no external-interrupt exit, no bitmap of L1's choosing, so
+ * "no exit to L1 while a PAL runs" holds by construction. NMIs reach root and wait for the caller. The preemption timer is
+ * the core's own: code that holds interrupts back has a bound.
  */
 #include "core/log.h"
 #include "cpu/x86.h"
@@ -19,11 +20,12 @@
 #define AR_DATA 0xc0f3
 #define SEL_PARTITION_DATA 0x2b
 
-#define P_PIN (PIN_NMI_EXITING | PIN_VIRTUAL_NMIS)
-#define P_PROC (PROC_TSC_OFFSETTING | PROC_HLT_EXITING | PROC_MWAIT_EXITING | PROC_MONITOR_EXITING | PROC_RDPMC_EXITING | PROC_UNCOND_IO_EXITING | \
-		PROC_MOV_DR_EXITING | PROC_SECONDARY)
+#define P_PIN (PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER)
+#define P_PROC (PROC_TSC_OFFSETTING | PROC_HLT_EXITING | PROC_MWAIT_EXITING | PROC_MONITOR_EXITING | PROC_RDPMC_EXITING | \
+		PROC_UNCOND_IO_EXITING | PROC_MOV_DR_EXITING | PROC_SECONDARY)
 #define P_PROC2 (PROC2_EPT | PROC2_VPID | PROC2_RDTSCP)
-#define P_EXIT (EXITCTL_SAVE_DEBUG | EXITCTL_HOST_64 | EXITCTL_SAVE_PAT | EXITCTL_LOAD_PAT | EXITCTL_SAVE_EFER | EXITCTL_LOAD_EFER)
+#define P_EXIT (EXITCTL_SAVE_DEBUG | EXITCTL_HOST_64 | EXITCTL_SAVE_PAT | EXITCTL_LOAD_PAT | EXITCTL_SAVE_EFER | \
+		EXITCTL_LOAD_EFER | EXITCTL_SAVE_TIMER)
 #define P_ENTRY (ENTRYCTL_LOAD_DEBUG | ENTRYCTL_LOAD_PAT | ENTRYCTL_LOAD_EFER | ENTRYCTL_IA32E)
 
 static const struct { u32 field; u64 value; } fixed_state[] = {
@@ -39,9 +41,21 @@ static const struct { u32 field; u64 value; } fixed_state[] = {
 	{ VMCS_GUEST_FS_BASE, 0 }, { VMCS_GUEST_GS_BASE, 0 }, { VMCS_GUEST_DR7, 0x400 },
 	{ VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE }, { VMCS_ENTRY_INTR_INFO, 0 },
 	{ VMCS_GUEST_CR3, PARTITION_TABLES },
+	{ VMCS_GUEST_GDTR_BASE, 0 }, { VMCS_GUEST_GDTR_LIMIT, 0 }, { VMCS_GUEST_IDTR_BASE, 0 }, { VMCS_GUEST_IDTR_LIMIT, 0 },
+	{ VMCS_GUEST_SYSENTER_CS, 0 }, { VMCS_GUEST_DEBUGCTL, 0 },
 	{ VMCS_GUEST_LDTR_AR, AR_UNUSABLE }, { VMCS_GUEST_TR_SEL, 0x40 }, { VMCS_GUEST_TR_LIMIT, 0x67 },
 	{ VMCS_GUEST_TR_AR, 0x8b },
 };
+
+/* In units of the preemption timer. Constant after boot. */
+static u32 timer_start;
+
+void partition_set_time(u64 ticks)
+{
+	u64 units = ticks >> (rdmsr(MSR_IA32_VMX_MISC) & VMX_MISC_TIMER_SHIFT);
+
+	timer_start = (u32)MIN(units, 0xfffffffful);
+}
 
 /*
  * What the partition before this one may have changed. At CPL 3, without I/O privilege or a descriptor table, that is little:
@@ -55,12 +69,20 @@ static void reset_state(void)
 	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
 	vmwrite(VMCS_GUEST_DS_SEL, SEL_PARTITION_DATA);
 	vmwrite(VMCS_GUEST_DS_AR, AR_DATA);
+	vmwrite(VMCS_GUEST_DS_LIMIT, 0xffffffff);
 	vmwrite(VMCS_GUEST_ES_SEL, SEL_PARTITION_DATA);
 	vmwrite(VMCS_GUEST_ES_AR, AR_DATA);
+	vmwrite(VMCS_GUEST_ES_LIMIT, 0xffffffff);
 	vmwrite(VMCS_GUEST_FS_SEL, SEL_PARTITION_DATA);
 	vmwrite(VMCS_GUEST_FS_AR, AR_DATA);
+	vmwrite(VMCS_GUEST_FS_LIMIT, 0xffffffff);
+	vmwrite(VMCS_GUEST_FS_BASE, 0);
 	vmwrite(VMCS_GUEST_GS_SEL, SEL_PARTITION_DATA);
 	vmwrite(VMCS_GUEST_GS_AR, AR_DATA);
+	vmwrite(VMCS_GUEST_GS_LIMIT, 0xffffffff);
+	vmwrite(VMCS_GUEST_GS_BASE, 0);
+	if (likely(vmx_pin_caps.may & PIN_PREEMPTION_TIMER))
+		vmwrite(VMCS_PREEMPTION_TIMER, timer_start);
 }
 
 static void first_use(struct percpu *cpu)
@@ -133,7 +155,12 @@ void partition_leave(struct percpu *cpu)
 
 void partition_abort(struct percpu *cpu)
 {
-	partition_leave(cpu);
+	const struct hypapi_partition_exit_args args = { .reason = HYPAPI_PEXIT_INIT, .exit_reason = EXIT_INIT };
+
+	if (hypapps_partition_exit(cpu, &args))
+		log_debug("CPU %u: INIT ends a partition whose owner has no answer", cpu->index);
+	if (cpu->mode == RUN_PARTITION)
+		partition_leave(cpu);
 }
 
 u64 partition_handle(const struct percpu *cpu)
@@ -153,7 +180,7 @@ static void ask_owner(struct percpu *cpu, const struct hypapi_partition_exit_arg
 	log_warn("CPU %u: nobody answers for a partition's exit %u, vector %u: its caller gets #GP", cpu->index, args->exit_reason,
 		 args->vector);
 	if (cpu->mode == RUN_PARTITION)
-		partition_abort(cpu);
+		partition_leave(cpu);
 	vmx_raise(cpu, VEC_GP, 0, GVA(0));
 }
 
@@ -198,6 +225,12 @@ void partition_exit(struct percpu *cpu, u32 reason)
 		if (hypapps_hypercall(cpu))
 			partition_raise(cpu, VEC_UD);
 		return;
+	case EXIT_INIT:
+		exit_init(cpu);
+		return;
+	case EXIT_PREEMPTION_TIMER:
+		args.reason = HYPAPI_PEXIT_TIME;
+		break;
 	case EXIT_EPT_VIOLATION:
 	case EXIT_EPT_MISCONFIG:
 		args.reason = HYPAPI_PEXIT_EPT;

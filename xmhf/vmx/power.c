@@ -13,10 +13,12 @@
 #include "vmx/vmx.h"
 #include "vmx/vmx_insn.h"
 
+#define PORT_KBC_DATA 0x60
 #define PORT_KBC_COMMAND 0x64
+#define PORT_PCI_ADDRESS 0xcf8
 #define PORT_FAST_A20 0x92
 #define PORT_RESET 0xcf9
-#define KBC_PULSE_RESET 0xfe
+#define KBC_WRITE_OUTPUT_PORT 0xd1
 #define SLP_EN BIT(13)
 #define SLP_TYP(v) ((v) >> 10 & 7)
 
@@ -30,7 +32,10 @@ static void intercept_pm1(u16 control)
 
 void power_init(void)
 {
+	vmx_intercept_port(PORT_KBC_DATA);
 	vmx_intercept_port(PORT_KBC_COMMAND);
+	if (acpi_info.reset_port)
+		vmx_intercept_port(acpi_info.reset_port);
 	vmx_intercept_port(PORT_FAST_A20);
 	vmx_intercept_port(PORT_RESET);
 	intercept_pm1(acpi_info.pm1a_cnt);
@@ -39,7 +44,8 @@ void power_init(void)
 
 static void go_down(struct percpu *cpu, enum hypapi_event_type event)
 {
-	(void)!quiesce_begin(&cpu->quiesce);
+	if (cpu->quiesce.online)
+		(void)!quiesce_begin(&cpu->quiesce);
 	hypapps_notify(cpu, event);
 	stats_log();
 	log_flush();
@@ -70,13 +76,22 @@ void power_triple_fault(struct percpu *cpu)
 	chipset_reset();
 }
 
-/* A 32-bit write to 0xcf8 is a PCI configuration address, although it covers 0xcf9. */
-static bool is_reset(u16 port, u32 value)
+/* One byte that reaches a port. */
+static bool is_reset_byte(u16 port, u8 value)
 {
+	static bool output_port_next; /* keyboard controller: the next data byte is its output port. The guest's locking is ours */
+	bool output_port = output_port_next;
+
+	if (acpi_info.reset_port && port == acpi_info.reset_port && value == acpi_info.reset_value)
+		return true;
 	switch (port) {
 	case PORT_KBC_COMMAND:
+		output_port_next = value == KBC_WRITE_OUTPUT_PORT;
 		/* 0xf0 to 0xff pulse output lines whose bit is 0; bit 0 is the reset line */
 		return (value & 0xf1) == 0xf0;
+	case PORT_KBC_DATA:
+		output_port_next = false;
+		return output_port && !(value & 1);
 	case PORT_FAST_A20:
 		return value & 1;
 	case PORT_RESET:
@@ -86,21 +101,39 @@ static bool is_reset(u16 port, u32 value)
 	}
 }
 
+/* A 32-bit write to 0xcf8 is a PCI configuration address, although it covers 0xcf9. */
+static bool is_reset(u16 port, unsigned int size, u32 value)
+{
+	bool reset = false;
+
+	if (port == PORT_PCI_ADDRESS && size == 4)
+		return false;
+	for (unsigned int i = 0; i < size; i++)
+		reset |= is_reset_byte((u16)(port + i), (u8)(value >> 8 * i));
+	return reset;
+}
+
 static bool is_pm1(u16 port, unsigned int size, u16 control)
 {
 	return control && port <= control + 1 && port + size > control + 1u;
 }
 
+/* What of a write lands in the 16-bit control register: it may begin before it, or at its high byte. */
+static u32 pm1_value(u16 port, u32 value, u16 control)
+{
+	return port < control ? value >> 8 * (control - port) : value << 8 * (port - control);
+}
+
 bool power_port_write(struct percpu *cpu, u16 port, unsigned int size, u32 value)
 {
-	if (is_reset(port, value))
+	if (is_reset(port, size, value))
 		power_reset(cpu);
 	if (!is_pm1(port, size, acpi_info.pm1a_cnt) && !is_pm1(port, size, acpi_info.pm1b_cnt))
 		return false;
-	if (port & 1)
-		value <<= 8; /* the high byte alone */
-	if (value & SLP_EN) {
-		log_info("the guest asks for sleep type %u", (unsigned int)SLP_TYP(value));
+	u32 control = pm1_value(port, value, is_pm1(port, size, acpi_info.pm1a_cnt) ? acpi_info.pm1a_cnt : acpi_info.pm1b_cnt);
+
+	if (control & SLP_EN) {
+		log_info("the guest asks for sleep type %u", (unsigned int)SLP_TYP(control));
 		go_down(cpu, HYPAPI_EV_SHUTDOWN);
 		quiesce_end(&cpu->quiesce);
 	}

@@ -127,7 +127,8 @@ struct hypapi_page {
  * @param rights  enum hypapi_rights that must be allowed, at the caller's CPL
  * @param page    result; filled in for HYPAPI_OK and HYPAPI_EPERM, untouched otherwise
  * @return HYPAPI_OK; HYPAPI_EFAULT: not mapped, or not with these rights; HYPAPI_EPERM: the page belongs to the core or to a
- *         partition (`page` tells which page it is, with `rights` 0), or the capability was not declared (`page` is
+ *         partition (`page` tells which page it is, with `rights` 0), EPT12 has no place for it (`page` is all zero), or the
+ *         capability was not declared (`page` is
  *         untouched); HYPAPI_ENOTSUP at level L0 or while a partition runs
  * @since 1.0
  */

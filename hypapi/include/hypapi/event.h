@@ -78,6 +78,8 @@ enum hypapi_partition_exit {
 	HYPAPI_PEXIT_EPT,           /**< an access outside the partition's memory that its page tables allow; cannot happen
 	                                 while the core builds the page tables, and is reported for completeness */
 	HYPAPI_PEXIT_INSTRUCTION,   /**< an instruction that a partition may not execute (HLT, I/O, RDMSR ...) */
+	HYPAPI_PEXIT_TIME,          /**< it ran longer than the boot option `partition-ticks` allows, with interrupts held back */
+	HYPAPI_PEXIT_INIT,          /**< INIT for its CPU: the owner leaves the partition, and nothing of its caller goes on */
 };
 
 /** Arguments of HYPAPI_EV_HYPERCALL. The registers are read with hypapi_reg_get(). @since 1.0 */
@@ -131,7 +133,7 @@ struct hypapi_event {
 	uint32_t level;       /**< enum hypapi_level: who caused it; for a partition, the level of the partition's caller */
 	uint32_t cpu;         /**< index of this CPU, 0 to cpu_count - 1; also the index of the vCPU: L1's CPUs are pinned */
 	bool quiesce;         /**< the hypapp's to write: stop the other CPUs (see HYPAPI_RETRY); starts as subscribed */
-	bool stopped;         /**< the other CPUs are stopped now */
+	bool stopped;         /**< the other CPUs are stopped now; always so in INIT and CPU_INIT, when none runs a guest */
 	bool long_mode;       /**< the caller runs 64-bit code (EFER.LMA and CS.L) */
 	uint8_t cpl;          /**< current privilege level of the caller, 0 to 3 */
 	uint64_t epoch;       /**< number of the stop while `stopped`, then of the last one of this event; 0 before. The next stop
