@@ -15,26 +15,26 @@ TV_HEADERS := $(wildcard examples/libtv/*.h hypapps/trustvisor/include/trustviso
 examples: $(EXAMPLES)
 
 $(O)/examples/libtv.a: $(O)/examples/tv.o
-	rm -f $@ && $(AR) rcs $@ $<
+	$(Q)rm -f $@ && $(AR) rcs $@ $<
 
 $(O)/examples/tv.o: examples/libtv/tv.c $(TV_HEADERS)
 	@mkdir -p $(@D)
-	$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -c $< -o $@
+	$(Q)$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -c $< -o $@
 
 $(O)/examples/pal.o: examples/pal/pal.c examples/pal/pal.h $(TV_HEADERS)
 	@mkdir -p $(@D)
-	$(EXAMPLES_CC) $(TV_PAL_CFLAGS) -c $< -o $@
+	$(Q)$(EXAMPLES_CC) $(TV_PAL_CFLAGS) -c $< -o $@
 
 $(O)/examples/pal-%: examples/pal/pal-%.c $(O)/examples/pal.o $(O)/examples/libtv.a examples/libtv/pal.ld \
 		     examples/pal/pal.h $(TV_HEADERS)
-	$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -static -s -o $@ $< $(O)/examples/pal.o $(O)/examples/libtv.a \
+	$(Q)$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -static -s -o $@ $< $(O)/examples/pal.o $(O)/examples/libtv.a \
 		-Wl,-T,examples/libtv/pal.ld
 
 # A 32-bit caller and PAL in a 64-bit program: addresses below 4 GiB.
 EXAMPLES += $(O)/examples/pal-demo32
 $(O)/examples/pal-demo32: examples/pal/pal-demo32.c examples/pal/pal32.S $(O)/examples/libtv.a examples/libtv/pal.ld \
 			  $(TV_HEADERS)
-	$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -fno-pie -no-pie -static -s -o $@ $(filter %.c %.S %.a,$^) \
+	$(Q)$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -fno-pie -no-pie -static -s -o $@ $(filter %.c %.S %.a,$^) \
 		-Wl,-T,examples/libtv/pal.ld
 
 # kvm-guest: a program on /dev/kvm with a 64-bit kernel inside.
@@ -46,22 +46,22 @@ L2_HEADERS := $(wildcard examples/kvm-guest/*.h examples/pal/*.h) $(TV_HEADERS)
 
 $(O)/examples/l2-%.o: examples/kvm-guest/l2-%.c $(L2_HEADERS)
 	@mkdir -p $(@D)
-	$(EXAMPLES_CC) $(L2_CFLAGS) -c $< -o $@
+	$(Q)$(EXAMPLES_CC) $(L2_CFLAGS) -c $< -o $@
 
 $(O)/examples/l2-start.o: examples/kvm-guest/l2-start.S
 	@mkdir -p $(@D)
-	$(EXAMPLES_CC) -c $< -o $@
+	$(Q)$(EXAMPLES_CC) -c $< -o $@
 
 $(O)/examples/l2.elf: $(L2_OBJECTS) examples/kvm-guest/l2.ld
-	$(LD) -static -nostdlib -z noexecstack --no-warn-rwx-segments -T examples/kvm-guest/l2.ld -o $@ $(L2_OBJECTS)
+	$(Q)$(LD) -static -nostdlib -z noexecstack --no-warn-rwx-segments -T examples/kvm-guest/l2.ld -o $@ $(L2_OBJECTS)
 
 $(O)/examples/l2.bin: $(O)/examples/l2.elf
-	objcopy -O binary $< $@
+	$(Q)objcopy -O binary $< $@
 
 $(O)/examples/l2-image.o: examples/kvm-guest/l2-image.S $(O)/examples/l2.bin
-	$(EXAMPLES_CC) -DL2_IMAGE='"$(O)/examples/l2.bin"' -c $< -o $@
+	$(Q)$(EXAMPLES_CC) -DL2_IMAGE='"$(O)/examples/l2.bin"' -c $< -o $@
 
 $(O)/examples/kvm-guest: examples/kvm-guest/kvm-guest.c examples/kvm-guest/l2.h $(O)/examples/l2-image.o
-	$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -static -s -pthread -o $@ $< $(O)/examples/l2-image.o
+	$(Q)$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -static -s -pthread -o $@ $< $(O)/examples/l2-image.o
 
 examples: $(EXAMPLES)

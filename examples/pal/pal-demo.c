@@ -185,7 +185,49 @@ static void call_crypt(void)
 	report(pal_data.secret == 0 && pal_data.calls == 0, "after unregister", "PAL data zeroed");
 }
 
-int main(void)
+/* ---- A PAL that does what it should not; the others, and this process, go on ---- */
+
+static uint64_t misuse;
+
+static void call_misuse(void)
+{
+	uint64_t (*volatile call)(uint64_t, uint64_t) = pal_misuse;
+
+	misuse = call(misuse, 0);
+}
+
+static void ends_badly(enum pal_misuse how, const char *what)
+{
+	if (!start_pal(&two_integers, pal_misuse))
+		return;
+	misuse = how;
+	report(faults(call_misuse), what, "the PAL is destroyed, its caller faults");
+	end_pal(pal_misuse, TV_E_NO_PAL);
+}
+
+static void misuse_pals(void)
+{
+	if (start_pal(&two_integers, pal_misuse)) {
+		misuse = PAL_NULL_SEGMENTS;
+		call_misuse();
+		report(misuse == PAL_NULL_SEGMENTS, "null segments", "the PAL returns");
+		end_pal(pal_misuse, TV_OK);
+	}
+	if (start_pal(&two_integers, pal_add)) {
+		call_add(1, 2);
+		end_pal(pal_add, TV_OK);
+	}
+	ends_badly(PAL_HALT, "HLT");
+	ends_badly(PAL_FPU, "FPU instruction");
+	ends_badly(PAL_LOOP, "endless loop");
+	if (start_pal(&two_integers, pal_add)) {
+		call_add(3, 4);
+		end_pal(pal_add, TV_OK);
+	}
+}
+
+/* Without an argument: what a PAL is for. With one: what it is not for; that takes as long as `partition-ticks` says. */
+int main(int argc, char **argv)
 {
 	const struct sigaction action = { .sa_handler = on_fault };
 	int cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
@@ -200,6 +242,10 @@ int main(void)
 	report(tv_test() == TV_OK, "test", "success");
 	tv_own_sections(&sections);
 
+	if (argc > 1 && !strcmp(argv[1], "misuse")) {
+		misuse_pals();
+		return failures != 0;
+	}
 	if (start_pal(&two_integers, pal_add)) {
 		call_add(40, 2);
 		look_from_outside(cpus);

@@ -37,3 +37,18 @@ TV_PAL_CODE uint64_t pal_time(uint64_t a, uint64_t b)
 	(void)b;
 	return read_ticks();
 }
+
+TV_PAL_CODE uint64_t pal_misuse(uint64_t how, uint64_t unused)
+{
+	(void)unused;
+	if (how == PAL_LOOP)
+		for (;;)
+			__asm__ volatile("pause");
+	if (how == PAL_NULL_SEGMENTS)
+		__asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" : : "r"(0));
+	if (how == PAL_HALT)
+		__asm__ volatile("hlt");
+	if (how == PAL_FPU)
+		__asm__ volatile("fninit");
+	return how;
+}

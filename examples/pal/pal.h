@@ -30,6 +30,14 @@ uint64_t pal_crypt(uint64_t number, uint64_t *words);
 /** Parameters: two integers, ignored. @return the time stamp counter in the PAL, which splits a call into halves */
 uint64_t pal_time(uint64_t a, uint64_t b);
 
+enum pal_misuse { PAL_LOOP, PAL_NULL_SEGMENTS, PAL_HALT, PAL_FPU };
+
+/**
+ * Parameters: what to do that a PAL should not (enum pal_misuse), an integer, ignored.
+ * @return the first parameter, if the PAL comes back from it
+ */
+uint64_t pal_misuse(uint64_t how, uint64_t unused);
+
 /** The time stamp counter, after all that came before. */
 static inline __attribute__((always_inline)) uint64_t read_ticks(void)
 {
