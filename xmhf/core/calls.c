@@ -10,6 +10,7 @@
 #include "core/config.h"
 #include "core/hypapps.h"
 #include "core/log.h"
+#include "core/stats.h"
 #include "cpu/x86.h"
 #include "mem/ept01.h"
 #include "mem/guest.h"
@@ -31,17 +32,7 @@ int hypapi_quiesce(struct hypapi_event *ev)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_QUIESCE);
 
-	if (!d)
-		return HYPAPI_EPERM;
-	if (!d->cpu->quiesce.online)
-		return 0;
-	bool stale = quiesce_begin(&d->cpu->quiesce);
-
-	d->stops++;
-	d->walking = false;
-	ev->stopped = true;
-	ev->epoch = quiesce_epoch(&d->cpu->quiesce);
-	return stale;
+	return d ? hypapps_stop(d) : HYPAPI_EPERM;
 }
 
 int hypapi_resume(struct hypapi_event *ev)
@@ -50,10 +41,10 @@ int hypapi_resume(struct hypapi_event *ev)
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (!d->stops)
+	if (!d->progress.stops)
 		return HYPAPI_ESTATE;
-	d->stops--;
-	d->walking = false;
+	d->progress.stops--;
+	d->progress.walking = false;
 	quiesce_end(&d->cpu->quiesce);
 	ev->stopped = quiesce_owned(&d->cpu->quiesce);
 	return HYPAPI_OK;
@@ -109,7 +100,6 @@ static int set_vmcs_reg(struct dispatch *d, enum hypapi_reg reg, u64 value)
 		break;
 	case HYPAPI_REG_RFLAGS:
 		value = (vmread(VMCS_GUEST_RFLAGS) & ~RFLAGS_WRITABLE) | (value & RFLAGS_WRITABLE);
-		d->walking = false; /* AC matters to it */
 		break;
 	case HYPAPI_REG_RSP:
 		break;
@@ -158,8 +148,8 @@ int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code,
 	if (d->cpu->mode == RUN_PARTITION)
 		return HYPAPI_ESTATE;
 	vmx_raise(d->cpu, vector, error_code, cr2);
-	d->moved = true;
-	d->walking = false;
+	d->progress.moved = true;
+	d->progress.walking = false;
 	return HYPAPI_OK;
 }
 
@@ -171,9 +161,9 @@ static int result_of(enum guest_access_result result)
 /* Ready to walk the memory of this event's caller. */
 static struct guest_walk *walk_of(struct dispatch *d)
 {
-	if (!d->walking)
+	if (!d->progress.walking)
 		guest_walk_begin(&d->walk, d->cpu);
-	d->walking = true;
+	d->progress.walking = true;
 	return &d->walk;
 }
 
@@ -269,7 +259,7 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 	}
 	int error = partition_create(d->app, list, page_count, &partition->id);
 
-	d->walking = false;
+	d->progress.walking = false;
 	if (!error)
 		quiesce_add_work(&d->cpu->quiesce, QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02);
 	return error;
@@ -278,13 +268,17 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partition)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
-	struct partition *p;
+	struct partition *p = d ? partition_get(partition.id, d->app) : NULL;
+	int error;
 
-	if (!d)
-		return HYPAPI_EPERM;
-	d->walking = false;
-	p = partition_get(partition.id, d->app);
-	return p ? partition_destroy(d->cpu, p) : HYPAPI_ESTALE;
+	if (!p)
+		return d ? HYPAPI_ESTALE : HYPAPI_EPERM;
+	u64 asked = d->cpu->quiesce.count.asked;
+
+	error = partition_destroy(d->cpu, p);
+	d->stats->stops += d->cpu->quiesce.count.asked - asked;
+	d->progress.walking = false;
+	return error;
 }
 
 static int partition_access(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t gva, void *buf, size_t len, bool write)
@@ -336,8 +330,8 @@ int hypapi_partition_leave(struct hypapi_event *ev)
 	if (d->cpu->mode != RUN_PARTITION)
 		return HYPAPI_ESTATE;
 	partition_leave(d->cpu);
-	d->moved = true;
-	d->walking = false;
+	d->progress.moved = true;
+	d->progress.walking = false;
 	ev->partition.id = HYPAPI_NONE;
 	ev->cpl = (u8)guest_cpl();
 	ev->long_mode = guest_long_mode();

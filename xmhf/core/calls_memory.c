@@ -92,7 +92,7 @@ int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_cou
 		return HYPAPI_EINVAL;
 	u32 app = hypapps_number(d->app);
 
-	d->walking = false;
+	d->progress.walking = false;
 	for (size_t i = 0; i < page_count; i++) {
 		int error = ept01_check_restrict(GPA1(page.addr + i * PAGE_SIZE), rights, app, &takes);
 

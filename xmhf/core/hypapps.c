@@ -159,14 +159,14 @@ void hypapps_init(void)
 }
 
 /* What every event carries. The arguments, and the rest of `d`, are the caller's. */
-static always_inline void fill_event(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level)
+static always_inline void fill_event(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level,
+				     enum run_mode mode)
 {
 	struct hypapi_event *ev = &d->ev;
 	u64 callback = ++cpu->callbacks << 2;
 
 	d->cpu = cpu;
-	d->stops = 0;
-	d->moved = d->walking = false;
+	d->progress = (struct dispatch_progress){ 0 };
 	d->enter = NULL;
 	ev->size = sizeof(*ev);
 	ev->major = HYPAPI_MAJOR;
@@ -179,7 +179,7 @@ static always_inline void fill_event(struct dispatch *d, struct percpu *cpu, enu
 	ev->epoch = ev->stopped ? quiesce_epoch(&cpu->quiesce) : 0;
 	ev->eptp01.id = callback | HYPAPI_L1;
 	ev->eptp02.id = level == HYPAPI_L2 ? callback | HYPAPI_L2 : HYPAPI_NONE;
-	ev->partition.id = cpu->mode == RUN_PARTITION ? partition_handle(cpu) : HYPAPI_NONE;
+	ev->partition.id = mode == RUN_PARTITION ? partition_handle(cpu) : HYPAPI_NONE;
 	ev->cpl = level == HYPAPI_L0 ? 0 : (u8)guest_cpl();
 	ev->long_mode = level == HYPAPI_L0 || guest_long_mode();
 }
@@ -191,41 +191,39 @@ static always_inline enum hypapi_level level_of(const struct percpu *cpu)
 	return mode == RUN_L2 ? HYPAPI_L2 : HYPAPI_L1;
 }
 
-static __attribute__((noinline)) void stop_for(struct dispatch *d)
+bool hypapps_stop(struct dispatch *d)
 {
-	/* The handler begins, or begins again, after this: it has read nothing that could be stale. */
-	(void)!quiesce_begin(&d->cpu->quiesce);
-	d->ev.epoch = quiesce_epoch(&d->cpu->quiesce);
-	d->stops++;
-	d->walking = false;
+	struct quiesce_cpu *quiesce = &d->cpu->quiesce;
+	u64 asked = quiesce->count.asked;
+
+	bool stale = quiesce_begin(quiesce);
+
+	d->stats->stops += quiesce->count.asked - asked;
+	d->ev.epoch = quiesce_epoch(quiesce);
 	d->ev.stopped = true;
+	d->progress.stops++;
+	d->progress.walking = false;
+	return stale;
 }
 
-/* After the handler: what costs nothing when there was no stop. */
-static __attribute__((noinline)) void end_stops(struct dispatch *d, struct event_stats *stats, u64 asked_before)
+static __attribute__((noinline)) void end_stops(struct dispatch *d)
 {
-	stats->stops += d->cpu->quiesce.count.asked - asked_before;
-	for (; d->stops; d->stops--)
+	for (; d->progress.stops; d->progress.stops--)
 		quiesce_end(&d->cpu->quiesce);
 }
 
-static __attribute__((noinline)) void kill_by(struct dispatch *d)
+/* What is not simply an answer: a stop and the handler once more, or the end. */
+static __attribute__((noinline)) enum hypapi_verdict settle(struct dispatch *d, const struct link *link, enum hypapi_verdict verdict)
 {
-	/* The machine goes down already, or has not begun. */
-	if (d->ev.level == HYPAPI_L0 && d->ev.type != HYPAPI_EV_INIT && d->ev.type != HYPAPI_EV_CPU_INIT)
-		return;
-	log_warn("hypapp %s asks for a reset", d->app->name);
-	power_reset(d->cpu);
-}
-
-/* A verdict after which nothing that the handler prepared takes place. */
-static __attribute__((noinline)) void without_effect(struct dispatch *d, enum hypapi_verdict verdict)
-{
-	if (verdict == HYPAPI_KILL)
-		kill_by(d);
-	if (d->enter)
-		partition_release(d->enter);
-	d->enter = NULL;
+	while (verdict == HYPAPI_RETRY && d->ev.quiesce && !d->ev.stopped) {
+		(void)hypapps_stop(d); /* the handler begins again after it: what it has read does not matter */
+		verdict = link->handler(&d->ev);
+	}
+	if (verdict == HYPAPI_KILL) {
+		log_warn("hypapp %s asks for a reset", link->app->name);
+		power_reset(d->cpu);
+	}
+	return verdict;
 }
 
 /* Asks one hypapp, counts, and ends the stops that it began. */
@@ -233,25 +231,22 @@ static always_inline enum hypapi_verdict deliver(struct dispatch *d, struct perc
 {
 	struct event_stats *stats = (struct event_stats *)((u8 *)cpu->hypapp_stats + link->counts) + level;
 	struct dispatch *outer = cpu->dispatch;
-	u64 asked = cpu->quiesce.count.asked, start = rdtsc();
+	u64 start = rdtsc();
 	enum hypapi_verdict verdict;
 
 	cpu->dispatch = d;
+	d->stats = stats;
 	d->app = link->app;
 	d->capabilities = link->capabilities;
 	d->ev.quiesce = link->quiesce;
 	if (unlikely(link->quiesce) && !d->ev.stopped)
-		stop_for(d);
+		(void)hypapps_stop(d);
 	verdict = link->handler(&d->ev);
-	while (unlikely(verdict == HYPAPI_RETRY) && d->ev.quiesce && !d->ev.stopped) {
-		stop_for(d);
-		verdict = link->handler(&d->ev);
-	}
+	if (unlikely(verdict > HYPAPI_DENY))
+		verdict = settle(d, link, verdict);
 	cpu->dispatch = outer;
-	if (unlikely(verdict != HYPAPI_HANDLED))
-		without_effect(d, verdict);
-	if (unlikely(cpu->quiesce.count.asked != asked || d->stops))
-		end_stops(d, stats, asked);
+	if (unlikely(d->progress.stops))
+		end_stops(d);
 	stats->count++;
 	stats->ticks += rdtsc() - start;
 	return verdict;
@@ -280,19 +275,20 @@ static __attribute__((noinline)) bool not_handled(struct dispatch *d, enum hypap
 }
 
 /* An instruction that a hypapp claims: true if it stays the guest's. In line, once for each kind. */
-static always_inline bool offer(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level, const struct link *link, u32 number)
+static always_inline bool offer(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level, enum run_mode mode,
+				const struct link *link, u32 number)
 {
 	struct dispatch d;
 	enum hypapi_verdict verdict;
 
-	fill_event(&d, cpu, type, level);
+	fill_event(&d, cpu, type, level, mode);
 	d.ev.args.cpuid.leaf = number; /* the number of a hypercall, too */
 	if (type == HYPAPI_EV_CPUID)
 		d.ev.args.cpuid.subleaf = (u32)cpu->gpr[GPR_RCX];
 	verdict = deliver(&d, cpu, link, level);
 	if (unlikely(verdict != HYPAPI_HANDLED))
 		return not_handled(&d, verdict, type == HYPAPI_EV_CPUID ? VEC_GP : VEC_UD);
-	if (likely(!d.moved))
+	if (likely(!d.progress.moved))
 		vmx_skip_instruction();
 	finish(&d);
 	return false;
@@ -301,7 +297,7 @@ _Static_assert(offsetof(struct hypapi_cpuid_args, leaf) == offsetof(struct hypap
 
 static __attribute__((noinline)) bool offer_cpuid(struct percpu *cpu, enum hypapi_level level, const struct link *link, u32 leaf)
 {
-	return offer(cpu, HYPAPI_EV_CPUID, level, link, leaf);
+	return offer(cpu, HYPAPI_EV_CPUID, level, cpu->mode, link, leaf);
 }
 
 bool hypapps_cpuid(struct percpu *cpu, u32 leaf)
@@ -321,19 +317,24 @@ bool hypapps_cpuid(struct percpu *cpu, u32 leaf)
 }
 
 /* EAX is the number in L1; L2 adds its base, so that its own hypervisor's numbers stay free. */
-static always_inline bool hypercall(struct percpu *cpu, enum hypapi_level level, u32 number)
+static always_inline bool hypercall(struct percpu *cpu, enum hypapi_level level, enum run_mode mode)
 {
+	u32 number = (u32)cpu->gpr[GPR_RAX] - (level == HYPAPI_L2 ? CONFIG_L2_HYPERCALL_BASE : 0);
 	u32 place = number <= HYPAPI_HYPERCALL_MAX ? hypercall_claims[level][number] : 0;
 
-	return !place || offer(cpu, HYPAPI_EV_HYPERCALL, level, hypercall_links[place], number);
+	return !place || offer(cpu, HYPAPI_EV_HYPERCALL, level, mode, hypercall_links[place], number);
+}
+
+static __attribute__((noinline)) bool partition_hypercall(struct percpu *cpu)
+{
+	return hypercall(cpu, level_of(cpu), RUN_PARTITION);
 }
 
 bool hypapps_hypercall(struct percpu *cpu)
 {
-	u32 eax = (u32)cpu->gpr[GPR_RAX];
-
-	return level_of(cpu) == HYPAPI_L1 ? hypercall(cpu, HYPAPI_L1, eax) :
-					    hypercall(cpu, HYPAPI_L2, eax - CONFIG_L2_HYPERCALL_BASE);
+	if (cpu->mode == RUN_L1)
+		return hypercall(cpu, HYPAPI_L1, RUN_L1);
+	return cpu->mode == RUN_L2 ? hypercall(cpu, HYPAPI_L2, RUN_L2) : partition_hypercall(cpu);
 }
 
 void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v)
@@ -347,7 +348,7 @@ void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v)
 	if (((entry & EPT_RIGHTS) && (entry & v->access) == v->access) ||
 	    (!(entry & EPT01_OWNER_BITS) && ept01_touch(v->gpa1, v->access)))
 		return;
-	fill_event(&d, cpu, HYPAPI_EV_EPT_VIOLATION, level_of(cpu));
+	fill_event(&d, cpu, HYPAPI_EV_EPT_VIOLATION, level_of(cpu), cpu->mode);
 	d.ev.args.violation = (struct hypapi_violation_args){
 		.hpa = HPA(v->gpa1.addr), .gpa1 = v->gpa1, .gpa2 = v->gpa2, .gva = v->gva, .access = v->access,
 		.gva_valid = v->gva_valid, .owner = partition_by_owner(ept01_entry_owner(entry), &owner),
@@ -368,7 +369,7 @@ bool hypapps_partition_exit(struct percpu *cpu, const struct hypapi_partition_ex
 {
 	struct dispatch d;
 
-	fill_event(&d, cpu, HYPAPI_EV_PARTITION_EXIT, level_of(cpu));
+	fill_event(&d, cpu, HYPAPI_EV_PARTITION_EXIT, level_of(cpu), RUN_PARTITION);
 	d.ev.args.partition_exit = *args;
 	enum hypapi_verdict verdict = deliver_to(&d, partition_owner(cpu));
 
@@ -382,7 +383,7 @@ void hypapps_notify(struct percpu *cpu, enum hypapi_event_type type)
 	struct dispatch d = { 0 };
 
 	for (u32 i = 0; i < chain_len[type]; i++) {
-		fill_event(&d, cpu, type, HYPAPI_L0);
+		fill_event(&d, cpu, type, HYPAPI_L0, cpu->mode);
 		deliver(&d, cpu, &chains[type][i], HYPAPI_L0);
 	}
 }
@@ -393,7 +394,7 @@ void hypapps_cpu_init(struct percpu *cpu)
 
 	stats_cpu_init(cpu);
 	for (u32 i = 0; i < chain_len[HYPAPI_EV_CPU_INIT]; i++) {
-		fill_event(&d, cpu, HYPAPI_EV_CPU_INIT, HYPAPI_L0);
+		fill_event(&d, cpu, HYPAPI_EV_CPU_INIT, HYPAPI_L0, cpu->mode);
 		d.ev.args.cpu_init.cpu_count = cpu_count;
 		deliver(&d, cpu, &chains[HYPAPI_EV_CPU_INIT][i], HYPAPI_L0);
 	}

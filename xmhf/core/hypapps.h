@@ -13,15 +13,23 @@
 
 #define MAX_HYPAPPS 8
 
+struct event_stats;
+
+/* How far the handling of an event has come; all zero at first. */
+struct dispatch_progress {
+	u32 stops;    /* begins to undo at the end */
+	bool moved;   /* by hypapi_inject(), hypapi_partition_leave(): the instruction is not stepped over */
+	bool walking; /* `walk` is good: until something may have made it stale */
+};
+
 /* One event on its way through the chain; on the stack of the CPU that raised it. */
 struct dispatch {
 	struct hypapi_event ev;             /* what the hypapp sees */
 	struct percpu *cpu;
 	const struct hypapp_descriptor *app; /* the one that is asked now */
+	struct event_stats *stats;          /* its counts */
 	u32 capabilities;                   /* its own */
-	u32 stops;                          /* begins to undo at the end */
-	bool moved;                         /* by hypapi_inject(), hypapi_partition_leave(): the instruction is not stepped over */
-	bool walking;                       /* `walk` is good: until something may have made it stale */
+	struct dispatch_progress progress;
 	struct guest_walk walk;             /* of the caller's memory */
 	struct partition *enter;            /* to be entered when the verdict is HANDLED */
 	struct hypapi_partition_entry entry;
@@ -44,6 +52,9 @@ bool hypapps_find(const char *name, size_t len);
 
 /* Place of a linked hypapp in the chain, plus 1. */
 u32 hypapps_number(const struct hypapp_descriptor *app);
+
+/* Stops the other CPUs until the end of the event. True: another stop came first, what was read may be stale. */
+bool hypapps_stop(struct dispatch *d);
 
 /* CPUID, VMCALL: true if no hypapp took it, and nothing was done. Works in every run mode. */
 must_check bool hypapps_cpuid(struct percpu *cpu, u32 leaf);

@@ -67,7 +67,7 @@ static inline u32 rights_of(const struct guest_walk *w, u64 refused)
 
 	if (user && (refused & PTE_U))
 		return 0;
-	if (!user && !(refused & PTE_U) && (w->cr4 & CR4_SMAP) && !(w->rflags & RFLAGS_AC))
+	if (!user && !(refused & PTE_U) && (w->cr4 & CR4_SMAP) && !(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_AC))
 		rights = 0;
 	if (rights && (!(refused & PTE_W) || (!user && !(w->cr0 & CR0_WP))))
 		rights |= HYPAPI_W;
@@ -125,7 +125,6 @@ void guest_walk_begin(struct guest_walk *w, struct percpu *cpu)
 	cr3 = vmread(VMCS_GUEST_CR3);
 	w->cr4 = vmread(VMCS_GUEST_CR4);
 	w->efer = vmread(VMCS_GUEST_EFER);
-	w->rflags = vmread(VMCS_GUEST_RFLAGS);
 	w->nx = w->efer & EFER_NXE ? PTE_NX : 0;
 	if (w->efer & EFER_LMA) {
 		w->levels = w->cr4 & CR4_LA57 ? 5 : 4;

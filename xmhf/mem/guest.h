@@ -34,7 +34,7 @@ struct guest_fault {
  */
 struct guest_walk {
 	struct percpu *cpu;
-	u64 cr0, cr4, efer, rflags;
+	u64 cr0, cr4, efer;
 	u64 nx;         /* the execute-disable bit, if it counts */
 	u32 cpl;
 	u32 levels;     /* 0: paging off */
