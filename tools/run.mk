@@ -21,7 +21,7 @@ RUN_APPEND = $(shell cat tools/linux/cmdline $(if $(1),tools/linux/cmdline.bochs
 .PHONY: run run-files
 run-files: $(O)/xmhf.elf $(RUN_KERNEL) $(RUN_INITRD)
 run: setup
-	@$(MAKE) $(CHECK_PARALLEL) --no-print-directory run-files
+	@$(MAKE) $(CHECK_PARALLEL) --no-print-directory run-files || { echo 'make run: FAILED: it does not build'; exit 1; }
 	@emulator=$$(tests/run/emulator.py --which --emulator $(EMULATOR)) || \
 		{ echo 'make run: FAILED: EMULATOR=$(EMULATOR) cannot be used here'; exit 1; }; \
 	case $$emulator in bochs) append='$(call RUN_APPEND,bochs)' ;; *) append='$(call RUN_APPEND)' ;; esac; \
