@@ -67,6 +67,7 @@ static void maps_and_forgets(void **state)
 	assert_int_equal(hardware_walk(root, 0x40212345, &level), 0x600000 | HYPAPI_RX | EPT_LARGE);
 	assert_int_equal(level, 2);
 	assert_false(ept02_invalidate(&ept, 0x201e, &found));
+	assert_false(ept02_invalidate(&ept, 0, &found)); /* a free root is nobody's */
 	assert_true(ept02_invalidate(&ept, 0x101e, &found));
 	assert_int_equal(found, root);
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0);

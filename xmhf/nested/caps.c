@@ -6,6 +6,7 @@
  * shadowing for L1. Callers: boot (once), and host tests.
  */
 #include "nested/caps.h"
+#include "cpu/x86.h"
 #include "nested/vmcs12.h"
 
 /*
@@ -51,7 +52,7 @@ static const struct plain_row {
 	{ MSR_IA32_VMX_CR0_FIXED0, ~0ull, 0 },
 	{ MSR_IA32_VMX_CR0_FIXED1, ~0ull, 0 },
 	{ MSR_IA32_VMX_CR4_FIXED0, ~0ull, 0 },
-	{ MSR_IA32_VMX_CR4_FIXED1, ~0ull, 0 },
+	{ MSR_IA32_VMX_CR4_FIXED1, ~(u64)CR4_SMXE, 0 }, /* the core hides SMX */
 	{ MSR_IA32_VMX_EPT_VPID_CAP,
 	  EPTCAP_EXEC_ONLY | EPTCAP_WALK_4 | EPTCAP_UC | EPTCAP_WB | EPTCAP_2M | EPTCAP_1G | EPTCAP_AD | EPTCAP_INVEPT |
 		  EPTCAP_INVEPT_SINGLE | EPTCAP_INVEPT_ALL | EPTCAP_INVVPID | EPTCAP_INVVPID_ADDR |

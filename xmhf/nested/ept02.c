@@ -126,7 +126,7 @@ bool ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 en
 bool ept02_invalidate(struct ept02 *ept, u64 eptp12, u32 *root)
 {
 	for (u32 r = 0; r < EPT02_ROOTS; r++)
-		if (ept->key[r] == eptp12) {
+		if (ept->key[r] == eptp12 && eptp12) {
 			age(ept, ept->pages[r], EPT_LEVELS);
 			*root = r;
 			return true;

@@ -58,20 +58,25 @@ void nested_select_ept02(struct percpu *cpu)
 		flush_ept02(INVEPT_SINGLE, ept02_pointer(&n->ept02, n->root));
 }
 
-void nested_invept(struct percpu *cpu, enum invept_type type, u64 eptp12)
+bool nested_invept(struct percpu *cpu, enum invept_type type, u64 eptp12)
 {
 	struct ept02 *ept = &cpu->nested->ept02;
 	u32 root;
 
-	if (type == INVEPT_ALL) {
+	if (unlikely(type == INVEPT_ALL)) {
 		ept02_invalidate_all(ept);
 		flush_ept02(INVEPT_ALL, 0);
-	} else if (ept02_invalidate(ept, eptp12, &root)) {
-		flush_ept02(INVEPT_SINGLE, ept02_pointer(ept, root));
+		return true;
 	}
+	if (!ept02_invalidate(ept, eptp12, &root))
+		return false;
+	flush_ept02(INVEPT_SINGLE, ept02_pointer(ept, root));
+	return true;
 }
 
-/* A leaf that allows writes must allow reads, and may be execute-only only where the CPU can (EPT misconfigurations). */
+/*
+ * A leaf that allows writes must allow reads, and may be execute-only only where the CPU can (EPT misconfigurations).
+ */
 static u32 legal_rights(u32 rights)
 {
 	if (rights & HYPAPI_R)
@@ -182,8 +187,8 @@ void nested_ept_fault(struct percpu *cpu)
 }
 
 /*
- * What hardware may have cached, we may use: a leaf of the EPT02 in force with all rights is memory that L1 owns, where EPT01
- * is the identity. 0: none.
+ * What hardware may have cached, we may use: a leaf of the EPT02 in force with all rights is memory that L1 owns,
+ * where EPT01 is the identity. 0: none.
  */
 static inline u64 cached_hpa(const struct nested_cpu *n, gpa2_t gpa2)
 {

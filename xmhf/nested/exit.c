@@ -47,33 +47,6 @@ static bool never(struct percpu *cpu, u32 reason)
 
 /* ---- L0's part ---- */
 
-/* #DB as if it had been delivered (SDM vol. 3, "Basic VM-Exit Information", debug exceptions). */
-static void deliver_debug_exception(void)
-{
-	u64 pending = vmread(VMCS_EXIT_QUALIFICATION), dr6;
-
-	asm volatile("mov %%dr6, %0" : "=r"(dr6));
-	dr6 = (dr6 & ~0xful) | (pending & 0x600f);
-	asm volatile("mov %0, %%dr6" : : "r"(dr6));
-	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~BIT(13));
-	vmwrite(VMCS_GUEST_DEBUGCTL, vmread(VMCS_GUEST_DEBUGCTL) & ~BIT(0));
-	vmx_inject(VEC_DB, 0);
-}
-
-static void l0_exception(struct percpu *cpu)
-{
-	u32 info = (u32)vmread(VMCS_EXIT_INTR_INFO);
-
-	if ((info & INTR_TYPE) == INTR_TYPE_NMI) {
-		vmx_requeue_event();
-		vmx_take_nmi_exit(cpu);
-	} else if ((info & INTR_VECTOR) == VEC_DB) {
-		deliver_debug_exception();
-	} else {
-		vmx_inject(info & INTR_VECTOR, (u32)vmread(VMCS_EXIT_INTR_ERROR));
-	}
-}
-
 static void l0_nmi_window(struct percpu *cpu)
 {
 	vmcs02_nmi_window(cpu, false);
@@ -94,7 +67,7 @@ static void l0_vmcall(struct percpu *cpu)
 }
 
 static const struct exit_row rows[EXIT_REASON_COUNT] = {
-	[EXIT_EXCEPTION_NMI] = { wants_exception, l0_exception, HAS_QUAL | HAS_INTR | HAS_LEN },
+	[EXIT_EXCEPTION_NMI] = { wants_exception, exit_exception_nmi, HAS_QUAL | HAS_INTR | HAS_LEN },
 	[EXIT_EXTERNAL_INTR] = { .has = HAS_INTR },
 	[EXIT_NMI_WINDOW] = { wants_nmi_window, l0_nmi_window, 0 },
 	[EXIT_TASK_SWITCH] = { .has = HAS_QUAL | HAS_LEN },

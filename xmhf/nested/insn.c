@@ -183,7 +183,7 @@ static u64 operand_width(const struct insn *i, u64 value)
  * The field that the second register operand names; if it is newer in VMCS02, it has been fetched. NULL: there is
  * none.
  */
-static const struct vmcs12_field *find_field(const struct insn *i, u64 *encoding)
+static always_inline const struct vmcs12_field *find_field(const struct insn *i, u64 *encoding)
 {
 	*encoding = operand_width(i, operand_reg(i->cpu, OPERAND_REG2(i->info)));
 	const struct vmcs12_field *field = vmcs12_find(*encoding);
@@ -228,6 +228,8 @@ static int insn_vmwrite(const struct insn *i)
 		return VMXERR_BAD_FIELD;
 	if (field->access == VMCS_ACCESS_RO && !(NESTED_CAP(&nested_caps, MISC) & VMX_MISC_VMWRITE_ALL))
 		return VMXERR_READ_ONLY_FIELD;
+	if (unlikely(field->group == GROUP_EXITS))
+		vmcs02_sync(i->cpu, GROUP(CRS)); /* what the last exit saved, these controls say */
 	if (!vmcs12_write(&i->n->vmcs12, field, encoding, value))
 		return VMXERR_NONE;
 	i->n->modified = true;
@@ -288,10 +290,10 @@ static int insn_invept(const struct insn *i)
 
 	if (result)
 		return result;
-	if (type == INVEPT_SINGLE && !ept12_pointer_ok(&nested_caps, d.low))
-		return VMXERR_BAD_INVALIDATE;
-	nested_invept(i->cpu, (enum invept_type)type, d.low);
-	return VMXERR_NONE;
+	/* An EPTP12 that has a root here is one that passed an entry's checks. */
+	if (nested_invept(i->cpu, (enum invept_type)type, d.low) || ept12_pointer_ok(&nested_caps, d.low))
+		return VMXERR_NONE;
+	return VMXERR_BAD_INVALIDATE;
 }
 
 static bool vpid_descriptor_ok(u64 type, const struct descriptor *d)

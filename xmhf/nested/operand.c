@@ -13,7 +13,7 @@
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
 
 /* The effective address, cut to the address size of the instruction. */
-static u64 offset_of(const struct percpu *cpu, u32 info)
+static always_inline u64 offset_of(const struct percpu *cpu, u32 info)
 {
 	static const u64 masks[] = { 0xffff, 0xffffffff, ~0ull };
 	u64 offset = vmread(VMCS_EXIT_QUALIFICATION);
@@ -95,17 +95,6 @@ static bool linear_address(struct percpu *cpu, u32 info, bool long_mode, size_t 
 #define PTE_U BIT(2)
 #define PTE_LARGE BIT(7)
 
-static bool still_holds(const struct operand_walk *w, u64 linear, u64 cr3, u64 cr4, bool write)
-{
-	if (w->linear != linear || w->cr3 != cr3 || w->cr4 != cr4 || w->generation != ept01_generation ||
-	    w->writable < write)
-		return false;
-	for (u32 i = 0; i < w->levels; i++)
-		if (__atomic_load_n(w->level[i].at, __ATOMIC_RELAXED) != w->level[i].entry)
-			return false;
-	return w->levels;
-}
-
 /* 4-level paging, a supervisor's access, without faults: what is not plain success leaves levels 0. */
 static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
 {
@@ -138,24 +127,27 @@ static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
 	w->levels = w->page ? levels : 0;
 }
 
-/*
- * The short way to an operand within one page, in 64-bit mode. NULL: not that plain, perhaps a fault; guest_read() and
- * guest_write() then say what it is.
- */
-static void *short_way(struct percpu *cpu, u64 linear, size_t len, bool write)
+/* The walk of this page anew. */
+static __attribute__((noinline)) void *walk_again(struct nested_cpu *n, struct operand_walk *w, u64 linear, bool write)
 {
-	struct nested_cpu *n = cpu->nested;
-	u64 page = linear & PAGE_ADDR, cr3 = vmread(VMCS_GUEST_CR3), cr4 = vmread(VMCS_GUEST_CR4);
-	struct operand_walk *w = &n->walks[page >> PAGE_SHIFT & (OPERAND_WALKS - 1)];
-
-	if ((linear & (PAGE_SIZE - 1)) + len > PAGE_SIZE || (cr4 & CR4_LA57))
-		return NULL;
-	if (unlikely(!still_holds(w, page, cr3, cr4, write))) {
-		l1_memory_check(&n->memory);
-		*w = (struct operand_walk){ .linear = page, .cr3 = cr3, .cr4 = cr4, .generation = ept01_generation };
+	l1_memory_check(&n->memory);
+	*w = (struct operand_walk){ .linear = linear & PAGE_ADDR, .cr3 = vmread(VMCS_GUEST_CR3),
+				    .cr4 = vmread(VMCS_GUEST_CR4), .generation = ept01_generation };
+	if (!(w->cr4 & CR4_LA57))
 		walk(&n->memory, w, write);
-	}
 	return w->levels ? w->page + (linear & (PAGE_SIZE - 1)) : NULL;
+}
+
+static always_inline bool still_holds(const struct operand_walk *w, u64 linear, bool write)
+{
+	if (w->linear != (linear & PAGE_ADDR) || w->writable < write || w->generation != ept01_generation)
+		return false;
+	if (w->cr3 != vmread(VMCS_GUEST_CR3) || w->cr4 != vmread(VMCS_GUEST_CR4))
+		return false;
+	for (u32 i = 0; i < w->levels; i++)
+		if (__atomic_load_n(w->level[i].at, __ATOMIC_RELAXED) != w->level[i].entry)
+			return false;
+	return w->levels;
 }
 
 void *operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len, bool write)
@@ -163,11 +155,15 @@ void *operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len, bool 
 	u64 linear = offset_of(cpu, info);
 	u32 seg = info >> 15 & 7;
 
-	if (seg == SEG_FS)
-		linear += vmread(VMCS_GUEST_FS_BASE);
-	else if (seg == SEG_GS)
-		linear += vmread(VMCS_GUEST_GS_BASE);
-	return long_mode && plainly_canonical(linear) ? short_way(cpu, linear, len, write) : NULL;
+	if (unlikely(seg >= SEG_FS))
+		linear += vmread(seg == SEG_FS ? VMCS_GUEST_FS_BASE : VMCS_GUEST_GS_BASE);
+	if (unlikely(!long_mode || !plainly_canonical(linear) || (linear & (PAGE_SIZE - 1)) + len > PAGE_SIZE))
+		return NULL;
+	struct operand_walk *w = &cpu->nested->walks[linear >> PAGE_SHIFT & (OPERAND_WALKS - 1)];
+
+	if (likely(still_holds(w, linear, write)))
+		return w->page + (linear & (PAGE_SIZE - 1));
+	return walk_again(cpu->nested, w, linear, write);
 }
 
 bool operand_read_slow(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_t len)

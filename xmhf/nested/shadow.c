@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * VMCS shadowing (Intel SDM vol. 3, "VMREAD Bitmap and VMWRITE Bitmap", "Shadow VMCS"): L1's VMREADs and VMWRITEs of
- * the fields that every exit needs go to a VMCS of ours without an exit. All other bits of the bitmaps are 1: denied
- * by default. vmcs12 stays the truth while L2 runs; the shadow is published at an exit to L1 and collected before an
- * entry, and what was collected is checked as if it had come by VMWRITE exits. Optional: without it everything works,
- * slower.
+ * VMCS shadowing (Intel SDM vol. 3, "VMCS Shadowing Bitmap Addresses", "VMCS Types: Ordinary and Shadow"): L1's
+ * VMREADs and VMWRITEs of the fields that every exit needs go to a VMCS of ours without an exit. All other bits of the
+ * bitmaps are 1: denied by default. vmcs12 stays the truth while L2 runs; the shadow is published at an exit to L1 and
+ * collected before an entry, and what was collected is checked as if it had come by VMWRITE exits. Optional: without
+ * it everything works, slower.
  */
 #include "core/cmdline.h"
 #include "core/log.h"
@@ -62,11 +62,18 @@ static bool wanted(void)
 	       !cmdline_is("shadow-vmcs", "off");
 }
 
-/* VMCS01 is current before and after; nothing may be read of it in between. */
-static void load(hpa_t region)
+/* VMCS01 is current before open_region() and after close_region(), the region between them. */
+static void open_region(const struct shadow *s)
 {
-	if (!vmptrld(region))
+	if (!vmptrld(s->region))
 		panic("VMPTRLD of a shadow VMCS failed");
+}
+
+/* The region goes back to memory, where L1's VMREADs look for it (SDM vol. 3, "VMCS Types: Ordinary and Shadow"). */
+static void close_region(struct percpu *cpu, const struct shadow *s)
+{
+	if (!vmclear(s->region) || !vmptrld(cpu->vmcs01.hpa))
+		panic("VMCLEAR of a shadow VMCS failed");
 }
 
 void nested_shadow_init(struct percpu *cpu)
@@ -94,7 +101,7 @@ void nested_shadow_publish(struct percpu *cpu)
 
 	if (!s || !s->linked)
 		return;
-	load(s->region);
+	open_region(s);
 #define X(NAME, member, group)                                                                                       \
 	if (s->last.member != v->member) {                                                                           \
 		s->last.member = v->member;                                                                          \
@@ -102,7 +109,7 @@ void nested_shadow_publish(struct percpu *cpu)
 	}
 	HOT_WRITABLE(X) HOT_READABLE(X)
 #undef X
-	load(cpu->vmcs01.hpa);
+	close_region(cpu, s);
 }
 
 void nested_shadow_collect(struct percpu *cpu)
@@ -114,7 +121,7 @@ void nested_shadow_collect(struct percpu *cpu)
 
 	if (!s || !s->linked)
 		return;
-	load(s->region);
+	open_region(s);
 #define X(NAME, member, group)                                                                                       \
 	value = vmread(VMCS_##NAME);                                                                                 \
 	if (value != s->last.member) {                                                                               \
@@ -123,7 +130,7 @@ void nested_shadow_collect(struct percpu *cpu)
 	}
 	HOT_WRITABLE(X)
 #undef X
-	load(cpu->vmcs01.hpa);
+	close_region(cpu, s);
 	n->dirty |= dirty;
 	n->modified |= dirty != 0;
 }
@@ -134,11 +141,11 @@ static void publish_all(struct percpu *cpu)
 	const struct vmcs12 *v = &cpu->nested->vmcs12;
 	struct shadow *s = cpu->nested->shadow;
 
-	load(s->region);
+	open_region(s);
 #define X(NAME, member, group) vmwrite(VMCS_##NAME, s->last.member = v->member);
 	HOT_WRITABLE(X) HOT_READABLE(X)
 #undef X
-	load(cpu->vmcs01.hpa);
+	close_region(cpu, s);
 }
 
 void nested_shadow_switch(struct percpu *cpu)

@@ -113,8 +113,8 @@ void nested_reflect_hardware(struct percpu *cpu, u32 reason);
 exit_handler nested_ept_fault;
 /* EPT02 of L1's current EPTP12 becomes VMCS02's. VMCS02 is current. */
 void nested_select_ept02(struct percpu *cpu);
-/* INVEPT of L1, type and descriptor checked. */
-void nested_invept(struct percpu *cpu, enum invept_type type, u64 eptp12);
+/* INVEPT of L1, type checked. False: of an EPTP12 that has no EPT02 here. */
+bool nested_invept(struct percpu *cpu, enum invept_type type, u64 eptp12);
 
 /* ---- shadow.c: VMCS shadowing, where the CPU has it; without it these do nothing ---- */
 void nested_shadow_init(struct percpu *cpu);

@@ -9,7 +9,7 @@
 const struct vmcs12_field vmcs12_fields[VMCS12_FIELD_COUNT] = {
 #define FIELD(NAME, member, encoding, width, access, role, group, needs)                                             \
 	VMCS12_IF_##role({ encoding, offsetof(struct vmcs12, member), VMCS_WIDTH_##width, VMCS_ACCESS_##access,      \
-			   ROLE_##role, GROUP_##group, NEED_##needs },)
+			   ROLE_##role, GROUP_##group, NEED_##needs, (VMCS12_U_##width)~0ull },)
 #include "vmx/vmcs_fields.def"
 #undef FIELD
 };
@@ -20,13 +20,6 @@ const struct vmcs12_field vmcs12_fields[VMCS12_FIELD_COUNT] = {
 #undef FIELD
 
 u8 vmcs12_slots[VMCS12_SLOTS];
-
-static const u64 width_mask[] = {
-	[VMCS_WIDTH_16] = 0xffff,
-	[VMCS_WIDTH_32] = 0xffffffff,
-	[VMCS_WIDTH_64] = ~0ull,
-	[VMCS_WIDTH_NAT] = ~0ull,
-};
 
 void vmcs12_init(u32 needs)
 {
@@ -42,30 +35,4 @@ u32 vmcs12_highest_index(u32 needs)
 		if (needs >> vmcs12_fields[i].need & 1)
 			highest = MAX(highest, VMCS_ENC_INDEX((u32)vmcs12_fields[i].encoding));
 	return highest;
-}
-
-static u64 load(const struct vmcs12 *vmcs12, const struct vmcs12_field *field)
-{
-	u64 raw;
-
-	__builtin_memcpy(&raw, (const u8 *)vmcs12 + field->offset, sizeof(raw));
-	return raw;
-}
-
-u64 vmcs12_read(const struct vmcs12 *vmcs12, const struct vmcs12_field *field, u64 encoding)
-{
-	return (load(vmcs12, field) & width_mask[field->width]) >> (encoding & VMCS_ENC_HIGH ? 32 : 0);
-}
-
-bool vmcs12_write(struct vmcs12 *vmcs12, const struct vmcs12_field *field, u64 encoding, u64 value)
-{
-	u64 raw = load(vmcs12, field);
-
-	if (encoding & VMCS_ENC_HIGH)
-		value = value << 32 | (u32)raw;
-	u64 changed = (raw ^ value) & width_mask[field->width];
-
-	raw ^= changed; /* what lies behind a narrow field stays */
-	__builtin_memcpy((u8 *)vmcs12 + field->offset, &raw, sizeof(raw));
-	return changed;
 }

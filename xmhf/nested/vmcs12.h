@@ -72,6 +72,7 @@ struct vmcs12_field {
 	u8 role;     /* enum vmcs_role */
 	u8 group;    /* enum vmcs_group */
 	u8 need;     /* enum nested_need */
+	u64 mask;    /* the bits that the field has */
 };
 
 enum vmcs12_index {
@@ -116,7 +117,27 @@ static inline const struct vmcs12_field *vmcs12_find(u64 encoding)
  * outside 64-bit mode; with the high access type the value is the upper half. A write answers whether it changed the
  * field.
  */
-u64 vmcs12_read(const struct vmcs12 *vmcs12, const struct vmcs12_field *field, u64 encoding);
-bool vmcs12_write(struct vmcs12 *vmcs12, const struct vmcs12_field *field, u64 encoding, u64 value);
+static inline u64 vmcs12_read(const struct vmcs12 *vmcs12, const struct vmcs12_field *field, u64 encoding)
+{
+	u64 raw;
+
+	__builtin_memcpy(&raw, (const u8 *)vmcs12 + field->offset, sizeof(raw));
+	return (raw & field->mask) >> (encoding & VMCS_ENC_HIGH ? 32 : 0);
+}
+
+static inline bool vmcs12_write(struct vmcs12 *vmcs12, const struct vmcs12_field *field, u64 encoding, u64 value)
+{
+	u8 *at = (u8 *)vmcs12 + field->offset;
+	u64 raw;
+
+	__builtin_memcpy(&raw, at, sizeof(raw));
+	if (unlikely(encoding & VMCS_ENC_HIGH))
+		value = value << 32 | (u32)raw;
+	u64 changed = (raw ^ value) & field->mask;
+
+	raw ^= changed; /* what lies behind a narrow field stays */
+	__builtin_memcpy(at, &raw, sizeof(raw));
+	return changed;
+}
 
 #endif
