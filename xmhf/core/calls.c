@@ -261,7 +261,7 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 
 	d->progress.walking = false;
 	if (!error)
-		quiesce_add_work(&d->cpu->quiesce, QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02);
+		quiesce_add_work(&d->cpu->quiesce, ept01_flush_work());
 	return error;
 }
 

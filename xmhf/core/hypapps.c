@@ -353,10 +353,8 @@ void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v)
 		.hpa = HPA(v->gpa1.addr), .gpa1 = v->gpa1, .gpa2 = v->gpa2, .gva = v->gva, .access = v->access,
 		.gva_valid = v->gva_valid, .owner = partition_by_owner(ept01_entry_owner(entry), &owner),
 	};
-	u32 by = ept01_hypapp(v->gpa1); /* once: another CPU may give the page back meanwhile */
-
-	if (!owner && by)
-		owner = apps[by - 1];
+	if (unlikely(entry & EPT01_HYPAPP))
+		owner = apps[ept01_entry_hypapp(entry) - 1];
 	verdict = owner ? deliver_to(&d, owner) : HYPAPI_PASS;
 	if (verdict == HYPAPI_PASS || verdict == HYPAPI_DENY)
 		/* Not #PF: an operating system whose page tables allow the access takes that as spurious, and retries for ever. */

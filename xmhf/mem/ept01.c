@@ -23,6 +23,12 @@ static struct ept ept01 = { .alloc = page_alloc };
 static struct spinlock ept01_lock; /* whoever maps on demand, outside a stop */
 static u64 zero_page, scratch_page;
 static u64 apic_page = ~0ull;
+/*
+ * By 2 MiB: translations of this memory may be remembered, in an EPT02 or a VMCS02, since all of those were dropped last. Set
+ * by any CPU, cleared under a stop.
+ */
+static u64 *remembered;
+static bool taken_remembered; /* a page taken or given back since then was in such memory */
 static u64 mapped_top; /* what was mapped at boot; retype stops there */
 
 static u64 owner_encode(u8 owner)
@@ -73,6 +79,7 @@ void ept01_map_all(u64 top)
 	mapped_top = MAX(ALIGN_UP(top, SIZE_1G), 4 * SIZE_1G);
 	ept01_regions = pages_boot_alloc(mapped_top / SIZE_2M * sizeof(*ept01_regions) / PAGE_SIZE);
 	ept01_region_count = mapped_top / SIZE_2M;
+	remembered = pages_boot_alloc(ALIGN_UP(ept01_region_count / 8, PAGE_SIZE) / PAGE_SIZE);
 	for (u64 at = 0; at < mapped_top; at += SIZE_1G)
 		map_identity(at, 3, largest_level());
 }
@@ -110,6 +117,27 @@ static u64 load_leaf(u64 addr, u64 **at, unsigned int *level)
 	return entry;
 }
 
+static inline bool is_remembered(u64 addr)
+{
+	u64 region = addr / SIZE_2M;
+
+	return __atomic_load_n(&remembered[region / 64], __ATOMIC_RELAXED) & BIT(region % 64);
+}
+
+/* The leaf at gpa1 is about to be used, and perhaps remembered, by the caller. */
+static inline void note(u64 gpa1, unsigned int level)
+{
+	u64 region = gpa1 / SIZE_2M;
+
+	if (region >= ept01_region_count)
+		return; /* no RAM there to be taken */
+	if (unlikely(level > 2))
+		for (u32 i = 0; i < SIZE_1G / SIZE_2M / 64; i++)
+			__atomic_store_n(&remembered[ALIGN_DOWN(region, SIZE_1G / SIZE_2M) / 64 + i], ~0ull, __ATOMIC_RELAXED);
+	else if (!is_remembered(gpa1))
+		__atomic_fetch_or(&remembered[region / 64], BIT(region % 64), __ATOMIC_RELAXED);
+}
+
 bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf)
 {
 	u64 *table = split_region(gpa1.addr);
@@ -118,8 +146,10 @@ bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf)
 
 	if (table) {
 		entry = __atomic_load_n(&table[ept_index(gpa1.addr, 1)], __ATOMIC_ACQUIRE);
-		if (likely(entry & EPT_RIGHTS))
+		if (likely(entry & EPT_RIGHTS)) {
+			note(gpa1.addr, 1);
 			return fill_leaf(leaf, gpa1.addr, entry, PAGE_SIZE - 1, 1);
+		}
 	}
 	entry = load_leaf(gpa1.addr, &at, &level);
 	if (unlikely(!(entry & EPT_RIGHTS))) {
@@ -127,6 +157,7 @@ bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf)
 			return leaf->rights = 0, leaf->owner = 0, false;
 		entry = load_leaf(gpa1.addr, &at, &level);
 	}
+	note(gpa1.addr, level);
 	if (likely(level == 2))
 		return fill_leaf(leaf, gpa1.addr, entry, SIZE_2M - 1, 2);
 	return fill_leaf(leaf, gpa1.addr, entry, EPT_LEVEL_SIZE(level) - 1, (u8)level);
@@ -139,7 +170,7 @@ u64 ept01_entry_slow(gpa1_t gpa1)
 
 	if (!(entry & EPT_RIGHTS)) {
 		if (!ept01_touch(gpa1, 0))
-			return 0;
+			return entry & EPT01_OWNER_BITS; /* what a hypapp allows nothing on, if any */
 		entry = load_leaf(gpa1.addr, &at, &level);
 	}
 	if (level == 1)
@@ -155,10 +186,7 @@ u64 ept01_entry_slow(gpa1_t gpa1)
 
 u32 ept01_hypapp(gpa1_t gpa1)
 {
-	unsigned int level;
-	u64 *at, entry = load_leaf(gpa1.addr, &at, &level);
-
-	return entry & EPT01_HYPAPP ? (entry >> EPT01_OWNER_SHIFT & 31) : 0;
+	return ept01_entry_hypapp(ept01_entry(gpa1));
 }
 
 /* What an address that has no leaf yet leads to: scratch for root memory, a device otherwise. */
@@ -194,18 +222,24 @@ bool ept01_is_stand_in(u64 hpa, u32 rights)
 	return (hpa == zero_page && rights == HYPAPI_R) || (hpa == scratch_page && !(rights & HYPAPI_X));
 }
 
-/* The level-1 entry of a page of RAM, which has its place in the index. Under a stop. NULL: no table page is free. */
-static u64 *own_entry(u64 addr)
+/* The level-1 table around a page of RAM, made and put in the index. */
+static __attribute__((noinline)) u64 *split_for(u64 addr)
+{
+	u64 *table = ept_make(&ept01, ALIGN_DOWN(addr, SIZE_2M), 1);
+
+	if (table)
+		__atomic_store_n(&ept01_regions[addr / SIZE_2M], (u64)table, __ATOMIC_RELEASE);
+	return table;
+}
+
+/* The level-1 entry of a page of RAM. NULL: no table page is free. */
+static always_inline u64 *own_entry(u64 addr)
 {
 	u64 *table = split_region(addr);
 
-	if (unlikely(!table)) {
-		table = ept_make(&ept01, ALIGN_DOWN(addr, SIZE_2M), 1);
-		if (!table)
-			return NULL;
-		__atomic_store_n(&ept01_regions[addr / SIZE_2M], (u64)table, __ATOMIC_RELEASE);
-	}
-	return &table[ept_index(addr, 1)];
+	if (unlikely(!table))
+		table = split_for(addr);
+	return likely(table) ? &table[ept_index(addr, 1)] : NULL;
 }
 
 int ept01_claim(gpa1_t page, u8 owner)
@@ -234,6 +268,7 @@ void ept01_take(gpa1_t page)
 	u64 *entry = own_entry(page.addr);
 
 	__atomic_store_n(entry, zero_page | HYPAPI_R | EPT_WB | (*entry & EPT01_OWNER_BITS), __ATOMIC_RELEASE);
+	taken_remembered |= is_remembered(page.addr);
 	ept01_generation++;
 }
 
@@ -244,7 +279,17 @@ void ept01_give(gpa1_t page)
 	int type = *entry & RETYPED ? mtrr_type(page.addr, PAGE_SIZE) : MTRR_WB;
 
 	__atomic_store_n(entry, identity(page.addr, type), __ATOMIC_RELEASE);
+	taken_remembered |= is_remembered(page.addr);
 	ept01_generation++;
+}
+
+u32 ept01_flush_work(void)
+{
+	if (!taken_remembered)
+		return QUIESCE_FLUSH_EPT01;
+	taken_remembered = false;
+	memset(remembered, 0, ept01_region_count / 8);
+	return QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02;
 }
 
 int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
@@ -292,7 +337,7 @@ static void retype_table(u64 *table, unsigned int level, u64 base)
 
 		if (!(entry & EPT_RIGHTS) || at == apic_page)
 			continue;
-		if (entry & EPT01_OWNER_BITS) {
+		if (ept01_entry_owner(entry)) {
 			table[i] = entry | RETYPED;
 			continue;
 		}

@@ -43,6 +43,12 @@ static inline u8 ept01_entry_owner(u64 entry)
 	return (u8)((entry >> EPT01_OWNER_SHIFT & 31) | (entry & BIT(59) ? 32 : 0));
 }
 
+/* The hypapp that restricted the page of an entry, by its place in the chain, plus 1; 0: none. */
+static inline u32 ept01_entry_hypapp(u64 entry)
+{
+	return entry & EPT01_HYPAPP ? (u32)(entry >> EPT01_OWNER_SHIFT & 31) : 0;
+}
+
 /*
  * For each 2 MiB that L1 has, what was found there last: a large leaf's entry, cut to 2 MiB; or the address of a level-1
  * table, with the low bits 0; or 0. Filled by any CPU, emptied under a stop.
@@ -50,7 +56,10 @@ static inline u8 ept01_entry_owner(u64 entry)
 extern u64 *ept01_regions, ept01_region_count;
 u64 ept01_entry_slow(gpa1_t gpa1);
 
-/* The EPT entry of one 4 KiB page, or what it would be if larger leaves were split; 0: not mapped. Any CPU, no lock. */
+/*
+ * The EPT entry of one 4 KiB page, or what it would be if larger leaves were split; no rights: not mapped. For use at once.
+ * Any CPU, no lock.
+ */
 static inline u64 ept01_entry(gpa1_t gpa1)
 {
 	u64 region = gpa1.addr / SIZE_2M, found = 0;
@@ -80,7 +89,10 @@ u32 ept01_hypapp(gpa1_t gpa1);
 must_check int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes);
 void ept01_restrict(gpa1_t page, u32 rights, u32 app);
 
-/* What L1's address leads to. Any CPU, no lock. False: nothing (rights are 0). Maps MMIO above RAM on demand. */
+/*
+ * What L1's address leads to, for whoever remembers it until the next flush of EPT02. Any CPU, no lock. False: nothing (rights
+ * are 0). Maps MMIO above RAM on demand.
+ */
 bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf);
 
 /* A violation may be spurious or a first touch of high MMIO: true if the access is allowed now. */
@@ -97,6 +109,9 @@ void ept01_take(gpa1_t page);
 
 /* Gives a taken page back to L1. Under a stop. */
 void ept01_give(gpa1_t page);
+
+/* What the release of this stop must flush for pages taken and given back: enum quiesce_work. */
+u32 ept01_flush_work(void);
 
 /* Is this the zero page, mapped read-only, or the scratch page? A guest may reach those though they lie in root memory. */
 bool ept01_is_stand_in(u64 hpa, u32 rights);

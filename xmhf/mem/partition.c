@@ -104,13 +104,20 @@ static bool make_frame(struct partition *p)
 /* Makes *entry lead to a new page table. */
 static bool add_table(struct partition *p, u64 *entry)
 {
-	void *table = p->table_count < PARTITION_MAX_TABLES ? page_alloc() : NULL;
+	u32 number = p->table_count;
 
-	if (!table)
+	if (number == PARTITION_MAX_TABLES)
 		return false;
-	*entry = table_address(p->table_count) | PTE_P | PTE_W | PTE_U | PTE_A;
-	p->parents[p->table_count] = entry;
-	p->table_frames[p->table_count++] = virt_to_phys(table).addr | HYPAPI_R | EPT_WB;
+	if (!p->table_frames[number]) {
+		void *table = page_alloc();
+
+		if (!table)
+			return false;
+		p->table_frames[number] = virt_to_phys(table).addr | HYPAPI_R | EPT_WB;
+	}
+	*entry = table_address(number) | PTE_P | PTE_W | PTE_U | PTE_A;
+	p->parents[number] = entry;
+	p->table_count++;
 	return true;
 }
 
@@ -165,7 +172,7 @@ static gpa1_t page_gpa1(const struct partition *p, u32 number)
 	return GPA1(p->page_frames[number] & EPT_ADDR);
 }
 
-/* Empties the slot, complete or not. Table pages go back to the pool as clean as they came, by what is known to be in them. */
+/* Empties the slot, complete or not. Table pages are left as clean as they came, by what is known to be in them. */
 static void unbuild(struct partition *p)
 {
 	for (u32 i = 0; i < p->page_count; i++) {
@@ -174,8 +181,10 @@ static void unbuild(struct partition *p)
 	}
 	for (u32 i = p->table_count; i-- > 1;) {
 		*p->parents[i] = 0;
-		page_free(frame_memory(p->table_frames[i]));
-		p->table_frames[i] = 0;
+		if (i >= PARTITION_KEPT_TABLES) {
+			page_free(frame_memory(p->table_frames[i]));
+			p->table_frames[i] = 0;
+		}
 	}
 	p->page_count = 0;
 	p->table_count = 1;
@@ -238,7 +247,7 @@ int partition_destroy(struct percpu *cpu, struct partition *p)
 		p->app = NULL;
 		give_back(p);
 		unbuild(p);
-		quiesce_add_work(&cpu->quiesce, QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02 | QUIESCE_FLUSH_PARTITION);
+		quiesce_add_work(&cpu->quiesce, ept01_flush_work() | QUIESCE_FLUSH_PARTITION);
 	}
 	quiesce_end(&cpu->quiesce);
 	return error;

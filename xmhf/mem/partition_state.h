@@ -13,6 +13,7 @@
  */
 #define PARTITION_TABLES SIZE_2M
 #define PARTITION_MAX_TABLES 512
+#define PARTITION_KEPT_TABLES 6 /* stay with the slot, empty; the others go back to the pool */
 
 /* A page and the entry of the partition's page tables that maps it. */
 struct partition_mapping {
