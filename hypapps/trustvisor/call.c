@@ -147,8 +147,9 @@ static int fill_params(const struct hypapi_event *ev, const struct pal *pal)
 	stream_words(&stream, (const uint64_t[]){ pal->params.num_params }, 1);
 	for (uint32_t i = pal->params.num_params; i-- > 0;) {
 		uint64_t len = pointed_bytes(pal, i), type = pal->params.params[i].type;
+		uint64_t bytes = type == TV_PARAM_POINTER ? len : pal->word_bytes;
 
-		stream_words(&stream, (const uint64_t[]){ type, type == TV_PARAM_POINTER ? len : pal->word_bytes, pal->args[i] }, 3);
+		stream_words(&stream, (const uint64_t[]){ type, bytes, pal->args[i] }, 3);
 		if (len)
 			stream_from_caller(&stream, pal->args[i], len);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * hypapi's calls: each checks its arguments and the capability, and hands over to the module that does the work. The event
- * that a hypapp passes is only compared with the one that this CPU delivers; nothing is read from it.
+ * hypapi's calls: each checks its arguments and the capability, and hands over to the module that does the work. The
+ * event that a hypapp passes is only compared with the one that this CPU delivers; nothing is read from it.
  */
 #include <hypapi/hypapi.h>
 
@@ -186,7 +186,8 @@ int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, 
 		return error;
 	error = result_of(guest_walk_page(walk_of(d), gva, rights & HYPAPI_RWX, &found, NULL));
 	if (!error || error == HYPAPI_EPERM)
-		*page = (struct hypapi_page){ .hpa = found.hpa, .gpa1 = found.gpa1, .gpa2 = found.gpa2, .rights = found.rights };
+		*page = (struct hypapi_page){ .hpa = found.hpa, .gpa1 = found.gpa1, .gpa2 = found.gpa2,
+					      .rights = found.rights };
 	return error;
 }
 
@@ -281,7 +282,8 @@ int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partiti
 	return error;
 }
 
-static int partition_access(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t gva, void *buf, size_t len, bool write)
+static int partition_access(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t gva, void *buf,
+			    size_t len, bool write)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
 	struct partition *p;
@@ -294,7 +296,8 @@ static int partition_access(const struct hypapi_event *ev, hypapi_partition_t pa
 	return p ? partition_copy(p, gva.addr, buf, len, write) : HYPAPI_ESTALE;
 }
 
-int hypapi_partition_read(const struct hypapi_event *ev, hypapi_partition_t partition, void *dst, gva_t src, size_t len_bytes)
+int hypapi_partition_read(const struct hypapi_event *ev, hypapi_partition_t partition, void *dst, gva_t src,
+			  size_t len_bytes)
 {
 	return partition_access(ev, partition, src, dst, len_bytes, false);
 }
@@ -305,7 +308,8 @@ int hypapi_partition_write(const struct hypapi_event *ev, hypapi_partition_t par
 	return partition_access(ev, partition, dst, (void *)src, len_bytes, true);
 }
 
-int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition, const struct hypapi_partition_entry *entry)
+int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition,
+			   const struct hypapi_partition_entry *entry)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
 	struct partition *p = d ? partition_get(partition.id, d->app) : NULL;

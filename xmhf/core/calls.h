@@ -8,8 +8,8 @@
 #define MAX_COPY_BYTES (1ul << 20)
 
 /*
- * The delivery that `ev` belongs to, or NULL: a stale pointer, or a capability that the hypapp did not declare. A hypapp runs
- * in deliveries only, so there is always one.
+ * The delivery that `ev` belongs to, or NULL: a stale pointer, or a capability that the hypapp did not declare. A
+ * hypapp runs in deliveries only, so there is always one.
  */
 static inline struct dispatch *delivery(const struct hypapi_event *ev, u32 capability)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See hypapps.h. The chain of an event type is an array in priority order, made at boot. Claims are exclusive, so CPUID and
- * hypercalls go to the one hypapp that claimed the number; violations and partition exits go to the partition's owner. A
- * link holds all that a delivery needs, next to each other.
+ * See hypapps.h. The chain of an event type is an array in priority order, made at boot. Claims are exclusive, so
+ * CPUID and hypercalls go to the one hypapp that claimed the number; violations and partition exits go to the
+ * partition's owner. A link holds all that a delivery needs, next to each other.
  */
 #include "core/hypapps.h"
 
@@ -84,7 +84,8 @@ static void build_chains(void)
 		     s < apps[i]->subscriptions + HYPAPI_MAX_SUBSCRIPTIONS && s->handler; s++)
 			chains[s->type][chain_len[s->type]++] = (struct link){
 				.handler = s->handler, .app = apps[i], .levels = s->levels, .quiesce = s->quiesce,
-				.capabilities = apps[i]->capabilities, .counts = (u32)offsetof(struct hypapp_stats, of[i][s->type]),
+				.capabilities = apps[i]->capabilities,
+				.counts = (u32)offsetof(struct hypapp_stats, of[i][s->type]),
 			};
 }
 
@@ -118,7 +119,10 @@ static void add_hypercall_claim(const struct hypapi_claim *c, u32 level, const s
 
 static void build_claims(const struct hypapp_descriptor *app)
 {
-	static const struct { u32 kind, type; void (*add)(const struct hypapi_claim *c, u32 level, const struct link *link); } kinds[] = {
+	static const struct {
+		u32 kind, type;
+		void (*add)(const struct hypapi_claim *c, u32 level, const struct link *link);
+	} kinds[] = {
 		{ HYPAPI_CLAIM_HYPERCALL, HYPAPI_EV_HYPERCALL, add_hypercall_claim },
 		{ HYPAPI_CLAIM_CPUID, HYPAPI_EV_CPUID, add_cpuid_claim },
 	};
@@ -154,13 +158,14 @@ void hypapps_init(void)
 		build_claims(apps[i]);
 	stats_init(apps, app_count);
 	for (u32 i = 0; i < app_count; i++)
-		log_info("hypapp %s, priority %d, hypapi %u.%u", apps[i]->name, apps[i]->priority, apps[i]->major, apps[i]->minor);
+		log_info("hypapp %s, priority %d, hypapi %u.%u", apps[i]->name, apps[i]->priority, apps[i]->major,
+			 apps[i]->minor);
 	hypapps_notify(this_cpu(), HYPAPI_EV_INIT);
 }
 
 /* What every event carries. The arguments, and the rest of `d`, are the caller's. */
-static always_inline void fill_event(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level,
-				     enum run_mode mode)
+static always_inline void fill_event(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type,
+				     enum hypapi_level level, enum run_mode mode)
 {
 	struct hypapi_event *ev = &d->ev;
 	u64 callback = ++cpu->callbacks << 2;
@@ -213,7 +218,8 @@ static __attribute__((noinline)) void end_stops(struct dispatch *d)
 }
 
 /* What is not simply an answer: a stop and the handler once more, or the end. */
-static __attribute__((noinline)) enum hypapi_verdict settle(struct dispatch *d, const struct link *link, enum hypapi_verdict verdict)
+static __attribute__((noinline)) enum hypapi_verdict settle(struct dispatch *d, const struct link *link,
+							    enum hypapi_verdict verdict)
 {
 	while (verdict == HYPAPI_RETRY && d->ev.quiesce && !d->ev.stopped) {
 		(void)hypapps_stop(d); /* the handler begins again after it: what it has read does not matter */
@@ -227,7 +233,8 @@ static __attribute__((noinline)) enum hypapi_verdict settle(struct dispatch *d, 
 }
 
 /* Asks one hypapp, counts, and ends the stops that it began. */
-static always_inline enum hypapi_verdict deliver(struct dispatch *d, struct percpu *cpu, const struct link *link, enum hypapi_level level)
+static always_inline enum hypapi_verdict deliver(struct dispatch *d, struct percpu *cpu, const struct link *link,
+						 enum hypapi_level level)
 {
 	struct event_stats *stats = (struct event_stats *)((u8 *)cpu->hypapp_stats + link->counts) + level;
 	struct dispatch *outer = cpu->dispatch;
@@ -267,7 +274,8 @@ static inline void finish(struct dispatch *d)
 		partition_enter(d->cpu, d->enter, &d->entry);
 }
 
-static __attribute__((noinline)) bool not_handled(struct dispatch *d, enum hypapi_verdict verdict, unsigned int deny_vector)
+static __attribute__((noinline)) bool not_handled(struct dispatch *d, enum hypapi_verdict verdict,
+						  unsigned int deny_vector)
 {
 	if (verdict == HYPAPI_DENY && !partition_raise(d->cpu, deny_vector))
 		vmx_raise(d->cpu, deny_vector, 0, GVA(0));
@@ -275,8 +283,8 @@ static __attribute__((noinline)) bool not_handled(struct dispatch *d, enum hypap
 }
 
 /* An instruction that a hypapp claims: true if it stays the guest's. In line, once for each kind. */
-static always_inline bool offer(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level, enum run_mode mode,
-				const struct link *link, u32 number)
+static always_inline bool offer(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level,
+				enum run_mode mode, const struct link *link, u32 number)
 {
 	struct dispatch d;
 	enum hypapi_verdict verdict;
@@ -293,9 +301,11 @@ static always_inline bool offer(struct percpu *cpu, enum hypapi_event_type type,
 	finish(&d);
 	return false;
 }
-_Static_assert(offsetof(struct hypapi_cpuid_args, leaf) == offsetof(struct hypapi_hypercall_args, number), "offer() sets both");
+_Static_assert(offsetof(struct hypapi_cpuid_args, leaf) == offsetof(struct hypapi_hypercall_args, number),
+	       "offer() sets both");
 
-static __attribute__((noinline)) bool offer_cpuid(struct percpu *cpu, enum hypapi_level level, const struct link *link, u32 leaf)
+static __attribute__((noinline)) bool offer_cpuid(struct percpu *cpu, enum hypapi_level level, const struct link *link,
+						  u32 leaf)
 {
 	return offer(cpu, HYPAPI_EV_CPUID, level, cpu->mode, link, leaf);
 }
@@ -357,7 +367,10 @@ void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v)
 		owner = apps[ept01_entry_hypapp(entry) - 1];
 	verdict = owner ? deliver_to(&d, owner) : HYPAPI_PASS;
 	if (verdict == HYPAPI_PASS || verdict == HYPAPI_DENY)
-		/* Not #PF: an operating system whose page tables allow the access takes that as spurious, and retries for ever. */
+		/*
+		 * Not #PF: an operating system whose page tables allow the access takes that as spurious, and retries
+		 * for ever.
+		 */
 		vmx_raise(cpu, VEC_GP, 0, GVA(0));
 	else if (verdict == HYPAPI_HANDLED)
 		finish(&d);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The chain of hypapps: what was linked in, checked at boot, and asked by priority for each event. Callers: exit handlers
- * of all modes, power, CPU start.
+ * The chain of hypapps: what was linked in, checked at boot, and asked by priority for each event. Callers: exit
+ * handlers of all modes, power, CPU start.
  */
 #ifndef XMHF_HYPAPPS_H
 #define XMHF_HYPAPPS_H
@@ -60,7 +60,10 @@ bool hypapps_stop(struct dispatch *d);
 must_check bool hypapps_cpuid(struct percpu *cpu, u32 leaf);
 must_check bool hypapps_hypercall(struct percpu *cpu);
 
-/* An access that EPT01 (after EPT12) may not allow: nothing if it does; else asks the owner of the page; the default is #GP. */
+/*
+ * An access that EPT01 (after EPT12) may not allow: nothing if it does; else asks the owner of the page; the default
+ * is #GP.
+ */
 void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v);
 
 /* A partition needs its owner. True: nobody answered. */

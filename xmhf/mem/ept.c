@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* See ept.h. Entries are written whole, so that a walker on another CPU, hardware or ours, sees the old or the new one. */
+/*
+ * See ept.h. Entries are written whole, so that a walker on another CPU, hardware or ours, sees the old or the new
+ * one.
+ */
 #include "mem/ept.h"
 
 #include "mem/pages.h"

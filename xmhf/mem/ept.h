@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Extended page tables as a data structure: four levels, leaves of 4 KiB, 2 MiB and 1 GiB. Used for EPT01; the layout of
- * entries is that of partitions' EPTs and of EPT02, too. Nothing here flushes; who takes rights away does, under a stop.
+ * Extended page tables as a data structure: four levels, leaves of 4 KiB, 2 MiB and 1 GiB. Used for EPT01; the layout
+ * of entries is that of partitions' EPTs and of EPT02, too. Nothing here flushes; who takes rights away does, under a
+ * stop.
  */
 #ifndef XMHF_EPT_H
 #define XMHF_EPT_H
@@ -39,7 +40,10 @@ static inline bool ept_is_leaf(u64 entry)
 	return (entry & EPT_LARGE) || !(entry & EPT_RIGHTS);
 }
 
-/* The entry that maps gpa, or the first non-present one on the way. Never NULL. In line: it is most of a page walk's cost. */
+/*
+ * The entry that maps gpa, or the first non-present one on the way. Never NULL. In line: it is most of a page walk's
+ * cost.
+ */
 static inline u64 *ept_find(const struct ept *ept, u64 gpa, unsigned int *level)
 {
 	u64 *entry = &ept->root[ept_index(gpa, 4)];
@@ -66,7 +70,10 @@ static inline u64 *ept_find(const struct ept *ept, u64 gpa, unsigned int *level)
  */
 must_check bool ept_set(struct ept *ept, u64 gpa, unsigned int level, u64 entry);
 
-/* The entry for gpa in the table at `level`, with the tables made and larger leaves split on the way; NULL: no table page. */
+/*
+ * The entry for gpa in the table at `level`, with the tables made and larger leaves split on the way; NULL: no table
+ * page.
+ */
 must_check u64 *ept_make(struct ept *ept, u64 gpa, unsigned int level);
 
 static inline u64 ept_pointer(const u64 *root)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See ept01.h. L1's addresses are host-physical ones, so a leaf differs from the identity only for memory that L1 does
- * not own: a partition's page (zero page, read-only, owner in ignored bits) and root memory (one scratch page for all of
- * it, with nothing of the core in it, so that a guest that pokes at the reserved range disturbs nobody).
+ * not own: a partition's page (zero page, read-only, owner in ignored bits) and root memory (one scratch page for all
+ * of it, with nothing of the core in it, so that a guest that pokes at the reserved range disturbs nobody).
  */
 #include "mem/ept01.h"
 
@@ -24,8 +24,8 @@ static struct spinlock ept01_lock; /* whoever maps on demand, outside a stop */
 static u64 zero_page, scratch_page;
 static u64 apic_page = ~0ull;
 /*
- * By 2 MiB: translations of this memory may be remembered, in an EPT02 or a VMCS02, since all of those were dropped last. Set
- * by any CPU, cleared under a stop.
+ * By 2 MiB: translations of this memory may be remembered, in an EPT02 or a VMCS02, since all of those were dropped
+ * last. Set by any CPU, cleared under a stop.
  */
 static u64 *remembered;
 static bool taken_remembered; /* a page taken or given back since then was in such memory */
@@ -87,7 +87,10 @@ void ept01_map_all(u64 top)
 /* The level-1 table of a region, if it is known to have one. */
 static inline u64 *split_region(u64 addr)
 {
-	u64 found = addr / SIZE_2M < ept01_region_count ? __atomic_load_n(&ept01_regions[addr / SIZE_2M], __ATOMIC_ACQUIRE) : 0;
+	u64 region = addr / SIZE_2M, found = 0;
+
+	if (likely(region < ept01_region_count))
+		found = __atomic_load_n(&ept01_regions[region], __ATOMIC_ACQUIRE);
 
 	return found & EPT_RIGHTS ? NULL : (u64 *)found;
 }
@@ -132,8 +135,8 @@ static inline void note(u64 gpa1, unsigned int level)
 	if (region >= ept01_region_count)
 		return; /* no RAM there to be taken */
 	if (unlikely(level > 2))
-		for (u32 i = 0; i < SIZE_1G / SIZE_2M / 64; i++)
-			__atomic_store_n(&remembered[ALIGN_DOWN(region, SIZE_1G / SIZE_2M) / 64 + i], ~0ull, __ATOMIC_RELAXED);
+		for (u64 i = ALIGN_DOWN(region, SIZE_1G / SIZE_2M) / 64, end = i + SIZE_1G / SIZE_2M / 64; i < end; i++)
+			__atomic_store_n(&remembered[i], ~0ull, __ATOMIC_RELAXED);
 	else if (!is_remembered(gpa1))
 		__atomic_fetch_or(&remembered[region / 64], BIT(region % 64), __ATOMIC_RELAXED);
 }
@@ -179,8 +182,8 @@ u64 ept01_entry_slow(gpa1_t gpa1)
 		found = (entry & ~EPT_LARGE) + (ALIGN_DOWN(gpa1.addr, SIZE_2M) & (EPT_LEVEL_SIZE(level) - 1));
 	/* Never in place of a table that another CPU has just made by a split. */
 	if (gpa1.addr / SIZE_2M < ept01_region_count)
-		(void)!__atomic_compare_exchange_n(&ept01_regions[gpa1.addr / SIZE_2M], &empty, found, false, __ATOMIC_ACQ_REL,
-						   __ATOMIC_RELAXED);
+		(void)!__atomic_compare_exchange_n(&ept01_regions[gpa1.addr / SIZE_2M], &empty, found, false,
+						   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 	return level == 1 ? entry : found + (gpa1.addr & (SIZE_2M - PAGE_SIZE));
 }
 

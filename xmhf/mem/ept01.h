@@ -28,8 +28,8 @@ void ept01_init(void);            /* an empty table */
 void ept01_map_all(u64 top);       /* the identity up to `top` and at least 4 GiB; the MTRRs are published */
 
 /*
- * Owner of a page in EPT entry bits that the CPU ignores, 56:52, 59 and 62 (SDM vol. 3, "Format of an EPT Page-Table Entry"):
- * a partition's number; or, with bit 62, a hypapp that left L1 the page with the rights that the entry has.
+ * Owner of a page in EPT entry bits that the CPU ignores, 56:52, 59 and 62 (SDM vol. 3, "Format of an EPT Page-Table
+ * Entry"): a partition's number; or, with bit 62, a hypapp that left L1 the page with the rights that the entry has.
  */
 #define EPT01_OWNER_BITS (BITS(56, 52) | BIT(59) | BIT(62))
 #define EPT01_OWNER_SHIFT 52
@@ -50,15 +50,15 @@ static inline u32 ept01_entry_hypapp(u64 entry)
 }
 
 /*
- * For each 2 MiB that L1 has, what was found there last: a large leaf's entry, cut to 2 MiB; or the address of a level-1
- * table, with the low bits 0; or 0. Filled by any CPU, emptied under a stop.
+ * For each 2 MiB that L1 has, what was found there last: a large leaf's entry, cut to 2 MiB; or the address of a
+ * level-1 table, with the low bits 0; or 0. Filled by any CPU, emptied under a stop.
  */
 extern u64 *ept01_regions, ept01_region_count;
 u64 ept01_entry_slow(gpa1_t gpa1);
 
 /*
- * The EPT entry of one 4 KiB page, or what it would be if larger leaves were split; no rights: not mapped. For use at once.
- * Any CPU, no lock.
+ * The EPT entry of one 4 KiB page, or what it would be if larger leaves were split; no rights: not mapped. For use at
+ * once. Any CPU, no lock.
  */
 static inline u64 ept01_entry(gpa1_t gpa1)
 {
@@ -82,16 +82,16 @@ static inline u8 ept01_owner(gpa1_t gpa1)
 u32 ept01_hypapp(gpa1_t gpa1);
 
 /*
- * Sets what L1 may do with a page, on behalf of the hypapp `app` (as ept01_hypapp()); all rights give it back. In two steps:
- * the check changes nothing that L1 can see, and tells whether rights would be taken away, which needs a stop.
+ * Sets what L1 may do with a page, on behalf of the hypapp `app` (as ept01_hypapp()); all rights give it back. In two
+ * steps: the check changes nothing that L1 can see, and tells whether rights would be taken away, which needs a stop.
  * HYPAPI_EPERM: not L1's page to restrict; HYPAPI_ENOMEM: no table page.
  */
 must_check int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes);
 void ept01_restrict(gpa1_t page, u32 rights, u32 app);
 
 /*
- * What L1's address leads to, for whoever remembers it until the next flush of EPT02. Any CPU, no lock. False: nothing (rights
- * are 0). Maps MMIO above RAM on demand.
+ * What L1's address leads to, for whoever remembers it until the next flush of EPT02. Any CPU, no lock. False: nothing
+ * (rights are 0). Maps MMIO above RAM on demand.
  */
 bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf);
 
@@ -99,9 +99,9 @@ bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf);
 bool ept01_touch(gpa1_t gpa1, u32 access);
 
 /*
- * Takes one page from L1 for partition `owner` (1 .. EPT01_MAX_OWNER), in two steps: a claim may fail and changes nothing that
- * L1 can see; unclaim undoes it, take carries it out. Under a stop. HYPAPI_EPERM: not RAM that L1 owns with all rights, as
- * write-back memory, or claimed already; HYPAPI_ENOMEM: no table page.
+ * Takes one page from L1 for partition `owner` (1 .. EPT01_MAX_OWNER), in two steps: a claim may fail and changes
+ * nothing that L1 can see; unclaim undoes it, take carries it out. Under a stop. HYPAPI_EPERM: not RAM that L1 owns
+ * with all rights, as write-back memory, or claimed already; HYPAPI_ENOMEM: no table page.
  */
 must_check int ept01_claim(gpa1_t page, u8 owner);
 void ept01_unclaim(gpa1_t page);
@@ -113,7 +113,10 @@ void ept01_give(gpa1_t page);
 /* What the release of this stop must flush for pages taken and given back: enum quiesce_work. */
 u32 ept01_flush_work(void);
 
-/* Is this the zero page, mapped read-only, or the scratch page? A guest may reach those though they lie in root memory. */
+/*
+ * Is this the zero page, mapped read-only, or the scratch page? A guest may reach those though they lie in root
+ * memory.
+ */
 bool ept01_is_stand_in(u64 hpa, u32 rights);
 
 /* Memory types changed: recomputes those of all leaves. Under a stop. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See guest.h. One walker for all paging modes, driven by a description of the mode (SDM vol. 3, "Paging"). The guest may
- * change its tables while we walk: every entry is read once, and what it says is checked in the copy. A walk remembers the
- * table that its last leaf was in, as the CPU's own paging-structure caches do, so neighbours cost one entry each.
+ * See guest.h. One walker for all paging modes, driven by a description of the mode (SDM vol. 3, "Paging"). The guest
+ * may change its tables while we walk: every entry is read once, and what it says is checked in the copy. A walk
+ * remembers the table that its last leaf was in, as the CPU's own paging-structure caches do, so neighbours cost one
+ * entry each.
  */
 #include "mem/guest.h"
 
@@ -48,7 +49,8 @@ static inline bool physical(struct percpu *cpu, u64 gpa, struct guest_page *page
 }
 
 /* A #PF for an access that wanted these rights. `present`: the page is there, but does not allow it. */
-static enum guest_access_result fault_at(const struct guest_walk *w, struct guest_fault *fault, gva_t gva, u32 rights, bool present)
+static enum guest_access_result fault_at(const struct guest_walk *w, struct guest_fault *fault, gva_t gva, u32 rights,
+					 bool present)
 {
 	u32 error_code = (present ? PF_PRESENT : 0) | (w->cpl == 3 ? PF_USER : 0) | (rights & HYPAPI_W ? PF_WRITE : 0);
 
@@ -59,7 +61,9 @@ static enum guest_access_result fault_at(const struct guest_walk *w, struct gues
 	return GUEST_PAGE_FAULT;
 }
 
-/* Rights that are left to an access at this privilege. refused: PTE_W, PTE_U, PTE_NX, as walk_tables() collects them. */
+/*
+ * Rights that are left to an access at this privilege. refused: PTE_W, PTE_U, PTE_NX, as walk_tables() collects them.
+ */
 static inline u32 rights_of(const struct guest_walk *w, u64 refused)
 {
 	bool user = w->cpl == 3;
@@ -104,7 +108,8 @@ static always_inline const void *readable(struct percpu *cpu, u64 gpa, bool in_l
 	u64 entry, hpa;
 
 	if (in_l2)
-		return nested_translate(cpu, GPA2(gpa), &page) && (page.rights & HYPAPI_R) ? phys_to_virt(page.hpa) : NULL;
+		return nested_translate(cpu, GPA2(gpa), &page) && (page.rights & HYPAPI_R) ? phys_to_virt(page.hpa) :
+											     NULL;
 	entry = ept01_entry(GPA1(gpa));
 	hpa = (entry & EPT_ADDR) | (gpa & (PAGE_SIZE - 1));
 	if (unlikely((entry & (EPT01_OWNER_BITS | HYPAPI_R)) != HYPAPI_R || hpa >= direct_map_end))
@@ -150,11 +155,12 @@ static u64 load_legacy_entry(u32 levels, const void *table, u64 gva, u32 shift)
 }
 
 /*
- * Walks to the leaf, from the lowest table of the last walk that covers gva. On success *gpa, and in *refused what some
- * entry on the way does not give: PTE_W, PTE_U; and PTE_NX. GUEST_PAGE_FAULT: not present. In line once for each mode that
- * is worth it, with constant `levels` and `in_l2`.
+ * Walks to the leaf, from the lowest table of the last walk that covers gva. On success *gpa, and in *refused what
+ * some entry on the way does not give: PTE_W, PTE_U; and PTE_NX. GUEST_PAGE_FAULT: not present. In line once for each
+ * mode that is worth it, with constant `levels` and `in_l2`.
  */
-static always_inline enum guest_access_result walk_tables(struct guest_walk *w, u64 gva, u32 levels, bool in_l2, u64 *gpa, u64 *refused)
+static always_inline enum guest_access_result walk_tables(struct guest_walk *w, u64 gva, u32 levels, bool in_l2,
+							  u64 *gpa, u64 *refused)
 {
 	u32 bits = levels == 2 ? 10 : 9, level = w->level, shift = PAGE_SHIFT + bits * level;
 
@@ -184,7 +190,8 @@ static always_inline enum guest_access_result walk_tables(struct guest_walk *w, 
 	}
 }
 
-static __attribute__((noinline)) enum guest_access_result walk_any(struct guest_walk *w, u64 gva, u64 *gpa, u64 *refused)
+static __attribute__((noinline)) enum guest_access_result walk_any(struct guest_walk *w, u64 gva, u64 *gpa,
+								   u64 *refused)
 {
 	return walk_tables(w, gva, w->levels, w->cpu->mode == RUN_L2, gpa, refused);
 }
@@ -202,7 +209,8 @@ static inline enum guest_access_result walk(struct guest_walk *w, u64 gva, u64 *
 		return GUEST_NOT_OWNED;
 	if (unlikely(w->levels != 4))
 		return walk_any(w, gva, gpa, refused);
-	return w->cpu->mode == RUN_L2 ? walk_tables(w, gva, 4, true, gpa, refused) : walk_tables(w, gva, 4, false, gpa, refused);
+	return w->cpu->mode == RUN_L2 ? walk_tables(w, gva, 4, true, gpa, refused) :
+					walk_tables(w, gva, 4, false, gpa, refused);
 }
 
 enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 rights, struct guest_page *page,
@@ -249,7 +257,8 @@ static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void 
 	return GUEST_OK;
 }
 
-enum guest_access_result guest_walk_read(struct guest_walk *w, void *dst, gva_t src, size_t len, struct guest_fault *fault)
+enum guest_access_result guest_walk_read(struct guest_walk *w, void *dst, gva_t src, size_t len,
+					 struct guest_fault *fault)
 {
 	struct guest_page page;
 	enum guest_access_result result;
@@ -262,7 +271,8 @@ enum guest_access_result guest_walk_read(struct guest_walk *w, void *dst, gva_t 
 	return result;
 }
 
-enum guest_access_result guest_walk_write(struct guest_walk *w, gva_t dst, const void *src, size_t len, struct guest_fault *fault)
+enum guest_access_result guest_walk_write(struct guest_walk *w, gva_t dst, const void *src, size_t len,
+					  struct guest_fault *fault)
 {
 	enum guest_access_result result = GUEST_OK;
 
@@ -280,7 +290,8 @@ enum guest_access_result guest_read(struct percpu *cpu, void *dst, gva_t src, si
 	return guest_walk_read(&w, dst, src, len, fault);
 }
 
-enum guest_access_result guest_write(struct percpu *cpu, gva_t dst, const void *src, size_t len, struct guest_fault *fault)
+enum guest_access_result guest_write(struct percpu *cpu, gva_t dst, const void *src, size_t len,
+				     struct guest_fault *fault)
 {
 	struct guest_walk w;
 

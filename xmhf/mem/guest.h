@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Guest memory by linear address: a walk of the guest's page tables at the level that runs (L1 or L2), in every paging mode.
- * Nothing of the guest is changed: accessed and dirty bits stay as they are. Reads memory only through EPT01 or EPT02, so
- * that no address of a guest's choosing reaches root memory or a partition.
+ * Guest memory by linear address: a walk of the guest's page tables at the level that runs (L1 or L2), in every paging
+ * mode. Nothing of the guest is changed: accessed and dirty bits stay as they are. Reads memory only through EPT01 or
+ * EPT02, so that no address of a guest's choosing reaches root memory or a partition.
  */
 #ifndef XMHF_GUEST_H
 #define XMHF_GUEST_H
@@ -53,13 +53,19 @@ enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 ri
 					 struct guest_fault *fault);
 
 /* As guest_read() and guest_write(). */
-enum guest_access_result guest_walk_read(struct guest_walk *w, void *dst, gva_t src, size_t len_bytes, struct guest_fault *fault);
+enum guest_access_result guest_walk_read(struct guest_walk *w, void *dst, gva_t src, size_t len_bytes,
+					 struct guest_fault *fault);
 enum guest_access_result guest_walk_write(struct guest_walk *w, gva_t dst, const void *src, size_t len_bytes,
 					  struct guest_fault *fault);
 
-/* Copies with the current privilege level of the guest. A write checks the whole range first. Length: any, ranges may cross pages. */
-enum guest_access_result guest_read(struct percpu *cpu, void *dst, gva_t src, size_t len_bytes, struct guest_fault *fault);
-enum guest_access_result guest_write(struct percpu *cpu, gva_t dst, const void *src, size_t len_bytes, struct guest_fault *fault);
+/*
+ * Copies with the current privilege level of the guest. A write checks the whole range first. Length: any, ranges may
+ * cross pages.
+ */
+enum guest_access_result guest_read(struct percpu *cpu, void *dst, gva_t src, size_t len_bytes,
+				    struct guest_fault *fault);
+enum guest_access_result guest_write(struct percpu *cpu, gva_t dst, const void *src, size_t len_bytes,
+				     struct guest_fault *fault);
 
 /* CPL of the guest that runs: DPL of SS (SDM vol. 3, "Guest Register State"). */
 static inline unsigned int guest_cpl(void)

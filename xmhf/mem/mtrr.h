@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * MTRRs of the guest. With EPT the CPU takes a guest's memory types from EPT entries and ignores the MTRRs, so the guest's
- * values are kept per CPU and never reach hardware, where they could make root memory or the core's view of the
- * LAPIC cacheable in a wrong way; EPT01 follows the values of the CPU that changed them last.
+ * MTRRs of the guest. With EPT the CPU takes a guest's memory types from EPT entries and ignores the MTRRs, so the
+ * guest's values are kept per CPU and never reach hardware, where they could make root memory or the core's view of
+ * the LAPIC cacheable in a wrong way; EPT01 follows the values of the CPU that changed them last.
  */
 #ifndef XMHF_MTRR_H
 #define XMHF_MTRR_H

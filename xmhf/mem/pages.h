@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Root memory: the range at the top of low RAM that belongs to the core, its 4 KiB pages, and the direct map through which
- * root sees all physical memory. Pages are handed out zeroed; the pool is guarded by its own lock.
+ * Root memory: the range at the top of low RAM that belongs to the core, its 4 KiB pages, and the direct map through
+ * which root sees all physical memory. Pages are handed out zeroed; the pool is guarded by its own lock.
  */
 #ifndef XMHF_PAGES_H
 #define XMHF_PAGES_H
@@ -35,7 +35,10 @@ static inline bool is_root_memory(u64 hpa)
 /* The pool becomes [start, root_end). Once, at boot. */
 void pages_init(hpa_t start);
 
-/* `count` zeroed pages in a row, aligned to one page, from the never-freed part; panics when boot needs more than there is. */
+/*
+ * `count` zeroed pages in a row, aligned to one page, from the never-freed part; panics when boot needs more than
+ * there is.
+ */
 void *pages_boot_alloc(size_t count);
 
 /* One zeroed page, or NULL when the pool is empty. Any CPU. Who frees a page has cleared what it wrote there. */

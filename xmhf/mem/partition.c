@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The memory of partitions; see partition.h and partition_state.h, and vmx/partition_run.c for how they run. The page tables
- * of a partition lie in root memory, mapped read-only in its EPT, with accessed and dirty bits set beforehand, so the CPU
- * never writes them. What is made is remembered by pointers to the entries, so that nothing is searched when it goes.
+ * The memory of partitions; see partition.h and partition_state.h, and vmx/partition_run.c for how they run. The page
+ * tables of a partition lie in root memory, mapped read-only in its EPT, with accessed and dirty bits set beforehand,
+ * so the CPU never writes them. What is made is remembered by pointers to the entries, so that nothing is searched
+ * when it goes.
  */
 #include "mem/partition.h"
 
@@ -198,7 +199,8 @@ static struct partition *find_free(void)
 	return NULL;
 }
 
-int partition_create(const struct hypapp_descriptor *owner, const struct partition_page *pages, size_t count, u64 *handle)
+int partition_create(const struct hypapp_descriptor *owner, const struct partition_page *pages, size_t count,
+		     u64 *handle)
 {
 	struct partition *p = find_free();
 

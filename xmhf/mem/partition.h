@@ -19,8 +19,12 @@ struct partition_page {
 	u64 gpa1; /* page-aligned */
 };
 
-/* Takes the pages. The CPUs are stopped, the caller's rights are checked. HYPAPI_EPERM: a page is not L1's, or there twice. */
-int partition_create(const struct hypapp_descriptor *owner, const struct partition_page *pages, size_t count, u64 *handle);
+/*
+ * Takes the pages. The CPUs are stopped, the caller's rights are checked. HYPAPI_EPERM: a page is not L1's, or there
+ * twice.
+ */
+int partition_create(const struct hypapp_descriptor *owner, const struct partition_page *pages, size_t count,
+		     u64 *handle);
 /* HYPAPI_EBUSY: it runs. HYPAPI_ESTALE: it was destroyed before the stop began. */
 int partition_destroy(struct percpu *cpu, struct partition *p);
 

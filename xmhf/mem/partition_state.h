@@ -7,9 +7,9 @@
 #include "mem/partition.h"
 
 /*
- * A partition's physical addresses are of our making, so that its EPT is as small as can be: page i of the list lies at
- * i * PAGE_SIZE, page-table page i at PARTITION_TABLES + i * PAGE_SIZE. Two level-1 tables map all of it, and tell the core
- * where each page really is.
+ * A partition's physical addresses are of our making, so that its EPT is as small as can be: page i of the list lies
+ * at i * PAGE_SIZE, page-table page i at PARTITION_TABLES + i * PAGE_SIZE. Two level-1 tables map all of it, and tell
+ * the core where each page really is.
  */
 #define PARTITION_TABLES SIZE_2M
 #define PARTITION_MAX_TABLES 512

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The page tables of root mode: the image with the rights of its sections, the direct map, and uncached device pages. */
+/*
+ * The page tables of root mode: the image with the rights of its sections, the direct map, and uncached device pages.
+ */
 #ifndef XMHF_ROOT_MAP_H
 #define XMHF_ROOT_MAP_H
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How a partition runs: this CPU's partition VMCS, CPL 3, flat segments, every exception and every privileged instruction
- * an exit. Its controls owe nothing to any guest: no external-interrupt exit, no bitmap of L1's choosing, so
- * "no exit to L1 while a PAL runs" holds by construction. NMIs reach root and wait for the caller. The preemption timer is
- * the core's own: code that holds interrupts back has a bound.
+ * How a partition runs: this CPU's partition VMCS, CPL 3, flat segments, every exception and every privileged
+ * instruction an exit. Its controls owe nothing to any guest: no external-interrupt exit, no bitmap of L1's choosing,
+ * so "no exit to L1 while a PAL runs" holds by construction. NMIs reach root and wait for the caller. The preemption
+ * timer is the core's own: code that holds interrupts back has a bound.
  */
 #include "core/log.h"
 #include "cpu/x86.h"
@@ -58,9 +58,9 @@ void partition_set_time(u64 ticks)
 }
 
 /*
- * What the partition before this one may have changed. At CPL 3, without I/O privilege or a descriptor table, that is little:
- * the null selector can be loaded, flags can be set. All else keeps the values of fixed_state for ever: moves to DR7 exit,
- * instructions that write segment bases, and STI, fault, and a VM exit clears the event injection.
+ * What the partition before this one may have changed. At CPL 3, without I/O privilege or a descriptor table, that is
+ * little: the null selector can be loaded, flags can be set. All else keeps the values of fixed_state for ever: moves
+ * to DR7 exit, instructions that write segment bases, and STI, fault, and a VM exit clears the event injection.
  */
 static void reset_state(void)
 {
