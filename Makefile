@@ -5,6 +5,7 @@
 #   make check      every test;  make unit, make model: those that need no emulator
 #   make bench      event costs: build/bench/bench.tsv, a table and a chart
 #   make docs       the reference and the guides
+#   make install    what hypapps outside of this tree are built with
 #   make help       the variables
 #
 # Configures itself; to choose otherwise: ./configure --help (after `make configure`).
@@ -48,6 +49,7 @@ CORE_FLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -m
 	-Wall -Wextra -Wstrict-prototypes -Werror -MMD -MP
 CORE_CFLAGS := $(CORE_FLAGS) -I xmhf -I hypapi/include -I $(O)/include
 HYPAPP_CFLAGS := $(CORE_FLAGS) -I hypapi/include
+CORE_LINK_FLAGS := -nostdlib -static -no-pie -Wl,-z,max-page-size=4096,-z,noexecstack,--build-id=none,--no-warn-rwx-segments
 
 $(O)/include/core/config.h: $(O)/config.mk Makefile
 	@mkdir -p $(@D)
@@ -84,8 +86,8 @@ $(O)/core/hypapps/%.o: hypapps/%.c $(O)/config.mk
 
 $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
 	$(say) LD $@
-	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-z,max-page-size=4096,-z,noexecstack,--build-id=none,--no-warn-rwx-segments \
-		-T xmhf/boot/linker.lds -o $@ $(CORE_OBJ)
+	$(Q)$(CC) $(CORE_LINK_FLAGS) -T xmhf/boot/linker.lds -o $@ $(CORE_OBJ)
+	$(Q)$(INSTALL_O)/hypapps-check $@
 
 -include $(CORE_OBJ:.o=.d)
 
@@ -110,6 +112,7 @@ include tests/check.mk
 include bench.mk
 include tests/boot/boot.mk
 include docs/docs.mk
+include tools/install/install.mk
 
 .PHONY: help
 help:
@@ -119,4 +122,4 @@ help:
 .PHONY: clean
 clean:
 	rm -rf $(O)/core $(O)/xmhf.elf $(O)/include $(O)/hypapps_linked.c $(O)/config.mk $(O)/guest $(O)/examples $(O)/run $(O)/iso \
-		$(O)/unit $(O)/model $(O)/check $(O)/boot $(O)/counts $(O)/audit $(O)/bench $(O)/run.iso $(O)/run.log
+		$(O)/unit $(O)/model $(O)/check $(O)/install $(O)/boot $(O)/counts $(O)/audit $(O)/bench $(O)/run.iso $(O)/run.log

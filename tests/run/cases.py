@@ -9,6 +9,7 @@ from stop_counts import rounds_stop_twice
 
 GUEST = "build/guest/test.bzimage"
 AUDIT = "build/audit/xmhf.elf"
+OUT_OF_TREE = "build/install/greeter.elf"
 IVY_BRIDGE = "corei7_ivy_bridge_3770k"
 L2_INITRD = "build/linux/l2.cpio"
 POWERED_OFF = [r"^INIT DONE", r"reboot: Power down"]
@@ -37,9 +38,9 @@ def on_xmhf(test, suffix="", expect=None, **more):
                 expect=expect or [rf"^T end {test}$"], **more)
 
 
-def refuses(name, qemu, line):
+def refuses(name, qemu, line, image="build/xmhf.elf"):
     """`qemu -kernel` loads the image by multiboot 1; what the machine or the command line lacks is one line and a halt."""
-    run = f"timeout 10 {qemu} -kernel build/xmhf.elf -m 256 -display none -serial stdio -no-reboot 2>/dev/null"
+    run = f"timeout 10 {qemu} -kernel {image} -m 256 -display none -serial stdio -no-reboot 2>/dev/null"
     return dict(name=f"boot/{name}", command=["sh", "-c", f"{run} | grep -m 1 '^xmhf: error: {line}'"])
 
 
@@ -58,6 +59,12 @@ CASES = [
     refuses("no-vmx", "qemu-system-x86_64 -append log=debug", "this CPU has no VMX"),
     refuses("unknown-option", "qemu-system-x86_64 -append logg=debug", 'unknown option "logg"'),
     refuses("bad-value", "qemu-system-x86_64 -append boot=floppy", "option boot=floppy: the value is none of"),
+
+    # hypapp-link's image of helloworld and of a hypapp that hypapp-new wrote, and what both commands refuse.
+    dict(name="install/refuses", command=["tests/run/install", "build/install"]),
+    refuses("out-of-tree", "qemu-system-x86_64", "this CPU has no VMX", OUT_OF_TREE),
+    dict(name="install/boots", guest=GUEST, append="test=l1-basics", xmhf=OUT_OF_TREE,
+         expect=[r"^xmhf: greeter: ready$", r"^xmhf: helloworld: hello", r"^T end l1-basics$"]),
 
     dict(name="bare/linux-tiny", guest="tiny", expect=[linux_ready(1), *POWERED_OFF]),
     dict(name="bare/linux-tiny-2cpu", guest="tiny", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
