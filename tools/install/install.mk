@@ -64,5 +64,5 @@ check-files: $(INSTALL_O)/greeter.elf
 $(INSTALL_O)/greeter.elf: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(wildcard tools/install/* tools/install/template/*)
 	@rm -rf $(INSTALL_O)/root $(INSTALL_O)/greeter
 	$(Q)$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(INSTALL_O)/root prefix=/usr/local
-	$(Q)cd $(INSTALL_O) && root/usr/local/bin/hypapp-new greeter && $(MAKE) --no-print-directory -s -C greeter && \
+	$(Q)cd $(INSTALL_O) && root/usr/local/bin/hypapp-new greeter > /dev/null && MAKEFLAGS= make -s -C greeter && \
 		root/usr/local/bin/hypapp-link -o greeter.elf greeter/build/greeter.o helloworld
