@@ -126,6 +126,8 @@ static void commit(struct percpu *cpu, const struct entry_env *env, bool launch)
 		nested_entry_failed(cpu, EXIT_BAD_MSR_LOAD, failed);
 		return;
 	}
+	if (n->missed_access)
+		nested_refill(cpu);
 	cpu->mode = RUN_L2;
 	if (cpu->guest_nmis)
 		cpu->work = 1;

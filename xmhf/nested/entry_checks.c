@@ -253,7 +253,7 @@ static always_inline enum entry_check run(const struct vmcs12 *v, const struct e
 /*
  * The commonest entry, where L1 has only stepped over an instruction, has a copy of its own with the other rows gone.
  */
-enum entry_check entry_check_run(const struct vmcs12 *v, const struct entry_env *e, u32 dirty)
+__attribute__((flatten)) enum entry_check entry_check_run(const struct vmcs12 *v, const struct entry_env *e, u32 dirty)
 {
 	return likely(dirty == GROUP(RIP)) ? run(v, e, GROUP(RIP)) : run(v, e, dirty);
 }

@@ -84,7 +84,7 @@ static u32 legal_rights(u32 rights)
 	return vmx_ept_vpid_cap & EPTCAP_EXEC_ONLY ? rights & HYPAPI_X : 0;
 }
 
-static void fill(struct nested_cpu *n, gpa2_t gpa2, const struct ept12_leaf *l12, const struct ept01_leaf *l01)
+static always_inline void fill(struct nested_cpu *n, gpa2_t gpa2, const struct ept12_leaf *l12, const struct ept01_leaf *l01)
 {
 	unsigned int level = MIN(l12->level, l01->level);
 	u64 rights = legal_rights(l12->rights & l01->rights);
@@ -135,11 +135,13 @@ static void reflect_violation(struct percpu *cpu, const struct fault *f, u32 rig
 
 	if (exit.idt_info & INTR_ERROR_CODE)
 		exit.idt_error = (u32)vmread(VMCS_IDT_ERROR);
+	cpu->nested->missed = f->gpa2;
+	cpu->nested->missed_access = f->access;
 	nested_reflect(cpu, &exit);
 }
 
 /* A page that is not dirty yet is filled read-only, so that the first write comes here. False: L2 tries again. */
-static bool mark(struct ept12_leaf *l12, u32 access)
+static inline bool mark(struct ept12_leaf *l12, u32 access)
 {
 	bool dirty;
 
@@ -148,6 +150,23 @@ static bool mark(struct ept12_leaf *l12, u32 access)
 	if (!dirty)
 		l12->rights &= ~(u32)HYPAPI_W;
 	return true;
+}
+
+/* Hardware may cache a translation at any time, so the entry after L1 has mended EPT12 is as good as L2's next try. */
+void nested_refill(struct percpu *cpu)
+{
+	struct nested_cpu *n = cpu->nested;
+	u32 access = n->missed_access;
+	struct ept12_leaf l12;
+	struct ept01_leaf l01;
+
+	n->missed_access = 0;
+	l1_memory_check(&n->memory);
+	if (!uses_ept12(&n->vmcs12) || ept12_walk(&nested_caps, n->vmcs12.eptp, n->missed, &l12) != EPT12_MAPPED ||
+	    (l12.rights & access) != access || !l1_leaf(&n->memory, l12.gpa1, &l01) || (l01.rights & access) != access)
+		return;
+	if (!(n->vmcs12.eptp & EPTP_AD) || mark(&l12, access))
+		fill(n, n->missed, &l12, &l01);
 }
 
 static void walk_and_fill(struct percpu *cpu, const struct fault *f)
@@ -172,6 +191,7 @@ static void walk_and_fill(struct percpu *cpu, const struct fault *f)
 	}
 }
 
+/* A misconfiguration of EPT02 itself there is not; where one is seen all the same, the walk says whose it is. */
 void nested_ept_fault(struct percpu *cpu)
 {
 	struct fault f = { .gpa2 = GPA2(vmread(VMCS_GUEST_PHYS_ADDR)) };

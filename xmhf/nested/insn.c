@@ -69,6 +69,7 @@ static void set_current(struct percpu *cpu, u64 gpa1)
 
 	n->current = gpa1;
 	n->dirty = GROUPS_ALL & ~(GROUP(MEMORY) | GROUP(INFO));
+	n->missed_access = 0;
 	nested_shadow_switch(cpu);
 }
 

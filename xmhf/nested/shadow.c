@@ -22,7 +22,9 @@
 	X(GUEST_RIP, guest_rip, RIP) X(GUEST_RSP, guest_rsp, RIP) X(GUEST_RFLAGS, guest_rflags, FLAGS)               \
 	X(GUEST_INTERRUPTIBILITY, guest_interruptibility, NONREG) X(ENTRY_INTR_INFO, entry_intr_info, EVENT)         \
 	X(ENTRY_INSN_LEN, entry_insn_len, EVENT) X(ENTRY_ERROR_CODE, entry_error_code, EVENT)                        \
-	X(PROC_CTLS, proc_ctls, PROC)
+	X(PROC_CTLS, proc_ctls, PROC) X(TPR_THRESHOLD, tpr_threshold, PROC)                                          \
+	X(GUEST_CS_AR, guest_cs_ar, MODE) X(GUEST_SS_AR, guest_ss_ar, MODE) X(GUEST_CR0, guest_cr0, MODE)            \
+	X(PREEMPTION_TIMER, preemption_timer, EVENT)
 #define HOT_READABLE(X)                                                                                              \
 	X(EXIT_REASON, exit_reason, INFO) X(EXIT_QUALIFICATION, exit_qualification, INFO)                            \
 	X(EXIT_INTR_INFO, exit_intr_info, INFO) X(EXIT_INTR_ERROR, exit_intr_error, INFO) X(IDT_INFO, idt_info, INFO)\
@@ -55,9 +57,13 @@ static void make_bitmaps(void)
 #undef X
 }
 
-/* The publisher writes read-only fields, so the CPU must let software do that, too. */
+/* The publisher writes read-only fields, so the CPU must let software do that, too; and every hot field must exist. */
 static bool wanted(void)
 {
+	const u32 needs = BIT(NEED_TPR_SHADOW) | BIT(NEED_TIMER);
+
+	if ((nested_caps.needs & needs) != needs)
+		return false;
 	return (vmx_proc2_caps.may & PROC2_SHADOW_VMCS) && (rdmsr(MSR_IA32_VMX_MISC) & VMX_MISC_VMWRITE_ALL) &&
 	       !cmdline_is("shadow-vmcs", "off");
 }

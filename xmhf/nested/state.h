@@ -41,6 +41,8 @@ struct nested_cpu {
 	u32 lazy;           /* groups whose values are in VMCS02, newer than in vmcs12 */
 	bool modified;      /* vmcs12 differs from L1's memory */
 	u32 root;           /* EPT02 root of VMCS02 */
+	gpa2_t missed;      /* what L2 missed when it last exited to L1 for that, and with what access; 0: nothing */
+	u32 missed_access;
 	u16 vpid02;
 	bool own_vpid;      /* vpid02 is not shared by several of L1's: no flush on entry */
 	u64 ept01_seen;     /* ept01_generation when the pages below were translated */
@@ -113,6 +115,8 @@ void nested_reflect_hardware(struct percpu *cpu, u32 reason);
 exit_handler nested_ept_fault;
 /* EPT02 of L1's current EPTP12 becomes VMCS02's. VMCS02 is current. */
 void nested_select_ept02(struct percpu *cpu);
+/* Fills in what L2 missed if L1 has mended it, so that L2 need not exit for it again. VMCS02 is current. */
+void nested_refill(struct percpu *cpu);
 /* INVEPT of L1, type checked. False: of an EPTP12 that has no EPT02 here. */
 bool nested_invept(struct percpu *cpu, enum invept_type type, u64 eptp12);
 
