@@ -184,7 +184,7 @@ static int probe_pointers(const struct hypapi_event *ev, const struct pal *pal, 
 {
 	struct hypapi_page page;
 
-	for (uint32_t i = 0; i < pal->params.num_params; i++) {
+	for (uint32_t i = 0; pal->pointer_count > 0 && i < pal->params.num_params; i++) {
 		uint64_t at = pal->args[i];
 		uint64_t end = at + pointed_bytes(pal, i);
 
@@ -342,9 +342,8 @@ static int copy_back(const struct hypapi_event *ev, const struct pal *pal)
 {
 	int rc = HYPAPI_OK;
 
-	for (uint32_t i = 0; i < pal->params.num_params && rc == HYPAPI_OK; i++)
-		if (pal->params.params[i].type == TV_PARAM_POINTER)
-			rc = copy_back_one(ev, pal, i);
+	for (uint32_t i = 0; pal->pointer_count > 0 && i < pal->params.num_params && rc == HYPAPI_OK; i++)
+		rc = copy_back_one(ev, pal, i);
 	return rc;
 }
 

@@ -35,6 +35,7 @@ struct pal {
 	uint32_t word_bytes;          /* 8 or 4 */
 	uint64_t stack_end;           /* linear address past the stack section */
 	uint64_t param_start;         /* of the param section; 0 if the PAL has none */
+	uint32_t pointer_count;       /* of the parameters, how many are pointers */
 	uint64_t copy_at[TV_MAX_PARAMS]; /* pointer parameter: linear address of its copy */
 	struct tv_pal_sections sections;
 	struct tv_pal_params params;

@@ -143,6 +143,7 @@ static bool place_params(struct pal *pal)
 		if (param->size > TV_MAX_PAGES * HYPAPI_PAGE_SIZE / pal->word_bytes)
 			return false;
 		position += param->size * pal->word_bytes;
+		pal->pointer_count++;
 	}
 	return position <= section_end(section) - section->start_addr;
 }
