@@ -84,7 +84,8 @@ static u32 legal_rights(u32 rights)
 	return vmx_ept_vpid_cap & EPTCAP_EXEC_ONLY ? rights & HYPAPI_X : 0;
 }
 
-static always_inline void fill(struct nested_cpu *n, gpa2_t gpa2, const struct ept12_leaf *l12, const struct ept01_leaf *l01)
+static always_inline void fill(struct nested_cpu *n, gpa2_t gpa2, const struct ept12_leaf *l12,
+			       const struct ept01_leaf *l01)
 {
 	unsigned int level = MIN(l12->level, l01->level);
 	u64 rights = legal_rights(l12->rights & l01->rights);
