@@ -69,7 +69,7 @@ struct percpu {
 	enum run_mode caller_mode;      /* of the partition: RUN_L1 or RUN_L2 */
 	struct vmcs *caller_vmcs;
 	u64 caller_gpr[GPR_COUNT];
-	u64 partition_cached;           /* serial number of the partition whose translations this CPU may hold */
+	u64 partition_cached;           /* handle of the partition whose translations this CPU may hold */
 	bool parked;      /* waits for SIPI in root; others read it while they have this CPU stopped */
 	u32 logical_id;   /* LDR of xAPIC mode, bits 31:24, as the guest last wrote it; read under a stop */
 	u64 apic_base;    /* IA32_APIC_BASE as the guest sees it */
