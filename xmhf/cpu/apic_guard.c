@@ -120,12 +120,12 @@ static void skip(unsigned int len)
 	vmx_complete_instruction();
 }
 
-bool apic_guard_violation(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
+bool apic_guard_store(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
 {
 	u8 insn[MAX_INSN + 9] = { 0 };
 	u32 offset = gpa1.addr & (PAGE_SIZE - 1);
 
-	if ((gpa1.addr & HYPAPI_PAGE_MASK) != LAPIC_BASE || !(qualification & EPT_QUAL_WRITE))
+	if (!(qualification & EPT_QUAL_WRITE))
 		return false;
 	struct store s = { 0 };
 
