@@ -11,15 +11,82 @@
  *     0x204  gpa1, value           hypapi_copy_to_gpa1() of 8 bytes
  *     0x205  gpa2, rights          hypapi_translate_gpa2(): RDX is the gpa1
  *     0x206                        RBX: how many of the documented errors came out wrong
+ *     0x207  type | level << 8     RBX: how many events of that type and level, RDX: the last one's arguments, see note()
+ *
+ * It claims ports and MSRs that no machine has, with a meaning for each (enum below), and TSC_AUX, which it passes on.
  */
 #include <hypapi/hypapi.h>
 
 enum {
 	VERIFY_RESTRICT = 0x200, VERIFY_RIGHTS, VERIFY_VIOLATIONS, VERIFY_READ, VERIFY_WRITE, VERIFY_TRANSLATE, VERIFY_ERRORS,
+	VERIFY_EVENTS,
 	VERIFY_LAST = 0x20f
 };
 
 static uint64_t violations, last_violation; /* written under a stop */
+
+/* Ports: a store, refused, nobody's after all, and a store that wants the CPUs stopped. */
+enum { PORT_FIRST = 0x5c00, PORT_DENIED = 0x5c08, PORT_PASSED = 0x5c0a, PORT_STOPPED = 0x5c0c, PORT_LAST = 0x5c0f };
+/* MSRs: a store, refused, nobody's after all (so it does not exist). */
+enum { MSR_FIRST = 0x1f00, MSR_DENIED, MSR_PASSED, MSR_LAST = MSR_PASSED, MSR_TSC_AUX = 0xc0000103 };
+
+static uint64_t port_store, msr_store;
+static struct { uint64_t count, last; } seen[HYPAPI_EV_COUNT][HYPAPI_L2 + 1];
+
+static void note(const struct hypapi_event *ev, uint64_t arguments)
+{
+	__atomic_fetch_add(&seen[ev->type][ev->level].count, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&seen[ev->type][ev->level].last, arguments, __ATOMIC_RELAXED);
+}
+
+static enum hypapi_verdict on_port(struct hypapi_event *ev)
+{
+	struct hypapi_port_io_args *io = &ev->args.port_io;
+
+	if (io->port >= PORT_STOPPED && !ev->stopped) {
+		ev->quiesce = true;
+		return HYPAPI_RETRY;
+	}
+	note(ev, io->port | (uint64_t)io->size << 16 | (uint64_t)io->in << 20 | (uint64_t)io->string << 21 | (uint64_t)io->rep << 22 |
+		 io->count << 24);
+	if (io->port >= PORT_DENIED && io->port < PORT_STOPPED)
+		return io->port < PORT_PASSED ? HYPAPI_DENY : HYPAPI_PASS;
+	if (io->in)
+		io->value = port_store;
+	else
+		port_store = io->value;
+	return HYPAPI_HANDLED;
+}
+
+static enum hypapi_verdict on_msr(struct hypapi_event *ev)
+{
+	struct hypapi_msr_args *msr = &ev->args.msr;
+
+	note(ev, msr->msr | (uint64_t)msr->write << 32 | (uint64_t)msr->list << 33);
+	if (msr->list && hypapi_reg_get(ev, HYPAPI_REG_RFLAGS))
+		hypapi_log("verify: registers in an event of an MSR list");
+	if (msr->msr != MSR_FIRST)
+		return msr->msr == MSR_DENIED ? HYPAPI_DENY : HYPAPI_PASS;
+	if (msr->write)
+		msr_store = msr->value;
+	else
+		msr->value = msr_store;
+	return HYPAPI_HANDLED;
+}
+
+static enum hypapi_verdict on_mtrr(struct hypapi_event *ev)
+{
+	note(ev, ev->args.mtrr.msr);
+	return HYPAPI_DENY; /* is ignored */
+}
+
+static enum hypapi_verdict on_crossing(struct hypapi_event *ev)
+{
+	if (hypapi_inject(ev, 13, 0, GVA(0)) != HYPAPI_EINVAL)
+		hypapi_log("verify: an exception in an event that only tells");
+	note(ev, ev->args.exit.reason);
+	return HYPAPI_DENY; /* is ignored */
+}
 
 static int restrict_page(struct hypapi_event *ev, gpa1_t page, uint32_t rights)
 {
@@ -129,6 +196,12 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 	case VERIFY_ERRORS:
 		answer = (int64_t)count_wrong_errors(ev);
 		break;
+	case VERIFY_EVENTS:
+		if ((rcx & 0xff) >= HYPAPI_EV_COUNT || rcx >> 8 > HYPAPI_L2)
+			return HYPAPI_DENY;
+		answer = (int64_t)seen[rcx & 0xff][rcx >> 8].count;
+		result = seen[rcx & 0xff][rcx >> 8].last;
+		break;
 	default:
 		return HYPAPI_DENY;
 	}
@@ -144,7 +217,16 @@ HYPAPP_DEFINE(verify,
 	.subscriptions = {
 		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },
 		{ .type = HYPAPI_EV_EPT_VIOLATION, .levels = HYPAPI_LEVELS_GUEST, .handler = on_violation },
+		{ .type = HYPAPI_EV_PORT_IO, .levels = HYPAPI_LEVELS_GUEST, .handler = on_port },
+		{ .type = HYPAPI_EV_MSR, .levels = HYPAPI_LEVELS_GUEST, .handler = on_msr },
+		{ .type = HYPAPI_EV_MTRR, .handler = on_mtrr },
+		{ .type = HYPAPI_EV_EXIT102, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_crossing },
+		{ .type = HYPAPI_EV_EXIT201, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L1), .handler = on_crossing },
+		{ .type = HYPAPI_EV_EXIT202, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_crossing },
 	},
 	.claims = {
 		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = VERIFY_RESTRICT, .last = VERIFY_LAST },
+		{ .kind = HYPAPI_CLAIM_PORT, .levels = HYPAPI_LEVELS_GUEST, .first = PORT_FIRST, .last = PORT_LAST },
+		{ .kind = HYPAPI_CLAIM_MSR, .levels = HYPAPI_LEVELS_GUEST, .first = MSR_FIRST, .last = MSR_LAST },
+		{ .kind = HYPAPI_CLAIM_MSR, .levels = HYPAPI_LEVELS_GUEST, .first = MSR_TSC_AUX, .last = MSR_TSC_AUX },
 	});

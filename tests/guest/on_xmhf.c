@@ -3,7 +3,8 @@
  * Tests that have a sense on XMHF only, with TrustVisor and helloworld in it. They judge themselves: each line says
  * "good" or "BAD", and a BAD line begins with "T FAIL", which fails the case. test=hypercalls: who may call what.
  * test=stops: all CPUs ask for stops at once, in L1 and in L2, while NMIs fly. test=attack: every address that L1 can
- * hand to the hypervisor points at its memory or at a PAL's, and the PAL's secret stays in the PAL.
+ * hand to the hypervisor points at its memory or at a PAL's, and the PAL's secret stays in the PAL. test=no-exits: what
+ * nobody claims does not exit.
  */
 #include "../../hypapps/trustvisor/include/trustvisor/abi.h"
 #include "test.h"
@@ -428,4 +429,28 @@ DEFINE_TEST(attack, "attack", "XMHF only: pointers into the hypervisor and into 
 	judge("L1 goes on", answers(TV_CMD_TEST, 0));
 	attack_pal_memory();
 	hv_off();
+}
+
+/* ---- no exits ---- */
+
+#define LOOPS 1000u
+
+#define TICKS_OF(operation)                                                                                           \
+	({                                                                                                            \
+		u64 start_ = rdtsc();                                                                                 \
+		for (u32 i_ = 0; i_ < LOOPS; i_++)                                                                    \
+			operation;                                                                                    \
+		rdtsc() - start_;                                                                                     \
+	})
+
+/* What no hypapp claims does not exit: a loop of it costs a fraction of one of CPUID, which does. */
+DEFINE_TEST(no_exits, "no-exits", "XMHF only: RDMSR, WRMSR, IN and OUT that nobody claims do not exit")
+{
+	u64 star = rdmsr(0xc0000081), exits = TICKS_OF(cpuid(0, 0));
+
+	judge("CPUID exits", exits > 50 * LOOPS);
+	judge("RDMSR", TICKS_OF(rdmsr(0xc0000081)) < exits / 4);
+	judge("WRMSR", TICKS_OF(wrmsr(0xc0000081, star)) < exits / 4);
+	judge("IN", TICKS_OF(inb(0x80)) < exits / 4);
+	judge("OUT", TICKS_OF(outb(0x80, 0)) < exits / 4);
 }

@@ -103,6 +103,8 @@ CASES = [
     # The same under a core that walks all live EPTs after each change and panics where they reach what they must not.
     dict(name="audit/verify", guest=GUEST, append="test=verify", xmhf=AUDIT, expect=[r"^T end verify$"],
          fail=[r"^xmhf: verify:"]),
+    dict(name="audit/verify-events", guest=GUEST, append="test=verify-events", xmhf=AUDIT, expect=[r"^T end verify-events$"],
+         fail=[r"^xmhf: verify:"]),
     dict(name="audit/l1-and-l2", guest="tiny", xmhf=AUDIT, cpus=2, append="job=pal-l1,pal-l2", timeout=900,
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
 
@@ -128,6 +130,7 @@ CASES = [
     on_xmhf("reset-triple-fault", expect=[r"triple fault in L1", r"^T booted again$", r"^T end reset-triple-fault$"]),
     on_xmhf("hypercalls", cpus=2),
     on_xmhf("attack", cpus=2),
+    on_xmhf("no-exits"),
     on_xmhf("stops", cpus=2),
     on_xmhf("stops", cpus=8, suffix="-8cpu"),
     # A CPU without VMCS shadowing.

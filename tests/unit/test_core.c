@@ -215,6 +215,26 @@ static void test_descriptors(void **state)
 	check(&a, &b, "two hypapps have the name a");
 }
 
+static void test_claims(void **state)
+{
+	struct hypapp_descriptor a = APP("a", 1, .claims = { { HYPAPI_CLAIM_PORT, 6, 0x60, 0x64 }, { HYPAPI_CLAIM_MSR, 6, 0, 0x1fff } });
+	struct hypapp_descriptor b = APP("b", 2, .claims = { { HYPAPI_CLAIM_PORT, 6, 0x65, 0xffff },
+							     { HYPAPI_CLAIM_MSR, 6, 0xc0000000, 0xc0001fff } });
+	struct hypapp_descriptor older = APP("older", 3);
+	(void)state;
+
+	check(&a, &b, NULL);
+	b.claims[0].first = 0x64;
+	check(&a, &b, "hypapps a and b both claim ports 0x64 to 0x64");
+	b.claims[0].levels = 0;
+	b.claims[1] = (struct hypapi_claim){ HYPAPI_CLAIM_MSR, 2, 0x10, 0x10 };
+	check(&a, &b, "hypapps a and b both claim MSRs 0x10 to 0x10");
+	b.claims[1].kind = HYPAPI_CLAIM_CPUID;
+	check(&a, &b, NULL);
+	older.minor = 0;
+	check(&older, &a, NULL);
+}
+
 static void test_bad_descriptors(void **state)
 {
 	static const struct {
@@ -224,13 +244,31 @@ static void test_bad_descriptors(void **state)
 		{ { .magic = 1, .name = "x" }, "hypapp x: its descriptor is not one of hypapi" },
 		{ APP("x", 1, .needs = HYPAPI_FEATURE_DMA), "hypapp x needs features 0x4 that the core has not" },
 		{ APP("x", 1, .capabilities = 0x100), "hypapp x declares unknown capabilities 0x100" },
-		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_MSR, .handler = handler } }),
-		  "hypapp x subscribes to event 7, which this core does not raise" },
+		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_SLEEP, .handler = handler } }),
+		  "hypapp x subscribes to event 21, which this core does not raise" },
+		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_EXIT102, .levels = 2, .handler = handler } }),
+		  "hypapp x subscribes to event 9 at levels 0x2, where it does not occur" },
+		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_EXIT201, .levels = 4, .handler = handler } }),
+		  "hypapp x subscribes to event 10 at levels 0x4, where it does not occur" },
+		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_EXIT202, .handler = handler } }),
+		  "hypapp x subscribes to event 11 at levels 0x0, where it does not occur" },
 		{ APP("x", 1, .subscriptions = { { .type = 1000, .handler = handler } }),
 		  "hypapp x subscribes to event 1000, which this core does not raise" },
 		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_CPUID, .quiesce = true, .handler = handler } }),
 		  "hypapp x asks for stops at event 3 without HYPAPI_CAP_QUIESCE" },
-		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_PORT, 2, 1, 2 } }), "hypapp x: claims of kind 3 are not supported by this core" },
+		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_MSR + 1, 2, 1, 2 } }),
+		  "hypapp x: claims of kind 5 are not supported by this core" },
+		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_PORT, 2, 0xffff, 0x10000 } }),
+		  "hypapp x: the claim of ports 0xffff to 0x10000 is out of range" },
+		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_PORT, 2, 2, 1 } }), "hypapp x: the claim of ports 0x2 to 0x1 is out of range" },
+		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_MSR, 2, 0x1fff, 0x2000 } }),
+		  "hypapp x: the claim of MSRs 0x1fff to 0x2000 is out of range" },
+		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_MSR, 2, 0x10, 0xc0000080 } }),
+		  "hypapp x: the claim of MSRs 0x10 to 0xc0000080 is out of range" },
+		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_MSR, 2, 0xbfffffff, 0xc0000000 } }),
+		  "hypapp x: the claim of MSRs 0xbfffffff to 0xc0000000 is out of range" },
+		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_MSR, 2, 0xc0000000, 0xc0002000 } }),
+		  "hypapp x: the claim of MSRs 0xc0000000 to 0xc0002000 is out of range" },
 		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_CPUID, 2, 3, 2 } }),
 		  "hypapp x: the claim of CPUID leaves 0x3 to 0x2 is out of range" },
 		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_HYPERCALL, 2, 0, 0x1000 } }),
@@ -242,7 +280,7 @@ static void test_bad_descriptors(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		check(&cases[i].app, NULL, cases[i].want);
 	newer.minor = HYPAPI_MINOR + 1;
-	check(&newer, NULL, "hypapp x needs hypapi 1.1, the core has 1.0");
+	check(&newer, NULL, "hypapp x needs hypapi 1.2, the core has 1.1");
 }
 
 int main(void)
@@ -257,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_cmdline),
 		cmocka_unit_test(test_cmdline_refuses),
 		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_claims),
 		cmocka_unit_test(test_bad_descriptors),
 	};
 

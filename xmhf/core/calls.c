@@ -143,7 +143,7 @@ int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code,
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (!in_guest(d) || (vector != VEC_UD && vector != VEC_GP && vector != VEC_PF))
+	if (!(EVENTS_THAT_RAISE & BIT(d->ev.type)) || (vector != VEC_UD && vector != VEC_GP && vector != VEC_PF))
 		return HYPAPI_EINVAL;
 	if (d->cpu->mode == RUN_PARTITION)
 		return HYPAPI_ESTATE;

@@ -17,8 +17,12 @@
 #include "mem/ept01.h"
 #include "mem/guest.h"
 #include "mem/partition.h"
+#include "nested/nested.h"
 #include "vmx/exit.h"
+#include "vmx/io.h"
+#include "vmx/msr.h"
 #include "vmx/power.h"
+#include "vmx/vmx.h"
 
 struct link {
 	hypapi_handler *handler;
@@ -46,7 +50,7 @@ struct claims {
 	struct { u32 first, span; const struct link *link; } of[MAX_HYPAPPS * HYPAPI_MAX_CLAIMS];
 	u32 count;
 };
-static struct claims cpuid_claims[HYPAPI_L2 + 1];
+static struct claims cpuid_claims[HYPAPI_L2 + 1], port_claims[HYPAPI_L2 + 1], msr_claims[HYPAPI_L2 + 1];
 static u32 cpuid_lowest = ~0u, cpuid_highest; /* of the claimed leaves: most leaves are far from them */
 
 bool hypapps_find(const char *name, size_t len)
@@ -97,15 +101,30 @@ static const struct link *link_of(const struct hypapp_descriptor *app, u32 type,
 	return NULL;
 }
 
-static void add_cpuid_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
+static void add_claim(struct claims *claims, const struct hypapi_claim *c, const struct link *link)
 {
-	struct claims *claims = &cpuid_claims[level];
-
 	claims->of[claims->count].first = c->first;
 	claims->of[claims->count].span = c->last - c->first;
 	claims->of[claims->count++].link = link;
+}
+
+static void add_cpuid_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
+{
+	add_claim(&cpuid_claims[level], c, link);
 	cpuid_lowest = MIN(cpuid_lowest, c->first);
 	cpuid_highest = MAX(cpuid_highest, c->last);
+}
+
+static void add_port_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
+{
+	add_claim(&port_claims[level], c, link);
+	vmx_claim_ports(level, c->first, c->last);
+}
+
+static void add_msr_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
+{
+	add_claim(&msr_claims[level], c, link);
+	vmx_claim_msrs(level, c->first, c->last);
 }
 
 static void add_hypercall_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
@@ -125,6 +144,8 @@ static void build_claims(const struct hypapp_descriptor *app)
 	} kinds[] = {
 		{ HYPAPI_CLAIM_HYPERCALL, HYPAPI_EV_HYPERCALL, add_hypercall_claim },
 		{ HYPAPI_CLAIM_CPUID, HYPAPI_EV_CPUID, add_cpuid_claim },
+		{ HYPAPI_CLAIM_PORT, HYPAPI_EV_PORT_IO, add_port_claim },
+		{ HYPAPI_CLAIM_MSR, HYPAPI_EV_MSR, add_msr_claim },
 	};
 
 	for (const struct hypapi_claim *c = app->claims; c < app->claims + HYPAPI_MAX_CLAIMS && c->kind; c++)
@@ -145,6 +166,27 @@ static inline const struct link *find_claim(const struct claims *claims, u32 num
 	return NULL;
 }
 
+static bool is_subscribed(u32 type, u32 level)
+{
+	for (u32 i = 0; i < chain_len[type]; i++)
+		if (chains[type][i].levels & HYPAPI_LEVEL_BIT(level))
+			return true;
+	return false;
+}
+
+/* What nobody asks for has no handler, no intercept and no test: the exit tables hold the other handlers from here on. */
+static void arm(void)
+{
+	if (port_claims[HYPAPI_L1].count)
+		vmx_replace_exit(EXIT_IO, exit_io_claimed);
+	if (msr_claims[HYPAPI_L1].count) {
+		vmx_replace_exit(EXIT_RDMSR, exit_msr_claimed);
+		vmx_replace_exit(EXIT_WRMSR, exit_msr_claimed);
+	}
+	nested_arm(port_claims[HYPAPI_L2].count, msr_claims[HYPAPI_L2].count, msr_claims[HYPAPI_L1].count,
+		   is_subscribed(HYPAPI_EV_EXIT202, HYPAPI_L2));
+}
+
 void hypapps_init(void)
 {
 	char message[160];
@@ -156,6 +198,7 @@ void hypapps_init(void)
 	build_chains();
 	for (u32 i = 0; i < app_count; i++)
 		build_claims(apps[i]);
+	arm();
 	stats_init(apps, app_count);
 	for (u32 i = 0; i < app_count; i++)
 		log_info("hypapp %s, priority %d, hypapi %u.%u", apps[i]->name, apps[i]->priority, apps[i]->major,
@@ -347,6 +390,120 @@ bool hypapps_hypercall(struct percpu *cpu)
 	return cpu->mode == RUN_L2 ? hypercall(cpu, HYPAPI_L2, RUN_L2) : partition_hypercall(cpu);
 }
 
+bool hypapps_claim_port(const struct percpu *cpu, u32 port, u32 size)
+{
+	for (u32 i = 0; i < size; i++)
+		if (find_claim(&port_claims[level_of(cpu)], port + i))
+			return true;
+	return false;
+}
+
+bool hypapps_claim_msr(const struct percpu *cpu, u32 msr)
+{
+	return find_claim(&msr_claims[level_of(cpu)], msr);
+}
+
+/* What a verdict comes to. After hypapi_inject() there is nothing left to do. */
+static enum asked settled(struct dispatch *d, enum hypapi_verdict verdict)
+{
+	if (d->progress.moved)
+		return ASKED_ENDED;
+	if (verdict == HYPAPI_DENY)
+		vmx_raise(d->cpu, VEC_GP, 0, GVA(0));
+	return verdict == HYPAPI_PASS ? ASKED_NOBODY : verdict == HYPAPI_HANDLED ? ASKED_HANDLED : ASKED_ENDED;
+}
+
+/* The ports of one access may have several owners: each is asked once, from the lowest port up. */
+enum asked hypapps_port_io(struct percpu *cpu, struct hypapi_port_io_args *io)
+{
+	enum hypapi_level level = level_of(cpu);
+	const struct link *last = NULL, *link;
+	enum asked answer = ASKED_NOBODY;
+	struct dispatch d;
+
+	for (u32 i = 0; i < io->size && answer == ASKED_NOBODY; i++) {
+		link = find_claim(&port_claims[level], io->port + i);
+		if (!link || link == last)
+			continue;
+		last = link;
+		fill_event(&d, cpu, HYPAPI_EV_PORT_IO, level, cpu->mode);
+		d.enter = NO_ENTRY;
+		d.ev.args.port_io = *io;
+		answer = settled(&d, deliver(&d, cpu, link, level));
+	}
+	if (answer == ASKED_HANDLED)
+		io->value = d.ev.args.port_io.value;
+	return answer;
+}
+
+enum asked hypapps_msr(struct percpu *cpu, struct hypapi_msr_args *msr)
+{
+	enum hypapi_level level = level_of(cpu);
+	const struct link *link = find_claim(&msr_claims[level], msr->msr);
+	struct dispatch d;
+
+	if (!link)
+		return ASKED_NOBODY;
+	fill_event(&d, cpu, HYPAPI_EV_MSR, level, cpu->mode);
+	d.enter = NO_ENTRY;
+	d.ev.args.msr = *msr;
+	enum asked answer = settled(&d, deliver(&d, cpu, link, level));
+
+	msr->value = answer == ASKED_HANDLED ? d.ev.args.msr.value : msr->value;
+	return answer;
+}
+
+/* Neither VMCS holds L1's state in the middle of an entry or exit: calls on registers and memory are not for this event. */
+enum asked hypapps_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
+{
+	const struct link *claimed = find_claim(&msr_claims[HYPAPI_L1], msr->msr);
+	struct dispatch d;
+
+	if (!claimed)
+		return ASKED_NOBODY;
+	struct link link = *claimed;
+
+	link.capabilities &= HYPAPI_CAP_QUIESCE;
+	fill_event(&d, cpu, HYPAPI_EV_MSR, HYPAPI_L1, cpu->mode);
+	d.enter = NO_ENTRY;
+	d.ev.cpl = 0;
+	d.ev.args.msr = *msr;
+	enum hypapi_verdict verdict = deliver(&d, cpu, &link, HYPAPI_L1);
+
+	if (verdict == HYPAPI_HANDLED)
+		msr->value = d.ev.args.msr.value;
+	return verdict == HYPAPI_HANDLED ? ASKED_HANDLED : verdict == HYPAPI_DENY ? ASKED_ENDED : ASKED_NOBODY;
+}
+
+void hypapps_crossing(struct percpu *cpu, enum hypapi_event_type type, u32 reason, u64 qualification)
+{
+	enum hypapi_level level = level_of(cpu);
+	struct dispatch d;
+
+	for (const struct link *link = chains[type]; link < chains[type] + chain_len[type]; link++) {
+		if (!(link->levels & HYPAPI_LEVEL_BIT(level)))
+			continue;
+		fill_event(&d, cpu, type, level, cpu->mode);
+		d.enter = NO_ENTRY;
+		d.ev.args.exit = (struct hypapi_exit_args){ .reason = reason, .qualification = qualification };
+		deliver(&d, cpu, link, level);
+	}
+	/* In the middle of another event, if that raised an exception that L1 wants: a stop may have been served. */
+	if (cpu->dispatch)
+		cpu->dispatch->progress.walking = false;
+}
+
+void hypapps_mtrr(struct percpu *cpu, u32 msr, u64 value)
+{
+	struct dispatch d;
+
+	for (u32 i = 0; i < chain_len[HYPAPI_EV_MTRR]; i++) {
+		fill_event(&d, cpu, HYPAPI_EV_MTRR, HYPAPI_L0, cpu->mode);
+		d.ev.args.mtrr = (struct hypapi_mtrr_args){ .msr = msr, .value = value };
+		deliver(&d, cpu, &chains[HYPAPI_EV_MTRR][i], HYPAPI_L0);
+	}
+}
+
 void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v)
 {
 	const struct hypapp_descriptor *owner = NULL;
@@ -404,6 +561,8 @@ void hypapps_cpu_init(struct percpu *cpu)
 	struct dispatch d = { 0 };
 
 	stats_cpu_init(cpu);
+	cpu->watched = (is_subscribed(HYPAPI_EV_EXIT102, HYPAPI_L2) ? (u32)BIT(HYPAPI_EV_EXIT102) : 0) |
+		       (is_subscribed(HYPAPI_EV_EXIT201, HYPAPI_L1) ? (u32)BIT(HYPAPI_EV_EXIT201) : 0);
 	for (u32 i = 0; i < chain_len[HYPAPI_EV_CPU_INIT]; i++) {
 		fill_event(&d, cpu, HYPAPI_EV_CPU_INIT, HYPAPI_L0, cpu->mode);
 		d.ev.args.cpu_init.cpu_count = cpu_count;

@@ -31,9 +31,12 @@ struct dispatch {
 	u32 capabilities;                   /* its own */
 	struct dispatch_progress progress;
 	struct guest_walk walk;             /* of the caller's memory */
-	struct partition *enter;            /* to be entered when the verdict is HANDLED */
+	struct partition *enter;            /* to be entered when the verdict is HANDLED, or NO_ENTRY */
 	struct hypapi_partition_entry entry;
 };
+
+/* In events that enter no partition: as if another one were asked for already. */
+#define NO_ENTRY ((struct partition *)1)
 
 struct hypapps_violation {
 	gpa1_t gpa1;
@@ -59,6 +62,30 @@ bool hypapps_stop(struct dispatch *d);
 /* CPUID, VMCALL: true if no hypapp took it, and nothing was done. Works in every run mode. */
 must_check bool hypapps_cpuid(struct percpu *cpu, u32 leaf);
 must_check bool hypapps_hypercall(struct percpu *cpu);
+
+/* What came of an instruction that hypapps were asked about. */
+enum asked {
+	ASKED_NOBODY,  /* nobody took it: the core's own, or L1's */
+	ASKED_HANDLED, /* done; what the guest reads is in the arguments, and the instruction is to be completed */
+	ASKED_ENDED,   /* a fault was raised, or the guest tries again */
+};
+
+/* The ports [port, port + size) or one of them, or an MSR: claimed at the level that runs? Called where any are. */
+bool hypapps_claim_port(const struct percpu *cpu, u32 port, u32 size);
+bool hypapps_claim_msr(const struct percpu *cpu, u32 msr);
+
+/* Port I/O and RDMSR, WRMSR of L1 or L2, which runs: all who claim a part of it are asked. `value` is the result. */
+must_check enum asked hypapps_port_io(struct percpu *cpu, struct hypapi_port_io_args *io);
+must_check enum asked hypapps_msr(struct percpu *cpu, struct hypapi_msr_args *msr);
+
+/* An entry of L1's MSR lists, as L1's access; whatever VMCS is current. ENDED: the access is refused. */
+must_check enum asked hypapps_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr);
+
+/* EXIT102, EXIT201, EXIT202: all who subscribed are told, with the level running that goes on. */
+void hypapps_crossing(struct percpu *cpu, enum hypapi_event_type type, u32 reason, u64 qualification);
+
+/* L1's memory types have changed, by this write. */
+void hypapps_mtrr(struct percpu *cpu, u32 msr, u64 value);
 
 /*
  * An access that EPT01 (after EPT12) may not allow: nothing if it does; else asks the owner of the page; the default

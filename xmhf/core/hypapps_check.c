@@ -11,9 +11,18 @@
 
 static const char *const claim_names[] = { "", "hypercalls", "CPUID leaves", "ports", "MSRs" };
 
+/* Events at one level only: a subscription to others would never be called. 1.0 did not look at its own. */
+static const struct { u32 type, levels; } one_level_events[] = {
+	{ HYPAPI_EV_EXIT102, HYPAPI_LEVEL_BIT(HYPAPI_L2) },
+	{ HYPAPI_EV_EXIT201, HYPAPI_LEVEL_BIT(HYPAPI_L1) },
+	{ HYPAPI_EV_EXIT202, HYPAPI_LEVEL_BIT(HYPAPI_L2) },
+};
+
 static const u32 raised_events = BIT(HYPAPI_EV_INIT) | BIT(HYPAPI_EV_CPU_INIT) | BIT(HYPAPI_EV_HYPERCALL) | BIT(HYPAPI_EV_CPUID) |
-				 BIT(HYPAPI_EV_EPT_VIOLATION) | BIT(HYPAPI_EV_PARTITION_EXIT) | BIT(HYPAPI_EV_SHUTDOWN) |
-				 BIT(HYPAPI_EV_RESET) | BIT(HYPAPI_EV_TRIPLE_FAULT);
+				 BIT(HYPAPI_EV_EPT_VIOLATION) | BIT(HYPAPI_EV_PARTITION_EXIT) | BIT(HYPAPI_EV_PORT_IO) |
+				 BIT(HYPAPI_EV_MSR) | BIT(HYPAPI_EV_MTRR) | BIT(HYPAPI_EV_EXIT102) | BIT(HYPAPI_EV_EXIT201) |
+				 BIT(HYPAPI_EV_EXIT202) | BIT(HYPAPI_EV_SHUTDOWN) | BIT(HYPAPI_EV_RESET) |
+				 BIT(HYPAPI_EV_TRIPLE_FAULT);
 
 struct report { char *buf; size_t size; };
 #define complain(r, ...) (format((r)->buf, (r)->size, __VA_ARGS__), false)
@@ -32,23 +41,50 @@ static bool check_versions(const struct hypapp_descriptor *app, const struct rep
 	return true;
 }
 
+static bool is_at_a_level(const struct hypapi_subscription *s)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(one_level_events); i++)
+		if (one_level_events[i].type == s->type)
+			return s->levels & one_level_events[i].levels;
+	return true;
+}
+
 static bool check_subscriptions(const struct hypapp_descriptor *app, const struct report *r)
 {
 	for (const struct hypapi_subscription *s = app->subscriptions; s < app->subscriptions + HYPAPI_MAX_SUBSCRIPTIONS && s->handler; s++) {
 		if (s->type >= HYPAPI_EV_COUNT || !(raised_events & BIT(s->type)))
 			return complain(r, "hypapp %s subscribes to event %u, which this core does not raise", app->name, s->type);
+		if (!is_at_a_level(s))
+			return complain(r, "hypapp %s subscribes to event %u at levels 0x%x, where it does not occur", app->name,
+					s->type, s->levels);
 		if (s->quiesce && !(app->capabilities & HYPAPI_CAP_QUIESCE))
 			return complain(r, "hypapp %s asks for stops at event %u without HYPAPI_CAP_QUIESCE", app->name, s->type);
 	}
 	return true;
 }
 
+static bool in_range(const struct hypapi_claim *c)
+{
+	if (c->last < c->first)
+		return false;
+	switch (c->kind) {
+	case HYPAPI_CLAIM_HYPERCALL:
+		return c->last <= HYPAPI_HYPERCALL_MAX;
+	case HYPAPI_CLAIM_PORT:
+		return c->last <= HYPAPI_PORT_MAX;
+	case HYPAPI_CLAIM_MSR: /* what the CPU's MSR bitmap covers; the others always exit, and do not exist */
+		return c->last <= HYPAPI_MSR_LOW_MAX || (c->first >= HYPAPI_MSR_HIGH_MIN && c->last <= HYPAPI_MSR_HIGH_MAX);
+	default:
+		return true;
+	}
+}
+
 static bool check_claims(const struct hypapp_descriptor *app, const struct report *r)
 {
 	for (const struct hypapi_claim *c = app->claims; c < app->claims + HYPAPI_MAX_CLAIMS && c->kind; c++) {
-		if (c->kind != HYPAPI_CLAIM_HYPERCALL && c->kind != HYPAPI_CLAIM_CPUID)
+		if (c->kind >= ARRAY_SIZE(claim_names))
 			return complain(r, "hypapp %s: claims of kind %u are not supported by this core", app->name, c->kind);
-		if (c->last < c->first || (c->kind == HYPAPI_CLAIM_HYPERCALL && c->last > HYPAPI_HYPERCALL_MAX))
+		if (!in_range(c))
 			return complain(r, "hypapp %s: the claim of %s 0x%x to 0x%x is out of range", app->name, claim_names[c->kind],
 					c->first, c->last);
 	}

@@ -79,8 +79,8 @@ static _Noreturn void core_main(void)
 	mtrr_publish(cpu);
 	ept01_init();
 	ept01_map_all(memory_map_top());
-	vmx_msr_bitmap = pages_boot_alloc(1);
-	vmx_io_bitmaps = pages_boot_alloc(2);
+	vmx_msr_bitmap = vmx_msr_bitmap_l2 = pages_boot_alloc(1);
+	vmx_io_bitmaps = vmx_io_bitmaps_l2 = pages_boot_alloc(2);
 	nested_init();
 	msr_init();
 	power_init();

@@ -2,6 +2,7 @@
 /* See mtrr.h. Rules: Intel SDM vol. 3, "Memory Type Range Registers (MTRRs)" and "MTRR Precedences". */
 #include "mem/mtrr.h"
 
+#include "core/hypapps.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/ept01.h"
@@ -131,6 +132,18 @@ static bool is_live(const struct percpu *cpu)
 	       !memcmp(cpu->mtrr_var, live.var, sizeof(live.var));
 }
 
+/* EPT01 follows this CPU's values from here on. Always true. */
+static __attribute__((noinline)) bool change_types(struct percpu *cpu, u32 msr, u64 value)
+{
+	(void)!quiesce_begin(&cpu->quiesce);
+	mtrr_publish(cpu);
+	ept01_retype();
+	quiesce_add_work(&cpu->quiesce, QUIESCE_FLUSH_MTRR | QUIESCE_FLUSH_EPT02);
+	quiesce_end(&cpu->quiesce);
+	hypapps_mtrr(cpu, msr, value);
+	return true;
+}
+
 bool mtrr_write_msr(struct percpu *cpu, u32 msr, u64 value)
 {
 	u64 *s = slot(cpu, msr);
@@ -146,10 +159,5 @@ bool mtrr_write_msr(struct percpu *cpu, u32 msr, u64 value)
 	 */
 	if (!(cpu->mtrr_def_type & DEF_ENABLE) || is_live(cpu))
 		return true;
-	(void)!quiesce_begin(&cpu->quiesce);
-	mtrr_publish(cpu);
-	ept01_retype();
-	quiesce_add_work(&cpu->quiesce, QUIESCE_FLUSH_MTRR | QUIESCE_FLUSH_EPT02);
-	quiesce_end(&cpu->quiesce);
-	return true;
+	return change_types(cpu, msr, value);
 }

@@ -5,10 +5,12 @@
  * Before each entry the open bits are compared with L1's bitmap again. L1's page is read as it is at that moment, like
  * hardware does.
  */
+#include "core/hypapps.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "nested/state.h"
 #include "vmx/io.h"
+#include "vmx/msr.h"
 #include "vmx/vmx.h"
 
 static bool bit_of(const u8 *bitmap, u32 bit)
@@ -74,32 +76,34 @@ bool nested_l1_wants_msr(struct percpu *cpu, u32 reason)
 	return bit == NO_BIT || !n->msr_bitmap12 || bit_of(n->msr_bitmap12, bit);
 }
 
-static void emulate_msr(struct percpu *cpu, bool write)
-{
-	u64 value = cpu->gpr[GPR_RDX] << 32 | (u32)cpu->gpr[GPR_RAX];
-	bool ok = write ? msr_write(cpu, (u32)cpu->gpr[GPR_RCX], value) : msr_read(cpu, (u32)cpu->gpr[GPR_RCX], &value);
-
-	if (!ok) {
-		nested_inject(cpu, VEC_GP, 0, GVA(0));
-		return;
-	}
-	if (!write) {
-		cpu->gpr[GPR_RAX] = (u32)value;
-		cpu->gpr[GPR_RDX] = value >> 32;
-	}
-	vmx_skip_instruction();
-}
-
 /* L1 lets this MSR through; so do we, unless L1 itself may not touch it. */
 void nested_msr_exit(struct percpu *cpu)
 {
 	bool write = vmread(VMCS_EXIT_REASON) == EXIT_WRMSR;
 	u32 bit = msr_bit((u32)cpu->gpr[GPR_RCX], write);
 
-	if (bit == NO_BIT || bit_of(vmx_msr_bitmap, bit))
-		emulate_msr(cpu, write);
-	else
+	if (bit == NO_BIT || bit_of(vmx_msr_bitmap_l2, bit)) {
+		struct hypapi_msr_args msr = msr_args(cpu, write);
+
+		msr_perform(cpu, &msr, false);
+	} else {
 		open_bit(&cpu->nested->msrs, bit);
+	}
+}
+
+/* Where hypapps claim MSRs of L2, they are asked before L1. */
+void nested_msr_claimed(struct percpu *cpu)
+{
+	u32 reason = (u32)vmread(VMCS_EXIT_REASON);
+	struct hypapi_msr_args msr = msr_args(cpu, reason == EXIT_WRMSR);
+	enum asked answer = hypapps_msr(cpu, &msr);
+
+	if (answer == ASKED_HANDLED)
+		msr_perform(cpu, &msr, true);
+	else if (answer == ASKED_NOBODY && nested_l1_wants_msr(cpu, reason))
+		nested_reflect_hardware(cpu, reason);
+	else if (answer == ASKED_NOBODY)
+		nested_msr_exit(cpu);
 }
 
 struct io_access {
@@ -137,7 +141,7 @@ void nested_io_exit(struct percpu *cpu)
 	bool ours = false;
 
 	for (u32 i = 0; i < io.size; i++)
-		ours |= bit_of(vmx_io_bitmaps, (io.port + i) & 0xffff);
+		ours |= bit_of(vmx_io_bitmaps_l2, (io.port + i) & 0xffff);
 	if (ours || !(cpu->nested->vmcs12.proc_ctls & PROC_IO_BITMAPS)) {
 		exit_io(cpu);
 		return;
@@ -147,4 +151,27 @@ void nested_io_exit(struct percpu *cpu)
 	for (u32 i = 0; i < io.size; i++)
 		if (bit_of(cpu->nested->ports.bitmap, io.port + i))
 			open_bit(&cpu->nested->ports, io.port + i);
+}
+
+/*
+ * Where hypapps claim ports of L2, they are asked before L1. The memory operand is fetched for them; that it faults
+ * matters only if the exit is not L1's, which comes before the fault.
+ */
+void nested_io_claimed(struct percpu *cpu)
+{
+	struct io_access access = io_access();
+	enum asked answer = ASKED_NOBODY;
+	struct io io;
+	bool claimed = hypapps_claim_port(cpu, access.port, access.size);
+
+	if (claimed)
+		answer = io_offer(cpu, &io);
+	if (answer == ASKED_HANDLED)
+		io_complete(cpu, &io);
+	else if (answer == ASKED_NOBODY && nested_l1_wants_io(cpu, EXIT_IO))
+		nested_reflect_hardware(cpu, EXIT_IO);
+	else if (answer == ASKED_NOBODY && claimed)
+		io_perform(cpu, &io);
+	else if (answer == ASKED_NOBODY)
+		nested_io_exit(cpu);
 }

@@ -3,6 +3,7 @@
  * VMLAUNCH and VMRESUME of L1 (exit 102), as a transaction: nothing of L1 changes before the last check has passed.
  * What lies in L1's memory is copied once into struct entry_env and judged there. Caller: nested/insn.c.
  */
+#include "core/hypapps.h"
 #include "core/log.h"
 #include "cpu/x86.h"
 #include "mem/ept01.h"
@@ -75,6 +76,20 @@ static enum entry_check run_checks(struct nested_cpu *n, const struct entry_env 
 	return entry_check_run(&n->vmcs12, env, groups);
 }
 
+void nested_crossed(struct percpu *cpu, enum hypapi_event_type type)
+{
+	const struct nested_cpu *n = cpu->nested;
+
+	if (cpu->guest_nmis)
+		cpu->work = 1;
+	if (!(cpu->watched & BIT(type)))
+		return;
+	if (type == HYPAPI_EV_EXIT201)
+		hypapps_crossing(cpu, type, n->vmcs12.exit_reason, n->vmcs12.exit_qualification);
+	else
+		hypapps_crossing(cpu, type, n->entering ? EXIT_VMLAUNCH : EXIT_VMRESUME, 0);
+}
+
 /*
  * An entry that fails after the controls were accepted: L1 goes on at its host state, with the exit reason's top bit
  * set and nothing of L2 saved (SDM vol. 3, "VM-Entry Failures During or After Loading Guest State").
@@ -98,6 +113,7 @@ void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification)
 							   .pat = vmread(VMCS_GUEST_PAT) });
 	if (msr_area_load(cpu, v->exit_msr_load_addr, v->exit_msr_load_count))
 		nested_abort(cpu, VMX_ABORT_MSR_LOAD);
+	nested_crossed(cpu, HYPAPI_EV_EXIT201);
 }
 
 /* Without EPT12 the CPU loads PDPTEs at the entry; with our EPT in force it takes them from VMCS02. */
@@ -129,8 +145,8 @@ static void commit(struct percpu *cpu, const struct entry_env *env, bool launch)
 	if (n->missed_access)
 		nested_refill(cpu);
 	cpu->mode = RUN_L2;
-	if (cpu->guest_nmis)
-		cpu->work = 1;
+	if (unlikely(cpu->crossing))
+		nested_crossed(cpu, HYPAPI_EV_EXIT102);
 }
 
 enum vmx_error nested_enter(struct percpu *cpu, bool launch)

@@ -15,7 +15,7 @@
 enum { HAS_QUAL = 1, HAS_LEN = 2, HAS_INFO = 4, HAS_INTR = 8, HAS_GLA = 16, HAS_GPA = 32 };
 
 struct exit_row {
-	bool (*l1_wants)(struct percpu *cpu, u32 reason); /* NULL: always */
+	bool (*l1_wants)(struct percpu *cpu, u32 reason); /* not looked at without `handle`: always */
 	exit_handler *handle; /* in L0, if L1 does not want it; may still reflect it */
 	u8 has;
 };
@@ -66,7 +66,7 @@ static void l0_vmcall(struct percpu *cpu)
 		nested_reflect_hardware(cpu, EXIT_VMCALL);
 }
 
-static const struct exit_row rows[EXIT_REASON_COUNT] = {
+static struct exit_row rows[EXIT_REASON_COUNT] = {
 	[EXIT_EXCEPTION_NMI] = { wants_exception, exit_exception_nmi, HAS_QUAL | HAS_INTR | HAS_LEN },
 	[EXIT_EXTERNAL_INTR] = { .has = HAS_INTR },
 	[EXIT_NMI_WINDOW] = { wants_nmi_window, l0_nmi_window, 0 },
@@ -115,6 +115,36 @@ static const struct exit_row rows[EXIT_REASON_COUNT] = {
 	[EXIT_XSAVES] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
 	[EXIT_XRSTORS] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
 };
+
+/* ---- What hypapps ask for; at boot, so that nobody else pays for it ---- */
+
+static exit_handler *unwatched[EXIT_REASON_COUNT];
+
+/* Exit 202, if L2 goes on: it may have become L1's after all, or a partition's call. */
+static void handle_watched(struct percpu *cpu)
+{
+	u32 reason = (u32)vmread(VMCS_EXIT_REASON);
+	u64 qualification = rows[reason].has & HAS_QUAL ? vmread(VMCS_EXIT_QUALIFICATION) : 0;
+
+	unwatched[reason](cpu);
+	if (cpu->mode == RUN_L2)
+		hypapps_crossing(cpu, HYPAPI_EV_EXIT202, reason, qualification);
+}
+
+void nested_arm(bool ports, bool msrs, bool list_msrs, bool handled)
+{
+	if (ports)
+		rows[EXIT_IO] = (struct exit_row){ never, nested_io_claimed, rows[EXIT_IO].has };
+	if (msrs)
+		rows[EXIT_RDMSR] = rows[EXIT_WRMSR] = (struct exit_row){ never, nested_msr_claimed, rows[EXIT_RDMSR].has };
+	if (list_msrs)
+		msr_area_arm();
+	for (u32 i = 0; i < EXIT_REASON_COUNT && handled; i++)
+		if (rows[i].handle) {
+			unwatched[i] = rows[i].handle;
+			rows[i].handle = handle_watched;
+		}
+}
 
 /* ---- Exit 201 ---- */
 
@@ -191,8 +221,8 @@ void nested_reflect(struct percpu *cpu, const struct exit_info *exit)
 		abort = VMX_ABORT_MSR_LOAD;
 	if (unlikely(abort))
 		nested_abort(cpu, abort);
-	if (cpu->guest_nmis)
-		cpu->work = 1;
+	if (unlikely(cpu->crossing))
+		nested_crossed(cpu, HYPAPI_EV_EXIT201);
 }
 
 void nested_reflect_hardware(struct percpu *cpu, u32 reason)
@@ -229,11 +259,11 @@ void nested_exit(struct percpu *cpu, u32 reason)
 		nested_entry_failed(cpu, reason & EXIT_REASON_BASIC, vmread(VMCS_EXIT_QUALIFICATION));
 		return;
 	}
-	const struct exit_row *row = reason < EXIT_REASON_COUNT ? &rows[reason] : &rows[EXIT_TRIPLE_FAULT];
+	struct exit_row row = rows[likely(reason < EXIT_REASON_COUNT) ? reason : EXIT_TRIPLE_FAULT];
 
 	cpu->nested->entering = false;
-	if (row->handle && row->l1_wants && !row->l1_wants(cpu, reason))
-		row->handle(cpu);
+	if (row.handle && !row.l1_wants(cpu, reason))
+		row.handle(cpu);
 	else
 		nested_reflect_hardware(cpu, reason);
 }

@@ -5,11 +5,49 @@
  * that live in a VMCS go to the current one: VMCS02 at an entry, and at an exit VMCS02 for the store, VMCS01 for the
  * load.
  */
+#include "core/hypapps.h"
 #include "mem/ept01.h"
 #include "nested/state.h"
 
 /* IA32_VMX_MISC bits 27:25 are 0 for L1: 512 entries are the most that it may rely on. The rest fails. */
 #define MSR_AREA_MAX 512
+
+typedef bool list_access(struct percpu *cpu, struct msr_entry *entry);
+
+static bool store_msr(struct percpu *cpu, struct msr_entry *entry)
+{
+	return msr_read(cpu, entry->index, &entry->value);
+}
+
+static bool load_msr(struct percpu *cpu, struct msr_entry *entry)
+{
+	return msr_write(cpu, entry->index, entry->value);
+}
+
+static bool store_claimed(struct percpu *cpu, struct msr_entry *entry)
+{
+	struct hypapi_msr_args msr = { .msr = entry->index, .list = true };
+	enum asked answer = hypapps_msr_list(cpu, &msr);
+
+	entry->value = msr.value;
+	return answer == ASKED_HANDLED || (answer == ASKED_NOBODY && store_msr(cpu, entry));
+}
+
+static bool load_claimed(struct percpu *cpu, struct msr_entry *entry)
+{
+	struct hypapi_msr_args msr = { .msr = entry->index, .list = true, .write = true, .value = entry->value };
+	enum asked answer = hypapps_msr_list(cpu, &msr);
+
+	return answer == ASKED_HANDLED || (answer == ASKED_NOBODY && load_msr(cpu, entry));
+}
+
+static list_access *store = store_msr, *load = load_msr;
+
+void msr_area_arm(void)
+{
+	store = store_claimed;
+	load = load_claimed;
+}
 
 static bool read_entry(u64 gpa1, u32 i, struct msr_entry *entry)
 {
@@ -22,7 +60,7 @@ u32 msr_area_load(struct percpu *cpu, u64 gpa1, u32 count)
 		struct msr_entry entry;
 
 		if (!read_entry(gpa1, i, &entry) || !msr_load_entry_ok(&entry) ||
-		    !msr_write(cpu, entry.index, entry.value))
+		    !load(cpu, &entry))
 			return i + 1;
 	}
 	return 0;
@@ -35,7 +73,7 @@ u32 msr_area_store(struct percpu *cpu, u64 gpa1, u32 count)
 		gpa1_t value = GPA1(gpa1 + i * sizeof(entry) + offsetof(struct msr_entry, value));
 
 		if (!read_entry(gpa1, i, &entry) || !msr_store_entry_ok(&entry) ||
-		    !msr_read(cpu, entry.index, &entry.value) || !ept01_write(value, &entry.value, sizeof(entry.value)))
+		    !store(cpu, &entry) || !ept01_write(value, &entry.value, sizeof(entry.value)))
 			return i + 1;
 	}
 	return 0;

@@ -6,6 +6,8 @@
 #ifndef XMHF_NESTED_STATE_H
 #define XMHF_NESTED_STATE_H
 
+#include <hypapi/event.h>
+
 #include "nested/ept02.h"
 #include "nested/ept12.h"
 #include "nested/entry_checks.h"
@@ -94,6 +96,8 @@ void nested_vmfail(struct percpu *cpu, enum vmx_error error);
 /* ---- entry.c ---- */
 /* VMLAUNCH or VMRESUME of L1; the operandless part of the instruction is checked. Answers what VMfail reports. */
 enum vmx_error nested_enter(struct percpu *cpu, bool launch);
+/* After a crossing from L1 to L2 or back, if cpu->crossing is not 0: NMIs that wait, and hypapps that watch. */
+void nested_crossed(struct percpu *cpu, enum hypapi_event_type type);
 /* Back to L1's host state with a VM-entry failure, exit 33, 34 or 41. */
 void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification);
 void nested_entry_init(void);
@@ -134,11 +138,15 @@ void nested_shadow_publish(struct percpu *cpu);
 bool nested_l1_wants_msr(struct percpu *cpu, u32 reason);
 bool nested_l1_wants_io(struct percpu *cpu, u32 reason);
 exit_handler nested_msr_exit, nested_io_exit;
+/* Instead of the two predicates and the two handlers, once something is claimed at L2. */
+exit_handler nested_msr_claimed, nested_io_claimed;
 /* Closes the open bits that L1 asks for by now. */
 void nested_recheck_open(struct nested_cpu *n);
 void nested_close_all(struct open_bits *open);
 
 /* ---- msr_area.c: L1's MSR lists. 0, or the number of the first entry (from 1) that failed ---- */
+/* At boot: hypapps claim MSRs of L1, and are asked about lists, too. */
+void msr_area_arm(void);
 u32 msr_area_load(struct percpu *cpu, u64 gpa1, u32 count);
 u32 msr_area_store(struct percpu *cpu, u64 gpa1, u32 count);
 

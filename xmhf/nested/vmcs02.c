@@ -89,7 +89,7 @@ static void translate_pages(struct nested_cpu *n)
 /* VMCS02 is current. */
 static void write_pages(struct nested_cpu *n)
 {
-	const u8 *io = n->vmcs12.proc_ctls & PROC_IO_BITMAPS ? n->ports.bitmap : vmx_io_bitmaps;
+	const u8 *io = n->vmcs12.proc_ctls & PROC_IO_BITMAPS ? n->ports.bitmap : vmx_io_bitmaps_l2;
 
 	if (n->vmcs12.proc_ctls & PROC_TPR_SHADOW)
 		vmwrite(VMCS_VIRTUAL_APIC_ADDR, virt_to_phys(n->virtual_apic).addr);

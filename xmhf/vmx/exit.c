@@ -346,7 +346,7 @@ static void exit_inject_ud(struct percpu *cpu)
 	vmx_inject_ud();
 }
 
-static exit_handler *const l1_exits[EXIT_REASON_COUNT] = {
+static exit_handler *l1_exits[EXIT_REASON_COUNT] = {
 	[EXIT_EXCEPTION_NMI] = exit_exception_nmi,
 	[EXIT_TRIPLE_FAULT] = exit_triple_fault,
 	[EXIT_INIT] = exit_init,
@@ -368,6 +368,11 @@ static exit_handler *const l1_exits[EXIT_REASON_COUNT] = {
 	[EXIT_XSETBV] = exit_xsetbv,
 	[EXIT_VMFUNC] = exit_inject_ud,
 };
+
+void vmx_replace_exit(u32 reason, exit_handler *handler)
+{
+	l1_exits[reason] = handler;
+}
 
 /* No guest is known to get here; if one does, its machine is reset like after a triple fault, secrets wiped, and not halted. */
 static _Noreturn void exit_unexpected(struct percpu *cpu, u32 reason)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * An intercepted IN, OUT, INS or OUTS is carried out for the guest, one element an exit for the string forms (the
- * instruction stays where it is until its count is used up), after the power module has seen what is written.
+ * instruction stays where it is until its count is used up), after hypapps that claim the port and the power module
+ * have seen what is written. Memory is read once: what they saw is what the port gets.
  */
 #include "vmx/io.h"
 
+#include "core/hypapps.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/guest.h"
@@ -20,7 +22,7 @@
 /* Instruction information of INS and OUTS */
 #define ADDRESS_SIZE(info) ((info) >> 7 & 7)
 
-static u32 port_read(u16 port, unsigned int size)
+static u64 port_read(u16 port, unsigned int size)
 {
 	return size == 1 ? inb(port) : size == 2 ? inw(port) : inl(port);
 }
@@ -51,55 +53,125 @@ static void add_masked(u64 *reg, u64 mask, u64 delta)
 	*reg = mask == 0xffff ? (*reg & ~mask) | sum : sum;
 }
 
-/* One element of INS or OUTS; the linear address comes with the exit. True: the instruction is complete. */
-static bool string_step(struct percpu *cpu, u64 qualification)
+/* An INS that would fault must not have read the port. */
+static enum guest_access_result probe_write(struct percpu *cpu, gva_t at, unsigned int size, struct guest_fault *fault)
 {
-	unsigned int size = IO_SIZE(qualification);
-	gva_t at = GVA(vmread(VMCS_GUEST_LINEAR_ADDR));
-	u64 mask = address_mask(), step = vmread(VMCS_GUEST_RFLAGS) & BIT(10) ? -(u64)size : size;
-	bool in = qualification & IO_IN;
-	struct guest_fault fault;
-	u32 value = 0;
+	struct guest_walk walk;
+	struct guest_page page;
+	enum guest_access_result result;
 
-	if ((qualification & IO_REP) && !(cpu->gpr[GPR_RCX] & mask))
-		return true;
-	if (in)
-		value = port_read(IO_PORT(qualification), size);
-	enum guest_access_result result = in ? guest_write(cpu, at, &value, size, &fault) : guest_read(cpu, &value, at, size, &fault);
+	guest_walk_begin(&walk, cpu);
+	result = guest_walk_page(&walk, at, HYPAPI_W, &page, fault);
+	if (result == GUEST_OK && (at.addr & (PAGE_SIZE - 1)) + size > PAGE_SIZE)
+		result = guest_walk_page(&walk, GVA(at.addr + size - 1), HYPAPI_W, &page, fault);
+	return result;
+}
 
-	if (result != GUEST_OK) {
-		if (result == GUEST_PAGE_FAULT)
-			vmx_raise(cpu, VEC_PF, fault.error_code, fault.gva);
-		else
-			vmx_raise(cpu, VEC_GP, 0, GVA(0));
-		return false;
+/* The memory operand of INS or OUTS; the linear address comes with the exit. */
+static void fetch_string(struct percpu *cpu, struct io *io)
+{
+	struct hypapi_port_io_args *a = &io->args;
+
+	io->mask = address_mask();
+	a->gva = GVA(vmread(VMCS_GUEST_LINEAR_ADDR));
+	a->count = a->rep ? cpu->gpr[GPR_RCX] & io->mask : 1;
+	if (!a->count)
+		io->result = GUEST_OK;
+	else if (a->in)
+		io->result = probe_write(cpu, a->gva, a->size, &io->fault);
+	else
+		io->result = guest_read(cpu, &a->value, a->gva, a->size, &io->fault);
+}
+
+static void fetch(struct percpu *cpu, struct io *io)
+{
+	u64 q = vmread(VMCS_EXIT_QUALIFICATION);
+	unsigned int size = IO_SIZE(q);
+
+	*io = (struct io){ .args = { .port = IO_PORT(q), .size = (u8)size, .in = q & IO_IN, .string = q & IO_STRING, .rep = q & IO_REP,
+				     .count = 1 }, .mask = size == 4 ? 0xffffffff : BIT(8 * size) - 1, .result = GUEST_OK };
+	if (io->args.string)
+		fetch_string(cpu, io);
+	else if (!io->args.in)
+		io->args.value = cpu->gpr[GPR_RAX] & io->mask;
+}
+
+static void raise(struct percpu *cpu, const struct io *io)
+{
+	if (io->result == GUEST_PAGE_FAULT)
+		vmx_raise(cpu, VEC_PF, io->fault.error_code, io->fault.gva);
+	else
+		vmx_raise(cpu, VEC_GP, 0, GVA(0));
+}
+
+/* The element is done: registers step, and at the last one the instruction is complete. */
+static void step_string(struct percpu *cpu, const struct io *io)
+{
+	u64 step = vmread(VMCS_GUEST_RFLAGS) & BIT(10) ? -(u64)io->args.size : io->args.size;
+
+	if (io->args.count) {
+		add_masked(&cpu->gpr[io->args.in ? GPR_RDI : GPR_RSI], io->mask, step);
+		if (io->args.rep)
+			add_masked(&cpu->gpr[GPR_RCX], io->mask, ~0ull);
 	}
-	if (!in)
-		port_write(cpu, IO_PORT(qualification), size, value);
-	add_masked(&cpu->gpr[in ? GPR_RDI : GPR_RSI], mask, step);
-	if (!(qualification & IO_REP))
-		return true;
-	add_masked(&cpu->gpr[GPR_RCX], mask, ~0ull);
-	return !(cpu->gpr[GPR_RCX] & mask);
+	if (io->args.count <= 1)
+		vmx_skip_instruction();
+}
+
+void io_complete(struct percpu *cpu, struct io *io)
+{
+	struct hypapi_port_io_args *a = &io->args;
+
+	if (a->string) {
+		if (a->in && a->count)
+			io->result = guest_write(cpu, a->gva, &a->value, a->size, &io->fault);
+		if (io->result == GUEST_OK)
+			step_string(cpu, io);
+		else
+			raise(cpu, io);
+		return;
+	}
+	if (a->in)
+		cpu->gpr[GPR_RAX] = a->size == 4 ? (u32)a->value : (cpu->gpr[GPR_RAX] & ~io->mask) | (a->value & io->mask);
+	vmx_skip_instruction();
+}
+
+void io_perform(struct percpu *cpu, struct io *io)
+{
+	struct hypapi_port_io_args *a = &io->args;
+
+	if (io->result != GUEST_OK) {
+		raise(cpu, io);
+		return;
+	}
+	if (a->in && a->count)
+		a->value = port_read(a->port, a->size);
+	else if (a->count)
+		port_write(cpu, a->port, a->size, (u32)a->value);
+	io_complete(cpu, io);
+}
+
+enum asked io_offer(struct percpu *cpu, struct io *io)
+{
+	fetch(cpu, io);
+	return io->result == GUEST_OK && io->args.count ? hypapps_port_io(cpu, &io->args) : ASKED_NOBODY;
 }
 
 void exit_io(struct percpu *cpu)
 {
-	u64 qualification = vmread(VMCS_EXIT_QUALIFICATION);
-	unsigned int size = IO_SIZE(qualification);
-	u64 mask = size == 4 ? 0xffffffff : BIT(8 * size) - 1;
+	struct io io;
 
-	if (qualification & IO_STRING) {
-		if (string_step(cpu, qualification))
-			vmx_skip_instruction();
-		return;
-	}
-	if (qualification & IO_IN) {
-		u64 value = port_read(IO_PORT(qualification), size);
+	fetch(cpu, &io);
+	io_perform(cpu, &io);
+}
 
-		cpu->gpr[GPR_RAX] = size == 4 ? value : (cpu->gpr[GPR_RAX] & ~mask) | value;
-	} else {
-		port_write(cpu, IO_PORT(qualification), size, (u32)(cpu->gpr[GPR_RAX] & mask));
-	}
-	vmx_skip_instruction();
+void exit_io_claimed(struct percpu *cpu)
+{
+	struct io io;
+	enum asked answer = io_offer(cpu, &io);
+
+	if (answer == ASKED_HANDLED)
+		io_complete(cpu, &io);
+	else if (answer == ASKED_NOBODY)
+		io_perform(cpu, &io);
 }

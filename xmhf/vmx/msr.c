@@ -6,6 +6,7 @@
  */
 #include "vmx/msr.h"
 
+#include "core/hypapps.h"
 #include "cpu/apic_guard.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
@@ -208,4 +209,28 @@ bool msr_write(struct percpu *cpu, u32 msr, u64 value)
 		return false;
 	vmwrite(field, value);
 	return true;
+}
+
+void msr_perform(struct percpu *cpu, const struct hypapi_msr_args *msr, bool handled)
+{
+	u64 value = msr->value;
+
+	if (!handled && !(msr->write ? msr_write(cpu, msr->msr, value) : msr_read(cpu, msr->msr, &value))) {
+		vmx_raise(cpu, VEC_GP, 0, GVA(0));
+		return;
+	}
+	if (!msr->write) {
+		cpu->gpr[GPR_RAX] = (u32)value;
+		cpu->gpr[GPR_RDX] = value >> 32;
+	}
+	vmx_skip_instruction();
+}
+
+void exit_msr_claimed(struct percpu *cpu)
+{
+	struct hypapi_msr_args msr = msr_args(cpu, vmread(VMCS_EXIT_REASON) == EXIT_WRMSR);
+	enum asked answer = hypapps_msr(cpu, &msr);
+
+	if (answer != ASKED_ENDED)
+		msr_perform(cpu, &msr, answer == ASKED_HANDLED);
 }

@@ -2,6 +2,8 @@
 /* See vmx.h. What VMCS01 runs is L1 as it would run without us: only what protects the core or serves a claim exits. */
 #include "vmx/vmx.h"
 
+#include <hypapi/hypapp.h>
+
 #include "core/log.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
@@ -14,7 +16,7 @@
 
 struct vmx_control_caps vmx_pin_caps, vmx_proc_caps, vmx_proc2_caps, vmx_exit_caps, vmx_entry_caps;
 u64 vmx_basic, vmx_ept_vpid_cap;
-u8 *vmx_msr_bitmap, *vmx_io_bitmaps;
+u8 *vmx_msr_bitmap, *vmx_io_bitmaps, *vmx_msr_bitmap_l2, *vmx_io_bitmaps_l2;
 
 static u64 root_cr3;
 extern const char vmx_exit_entry[];
@@ -135,6 +137,36 @@ void vmx_switch(struct percpu *cpu, struct vmcs *vmcs)
 void vmx_intercept_port(u16 port)
 {
 	vmx_io_bitmaps[port / 8] |= (u8)BIT(port % 8);
+}
+
+/* The bitmap for claims at a level: L2's becomes one of its own, with all that L1's has so far, which is the core's. */
+static void split(u8 *of_l1, u8 **of_l2, u32 page_count)
+{
+	if (*of_l2 == of_l1)
+		*of_l2 = memcpy(pages_boot_alloc(page_count), of_l1, page_count * PAGE_SIZE);
+}
+
+static void set_bits(u8 *bitmap, u32 first, u32 last)
+{
+	for (u32 bit = first; bit <= last; bit++)
+		bitmap[bit / 8] |= (u8)BIT(bit % 8);
+}
+
+void vmx_claim_ports(enum hypapi_level level, u32 first, u32 last)
+{
+	split(vmx_io_bitmaps, &vmx_io_bitmaps_l2, 2);
+	set_bits(level == HYPAPI_L2 ? vmx_io_bitmaps_l2 : vmx_io_bitmaps, first, last);
+}
+
+void vmx_claim_msrs(enum hypapi_level level, u32 first, u32 last)
+{
+	u32 high = first >= HYPAPI_MSR_HIGH_MIN ? 1024 * 8 : 0, write = 2048 * 8;
+
+	split(vmx_msr_bitmap, &vmx_msr_bitmap_l2, 1);
+	u8 *bitmap = level == HYPAPI_L2 ? vmx_msr_bitmap_l2 : vmx_msr_bitmap;
+
+	set_bits(bitmap, high + (first & 0x1fff), high + (last & 0x1fff));
+	set_bits(bitmap, high + write + (first & 0x1fff), high + write + (last & 0x1fff));
 }
 
 void vmx_set_host_state(struct percpu *cpu)

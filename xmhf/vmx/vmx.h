@@ -3,6 +3,8 @@
 #ifndef XMHF_VMX_H
 #define XMHF_VMX_H
 
+#include <hypapi/event.h>
+
 #include "cpu/percpu.h"
 #include "vmx/vmcs.h"
 
@@ -43,6 +45,13 @@ void vmx_set_root_cr3(u64 cr3);
 /* Bitmaps, shared by all CPUs, constant after boot. */
 extern u8 *vmx_msr_bitmap, *vmx_io_bitmaps;
 void vmx_intercept_port(u16 port);
+
+/* The same for what L1 lets L2 do by itself: those of L1, or, once anything is claimed, copies. */
+extern u8 *vmx_msr_bitmap_l2, *vmx_io_bitmaps_l2;
+
+/* A hypapp claims ports or MSRs at L1 or L2. At boot, after the core's own. */
+void vmx_claim_ports(enum hypapi_level level, u32 first, u32 last);
+void vmx_claim_msrs(enum hypapi_level level, u32 first, u32 last);
 
 #define VPID_L1 1
 #define VPID_L2 2

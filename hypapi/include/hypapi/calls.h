@@ -104,7 +104,8 @@ int hypapi_regs_clear(struct hypapi_event *ev, uint32_t mask);
  * @param vector      6 (#UD), 13 (#GP) or 14 (#PF)
  * @param error_code  as the SDM defines it for the vector; ignored for #UD
  * @param cr2         the address of a #PF
- * @return HYPAPI_OK; HYPAPI_EINVAL; HYPAPI_EPERM; HYPAPI_ESTATE while a partition runs
+ * @return HYPAPI_OK; HYPAPI_EINVAL: another vector, or an event that only tells (EXIT102, EXIT201, EXIT202, level L0);
+ *         HYPAPI_EPERM; HYPAPI_ESTATE while a partition runs
  * @since 1.0 (SDM volume 3, "Event Injection")
  */
 int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code, gva_t cr2);
@@ -308,7 +309,7 @@ struct hypapi_partition_entry {
  * @param partition  one of this hypapp's own
  * @param entry      how it starts; copied
  * @return HYPAPI_OK; HYPAPI_ESTALE; HYPAPI_EBUSY: another CPU runs it; HYPAPI_ESTATE: a partition runs here or is about to, or
- *         the level is L0; HYPAPI_EINVAL: `rip` is not below 2^47; HYPAPI_EPERM
+ *         the event is none of HYPERCALL, CPUID, EPT_VIOLATION and PARTITION_EXIT; HYPAPI_EINVAL: `rip` is not below 2^47; HYPAPI_EPERM
  * @since 1.0
  */
 int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition,

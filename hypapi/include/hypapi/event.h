@@ -3,8 +3,8 @@
  * @file
  * The event descriptor: the one structure that every callback of a hypapp gets, and the verdict that it returns.
  *
- * A hypapp reads what happened, at which level, and may write exactly one member, `quiesce`. Everything else it does
- * through the calls of hypapi/calls.h, which take the event as their context.
+ * A hypapp reads what happened, at which level, and may write `quiesce` and, in PORT_IO and MSR, the `value` that the guest
+ * reads. Everything else it does through the calls of hypapi/calls.h, which take the event as their context.
  */
 #ifndef HYPAPI_EVENT_H
 #define HYPAPI_EVENT_H
@@ -33,12 +33,12 @@ enum hypapi_event_type {
 	HYPAPI_EV_CPUID,         /**< CPUID of a leaf that the hypapp claims; L1, L2, or a partition that runs */
 	HYPAPI_EV_EPT_VIOLATION, /**< access to memory whose owner is a hypapp; L1, L2. In L2 only after EPT12 allowed it */
 	HYPAPI_EV_PARTITION_EXIT,/**< a partition did what only its owner can answer: a fault, an instruction that exits */
-	HYPAPI_EV_PORT_IO,       /**< IN, OUT, INS, OUTS on a claimed port. Reserved */
-	HYPAPI_EV_MSR,           /**< RDMSR, WRMSR of a claimed MSR. Reserved */
-	HYPAPI_EV_MTRR,          /**< L1 changed the memory types. Reserved */
-	HYPAPI_EV_EXIT102,       /**< L1 enters L2. Reserved */
-	HYPAPI_EV_EXIT201,       /**< an event of L2 is reflected to L1. Reserved */
-	HYPAPI_EV_EXIT202,       /**< an event of L2 was handled by L0. Reserved */
+	HYPAPI_EV_PORT_IO,       /**< IN, OUT, INS, OUTS on a claimed port; L1, L2. Since 1.1 */
+	HYPAPI_EV_MSR,           /**< RDMSR, WRMSR of a claimed MSR; L1, L2. Since 1.1 */
+	HYPAPI_EV_MTRR,          /**< L1 changed the memory types; level L0; the verdict is ignored. Since 1.1 */
+	HYPAPI_EV_EXIT102,       /**< L1 enters L2: L2 goes on next, level L2; the verdict is ignored. Since 1.1 */
+	HYPAPI_EV_EXIT201,       /**< L2 exits to L1: L1 goes on next, level L1; the verdict is ignored. Since 1.1 */
+	HYPAPI_EV_EXIT202,       /**< L0 handled an exit of L2 itself: L2 goes on next, level L2; the verdict is ignored. Since 1.1 */
 	HYPAPI_EV_EPT02_ROOT,    /**< this CPU's EPT02 was made for another EPTP12. Reserved */
 	HYPAPI_EV_EPT02_FLUSH,   /**< L1 invalidated what EPT02 was made from. Reserved */
 	HYPAPI_EV_INTERRUPT,     /**< an external interrupt, where asked for. Reserved */
@@ -58,8 +58,9 @@ enum hypapi_event_type {
  */
 enum hypapi_verdict {
 	HYPAPI_PASS = 0, /**< not mine: the next hypapp, and at last the core's default */
-	HYPAPI_HANDLED,  /**< done. The core steps over the instruction for HYPERCALL and CPUID; resumes as is for the rest */
-	HYPAPI_DENY,     /**< the architectural fault: #UD for HYPERCALL, #GP(0) for CPUID and EPT_VIOLATION */
+	HYPAPI_HANDLED,  /**< done. The core steps over the instruction for HYPERCALL, CPUID, PORT_IO and MSR; resumes as
+	                      is for the rest */
+	HYPAPI_DENY,     /**< the architectural fault: #UD for HYPERCALL, #GP(0) for CPUID, EPT_VIOLATION, PORT_IO and MSR */
 	HYPAPI_RETRY,    /**< with `quiesce` set and the CPUs running: stop them and deliver this event to me again;
 	                      otherwise: let the guest execute the same instruction again */
 	HYPAPI_KILL,     /**< a policy of the hypapp: raise RESET for all hypapps, so that secrets are wiped, and reset */
@@ -118,6 +119,40 @@ struct hypapi_cpu_init_args {
 	uint32_t cpu_count; /**< CPUs that the core brought up */
 };
 
+/** Arguments of HYPAPI_EV_PORT_IO: one access. A string form with REP raises one event an element. @since 1.1 */
+struct hypapi_port_io_args {
+	uint16_t port;  /**< its first port; it may begin below the claimed range, or end above it */
+	uint8_t size;   /**< 1, 2 or 4 bytes */
+	bool in;        /**< IN or INS; else OUT or OUTS */
+	bool string;    /**< INS or OUTS: the other operand is memory, at `gva` */
+	bool rep;       /**< with a REP prefix */
+	uint64_t value; /**< OUT, OUTS: what is written, read from memory once. IN, INS: 0, and the handler writes the result here
+	                     before it answers HANDLED; the core puts the low `size` bytes where the instruction wants them */
+	gva_t gva;      /**< linear address of the element, if `string` */
+	uint64_t count; /**< elements to go, this one included; 1 without REP */
+};
+
+/** Arguments of HYPAPI_EV_MSR. @since 1.1 */
+struct hypapi_msr_args {
+	uint32_t msr;   /**< ECX, or the index in a list */
+	bool write;     /**< WRMSR, or loaded from a list; else RDMSR, or stored to a list */
+	bool list;      /**< not by an instruction: by an MSR list of L1 at a VM entry or exit of its L2 */
+	uint64_t value; /**< written: the new value. Read: 0, and the handler writes the result here before it answers HANDLED */
+};
+
+/** Arguments of HYPAPI_EV_MTRR: the write that put a change into force. @since 1.1 */
+struct hypapi_mtrr_args {
+	uint32_t msr;   /**< the MTRR that was written last */
+	uint64_t value; /**< what it holds now */
+};
+
+/** Arguments of HYPAPI_EV_EXIT102, HYPAPI_EV_EXIT201 and HYPAPI_EV_EXIT202. @since 1.1 */
+struct hypapi_exit_args {
+	uint32_t reason;        /**< exit reason of the SDM. EXIT102: of L1's instruction, 20 (VMLAUNCH) or 24 (VMRESUME). EXIT201: what
+	                             L1 reads in its VMCS, with bit 31 for an entry that failed. EXIT202: of L2's exit */
+	uint64_t qualification; /**< exit qualification, where the SDM defines one for the reason; else 0. Not for EXIT102 */
+};
+
 /**
  * One event. Lives on the stack of the CPU that raised it, for the time of the callback.
  *
@@ -130,7 +165,8 @@ struct hypapi_event {
 	uint16_t major;       /**< HYPAPI_MAJOR of the core */
 	uint16_t minor;       /**< HYPAPI_MINOR of the core */
 	uint32_t type;        /**< enum hypapi_event_type */
-	uint32_t level;       /**< enum hypapi_level: who caused it; for a partition, the level of the partition's caller */
+	uint32_t level;       /**< enum hypapi_level: who caused it; for a partition, the level of the partition's caller;
+	                           in EXIT102, EXIT201 and EXIT202 who goes on */
 	uint32_t cpu;         /**< index of this CPU, 0 to cpu_count - 1; also the index of the vCPU: L1's CPUs are pinned */
 	bool quiesce;         /**< the hypapp's to write: stop the other CPUs (see HYPAPI_RETRY); starts as subscribed */
 	bool stopped;         /**< the other CPUs are stopped now; always so in INIT and CPU_INIT, when none runs a guest */
@@ -147,11 +183,20 @@ struct hypapi_event {
 		struct hypapi_cpuid_args cpuid;
 		struct hypapi_violation_args violation;
 		struct hypapi_partition_exit_args partition_exit;
+		struct hypapi_port_io_args port_io; /**< @since 1.1 */
+		struct hypapi_msr_args msr;         /**< @since 1.1 */
+		struct hypapi_mtrr_args mtrr;       /**< @since 1.1 */
+		struct hypapi_exit_args exit;       /**< of EXIT102, EXIT201 and EXIT202. @since 1.1 */
 		uint64_t reserved[16];
 	} args; /**< the event's own arguments: the member that is named after the type */
 };
 
 _Static_assert(offsetof(struct hypapi_event, type) == 8, "size, major and minor stay in front");
 _Static_assert(offsetof(struct hypapi_event, args) == 56, "frozen since 1.0");
+_Static_assert(sizeof(struct hypapi_event) == 56 + 16 * sizeof(uint64_t), "the arguments since 1.1 fit into what 1.0 kept free");
+_Static_assert(offsetof(struct hypapi_port_io_args, value) == 8 && offsetof(struct hypapi_port_io_args, count) == 24,
+	       "frozen since 1.1");
+_Static_assert(offsetof(struct hypapi_msr_args, value) == 8 && offsetof(struct hypapi_mtrr_args, value) == 8 &&
+	       offsetof(struct hypapi_exit_args, qualification) == 8, "frozen since 1.1");
 
 #endif

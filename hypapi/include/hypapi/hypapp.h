@@ -20,7 +20,7 @@
 #include <hypapi/event.h>
 
 #define HYPAPI_MAJOR 1 /**< Major version of this interface: another one does not link. */
-#define HYPAPI_MINOR 0 /**< Minor version: only appends. */
+#define HYPAPI_MINOR 1 /**< Minor version: only appends. */
 
 #define HYPAPP_MAGIC 0x50415048u /**< "HPAP": begins each descriptor. @since 1.0 */
 #define HYPAPI_MAX_SUBSCRIPTIONS 16 /**< Subscriptions in a descriptor. @since 1.0 */
@@ -28,6 +28,11 @@
 
 /** Hypercall numbers that may be claimed are 0 to this. EAX is the number in L1; the L2 base plus it in L2. @since 1.0 */
 #define HYPAPI_HYPERCALL_MAX 0xfffu
+
+#define HYPAPI_PORT_MAX 0xffffu /**< I/O ports that may be claimed are 0 to this. @since 1.1 */
+#define HYPAPI_MSR_LOW_MAX 0x1fffu /**< MSRs that may be claimed are 0 to this, and the high ones. @since 1.1 */
+#define HYPAPI_MSR_HIGH_MIN 0xc0000000u /**< The first of the high MSRs. @since 1.1 */
+#define HYPAPI_MSR_HIGH_MAX 0xc0001fffu /**< The last of the high MSRs. @since 1.1 */
 
 /** Groups of calls; a call of a group that the descriptor does not name answers HYPAPI_EPERM. @since 1.0 */
 enum hypapi_capability {
@@ -55,7 +60,7 @@ typedef enum hypapi_verdict hypapi_handler(struct hypapi_event *ev);
 /** One subscription: an event at some levels. @since 1.0 */
 struct hypapi_subscription {
 	uint32_t type;            /**< enum hypapi_event_type */
-	uint32_t levels;          /**< mask of HYPAPI_LEVEL_BIT(); 0 for INIT, CPU_INIT, SHUTDOWN, RESET, TRIPLE_FAULT */
+	uint32_t levels;          /**< mask of HYPAPI_LEVEL_BIT(); 0 for INIT, CPU_INIT, SHUTDOWN, RESET, TRIPLE_FAULT, MTRR */
 	bool quiesce;             /**< initial value of ev->quiesce: true stops the CPUs before the handler runs */
 	hypapi_handler *handler;  /**< not NULL; NULL ends the list */
 };
@@ -65,8 +70,8 @@ enum hypapi_claim_kind {
 	HYPAPI_CLAIM_NONE = 0,  /**< ends the list */
 	HYPAPI_CLAIM_HYPERCALL, /**< hypercall numbers, 0 to HYPAPI_HYPERCALL_MAX */
 	HYPAPI_CLAIM_CPUID,     /**< CPUID leaves */
-	HYPAPI_CLAIM_PORT,      /**< I/O ports. Reserved, refused at boot */
-	HYPAPI_CLAIM_MSR,       /**< MSRs. Reserved, refused at boot */
+	HYPAPI_CLAIM_PORT,      /**< I/O ports, 0 to HYPAPI_PORT_MAX; accepted since 1.1 */
+	HYPAPI_CLAIM_MSR,       /**< MSRs, within one of the two ranges below; accepted since 1.1 */
 };
 
 /** A range that the hypapp owns alone at the levels named. Both ends belong to it. @since 1.0 */
