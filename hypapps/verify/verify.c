@@ -11,7 +11,7 @@
  *     0x204  gpa1, value           hypapi_copy_to_gpa1() of 8 bytes
  *     0x205  gpa2, rights          hypapi_translate_gpa2(): RDX is the gpa1
  *     0x206                        RBX: how many of the documented errors came out wrong
- *     0x207  type | level << 8     RBX: how many events of that type and level, RDX: the last one's arguments, see note()
+ *     0x207  type | level << 8     RBX: how many events of that type and level, RDX: the last one's arguments
  *
  * It claims ports and MSRs that no machine has, with a meaning for each (enum below), and TSC_AUX, which it passes on.
  */
@@ -47,8 +47,8 @@ static enum hypapi_verdict on_port(struct hypapi_event *ev)
 		ev->quiesce = true;
 		return HYPAPI_RETRY;
 	}
-	note(ev, io->port | (uint64_t)io->size << 16 | (uint64_t)io->in << 20 | (uint64_t)io->string << 21 | (uint64_t)io->rep << 22 |
-		 io->count << 24);
+	note(ev, io->port | (uint64_t)io->size << 16 | (uint64_t)io->in << 20 | (uint64_t)io->string << 21 |
+		 (uint64_t)io->rep << 22 | io->count << 24);
 	if (io->port >= PORT_DENIED && io->port < PORT_STOPPED)
 		return io->port < PORT_PASSED ? HYPAPI_DENY : HYPAPI_PASS;
 	if (io->in)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test=verify-events: ports and MSRs that hypapps/verify claims, in L1, in L2, and where L1 wants them of its L2, too; L1's MSR
- * lists; and what is told of MTRRs and of crossings between L1 and L2. L2 shares our memory, so it notes what it found for
- * L1 to print. Each line says "ok", or "T FAIL", which fails the case.
+ * test=verify-events: ports and MSRs that hypapps/verify claims, in L1, in L2, and where L1 wants them of its L2, too;
+ * L1's MSR lists; and what is told of MTRRs and of crossings between L1 and L2. L2 shares our memory, so it notes what
+ * it found for L1 to print. Each line says "ok", or "T FAIL", which fails the case.
  */
 #include "test.h"
 
@@ -91,14 +91,22 @@ static void use_ports(u64 level)
 	note("IN's event", came(PORT_IO, level, &before, 4, STORE | SIZE(1) | IN | COUNT(1)));
 	outw(STORE - 1, 0x55aa);
 	note("OUT from below", in(STORE, 4) == 0x55aa && events(PORT_IO, level).count == before.count + 6);
-	note("another port", (in(STORE - 1, 1), in(STORE + 0x10, 1), came(PORT_IO, level, &before, 6, STORE | SIZE(4) | IN | COUNT(1))));
+	in(STORE - 1, 1);
+	in(STORE + 0x10, 1);
+	note("another port", came(PORT_IO, level, &before, 6, STORE | SIZE(4) | IN | COUNT(1)));
 	note("DENY", try_inb(DENIED) == VEC_GP && came(PORT_IO, level, &before, 7, DENIED | SIZE(1) | IN | COUNT(1)));
-	note("PASS", (in(PASSED, 1) & 0xff) == 0xff && came(PORT_IO, level, &before, 8, PASSED | SIZE(1) | IN | COUNT(1)));
+	note("PASS", (in(PASSED, 1) & 0xff) == 0xff &&
+	     came(PORT_IO, level, &before, 8, PASSED | SIZE(1) | IN | COUNT(1)));
 	out(STOPPED, 0x77);
 	note("a stop", in(STOPPED, 4) == 0x77 && came(PORT_IO, level, &before, 10, STOPPED | SIZE(4) | IN | COUNT(1)));
 }
 
 static u8 buffer[64];
+
+static bool faulted(u32 error)
+{
+	return last_fault() == VEC_PF && this_cpu()->fault.cr2 == (u64)UNMAPPED && this_cpu()->fault.error == error;
+}
 
 static void use_strings(u64 level)
 {
@@ -115,8 +123,8 @@ static void use_strings(u64 level)
 	at = (u64)buffer + 32;
 	count = 2;
 	asm volatile("rep insw" : "+D"(at), "+c"(count) : "d"(STORE) : "memory");
-	note("REP INS", at == (u64)buffer + 36 && count == 0 && *(u32 *)(buffer + 32) == 0x62616261 && buffer[36] == 0 &&
-	     came(PORT_IO, level, &before, 7, STORE | SIZE(2) | IN | STRING | REP | COUNT(1)));
+	note("REP INS", at == (u64)buffer + 36 && count == 0 && *(u32 *)(buffer + 32) == 0x62616261 &&
+	     buffer[36] == 0 && came(PORT_IO, level, &before, 7, STORE | SIZE(2) | IN | STRING | REP | COUNT(1)));
 	at = (u64)buffer + 50;
 	asm volatile("std; insb; cld" : "+D"(at) : "d"(STORE) : "memory");
 	note("INS, downward", at == (u64)buffer + 49 && buffer[50] == 'a' && buffer[49] == 0 && buffer[51] == 0);
@@ -125,10 +133,10 @@ static void use_strings(u64 level)
 	note("REP without a count", at == (u64)buffer && events(PORT_IO, level).count == before.count + 8);
 	fault_reset();
 	asm volatile(MAY_FAULT("outsb") :: "S"(UNMAPPED), "d"(STORE) : "memory");
-	note("OUTS from nowhere", last_fault() == VEC_PF && this_cpu()->fault.cr2 == (u64)UNMAPPED && this_cpu()->fault.error == 0);
+	note("OUTS from nowhere", faulted(0));
 	fault_reset();
 	asm volatile(MAY_FAULT("insb") :: "D"(UNMAPPED), "d"(STORE) : "memory");
-	note("INS to nowhere", last_fault() == VEC_PF && this_cpu()->fault.cr2 == (u64)UNMAPPED && this_cpu()->fault.error == 2);
+	note("INS to nowhere", faulted(2));
 	note("no event of those", events(PORT_IO, level).count == before.count + 8);
 }
 
@@ -199,7 +207,8 @@ static void no_io_bitmaps(struct vcpu *v) { (void)v; hv_clear(VMCS_CPU_CONTROLS,
 
 static void in_l2(void)
 {
-	struct events in_l1 = events(PORT_IO, 1), entries = events(EXIT102, 2), exits = events(EXIT201, 1), ours = events(EXIT202, 2);
+	struct events in_l1 = events(PORT_IO, 1), entries = events(EXIT102, 2), exits = events(EXIT201, 1);
+	struct events ours = events(EXIT202, 2);
 
 	note("no exit to L1", l2_runs(l2_use_all, as_it_is));
 	note("no event of L1", came(PORT_IO, 1, &in_l1, 0, 0));
@@ -268,7 +277,8 @@ static void lists(void)
 	list[0].value = 0x4321;
 	list[1].index = list[2].index = MSR_STORE;
 	list[1].value = 0xfeed;
-	note("HANDLED and PASS", l2_runs((void *)l2_end, with_list) && list[2].value == 0xfeed && rdmsr(MSR_TSC_AUX) == 0x4321);
+	note("HANDLED and PASS", l2_runs((void *)l2_end, with_list) && list[2].value == 0xfeed &&
+	     rdmsr(MSR_TSC_AUX) == 0x4321);
 	list[1].index = MSR_DENIED;
 	note("DENY fails the entry", !l2_runs((void *)l2_end, with_list) && (u16)l2.exit.reason == EXIT_BAD_MSR_LOAD &&
 	     l2.exit.qualification == 2);

@@ -217,7 +217,8 @@ static void test_descriptors(void **state)
 
 static void test_claims(void **state)
 {
-	struct hypapp_descriptor a = APP("a", 1, .claims = { { HYPAPI_CLAIM_PORT, 6, 0x60, 0x64 }, { HYPAPI_CLAIM_MSR, 6, 0, 0x1fff } });
+	struct hypapp_descriptor a = APP("a", 1, .claims = { { HYPAPI_CLAIM_PORT, 6, 0x60, 0x64 },
+							     { HYPAPI_CLAIM_MSR, 6, 0, 0x1fff } });
 	struct hypapp_descriptor b = APP("b", 2, .claims = { { HYPAPI_CLAIM_PORT, 6, 0x65, 0xffff },
 							     { HYPAPI_CLAIM_MSR, 6, 0xc0000000, 0xc0001fff } });
 	struct hypapp_descriptor older = APP("older", 3);
@@ -260,7 +261,8 @@ static void test_bad_descriptors(void **state)
 		  "hypapp x: claims of kind 5 are not supported by this core" },
 		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_PORT, 2, 0xffff, 0x10000 } }),
 		  "hypapp x: the claim of ports 0xffff to 0x10000 is out of range" },
-		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_PORT, 2, 2, 1 } }), "hypapp x: the claim of ports 0x2 to 0x1 is out of range" },
+		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_PORT, 2, 2, 1 } }),
+		  "hypapp x: the claim of ports 0x2 to 0x1 is out of range" },
 		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_MSR, 2, 0x1fff, 0x2000 } }),
 		  "hypapp x: the claim of MSRs 0x1fff to 0x2000 is out of range" },
 		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_MSR, 2, 0x10, 0xc0000080 } }),

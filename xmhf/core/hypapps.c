@@ -174,7 +174,7 @@ static bool is_subscribed(u32 type, u32 level)
 	return false;
 }
 
-/* What nobody asks for has no handler, no intercept and no test: the exit tables hold the other handlers from here on. */
+/* What nobody asks for has no handler, no intercept and no test: the exit tables hold other handlers from here on. */
 static void arm(void)
 {
 	if (port_claims[HYPAPI_L1].count)
@@ -453,7 +453,7 @@ enum asked hypapps_msr(struct percpu *cpu, struct hypapi_msr_args *msr)
 	return answer;
 }
 
-/* Neither VMCS holds L1's state in the middle of an entry or exit: calls on registers and memory are not for this event. */
+/* Neither VMCS holds L1's state in the middle of an entry or exit: no calls on registers and memory in this event. */
 enum asked hypapps_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
 {
 	const struct link *claimed = find_claim(&msr_claims[HYPAPI_L1], msr->msr);

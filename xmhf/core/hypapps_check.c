@@ -18,11 +18,11 @@ static const struct { u32 type, levels; } one_level_events[] = {
 	{ HYPAPI_EV_EXIT202, HYPAPI_LEVEL_BIT(HYPAPI_L2) },
 };
 
-static const u32 raised_events = BIT(HYPAPI_EV_INIT) | BIT(HYPAPI_EV_CPU_INIT) | BIT(HYPAPI_EV_HYPERCALL) | BIT(HYPAPI_EV_CPUID) |
-				 BIT(HYPAPI_EV_EPT_VIOLATION) | BIT(HYPAPI_EV_PARTITION_EXIT) | BIT(HYPAPI_EV_PORT_IO) |
-				 BIT(HYPAPI_EV_MSR) | BIT(HYPAPI_EV_MTRR) | BIT(HYPAPI_EV_EXIT102) | BIT(HYPAPI_EV_EXIT201) |
-				 BIT(HYPAPI_EV_EXIT202) | BIT(HYPAPI_EV_SHUTDOWN) | BIT(HYPAPI_EV_RESET) |
-				 BIT(HYPAPI_EV_TRIPLE_FAULT);
+static const u32 raised_events =
+	BIT(HYPAPI_EV_INIT) | BIT(HYPAPI_EV_CPU_INIT) | BIT(HYPAPI_EV_HYPERCALL) | BIT(HYPAPI_EV_CPUID) |
+	BIT(HYPAPI_EV_EPT_VIOLATION) | BIT(HYPAPI_EV_PARTITION_EXIT) | BIT(HYPAPI_EV_PORT_IO) | BIT(HYPAPI_EV_MSR) |
+	BIT(HYPAPI_EV_MTRR) | BIT(HYPAPI_EV_EXIT102) | BIT(HYPAPI_EV_EXIT201) | BIT(HYPAPI_EV_EXIT202) |
+	BIT(HYPAPI_EV_SHUTDOWN) | BIT(HYPAPI_EV_RESET) | BIT(HYPAPI_EV_TRIPLE_FAULT);
 
 struct report { char *buf; size_t size; };
 #define complain(r, ...) (format((r)->buf, (r)->size, __VA_ARGS__), false)
@@ -55,8 +55,8 @@ static bool check_subscriptions(const struct hypapp_descriptor *app, const struc
 		if (s->type >= HYPAPI_EV_COUNT || !(raised_events & BIT(s->type)))
 			return complain(r, "hypapp %s subscribes to event %u, which this core does not raise", app->name, s->type);
 		if (!is_at_a_level(s))
-			return complain(r, "hypapp %s subscribes to event %u at levels 0x%x, where it does not occur", app->name,
-					s->type, s->levels);
+			return complain(r, "hypapp %s subscribes to event %u at levels 0x%x, where it does not occur",
+					app->name, s->type, s->levels);
 		if (s->quiesce && !(app->capabilities & HYPAPI_CAP_QUIESCE))
 			return complain(r, "hypapp %s asks for stops at event %u without HYPAPI_CAP_QUIESCE", app->name, s->type);
 	}
@@ -73,7 +73,8 @@ static bool in_range(const struct hypapi_claim *c)
 	case HYPAPI_CLAIM_PORT:
 		return c->last <= HYPAPI_PORT_MAX;
 	case HYPAPI_CLAIM_MSR: /* what the CPU's MSR bitmap covers; the others always exit, and do not exist */
-		return c->last <= HYPAPI_MSR_LOW_MAX || (c->first >= HYPAPI_MSR_HIGH_MIN && c->last <= HYPAPI_MSR_HIGH_MAX);
+		return c->last <= HYPAPI_MSR_LOW_MAX ||
+		       (c->first >= HYPAPI_MSR_HIGH_MIN && c->last <= HYPAPI_MSR_HIGH_MAX);
 	default:
 		return true;
 	}

@@ -61,10 +61,10 @@ struct percpu {
 	u32 apic_id;
 	u32 locks_held;   /* spinlocks */
 	bool stale_nmi_block; /* INIT came while NMIs were blocked: the bit in VMCS01 means nothing until the next NMI */
-	union {           /* `crossing`: one look at a crossing between L1 and L2 tells whether there is anything to do */
+	union {           /* `crossing`: one look, at a crossing between L1 and L2, tells whether there is work */
 		struct {
 			u32 guest_nmis; /* NMIs that wait for injection; incremented by the NMI handler */
-			u32 watched;    /* BIT(HYPAPI_EV_EXIT102), BIT(HYPAPI_EV_EXIT201): somebody wants it. Constant */
+			u32 watched;    /* BIT(HYPAPI_EV_EXIT102), BIT(HYPAPI_EV_EXIT201): wanted. Constant */
 		};
 		u64 crossing;
 	};

@@ -136,7 +136,8 @@ void nested_arm(bool ports, bool msrs, bool list_msrs, bool handled)
 	if (ports)
 		rows[EXIT_IO] = (struct exit_row){ never, nested_io_claimed, rows[EXIT_IO].has };
 	if (msrs)
-		rows[EXIT_RDMSR] = rows[EXIT_WRMSR] = (struct exit_row){ never, nested_msr_claimed, rows[EXIT_RDMSR].has };
+		rows[EXIT_RDMSR] = rows[EXIT_WRMSR] =
+			(struct exit_row){ never, nested_msr_claimed, rows[EXIT_RDMSR].has };
 	if (list_msrs)
 		msr_area_arm();
 	for (u32 i = 0; i < EXIT_REASON_COUNT && handled; i++)

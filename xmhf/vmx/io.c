@@ -88,8 +88,9 @@ static void fetch(struct percpu *cpu, struct io *io)
 	u64 q = vmread(VMCS_EXIT_QUALIFICATION);
 	unsigned int size = IO_SIZE(q);
 
-	*io = (struct io){ .args = { .port = IO_PORT(q), .size = (u8)size, .in = q & IO_IN, .string = q & IO_STRING, .rep = q & IO_REP,
-				     .count = 1 }, .mask = size == 4 ? 0xffffffff : BIT(8 * size) - 1, .result = GUEST_OK };
+	*io = (struct io){ .args = { .port = IO_PORT(q), .size = (u8)size, .in = q & IO_IN, .string = q & IO_STRING,
+				     .rep = q & IO_REP, .count = 1 },
+			   .mask = size == 4 ? 0xffffffff : BIT(8 * size) - 1, .result = GUEST_OK };
 	if (io->args.string)
 		fetch_string(cpu, io);
 	else if (!io->args.in)
@@ -132,7 +133,8 @@ void io_complete(struct percpu *cpu, struct io *io)
 		return;
 	}
 	if (a->in)
-		cpu->gpr[GPR_RAX] = a->size == 4 ? (u32)a->value : (cpu->gpr[GPR_RAX] & ~io->mask) | (a->value & io->mask);
+		cpu->gpr[GPR_RAX] = a->size == 4 ? (u32)a->value :
+						   (cpu->gpr[GPR_RAX] & ~io->mask) | (a->value & io->mask);
 	vmx_skip_instruction();
 }
 

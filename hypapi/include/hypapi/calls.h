@@ -309,7 +309,8 @@ struct hypapi_partition_entry {
  * @param partition  one of this hypapp's own
  * @param entry      how it starts; copied
  * @return HYPAPI_OK; HYPAPI_ESTALE; HYPAPI_EBUSY: another CPU runs it; HYPAPI_ESTATE: a partition runs here or is about to, or
- *         the event is none of HYPERCALL, CPUID, EPT_VIOLATION and PARTITION_EXIT; HYPAPI_EINVAL: `rip` is not below 2^47; HYPAPI_EPERM
+ *         the event is none of HYPERCALL, CPUID, EPT_VIOLATION and PARTITION_EXIT; HYPAPI_EINVAL: `rip` is not below
+ *         2^47; HYPAPI_EPERM
  * @since 1.0
  */
 int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition,

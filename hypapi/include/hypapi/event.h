@@ -3,8 +3,8 @@
  * @file
  * The event descriptor: the one structure that every callback of a hypapp gets, and the verdict that it returns.
  *
- * A hypapp reads what happened, at which level, and may write `quiesce` and, in PORT_IO and MSR, the `value` that the guest
- * reads. Everything else it does through the calls of hypapi/calls.h, which take the event as their context.
+ * A hypapp reads what happened, at which level, and may write `quiesce` and, in PORT_IO and MSR, the `value` that the
+ * guest reads. Everything else it does through the calls of hypapi/calls.h, which take the event as their context.
  */
 #ifndef HYPAPI_EVENT_H
 #define HYPAPI_EVENT_H
@@ -38,7 +38,8 @@ enum hypapi_event_type {
 	HYPAPI_EV_MTRR,          /**< L1 changed the memory types; level L0; the verdict is ignored. Since 1.1 */
 	HYPAPI_EV_EXIT102,       /**< L1 enters L2: L2 goes on next, level L2; the verdict is ignored. Since 1.1 */
 	HYPAPI_EV_EXIT201,       /**< L2 exits to L1: L1 goes on next, level L1; the verdict is ignored. Since 1.1 */
-	HYPAPI_EV_EXIT202,       /**< L0 handled an exit of L2 itself: L2 goes on next, level L2; the verdict is ignored. Since 1.1 */
+	HYPAPI_EV_EXIT202,       /**< L0 handled an exit of L2: L2 goes on next, level L2; the verdict is ignored.
+	                              Since 1.1 */
 	HYPAPI_EV_EPT02_ROOT,    /**< this CPU's EPT02 was made for another EPTP12. Reserved */
 	HYPAPI_EV_EPT02_FLUSH,   /**< L1 invalidated what EPT02 was made from. Reserved */
 	HYPAPI_EV_INTERRUPT,     /**< an external interrupt, where asked for. Reserved */
@@ -60,7 +61,7 @@ enum hypapi_verdict {
 	HYPAPI_PASS = 0, /**< not mine: the next hypapp, and at last the core's default */
 	HYPAPI_HANDLED,  /**< done. The core steps over the instruction for HYPERCALL, CPUID, PORT_IO and MSR; resumes as
 	                      is for the rest */
-	HYPAPI_DENY,     /**< the architectural fault: #UD for HYPERCALL, #GP(0) for CPUID, EPT_VIOLATION, PORT_IO and MSR */
+	HYPAPI_DENY,     /**< the architectural fault: #UD for HYPERCALL; #GP(0) for CPUID, EPT_VIOLATION, PORT_IO, MSR */
 	HYPAPI_RETRY,    /**< with `quiesce` set and the CPUs running: stop them and deliver this event to me again;
 	                      otherwise: let the guest execute the same instruction again */
 	HYPAPI_KILL,     /**< a policy of the hypapp: raise RESET for all hypapps, so that secrets are wiped, and reset */
@@ -126,8 +127,9 @@ struct hypapi_port_io_args {
 	bool in;        /**< IN or INS; else OUT or OUTS */
 	bool string;    /**< INS or OUTS: the other operand is memory, at `gva` */
 	bool rep;       /**< with a REP prefix */
-	uint64_t value; /**< OUT, OUTS: what is written, read from memory once. IN, INS: 0, and the handler writes the result here
-	                     before it answers HANDLED; the core puts the low `size` bytes where the instruction wants them */
+	uint64_t value; /**< OUT, OUTS: what is written, read from memory once. IN, INS: 0, and the handler writes the
+	                     result here before it answers HANDLED; the core puts the low `size` bytes where the
+	                     instruction wants them */
 	gva_t gva;      /**< linear address of the element, if `string` */
 	uint64_t count; /**< elements to go, this one included; 1 without REP */
 };
@@ -137,7 +139,8 @@ struct hypapi_msr_args {
 	uint32_t msr;   /**< ECX, or the index in a list */
 	bool write;     /**< WRMSR, or loaded from a list; else RDMSR, or stored to a list */
 	bool list;      /**< not by an instruction: by an MSR list of L1 at a VM entry or exit of its L2 */
-	uint64_t value; /**< written: the new value. Read: 0, and the handler writes the result here before it answers HANDLED */
+	uint64_t value; /**< written: the new value. Read: 0, and the handler writes the result here before it answers
+	                     HANDLED */
 };
 
 /** Arguments of HYPAPI_EV_MTRR: the write that put a change into force. @since 1.1 */
@@ -148,9 +151,10 @@ struct hypapi_mtrr_args {
 
 /** Arguments of HYPAPI_EV_EXIT102, HYPAPI_EV_EXIT201 and HYPAPI_EV_EXIT202. @since 1.1 */
 struct hypapi_exit_args {
-	uint32_t reason;        /**< exit reason of the SDM. EXIT102: of L1's instruction, 20 (VMLAUNCH) or 24 (VMRESUME). EXIT201: what
-	                             L1 reads in its VMCS, with bit 31 for an entry that failed. EXIT202: of L2's exit */
-	uint64_t qualification; /**< exit qualification, where the SDM defines one for the reason; else 0. Not for EXIT102 */
+	uint32_t reason;        /**< exit reason of the SDM. EXIT102: of L1's instruction, 20 (VMLAUNCH) or 24 (VMRESUME).
+	                             EXIT201: what L1 reads in its VMCS, bit 31 for an entry that failed. EXIT202: of
+	                             L2's exit */
+	uint64_t qualification; /**< exit qualification, where the SDM defines one for the reason; else 0, and in EXIT102 */
 };
 
 /**
@@ -193,7 +197,7 @@ struct hypapi_event {
 
 _Static_assert(offsetof(struct hypapi_event, type) == 8, "size, major and minor stay in front");
 _Static_assert(offsetof(struct hypapi_event, args) == 56, "frozen since 1.0");
-_Static_assert(sizeof(struct hypapi_event) == 56 + 16 * sizeof(uint64_t), "the arguments since 1.1 fit into what 1.0 kept free");
+_Static_assert(sizeof(struct hypapi_event) == 56 + 16 * sizeof(uint64_t), "1.1 appends within what 1.0 kept free");
 _Static_assert(offsetof(struct hypapi_port_io_args, value) == 8 && offsetof(struct hypapi_port_io_args, count) == 24,
 	       "frozen since 1.1");
 _Static_assert(offsetof(struct hypapi_msr_args, value) == 8 && offsetof(struct hypapi_mtrr_args, value) == 8 &&
