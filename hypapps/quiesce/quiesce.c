@@ -137,7 +137,7 @@ static void stop_begun(struct hypapi_event *ev, int answer)
 
 	check(ev->stopped, ev, "ev->stopped is true under a stop");
 	check(ev->epoch == only_stopped.epoch + 1, ev, "the epoch moves by exactly the stops");
-	check(answer < 0 || (answer == 1) == (others != 0), ev, "the answer 1 stands for other CPUs' stops, 0 for none");
+	check(answer < 0 || (answer == 1) == (others != 0), ev, "the answer 1 tells of other CPUs' stops, 0 of none");
 	/* One of each other CPU, and one more where the word was free and several took it at once. */
 	check(others <= cpu_count, ev, "no CPU waits for more than one stop of each other");
 	check(!only_stopped.owner, ev, "one CPU at a time has the others stopped");
@@ -338,8 +338,9 @@ static void log_cpu(uint32_t i)
 {
 	const struct cpu *c = &cpus[i];
 
-	hypapi_log("quiesce: CPU %u hypercalls %lu cpuids %lu violations %lu stale answers %lu longest wait %lu stops", i,
-		   c->count[EVENT_HYPERCALL], c->count[EVENT_CPUID], c->count[EVENT_VIOLATION], c->stale, c->longest);
+	hypapi_log("quiesce: CPU %u hypercalls %lu cpuids %lu violations %lu stale answers %lu longest wait %lu stops",
+		   i, c->count[EVENT_HYPERCALL], c->count[EVENT_CPUID], c->count[EVENT_VIOLATION], c->stale,
+		   c->longest);
 }
 
 static uint64_t stops_of(uint32_t event, uint32_t level)

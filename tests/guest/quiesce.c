@@ -23,6 +23,7 @@ enum { SETUP = 0x300, MIX, END };
 static volatile u64 *counters;
 static volatile u64 *pages;		/* four; each CPU has a word of its own in each */
 static u64 wanted, done;
+static volatile u32 ready;		/* CPUs that are: preparing takes long while others stop all the time */
 
 /* Of one CPU, for both of its levels. */
 static struct worker {
@@ -129,6 +130,9 @@ static void work(void *unused)
 	hv_on();
 	hv_init(&w->v, HV_LONG64, l2_work);
 	w->v.cpu->index = this_cpu()->index;
+	__atomic_fetch_add(&ready, 1, __ATOMIC_SEQ_CST);
+	while (ready < cpu_count)
+		pause();
 	while (batch(w, 0)) {
 		nmi_to_another(w);
 		if (!run_l2(w))
