@@ -95,7 +95,7 @@ $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
 # hypapp that only tests need, for tests.
 OPTION_counts := INSN_COUNTS
 OPTION_audit := AUDIT
-HYPAPPS_audit := ; s/^HYPAPPS .*/HYPAPPS := trustvisor helloworld verify/
+HYPAPPS_audit := ; s/^HYPAPPS .*/HYPAPPS := trustvisor helloworld verify quiesce/
 .PHONY: core-counts core-audit
 core-counts core-audit: core-%: $(O)/config.mk
 	@mkdir -p $(O)/$*

@@ -5,7 +5,7 @@ Names are paths, so that `check.py --only ^vmx/` selects a group. `bare/` shows 
 init script, emulator) works without XMHF, so that a failure elsewhere is ours.
 """
 from memory_map import hides_root_memory
-from stop_counts import rounds_stop_twice
+from stop_counts import as_the_hypapp_counts, rounds_stop_twice
 
 GUEST = "build/guest/test.bzimage"
 AUDIT = "build/audit/xmhf.elf"
@@ -36,6 +36,13 @@ def on_xmhf(test, suffix="", expect=None, **more):
     """A bare-metal guest that judges itself and has a sense on XMHF only."""
     return dict(name=f"vmx/{test}{suffix}", guest=GUEST, append=f"test={test}", xmhf=True,
                 expect=expect or [rf"^T end {test}$"], **more)
+
+
+def torture(suffix, rounds, **more):
+    """hypapps/quiesce. For the long run see the head of tests/guest/quiesce.c."""
+    return dict(name=f"audit/quiesce{suffix}", guest=GUEST, append=f"test=quiesce rounds={rounds}", xmhf=AUDIT,
+                judge=as_the_hypapp_counts, expect=[r"^T end quiesce$", r"^xmhf: stat cpu 0"],
+                fail=[r"^xmhf: quiesce: FAULT"], **more)
 
 
 def refuses(name, qemu, line, image="build/xmhf.elf"):
@@ -107,6 +114,9 @@ CASES = [
          fail=[r"^xmhf: verify:"]),
     dict(name="audit/l1-and-l2", guest="tiny", xmhf=AUDIT, cpus=2, append="job=pal-l1,pal-l2", timeout=900,
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
+
+    torture("", rounds=40000, cpus=2, timeout=600),
+    torture("-8cpu", rounds=6000, cpus=8, timeout=600),
 
     transcript("mini"),
     transcript("vmx-insn"),
