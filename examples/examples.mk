@@ -64,4 +64,10 @@ $(O)/examples/l2-image.o: examples/kvm-guest/l2-image.S $(O)/examples/l2.bin
 $(O)/examples/kvm-guest: examples/kvm-guest/kvm-guest.c examples/kvm-guest/l2.h $(O)/examples/l2-image.o
 	$(Q)$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -static -s -pthread -o $@ $< $(O)/examples/l2-image.o
 
+# xmhfctl: reads the core's statistics and trace.
+EXAMPLES += $(O)/examples/xmhfctl
+$(O)/examples/xmhfctl: tools/xmhfctl/xmhfctl.c hypapi/include/hypapi/control.h
+	@mkdir -p $(@D)
+	$(Q)$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -I hypapi/include -static -s -o $@ $<
+
 examples: $(EXAMPLES)

@@ -6,6 +6,7 @@ init script, emulator) works without XMHF, so that a failure elsewhere is ours.
 """
 from memory_map import hides_root_memory
 from stop_counts import as_the_hypapp_counts, rounds_stop_twice
+from trace_shows import shows_pal
 
 GUEST = "build/guest/test.bzimage"
 AUDIT = "build/audit/xmhf.elf"
@@ -106,6 +107,13 @@ CASES = [
 
     dict(name="pal/misuse", guest="tiny", xmhf=True, xmhf_args="partition-ticks=5000000", cpus=2, append="job=pal-misuse",
          expect=[r"^endless loop: the PAL is destroyed, its caller faults\r?$", r"^JOB pal-misuse EXIT 0$", *POWERED_OFF]),
+
+    # The core's own hypercalls, and #UD without the option.
+    dict(name="trace/pal", guest="tiny", xmhf=True, xmhf_args="trace=on control=on", cpus=2, append="job=ctl",
+         judge=shows_pal, expect=[r"^JOB ctl EXIT 0$", *POWERED_OFF]),
+    dict(name="trace/off", guest="tiny", xmhf=True, append="job=ctl",
+         expect=[r"^xmhfctl: there is no XMHF with control=on below\r?$", r"^JOB ctl EXIT 2$", *POWERED_OFF],
+         fail=[r"^xmhf: trace "]),
 
     # The same under a core that walks all live EPTs after each change and panics where they reach what they must not.
     dict(name="audit/verify", guest=GUEST, append="test=verify", xmhf=AUDIT, expect=[r"^T end verify$"],

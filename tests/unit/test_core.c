@@ -275,6 +275,8 @@ static void test_bad_descriptors(void **state)
 		  "hypapp x: the claim of CPUID leaves 0x3 to 0x2 is out of range" },
 		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_HYPERCALL, 2, 0, 0x1000 } }),
 		  "hypapp x: the claim of hypercalls 0x0 to 0x1000 is out of range" },
+		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_HYPERCALL, 2, 0xf0f, 0xf10 } }),
+		  "hypapp x: hypercalls 0xf00 to 0xf0f are the core's own" },
 	};
 	struct hypapp_descriptor newer = APP("x", 1);
 	(void)state;

@@ -11,6 +11,7 @@
 #include "core/hypapps.h"
 #include "core/log.h"
 #include "core/stats.h"
+#include "core/trace.h"
 #include "cpu/x86.h"
 #include "mem/ept01.h"
 #include "mem/guest.h"
@@ -43,9 +44,8 @@ int hypapi_resume(struct hypapi_event *ev)
 		return HYPAPI_EPERM;
 	if (!d->progress.stops)
 		return HYPAPI_ESTATE;
-	d->progress.stops--;
 	d->progress.walking = false;
-	quiesce_end(&d->cpu->quiesce);
+	hypapps_end_stop(d);
 	ev->stopped = quiesce_owned(&d->cpu->quiesce);
 	return HYPAPI_OK;
 }
@@ -274,10 +274,14 @@ int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partiti
 
 	if (!p)
 		return d ? HYPAPI_ESTALE : HYPAPI_EPERM;
-	u64 asked = d->cpu->quiesce.count.asked;
+	u64 asked = d->cpu->quiesce.count.asked, start = rdtsc();
 
 	error = partition_destroy(d->cpu, p);
-	d->stats->stops += d->cpu->quiesce.count.asked - asked;
+	if (d->cpu->quiesce.count.asked != asked) {
+		d->stats->stops++;
+		if (d->cpu->trace)
+			trace_stop(d->cpu, start, rdtsc());
+	}
 	d->progress.walking = false;
 	return error;
 }

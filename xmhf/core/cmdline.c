@@ -17,6 +17,8 @@ static const struct option {
 	{ "drive", NULL },                    /* BIOS drive number for boot=chain, hexadecimal; 80 */
 	{ "nested", "|on|off|" },
 	{ "shadow-vmcs", "|on|off|" },
+	{ "trace", "|on|off|" },
+	{ "control", "|on|off|" },            /* the core's own hypercalls */
 	{ "partition-ticks", NULL },          /* how long a PAL may run at a stretch */
 };
 

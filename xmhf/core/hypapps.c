@@ -11,6 +11,7 @@
 #include "core/insn_counts.h"
 #include "core/log.h"
 #include "core/stats.h"
+#include "core/trace.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/ept.h"
@@ -79,6 +80,16 @@ u32 hypapps_number(const struct hypapp_descriptor *app)
 	while (apps[i] != app)
 		i++;
 	return i + 1;
+}
+
+u32 hypapps_count(void)
+{
+	return app_count;
+}
+
+const struct hypapp_descriptor *hypapps_get(u32 i)
+{
+	return apps[i];
 }
 
 static void build_chains(void)
@@ -244,6 +255,8 @@ bool hypapps_stop(struct dispatch *d)
 	struct quiesce_cpu *quiesce = &d->cpu->quiesce;
 	u64 asked = quiesce->count.asked;
 
+	if (unlikely(d->cpu->trace) && !quiesce_owned(quiesce))
+		d->stop_start = rdtsc();
 	bool stale = quiesce_begin(quiesce);
 
 	d->stats->stops += quiesce->count.asked - asked;
@@ -254,10 +267,23 @@ bool hypapps_stop(struct dispatch *d)
 	return stale;
 }
 
+static always_inline void end_stop(struct dispatch *d)
+{
+	quiesce_end(&d->cpu->quiesce);
+	if (unlikely(d->cpu->trace) && !quiesce_owned(&d->cpu->quiesce))
+		trace_stop(d->cpu, d->stop_start, rdtsc());
+}
+
 static __attribute__((noinline)) void end_stops(struct dispatch *d)
 {
 	for (; d->progress.stops; d->progress.stops--)
-		quiesce_end(&d->cpu->quiesce);
+		end_stop(d);
+}
+
+void hypapps_end_stop(struct dispatch *d)
+{
+	d->progress.stops--;
+	end_stop(d);
 }
 
 /* What is not simply an answer: a stop and the handler once more, or the end. */
@@ -281,7 +307,7 @@ static always_inline enum hypapi_verdict deliver(struct dispatch *d, struct perc
 {
 	struct event_stats *stats = (struct event_stats *)((u8 *)cpu->hypapp_stats + link->counts) + level;
 	struct dispatch *outer = cpu->dispatch;
-	u64 start = rdtsc();
+	u64 start = rdtsc(), now;
 	enum hypapi_verdict verdict;
 
 	cpu->dispatch = d;
@@ -297,8 +323,11 @@ static always_inline enum hypapi_verdict deliver(struct dispatch *d, struct perc
 	cpu->dispatch = outer;
 	if (unlikely(d->progress.stops))
 		end_stops(d);
+	now = rdtsc();
 	stats->count++;
-	stats->ticks += rdtsc() - start;
+	stats->ticks += now - start;
+	if (unlikely(cpu->trace))
+		trace_delivery(d, start, now, verdict);
 	return verdict;
 }
 
@@ -563,6 +592,7 @@ void hypapps_cpu_init(struct percpu *cpu)
 	stats_cpu_init(cpu);
 	cpu->watched = (is_subscribed(HYPAPI_EV_EXIT102, HYPAPI_L2) ? (u32)BIT(HYPAPI_EV_EXIT102) : 0) |
 		       (is_subscribed(HYPAPI_EV_EXIT201, HYPAPI_L1) ? (u32)BIT(HYPAPI_EV_EXIT201) : 0);
+	trace_cpu_init(cpu);
 	for (u32 i = 0; i < chain_len[HYPAPI_EV_CPU_INIT]; i++) {
 		fill_event(&d, cpu, HYPAPI_EV_CPU_INIT, HYPAPI_L0, cpu->mode);
 		d.ev.args.cpu_init.cpu_count = cpu_count;

@@ -30,6 +30,7 @@ struct dispatch {
 	struct event_stats *stats;          /* its counts */
 	u32 capabilities;                   /* its own */
 	struct dispatch_progress progress;
+	u64 stop_start;                     /* with a trace: tick at which the stop was asked for */
 	struct guest_walk walk;             /* of the caller's memory */
 	struct partition *enter;            /* to be entered when the verdict is HANDLED, or NO_ENTRY */
 	struct hypapi_partition_entry entry;
@@ -56,8 +57,13 @@ bool hypapps_find(const char *name, size_t len);
 /* Place of a linked hypapp in the chain, plus 1. */
 u32 hypapps_number(const struct hypapp_descriptor *app);
 
+/* The chain as a list; i below the count. */
+u32 hypapps_count(void);
+const struct hypapp_descriptor *hypapps_get(u32 i);
+
 /* Stops the other CPUs until the end of the event. True: another stop came first, what was read may be stale. */
 bool hypapps_stop(struct dispatch *d);
+void hypapps_end_stop(struct dispatch *d);
 
 /* CPUID, VMCALL: true if no hypapp took it, and nothing was done. Works in every run mode. */
 must_check bool hypapps_cpuid(struct percpu *cpu, u32 leaf);

@@ -2,6 +2,8 @@
 /* See hypapps_check.h. */
 #include "core/hypapps_check.h"
 
+#include <hypapi/control.h>
+
 #include "lib/base.h"
 #include "lib/printf.h"
 #include "lib/string.h"
@@ -88,6 +90,10 @@ static bool check_claims(const struct hypapp_descriptor *app, const struct repor
 		if (!in_range(c))
 			return complain(r, "hypapp %s: the claim of %s 0x%x to 0x%x is out of range", app->name, claim_names[c->kind],
 					c->first, c->last);
+		if (c->kind == HYPAPI_CLAIM_HYPERCALL && c->first <= HYPAPI_CONTROL_LAST &&
+		    c->last >= HYPAPI_CONTROL_FIRST)
+			return complain(r, "hypapp %s: hypercalls 0x%x to 0x%x are the core's own", app->name,
+					HYPAPI_CONTROL_FIRST, HYPAPI_CONTROL_LAST);
 	}
 	return true;
 }

@@ -10,6 +10,7 @@
 #include "core/config.h"
 #include "core/hypapps.h"
 #include "core/log.h"
+#include "core/trace.h"
 #include "cpu/apic_guard.h"
 #include "cpu/lapic.h"
 #include "cpu/smp.h"
@@ -50,7 +51,8 @@ static void set_log_level(void)
 static u64 reserve_root_memory(void)
 {
 	u64 image = (u64)image_end - IMAGE_VIRTUAL;
-	u64 size = ALIGN_UP(image + POOL_BYTES + MAX(acpi_info.cpu_count, 1u) * BYTES_PER_CPU, SIZE_2M);
+	u64 per_cpu = BYTES_PER_CPU + trace_bytes();
+	u64 size = ALIGN_UP(image + POOL_BYTES + MAX(acpi_info.cpu_count, 1u) * per_cpu, SIZE_2M);
 	u64 at = memory_map_find(size, SIZE_2M, 16 * SIZE_2M, 1ul << 32);
 
 	if (!at)

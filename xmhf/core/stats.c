@@ -28,18 +28,32 @@ void stats_cpu_init(struct percpu *cpu)
 		cpu->hypapp_stats = pages_boot_alloc(ALIGN_UP(sizeof(struct hypapp_stats), PAGE_SIZE) / PAGE_SIZE);
 }
 
-static void log_row(u32 app, u32 type, u32 level)
+const char *stats_event_name(u32 type)
 {
-	u64 count = 0, stops = 0, ticks = 0;
+	return event_names[type];
+}
+
+struct event_stats stats_sum(u32 app, u32 type, u32 level)
+{
+	struct event_stats sum = { 0 };
 
 	for (u32 i = 0; i < cpu_count; i++) {
-		count += cpus[i]->hypapp_stats->of[app][type][level].count;
-		stops += cpus[i]->hypapp_stats->of[app][type][level].stops;
-		ticks += cpus[i]->hypapp_stats->of[app][type][level].ticks;
+		const struct event_stats *one = &cpus[i]->hypapp_stats->of[app][type][level];
+
+		sum.count += one->count;
+		sum.stops += one->stops;
+		sum.ticks += one->ticks;
 	}
-	if (count)
-		log_info("stat event %s L%u %s count %lu stops %lu ticks %lu", event_names[type], level, apps[app]->name, count, stops,
-			 ticks);
+	return sum;
+}
+
+static void log_row(u32 app, u32 type, u32 level)
+{
+	struct event_stats sum = stats_sum(app, type, level);
+
+	if (sum.count)
+		log_info("stat event %s L%u %s count %lu stops %lu ticks %lu", event_names[type], level, apps[app]->name,
+			 sum.count, sum.stops, sum.ticks);
 }
 
 void stats_log(void)

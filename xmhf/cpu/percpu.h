@@ -41,6 +41,7 @@ struct nested_cpu;
 struct partition;
 struct dispatch;
 struct hypapp_stats;
+struct trace;
 
 /* What insn_counts.h counts. */
 enum insn_kind { INSN_VMREAD, INSN_VMWRITE, INSN_VMPTRLD, INSN_VMCLEAR, INSN_INVEPT, INSN_INVVPID, INSN_IPI, INSN_KINDS };
@@ -85,6 +86,7 @@ struct percpu {
 	struct dispatch *dispatch; /* the event that hypapps see now, NULL outside of one */
 	u64 callbacks;    /* events so far: makes the EPT handles of each valid in its callback only */
 	struct hypapp_stats *hypapp_stats;
+	struct trace *trace; /* see core/trace.h; NULL: no trace */
 	struct cpu_stats stats;
 	u64 insns[INSN_KINDS]; /* see core/insn_counts.h */
 	struct nested_cpu *nested; /* nested VMX, NULL if it is off */

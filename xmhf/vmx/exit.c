@@ -7,6 +7,7 @@
 #include "vmx/exit.h"
 
 #include "core/audit.h"
+#include "core/control.h"
 #include "core/hypapps.h"
 #include "core/log.h"
 #include "cpu/apic_guard.h"
@@ -303,7 +304,7 @@ void exit_cpuid(struct percpu *cpu)
 void exit_vmcall(struct percpu *cpu)
 {
 	/* What nobody claims is #UD, or VMfail if L1 is in VMX root operation. */
-	if (hypapps_hypercall(cpu))
+	if (hypapps_hypercall(cpu) && control_hypercall(cpu))
 		nested_insn(cpu);
 }
 

@@ -9,6 +9,7 @@
 #include "core/hypapps.h"
 #include "core/log.h"
 #include "core/stats.h"
+#include "core/trace.h"
 #include "cpu/x86.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_insn.h"
@@ -48,6 +49,7 @@ static void go_down(struct percpu *cpu, enum hypapi_event_type event)
 		(void)!quiesce_begin(&cpu->quiesce);
 	hypapps_notify(cpu, event);
 	stats_log();
+	trace_log();
 	log_flush();
 }
 

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Judges what xmhfctl and the core's trace lines show of a PAL's life: which calls stopped the CPUs, and that JSON and
+log can be drawn."""
+import json
+import pathlib
+import re
+import subprocess
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+REGISTER = "hypercall 0x1"
+
+
+def json_of(text):
+    return re.search(r'^\{"traceEvents".*?^\]\}', text, re.M | re.S).group().replace("\r", "")
+
+
+def timeline(text):
+    """The SVG, drawn from a file with this text."""
+    with tempfile.NamedTemporaryFile("w", suffix=".trace") as file:
+        file.write(text)
+        file.flush()
+        done = subprocess.run([ROOT / "tools/timeline.py", file.name], check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def shows_pal(_, text):
+    """None, or what is wrong. Every register began one stop; no entry of a PAL and none of its exits did."""
+    slices = [e for e in json.loads(json_of(text))["traceEvents"] if e["ph"] == "X"]
+    events = [e for e in slices if e["cat"] == "event"]
+    kinds = {"register": (1, [e for e in events if e["name"] == REGISTER]),
+             "invoke": (0, [e for e in events if e["args"]["next"] == "PAL"]),
+             "return": (0, [e for e in events if e["name"].startswith("partition-exit")])}
+    wrong = []
+    for kind, (stops, found) in kinds.items():
+        found = [e["args"]["stops"] for e in found]
+        if not found or set(found) != {stops}:
+            wrong.append(f"{kind}: stops {found}, not {stops} each")
+    seen = {e["name"] for e in slices}
+    wrong += [f"no slice {name}" for name in ("L1", "PAL", "stop") if name not in seen]
+    log = "\n".join(re.findall(r"^xmhf: trace .*$", text, re.M))
+    for what, drawing in (("JSON", timeline(json_of(text))), ("log", timeline(log))):
+        wrong += [f"the timeline of the {what} has no {part}" for part in (r"CPU \d: PAL", r"CPU \d: stop", "</svg>")
+                  if not re.search(part, drawing)]
+    return "; ".join(wrong) or None

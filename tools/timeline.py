@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Draws a trace of the core as an SVG timeline: a lane for each CPU with what ran, the events and the stops.
+
+usage: timeline.py [-o FILE] [--from TICK] [--to TICK] TRACE
+TRACE is the output of `xmhfctl trace --chrome`, or a serial log of a machine that ran with trace=on: the lines that
+begin with "xmhf: trace". Ticks count from the first event. A stop is a band over all lanes, for all CPUs stop.
+"""
+import argparse
+import html
+import json
+import pathlib
+import re
+import sys
+
+LEVELS = ["L0", "L1", "L2", "PAL"]
+COLOURS = {"L0": "#888888", "L1": "#9ecae1", "L2": "#a1d99b", "PAL": "#fdd0a2", "event": "#54278f", "stop": "#de2d26"}
+LINE = re.compile(r"^xmhf: trace ((?:\w+ ){14}\w+)\r?$", re.M)
+EVENTS = ("init cpu-init hypercall cpuid ept-violation partition-exit port-io msr mtrr exit-102 exit-201 exit-202 "
+          "ept02-root ept02-flush interrupt nmi interrupt-window shutdown reset init-signal triple-fault sleep").split()
+WIDTH, LEFT, LANE, TOP = 1400, 70, 40, 60
+
+
+def slices_of_json(text):
+    """[(cpu, kind, name, start, ticks)], ticks as whole numbers."""
+    found = [e for e in json.loads(text)["traceEvents"] if e["ph"] == "X"]
+    return [(e["tid"], e["name"] if e["cat"] == "guest" else e["cat"], e["name"], round(e["ts"] * 1000),
+             round(e["dur"] * 1000)) for e in found]
+
+
+def slices_of_log(text):
+    """The same from the core's own lines."""
+    slices, last = [], {}
+    for line in LINE.findall(text):
+        (cpu, serial, start, ticks, kind, _, _, _, number, after, _, stops, epoch, stop_start,
+         stop_ticks) = (int(word, 0) for word in line.split())
+        if cpu in last and last[cpu][0] + 1 == serial and start > last[cpu][1]:
+            slices.append((cpu, LEVELS[last[cpu][2]], LEVELS[last[cpu][2]], last[cpu][1], start - last[cpu][1]))
+        name = f"{EVENTS[kind] if kind < len(EVENTS) else f'event-{kind}'} {number:#x}"
+        slices.append((cpu, "event", name, start, ticks))
+        if stops:
+            slices.append((cpu, "stop", f"stop {epoch}", stop_start, stop_ticks))
+        last[cpu] = (serial, start + ticks, after)
+    return slices
+
+
+def read(text):
+    start = text.find('{"traceEvents"')
+    if start >= 0 and not LINE.search(text):
+        return slices_of_json(text[start:text.index("\n]}", start) + 3])
+    return slices_of_log(text)
+
+
+def box(x, y, width, height, colour, title, opacity=1.0):
+    return (f'<rect x="{x:.2f}" y="{y}" width="{max(width, 0.5):.2f}" height="{height}" fill="{colour}" '
+            f'fill-opacity="{opacity}"><title>{html.escape(title)}</title></rect>')
+
+
+def draw(slices, first, last):
+    """An SVG of the slices that touch the ticks from `first` to `last`."""
+    base = min(start for _, _, _, start, _ in slices)
+    slices = [(cpu, kind, name, start - base, ticks) for cpu, kind, name, start, ticks in slices]
+    last = max(start + ticks for _, _, _, start, ticks in slices) if last is None else last
+    if last <= first:
+        sys.exit("timeline: --to must come after --from")
+    slices = [s for s in slices if s[3] <= last and s[3] + s[4] >= first]
+    cpus = sorted({s[0] for s in slices})
+    scale = (WIDTH - LEFT - 10) / (last - first)
+    height = TOP + LANE * len(cpus) + 30
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" font-family="sans-serif" '
+           f'font-size="12">', f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>']
+    for i, (name, colour) in enumerate((n, c) for n, c in COLOURS.items() if n != "L0"):
+        x = LEFT + 90 * i
+        out.append(box(x, 12, 14, 14, colour, name) + f'<text x="{x + 20}" y="24">{name}</text>')
+    for i, cpu in enumerate(cpus):
+        out.append(f'<text x="8" y="{TOP + LANE * i + 20}">CPU {cpu}</text>')
+    for cpu, kind, name, start, ticks in sorted(slices, key=lambda s: (s[1] in ("event", "stop"), s[1] == "stop")):
+        x = LEFT + (max(start, first) - first) * scale
+        width = (min(start + ticks, last) - max(start, first)) * scale
+        title = f"CPU {cpu}: {name}, at {start}, {ticks} ticks"
+        if kind == "stop":
+            out.append(box(x, TOP - 10, width, LANE * len(cpus) + 10, COLOURS[kind], title, 0.35))
+        else:
+            out.append(box(x, TOP + LANE * cpus.index(cpu) + (0 if kind == "event" else 6), width,
+                           LANE - (10 if kind == "event" else 22), COLOURS[kind], title))
+    for i in range(6):
+        tick = first + (last - first) * i // 5
+        out.append(f'<text x="{LEFT + (tick - first) * scale:.0f}" y="{height - 8}" '
+                   f'text-anchor="{"start" if i == 0 else "end" if i == 5 else "middle"}">{tick:,}</text>')
+    return "\n".join(out + ["</svg>\n"])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("trace", type=pathlib.Path)
+    parser.add_argument("-o", "--output", type=pathlib.Path, help="default: standard output")
+    parser.add_argument("--from", dest="first", type=int, default=0)
+    parser.add_argument("--to", dest="last", type=int)
+    args = parser.parse_args()
+    slices = read(args.trace.read_text(errors="replace"))
+    if not slices:
+        sys.exit("timeline: there are no events; did the machine run with trace=on?")
+    svg = draw(slices, args.first, args.last)
+    if args.output:
+        args.output.write_text(svg)
+    else:
+        sys.stdout.write(svg)
+
+
+if __name__ == "__main__":
+    main()

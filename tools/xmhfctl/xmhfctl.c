@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * xmhfctl version|hypapps|stat|trace [--chrome]: what the XMHF below this Linux (L1) has done. Needs the boot options
+ * control=on, and trace=on for `trace`. A static program; any user may run it. docs/trace.md says what is shown.
+ */
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <hypapi/control.h>
+
+static const char *const verdicts[] = { "pass", "handled", "deny", "retry", "kill" };
+static const char *const levels[] = { "L0", "L1", "L2", "PAL" };
+#define NAME_IN(list, i) ((i) < sizeof(list) / sizeof((list)[0]) ? (list)[i] : "?")
+
+static struct hypapi_control_version version;
+
+static void no_xmhf(int signal)
+{
+	static const char text[] = "xmhfctl: there is no XMHF with control=on below\n";
+
+	(void)signal;
+	_exit(write(2, text, sizeof(text) - 1) < 0 ? 3 : 2);
+}
+
+/* One record. The buffer is written first, so that its pages are there: the core does not wait for Linux to map one. */
+static bool get(enum hypapi_control command, uint64_t index, void *record, size_t size)
+{
+	int64_t result = command;
+
+	memset(record, 0, size);
+	__asm__ volatile("vmcall" : "+a"(result) : "b"(record), "c"(size), "d"(index) : "memory", "cc");
+	if (result < 0) {
+		fprintf(stderr, "xmhfctl: command 0x%x: error %ld\n", command, (long)result);
+		exit(1);
+	}
+	return result == 1;
+}
+
+static const char *event_name(uint32_t type)
+{
+	static struct hypapi_control_name name;
+
+	return get(HYPAPI_CONTROL_EVENT, type, &name, sizeof(name)) ? name.name : "?";
+}
+
+static const char *hypapp_name(uint32_t index)
+{
+	static struct hypapi_control_hypapp hypapp;
+
+	return get(HYPAPI_CONTROL_HYPAPP, index, &hypapp, sizeof(hypapp)) ? hypapp.name.name : "?";
+}
+
+static void show_version(void)
+{
+	printf("xmhf %s, hypapi %u.%u, %u CPUs, %u hypapps, %u trace entries per CPU\n", version.version.name,
+	       version.major, version.minor, version.cpu_count, version.hypapp_count, version.trace_entries);
+}
+
+static void show_hypapps(void)
+{
+	struct hypapi_control_hypapp h;
+
+	for (uint32_t i = 0; get(HYPAPI_CONTROL_HYPAPP, i, &h, sizeof(h)); i++)
+		printf("%s priority %d hypapi %u.%u capabilities 0x%x\n", h.name.name, h.priority, h.major, h.minor,
+		       h.capabilities);
+}
+
+static void show_stat(void)
+{
+	struct hypapi_control_stat s;
+
+	for (uint64_t i = 0; get(HYPAPI_CONTROL_STAT, i, &s, sizeof(s)); i++)
+		if (s.count)
+			printf("%s %s L%u count %lu stops %lu ticks %lu\n", hypapp_name(s.hypapp), event_name(s.type),
+			       s.level, s.count, s.stops, s.ticks);
+}
+
+static void show_entry(uint32_t cpu, const struct hypapi_trace_entry *e)
+{
+	printf("cpu %u at %lu %s 0x%x %s from L%u %s ticks %lu stops %u", cpu, e->start, event_name(e->type), e->number,
+	       hypapp_name(e->hypapp), e->level, NAME_IN(verdicts, e->verdict), e->ticks, e->stops);
+	if (e->stops)
+		printf(" epoch %lu for %lu", e->stop_epoch, e->stop_ticks);
+	printf("%s then %s\n", e->stopped ? " stopped-before" : "", NAME_IN(levels, e->next));
+}
+
+static void chrome_slice(uint32_t cpu, const char *name, const char *category, uint64_t start, uint64_t ticks)
+{
+	printf(",\n{\"ph\":\"X\",\"pid\":0,\"tid\":%u,\"name\":\"%s\",\"cat\":\"%s\","
+	       "\"ts\":%lu.%03lu,\"dur\":%lu.%03lu",
+	       cpu, name, category, start / 1000, start % 1000, ticks / 1000, ticks % 1000);
+}
+
+/* What ran since the last entry, the delivery, and the stop inside it. The format counts in us: 1,000 ticks are one. */
+static void chrome_entry(uint32_t cpu, const struct hypapi_trace_entry *last, const struct hypapi_trace_entry *e)
+{
+	uint64_t since = last ? last->start + last->ticks : 0;
+	char name[64];
+
+	if (last && last->serial + 1 == e->serial && e->start > since) {
+		chrome_slice(cpu, NAME_IN(levels, last->next), "guest", since, e->start - since);
+		printf("}");
+	}
+	snprintf(name, sizeof(name), "%s 0x%x", event_name(e->type), e->number);
+	chrome_slice(cpu, name, "event", e->start, e->ticks);
+	printf(",\"args\":{\"hypapp\":\"%s\",\"level\":\"L%u\",\"verdict\":\"%s\",\"stops\":%u,\"stopped-before\":%u,"
+	       "\"next\":\"%s\"}}", hypapp_name(e->hypapp), e->level, NAME_IN(verdicts, e->verdict), e->stops,
+	       e->stopped, NAME_IN(levels, e->next));
+	if (e->stops) {
+		chrome_slice(cpu, "stop", "stop", e->stop_start, e->stop_ticks);
+		printf(",\"args\":{\"epoch\":%lu}}", e->stop_epoch);
+	}
+}
+
+static int by_serial(const void *a, const void *b)
+{
+	const struct hypapi_trace_entry *x = a, *y = b;
+
+	return x->serial < y->serial ? -1 : x->serial > y->serial;
+}
+
+static void show_cpu(uint32_t cpu, bool chrome)
+{
+	struct hypapi_trace_entry *ring = calloc(version.trace_entries, sizeof(*ring));
+
+	if (!ring)
+		exit(1);
+	for (uint32_t i = 0; i < version.trace_entries; i++)
+		get(HYPAPI_CONTROL_TRACE, (uint64_t)cpu << 32 | i, &ring[i], sizeof(*ring));
+	qsort(ring, version.trace_entries, sizeof(*ring), by_serial);
+	for (uint32_t i = 0; i < version.trace_entries; i++)
+		if (ring[i].serial && chrome)
+			chrome_entry(cpu, i ? &ring[i - 1] : NULL, &ring[i]);
+		else if (ring[i].serial)
+			show_entry(cpu, &ring[i]);
+	free(ring);
+}
+
+static int show_trace(bool chrome)
+{
+	if (!version.trace_entries) {
+		fprintf(stderr, "xmhfctl: XMHF was booted without trace=on\n");
+		return 1;
+	}
+	if (chrome)
+		printf("{\"traceEvents\":[\n"
+		       "{\"ph\":\"M\",\"pid\":0,\"name\":\"process_name\",\"args\":{\"name\":\"XMHF\"}}");
+	for (uint32_t cpu = 0; cpu < version.cpu_count; cpu++) {
+		if (chrome)
+			printf(",\n{\"ph\":\"M\",\"pid\":0,\"tid\":%u,\"name\":\"thread_name\","
+			       "\"args\":{\"name\":\"CPU %u\"}}", cpu, cpu);
+		show_cpu(cpu, chrome);
+	}
+	if (chrome)
+		printf("\n]}\n");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct { const char *name; void (*show)(void); } commands[] = {
+		{ "version", show_version }, { "hypapps", show_hypapps }, { "stat", show_stat },
+	};
+	const char *command = argc > 1 ? argv[1] : "";
+	bool chrome = argc == 3 && !strcmp(argv[2], "--chrome"), trace = !strcmp(command, "trace");
+	size_t i = 0;
+
+	while (i < 3 && strcmp(command, commands[i].name))
+		i++;
+	if ((!trace && (i == 3 || argc != 2)) || (trace && argc != 2 && !chrome)) {
+		fprintf(stderr, "usage: xmhfctl version|hypapps|stat|trace [--chrome]\n");
+		return 2;
+	}
+	signal(SIGILL, no_xmhf);
+	signal(SIGSEGV, no_xmhf);
+	if (!get(HYPAPI_CONTROL_VERSION, 0, &version, sizeof(version)))
+		no_xmhf(0);
+	if (trace)
+		return show_trace(chrome);
+	commands[i].show();
+	return 0;
+}
