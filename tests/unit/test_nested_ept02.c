@@ -69,12 +69,38 @@ static void maps_and_forgets(void **state)
 	assert_false(ept02_invalidate(&ept, 0x201e, &found));
 	assert_false(ept02_invalidate(&ept, 0, &found)); /* a free root is nobody's */
 	assert_true(ept02_invalidate(&ept, 0x101e, &found));
-	assert_int_equal(found, root);
+	assert_int_equal(found, 1u << root);
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
 	assert_true(ept02_map(&ept, root, 0x8000, 1, 0xdef000 | HYPAPI_RW));
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0); /* the same tables, but nothing old in them */
 	assert_int_equal(hardware_walk(root, 0x40200000, &level), 0);
 	assert_int_equal(hardware_walk(root, 0x8000, &level), 0xdef000 | HYPAPI_RW);
+}
+
+/* INVEPT knows bits 51:12 only: the same table with other flags goes, too, with or without a root of its own. */
+static void the_same_table_goes_whatever_its_flags(void **state)
+{
+	u32 plain, other, level, found;
+	bool flush;
+
+	(void)state;
+	plain = ept02_root(&ept, 0x101e, &flush);
+	other = ept02_root(&ept, 0x201e, &flush);
+	assert_true(ept02_map(&ept, plain, 0x7000, 1, 0xabc000 | HYPAPI_RW));
+	assert_true(ept02_map(&ept, other, 0x7000, 1, 0xdef000 | HYPAPI_RW));
+	assert_false(ept02_invalidate(&ept, 0x101e | EPTP_AD, &found));
+	assert_int_equal(found, 1u << plain);
+	assert_int_equal(hardware_walk(plain, 0x7000, &level), 0);
+	assert_int_equal(hardware_walk(other, 0x7000, &level), 0xdef000 | HYPAPI_RW);
+	u32 flagged = ept02_root(&ept, 0x101e | EPTP_AD, &flush);
+
+	assert_int_not_equal(flagged, plain);
+	assert_true(ept02_map(&ept, plain, 0x7000, 1, 0xabc000 | HYPAPI_RW));
+	assert_true(ept02_map(&ept, flagged, 0x7000, 1, 0xabc000 | HYPAPI_RW));
+	assert_true(ept02_invalidate(&ept, 0x101e, &found));
+	assert_int_equal(found, 1u << plain | 1u << flagged);
+	assert_int_equal(hardware_walk(plain, 0x7000, &level), 0);
+	assert_int_equal(hardware_walk(flagged, 0x7000, &level), 0);
 }
 
 static void tables_are_used_again(void **state)
@@ -120,6 +146,25 @@ static void large_and_small_replace_each_other(void **state)
 	assert_int_equal(hardware_walk(root, 0x202000, &level), 0);
 	assert_true(ept02_map(&ept, root, 0x200000, 2, 0x800000 | HYPAPI_RWX));
 	assert_int_equal(hardware_walk(root, 0x201000, &level), 0x800000 | HYPAPI_RWX | EPT_LARGE);
+}
+
+/* A large leaf that was aged leaves nothing behind that a second ageing could take for a table. */
+static void a_large_leaf_ages_once(void **state)
+{
+	u32 root, level, found;
+	bool flush;
+
+	(void)state;
+	root = ept02_root(&ept, 0x101e, &flush);
+	assert_true(ept02_map(&ept, root, 0x200000, 2, 0x600000 | HYPAPI_RWX));
+	for (u32 i = 0; i < 3; i++) {
+		assert_true(ept02_invalidate(&ept, 0x101e, &found));
+		assert_true(ept02_map(&ept, root, 0x400000, 2, 0x800000 | HYPAPI_RWX));
+		assert_int_equal(hardware_walk(root, 0x200000, &level), 0);
+	}
+	assert_true(ept02_map(&ept, root, 0x201000, 1, 0x9000 | HYPAPI_R));
+	assert_int_equal(hardware_walk(root, 0x201000, &level), 0x9000 | HYPAPI_R);
+	assert_int_equal(hardware_walk(root, 0x200000, &level), 0);
 }
 
 static void roots_do_not_share(void **state)
@@ -193,9 +238,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(maps_and_forgets, fresh),
+		cmocka_unit_test_setup(the_same_table_goes_whatever_its_flags, fresh),
 		cmocka_unit_test_setup(tables_are_used_again, fresh),
 		cmocka_unit_test_setup(absent_entries_name_no_table, fresh),
 		cmocka_unit_test_setup(large_and_small_replace_each_other, fresh),
+		cmocka_unit_test_setup(a_large_leaf_ages_once, fresh),
 		cmocka_unit_test_setup(roots_do_not_share, fresh),
 		cmocka_unit_test_setup(random_work, fresh),
 	};

@@ -46,8 +46,8 @@ static void put(struct ept02 *ept, u64 *table, u32 index, u64 entry)
 static void age(struct ept02 *ept, u64 *table, unsigned int level)
 {
 	for_each_used(ept, table, entry) {
-		if (*entry & AGED)
-			continue;
+		if (!(*entry & EPT_RIGHTS))
+			continue; /* aged before, or a large leaf that was */
 		*entry = level == 1 || (*entry & EPT_LARGE) ? 0 : (~*entry & EPT_ADDR) | AGED;
 	}
 	if (level == 1)
@@ -123,15 +123,19 @@ bool ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 en
 	return true;
 }
 
-bool ept02_invalidate(struct ept02 *ept, u64 eptp12, u32 *root)
+bool ept02_invalidate(struct ept02 *ept, u64 eptp12, u32 *roots)
 {
-	for (u32 r = 0; r < EPT02_ROOTS; r++)
-		if (ept->key[r] == eptp12 && eptp12) {
-			age(ept, ept->pages[r], EPT_LEVELS);
-			*root = r;
-			return true;
-		}
-	return false;
+	bool found = false;
+
+	*roots = 0;
+	for (u32 r = 0; r < EPT02_ROOTS; r++) {
+		if (!ept->key[r] || ((ept->key[r] ^ eptp12) & EPT_ADDR))
+			continue;
+		age(ept, ept->pages[r], EPT_LEVELS);
+		*roots |= 1u << r;
+		found |= ept->key[r] == eptp12;
+	}
+	return found;
 }
 
 void ept02_invalidate_all(struct ept02 *ept)

@@ -51,8 +51,11 @@ u64 ept02_pointer(const struct ept02 *ept, u32 root);
  */
 must_check bool ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry);
 
-/* Makes all leaves of one EPTP12 (if it has a root), or of all, unreachable. Then INVEPT, single or all. */
-bool ept02_invalidate(struct ept02 *ept, u64 eptp12, u32 *root);
+/*
+ * Makes all leaves of one EPTP12 unreachable, and those of other ones with the same table, as INVEPT does. The answer:
+ * whether this EPTP12 has a root. *roots: a bit for each root that then needs INVEPT single. All: then INVEPT all.
+ */
+bool ept02_invalidate(struct ept02 *ept, u64 eptp12, u32 *roots);
 void ept02_invalidate_all(struct ept02 *ept);
 
 /* Gives all tables but the roots back to the pool. Then INVEPT all. */

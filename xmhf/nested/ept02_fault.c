@@ -61,17 +61,18 @@ void nested_select_ept02(struct percpu *cpu)
 bool nested_invept(struct percpu *cpu, enum invept_type type, u64 eptp12)
 {
 	struct ept02 *ept = &cpu->nested->ept02;
-	u32 root;
+	u32 roots;
 
 	if (unlikely(type == INVEPT_ALL)) {
 		ept02_invalidate_all(ept);
 		flush_ept02(INVEPT_ALL, 0);
 		return true;
 	}
-	if (!ept02_invalidate(ept, eptp12, &root))
-		return false;
-	flush_ept02(INVEPT_SINGLE, ept02_pointer(ept, root));
-	return true;
+	bool found = ept02_invalidate(ept, eptp12, &roots);
+
+	for (; roots; roots &= roots - 1)
+		flush_ept02(INVEPT_SINGLE, ept02_pointer(ept, (u32)__builtin_ctz(roots)));
+	return found;
 }
 
 /*
