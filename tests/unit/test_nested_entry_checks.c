@@ -123,6 +123,11 @@ static void offer_all(struct world *w, u32 proc2)
 	w->v.proc2_ctls |= proc2;
 }
 
+static void allow_cet(struct world *w)
+{
+	NESTED_CAP(&w->c, CR4_FIXED1) |= CR4_CET;
+}
+
 #define EVENT(type, vector) (v->entry_intr_info = INTR_VALID | INTR_TYPE_##type | (vector))
 
 /* M(row that must fail, what makes the valid world invalid) */
@@ -175,6 +180,7 @@ static void offer_all(struct world *w, u32 proc2)
 	M(host_cr0, v->host_cr0 &= ~CR0_NE)                                                                           \
 	M(host_cr0, v->host_cr0 |= BIT(32))                                                                           \
 	M(host_cr4, v->host_cr4 &= ~CR4_VMXE)                                                                         \
+	M(host_cet, v->host_cr4 |= CR4_CET, v->host_cr0 &= ~CR0_WP, allow_cet(w))                                     \
 	M(host_cr3, v->host_cr3 = BIT(40))                                                                            \
 	M(host_sysenter, v->host_sysenter_eip = BIT(47))                                                              \
 	M(host_pat, v->exit_ctls |= EXITCTL_LOAD_PAT, v->host_pat = 0x0007040600070403)                               \
@@ -198,6 +204,7 @@ static void offer_all(struct world *w, u32 proc2)
 	M(guest_cr0, make_pae(v), v->guest_cr0 &= ~CR0_PG)                                                            \
 	M(guest_pg_pe, make_real(v), v->guest_cr0 |= CR0_PG)                                                          \
 	M(guest_cr4, v->guest_cr4 |= BIT(31))                                                                         \
+	M(guest_cet, v->guest_cr4 |= CR4_CET, v->guest_cr0 &= ~CR0_WP, allow_cet(w))                                  \
 	M(guest_debugctl, v->entry_ctls |= ENTRYCTL_LOAD_DEBUG, v->guest_debugctl = BIT(4))                           \
 	M(guest_ia32e, v->guest_cr4 &= ~CR4_PAE)                                                                      \
 	M(guest_ia32e, v->proc2_ctls |= PROC2_UNRESTRICTED, v->guest_cr0 &= ~CR0_PG)                                  \

@@ -37,13 +37,13 @@ static void fill_pdptes(struct entry_env *env, const struct vmcs12 *v)
 static u8 read_vtpr(struct nested_cpu *n)
 {
 	const struct vmcs12 *v = &n->vmcs12;
-	const u8 *page = n->virtual_apic;
+	const u8 *page = n->virtual_apic; /* scratch_page answers for what is no RAM */
 
 	if (!(v->proc_ctls & PROC_TPR_SHADOW))
 		return 0;
 	if ((n->dirty & (GROUP(EXEC) | GROUP(PROC))) || !page) {
 		l1_memory_check(&n->memory);
-		page = l1_page(&n->memory, v->virtual_apic_addr & PAGE_ADDR, HYPAPI_R);
+		page = l1_page(&n->memory, v->virtual_apic_addr & PAGE_ADDR, HYPAPI_RW);
 	}
 	return page ? *(const volatile u8 *)(page + 0x80) : 0xff;
 }
@@ -92,7 +92,8 @@ void nested_crossed(struct percpu *cpu, enum hypapi_event_type type)
 
 /*
  * An entry that fails after the controls were accepted: L1 goes on at its host state, with the exit reason's top bit
- * set and nothing of L2 saved (SDM vol. 3, "VM-Entry Failures During or After Loading Guest State").
+ * set, NMIs blocked as they were, and nothing of L2 saved (SDM vol. 3, "VM-Entry Failures During or After Loading
+ * Guest State"). VMCS02 may hold what L1's MSR list has loaded, so all of it is written anew at the next entry.
  */
 void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification)
 {
@@ -107,12 +108,18 @@ void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification)
 	v->exit_reason = reason | EXIT_REASON_ENTRY_FAILED;
 	v->exit_qualification = qualification;
 	n->modified = true;
+	n->dirty |= GROUPS_ALL & ~(GROUP(MEMORY) | GROUP(INFO));
 	nested_shadow_publish(cpu);
-	nested_load_host_state(cpu, &(struct l2_leftover){ .cr0 = vmread(VMCS_GUEST_CR0),
-							   .efer = vmread(VMCS_GUEST_EFER),
-							   .pat = vmread(VMCS_GUEST_PAT) });
-	if (msr_area_load(cpu, v->exit_msr_load_addr, v->exit_msr_load_count))
-		nested_abort(cpu, VMX_ABORT_MSR_LOAD);
+	struct l2_leftover kept = {
+		.cr0 = vmread(VMCS_GUEST_CR0), .efer = vmread(VMCS_GUEST_EFER), .pat = vmread(VMCS_GUEST_PAT),
+		.nmi_blocked = vmread(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI,
+	};
+	u32 abort = nested_load_host_state(cpu, &kept);
+
+	if (!abort && msr_area_load(cpu, v->exit_msr_load_addr, v->exit_msr_load_count))
+		abort = VMX_ABORT_MSR_LOAD;
+	if (unlikely(abort))
+		nested_abort(cpu, abort);
 	nested_crossed(cpu, HYPAPI_EV_EXIT201);
 }
 
@@ -128,6 +135,8 @@ static void commit(struct percpu *cpu, const struct entry_env *env, bool launch)
 	struct nested_cpu *n = cpu->nested;
 	struct vmcs12 *v = &n->vmcs12;
 
+	if (v->entry_msr_load_count)
+		vmcs02_sync(cpu, GROUP(CRS)); /* what the list overwrites in VMCS02 */
 	vmcs02_merge(cpu);
 	if (unlikely(env->wants_pdptes))
 		load_pdptes(env);

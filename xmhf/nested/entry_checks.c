@@ -222,7 +222,7 @@ static bool pae_paging(const struct vmcs12 *v)
 	return (v->guest_cr0 & CR0_PG) && (v->guest_cr4 & CR4_PAE) && !ia32e(v);
 }
 
-static bool pdpte_ok(const struct nested_caps *c, u64 pdpte)
+bool entry_pdpte_ok(const struct nested_caps *c, u64 pdpte)
 {
 	return !(pdpte & PDPTE_P) || !(pdpte & (PDPTE_RESERVED | c->phys_reserved));
 }

@@ -43,6 +43,9 @@ enum entry_check entry_check_run(const struct vmcs12 *vmcs12, const struct entry
 /* The groups that checks of `dirty` read: the caller has them up to date before entry_check_run(). */
 u32 entry_check_reads(u32 dirty);
 
+/* Whether a PDPTE may be loaded: no reserved bit set, or not present. */
+bool entry_pdpte_ok(const struct nested_caps *caps, u64 pdpte);
+
 /* Whether env->pdpte must be filled. */
 bool entry_wants_pdptes(const struct vmcs12 *vmcs12);
 

@@ -202,6 +202,8 @@ void nested_reflect(struct percpu *cpu, const struct exit_info *exit)
 	n->entering = false;
 	save_guest_state(n);
 	save_exit_info(v, exit);
+	if (unlikely(!(v->exit_ctls & EXITCTL_HOST_64) && (v->entry_ctls & ENTRYCTL_IA32E)))
+		abort = VMX_ABORT_IA32E;
 	struct l2_leftover l2 = { .cr0 = v->guest_cr0, .nmi_blocked = nmis_stay_blocked(v, exit) };
 
 	if (!(v->exit_ctls & EXITCTL_LOAD_EFER))
@@ -210,12 +212,15 @@ void nested_reflect(struct percpu *cpu, const struct exit_info *exit)
 		l2.pat = vmread(VMCS_GUEST_PAT);
 	if (n->nmi_window)
 		vmcs02_nmi_window(cpu, false);
-	if (v->exit_msr_store_count && msr_area_store(cpu, v->exit_msr_store_addr, v->exit_msr_store_count))
+	if (v->exit_msr_store_count && !abort &&
+	    msr_area_store(cpu, v->exit_msr_store_addr, v->exit_msr_store_count))
 		abort = VMX_ABORT_MSR_STORE;
 	vmx_switch(cpu, &cpu->vmcs01);
 	cpu->mode = RUN_L1;
 	nested_shadow_publish(cpu);
-	nested_load_host_state(cpu, &l2);
+	u32 bad_host = nested_load_host_state(cpu, &l2);
+
+	abort = abort ? abort : bad_host;
 	if (!n->own_vpid && !invvpid(INVVPID_SINGLE, VPID_L1, 0))
 		vmx_field_failed("INVVPID", VPID_L1, 0);
 	if (v->exit_msr_load_count && !abort && msr_area_load(cpu, v->exit_msr_load_addr, v->exit_msr_load_count))

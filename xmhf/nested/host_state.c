@@ -65,20 +65,27 @@ static void load_msrs(const struct vmcs12 *v, const struct l2_leftover *l2)
 	vmwrite(VMCS_GUEST_DR7, 0x400);
 }
 
-/* A 32-bit L1 with PAE paging: hardware takes VMCS01's PDPTEs, so they are read for it. */
-static void load_pdptes(const struct vmcs12 *v)
+/*
+ * A 32-bit L1 with PAE paging: hardware takes VMCS01's PDPTEs, so they are read for it, and judged here (SDM vol. 3,
+ * "Checking and Loading Host Page-Directory-Pointer-Table Entries"). Where L1 has no RAM they are all ones.
+ */
+static u32 load_pdptes(const struct vmcs12 *v)
 {
 	u64 pdpte[4];
 
 	if ((v->exit_ctls & EXITCTL_HOST_64) || !(v->host_cr4 & CR4_PAE))
-		return;
+		return 0;
 	if (!ept01_read(GPA1(v->host_cr3 & BITS(31, 5)), pdpte, sizeof(pdpte)))
-		return;
-	for (u32 i = 0; i < 4; i++)
+		return VMX_ABORT_HOST_PDPTE;
+	for (u32 i = 0; i < 4; i++) {
+		if (!entry_pdpte_ok(&nested_caps, pdpte[i]))
+			return VMX_ABORT_HOST_PDPTE;
 		vmwrite(VMCS_GUEST_PDPTE0 + 2 * i, pdpte[i]);
+	}
+	return 0;
 }
 
-void nested_load_host_state(struct percpu *cpu, const struct l2_leftover *l2)
+u32 nested_load_host_state(struct percpu *cpu, const struct l2_leftover *l2)
 {
 	const struct vmcs12 *v = &cpu->nested->vmcs12;
 	u64 cr4 = v->host_cr4 | (v->exit_ctls & EXITCTL_HOST_64 ? CR4_PAE : 0);
@@ -94,5 +101,5 @@ void nested_load_host_state(struct percpu *cpu, const struct l2_leftover *l2)
 	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
 	load_segments(v);
 	load_msrs(v, l2);
-	load_pdptes(v);
+	return load_pdptes(v);
 }

@@ -299,21 +299,26 @@ static int insn_invept(const struct insn *i)
 
 static bool vpid_descriptor_ok(u64 type, const struct descriptor *d)
 {
-	u32 unused = 64 - nested_caps.linear_bits;
+	u32 unused = vmread(VMCS_GUEST_CR4) & CR4_LA57 ? 64 - 57 : 64 - 48;
 
 	if (d->low >> 16 || (type != INVVPID_ALL && !d->low))
 		return false;
 	return type != INVVPID_ADDR || (u64)((int64_t)(d->high << unused) >> unused) == d->high;
 }
 
-/* VPIDs that share VPID_L2 are flushed at every entry anyway. */
-static void flush_vpid(enum invvpid_type type, const struct descriptor *d)
+/*
+ * VPIDs that share VPID_L2 are flushed at every entry anyway. The CPU judges an address by root's paging, so that it
+ * may refuse one that is canonical for L1.
+ */
+static bool flush_vpid(enum invvpid_type type, const struct descriptor *d)
 {
 	bool own = false;
 	u16 vpid02 = vpid02_of((u16)d->low, &own);
 
-	if (type == INVVPID_ALL ? !invvpid(type, 0, 0) : own && !invvpid(type, vpid02, d->high))
-		vmx_field_failed("INVVPID", vpid02, d->high);
+	if (type == INVVPID_ALL)
+		return invvpid(type, 0, 0);
+	return !own || invvpid(type, vpid02, d->high) ||
+	       (type == INVVPID_ADDR && invvpid(INVVPID_SINGLE, vpid02, 0));
 }
 
 static int insn_invvpid(const struct insn *i)
@@ -329,10 +334,9 @@ static int insn_invvpid(const struct insn *i)
 
 	if (result)
 		return result;
-	if (!vpid_descriptor_ok(type, &d))
-		return VMXERR_BAD_INVALIDATE;
-	flush_vpid((enum invvpid_type)type, &d);
-	return VMXERR_NONE;
+	bool ok = vpid_descriptor_ok(type, &d) && flush_vpid((enum invvpid_type)type, &d);
+
+	return ok ? VMXERR_NONE : VMXERR_BAD_INVALIDATE;
 }
 
 /* The dual-monitor treatment is not there to be called (SDM vol. 3, "VMCALL"). */

@@ -64,6 +64,7 @@ void nested_start(struct percpu *cpu)
 	n->scratch_page = pages_boot_alloc(1);
 	__builtin_memset(n->msrs.bitmap, 0xff, PAGE_SIZE);
 	__builtin_memset(n->ports.bitmap, 0xff, 2 * PAGE_SIZE);
+	__builtin_memset(n->scratch_page, 0xff, PAGE_SIZE); /* as an empty bus, and as the checks judge it */
 	ept02_init(&n->ept02, pages_boot_alloc(EPT02_PAGES));
 	cpu->nested = n;
 	vmcs02_init(cpu);

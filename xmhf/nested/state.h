@@ -19,7 +19,9 @@
 
 /* VMX-abort indicators (SDM vol. 3, "VMX Aborts") */
 #define VMX_ABORT_MSR_STORE 1
+#define VMX_ABORT_HOST_PDPTE 2
 #define VMX_ABORT_MSR_LOAD 4
+#define VMX_ABORT_IA32E 6
 
 /*
  * A bitmap of VMCS02 that starts as all ones and is opened bit by bit: an exit that neither L1's bitmap nor ours asks
@@ -156,7 +158,7 @@ struct l2_leftover {
 	u64 cr0, efer, pat;
 	bool nmi_blocked;
 };
-/* Guest state of VMCS01, which is current, from the host state of vmcs12. */
-void nested_load_host_state(struct percpu *cpu, const struct l2_leftover *l2);
+/* Guest state of VMCS01, which is current, from the host state of vmcs12. 0, or the VMX-abort indicator. */
+must_check u32 nested_load_host_state(struct percpu *cpu, const struct l2_leftover *l2);
 
 #endif

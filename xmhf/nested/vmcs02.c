@@ -211,6 +211,18 @@ static void write_loaded(const struct vmcs12 *v, const struct kept *kept)
 	}
 }
 
+/*
+ * VMCS02 always has virtual NMIs, which refuse to inject an NMI while NMIs are blocked. L1 without them may do that,
+ * and the injection blocks NMIs anyhow.
+ */
+static void allow_nmi(const struct vmcs12 *v)
+{
+	u32 event = v->entry_intr_info & (INTR_VALID | INTR_TYPE);
+
+	if (event == (INTR_VALID | INTR_TYPE_NMI) && (v->guest_interruptibility & INTERRUPTIBILITY_NMI))
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, v->guest_interruptibility & ~(u32)INTERRUPTIBILITY_NMI);
+}
+
 void vmcs02_merge(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
@@ -227,6 +239,8 @@ void vmcs02_merge(struct percpu *cpu)
 		vmwrite(VMCS_PROC_CTLS, proc02(n));
 	}
 	write_groups(v, dirty);
+	if (dirty & GROUP(EVENT))
+		allow_nmi(v);
 	write_loaded(v, &kept);
 	if (v->pin_ctls & PIN_PREEMPTION_TIMER)
 		vmwrite(VMCS_PREEMPTION_TIMER, v->preemption_timer);
