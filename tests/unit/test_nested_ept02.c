@@ -186,6 +186,92 @@ static void roots_do_not_share(void **state)
 	assert_true(ept02_pointer(&ept, root) & EPTP_AD);
 }
 
+/* "EPT01" of these tests: memory from 1 GiB on is lost. */
+static u32 looks;
+
+static bool below_1g(u64 entry, unsigned int level)
+{
+	assert_in_range(level, 1, 3);
+	assert_int_equal(level > 1 ? entry & EPT_LARGE : 0, 0);
+	looks++;
+	return (entry & EPT_ADDR) < 0x40000000;
+}
+
+static void revalidation_drops_what_is_lost(void **state)
+{
+	u32 one, two, level;
+	bool flush;
+
+	(void)state;
+	one = ept02_root(&ept, 0x101e, &flush);
+	two = ept02_root(&ept, 0x201e, &flush);
+	assert_true(ept02_map(&ept, one, 0x7000, 1, 0xabc000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, one, 0x8000, 1, 0x40000000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, one, 0x200000, 2, 0x40200000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, one, 0x400000, 2, 0x600000 | HYPAPI_RX));
+	assert_true(ept02_map(&ept, two, 0x7000, 1, 0x50000000 | HYPAPI_R));
+	looks = 0;
+	ept02_revalidate(&ept, below_1g);
+	assert_int_equal(looks, 5);
+	assert_int_equal(hardware_walk(one, 0x7000, &level), 0xabc000 | HYPAPI_RWX);
+	assert_int_equal(hardware_walk(one, 0x8000, &level), 0);
+	assert_int_equal(hardware_walk(one, 0x200000, &level), 0);
+	assert_int_equal(hardware_walk(one, 0x400000, &level), 0x600000 | HYPAPI_RX | EPT_LARGE);
+	assert_int_equal(hardware_walk(two, 0x7000, &level), 0);
+	/* The holes can be filled, and later invalidations know nothing of what was there. */
+	assert_true(ept02_map(&ept, one, 0x201000, 1, 0x9000 | HYPAPI_RWX));
+	ept02_invalidate_all(&ept);
+	assert_true(ept02_map(&ept, one, 0x9000, 1, 0xa000 | HYPAPI_RWX));
+	assert_int_equal(hardware_walk(one, 0x7000, &level), 0);
+	assert_int_equal(hardware_walk(one, 0x201000, &level), 0);
+}
+
+static void revalidation_leaves_aged_entries_alone(void **state)
+{
+	u32 root, level, found;
+	bool flush;
+
+	(void)state;
+	root = ept02_root(&ept, 0x101e, &flush);
+	assert_true(ept02_map(&ept, root, 0x7000, 1, 0xabc000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, root, 0x40000000, 2, 0x600000 | HYPAPI_RWX));
+	assert_true(ept02_invalidate(&ept, 0x101e, &found));
+	assert_true(ept02_map(&ept, root, 0x8000000000, 1, 0xdef000 | HYPAPI_RWX)); /* another way from the root on */
+	looks = 0;
+	ept02_revalidate(&ept, below_1g);
+	assert_int_equal(looks, 1);
+	assert_int_equal(hardware_walk(root, 0x8000000000, &level), 0xdef000 | HYPAPI_RWX);
+	assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
+	assert_true(ept02_map(&ept, root, 0x8000, 1, 0x1000 | HYPAPI_RWX)); /* the aged tables serve again, empty */
+	assert_int_equal(ept.next, EPT02_ROOTS + 7);
+	assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
+	assert_int_equal(hardware_walk(root, 0x40000000, &level), 0);
+}
+
+static void too_many_leaves_all_go(void **state)
+{
+	u32 root, level;
+	bool flush;
+
+	(void)state;
+	root = ept02_root(&ept, 0x101e, &flush);
+	for (u64 i = 0; i < EPT02_LOOKS; i++)
+		assert_true(ept02_map(&ept, root, i << 12, 1, (0x1000000 + (i << 12)) | HYPAPI_RWX));
+	looks = 0;
+	ept02_revalidate(&ept, below_1g);
+	assert_int_equal(looks, EPT02_LOOKS);
+	assert_int_equal(hardware_walk(root, 0x7000, &level), 0x1007000 | HYPAPI_RWX);
+	assert_true(ept02_map(&ept, root, 0x40000000, 1, 0x2000 | HYPAPI_RWX));
+	ept02_revalidate(&ept, below_1g);
+	assert_int_equal(looks, EPT02_LOOKS);
+	for (u64 i = 0; i < EPT02_LOOKS; i++)
+		assert_int_equal(hardware_walk(root, i << 12, &level), 0);
+	assert_int_equal(hardware_walk(root, 0x40000000, &level), 0);
+	assert_true(ept02_map(&ept, root, 0x7000, 1, 0x3000 | HYPAPI_RWX));
+	ept02_revalidate(&ept, below_1g);
+	assert_int_equal(looks, EPT02_LOOKS + 1);
+}
+
 #define MODEL 64
 #define SPACE BIT(36)
 
@@ -244,6 +330,9 @@ int main(void)
 		cmocka_unit_test_setup(large_and_small_replace_each_other, fresh),
 		cmocka_unit_test_setup(a_large_leaf_ages_once, fresh),
 		cmocka_unit_test_setup(roots_do_not_share, fresh),
+		cmocka_unit_test_setup(revalidation_drops_what_is_lost, fresh),
+		cmocka_unit_test_setup(revalidation_leaves_aged_entries_alone, fresh),
+		cmocka_unit_test_setup(too_many_leaves_all_go, fresh),
 		cmocka_unit_test_setup(random_work, fresh),
 	};
 

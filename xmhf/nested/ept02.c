@@ -54,6 +54,12 @@ static void age(struct ept02 *ept, u64 *table, unsigned int level)
 		ept->used[page_number(ept, table)] = (struct ept02_used){ 0 };
 }
 
+static void drop_root(struct ept02 *ept, u32 root)
+{
+	age(ept, ept->pages[root], EPT_LEVELS);
+	ept->leaves[root] = 0;
+}
+
 static void clear(struct ept02 *ept, u64 *table)
 {
 	for_each_used(ept, table, entry)
@@ -70,7 +76,7 @@ u32 ept02_root(struct ept02 *ept, u64 eptp12, bool *flush)
 	u32 root = ept->victim;
 
 	ept->victim = (root + 1) % EPT02_ROOTS;
-	age(ept, ept->pages[root], EPT_LEVELS);
+	drop_root(ept, root);
 	ept->key[root] = eptp12;
 	*flush = true;
 	return root;
@@ -120,6 +126,7 @@ bool ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 en
 			return false;
 	}
 	put(ept, table, ept_index(gpa2, level), entry | (level > 1 ? EPT_LARGE : 0));
+	ept->leaves[root]++;
 	return true;
 }
 
@@ -131,7 +138,7 @@ bool ept02_invalidate(struct ept02 *ept, u64 eptp12, u32 *roots)
 	for (u32 r = 0; r < EPT02_ROOTS; r++) {
 		if (!ept->key[r] || ((ept->key[r] ^ eptp12) & EPT_ADDR))
 			continue;
-		age(ept, ept->pages[r], EPT_LEVELS);
+		drop_root(ept, r);
 		*roots |= 1u << r;
 		found |= ept->key[r] == eptp12;
 	}
@@ -141,12 +148,47 @@ bool ept02_invalidate(struct ept02 *ept, u64 eptp12, u32 *roots)
 void ept02_invalidate_all(struct ept02 *ept)
 {
 	for (u32 root = 0; root < EPT02_ROOTS; root++)
-		age(ept, ept->pages[root], EPT_LEVELS);
+		drop_root(ept, root);
+}
+
+/* How many leaves stay. Entries without rights are aged or empty: hardware reaches nothing by them. */
+static u32 revalidate(struct ept02 *ept, u64 *table, unsigned int level, ept02_keep *keep)
+{
+	u32 kept = 0;
+
+	for_each_used(ept, table, entry) {
+		if (!(*entry & EPT_RIGHTS))
+			continue;
+		if (level > 1 && !(*entry & EPT_LARGE))
+			kept += revalidate(ept, table_at(*entry), level - 1, keep);
+		else if (keep(level > 1 ? *entry & ~EPT_LARGE : *entry, level))
+			kept++;
+		else
+			*entry = 0;
+	}
+	return kept;
+}
+
+void ept02_revalidate(struct ept02 *ept, ept02_keep *keep)
+{
+	u32 looks = 0;
+
+	for (u32 root = 0; root < EPT02_ROOTS; root++)
+		looks += ept->leaves[root];
+	if (looks > EPT02_LOOKS) {
+		ept02_invalidate_all(ept);
+		return;
+	}
+	for (u32 root = 0; root < EPT02_ROOTS; root++)
+		if (ept->leaves[root])
+			ept->leaves[root] = revalidate(ept, ept->pages[root], EPT_LEVELS, keep);
 }
 
 void ept02_empty(struct ept02 *ept)
 {
-	for (u32 root = 0; root < EPT02_ROOTS; root++)
+	for (u32 root = 0; root < EPT02_ROOTS; root++) {
 		clear(ept, ept->pages[root]);
+		ept->leaves[root] = 0;
+	}
 	ept->next = EPT02_ROOTS;
 }

@@ -4,10 +4,11 @@
  * roots, keyed by the full EPTP12, so there is no lock, no other CPU's root to spare, and INVEPT means what it says.
  *
  * Invariants: a root page stays where it is, so the EPTP of a live VMCS02 never dangles, whatever is dropped. A leaf
- * that hardware can reach was made after the last invalidation of its root. Tables outlive invalidations: their
- * entries are "aged" (made unreachable) from the top, and each table below is emptied when the way to it is used
- * again. A table pointer that is kept in a non-present entry is stored inverted (L1TF: no address of RAM there). Pure:
- * flushing hardware is the caller's duty after each function that says so.
+ * that hardware can reach was made after the last invalidation of its root, and made or found right after EPT01 last
+ * lost rights. Tables outlive invalidations: their entries are "aged" (made unreachable) from the top, and each table
+ * below is emptied when the way to it is used again. A table pointer that is kept in a non-present entry is stored
+ * inverted (L1TF: no address of RAM there). Pure: flushing hardware is the caller's duty after each function that says
+ * so.
  */
 #ifndef XMHF_NESTED_EPT02_H
 #define XMHF_NESTED_EPT02_H
@@ -24,6 +25,7 @@ struct ept02_used {
 
 struct ept02 {
 	u64 key[EPT02_ROOTS];   /* EPTP12; 0: the root is free */
+	u32 leaves[EPT02_ROOTS]; /* that the root can reach, at most */
 	u32 victim;             /* next root to give to another EPTP12 */
 	u32 next;               /* pages from here on are free */
 	u64 (*pages)[512];      /* the first EPT02_ROOTS ones are the roots */
@@ -57,6 +59,15 @@ must_check bool ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int le
  */
 bool ept02_invalidate(struct ept02 *ept, u64 eptp12, u32 *roots);
 void ept02_invalidate_all(struct ept02 *ept);
+
+/*
+ * After a change of EPT01: drops the leaves that `keep` does not want. entry: without EPT_LARGE. Then INVEPT all. A
+ * look at a leaf costs a fraction of the violation that would bring it back; but of many leaves most are not used
+ * again before the next change, so of more than EPT02_LOOKS all are dropped.
+ */
+#define EPT02_LOOKS 64
+typedef bool ept02_keep(u64 entry, unsigned int level);
+void ept02_revalidate(struct ept02 *ept, ept02_keep *keep);
 
 /* Gives all tables but the roots back to the pool. Then INVEPT all. */
 void ept02_empty(struct ept02 *ept);

@@ -247,14 +247,34 @@ bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page)
 	return true;
 }
 
-/* EPT01 lost rights: nothing made from it may be reached, and no translated address of L1's may stay in VMCS02. */
+/*
+ * Whether EPT01 still leads L1 to this memory with all rights, by a page no smaller. Stand-ins never stay: root memory
+ * is not L1's. The look-up notes in EPT01 that the memory is remembered here.
+ */
+static bool still_l1s(u64 entry, unsigned int level)
+{
+	gpa1_t gpa1 = GPA1(entry & EPT_ADDR & ~(EPT_LEVEL_SIZE(level) - 1));
+	struct ept01_leaf leaf;
+
+	return !is_root_memory(gpa1.addr) && ept01_lookup(gpa1, &leaf) && leaf.hpa.addr == gpa1.addr && !leaf.owner &&
+	       leaf.rights == HYPAPI_RWX && leaf.level >= level;
+}
+
+/*
+ * EPT01 lost rights: nothing made from what it lost may be reached, and no translated address of L1's may stay in
+ * VMCS02.
+ */
 void nested_drop_ept02(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
 
 	if (!n)
 		return;
-	ept02_invalidate_all(&n->ept02);
+	/* Where L2 does not run now, nobody waits for its leaves. */
+	if (cpu->mode == RUN_L2)
+		ept02_revalidate(&n->ept02, still_l1s);
+	else
+		ept02_invalidate_all(&n->ept02);
 	flush_ept02(INVEPT_ALL, 0);
 	if (!n->in_vmx || n->ept01_seen == ept01_generation)
 		return;
