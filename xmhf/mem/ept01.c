@@ -187,6 +187,21 @@ u64 ept01_entry_slow(gpa1_t gpa1)
 	return level == 1 ? entry : found + (gpa1.addr & (SIZE_2M - PAGE_SIZE));
 }
 
+bool ept01_still_backs(gpa1_t gpa1, unsigned int level)
+{
+	u64 region = gpa1.addr / SIZE_2M, entry;
+
+	if (unlikely(region >= ept01_region_count || level > 2))
+		return false;
+	entry = ept01_entry(gpa1);
+	if ((entry & (EPT_ADDR | EPT_RIGHTS | EPT01_OWNER_BITS)) != (gpa1.addr | EPT_RIGHTS))
+		return false;
+	if (level == 2 && !(__atomic_load_n(&ept01_regions[region], __ATOMIC_ACQUIRE) & EPT_RIGHTS))
+		return false;
+	note(gpa1.addr, level);
+	return true;
+}
+
 u32 ept01_hypapp(gpa1_t gpa1)
 {
 	return ept01_entry_hypapp(ept01_entry(gpa1));

@@ -95,6 +95,12 @@ void ept01_restrict(gpa1_t page, u32 rights, u32 app);
  */
 bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf);
 
+/*
+ * For who has remembered memory of L1's and was told to flush EPT02: whether L1 still has it with all rights, where it
+ * was, by a page of EPT01 no smaller than `level`; it may be remembered on then. In doubt false. Any CPU, no lock.
+ */
+bool ept01_still_backs(gpa1_t gpa1, unsigned int level);
+
 /* A violation may be spurious or a first touch of high MMIO: true if the access is allowed now. */
 bool ept01_touch(gpa1_t gpa1, u32 access);
 

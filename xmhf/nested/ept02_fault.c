@@ -247,17 +247,10 @@ bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page)
 	return true;
 }
 
-/*
- * Whether EPT01 still leads L1 to this memory with all rights, by a page no smaller. Stand-ins never stay: root memory
- * is not L1's. The look-up notes in EPT01 that the memory is remembered here.
- */
+/* Stand-ins never stay: EPT01 gives L1 no root memory with all rights. */
 static bool still_l1s(u64 entry, unsigned int level)
 {
-	gpa1_t gpa1 = GPA1(entry & EPT_ADDR & ~(EPT_LEVEL_SIZE(level) - 1));
-	struct ept01_leaf leaf;
-
-	return !is_root_memory(gpa1.addr) && ept01_lookup(gpa1, &leaf) && leaf.hpa.addr == gpa1.addr && !leaf.owner &&
-	       leaf.rights == HYPAPI_RWX && leaf.level >= level;
+	return ept01_still_backs(GPA1(entry & EPT_ADDR), level);
 }
 
 /*
