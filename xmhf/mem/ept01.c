@@ -12,6 +12,7 @@
 #include "mem/ept.h"
 #include "mem/mtrr.h"
 #include "mem/pages.h"
+#include "vmx/vmx.h"
 
 /* Another ignored bit, of a taken page: memory types changed while it was away. */
 #define RETYPED BIT(11)
@@ -61,9 +62,7 @@ static void map_identity(u64 addr, unsigned int level, unsigned int max_level)
 
 static unsigned int largest_level(void)
 {
-	extern u64 vmx_ept_vpid_cap;
-
-	return vmx_ept_vpid_cap & BIT(17) ? 3 : 2;
+	return vmx_ept_vpid_cap & EPTCAP_1G ? 3 : 2;
 }
 
 void ept01_init(void)

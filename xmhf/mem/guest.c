@@ -23,7 +23,6 @@
 #define PF_PRESENT BIT(0)
 #define PF_WRITE BIT(1)
 #define PF_USER BIT(2)
-#define PF_RESERVED BIT(3)
 #define PF_FETCH BIT(4)
 
 /* A guest-physical address of the level that runs, to host-physical, with the rights that the EPTs allow. */

@@ -130,7 +130,7 @@ static void reflect_debug_exception(void)
 	dr6 = (dr6 & ~0xful) | (pending & 0x600f);
 	asm volatile("mov %0, %%dr6" : : "r"(dr6));
 	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~BIT(13));
-	vmwrite(VMCS_GUEST_DEBUGCTL, vmread(VMCS_GUEST_DEBUGCTL) & ~BIT(0));
+	vmwrite(VMCS_GUEST_DEBUGCTL, vmread(VMCS_GUEST_DEBUGCTL) & ~DEBUGCTL_LBR);
 	vmx_inject(VEC_DB, 0);
 }
 

@@ -7,7 +7,7 @@
 
 #include "vmx/exit.h"
 
-/* Fills vmx_msr_bitmap from the policy table. Once, after smp mode is chosen. */
+/* Fills vmx_msr_bitmap from the policy table. Once, at boot. */
 void msr_init(void);
 
 /* RDMSR or WRMSR of the level that runs, as the arguments of an event. */
