@@ -12,7 +12,7 @@ static u32 app_count;
 static const char *const event_names[HYPAPI_EV_COUNT] = {
 	"init", "cpu-init", "hypercall", "cpuid", "ept-violation", "partition-exit", "port-io", "msr", "mtrr", "exit-102",
 	"exit-201", "exit-202", "ept02-root", "ept02-flush", "interrupt", "nmi", "interrupt-window", "shutdown", "reset",
-	"init-signal", "triple-fault", "sleep",
+	"init-signal", "triple-fault", "sleep", "nmi-window", "work",
 };
 
 void stats_init(const struct hypapp_descriptor *const *list, u32 count)

@@ -55,6 +55,74 @@ int hypapi_quiesce(struct hypapi_event *ev);
  */
 int hypapi_resume(struct hypapi_event *ev);
 
+/**
+ * Stops those CPUs whose guest runs on one EPT, until the end of the event or hypapi_resume(), and no others. A CPU that is
+ * about to begin to run on it waits. So nobody but this CPU uses that memory view; its memory may be reached through
+ * other views all the same: L1 sees what its L2 has. Rights cannot be taken away under such a stop (HYPAPI_ESTATE), which
+ * is for a consistent look at one virtual machine.
+ *
+ * A CPU in L1 runs on EPT01, and so does one in an L2 without EPT12; else L2 runs on EPT02; one in a partition or parked
+ * runs on neither. Counted and released like a stop of all; hypapi_quiesce() inside of it stops the rest, too.
+ *
+ * @param ev   the event; `epoch` is updated in it, `stopped` is not
+ * @param ept  ev->eptp01, or ev->eptp02: all CPUs whose L2 has the same EPTP12
+ * @return as hypapi_quiesce(); HYPAPI_ESTALE: the handle is of another callback, or none; HYPAPI_ESTATE: this event
+ *         holds a stop of another EPT; in a stop of all: 0
+ * @since 1.2
+ */
+int hypapi_quiesce_ept(struct hypapi_event *ev, hypapi_ept_t ept);
+
+/* ---- Work on other CPUs, and outside of events ---- */
+
+/**
+ * Asks for HYPAPI_EV_WORK on some CPUs, each as soon as it is at a safe point: outside of any other event, before it
+ * enters a guest. No CPU is stopped for it: the others are interrupted by one NMI each and go on. On this CPU it comes after the
+ * event at hand. It is delivered to the calling hypapp alone, once for all calls that came before the delivery.
+ * A stop that another CPU began first is served before: what this handler has read may be stale then.
+ * @param ev    the event of this callback
+ * @param cpus  mask: bit i for the CPU with index i
+ * @param bits  not 0; what they mean is the hypapp's; ored with those that wait already
+ * @return 0, or 1: posted, but another CPU's stop was served first; HYPAPI_EINVAL: no bit, or a CPU that there is not;
+ *         HYPAPI_ENOTSUP: no subscription to WORK; HYPAPI_EPERM: HYPAPI_CAP_WORK was not declared
+ * @since 1.2
+ */
+int hypapi_post(struct hypapi_event *ev, uint64_t cpus, uint64_t bits);
+
+/**
+ * Storage of this hypapp for one CPU: `cpu_bytes` of its descriptor, zeroed at boot, aligned to a cache line, at the same
+ * place for ever. The core does not guard it: a handler uses that of `ev->cpu` freely, that of others under a stop.
+ * @param ev   the event of this callback
+ * @param cpu  index of a CPU that has had its CPU_INIT, or of this one
+ * @return the storage; NULL: `cpu_bytes` is 0, or no such CPU
+ * @since 1.2
+ */
+void *hypapi_cpu_storage(const struct hypapi_event *ev, uint32_t cpu);
+
+/**
+ * Name of a linked hypapp. Any CPU, any time.
+ * @param number  its place in the chain, from 1
+ * @return the name; NULL: there is no such number
+ * @since 1.2
+ */
+const char *hypapi_hypapp_name(uint32_t number);
+
+/** What hypapi_window() waits for. @since 1.2 */
+enum hypapi_window_kind {
+	HYPAPI_WINDOW_INTERRUPT = 1u << 0, /**< HYPAPI_EV_INTERRUPT_WINDOW */
+	HYPAPI_WINDOW_NMI = 1u << 1,       /**< HYPAPI_EV_NMI_WINDOW */
+};
+
+/**
+ * Asks for one INTERRUPT_WINDOW or NMI_WINDOW event on this CPU, the next time that the guest which runs now could take an
+ * interrupt or an NMI. Forgotten when L1 and L2 change places before.
+ * @param ev       the event of this callback
+ * @param windows  mask of enum hypapi_window_kind; 0 takes the wish back
+ * @return HYPAPI_OK; HYPAPI_EINVAL: another bit; HYPAPI_ENOTSUP: at level L0, while a partition runs, or without a subscription
+ *         to the event at this level; HYPAPI_EPERM: HYPAPI_CAP_INTERRUPTS was not declared
+ * @since 1.2 (SDM volume 3, "Non-Register-State" and "Primary Processor-Based VM-Execution Controls")
+ */
+int hypapi_window(struct hypapi_event *ev, uint32_t windows);
+
 /* ---- Registers at the event's level ---- */
 
 /** Registers. The general ones have the numbers of the instruction encoding. @since 1.0 */
@@ -64,7 +132,11 @@ enum hypapi_reg {
 	HYPAPI_REG_R8, HYPAPI_REG_R9, HYPAPI_REG_R10, HYPAPI_REG_R11,
 	HYPAPI_REG_R12, HYPAPI_REG_R13, HYPAPI_REG_R14, HYPAPI_REG_R15,
 	HYPAPI_REG_RIP, HYPAPI_REG_RFLAGS,
-	HYPAPI_REG_CR0, HYPAPI_REG_CR3, HYPAPI_REG_CR4, HYPAPI_REG_EFER, /* read only */
+	HYPAPI_REG_CR0, HYPAPI_REG_CR3, HYPAPI_REG_CR4, HYPAPI_REG_EFER, /* read only, like all that follow */
+	/* Since 1.2. PDPTEs are those in force, if the guest has PAE paging. */
+	HYPAPI_REG_CS, HYPAPI_REG_FS_BASE, HYPAPI_REG_GS_BASE, HYPAPI_REG_TR_BASE,
+	HYPAPI_REG_GDTR_BASE, HYPAPI_REG_GDTR_LIMIT, HYPAPI_REG_IDTR_BASE, HYPAPI_REG_IDTR_LIMIT,
+	HYPAPI_REG_PDPTE0, HYPAPI_REG_PDPTE1, HYPAPI_REG_PDPTE2, HYPAPI_REG_PDPTE3,
 	HYPAPI_REG_COUNT
 };
 

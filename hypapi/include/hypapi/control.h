@@ -60,6 +60,7 @@ struct hypapi_control_stat {
 	uint64_t count;         /**< deliveries */
 	uint64_t stops;         /**< stops of the other CPUs that they began */
 	uint64_t ticks;         /**< of the TSC in the hypapp, waits for stops included */
+	uint64_t ticks_stopped; /**< for which they had other CPUs stopped. @since 1.2 */
 };
 
 #define HYPAPI_TRACE_PARTITION 3u /**< hypapi_trace_entry.next: a secondary partition. @since 1.0 */

@@ -22,8 +22,7 @@ enum hypapi_level {
 #define HYPAPI_LEVELS_GUEST (HYPAPI_LEVEL_BIT(HYPAPI_L1) | HYPAPI_LEVEL_BIT(HYPAPI_L2))
 
 /**
- * Every event that hypapi defines. Those marked "reserved" have their number and their arguments, but this minor
- * version of the core does not raise them yet: a subscription to one is refused at boot, by name.
+ * Every event. One that a core of an older minor version does not raise is refused there at boot, by name.
  * @since 1.0
  */
 enum hypapi_event_type {
@@ -35,21 +34,29 @@ enum hypapi_event_type {
 	HYPAPI_EV_PARTITION_EXIT,/**< a partition did what only its owner can answer: a fault, an instruction that exits */
 	HYPAPI_EV_PORT_IO,       /**< IN, OUT, INS, OUTS on a claimed port; L1, L2. Since 1.1 */
 	HYPAPI_EV_MSR,           /**< RDMSR, WRMSR of a claimed MSR; L1, L2. Since 1.1 */
-	HYPAPI_EV_MTRR,          /**< L1 changed the memory types; level L0; the verdict is ignored. Since 1.1 */
+	HYPAPI_EV_MTRR,          /**< L1 changes the memory types; level L0; two-phase. Since 1.1 */
 	HYPAPI_EV_EXIT102,       /**< L1 enters L2: L2 goes on next, level L2; the verdict is ignored. Since 1.1 */
 	HYPAPI_EV_EXIT201,       /**< L2 exits to L1: L1 goes on next, level L1; the verdict is ignored. Since 1.1 */
 	HYPAPI_EV_EXIT202,       /**< L0 handled an exit of L2: L2 goes on next, level L2; the verdict is ignored.
 	                              Since 1.1 */
-	HYPAPI_EV_EPT02_ROOT,    /**< this CPU's EPT02 was made for another EPTP12. Reserved */
-	HYPAPI_EV_EPT02_FLUSH,   /**< L1 invalidated what EPT02 was made from. Reserved */
-	HYPAPI_EV_INTERRUPT,     /**< an external interrupt, where asked for. Reserved */
-	HYPAPI_EV_NMI,           /**< an NMI for the guest, where asked for. Reserved */
-	HYPAPI_EV_INTERRUPT_WINDOW, /**< the guest can take an interrupt, where asked for. Reserved */
+	HYPAPI_EV_EPT02_ROOT,    /**< L2 goes on with the EPT02 of another EPTP12 than this CPU's L2 before; level L2; the
+	                              verdict is ignored. Since 1.2 */
+	HYPAPI_EV_EPT02_FLUSH,   /**< EPT02 was dropped: L1 executed INVEPT (level L1), or the core ran out of its pages
+	                              (level L2); the verdict is ignored. Since 1.2 */
+	HYPAPI_EV_INTERRUPT,     /**< an external interrupt that arrived in L1, or in L2 where L1 intercepts it; one hypapp
+	                              an image and level. Since 1.2 */
+	HYPAPI_EV_NMI,           /**< an NMI for L1 or L2, about to be delivered; one hypapp an image and level. Since 1.2 */
+	HYPAPI_EV_INTERRUPT_WINDOW, /**< the guest can take an interrupt, as asked for by hypapi_window(); L1, L2; the
+	                              verdict is ignored. Since 1.2 */
 	HYPAPI_EV_SHUTDOWN,      /**< L1 powers the machine off: wipe secrets; the verdict is ignored */
 	HYPAPI_EV_RESET,         /**< L1 resets the machine: wipe secrets; the verdict is ignored */
-	HYPAPI_EV_INIT_SIGNAL,   /**< INIT for a CPU of L1. Reserved */
+	HYPAPI_EV_INIT_SIGNAL,   /**< INIT for a CPU of L1, on that CPU; level L1. Since 1.2 */
 	HYPAPI_EV_TRIPLE_FAULT,  /**< L1 shut a CPU down by a triple fault; the machine is reset next; the verdict is ignored */
-	HYPAPI_EV_SLEEP,         /**< L1 enters S3. Reserved */
+	HYPAPI_EV_SLEEP,         /**< L1 asks for a sleep state other than power-off; level L0; two-phase. Since 1.2 */
+	HYPAPI_EV_NMI_WINDOW,    /**< the guest can take an NMI, as asked for by hypapi_window(); L1, L2; the verdict is
+	                              ignored. Since 1.2 */
+	HYPAPI_EV_WORK,          /**< what hypapi_post() asked for, outside of any other event; level L0; the verdict is
+	                              ignored. Since 1.2 */
 	HYPAPI_EV_COUNT
 };
 
@@ -65,6 +72,18 @@ enum hypapi_verdict {
 	HYPAPI_RETRY,    /**< with `quiesce` set and the CPUs running: stop them and deliver this event to me again;
 	                      otherwise: let the guest execute the same instruction again */
 	HYPAPI_KILL,     /**< a policy of the hypapp: raise RESET for all hypapps, so that secrets are wiped, and reset */
+};
+
+/**
+ * Events that change the machine come in two phases to a subscription that says `two_phase`: all are asked to PREPARE, by
+ * priority; then either all COMMIT, or, if one has answered DENY, those that had prepared ABORT and nothing changes. Other
+ * subscriptions get COMMIT alone, and every other event is COMMIT.
+ * @since 1.2
+ */
+enum hypapi_phase {
+	HYPAPI_COMMIT = 0, /**< it takes place: SLEEP, right before; MTRR, right after. The verdict is ignored */
+	HYPAPI_PREPARE,    /**< nothing has changed yet. HYPAPI_DENY refuses the change; other verdicts count as PASS */
+	HYPAPI_ABORT,      /**< what was prepared does not take place, since `decided_by` has denied it. The verdict is ignored */
 };
 
 /** Opaque handle of an EPT: of EPT01, or of this CPU's EPT02. Valid inside the callback only. {0} is none. @since 1.0 */
@@ -157,6 +176,42 @@ struct hypapi_exit_args {
 	uint64_t qualification; /**< exit qualification, where the SDM defines one for the reason; else 0, and in EXIT102 */
 };
 
+/** Arguments of HYPAPI_EV_EPT02_ROOT. @since 1.2 */
+struct hypapi_ept02_root_args {
+	uint64_t eptp12;     /**< EPTP of L1's VMCS for the L2 that goes on; 0: L2 runs without EPT12, and so on EPT01 */
+	uint64_t old_eptp12; /**< of the L2 that ran on this CPU before; 0: none, or without EPT12 */
+	bool made;           /**< there was no EPT02 for `eptp12` on this CPU: an empty one was made */
+};
+
+/** Why EPT02 was dropped. @since 1.2 */
+enum hypapi_flush_cause {
+	HYPAPI_FLUSH_INVEPT = 1, /**< L1 executed INVEPT */
+	HYPAPI_FLUSH_POOL,       /**< the pages for EPT02 of this CPU were used up */
+};
+
+/** Arguments of HYPAPI_EV_EPT02_FLUSH. @since 1.2 */
+struct hypapi_ept02_flush_args {
+	uint64_t eptp12; /**< whose EPT02; 0: all of this CPU */
+	uint32_t cause;  /**< enum hypapi_flush_cause */
+};
+
+/** Arguments of HYPAPI_EV_INTERRUPT. @since 1.2 */
+struct hypapi_interrupt_args {
+	uint32_t vector;   /**< 0 to 255, if `acknowledged` */
+	bool acknowledged; /**< the local APIC has it in service, and HYPAPI_HANDLED takes it from the guest. False in L2 if L1
+	                        does not acknowledge interrupts on exit: then the event only tells */
+};
+
+/** Arguments of HYPAPI_EV_SLEEP. @since 1.2 */
+struct hypapi_sleep_args {
+	uint32_t type; /**< SLP_TYP, 0 to 7: what of them is which sleep state is the firmware's choice */
+};
+
+/** Arguments of HYPAPI_EV_WORK. @since 1.2 */
+struct hypapi_work_args {
+	uint64_t bits; /**< of all hypapi_post() calls for this CPU since the last such event, ored */
+};
+
 /**
  * One event. Lives on the stack of the CPU that raised it, for the time of the callback.
  *
@@ -191,13 +246,21 @@ struct hypapi_event {
 		struct hypapi_msr_args msr;         /**< @since 1.1 */
 		struct hypapi_mtrr_args mtrr;       /**< @since 1.1 */
 		struct hypapi_exit_args exit;       /**< of EXIT102, EXIT201 and EXIT202. @since 1.1 */
+		struct hypapi_ept02_root_args ept02_root;   /**< @since 1.2 */
+		struct hypapi_ept02_flush_args ept02_flush; /**< @since 1.2 */
+		struct hypapi_interrupt_args interrupt;     /**< @since 1.2 */
+		struct hypapi_sleep_args sleep;             /**< @since 1.2 */
+		struct hypapi_work_args work;               /**< @since 1.2 */
 		uint64_t reserved[16];
 	} args; /**< the event's own arguments: the member that is named after the type */
+	uint32_t phase;      /**< enum hypapi_phase. @since 1.2 */
+	uint32_t decided_by; /**< ABORT: number of the hypapp that denied, for hypapi_hypapp_name(); else 0. @since 1.2 */
 };
 
 _Static_assert(offsetof(struct hypapi_event, type) == 8, "size, major and minor stay in front");
 _Static_assert(offsetof(struct hypapi_event, args) == 56, "frozen since 1.0");
-_Static_assert(sizeof(struct hypapi_event) == 56 + 16 * sizeof(uint64_t), "1.1 appends within what 1.0 kept free");
+_Static_assert(offsetof(struct hypapi_event, phase) == 56 + 16 * sizeof(uint64_t), "the end of 1.0 and of 1.1");
+_Static_assert(sizeof(struct hypapi_event) == 56 + 17 * sizeof(uint64_t), "1.2");
 _Static_assert(offsetof(struct hypapi_port_io_args, value) == 8 && offsetof(struct hypapi_port_io_args, count) == 24,
 	       "frozen since 1.1");
 _Static_assert(offsetof(struct hypapi_msr_args, value) == 8 && offsetof(struct hypapi_mtrr_args, value) == 8 &&

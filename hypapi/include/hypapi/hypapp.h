@@ -20,11 +20,13 @@
 #include <hypapi/event.h>
 
 #define HYPAPI_MAJOR 1 /**< Major version of this interface: another one does not link. */
-#define HYPAPI_MINOR 1 /**< Minor version: only appends. */
+#define HYPAPI_MINOR 2 /**< Minor version: only appends. */
 
 #define HYPAPP_MAGIC 0x50415048u /**< "HPAP": begins each descriptor. @since 1.0 */
 #define HYPAPI_MAX_SUBSCRIPTIONS 16 /**< Subscriptions in a descriptor. @since 1.0 */
 #define HYPAPI_MAX_CLAIMS 16        /**< Claims in a descriptor. @since 1.0 */
+#define HYPAPI_MAX_CPU_BYTES 65536u /**< Most that hypapi_cpu_storage() gives. @since 1.2 */
+#define HYPAPI_MAX_CPUS 64          /**< CPUs that a core ever brings up, at most. @since 1.2 */
 
 /** Hypercall numbers that may be claimed are 0 to this. EAX is the number in L1; the L2 base plus it in L2. @since 1.0 */
 #define HYPAPI_HYPERCALL_MAX 0xfffu
@@ -39,7 +41,9 @@ enum hypapi_capability {
 	HYPAPI_CAP_REGISTERS = 1u << 0,  /**< hypapi_reg_*(), hypapi_inject() */
 	HYPAPI_CAP_MEMORY = 1u << 1,     /**< hypapi_copy_*(), hypapi_translate*(), hypapi_memory_*() */
 	HYPAPI_CAP_PARTITIONS = 1u << 2, /**< hypapi_partition_*() */
-	HYPAPI_CAP_QUIESCE = 1u << 3,    /**< hypapi_quiesce(), the quiesce flag */
+	HYPAPI_CAP_QUIESCE = 1u << 3,    /**< hypapi_quiesce(), hypapi_quiesce_ept(), the quiesce flag */
+	HYPAPI_CAP_WORK = 1u << 4,       /**< hypapi_post(). Since 1.2 */
+	HYPAPI_CAP_INTERRUPTS = 1u << 5, /**< subscriptions to INTERRUPT and NMI, hypapi_window(). Since 1.2 */
 };
 
 /** Features of a core, apart from its version: hypapi_features(), and `needs` in a descriptor. @since 1.0 */
@@ -60,8 +64,9 @@ typedef enum hypapi_verdict hypapi_handler(struct hypapi_event *ev);
 /** One subscription: an event at some levels. @since 1.0 */
 struct hypapi_subscription {
 	uint32_t type;            /**< enum hypapi_event_type */
-	uint32_t levels;          /**< mask of HYPAPI_LEVEL_BIT(); 0 for INIT, CPU_INIT, SHUTDOWN, RESET, TRIPLE_FAULT, MTRR */
+	uint32_t levels;          /**< mask of HYPAPI_LEVEL_BIT(); 0 for the events of level L0 */
 	bool quiesce;             /**< initial value of ev->quiesce: true stops the CPUs before the handler runs */
+	bool two_phase;           /**< MTRR, SLEEP: PREPARE and ABORT as well; see enum hypapi_phase. @since 1.2 */
 	hypapi_handler *handler;  /**< not NULL; NULL ends the list */
 };
 
@@ -94,7 +99,13 @@ struct hypapp_descriptor {
 	uint32_t needs;        /**< mask of enum hypapi_feature that the core must have */
 	struct hypapi_subscription subscriptions[HYPAPI_MAX_SUBSCRIPTIONS]; /**< ended by a NULL handler, unless full */
 	struct hypapi_claim claims[HYPAPI_MAX_CLAIMS];                      /**< ended by HYPAPI_CLAIM_NONE, unless full */
+	uint32_t cpu_bytes; /**< size of hypapi_cpu_storage(), 0 to HYPAPI_MAX_CPU_BYTES. @since 1.2 */
+	uint32_t reserved;  /**< 0. @since 1.2 */
 };
+
+_Static_assert(offsetof(struct hypapi_subscription, two_phase) == 9 && sizeof(struct hypapi_subscription) == 24,
+	       "two_phase lies where 1.0 had padding");
+_Static_assert(offsetof(struct hypapp_descriptor, cpu_bytes) == 672, "the end of 1.0 and of 1.1");
 
 /** @cond */
 #define HYPAPI_CONCAT_(a, b, c) a##b##c
