@@ -14,7 +14,7 @@ UNIT_OF_nested_entry_checks := xmhf/nested/entry_checks.c xmhf/nested/caps.c xmh
 UNIT_OF_nested_ept12 := xmhf/nested/ept12.c
 UNIT_OF_nested_ept02 := xmhf/nested/ept02.c
 UNIT_OF_trace := xmhf/core/trace.c
-UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c xmhf/core/cmdline.c xmhf/core/hypapps_check.c
+UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c xmhf/core/cmdline.c xmhf/core/hypapps_check.c xmhf/core/event_info.c
 # A hypapp's tests stand beside it: hypapps/NAME/test_*.c with the whole hypapp.
 UNIT_HYPAPPS := $(patsubst hypapps/%/,%,$(sort $(dir $(wildcard hypapps/*/test_*.c))))
 # The quiesce code on threads, and the same with a fence or the restart taken out: the last two must fail.

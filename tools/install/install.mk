@@ -29,7 +29,7 @@ $(INSTALL_O)/hypapps/$(1).o: $(patsubst %.c,$(O)/core/%.o,$(filter-out hypapps/$
 endef
 $(foreach a,$(HYPAPPS),$(eval $(call install_hypapp,$(a))))
 
-CHECK_SRC := tools/install/hypapps-check.c xmhf/core/hypapps_check.c xmhf/lib/printf.c
+CHECK_SRC := tools/install/hypapps-check.c xmhf/core/hypapps_check.c xmhf/core/event_info.c xmhf/lib/printf.c
 $(INSTALL_O)/hypapps-check: $(CHECK_SRC) $(wildcard hypapi/include/hypapi/*.h xmhf/core/hypapps_check.h)
 	@mkdir -p $(@D)
 	$(say) CC $@

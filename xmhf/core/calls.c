@@ -8,7 +8,6 @@
 #include "core/calls.h"
 #include "core/cmdline.h"
 #include "core/config.h"
-#include "core/hypapps.h"
 #include "core/log.h"
 #include "core/stats.h"
 #include "core/trace.h"
@@ -33,7 +32,7 @@ int hypapi_quiesce(struct hypapi_event *ev)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_QUIESCE);
 
-	return d ? hypapps_stop(d) : HYPAPI_EPERM;
+	return d ? dispatch_stop(d) : HYPAPI_EPERM;
 }
 
 int hypapi_resume(struct hypapi_event *ev)
@@ -45,9 +44,21 @@ int hypapi_resume(struct hypapi_event *ev)
 	if (!d->progress.stops)
 		return HYPAPI_ESTATE;
 	d->progress.walking = false;
-	hypapps_end_stop(d);
+	dispatch_end_stop(d);
 	ev->stopped = quiesce_owned(&d->cpu->quiesce);
 	return HYPAPI_OK;
+}
+
+void *hypapi_cpu_storage(const struct hypapi_event *ev, uint32_t cpu)
+{
+	const struct dispatch *d = delivery_of(ev);
+
+	return d && cpu < cpu_count ? hypapps_storage(d->link->app, cpus[cpu]) : NULL;
+}
+
+const char *hypapi_hypapp_name(uint32_t number)
+{
+	return number - 1 < hypapps_count() ? hypapps_get(number - 1)->name : NULL;
 }
 
 static const u32 reg_fields[HYPAPI_REG_COUNT] = {
@@ -224,7 +235,7 @@ int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, si
 
 int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_t *id)
 {
-	struct dispatch *d = delivery(ev, ~0u);
+	struct dispatch *d = delivery_of(ev);
 
 	if (!d || ept.id >> 2 != d->cpu->callbacks)
 		return HYPAPI_ESTALE;
@@ -264,7 +275,7 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 			return error;
 		list[i] = (struct partition_page){ pages[i].gva.addr | pages[i].rights, found.gpa1.addr };
 	}
-	int error = partition_create(d->app, list, page_count, &partition->id);
+	int error = partition_create(d->link->app, list, page_count, &partition->id);
 
 	d->progress.walking = false;
 	if (!error)
@@ -275,7 +286,7 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partition)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
-	struct partition *p = d ? partition_get(partition.id, d->app) : NULL;
+	struct partition *p = d ? partition_get(partition.id, d->link->app) : NULL;
 	int error;
 
 	if (!p)
@@ -283,11 +294,8 @@ int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partiti
 	u64 asked = d->cpu->quiesce.count.asked, start = rdtsc();
 
 	error = partition_destroy(d->cpu, p);
-	if (d->cpu->quiesce.count.asked != asked) {
-		d->stats->stops++;
-		if (d->cpu->trace)
-			trace_stop(d->cpu, start, rdtsc());
-	}
+	if (d->cpu->quiesce.count.asked != asked)
+		dispatch_count_stop(d, start);
 	d->progress.walking = false;
 	return error;
 }
@@ -302,7 +310,7 @@ static int partition_access(const struct hypapi_event *ev, hypapi_partition_t pa
 		return HYPAPI_EPERM;
 	if (len > MAX_COPY_BYTES || gva.addr + len < gva.addr)
 		return HYPAPI_EFAULT;
-	p = partition_get(partition.id, d->app);
+	p = partition_get(partition.id, d->link->app);
 	return p ? partition_copy(p, gva.addr, buf, len, write) : HYPAPI_ESTALE;
 }
 
@@ -322,7 +330,7 @@ int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition
 			   const struct hypapi_partition_entry *entry)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
-	struct partition *p = d ? partition_get(partition.id, d->app) : NULL;
+	struct partition *p = d ? partition_get(partition.id, d->link->app) : NULL;
 
 	if (!p)
 		return d ? HYPAPI_ESTALE : HYPAPI_EPERM;

@@ -3,7 +3,7 @@
 #ifndef XMHF_CALLS_H
 #define XMHF_CALLS_H
 
-#include "core/hypapps.h"
+#include "core/dispatch.h"
 
 #define MAX_COPY_BYTES (1ul << 20)
 
@@ -15,7 +15,15 @@ static inline struct dispatch *delivery(const struct hypapi_event *ev, u32 capab
 {
 	struct dispatch *d = this_cpu()->dispatch;
 
-	return likely(ev == &d->ev && (d->capabilities & capability)) ? d : NULL;
+	return likely(ev == &d->ev && (d->link->capabilities & capability)) ? d : NULL;
+}
+
+/* The same for calls that need no capability. */
+static inline struct dispatch *delivery_of(const struct hypapi_event *ev)
+{
+	struct dispatch *d = this_cpu()->dispatch;
+
+	return likely(ev == &d->ev) ? d : NULL;
 }
 
 /* Events in which an exception may be raised; the others only tell. */

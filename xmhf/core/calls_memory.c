@@ -90,7 +90,7 @@ int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_cou
 		return HYPAPI_EPERM;
 	if (!restrict_args_ok(page, page_count, rights))
 		return HYPAPI_EINVAL;
-	u32 app = hypapps_number(d->app);
+	u32 app = hypapps_number(d->link->app);
 
 	d->progress.walking = false;
 	for (size_t i = 0; i < page_count; i++) {

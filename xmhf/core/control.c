@@ -9,6 +9,7 @@
 
 #include "core/cmdline.h"
 #include "core/config.h"
+#include "core/event_info.h"
 #include "core/hypapps.h"
 #include "core/stats.h"
 #include "core/trace.h"
@@ -50,7 +51,7 @@ static bool get_event(u64 index, union record *r)
 {
 	if (index >= HYPAPI_EV_COUNT)
 		return false;
-	string_copy(r->name.name, stats_event_name((u32)index), sizeof(r->name.name));
+	string_copy(r->name.name, event_info[index].name, sizeof(r->name.name));
 	return true;
 }
 
@@ -64,7 +65,8 @@ static bool get_stat(u64 index, union record *r)
 	struct event_stats sum = stats_sum((u32)app, (u32)type, (u32)level);
 
 	r->stat = (struct hypapi_control_stat){ .hypapp = (u32)app, .type = (u32)type, .level = (u32)level,
-						.count = sum.count, .stops = sum.stops, .ticks = sum.ticks };
+						.count = sum.count, .stops = sum.stops, .ticks = sum.ticks,
+						.ticks_stopped = sum.ticks_stopped };
 	return true;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The chain of hypapps: what was linked in, checked at boot, and asked by priority for each event. Callers: exit
- * handlers of all modes, power, CPU start.
+ * Which hypapps there are: what was linked in, checked at boot and kept in priority order, with the chain of each event
+ * at each level and the owners of claimed numbers. Constant after boot. Callers: dispatch and events, control, command
+ * line.
  */
 #ifndef XMHF_HYPAPPS_H
 #define XMHF_HYPAPPS_H
@@ -9,50 +10,49 @@
 #include <hypapi/hypapi.h>
 
 #include "cpu/percpu.h"
-#include "mem/guest.h"
 
 #define MAX_HYPAPPS 8
 
-struct event_stats;
-
-/* How far the handling of an event has come; all zero at first. */
-struct dispatch_progress {
-	u32 stops;    /* begins to undo at the end */
-	bool moved;   /* by hypapi_inject(), hypapi_partition_leave(): the instruction is not stepped over */
-	bool walking; /* `walk` is good: until something may have made it stale */
+/* One subscription at one level: all that a delivery needs, next to each other. */
+struct link {
+	hypapi_handler *handler;
+	const struct hypapp_descriptor *app;
+	u32 capabilities;
+	u32 counts;     /* where its counts stand in struct hypapp_stats, bytes */
+	bool slow;      /* more to do than to ask: `quiesce`, or a trace is kept */
+	bool quiesce, two_phase;
 };
 
-/* One event on its way through the chain; on the stack of the CPU that raised it. */
-struct dispatch {
-	struct hypapi_event ev;             /* what the hypapp sees */
-	struct percpu *cpu;
-	const struct hypapp_descriptor *app; /* the one that is asked now */
-	struct event_stats *stats;          /* its counts */
-	u32 capabilities;                   /* its own */
-	struct dispatch_progress progress;
-	u64 stop_start;                     /* with a trace: tick at which the stop was asked for */
-	struct guest_walk walk;             /* of the caller's memory */
-	struct partition *enter;            /* to be entered when the verdict is HANDLED, or NO_ENTRY */
-	struct hypapi_partition_entry entry;
+/* Who is asked about an event at a level, by priority. */
+struct chain {
+	const struct link *first;
+	u32 count;
 };
 
-/* In events that enter no partition: as if another one were asked for already. */
-#define NO_ENTRY ((struct partition *)1)
+#define for_each_link(link, chain) \
+	for (const struct link *link = (chain)->first, *end_ = link + (chain)->count; link < end_; link++)
 
-struct hypapps_violation {
-	gpa1_t gpa1;
-	gpa2_t gpa2;
-	gva_t gva;
-	u32 access;
-	bool gva_valid;
-};
+extern struct chain hypapps_chains[HYPAPI_EV_COUNT][HYPAPI_L2 + 1];
+
+static inline const struct chain *hypapps_chain(enum hypapi_event_type type, enum hypapi_level level)
+{
+	return &hypapps_chains[type][level];
+}
 
 /* Checks all descriptors, and refuses a conflict by one line that names both hypapps. Then HYPAPI_EV_INIT. Boot CPU. */
 void hypapps_init(void);
-void hypapps_cpu_init(struct percpu *cpu);
 
 /* Is a hypapp whose name is the first `len` characters linked in? Works before hypapps_init(). */
 bool hypapps_find(const char *name, size_t len);
+
+/* What hypapi_cpu_storage() takes for one CPU, all hypapps together, bytes. Works before hypapps_init(). */
+size_t hypapps_cpu_bytes(void);
+
+/* Gives this CPU its storage, once. */
+void hypapps_cpu_init(struct percpu *cpu);
+
+/* What a hypapp has there; NULL: it asked for none, or the CPU has not been given its own. */
+void *hypapps_storage(const struct hypapp_descriptor *app, const struct percpu *cpu);
 
 /* Place of a linked hypapp in the chain, plus 1. */
 u32 hypapps_number(const struct hypapp_descriptor *app);
@@ -61,48 +61,30 @@ u32 hypapps_number(const struct hypapp_descriptor *app);
 u32 hypapps_count(void);
 const struct hypapp_descriptor *hypapps_get(u32 i);
 
-/* Stops the other CPUs until the end of the event. True: another stop came first, what was read may be stale. */
-bool hypapps_stop(struct dispatch *d);
-void hypapps_end_stop(struct dispatch *d);
+/* The link of one hypapp to an event at a level; NULL: it did not subscribe. */
+const struct link *hypapps_link_of(const struct hypapp_descriptor *app, enum hypapi_event_type type,
+				   enum hypapi_level level);
 
-/* CPUID, VMCALL: true if no hypapp took it, and nothing was done. Works in every run mode. */
-must_check bool hypapps_cpuid(struct percpu *cpu, u32 leaf);
-must_check bool hypapps_hypercall(struct percpu *cpu);
-
-/* What came of an instruction that hypapps were asked about. */
-enum asked {
-	ASKED_NOBODY,  /* nobody took it: the core's own, or L1's */
-	ASKED_HANDLED, /* done; what the guest reads is in the arguments, and the instruction is to be completed */
-	ASKED_ENDED,   /* a fault was raised, or the guest tries again */
+/* All claims of a kind at one level; `span` is last - first. */
+struct claims {
+	struct { u32 first, span; const struct link *link; } of[MAX_HYPAPPS * HYPAPI_MAX_CLAIMS];
+	u32 count;
 };
+extern struct claims hypapps_cpuid_claims[HYPAPI_L2 + 1], hypapps_port_claims[HYPAPI_L2 + 1],
+	hypapps_msr_claims[HYPAPI_L2 + 1];
+extern u32 hypapps_cpuid_lowest, hypapps_cpuid_highest; /* of the claimed leaves: most leaves are far from them */
 
-/* The ports [port, port + size) or one of them, or an MSR: claimed at the level that runs? Called where any are. */
-bool hypapps_claim_port(const struct percpu *cpu, u32 port, u32 size);
-bool hypapps_claim_msr(const struct percpu *cpu, u32 msr);
+/* Who claims a number; NULL: nobody. */
+static inline const struct link *hypapps_claim(const struct claims *claims, u32 number)
+{
+	for (u32 i = 0; i < claims->count; i++)
+		if (number - claims->of[i].first <= claims->of[i].span)
+			return claims->of[i].link;
+	return NULL;
+}
 
-/* Port I/O and RDMSR, WRMSR of L1 or L2, which runs: all who claim a part of it are asked. `value` is the result. */
-must_check enum asked hypapps_port_io(struct percpu *cpu, struct hypapi_port_io_args *io);
-must_check enum asked hypapps_msr(struct percpu *cpu, struct hypapi_msr_args *msr);
-
-/* An entry of L1's MSR lists, as L1's access; whatever VMCS is current. ENDED: the access is refused. */
-must_check enum asked hypapps_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr);
-
-/* EXIT102, EXIT201, EXIT202: all who subscribed are told, with the level running that goes on. */
-void hypapps_crossing(struct percpu *cpu, enum hypapi_event_type type, u32 reason, u64 qualification);
-
-/* L1's memory types have changed, by this write. */
-void hypapps_mtrr(struct percpu *cpu, u32 msr, u64 value);
-
-/*
- * An access that EPT01 (after EPT12) may not allow: nothing if it does; else asks the owner of the page; the default
- * is #GP.
- */
-void hypapps_violation(struct percpu *cpu, const struct hypapps_violation *v);
-
-/* A partition needs its owner. True: nobody answered. */
-must_check bool hypapps_partition_exit(struct percpu *cpu, const struct hypapi_partition_exit_args *args);
-
-/* SHUTDOWN, RESET, TRIPLE_FAULT: all are told. */
-void hypapps_notify(struct percpu *cpu, enum hypapi_event_type type);
+/* Who claims a hypercall of L1 or L2: a place in hypapps_hypercall_links, 0 for nobody. */
+extern u8 hypapps_hypercalls[HYPAPI_L2 + 1][HYPAPI_HYPERCALL_MAX + 1];
+extern const struct link *hypapps_hypercall_links[2 * MAX_HYPAPPS * HYPAPI_MAX_CLAIMS + 1];
 
 #endif

@@ -4,34 +4,24 @@
 
 #include <hypapi/control.h>
 
+#include "core/event_info.h"
 #include "lib/base.h"
 #include "lib/printf.h"
 #include "lib/string.h"
 
 #define CORE_FEATURES (HYPAPI_FEATURE_NESTED | HYPAPI_FEATURE_PARTITIONS)
+/* The shortest descriptor: that of 1.0. */
+#define SIZE_1_0 offsetof(struct hypapp_descriptor, cpu_bytes)
 #define CAPABILITIES (HYPAPI_CAP_REGISTERS | HYPAPI_CAP_MEMORY | HYPAPI_CAP_PARTITIONS | HYPAPI_CAP_QUIESCE)
 
 static const char *const claim_names[] = { "", "hypercalls", "CPUID leaves", "ports", "MSRs" };
-
-/* Events at one level only: a subscription to others would never be called. 1.0 did not look at its own. */
-static const struct { u32 type, levels; } one_level_events[] = {
-	{ HYPAPI_EV_EXIT102, HYPAPI_LEVEL_BIT(HYPAPI_L2) },
-	{ HYPAPI_EV_EXIT201, HYPAPI_LEVEL_BIT(HYPAPI_L1) },
-	{ HYPAPI_EV_EXIT202, HYPAPI_LEVEL_BIT(HYPAPI_L2) },
-};
-
-static const u32 raised_events =
-	BIT(HYPAPI_EV_INIT) | BIT(HYPAPI_EV_CPU_INIT) | BIT(HYPAPI_EV_HYPERCALL) | BIT(HYPAPI_EV_CPUID) |
-	BIT(HYPAPI_EV_EPT_VIOLATION) | BIT(HYPAPI_EV_PARTITION_EXIT) | BIT(HYPAPI_EV_PORT_IO) | BIT(HYPAPI_EV_MSR) |
-	BIT(HYPAPI_EV_MTRR) | BIT(HYPAPI_EV_EXIT102) | BIT(HYPAPI_EV_EXIT201) | BIT(HYPAPI_EV_EXIT202) |
-	BIT(HYPAPI_EV_SHUTDOWN) | BIT(HYPAPI_EV_RESET) | BIT(HYPAPI_EV_TRIPLE_FAULT);
 
 struct report { char *buf; size_t size; };
 #define complain(r, ...) (format((r)->buf, (r)->size, __VA_ARGS__), false)
 
 static bool check_versions(const struct hypapp_descriptor *app, const struct report *r)
 {
-	if (app->magic != HYPAPP_MAGIC || app->size != sizeof(*app))
+	if (app->magic != HYPAPP_MAGIC || app->size < SIZE_1_0 || (app->size > sizeof(*app) && app->minor <= HYPAPI_MINOR))
 		return complain(r, "hypapp %s: its descriptor is not one of hypapi", app->name);
 	if (app->major != HYPAPI_MAJOR || app->minor > HYPAPI_MINOR)
 		return complain(r, "hypapp %s needs hypapi %u.%u, the core has %u.%u", app->name, app->major, app->minor,
@@ -40,27 +30,40 @@ static bool check_versions(const struct hypapp_descriptor *app, const struct rep
 		return complain(r, "hypapp %s needs features 0x%x that the core has not", app->name, app->needs & ~(u32)CORE_FEATURES);
 	if (app->capabilities & ~(u32)CAPABILITIES)
 		return complain(r, "hypapp %s declares unknown capabilities 0x%x", app->name, app->capabilities & ~(u32)CAPABILITIES);
+	if (app->cpu_bytes > HYPAPI_MAX_CPU_BYTES)
+		return complain(r, "hypapp %s wants %u bytes of storage for each CPU, the most is %u", app->name, app->cpu_bytes,
+				HYPAPI_MAX_CPU_BYTES);
 	return true;
 }
 
-static bool is_at_a_level(const struct hypapi_subscription *s)
+static bool check_subscription(const struct hypapp_descriptor *app, const struct hypapi_subscription *s,
+			       const struct report *r)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(one_level_events); i++)
-		if (one_level_events[i].type == s->type)
-			return s->levels & one_level_events[i].levels;
+	const struct event_info *event = &event_info[s->type];
+	u32 missing = event->capabilities & ~app->capabilities;
+
+	if (!(event->levels & (HYPAPI_LEVEL_BIT(HYPAPI_L0) | s->levels)) && !event->any_level)
+		return complain(r, "hypapp %s subscribes to event %s at levels 0x%x, where it does not occur", app->name,
+				event->name, s->levels);
+	if (s->quiesce && !(app->capabilities & HYPAPI_CAP_QUIESCE))
+		return complain(r, "hypapp %s asks for stops at event %s without HYPAPI_CAP_QUIESCE", app->name,
+				event->name);
+	if (s->two_phase && !event->two_phase)
+		return complain(r, "hypapp %s asks for two phases of event %s, which has one", app->name, event->name);
+	if (missing)
+		return complain(r, "hypapp %s subscribes to event %s without the capabilities 0x%x", app->name,
+				event->name, missing);
 	return true;
 }
 
 static bool check_subscriptions(const struct hypapp_descriptor *app, const struct report *r)
 {
-	for (const struct hypapi_subscription *s = app->subscriptions; s < app->subscriptions + HYPAPI_MAX_SUBSCRIPTIONS && s->handler; s++) {
-		if (s->type >= HYPAPI_EV_COUNT || !(raised_events & BIT(s->type)))
+	for (const struct hypapi_subscription *s = app->subscriptions;
+	     s < app->subscriptions + HYPAPI_MAX_SUBSCRIPTIONS && s->handler; s++) {
+		if (s->type >= HYPAPI_EV_COUNT || !event_info[s->type].levels)
 			return complain(r, "hypapp %s subscribes to event %u, which this core does not raise", app->name, s->type);
-		if (!is_at_a_level(s))
-			return complain(r, "hypapp %s subscribes to event %u at levels 0x%x, where it does not occur",
-					app->name, s->type, s->levels);
-		if (s->quiesce && !(app->capabilities & HYPAPI_CAP_QUIESCE))
-			return complain(r, "hypapp %s asks for stops at event %u without HYPAPI_CAP_QUIESCE", app->name, s->type);
+		if (!check_subscription(app, s, r))
+			return false;
 	}
 	return true;
 }
@@ -106,12 +109,28 @@ static const struct hypapi_claim *overlap(const struct hypapi_claim *c, const st
 	return NULL;
 }
 
+/* The first exclusive event that both would own at some level; HYPAPI_EV_COUNT: none. */
+static u32 shared_event(const struct hypapp_descriptor *a, const struct hypapp_descriptor *b)
+{
+	for (const struct hypapi_subscription *s = a->subscriptions;
+	     s < a->subscriptions + HYPAPI_MAX_SUBSCRIPTIONS && s->handler; s++)
+		for (const struct hypapi_subscription *t = b->subscriptions;
+		     t < b->subscriptions + HYPAPI_MAX_SUBSCRIPTIONS && t->handler; t++)
+			if (s->type == t->type && event_info[s->type].exclusive && (s->levels & t->levels))
+				return s->type;
+	return HYPAPI_EV_COUNT;
+}
+
 static bool check_pair(const struct hypapp_descriptor *a, const struct hypapp_descriptor *b, const struct report *r)
 {
 	if (!strcmp(a->name, b->name))
 		return complain(r, "two hypapps have the name %s", a->name);
 	if (a->priority == b->priority)
 		return complain(r, "hypapps %s and %s have the same priority %d", a->name, b->name, a->priority);
+	u32 shared = shared_event(a, b);
+
+	if (shared != HYPAPI_EV_COUNT)
+		return complain(r, "hypapps %s and %s both own event %s", a->name, b->name, event_info[shared].name);
 	for (const struct hypapi_claim *c = a->claims; c < a->claims + HYPAPI_MAX_CLAIMS && c->kind; c++) {
 		const struct hypapi_claim *d = overlap(c, b);
 

@@ -8,6 +8,7 @@
 #include "boot/guest_start.h"
 #include "core/cmdline.h"
 #include "core/config.h"
+#include "core/events.h"
 #include "core/hypapps.h"
 #include "core/log.h"
 #include "core/trace.h"
@@ -51,7 +52,7 @@ static void set_log_level(void)
 static u64 reserve_root_memory(void)
 {
 	u64 image = (u64)image_end - IMAGE_VIRTUAL;
-	u64 per_cpu = BYTES_PER_CPU + trace_bytes();
+	u64 per_cpu = BYTES_PER_CPU + trace_bytes() + ALIGN_UP(hypapps_cpu_bytes(), PAGE_SIZE);
 	u64 size = ALIGN_UP(image + POOL_BYTES + MAX(acpi_info.cpu_count, 1u) * per_cpu, SIZE_2M);
 	u64 at = memory_map_find(size, SIZE_2M, 16 * SIZE_2M, 1ul << 32);
 
@@ -90,7 +91,7 @@ static _Noreturn void core_main(void)
 	apic_guard_init();
 	hypapps_init();
 	vmx_start(cpu);
-	hypapps_cpu_init(cpu);
+	event_cpu_init(cpu);
 	quiesce_online(&cpu->quiesce, cpu->index);
 	smp_start_others();
 	log_info("%u of %u CPUs run under the core; %zu KiB of root memory are free", cpu_count, MAX(acpi_info.cpu_count, 1u),

@@ -2,18 +2,12 @@
 /* See stats.h. */
 #include "core/stats.h"
 
-#include "core/hypapps.h"
+#include "core/event_info.h"
 #include "core/log.h"
 #include "mem/pages.h"
 
 static const struct hypapp_descriptor *const *apps;
 static u32 app_count;
-
-static const char *const event_names[HYPAPI_EV_COUNT] = {
-	"init", "cpu-init", "hypercall", "cpuid", "ept-violation", "partition-exit", "port-io", "msr", "mtrr", "exit-102",
-	"exit-201", "exit-202", "ept02-root", "ept02-flush", "interrupt", "nmi", "interrupt-window", "shutdown", "reset",
-	"init-signal", "triple-fault", "sleep", "nmi-window", "work",
-};
 
 void stats_init(const struct hypapp_descriptor *const *list, u32 count)
 {
@@ -28,11 +22,6 @@ void stats_cpu_init(struct percpu *cpu)
 		cpu->hypapp_stats = pages_boot_alloc(ALIGN_UP(sizeof(struct hypapp_stats), PAGE_SIZE) / PAGE_SIZE);
 }
 
-const char *stats_event_name(u32 type)
-{
-	return event_names[type];
-}
-
 struct event_stats stats_sum(u32 app, u32 type, u32 level)
 {
 	struct event_stats sum = { 0 };
@@ -43,6 +32,7 @@ struct event_stats stats_sum(u32 app, u32 type, u32 level)
 		sum.count += one->count;
 		sum.stops += one->stops;
 		sum.ticks += one->ticks;
+		sum.ticks_stopped += one->ticks_stopped;
 	}
 	return sum;
 }
@@ -52,8 +42,8 @@ static void log_row(u32 app, u32 type, u32 level)
 	struct event_stats sum = stats_sum(app, type, level);
 
 	if (sum.count)
-		log_info("stat event %s L%u %s count %lu stops %lu ticks %lu", event_names[type], level, apps[app]->name,
-			 sum.count, sum.stops, sum.ticks);
+		log_info("stat event %s L%u %s count %lu stops %lu ticks %lu ticks-stopped %lu", event_info[type].name, level,
+			 apps[app]->name, sum.count, sum.stops, sum.ticks, sum.ticks_stopped);
 }
 
 void stats_log(void)

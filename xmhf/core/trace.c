@@ -82,7 +82,7 @@ void trace_delivery(const struct dispatch *d, u64 start, u64 now, enum hypapi_ve
 
 	trace_put(t, &(struct hypapi_trace_entry){
 		.start = start, .ticks = now - start, .number = number_of(&d->ev), .type = (u8)d->ev.type,
-		.level = (u8)d->ev.level, .hypapp = (u8)(hypapps_number(d->app) - 1), .verdict = (u8)verdict,
+		.level = (u8)d->ev.level, .hypapp = (u8)(hypapps_number(d->link->app) - 1), .verdict = (u8)verdict,
 		.stopped = d->ev.stopped && !t->pending.stops,
 		.next = partition ? HYPAPI_TRACE_PARTITION : (u8)d->ev.level,
 	});

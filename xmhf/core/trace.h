@@ -8,7 +8,7 @@
 
 #include <hypapi/control.h>
 
-#include "core/hypapps.h"
+#include "core/dispatch.h"
 
 #define TRACE_ENTRIES 512u
 

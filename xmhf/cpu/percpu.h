@@ -86,6 +86,7 @@ struct percpu {
 	struct dispatch *dispatch; /* the event that hypapps see now, NULL outside of one */
 	u64 callbacks;    /* events so far: makes the EPT handles of each valid in its callback only */
 	struct hypapp_stats *hypapp_stats;
+	u8 *hypapp_storage; /* hypapi_cpu_storage() of all hypapps, each at a place of its own. Constant */
 	struct trace *trace; /* see core/trace.h; NULL: no trace */
 	struct cpu_stats stats;
 	u64 insns[INSN_KINDS]; /* see core/insn_counts.h */

@@ -7,7 +7,7 @@
 #include "cpu/smp.h"
 
 #include "boot/acpi.h"
-#include "core/hypapps.h"
+#include "core/events.h"
 #include "core/log.h"
 #include "cpu/lapic.h"
 #include "cpu/traps.h"
@@ -89,7 +89,7 @@ _Noreturn void ap_main(struct percpu *cpu)
 	traps_unblock_nmi();
 	mtrr_read(cpu);
 	vmx_start(cpu);
-	hypapps_cpu_init(cpu);
+	event_cpu_init(cpu);
 	quiesce_online(&cpu->quiesce, cpu->index);
 	cpu->parked = true;
 	atomic_fetch_add(&started, 1);

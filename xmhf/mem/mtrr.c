@@ -2,7 +2,7 @@
 /* See mtrr.h. Rules: Intel SDM vol. 3, "Memory Type Range Registers (MTRRs)" and "MTRR Precedences". */
 #include "mem/mtrr.h"
 
-#include "core/hypapps.h"
+#include "core/events.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/ept01.h"
@@ -140,7 +140,7 @@ static __attribute__((noinline)) bool change_types(struct percpu *cpu, u32 msr, 
 	ept01_retype();
 	quiesce_add_work(&cpu->quiesce, QUIESCE_FLUSH_MTRR | QUIESCE_FLUSH_EPT02);
 	quiesce_end(&cpu->quiesce);
-	hypapps_mtrr(cpu, msr, value);
+	event_mtrr(cpu, msr, value);
 	return true;
 }
 

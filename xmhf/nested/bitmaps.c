@@ -5,7 +5,7 @@
  * Before each entry the open bits are compared with L1's bitmap again. L1's page is read as it is at that moment, like
  * hardware does.
  */
-#include "core/hypapps.h"
+#include "core/events.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "nested/state.h"
@@ -96,7 +96,7 @@ void nested_msr_claimed(struct percpu *cpu)
 {
 	u32 reason = (u32)vmread(VMCS_EXIT_REASON);
 	struct hypapi_msr_args msr = msr_args(cpu, reason == EXIT_WRMSR);
-	enum asked answer = hypapps_msr(cpu, &msr);
+	enum asked answer = event_msr(cpu, &msr);
 
 	if (answer == ASKED_HANDLED)
 		msr_perform(cpu, &msr, true);
@@ -162,7 +162,7 @@ void nested_io_claimed(struct percpu *cpu)
 	struct io_access access = io_access();
 	enum asked answer = ASKED_NOBODY;
 	struct io io;
-	bool claimed = hypapps_claim_port(cpu, access.port, access.size);
+	bool claimed = event_claims_port(cpu, access.port, access.size);
 
 	if (claimed)
 		answer = io_offer(cpu, &io);

@@ -3,7 +3,7 @@
  * VMLAUNCH and VMRESUME of L1 (exit 102), as a transaction: nothing of L1 changes before the last check has passed.
  * What lies in L1's memory is copied once into struct entry_env and judged there. Caller: nested/insn.c.
  */
-#include "core/hypapps.h"
+#include "core/events.h"
 #include "core/log.h"
 #include "cpu/x86.h"
 #include "mem/ept01.h"
@@ -85,9 +85,9 @@ void nested_crossed(struct percpu *cpu, enum hypapi_event_type type)
 	if (!(cpu->watched & BIT(type)))
 		return;
 	if (type == HYPAPI_EV_EXIT201)
-		hypapps_crossing(cpu, type, n->vmcs12.exit_reason, n->vmcs12.exit_qualification);
+		event_crossing(cpu, type, n->vmcs12.exit_reason, n->vmcs12.exit_qualification);
 	else
-		hypapps_crossing(cpu, type, n->entering ? EXIT_VMLAUNCH : EXIT_VMRESUME, 0);
+		event_crossing(cpu, type, n->entering ? EXIT_VMLAUNCH : EXIT_VMRESUME, 0);
 }
 
 /*

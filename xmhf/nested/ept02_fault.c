@@ -4,7 +4,7 @@
  * EPT01 allows too is filled into EPT02, with the larger of the two tables' page sizes cut to the smaller. The rest is
  * an access to memory that L1 itself may not touch: the hypapps' business, as in L1. Callers: nested/exit.c, entry.
  */
-#include "core/hypapps.h"
+#include "core/events.h"
 #include "core/log.h"
 #include "cpu/apic_guard.h"
 #include "mem/ept.h"
@@ -116,12 +116,12 @@ static void forbidden(struct percpu *cpu, const struct fault *f, gpa1_t gpa1)
 	resume_event(f->qualification);
 	if (ept01_touch(gpa1, f->access))
 		return;
-	struct hypapps_violation v = { .gpa1 = gpa1, .gpa2 = f->gpa2, .access = f->access,
+	struct event_violation v = { .gpa1 = gpa1, .gpa2 = f->gpa2, .access = f->access,
 				       .gva_valid = f->qualification & EPT_QUAL_GLA_FINAL };
 
 	if (f->qualification & EPT_QUAL_GLA_VALID)
 		v.gva = GVA(vmread(VMCS_GUEST_LINEAR_ADDR));
-	hypapps_violation(cpu, &v);
+	event_violation(cpu, &v);
 }
 
 static void reflect_violation(struct percpu *cpu, const struct fault *f, u32 rights)

@@ -4,7 +4,7 @@
  * (exit 202), and which exit-information fields the SDM defines for it: only those are read. A reason without a row is
  * one that only L1's own controls can cause, and is L1's. Callers: vmx/exit.c, and what raises exits by software here.
  */
-#include "core/hypapps.h"
+#include "core/events.h"
 #include "core/log.h"
 #include "cpu/x86.h"
 #include "mem/ept01.h"
@@ -56,13 +56,13 @@ static void l0_nmi_window(struct percpu *cpu)
 /* CPUID and VMCALL in a hypapp's range are the chain's, all others L1's, untouched. */
 static void l0_cpuid(struct percpu *cpu)
 {
-	if (hypapps_cpuid(cpu, (u32)cpu->gpr[GPR_RAX]))
+	if (event_cpuid(cpu, (u32)cpu->gpr[GPR_RAX]))
 		nested_reflect_hardware(cpu, EXIT_CPUID);
 }
 
 static void l0_vmcall(struct percpu *cpu)
 {
-	if (hypapps_hypercall(cpu))
+	if (event_hypercall(cpu))
 		nested_reflect_hardware(cpu, EXIT_VMCALL);
 }
 
@@ -128,7 +128,7 @@ static void handle_watched(struct percpu *cpu)
 
 	unwatched[reason](cpu);
 	if (cpu->mode == RUN_L2)
-		hypapps_crossing(cpu, HYPAPI_EV_EXIT202, reason, qualification);
+		event_crossing(cpu, HYPAPI_EV_EXIT202, reason, qualification);
 }
 
 void nested_arm(bool ports, bool msrs, bool list_msrs, bool handled)

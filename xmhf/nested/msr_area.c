@@ -5,7 +5,7 @@
  * that live in a VMCS go to the current one: VMCS02 at an entry, and at an exit VMCS02 for the store, VMCS01 for the
  * load.
  */
-#include "core/hypapps.h"
+#include "core/events.h"
 #include "mem/ept01.h"
 #include "nested/state.h"
 
@@ -27,7 +27,7 @@ static bool load_msr(struct percpu *cpu, struct msr_entry *entry)
 static bool store_claimed(struct percpu *cpu, struct msr_entry *entry)
 {
 	struct hypapi_msr_args msr = { .msr = entry->index, .list = true };
-	enum asked answer = hypapps_msr_list(cpu, &msr);
+	enum asked answer = event_msr_list(cpu, &msr);
 
 	entry->value = msr.value;
 	return answer == ASKED_HANDLED || (answer == ASKED_NOBODY && store_msr(cpu, entry));
@@ -36,7 +36,7 @@ static bool store_claimed(struct percpu *cpu, struct msr_entry *entry)
 static bool load_claimed(struct percpu *cpu, struct msr_entry *entry)
 {
 	struct hypapi_msr_args msr = { .msr = entry->index, .list = true, .write = true, .value = entry->value };
-	enum asked answer = hypapps_msr_list(cpu, &msr);
+	enum asked answer = event_msr_list(cpu, &msr);
 
 	return answer == ASKED_HANDLED || (answer == ASKED_NOBODY && load_msr(cpu, entry));
 }

@@ -8,7 +8,7 @@
 
 #include "core/audit.h"
 #include "core/control.h"
-#include "core/hypapps.h"
+#include "core/events.h"
 #include "core/log.h"
 #include "cpu/apic_guard.h"
 #include "cpu/smp.h"
@@ -295,7 +295,7 @@ void exit_cpuid(struct percpu *cpu)
 {
 	u32 leaf = (u32)cpu->gpr[GPR_RAX];
 
-	if (!hypapps_cpuid(cpu, leaf))
+	if (!event_cpuid(cpu, leaf))
 		return;
 	cpuid_emulate(cpu);
 	vmx_skip_instruction();
@@ -304,7 +304,7 @@ void exit_cpuid(struct percpu *cpu)
 void exit_vmcall(struct percpu *cpu)
 {
 	/* What nobody claims is #UD, or VMfail if L1 is in VMX root operation. */
-	if (hypapps_hypercall(cpu) && control_hypercall(cpu))
+	if (event_hypercall(cpu) && control_hypercall(cpu))
 		nested_insn(cpu);
 }
 
@@ -319,12 +319,12 @@ void exit_ept_violation(struct percpu *cpu)
 	/* An IRET that faulted here had unblocked NMIs already (SDM vol. 3, "Exit Qualification for EPT Violations"). */
 	if ((qualification & EPT_QUAL_NMI_UNBLOCK) && !(vmread(VMCS_IDT_INFO) & INTR_VALID))
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
-	struct hypapps_violation v = { .gpa1 = gpa1, .access = qualification & EPT_QUAL_ACCESS,
+	struct event_violation v = { .gpa1 = gpa1, .access = qualification & EPT_QUAL_ACCESS,
 				       .gva_valid = qualification & EPT_QUAL_GLA_FINAL };
 
 	if (qualification & EPT_QUAL_GLA_VALID)
 		v.gva = GVA(vmread(VMCS_GUEST_LINEAR_ADDR));
-	hypapps_violation(cpu, &v);
+	event_violation(cpu, &v);
 }
 
 static void exit_task_switch(struct percpu *cpu)

@@ -6,7 +6,7 @@
  */
 #include "vmx/io.h"
 
-#include "core/hypapps.h"
+#include "core/events.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/guest.h"
@@ -156,7 +156,7 @@ void io_perform(struct percpu *cpu, struct io *io)
 enum asked io_offer(struct percpu *cpu, struct io *io)
 {
 	fetch(cpu, io);
-	return io->result == GUEST_OK && io->args.count ? hypapps_port_io(cpu, &io->args) : ASKED_NOBODY;
+	return io->result == GUEST_OK && io->args.count ? event_port_io(cpu, &io->args) : ASKED_NOBODY;
 }
 
 void exit_io(struct percpu *cpu)

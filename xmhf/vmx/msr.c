@@ -6,7 +6,7 @@
  */
 #include "vmx/msr.h"
 
-#include "core/hypapps.h"
+#include "core/events.h"
 #include "cpu/apic_guard.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
@@ -229,7 +229,7 @@ void msr_perform(struct percpu *cpu, const struct hypapi_msr_args *msr, bool han
 void exit_msr_claimed(struct percpu *cpu)
 {
 	struct hypapi_msr_args msr = msr_args(cpu, vmread(VMCS_EXIT_REASON) == EXIT_WRMSR);
-	enum asked answer = hypapps_msr(cpu, &msr);
+	enum asked answer = event_msr(cpu, &msr);
 
 	if (answer != ASKED_ENDED)
 		msr_perform(cpu, &msr, answer == ASKED_HANDLED);

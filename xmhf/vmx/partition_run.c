@@ -5,6 +5,7 @@
  * so "no exit to L1 while a PAL runs" holds by construction. NMIs reach root and wait for the caller. The preemption
  * timer is the core's own: code that holds interrupts back has a bound.
  */
+#include "core/events.h"
 #include "core/log.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
@@ -157,7 +158,7 @@ void partition_abort(struct percpu *cpu)
 {
 	const struct hypapi_partition_exit_args args = { .reason = HYPAPI_PEXIT_INIT, .exit_reason = EXIT_INIT };
 
-	if (hypapps_partition_exit(cpu, &args))
+	if (event_partition_exit(cpu, &args))
 		log_debug("CPU %u: INIT ends a partition whose owner has no answer", cpu->index);
 	if (cpu->mode == RUN_PARTITION)
 		partition_leave(cpu);
@@ -175,7 +176,7 @@ const struct hypapp_descriptor *partition_owner(const struct percpu *cpu)
 
 static void ask_owner(struct percpu *cpu, const struct hypapi_partition_exit_args *args)
 {
-	if (!hypapps_partition_exit(cpu, args))
+	if (!event_partition_exit(cpu, args))
 		return;
 	log_warn("CPU %u: nobody answers for a partition's exit %u, vector %u: its caller gets #GP", cpu->index, args->exit_reason,
 		 args->vector);
@@ -222,7 +223,7 @@ void partition_exit(struct percpu *cpu, u32 reason)
 		exit_cpuid(cpu);
 		return;
 	case EXIT_VMCALL:
-		if (hypapps_hypercall(cpu))
+		if (event_hypercall(cpu))
 			partition_raise(cpu, VEC_UD);
 		return;
 	case EXIT_INIT:

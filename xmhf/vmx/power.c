@@ -6,7 +6,7 @@
 #include "vmx/power.h"
 
 #include "boot/acpi.h"
-#include "core/hypapps.h"
+#include "core/events.h"
 #include "core/log.h"
 #include "core/stats.h"
 #include "core/trace.h"
@@ -47,7 +47,7 @@ static void go_down(struct percpu *cpu, enum hypapi_event_type event)
 {
 	if (cpu->quiesce.online)
 		(void)!quiesce_begin(&cpu->quiesce);
-	hypapps_notify(cpu, event);
+	event_notify(cpu, event);
 	stats_log();
 	trace_log();
 	log_flush();
@@ -74,7 +74,7 @@ void power_triple_fault(struct percpu *cpu)
 	log_warn("CPU %u: triple fault in L1 at RIP %lx, CR3 %lx: the machine is reset, as the bare one would be", cpu->index,
 		 vmread(VMCS_GUEST_RIP), vmread(VMCS_GUEST_CR3));
 	go_down(cpu, HYPAPI_EV_TRIPLE_FAULT);
-	hypapps_notify(cpu, HYPAPI_EV_RESET);
+	event_notify(cpu, HYPAPI_EV_RESET);
 	chipset_reset();
 }
 

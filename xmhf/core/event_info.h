@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is known of each event before any hypapp is asked: one table, for the check of descriptors, the chains and reports. */
+#ifndef XMHF_EVENT_INFO_H
+#define XMHF_EVENT_INFO_H
+
+#include <hypapi/hypapp.h>
+
+#include "lib/base.h"
+
+struct event_info {
+	const char *name;
+	u32 levels;       /* where it occurs, mask of HYPAPI_LEVEL_BIT(); 0: this core does not raise it */
+	bool two_phase;   /* may be subscribed to with two_phase */
+	bool exclusive;   /* one hypapp alone at each level, since it can take the thing away from the guest */
+	bool any_level;   /* 1.0 did not look at the levels of a subscription */
+	u32 capabilities; /* that a subscription needs */
+};
+
+extern const struct event_info event_info[HYPAPI_EV_COUNT];
+
+#endif

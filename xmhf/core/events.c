@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See events.h. */
+#include "core/events.h"
+
+#include "core/config.h"
+#include "core/dispatch.h"
+#include "core/insn_counts.h"
+#include "core/trace.h"
+#include "mem/ept.h"
+#include "mem/ept01.h"
+#include "vmx/exit.h"
+
+static always_inline enum hypapi_level level_of(const struct percpu *cpu)
+{
+	enum run_mode mode = cpu->mode == RUN_PARTITION ? cpu->caller_mode : cpu->mode;
+
+	return mode == RUN_L2 ? HYPAPI_L2 : HYPAPI_L1;
+}
+
+/* Asks the one hypapp that an event belongs to, and ends it. */
+static enum hypapi_verdict ask_one(struct dispatch *d, const struct link *link)
+{
+	enum hypapi_verdict verdict = link ? dispatch_ask(d, link) : HYPAPI_PASS;
+
+	dispatch_end(d);
+	return verdict;
+}
+
+/* HANDLED, after the caller has stepped over what has to be stepped over. */
+static inline void finish(struct dispatch *d)
+{
+	if (d->enter)
+		partition_enter(d->cpu, d->enter, &d->entry);
+}
+
+static __attribute__((noinline)) bool not_handled(struct dispatch *d, enum hypapi_verdict verdict,
+						  unsigned int deny_vector)
+{
+	if (verdict == HYPAPI_DENY && !partition_raise(d->cpu, deny_vector))
+		vmx_raise(d->cpu, deny_vector, 0, GVA(0));
+	return verdict == HYPAPI_PASS;
+}
+
+/* ---- CPUID and hypercalls ---- */
+
+/* An instruction that a hypapp claims: true if it stays the guest's. In line, once for each kind. */
+static always_inline bool offer(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level,
+				enum run_mode mode, const struct link *link, u32 number)
+{
+	struct dispatch d;
+	enum hypapi_verdict verdict;
+
+	dispatch_begin(&d, cpu, type, level, mode);
+	d.ev.args.cpuid.leaf = number; /* the number of a hypercall, too */
+	if (type == HYPAPI_EV_CPUID)
+		d.ev.args.cpuid.subleaf = (u32)cpu->gpr[GPR_RCX];
+	verdict = dispatch_ask(&d, link);
+	dispatch_end(&d);
+	if (unlikely(verdict != HYPAPI_HANDLED))
+		return not_handled(&d, verdict, type == HYPAPI_EV_CPUID ? VEC_GP : VEC_UD);
+	if (likely(!d.progress.moved))
+		vmx_skip_instruction();
+	finish(&d);
+	return false;
+}
+_Static_assert(offsetof(struct hypapi_cpuid_args, leaf) == offsetof(struct hypapi_hypercall_args, number),
+	       "offer() sets both");
+
+static __attribute__((noinline)) bool offer_cpuid(struct percpu *cpu, enum hypapi_level level, const struct link *link,
+						  u32 leaf)
+{
+	return offer(cpu, HYPAPI_EV_CPUID, level, cpu->mode, link, leaf);
+}
+
+bool event_cpuid(struct percpu *cpu, u32 leaf)
+{
+	enum hypapi_level level;
+	const struct link *link;
+
+	if (CONFIG_INSN_COUNTS && insn_counts_cpuid(cpu, leaf)) {
+		vmx_skip_instruction();
+		return false;
+	}
+	if (likely(leaf < hypapps_cpuid_lowest || leaf > hypapps_cpuid_highest))
+		return true;
+	level = level_of(cpu);
+	link = hypapps_claim(&hypapps_cpuid_claims[level], leaf);
+	return !link || offer_cpuid(cpu, level, link, leaf);
+}
+
+/* EAX is the number in L1; L2 adds its base, so that its own hypervisor's numbers stay free. */
+static always_inline bool hypercall(struct percpu *cpu, enum hypapi_level level, enum run_mode mode)
+{
+	u32 number = (u32)cpu->gpr[GPR_RAX] - (level == HYPAPI_L2 ? CONFIG_L2_HYPERCALL_BASE : 0);
+	u32 place = number <= HYPAPI_HYPERCALL_MAX ? hypapps_hypercalls[level][number] : 0;
+
+	return !place || offer(cpu, HYPAPI_EV_HYPERCALL, level, mode, hypapps_hypercall_links[place], number);
+}
+
+static __attribute__((noinline)) bool partition_hypercall(struct percpu *cpu)
+{
+	return hypercall(cpu, level_of(cpu), RUN_PARTITION);
+}
+
+bool event_hypercall(struct percpu *cpu)
+{
+	if (cpu->mode == RUN_L1)
+		return hypercall(cpu, HYPAPI_L1, RUN_L1);
+	return cpu->mode == RUN_L2 ? hypercall(cpu, HYPAPI_L2, RUN_L2) : partition_hypercall(cpu);
+}
+
+/* ---- Ports and MSRs ---- */
+
+bool event_claims_port(const struct percpu *cpu, u32 port, u32 size)
+{
+	for (u32 i = 0; i < size; i++)
+		if (hypapps_claim(&hypapps_port_claims[level_of(cpu)], port + i))
+			return true;
+	return false;
+}
+
+/* What a verdict comes to. After hypapi_inject() there is nothing left to do. */
+static enum asked settled(struct dispatch *d, enum hypapi_verdict verdict)
+{
+	if (d->progress.moved)
+		return ASKED_ENDED;
+	if (verdict == HYPAPI_DENY)
+		vmx_raise(d->cpu, VEC_GP, 0, GVA(0));
+	return verdict == HYPAPI_PASS ? ASKED_NOBODY : verdict == HYPAPI_HANDLED ? ASKED_HANDLED : ASKED_ENDED;
+}
+
+/* The ports of one access may have several owners: each is asked once, from the lowest port up. */
+enum asked event_port_io(struct percpu *cpu, struct hypapi_port_io_args *io)
+{
+	enum hypapi_level level = level_of(cpu);
+	const struct link *last = NULL, *link;
+	enum asked answer = ASKED_NOBODY;
+	struct dispatch d;
+
+	for (u32 i = 0; i < io->size && answer == ASKED_NOBODY; i++) {
+		link = hypapps_claim(&hypapps_port_claims[level], io->port + i);
+		if (!link || link == last)
+			continue;
+		last = link;
+		dispatch_begin(&d, cpu, HYPAPI_EV_PORT_IO, level, cpu->mode);
+		d.enter = NO_ENTRY;
+		d.ev.args.port_io = *io;
+		answer = settled(&d, ask_one(&d, link));
+	}
+	if (answer == ASKED_HANDLED)
+		io->value = d.ev.args.port_io.value;
+	return answer;
+}
+
+enum asked event_msr(struct percpu *cpu, struct hypapi_msr_args *msr)
+{
+	enum hypapi_level level = level_of(cpu);
+	const struct link *link = hypapps_claim(&hypapps_msr_claims[level], msr->msr);
+	struct dispatch d;
+
+	if (!link)
+		return ASKED_NOBODY;
+	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, level, cpu->mode);
+	d.enter = NO_ENTRY;
+	d.ev.args.msr = *msr;
+	enum asked answer = settled(&d, ask_one(&d, link));
+
+	msr->value = answer == ASKED_HANDLED ? d.ev.args.msr.value : msr->value;
+	return answer;
+}
+
+/* Neither VMCS holds L1's state in the middle of an entry or exit: no calls on registers and memory in this event. */
+enum asked event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
+{
+	const struct link *claimed = hypapps_claim(&hypapps_msr_claims[HYPAPI_L1], msr->msr);
+	struct dispatch d;
+
+	if (!claimed)
+		return ASKED_NOBODY;
+	struct link link = *claimed;
+
+	link.capabilities &= HYPAPI_CAP_QUIESCE;
+	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, HYPAPI_L1, cpu->mode);
+	d.enter = NO_ENTRY;
+	d.ev.cpl = 0;
+	d.ev.args.msr = *msr;
+	enum hypapi_verdict verdict = ask_one(&d, &link);
+
+	if (verdict == HYPAPI_HANDLED)
+		msr->value = d.ev.args.msr.value;
+	return verdict == HYPAPI_HANDLED ? ASKED_HANDLED : verdict == HYPAPI_DENY ? ASKED_ENDED : ASKED_NOBODY;
+}
+
+/* ---- Memory and partitions ---- */
+
+void event_violation(struct percpu *cpu, const struct event_violation *v)
+{
+	const struct hypapp_descriptor *owner = NULL;
+	enum hypapi_level level = level_of(cpu);
+	u64 entry = ept01_entry(v->gpa1);
+	enum hypapi_verdict verdict;
+	struct dispatch d;
+
+	/* Allowed by now, or never forbidden. */
+	if (((entry & EPT_RIGHTS) && (entry & v->access) == v->access) ||
+	    (!(entry & EPT01_OWNER_BITS) && ept01_touch(v->gpa1, v->access)))
+		return;
+	dispatch_begin(&d, cpu, HYPAPI_EV_EPT_VIOLATION, level, cpu->mode);
+	d.ev.args.violation = (struct hypapi_violation_args){
+		.hpa = HPA(v->gpa1.addr), .gpa1 = v->gpa1, .gpa2 = v->gpa2, .gva = v->gva, .access = v->access,
+		.gva_valid = v->gva_valid, .owner = partition_by_owner(ept01_entry_owner(entry), &owner),
+	};
+	if (unlikely(entry & EPT01_HYPAPP))
+		owner = hypapps_get(ept01_entry_hypapp(entry) - 1);
+	verdict = ask_one(&d, owner ? hypapps_link_of(owner, HYPAPI_EV_EPT_VIOLATION, level) : NULL);
+	if (verdict == HYPAPI_PASS || verdict == HYPAPI_DENY)
+		/*
+		 * Not #PF: an operating system whose page tables allow the access takes that as spurious, and retries
+		 * for ever.
+		 */
+		vmx_raise(cpu, VEC_GP, 0, GVA(0));
+	else if (verdict == HYPAPI_HANDLED)
+		finish(&d);
+}
+
+bool event_partition_exit(struct percpu *cpu, const struct hypapi_partition_exit_args *args)
+{
+	enum hypapi_level level = level_of(cpu);
+	const struct link *link = hypapps_link_of(partition_owner(cpu), HYPAPI_EV_PARTITION_EXIT, level);
+	struct dispatch d;
+
+	dispatch_begin(&d, cpu, HYPAPI_EV_PARTITION_EXIT, level, RUN_PARTITION);
+	d.ev.args.partition_exit = *args;
+	enum hypapi_verdict verdict = ask_one(&d, link);
+
+	if (verdict == HYPAPI_HANDLED)
+		finish(&d);
+	return verdict == HYPAPI_PASS || verdict == HYPAPI_DENY;
+}
+
+/* ---- Events that tell ---- */
+
+void event_crossing(struct percpu *cpu, enum hypapi_event_type type, u32 reason, u64 qualification)
+{
+	enum hypapi_level level = level_of(cpu);
+	struct dispatch d;
+
+	dispatch_begin(&d, cpu, type, level, cpu->mode);
+	d.enter = NO_ENTRY;
+	d.ev.args.exit = (struct hypapi_exit_args){ .reason = reason, .qualification = qualification };
+	dispatch_tell(&d, hypapps_chain(type, level));
+	dispatch_end(&d);
+	/* In the middle of another event, if that raised an exception that L1 wants: a stop may have been served. */
+	if (cpu->dispatch)
+		cpu->dispatch->progress.walking = false;
+}
+
+/* An event of level L0 is told to all; its arguments are the caller's. */
+static void begin_l0(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type)
+{
+	dispatch_begin(d, cpu, type, HYPAPI_L0, cpu->mode);
+	d->enter = NO_ENTRY;
+}
+
+static void tell_l0(struct dispatch *d)
+{
+	dispatch_tell(d, hypapps_chain(d->ev.type, HYPAPI_L0));
+	dispatch_end(d);
+}
+
+void event_mtrr(struct percpu *cpu, u32 msr, u64 value)
+{
+	struct dispatch d;
+
+	begin_l0(&d, cpu, HYPAPI_EV_MTRR);
+	d.ev.args.mtrr = (struct hypapi_mtrr_args){ .msr = msr, .value = value };
+	tell_l0(&d);
+}
+
+void event_notify(struct percpu *cpu, enum hypapi_event_type type)
+{
+	struct dispatch d;
+
+	begin_l0(&d, cpu, type);
+	tell_l0(&d);
+}
+
+void event_cpu_init(struct percpu *cpu)
+{
+	struct dispatch d;
+
+	stats_cpu_init(cpu);
+	hypapps_cpu_init(cpu);
+	cpu->watched = (hypapps_chain(HYPAPI_EV_EXIT102, HYPAPI_L2)->count ? (u32)BIT(HYPAPI_EV_EXIT102) : 0) |
+		       (hypapps_chain(HYPAPI_EV_EXIT201, HYPAPI_L1)->count ? (u32)BIT(HYPAPI_EV_EXIT201) : 0);
+	trace_cpu_init(cpu);
+	begin_l0(&d, cpu, HYPAPI_EV_CPU_INIT);
+	d.ev.args.cpu_init.cpu_count = cpu_count;
+	tell_l0(&d);
+}

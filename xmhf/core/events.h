@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Events, raised: one function for each kind, which asks those hypapps whose business it is and does what their verdict
+ * means. Callers: exit handlers of all run modes, power, CPU start.
+ */
+#ifndef XMHF_EVENTS_H
+#define XMHF_EVENTS_H
+
+#include <hypapi/event.h>
+
+#include "cpu/percpu.h"
+
+/* An access that EPT01, after EPT12, may not allow. */
+struct event_violation {
+	gpa1_t gpa1;
+	gpa2_t gpa2;
+	gva_t gva;
+	u32 access;
+	bool gva_valid;
+};
+
+void event_cpu_init(struct percpu *cpu);
+
+/* CPUID, VMCALL: true if no hypapp took it, and nothing was done. Works in every run mode. */
+must_check bool event_cpuid(struct percpu *cpu, u32 leaf);
+must_check bool event_hypercall(struct percpu *cpu);
+
+/* What came of an instruction that hypapps were asked about. */
+enum asked {
+	ASKED_NOBODY,  /* nobody took it: the core's own, or L1's */
+	ASKED_HANDLED, /* done; what the guest reads is in the arguments, and the instruction is to be completed */
+	ASKED_ENDED,   /* a fault was raised, or the guest tries again */
+};
+
+/* One of the ports [port, port + size) is claimed at the level that runs. Called where any are. */
+bool event_claims_port(const struct percpu *cpu, u32 port, u32 size);
+
+/* Port I/O and RDMSR, WRMSR of L1 or L2, which runs: all who claim a part of it are asked. `value` is the result. */
+must_check enum asked event_port_io(struct percpu *cpu, struct hypapi_port_io_args *io);
+must_check enum asked event_msr(struct percpu *cpu, struct hypapi_msr_args *msr);
+
+/* An entry of L1's MSR lists, as L1's access; whatever VMCS is current. ENDED: the access is refused. */
+must_check enum asked event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr);
+
+/* EXIT102, EXIT201, EXIT202: all who subscribed are told, with the level running that goes on. */
+void event_crossing(struct percpu *cpu, enum hypapi_event_type type, u32 reason, u64 qualification);
+
+/* L1's memory types have changed, by this write. */
+void event_mtrr(struct percpu *cpu, u32 msr, u64 value);
+
+/* Nothing if the access is allowed after all; else the owner of the page is asked. The default is #GP. */
+void event_violation(struct percpu *cpu, const struct event_violation *v);
+
+/* A partition needs its owner. True: nobody answered. */
+must_check bool event_partition_exit(struct percpu *cpu, const struct hypapi_partition_exit_args *args);
+
+/* Events without arguments and of level L0: all are told. */
+void event_notify(struct percpu *cpu, enum hypapi_event_type type);
+
+#endif
