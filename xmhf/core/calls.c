@@ -237,7 +237,7 @@ int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_
 {
 	struct dispatch *d = delivery_of(ev);
 
-	if (!d || ept.id >> 2 != d->cpu->callbacks)
+	if (!d || (ept.id & -DISPATCH_CALLBACK) != d->cpu->callbacks)
 		return HYPAPI_ESTALE;
 	*id = (ept.id & 3) == HYPAPI_L2 ? nested_eptp12(d->cpu) : ept01_pointer;
 	return HYPAPI_OK;
@@ -334,11 +334,12 @@ int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition
 
 	if (!p)
 		return d ? HYPAPI_ESTALE : HYPAPI_EPERM;
-	if (!in_guest(d) || d->cpu->mode == RUN_PARTITION || d->enter)
+	if (!in_guest(d) || d->cpu->mode == RUN_PARTITION || d->progress.entered)
 		return HYPAPI_ESTATE;
 	if (entry->rip >= BIT(47) || partition_claim(p, d->cpu))
 		return entry->rip >= BIT(47) ? HYPAPI_EINVAL : HYPAPI_EBUSY;
 	d->enter = p;
+	d->progress.entered = true;
 	d->entry = *entry;
 	return HYPAPI_OK;
 }

@@ -31,7 +31,7 @@ void dispatch_end_stop(struct dispatch *d)
 
 void dispatch_count_stop(struct dispatch *d, u64 start)
 {
-	struct event_stats *stats = dispatch_stats(d);
+	struct event_stats *stats = dispatch_stats(d->cpu, d->link);
 	u64 now = rdtsc();
 
 	stats->stops++;
@@ -56,20 +56,20 @@ enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verd
 	return verdict;
 }
 
-enum hypapi_verdict dispatch_ask_slow(struct dispatch *d, const struct link *link)
+enum hypapi_verdict dispatch_ask_slow(struct dispatch *d, const struct link *link, u64 start)
 {
-	struct event_stats *stats = dispatch_stats(d);
+	struct event_stats *stats = dispatch_stats(d->cpu, d->link);
 	enum hypapi_verdict verdict;
-	u64 start = d->asked;
+	u64 now;
 
 	d->ev.quiesce = link->quiesce;
 	if (link->quiesce && !d->ev.stopped)
 		(void)dispatch_stop(d);
 	verdict = dispatch_settle(d, link->handler(&d->ev));
-	d->asked = rdtsc();
+	now = rdtsc();
 	stats->count++;
-	stats->ticks += d->asked - start;
+	stats->ticks += now - start;
 	if (d->cpu->trace)
-		trace_delivery(d, start, d->asked, verdict);
+		trace_delivery(d, start, now, verdict);
 	return verdict;
 }

@@ -17,19 +17,10 @@ static always_inline enum hypapi_level level_of(const struct percpu *cpu)
 	return mode == RUN_L2 ? HYPAPI_L2 : HYPAPI_L1;
 }
 
-/* Asks the one hypapp that an event belongs to, and ends it. */
-static enum hypapi_verdict ask_one(struct dispatch *d, const struct link *link)
-{
-	enum hypapi_verdict verdict = link ? dispatch_ask(d, link) : HYPAPI_PASS;
-
-	dispatch_end(d);
-	return verdict;
-}
-
 /* HANDLED, after the caller has stepped over what has to be stepped over. */
 static inline void finish(struct dispatch *d)
 {
-	if (d->enter)
+	if (d->progress.entered && d->enter)
 		partition_enter(d->cpu, d->enter, &d->entry);
 }
 
@@ -54,13 +45,13 @@ static always_inline bool offer(struct percpu *cpu, enum hypapi_event_type type,
 	d.ev.args.cpuid.leaf = number; /* the number of a hypercall, too */
 	if (type == HYPAPI_EV_CPUID)
 		d.ev.args.cpuid.subleaf = (u32)cpu->gpr[GPR_RCX];
-	verdict = dispatch_ask(&d, link);
-	dispatch_end(&d);
+	verdict = dispatch_to(&d, cpu, link);
 	if (unlikely(verdict != HYPAPI_HANDLED))
 		return not_handled(&d, verdict, type == HYPAPI_EV_CPUID ? VEC_GP : VEC_UD);
 	if (likely(!d.progress.moved))
 		vmx_skip_instruction();
-	finish(&d);
+	if (unlikely(d.progress.special))
+		finish(&d);
 	return false;
 }
 _Static_assert(offsetof(struct hypapi_cpuid_args, leaf) == offsetof(struct hypapi_hypercall_args, number),
@@ -143,9 +134,9 @@ enum asked event_port_io(struct percpu *cpu, struct hypapi_port_io_args *io)
 			continue;
 		last = link;
 		dispatch_begin(&d, cpu, HYPAPI_EV_PORT_IO, level, cpu->mode);
-		d.enter = NO_ENTRY;
+		dispatch_no_entry(&d);
 		d.ev.args.port_io = *io;
-		answer = settled(&d, ask_one(&d, link));
+		answer = settled(&d, dispatch_to(&d, cpu, link));
 	}
 	if (answer == ASKED_HANDLED)
 		io->value = d.ev.args.port_io.value;
@@ -161,9 +152,9 @@ enum asked event_msr(struct percpu *cpu, struct hypapi_msr_args *msr)
 	if (!link)
 		return ASKED_NOBODY;
 	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, level, cpu->mode);
-	d.enter = NO_ENTRY;
+	dispatch_no_entry(&d);
 	d.ev.args.msr = *msr;
-	enum asked answer = settled(&d, ask_one(&d, link));
+	enum asked answer = settled(&d, dispatch_to(&d, cpu, link));
 
 	msr->value = answer == ASKED_HANDLED ? d.ev.args.msr.value : msr->value;
 	return answer;
@@ -181,10 +172,10 @@ enum asked event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
 
 	link.capabilities &= HYPAPI_CAP_QUIESCE;
 	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, HYPAPI_L1, cpu->mode);
-	d.enter = NO_ENTRY;
+	dispatch_no_entry(&d);
 	d.ev.cpl = 0;
 	d.ev.args.msr = *msr;
-	enum hypapi_verdict verdict = ask_one(&d, &link);
+	enum hypapi_verdict verdict = dispatch_to(&d, cpu, &link);
 
 	if (verdict == HYPAPI_HANDLED)
 		msr->value = d.ev.args.msr.value;
@@ -198,21 +189,27 @@ void event_violation(struct percpu *cpu, const struct event_violation *v)
 	const struct hypapp_descriptor *owner = NULL;
 	enum hypapi_level level = level_of(cpu);
 	u64 entry = ept01_entry(v->gpa1);
-	enum hypapi_verdict verdict;
+	enum hypapi_verdict verdict = HYPAPI_PASS;
+	const struct link *link;
 	struct dispatch d;
 
 	/* Allowed by now, or never forbidden. */
 	if (((entry & EPT_RIGHTS) && (entry & v->access) == v->access) ||
 	    (!(entry & EPT01_OWNER_BITS) && ept01_touch(v->gpa1, v->access)))
 		return;
-	dispatch_begin(&d, cpu, HYPAPI_EV_EPT_VIOLATION, level, cpu->mode);
-	d.ev.args.violation = (struct hypapi_violation_args){
-		.hpa = HPA(v->gpa1.addr), .gpa1 = v->gpa1, .gpa2 = v->gpa2, .gva = v->gva, .access = v->access,
-		.gva_valid = v->gva_valid, .owner = partition_by_owner(ept01_entry_owner(entry), &owner),
-	};
+	hypapi_partition_t partition = partition_by_owner(ept01_entry_owner(entry), &owner);
+
 	if (unlikely(entry & EPT01_HYPAPP))
 		owner = hypapps_get(ept01_entry_hypapp(entry) - 1);
-	verdict = ask_one(&d, owner ? hypapps_link_of(owner, HYPAPI_EV_EPT_VIOLATION, level) : NULL);
+	link = owner ? hypapps_link_of(owner, HYPAPI_EV_EPT_VIOLATION, level) : NULL;
+	if (link) {
+		dispatch_begin(&d, cpu, HYPAPI_EV_EPT_VIOLATION, level, cpu->mode);
+		d.ev.args.violation = (struct hypapi_violation_args){
+			.hpa = HPA(v->gpa1.addr), .gpa1 = v->gpa1, .gpa2 = v->gpa2, .gva = v->gva, .access = v->access,
+			.gva_valid = v->gva_valid, .owner = partition,
+		};
+		verdict = dispatch_to(&d, cpu, link);
+	}
 	if (verdict == HYPAPI_PASS || verdict == HYPAPI_DENY)
 		/*
 		 * Not #PF: an operating system whose page tables allow the access takes that as spurious, and retries
@@ -229,9 +226,11 @@ bool event_partition_exit(struct percpu *cpu, const struct hypapi_partition_exit
 	const struct link *link = hypapps_link_of(partition_owner(cpu), HYPAPI_EV_PARTITION_EXIT, level);
 	struct dispatch d;
 
+	if (!link)
+		return true;
 	dispatch_begin(&d, cpu, HYPAPI_EV_PARTITION_EXIT, level, RUN_PARTITION);
 	d.ev.args.partition_exit = *args;
-	enum hypapi_verdict verdict = ask_one(&d, link);
+	enum hypapi_verdict verdict = dispatch_to(&d, cpu, link);
 
 	if (verdict == HYPAPI_HANDLED)
 		finish(&d);
@@ -246,10 +245,9 @@ void event_crossing(struct percpu *cpu, enum hypapi_event_type type, u32 reason,
 	struct dispatch d;
 
 	dispatch_begin(&d, cpu, type, level, cpu->mode);
-	d.enter = NO_ENTRY;
+	dispatch_no_entry(&d);
 	d.ev.args.exit = (struct hypapi_exit_args){ .reason = reason, .qualification = qualification };
-	dispatch_tell(&d, hypapps_chain(type, level));
-	dispatch_end(&d);
+	dispatch_tell(&d, cpu, hypapps_chain(type, level));
 	/* In the middle of another event, if that raised an exception that L1 wants: a stop may have been served. */
 	if (cpu->dispatch)
 		cpu->dispatch->progress.walking = false;
@@ -259,13 +257,12 @@ void event_crossing(struct percpu *cpu, enum hypapi_event_type type, u32 reason,
 static void begin_l0(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type)
 {
 	dispatch_begin(d, cpu, type, HYPAPI_L0, cpu->mode);
-	d->enter = NO_ENTRY;
+	dispatch_no_entry(d);
 }
 
 static void tell_l0(struct dispatch *d)
 {
-	dispatch_tell(d, hypapps_chain(d->ev.type, HYPAPI_L0));
-	dispatch_end(d);
+	dispatch_tell(d, d->cpu, hypapps_chain(d->ev.type, HYPAPI_L0));
 }
 
 void event_mtrr(struct percpu *cpu, u32 msr, u64 value)

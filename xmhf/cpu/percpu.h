@@ -84,7 +84,7 @@ struct percpu {
 	u64 mtrr_fixed[11];
 	u64 mtrr_var[32]; /* base, mask in turn */
 	struct dispatch *dispatch; /* the event that hypapps see now, NULL outside of one */
-	u64 callbacks;    /* events so far: makes the EPT handles of each valid in its callback only */
+	u64 callbacks;    /* grows with each event: makes the EPT handles of each valid in its callback only */
 	struct hypapp_stats *hypapp_stats;
 	u8 *hypapp_storage; /* hypapi_cpu_storage() of all hypapps, each at a place of its own. Constant */
 	struct trace *trace; /* see core/trace.h; NULL: no trace */

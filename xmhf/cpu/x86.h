@@ -101,10 +101,10 @@ static inline void wrmsr(u32 msr, u64 value)
 
 static inline u64 rdtsc(void)
 {
-	u32 low, high;
+	u64 low, high; /* the instruction clears the upper halves */
 
 	asm volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
-	return (u64)high << 32 | low;
+	return high << 32 | low;
 }
 
 #define X86_CR(n)                                                                              \

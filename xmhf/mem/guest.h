@@ -76,9 +76,9 @@ static inline unsigned int guest_cpl(void)
 /* EFER.LMA and CS.L: 64-bit code. */
 static inline bool guest_long_mode(void)
 {
-	_Static_assert(AR_L == BIT(13) && ENTRYCTL_IA32E == BIT(9), "shifted to bit 0");
+	_Static_assert(AR_L >> 4 == ENTRYCTL_IA32E, "one is shifted to the other");
 
-	return vmread(VMCS_GUEST_CS_AR) >> 13 & vmread(VMCS_ENTRY_CTLS) >> 9 & 1;
+	return (vmread(VMCS_GUEST_CS_AR) >> 4 & vmread(VMCS_ENTRY_CTLS)) & ENTRYCTL_IA32E;
 }
 
 #endif
