@@ -74,6 +74,9 @@ CASES = [
     dict(name="install/boots", guest=GUEST, append="test=l1-basics", xmhf=OUT_OF_TREE,
          expect=[r"^xmhf: greeter: ready$", r"^xmhf: helloworld: hello", r"^T end l1-basics$"]),
 
+    dict(name="install/hypapp-of-1.0", guest=GUEST, append="test=abi", xmhf=OUT_OF_TREE,
+         expect=[r"^xmhf: hypapp made_for_1_0, priority 7000, hypapi 1\.0$", r"^T end abi$"]),
+
     dict(name="bare/linux-tiny", guest="tiny", expect=[linux_ready(1), *POWERED_OFF]),
     dict(name="bare/linux-tiny-2cpu", guest="tiny", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
     dict(name="bare/linux-l2", guest="tiny", initrd=L2_INITRD, append="job=l2-linux",

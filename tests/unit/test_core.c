@@ -234,6 +234,10 @@ static void test_claims(void **state)
 	check(&a, &b, NULL);
 	older.minor = 0;
 	check(&older, &a, NULL);
+	older.size = HYPAPP_SIZE_1_0;
+	check(&older, &a, NULL);
+	older.size--;
+	check(&older, NULL, "hypapp older: its descriptor is not one of hypapi");
 }
 
 static void test_bad_descriptors(void **state)
@@ -248,15 +252,17 @@ static void test_bad_descriptors(void **state)
 		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_SLEEP, .handler = handler } }),
 		  "hypapp x subscribes to event 21, which this core does not raise" },
 		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_EXIT102, .levels = 2, .handler = handler } }),
-		  "hypapp x subscribes to event 9 at levels 0x2, where it does not occur" },
+		  "hypapp x subscribes to event exit-102 at levels 0x2, where it does not occur" },
 		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_EXIT201, .levels = 4, .handler = handler } }),
-		  "hypapp x subscribes to event 10 at levels 0x4, where it does not occur" },
+		  "hypapp x subscribes to event exit-201 at levels 0x4, where it does not occur" },
 		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_EXIT202, .handler = handler } }),
-		  "hypapp x subscribes to event 11 at levels 0x0, where it does not occur" },
+		  "hypapp x subscribes to event exit-202 at levels 0x0, where it does not occur" },
 		{ APP("x", 1, .subscriptions = { { .type = 1000, .handler = handler } }),
 		  "hypapp x subscribes to event 1000, which this core does not raise" },
 		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_CPUID, .quiesce = true, .handler = handler } }),
-		  "hypapp x asks for stops at event 3 without HYPAPI_CAP_QUIESCE" },
+		  "hypapp x asks for stops at event cpuid without HYPAPI_CAP_QUIESCE" },
+		{ APP("x", 1, .cpu_bytes = 65537),
+		  "hypapp x wants 65537 bytes of storage for each CPU, the most is 65536" },
 		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_MSR + 1, 2, 1, 2 } }),
 		  "hypapp x: claims of kind 5 are not supported by this core" },
 		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_PORT, 2, 0xffff, 0x10000 } }),
@@ -284,7 +290,7 @@ static void test_bad_descriptors(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		check(&cases[i].app, NULL, cases[i].want);
 	newer.minor = HYPAPI_MINOR + 1;
-	check(&newer, NULL, "hypapp x needs hypapi 1.2, the core has 1.1");
+	check(&newer, NULL, "hypapp x needs hypapi 1.3, the core has 1.2");
 }
 
 int main(void)

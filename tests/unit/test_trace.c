@@ -73,7 +73,8 @@ static struct hypapi_trace_entry at(u32 place)
 
 static void deliver(u64 start, u32 number)
 {
-	struct dispatch d = { .cpu = &cpu };
+	static const struct link link;
+	struct dispatch d = { .cpu = &cpu, .link = &link };
 
 	d.ev.type = HYPAPI_EV_HYPERCALL;
 	d.ev.level = HYPAPI_L2;

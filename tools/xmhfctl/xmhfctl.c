@@ -76,8 +76,8 @@ static void show_stat(void)
 
 	for (uint64_t i = 0; get(HYPAPI_CONTROL_STAT, i, &s, sizeof(s)); i++)
 		if (s.count)
-			printf("%s %s L%u count %lu stops %lu ticks %lu\n", hypapp_name(s.hypapp), event_name(s.type),
-			       s.level, s.count, s.stops, s.ticks);
+			printf("%s %s L%u count %lu stops %lu ticks %lu ticks-stopped %lu\n", hypapp_name(s.hypapp),
+			       event_name(s.type), s.level, s.count, s.stops, s.ticks, s.ticks_stopped);
 }
 
 static void show_entry(uint32_t cpu, const struct hypapi_trace_entry *e)

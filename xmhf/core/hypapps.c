@@ -82,7 +82,8 @@ static void sort_in(const struct hypapp_descriptor *app)
 
 	if (app_count == MAX_HYPAPPS)
 		boot_refuse("more than %u hypapps are linked in", MAX_HYPAPPS);
-	memcpy(&copies[app_count], app, MIN(app->size, sizeof(*app)));
+	/* What is no descriptor is read as far as the check looks at it. */
+	memcpy(&copies[app_count], app, MIN(MAX(app->size, HYPAPP_SIZE_1_0), sizeof(*app)));
 	app = &copies[app_count++];
 	for (; at && apps[at - 1]->priority > app->priority; at--)
 		apps[at] = apps[at - 1];

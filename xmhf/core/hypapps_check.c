@@ -10,8 +10,6 @@
 #include "lib/string.h"
 
 #define CORE_FEATURES (HYPAPI_FEATURE_NESTED | HYPAPI_FEATURE_PARTITIONS)
-/* The shortest descriptor: that of 1.0. */
-#define SIZE_1_0 offsetof(struct hypapp_descriptor, cpu_bytes)
 #define CAPABILITIES (HYPAPI_CAP_REGISTERS | HYPAPI_CAP_MEMORY | HYPAPI_CAP_PARTITIONS | HYPAPI_CAP_QUIESCE)
 
 static const char *const claim_names[] = { "", "hypercalls", "CPUID leaves", "ports", "MSRs" };
@@ -21,7 +19,7 @@ struct report { char *buf; size_t size; };
 
 static bool check_versions(const struct hypapp_descriptor *app, const struct report *r)
 {
-	if (app->magic != HYPAPP_MAGIC || app->size < SIZE_1_0 || (app->size > sizeof(*app) && app->minor <= HYPAPI_MINOR))
+	if (app->magic != HYPAPP_MAGIC || app->size < HYPAPP_SIZE_1_0 || (app->size > sizeof(*app) && app->minor <= HYPAPI_MINOR))
 		return complain(r, "hypapp %s: its descriptor is not one of hypapi", app->name);
 	if (app->major != HYPAPI_MAJOR || app->minor > HYPAPI_MINOR)
 		return complain(r, "hypapp %s needs hypapi %u.%u, the core has %u.%u", app->name, app->major, app->minor,

@@ -5,6 +5,9 @@
 
 #include <hypapi/hypapp.h>
 
+/* The shortest descriptor: that of 1.0. */
+#define HYPAPP_SIZE_1_0 offsetof(struct hypapp_descriptor, cpu_bytes)
+
 /*
  * apps: `count` descriptors in priority order. False: `message` says in one line what is wrong, and names the hypapp, or
  * both of them and the claim.
