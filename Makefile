@@ -109,10 +109,10 @@ include tools/images.mk
 include tools/run.mk
 include tests/unit/unit.mk
 include tests/check.mk
+include tools/install/install.mk
 include bench.mk
 include tests/boot/boot.mk
 include docs/docs.mk
-include tools/install/install.mk
 
 .PHONY: help
 help:

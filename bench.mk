@@ -5,10 +5,24 @@
 
 BENCH_JOBS ?= 2
 
+# The core with one hypapp that passes, and with three: what asking one costs.
+PASSERS := $(addprefix $(O)/bench/,passers1.elf passers3.elf)
+$(O)/bench/passer%.o: tests/bench/passer.c $(wildcard hypapi/include/hypapi/*.h)
+	@mkdir -p $(@D)
+	$(say) CC $@
+	$(Q)$(CC) $(HYPAPP_CFLAGS) -DNUMBER=$* -DNAME=passer$* -c -o $@ $<
+$(O)/bench/passers1.elf: $(O)/bench/passer1.o
+$(O)/bench/passers3.elf: $(addprefix $(O)/bench/passer,1.o 2.o 3.o)
+$(PASSERS): $(INSTALL_O)/greeter.elf
+	$(say) LD $@
+	$(Q)$(INSTALL_O)/root/usr/local/bin/hypapp-link -o $@ $(filter %.o,$^)
+.SECONDARY: $(addprefix $(O)/bench/passer,1.o 2.o 3.o)
+check-files: $(PASSERS)
+
 .PHONY: bench bench-files
-bench-files: $(O)/xmhf.elf core-counts $(O)/guest/test.bzimage $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio
+bench-files: $(PASSERS) $(O)/xmhf.elf core-counts $(O)/guest/test.bzimage $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio
 
 bench: setup
 	@$(MAKE) $(CHECK_PARALLEL) --no-print-directory bench-files
-	@tools/bench.py --xmhf $(O)/xmhf.elf --counts $(O)/counts/xmhf.elf --guest $(O)/guest/test.bzimage \
+	@tools/bench.py --xmhf $(O)/xmhf.elf --counts $(O)/counts/xmhf.elf --passers $(O)/bench --guest $(O)/guest/test.bzimage \
 		--kernel $(O)/linux/tiny/bzImage --initrd $(O)/linux/tiny.cpio --out $(O)/bench --jobs $(BENCH_JOBS)

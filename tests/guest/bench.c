@@ -392,6 +392,34 @@ static void bench_pal(bool is_l2)
 	}
 }
 
+/* ---- asking hypapps: tests/bench/passer.c, in images of their own ---- */
+
+#define PASSER_CALL 0x700u
+
+static void refused_call(u32 number)
+{
+	asm volatile(MAY_FAULT("vmcall") :: "a"(number) : "memory");
+}
+
+static void l2_passer(void)
+{
+	for (u32 i = 0; i < ROUNDS; i++)
+		MEASURE(0, i, hello(L2_BASE + PASSER_CALL));
+	l2_end();
+}
+
+static void bench_passers(void)
+{
+	for (u32 i = 0; i < ROUNDS; i++) {
+		MEASURE(0, i, refused_call(PASSER_CALL + 1));
+		MEASURE(1, i, refused_call(PASSER_CALL));
+	}
+	line("hypercall-unclaimed", 0);
+	line("hypercall-passed", 1);
+	if (run_l2_code(l2_passer))
+		line("l2-exit202", 0);
+}
+
 /* ---- all of it ---- */
 
 static void spin_for_ever(void *unused)
@@ -427,6 +455,11 @@ DEFINE_TEST(bench, "bench", "ticks of single operations; lines \"B name cpus tic
 	hv_on();
 	is_counting = counts_now().of[COUNTERS - 1] != counts_now().of[COUNTERS - 1];
 	measure_overhead();
+	if (option_number("passers", 0)) {
+		bench_passers();
+		hv_off();
+		return;
+	}
 	print("overhead %lu ticks\n", overhead);
 	bench_hello("l1-hypercall-stop", HELLO_STOP_BY_FLAG);
 	bench_l2_hello("l2-hypercall-stop", l2_hello_stop);

@@ -63,6 +63,8 @@ CASES = [
     dict(name="docs/tutorial-compiles", command=["make", "-s", "tutorial-check"]),
     dict(name="model/quiesce", command=["tests/model/check"], timeout=600),
 
+    dict(name="events/dispatch-cost", command=["tests/run/dispatch_cost.py", GUEST, "build/bench", "build/check/dispatch"]),
+
     refuses("no-64-bit", "qemu-system-i386 -cpu qemu32", "this CPU has no 64-bit mode"),
     refuses("no-vmx", "qemu-system-x86_64 -append log=debug", "this CPU has no VMX"),
     refuses("unknown-option", "qemu-system-x86_64 -append logg=debug", 'unknown option "logg"'),

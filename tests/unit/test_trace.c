@@ -74,12 +74,12 @@ static struct hypapi_trace_entry at(u32 place)
 static void deliver(u64 start, u32 number)
 {
 	static const struct link link;
-	struct dispatch d = { .cpu = &cpu, .link = &link };
+	struct dispatch d = { .link = &link };
 
 	d.ev.type = HYPAPI_EV_HYPERCALL;
 	d.ev.level = HYPAPI_L2;
 	d.ev.args.hypercall.number = number;
-	trace_delivery(&d, start, start + 10, HYPAPI_HANDLED);
+	trace_delivery(&cpu, &d, start, start + 10, HYPAPI_HANDLED);
 }
 
 static void test_off_takes_no_memory(void **state)

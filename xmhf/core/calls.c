@@ -45,7 +45,7 @@ int hypapi_resume(struct hypapi_event *ev)
 		return HYPAPI_ESTATE;
 	d->progress.walking = false;
 	dispatch_end_stop(d);
-	ev->stopped = quiesce_owned(&d->cpu->quiesce);
+	ev->stopped = quiesce_owned(&this_cpu()->quiesce);
 	return HYPAPI_OK;
 }
 
@@ -100,7 +100,7 @@ uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg)
 
 	if (unlikely(!d))
 		return 0;
-	return is_gpr(d, reg) ? d->cpu->gpr[reg] : get_vmcs_reg(d, reg);
+	return is_gpr(d, reg) ? this_cpu()->gpr[reg] : get_vmcs_reg(d, reg);
 }
 
 #define RFLAGS_WRITABLE (RFLAGS_ARITHMETIC | RFLAGS_TF | RFLAGS_IF | BIT(10) | RFLAGS_RF | RFLAGS_AC)
@@ -135,7 +135,7 @@ int hypapi_reg_set(struct hypapi_event *ev, enum hypapi_reg reg, uint64_t value)
 		return HYPAPI_EPERM;
 	if (!is_gpr(d, reg))
 		return set_vmcs_reg(d, reg, value);
-	d->cpu->gpr[reg] = value;
+	this_cpu()->gpr[reg] = value;
 	return HYPAPI_OK;
 }
 
@@ -150,7 +150,7 @@ int hypapi_regs_clear(struct hypapi_event *ev, uint32_t mask)
 	if (!in_guest(d))
 		return HYPAPI_ENOTSUP;
 	for (; mask; mask &= mask - 1)
-		d->cpu->gpr[__builtin_ctz(mask)] = 0;
+		this_cpu()->gpr[__builtin_ctz(mask)] = 0;
 	return HYPAPI_OK;
 }
 
@@ -162,9 +162,9 @@ int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code,
 		return HYPAPI_EPERM;
 	if (!(EVENTS_THAT_RAISE & BIT(d->ev.type)) || (vector != VEC_UD && vector != VEC_GP && vector != VEC_PF))
 		return HYPAPI_EINVAL;
-	if (d->cpu->mode == RUN_PARTITION)
+	if (this_cpu()->mode == RUN_PARTITION)
 		return HYPAPI_ESTATE;
-	vmx_raise(d->cpu, vector, error_code, cr2);
+	vmx_raise(this_cpu(), vector, error_code, cr2);
 	d->progress.moved = true;
 	d->progress.walking = false;
 	return HYPAPI_OK;
@@ -179,7 +179,7 @@ static int result_of(enum guest_access_result result)
 static struct guest_walk *walk_of(struct dispatch *d)
 {
 	if (!d->progress.walking)
-		guest_walk_begin(&d->walk, d->cpu);
+		guest_walk_begin(&d->walk, this_cpu());
 	d->progress.walking = true;
 	return &d->walk;
 }
@@ -190,7 +190,7 @@ static inline int memory_call(const struct hypapi_event *ev, struct dispatch **d
 	*d = delivery(ev, HYPAPI_CAP_MEMORY);
 	if (!*d)
 		return HYPAPI_EPERM;
-	return in_guest(*d) && (*d)->cpu->mode != RUN_PARTITION ? HYPAPI_OK : HYPAPI_ENOTSUP;
+	return in_guest(*d) && this_cpu()->mode != RUN_PARTITION ? HYPAPI_OK : HYPAPI_ENOTSUP;
 }
 
 int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, struct hypapi_page *page)
@@ -237,9 +237,9 @@ int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_
 {
 	struct dispatch *d = delivery_of(ev);
 
-	if (!d || (ept.id & -DISPATCH_CALLBACK) != d->cpu->callbacks)
+	if (!d || (ept.id & -DISPATCH_CALLBACK) != this_cpu()->callbacks)
 		return HYPAPI_ESTALE;
-	*id = (ept.id & 3) == HYPAPI_L2 ? nested_eptp12(d->cpu) : ept01_pointer;
+	*id = (ept.id & 3) == HYPAPI_L2 ? nested_eptp12(this_cpu()) : ept01_pointer;
 	return HYPAPI_OK;
 }
 
@@ -259,9 +259,9 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (!in_guest(d) || d->cpu->mode == RUN_PARTITION)
+	if (!in_guest(d) || this_cpu()->mode == RUN_PARTITION)
 		return HYPAPI_ENOTSUP;
-	if (!quiesce_owned(&d->cpu->quiesce))
+	if (!quiesce_owned(&this_cpu()->quiesce))
 		return HYPAPI_ESTATE;
 	if (!page_count || page_count > PARTITION_MAX_PAGES)
 		return HYPAPI_EINVAL;
@@ -279,7 +279,7 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 
 	d->progress.walking = false;
 	if (!error)
-		quiesce_add_work(&d->cpu->quiesce, ept01_flush_work());
+		quiesce_add_work(&this_cpu()->quiesce, ept01_flush_work());
 	return error;
 }
 
@@ -291,10 +291,10 @@ int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partiti
 
 	if (!p)
 		return d ? HYPAPI_ESTALE : HYPAPI_EPERM;
-	u64 asked = d->cpu->quiesce.count.asked, start = rdtsc();
+	u64 asked = this_cpu()->quiesce.count.asked, start = rdtsc();
 
-	error = partition_destroy(d->cpu, p);
-	if (d->cpu->quiesce.count.asked != asked)
+	error = partition_destroy(this_cpu(), p);
+	if (this_cpu()->quiesce.count.asked != asked)
 		dispatch_count_stop(d, start);
 	d->progress.walking = false;
 	return error;
@@ -334,9 +334,9 @@ int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition
 
 	if (!p)
 		return d ? HYPAPI_ESTALE : HYPAPI_EPERM;
-	if (!in_guest(d) || d->cpu->mode == RUN_PARTITION || d->progress.entered)
+	if (!in_guest(d) || this_cpu()->mode == RUN_PARTITION || d->progress.entered)
 		return HYPAPI_ESTATE;
-	if (entry->rip >= BIT(47) || partition_claim(p, d->cpu))
+	if (entry->rip >= BIT(47) || partition_claim(p, this_cpu()))
 		return entry->rip >= BIT(47) ? HYPAPI_EINVAL : HYPAPI_EBUSY;
 	d->enter = p;
 	d->progress.entered = true;
@@ -350,9 +350,9 @@ int hypapi_partition_leave(struct hypapi_event *ev)
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (d->cpu->mode != RUN_PARTITION)
+	if (this_cpu()->mode != RUN_PARTITION)
 		return HYPAPI_ESTATE;
-	partition_leave(d->cpu);
+	partition_leave(this_cpu());
 	d->progress.moved = true;
 	d->progress.walking = false;
 	ev->partition.id = HYPAPI_NONE;

@@ -20,9 +20,9 @@ int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t r
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (d->cpu->mode != RUN_L2)
+	if (this_cpu()->mode != RUN_L2)
 		return HYPAPI_ENOTSUP;
-	if (!nested_translate(d->cpu, gpa2, &found))
+	if (!nested_translate(this_cpu(), gpa2, &found))
 		return HYPAPI_EFAULT;
 	if (found.rights && (found.rights & rights) != (rights & HYPAPI_RWX))
 		return HYPAPI_EFAULT;
@@ -99,14 +99,14 @@ int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_cou
 		if (error)
 			return error;
 	}
-	bool stopped = quiesce_owned(&d->cpu->quiesce);
+	bool stopped = quiesce_owned(&this_cpu()->quiesce);
 
 	if (takes && !stopped && ev->type != HYPAPI_EV_INIT)
 		return HYPAPI_ESTATE;
 	for (size_t i = 0; i < page_count; i++)
 		ept01_restrict(GPA1(page.addr + i * PAGE_SIZE), rights, app);
 	if (takes && stopped)
-		quiesce_add_work(&d->cpu->quiesce, QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02);
+		quiesce_add_work(&this_cpu()->quiesce, QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02);
 	return HYPAPI_OK;
 }
 

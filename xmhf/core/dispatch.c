@@ -8,7 +8,7 @@
 
 bool dispatch_stop(struct dispatch *d)
 {
-	struct quiesce_cpu *quiesce = &d->cpu->quiesce;
+	struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
 
 	if (!quiesce_owned(quiesce))
 		d->stop_start = rdtsc();
@@ -24,20 +24,20 @@ bool dispatch_stop(struct dispatch *d)
 void dispatch_end_stop(struct dispatch *d)
 {
 	d->progress.stops -= ONE_STOP;
-	quiesce_end(&d->cpu->quiesce);
-	if (!quiesce_owned(&d->cpu->quiesce))
+	quiesce_end(&this_cpu()->quiesce);
+	if (!quiesce_owned(&this_cpu()->quiesce))
 		dispatch_count_stop(d, d->stop_start);
 }
 
 void dispatch_count_stop(struct dispatch *d, u64 start)
 {
-	struct event_stats *stats = dispatch_stats(d->cpu, d->link);
+	struct event_stats *stats = dispatch_stats(this_cpu()->hypapp_stats, d->link);
 	u64 now = rdtsc();
 
 	stats->stops++;
 	stats->ticks_stopped += now - start;
-	if (unlikely(d->cpu->trace))
-		trace_stop(d->cpu, start, now);
+	if (unlikely(this_cpu()->trace))
+		trace_stop(this_cpu(), start, now);
 }
 
 enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verdict)
@@ -48,28 +48,27 @@ enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verd
 	}
 	if (verdict == HYPAPI_KILL) {
 		log_warn("hypapp %s asks for a reset", d->link->app->name);
-		power_reset(d->cpu);
+		power_reset(this_cpu());
 	}
 	while (d->progress.stops)
 		dispatch_end_stop(d);
-	d->ev.stopped = quiesce_owned(&d->cpu->quiesce) || !d->cpu->quiesce.online;
+	d->ev.stopped = quiesce_owned(&this_cpu()->quiesce) || !this_cpu()->quiesce.online;
 	return verdict;
 }
 
-enum hypapi_verdict dispatch_ask_slow(struct dispatch *d, const struct link *link, u64 start)
+enum hypapi_verdict dispatch_slowly(struct hypapi_event *ev)
 {
-	struct event_stats *stats = dispatch_stats(d->cpu, d->link);
+	struct dispatch *d = (struct dispatch *)ev;
+	u64 start = rdtsc();
 	enum hypapi_verdict verdict;
-	u64 now;
 
-	d->ev.quiesce = link->quiesce;
-	if (link->quiesce && !d->ev.stopped)
+	_Static_assert(offsetof(struct dispatch, ev) == 0, "the event begins its delivery");
+	ev->quiesce = d->link->quiesce;
+	if (ev->quiesce && !ev->stopped)
 		(void)dispatch_stop(d);
-	verdict = dispatch_settle(d, link->handler(&d->ev));
-	now = rdtsc();
-	stats->count++;
-	stats->ticks += now - start;
-	if (d->cpu->trace)
-		trace_delivery(d, start, now, verdict);
+	verdict = dispatch_settle(d, d->link->handler(ev));
+	ev->quiesce = false; /* who asked this looks at the verdict as well */
+	if (this_cpu()->trace)
+		trace_delivery(this_cpu(), d, start, rdtsc(), verdict);
 	return verdict;
 }

@@ -30,18 +30,16 @@ struct dispatch_progress {
 	bool walking;    /* `walk` is good: until something may have made it stale */
 };
 
-/* On the stack of the CPU that raised the event. */
+/* On the stack of the CPU that raised the event; aligned so that it needs no register of its own. */
 struct dispatch {
 	struct hypapi_event ev;    /* what the hypapp sees */
-	struct percpu *cpu;
-	struct dispatch *outer;    /* the event that this one came in the middle of */
 	const struct link *link;   /* who is asked now */
 	u64 stop_start;            /* tick at which the stop was asked for */
 	struct dispatch_progress progress;
 	struct guest_walk walk;    /* of the caller's memory */
 	struct partition *enter;   /* if progress.entered; NULL in events that enter none */
 	struct hypapi_partition_entry entry;
-};
+} __attribute__((aligned(16)));
 
 /* cpu->callbacks counts in these steps: the bits below hold a level, in a handle. */
 #define DISPATCH_CALLBACK 4ul
@@ -52,14 +50,14 @@ void dispatch_end_stop(struct dispatch *d);
 /* One more stop on behalf of the hypapp, from tick `start` until now. */
 void dispatch_count_stop(struct dispatch *d, u64 start);
 
-/* The counts of a link on this CPU. */
-static inline struct event_stats *dispatch_stats(const struct percpu *cpu, const struct link *link)
+/* The counts of a link among those of a CPU. */
+static inline struct event_stats *dispatch_stats(struct hypapp_stats *stats, const struct link *link)
 {
-	return (struct event_stats *)((u8 *)cpu->hypapp_stats + link->counts);
+	return (struct event_stats *)((u8 *)stats + link->counts);
 }
 
-/* Asks a link that begins with a stop or is traced. */
-enum hypapi_verdict dispatch_ask_slow(struct dispatch *d, const struct link *link, u64 start);
+/* Stands for the handler of a link that begins with a stop or is traced. */
+hypapi_handler dispatch_slowly;
 
 /* What is not simply an answer: stops to end, the handler once more under a stop, a reset. */
 enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verdict);
@@ -78,9 +76,6 @@ static always_inline void dispatch_begin(struct dispatch *d, struct percpu *cpu,
 	struct hypapi_event *ev = &d->ev;
 	u64 callback = cpu->callbacks += DISPATCH_CALLBACK;
 
-	d->cpu = cpu;
-	d->outer = cpu->dispatch;
-	cpu->dispatch = d;
 	d->progress = (struct dispatch_progress){ 0 };
 	ev->size = sizeof(*ev);
 	ev->major = HYPAPI_MAJOR;
@@ -104,31 +99,24 @@ static always_inline void dispatch_begin(struct dispatch *d, struct percpu *cpu,
 }
 
 /*
- * Asks one hypapp, and counts. Stops that it began have ended when this returns. start: the tick at which it is asked, and
- * then at which it has answered. ev.quiesce is false.
+ * Asks one hypapp, and counts in `stats`, which is cpu->hypapp_stats. Stops that it began have ended when this returns.
+ * start: the tick at which it is asked, and then at which it has answered. ev.quiesce is false.
  */
-static always_inline enum hypapi_verdict dispatch_ask(struct dispatch *d, struct percpu *cpu, const struct link *link,
-						      u64 *start)
+static always_inline enum hypapi_verdict dispatch_ask(struct dispatch *d, struct hypapp_stats *stats,
+						      const struct link *link, u32 *start)
 {
-	struct event_stats *stats;
+	struct event_stats *counts;
 	enum hypapi_verdict verdict;
-	u64 asked = *start;
+	u32 asked = *start;
 
 	d->link = link;
-	if (unlikely(link->slow)) {
-		verdict = dispatch_ask_slow(d, link, asked);
-		*start = rdtsc();
-		return verdict;
-	}
-	verdict = link->handler(&d->ev);
+	verdict = link->ask(&d->ev);
 	if (unlikely((verdict | d->progress.stops) > HYPAPI_DENY))
 		verdict = dispatch_settle(d, verdict);
-	*start = rdtsc();
-	stats = dispatch_stats(cpu, link);
-	stats->count++;
-	asked = *start - asked;
-	asm("" : "+r"(asked)); /* else GCC makes four instructions of the next two */
-	stats->ticks += asked;
+	*start = rdtsc_low();
+	counts = dispatch_stats(stats, link);
+	counts->count++;
+	counts->ticks += *start - asked;
 	return verdict;
 }
 _Static_assert(ONE_STOP > HYPAPI_KILL, "one test for both");
@@ -140,31 +128,31 @@ static always_inline void dispatch_no_entry(struct dispatch *d)
 	d->enter = NULL;
 }
 
-static always_inline void dispatch_end(struct dispatch *d, struct percpu *cpu)
-{
-	cpu->dispatch = d->outer;
-}
-
-/* Asks one hypapp, and ends the event. */
+/* Asks one hypapp about what a guest has done just now, so that no other event is at hand. */
 static always_inline enum hypapi_verdict dispatch_to(struct dispatch *d, struct percpu *cpu, const struct link *link)
 {
-	u64 start = rdtsc();
-	enum hypapi_verdict verdict = dispatch_ask(d, cpu, link, &start);
+	u32 start = rdtsc_low();
 
-	dispatch_end(d, cpu);
+	cpu->dispatch = d;
+	enum hypapi_verdict verdict = dispatch_ask(d, cpu->hypapp_stats, link, &start);
+
+	cpu->dispatch = NULL;
 	return verdict;
 }
 
-/* Asks all of a chain, whatever they answer, and ends the event. */
+/* Asks all of a chain, whatever they answer; perhaps in the middle of another event. */
 static always_inline void dispatch_tell(struct dispatch *d, struct percpu *cpu, const struct chain *chain)
 {
-	u64 start = rdtsc();
+	struct hypapp_stats *stats = cpu->hypapp_stats;
+	struct dispatch *outer = cpu->dispatch;
+	u32 start = rdtsc_low();
 
+	cpu->dispatch = d;
 	for_each_link(link, chain) {
 		d->ev.quiesce = false;
-		(void)dispatch_ask(d, cpu, link, &start);
+		(void)dispatch_ask(d, stats, link, &start);
 	}
-	dispatch_end(d, cpu);
+	cpu->dispatch = outer;
 }
 
 #endif

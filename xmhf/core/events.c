@@ -21,15 +21,13 @@ static always_inline enum hypapi_level level_of(const struct percpu *cpu)
 static inline void finish(struct dispatch *d)
 {
 	if (d->progress.entered && d->enter)
-		partition_enter(d->cpu, d->enter, &d->entry);
+		partition_enter(this_cpu(), d->enter, &d->entry);
 }
 
-static __attribute__((noinline)) bool not_handled(struct dispatch *d, enum hypapi_verdict verdict,
-						  unsigned int deny_vector)
+static __attribute__((noinline)) void deny(struct percpu *cpu, unsigned int vector)
 {
-	if (verdict == HYPAPI_DENY && !partition_raise(d->cpu, deny_vector))
-		vmx_raise(d->cpu, deny_vector, 0, GVA(0));
-	return verdict == HYPAPI_PASS;
+	if (!partition_raise(cpu, vector))
+		vmx_raise(cpu, vector, 0, GVA(0));
 }
 
 /* ---- CPUID and hypercalls ---- */
@@ -46,13 +44,15 @@ static always_inline bool offer(struct percpu *cpu, enum hypapi_event_type type,
 	if (type == HYPAPI_EV_CPUID)
 		d.ev.args.cpuid.subleaf = (u32)cpu->gpr[GPR_RCX];
 	verdict = dispatch_to(&d, cpu, link);
-	if (unlikely(verdict != HYPAPI_HANDLED))
-		return not_handled(&d, verdict, type == HYPAPI_EV_CPUID ? VEC_GP : VEC_UD);
-	if (likely(!d.progress.moved))
-		vmx_skip_instruction();
-	if (unlikely(d.progress.special))
-		finish(&d);
-	return false;
+	if (likely(verdict == HYPAPI_HANDLED)) {
+		if (likely(!d.progress.moved))
+			vmx_skip_instruction();
+		if (unlikely(d.progress.special))
+			finish(&d);
+	} else if (verdict == HYPAPI_DENY) {
+		deny(cpu, type == HYPAPI_EV_CPUID ? VEC_GP : VEC_UD);
+	}
+	return verdict == HYPAPI_PASS;
 }
 _Static_assert(offsetof(struct hypapi_cpuid_args, leaf) == offsetof(struct hypapi_hypercall_args, number),
 	       "offer() sets both");
@@ -116,7 +116,7 @@ static enum asked settled(struct dispatch *d, enum hypapi_verdict verdict)
 	if (d->progress.moved)
 		return ASKED_ENDED;
 	if (verdict == HYPAPI_DENY)
-		vmx_raise(d->cpu, VEC_GP, 0, GVA(0));
+		vmx_raise(this_cpu(), VEC_GP, 0, GVA(0));
 	return verdict == HYPAPI_PASS ? ASKED_NOBODY : verdict == HYPAPI_HANDLED ? ASKED_HANDLED : ASKED_ENDED;
 }
 
@@ -164,7 +164,7 @@ enum asked event_msr(struct percpu *cpu, struct hypapi_msr_args *msr)
 enum asked event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
 {
 	const struct link *claimed = hypapps_claim(&hypapps_msr_claims[HYPAPI_L1], msr->msr);
-	struct dispatch d;
+	struct dispatch d, *outer = cpu->dispatch;
 
 	if (!claimed)
 		return ASKED_NOBODY;
@@ -176,6 +176,9 @@ enum asked event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
 	d.ev.cpl = 0;
 	d.ev.args.msr = *msr;
 	enum hypapi_verdict verdict = dispatch_to(&d, cpu, &link);
+
+	/* In the middle of another event, if that raised an exception that L1 wants. */
+	cpu->dispatch = outer;
 
 	if (verdict == HYPAPI_HANDLED)
 		msr->value = d.ev.args.msr.value;
@@ -262,7 +265,7 @@ static void begin_l0(struct dispatch *d, struct percpu *cpu, enum hypapi_event_t
 
 static void tell_l0(struct dispatch *d)
 {
-	dispatch_tell(d, d->cpu, hypapps_chain(d->ev.type, HYPAPI_L0));
+	dispatch_tell(d, this_cpu(), hypapps_chain(d->ev.type, HYPAPI_L0));
 }
 
 void event_mtrr(struct percpu *cpu, u32 msr, u64 value)

@@ -5,6 +5,7 @@
  */
 #include "core/hypapps.h"
 
+#include "core/dispatch.h"
 #include "core/event_info.h"
 #include "core/events.h"
 #include "core/hypapps_check.h"
@@ -121,9 +122,9 @@ static void build_chain(u32 type, u32 level, struct link **next)
 		     s < apps[i]->subscriptions + HYPAPI_MAX_SUBSCRIPTIONS && s->handler; s++)
 			if (s->type == type && (level == HYPAPI_L0 || (s->levels & bit)))
 				*(*next)++ = (struct link){
+					.ask = s->quiesce || trace_bytes() ? dispatch_slowly : s->handler,
 					.handler = s->handler, .app = apps[i], .capabilities = apps[i]->capabilities,
 					.counts = (u32)offsetof(struct hypapp_stats, of[i][type][level]),
-					.slow = s->quiesce || trace_bytes(),
 					.quiesce = s->quiesce, .two_phase = s->two_phase,
 				};
 	chain->count = (u32)(*next - chain->first);

@@ -15,12 +15,12 @@
 
 /* One subscription at one level: all that a delivery needs, next to each other. */
 struct link {
+	hypapi_handler *ask;     /* the handler, or dispatch_slowly() if there is more to do than to ask */
 	hypapi_handler *handler;
 	const struct hypapp_descriptor *app;
 	u32 capabilities;
-	u32 counts;     /* where its counts stand in struct hypapp_stats, bytes */
-	bool slow;      /* more to do than to ask: `quiesce`, or a trace is kept */
-	bool quiesce, two_phase;
+	u32 counts;              /* where its counts stand in struct hypapp_stats, bytes */
+	bool quiesce, two_phase; /* as subscribed */
 };
 
 /* Who is asked about an event at a level, by priority. */

@@ -75,10 +75,11 @@ static u32 number_of(const struct hypapi_event *ev)
 	}
 }
 
-void trace_delivery(const struct dispatch *d, u64 start, u64 now, enum hypapi_verdict verdict)
+void trace_delivery(const struct percpu *cpu, const struct dispatch *d, u64 start, u64 now, enum hypapi_verdict verdict)
 {
-	struct trace *t = d->cpu->trace;
-	bool partition = (d->progress.entered && d->enter) || (d->cpu->mode == RUN_PARTITION && d->ev.level != HYPAPI_L0);
+	struct trace *t = cpu->trace;
+	bool enters = d->progress.entered && d->enter;
+	bool partition = enters || (cpu->mode == RUN_PARTITION && d->ev.level != HYPAPI_L0);
 
 	trace_put(t, &(struct hypapi_trace_entry){
 		.start = start, .ticks = now - start, .number = number_of(&d->ev), .type = (u8)d->ev.type,

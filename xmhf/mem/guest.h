@@ -70,7 +70,7 @@ enum guest_access_result guest_write(struct percpu *cpu, gva_t dst, const void *
 /* CPL of the guest that runs: DPL of SS (SDM vol. 3, "Guest Register State"). */
 static inline unsigned int guest_cpl(void)
 {
-	return AR_DPL(vmread(VMCS_GUEST_SS_AR));
+	return AR_DPL(vmread_again(VMCS_GUEST_SS_AR));
 }
 
 /* EFER.LMA and CS.L: 64-bit code. */
@@ -78,7 +78,7 @@ static inline bool guest_long_mode(void)
 {
 	_Static_assert(AR_L >> 4 == ENTRYCTL_IA32E, "one is shifted to the other");
 
-	return (vmread(VMCS_GUEST_CS_AR) >> 4 & vmread(VMCS_ENTRY_CTLS)) & ENTRYCTL_IA32E;
+	return (vmread_again(VMCS_GUEST_CS_AR) >> 4 & vmread_again(VMCS_ENTRY_CTLS)) & ENTRYCTL_IA32E;
 }
 
 #endif
