@@ -11,7 +11,7 @@ GUEST_LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-s
 	-Wl,--no-warn-rwx-segments
 
 GUEST_LIB := $(wildcard $(GUEST_DIR)/lib/*.c $(GUEST_DIR)/lib/*.S $(GUEST_DIR)/hv/*.c $(GUEST_DIR)/hv/*.S)
-GUEST_EXAMPLE := $(GUEST_DIR)/main.c $(GUEST_DIR)/l2_code.S
+GUEST_EXAMPLE := $(GUEST_DIR)/main.c $(GUEST_DIR)/call.c $(GUEST_DIR)/l2_code.S
 GUEST_TESTS := $(wildcard tests/guest/*.c tests/guest/*.S)
 
 guest_objects = $(addprefix $(O)/guest/,$(addsuffix .o,$(1)))

@@ -70,8 +70,8 @@ CASES = [
     refuses("unknown-option", "qemu-system-x86_64 -append logg=debug", 'unknown option "logg"'),
     refuses("bad-value", "qemu-system-x86_64 -append boot=floppy", "option boot=floppy: the value is none of"),
 
-    # hypapp-link's image of helloworld and of a hypapp that hypapp-new wrote, and what both commands refuse.
-    dict(name="install/refuses", command=["tests/run/install", "build/install"]),
+    # hypapp-link's image of helloworld and of a hypapp that hypapp-new wrote, what is seen of it, what is refused.
+    dict(name="install/commands", command=["tests/run/install", "build/install"]),
     refuses("out-of-tree", "qemu-system-x86_64", "this CPU has no VMX", OUT_OF_TREE),
     dict(name="install/boots", guest=GUEST, append="test=l1-basics", xmhf=OUT_OF_TREE,
          expect=[r"^xmhf: greeter: ready$", r"^xmhf: helloworld: hello", r"^T end l1-basics$"]),

@@ -10,6 +10,8 @@ INSTALL_CORE := $(patsubst %,$(O)/core/%.o,$(basename $(CORE_SRC)))
 # What hypapps may call, what GCC calls by itself, and the entry. All other names of the core stay its own.
 INSTALL_GLOBALS := hypapi_* boot_entry memcpy memmove memset memcmp strlen
 INSTALL_HYPAPPS = $(foreach a,$(HYPAPPS),$(INSTALL_O)/hypapps/$(a).o)
+# For hypapp-boot.
+INSTALL_BOOT := tools/mkiso.py tools/timeline.py tests/run/emulator.py $(O)/guest/mini-hypervisor.bzimage
 INSTALL_MADE := $(addprefix $(INSTALL_O)/,core.o hypapps-check hypapp-link hypapp.mk hypapi.pc)
 # Warnings do not stop the build of a project that has another compiler than ours.
 INSTALL_FLAGS := $(filter-out -MMD -MP -Werror,$(CORE_FLAGS))
@@ -43,7 +45,7 @@ $(INSTALL_O)/%: tools/install/%.in Makefile tools/install/install.mk $(O)/config
 	$(Q)sed 's|@FLAGS@|$(INSTALL_FLAGS)|; s|@LINK_FLAGS@|$(CORE_LINK_FLAGS)|; s|@VERSION@|$(VERSION)|; s|@HYPAPI_VERSION@|$(HYPAPI_VERSION)|' $< > $@
 
 .PHONY: install
-install: $(INSTALL_MADE) $(INSTALL_HYPAPPS)
+install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT)
 	$(Q)to='$(DESTDIR)$(prefix)'; put() { mode=$$1 dir=$$to/$$2; shift 2; $(INSTALL) -d "$$dir" && $(INSTALL) -m $$mode "$$@" "$$dir"; }; \
 	set -e; \
 	put 644 include/hypapi hypapi/include/hypapi/*.h; \
@@ -55,7 +57,9 @@ install: $(INSTALL_MADE) $(INSTALL_HYPAPPS)
 	put 644 lib/pkgconfig $(INSTALL_O)/hypapi.pc; \
 	put 644 share/hypapi $(INSTALL_O)/hypapp.mk; \
 	put 644 share/hypapi/template tools/install/template/*; \
-	put 755 bin $(INSTALL_O)/hypapp-link tools/install/hypapp-new; \
+	put 644 lib/hypapi/boot $(INSTALL_BOOT); \
+	mv "$$to/lib/hypapi/boot/mini-hypervisor.bzimage" "$$to/lib/hypapi/boot/guest.bzimage"; \
+	put 755 bin $(INSTALL_O)/hypapp-link tools/install/hypapp-new tools/install/hypapp-boot; \
 	put 644 share/doc/hypapi README.md LICENSE docs/*.md; \
 	if [ -d $(O)/docs/html ]; then rm -rf "$$to/share/doc/hypapi/html"; cp -r $(O)/docs/html "$$to/share/doc/hypapi/"; fi
 
@@ -65,7 +69,7 @@ $(INSTALL_O)/made_for_1_0.o: tests/abi/made_for_1_0.s
 	@mkdir -p $(@D)
 	$(say) AS $@
 	$(Q)$(CC) -c -o $@ $<
-$(INSTALL_O)/greeter.elf: $(INSTALL_O)/made_for_1_0.o $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(wildcard tools/install/* tools/install/template/*)
+$(INSTALL_O)/greeter.elf: $(INSTALL_O)/made_for_1_0.o $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(wildcard tools/install/* tools/install/template/*)
 	@rm -rf $(INSTALL_O)/root $(INSTALL_O)/greeter
 	$(Q)$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(INSTALL_O)/root prefix=/usr/local
 	$(Q)cd $(INSTALL_O) && root/usr/local/bin/hypapp-new greeter > /dev/null && MAKEFLAGS= make -s -C greeter && \

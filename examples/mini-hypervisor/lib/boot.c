@@ -57,12 +57,22 @@ u64 option_number(const char *name, u64 otherwise)
 {
 	char text[24];
 	u64 value = 0;
+	const char *p = text;
+	u32 base = 10;
 
 	if (!option(name, text, sizeof(text)))
 		return otherwise;
-	for (const char *p = text; *p >= '0' && *p <= '9'; p++)
-		value = value * 10 + (u64)(*p - '0');
-	return value;
+	if (p[0] == '0' && p[1] == 'x') {
+		base = 16;
+		p += 2;
+	}
+	for (;; p++) {
+		u32 digit = *p >= 'a' ? (u32)(*p - 'a') + 10 : (u32)(*p - '0');
+
+		if (digit >= base)
+			return value;
+		value = value * base + digit;
+	}
 }
 
 void *page_alloc_many(size_t count, size_t align)

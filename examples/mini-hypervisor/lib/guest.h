@@ -82,6 +82,8 @@ const char *vector_name(u32 vector);
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Prints the end mark and stops the emulator; on other machines halts. */
 _Noreturn void guest_done(void);
+/* Sends what was printed and powers off (ACPI S5, at the port that Bochs has it). */
+_Noreturn void machine_off(void);
 
 /* cpu.c: descriptor tables, faults, CPL 3. */
 void cpu_init(struct cpu *cpu, u64 trap_stack_top);
@@ -114,7 +116,7 @@ extern u32 e820_count;
 extern char command_line[256];
 /* The value of name=VALUE on the command line, as a string that ends at a blank; false: not there. */
 bool option(const char *name, char *value, size_t size);
-u64 option_number(const char *name, u64 otherwise);
+u64 option_number(const char *name, u64 otherwise);	/* decimal, or 0x and small letters */
 void *page_alloc(void);				/* zeroed; never freed */
 void *page_alloc_many(size_t count, size_t align);	/* contiguous; not zeroed, so that 2 MiB cost nothing */
 

@@ -124,11 +124,24 @@ void fail(const char *format, ...)
 	guest_done();
 }
 
+/* Until the transmitter is empty, so that nothing is lost. */
+static void drain(void)
+{
+	while (!(inb(COM1 + 5) & 0x40))
+		pause();
+}
+
+void machine_off(void)
+{
+	drain();
+	asm volatile("outw %0, %1" :: "a"((u16)0x2000), "d"((u16)0xb004));
+	fail("no power-off");
+}
+
 void guest_done(void)
 {
 	put_string("GUEST DONE\n", 0);
-	while (!(inb(COM1 + 5) & 0x40))	/* the transmitter is empty: nothing is lost */
-		pause();
+	drain();
 	for (const char *text = "Shutdown"; *text; text++)
 		outb(0x8900, (u8)*text);
 	for (;;)
