@@ -32,7 +32,10 @@ int hypapi_quiesce(struct hypapi_event *ev)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_QUIESCE);
 
-	return d ? dispatch_stop(d) : HYPAPI_EPERM;
+	if (!d)
+		return HYPAPI_EPERM;
+	/* While this CPU starts there is nobody to stop. */
+	return this_cpu()->quiesce.online && dispatch_stop(d);
 }
 
 int hypapi_resume(struct hypapi_event *ev)
