@@ -60,7 +60,9 @@ install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT)
 	put 644 lib/hypapi/boot $(INSTALL_BOOT); \
 	mv "$$to/lib/hypapi/boot/mini-hypervisor.bzimage" "$$to/lib/hypapi/boot/guest.bzimage"; \
 	put 755 bin $(INSTALL_O)/hypapp-link tools/install/hypapp-new tools/install/hypapp-boot; \
-	put 644 share/doc/hypapi README.md LICENSE docs/*.md; \
+	put 644 share/doc/hypapi README.md LICENSE; \
+	put 644 share/doc/hypapi/docs docs/*.md; \
+	put 644 share/doc/hypapi/docs/events docs/events/*.md; \
 	if [ -d $(O)/docs/html ]; then rm -rf "$$to/share/doc/hypapi/html"; cp -r $(O)/docs/html "$$to/share/doc/hypapi/"; fi
 
 # For make check: an author's way from an installation to an image, with an object of hypapi 1.0's time in it.

@@ -31,7 +31,8 @@ enum hypapi_event_type {
 	HYPAPI_EV_HYPERCALL,     /**< VMCALL with a number that the hypapp claims; L1, L2, or a partition that runs */
 	HYPAPI_EV_CPUID,         /**< CPUID of a leaf that the hypapp claims; L1, L2, or a partition that runs */
 	HYPAPI_EV_EPT_VIOLATION, /**< access to memory whose owner is a hypapp; L1, L2. In L2 only after EPT12 allowed it */
-	HYPAPI_EV_PARTITION_EXIT,/**< a partition did what only its owner can answer: a fault, an instruction that exits */
+	HYPAPI_EV_PARTITION_EXIT,/**< a partition did what only its owner can answer: a fault, an instruction that exits;
+	                              L1, L2 */
 	HYPAPI_EV_PORT_IO,       /**< IN, OUT, INS, OUTS on a claimed port; L1, L2. Since 1.1 */
 	HYPAPI_EV_MSR,           /**< RDMSR, WRMSR of a claimed MSR; L1, L2. Since 1.1 */
 	HYPAPI_EV_MTRR,          /**< L1 changes the memory types; level L0; two-phase. Since 1.1 */
@@ -43,15 +44,16 @@ enum hypapi_event_type {
 	                              verdict is ignored. Since 1.2 */
 	HYPAPI_EV_EPT02_FLUSH,   /**< EPT02 was dropped: L1 executed INVEPT (level L1), or the core ran out of its pages
 	                              (level L2); the verdict is ignored. Since 1.2 */
-	HYPAPI_EV_INTERRUPT,     /**< an external interrupt that arrived in L1, or in L2 where L1 intercepts it; one hypapp
+	HYPAPI_EV_INTERRUPT,     /**< an external interrupt that arrived, in L2 where L1 intercepts it; L1, L2; one hypapp
 	                              an image and level. Since 1.2 */
-	HYPAPI_EV_NMI,           /**< an NMI for L1 or L2, about to be delivered; one hypapp an image and level. Since 1.2 */
+	HYPAPI_EV_NMI,           /**< an NMI of the guest's, about to be delivered; L1, L2; one hypapp an image and level. Since 1.2 */
 	HYPAPI_EV_INTERRUPT_WINDOW, /**< the guest can take an interrupt, as asked for by hypapi_window(); L1, L2; the
 	                              verdict is ignored. Since 1.2 */
-	HYPAPI_EV_SHUTDOWN,      /**< L1 powers the machine off: wipe secrets; the verdict is ignored */
-	HYPAPI_EV_RESET,         /**< L1 resets the machine: wipe secrets; the verdict is ignored */
+	HYPAPI_EV_SHUTDOWN,      /**< L1 powers the machine off: wipe secrets; level L0; the verdict is ignored */
+	HYPAPI_EV_RESET,         /**< L1 resets the machine: wipe secrets; level L0; the verdict is ignored */
 	HYPAPI_EV_INIT_SIGNAL,   /**< INIT for a CPU of L1, on that CPU; level L1. Since 1.2 */
-	HYPAPI_EV_TRIPLE_FAULT,  /**< L1 shut a CPU down by a triple fault; the machine is reset next; the verdict is ignored */
+	HYPAPI_EV_TRIPLE_FAULT,  /**< L1 shut a CPU down by a triple fault; the machine is reset next; level L0; the
+	                              verdict is ignored */
 	HYPAPI_EV_SLEEP,         /**< L1 asks for a sleep state other than power-off; level L0; two-phase. Since 1.2 */
 	HYPAPI_EV_NMI_WINDOW,    /**< the guest can take an NMI, as asked for by hypapi_window(); L1, L2; the verdict is
 	                              ignored. Since 1.2 */
