@@ -4,16 +4,19 @@
 
 usage: event_pages.py    in the project's root; prints a line for each fault. For each member of enum hypapi_event_type
 docs/events/NAME.md must exist and have the rows of FORM in this order, and the index docs/events.md a line in the enum's
-order. Levels and "since" of header, page and index must agree.
+order. Levels and "since" of header, page and index must agree, and with the core's table: levels, whether it comes in two
+phases or to one hypapp alone, and capabilities.
 """
 import pathlib
 import re
 import sys
 
 HEADER = pathlib.Path("hypapi/include/hypapi/event.h")
+CORE = pathlib.Path("xmhf/core/event_info.c")
 INDEX = pathlib.Path("docs/events.md")
 FORM = ["Levels", "Asked", "Valid fields", "Default", "Verdicts", "Quiesce", "Cost", "Since"]
 MEMBER = re.compile(r"^\tHYPAPI_EV_(?!COUNT)(\w+)(?: = 0)?,\s*/\*\*<(.*?)\*/", re.M | re.S)
+ROW = re.compile(r'\[HYPAPI_EV_(\w+)\] = \{ "[\w-]+"(?:, ([L0-2 |]+))?(.*) \},')
 faults = []
 
 
@@ -39,7 +42,20 @@ def of_page(name):
         faults.append(f"{path} does not begin with its name and one line")
     if list(rows) != FORM:
         return faults.append(f"{path} has the rows {list(rows)}, not {FORM}")
-    return levels(re.split("[;:.]", rows["Levels"])[0]), rows["Since"]
+    return levels(re.split("[;:.]", rows["Levels"])[0]), rows["Since"], path.read_text()
+
+
+def compare_with_core(name, page, core):
+    said, _, text = page
+    at, rest = levels(core[0]), core[1]
+    if at and at != said:
+        faults.append(f"{name}: {CORE} has the levels {at}, the page {said}")
+    for flag, words in ((".two_phase", "[Two-phase]"), (".exclusive", "the one hypapp that subscribed at this level")):
+        if (flag in rest) != (words in text):
+            faults.append(f'{name}: {CORE} and the page differ in {flag}, "{words}"')
+    for capability in re.findall(r"HYPAPI_CAP_\w+", rest):
+        if f"`{capability}`" not in text:
+            faults.append(f"{name}: the page does not name {capability}")
 
 
 def of_index():
@@ -50,15 +66,23 @@ def of_index():
 def main():
     members = MEMBER.findall(HEADER.read_text())
     index = of_index()
+    core = {name: rest for name, *rest in ROW.findall(CORE.read_text())}
     if not members or list(index) != [name for name, _ in members]:
         faults.append(f"{INDEX}: its lines are not the events of {HEADER} in their order: {' '.join(index)}")
     for path in INDEX.with_suffix("").glob("*.md"):
         if path.stem not in [name.lower() for name, _ in members]:
             faults.append(f"{path}: there is no such event")
     for name, comment in members:
-        said = dict(header=of_header(comment), page=of_page(name), index=index.get(name))
-        if said["page"] and not said["header"] == said["page"] == said["index"]:
+        page = of_page(name)
+        if not page:
+            continue
+        said = dict(header=of_header(comment), page=page[:2], index=index.get(name))
+        if not said["header"] == said["page"] == said["index"]:
             faults.append(f"{name}: levels and since differ: {said}")
+        if name in core:
+            compare_with_core(name, page, core[name])
+        else:
+            faults.append(f"{name}: not in {CORE}")
     print("\n".join(faults) or f"{len(members)} events")
     return 1 if faults else 0
 
