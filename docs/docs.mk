@@ -18,7 +18,23 @@ $(O)/docs/html/index.html: $(DOCS_INPUT) docs/docs.mk
 
 # The tutorial's code, compiled step by step as a hypapp's is; its last state stands in examples/hypapp-tutorial/.
 tutorial-check:
-	@tests/run/tutorial.py docs/tutorial.md examples/hypapp-tutorial $(O)/tutorial $(CC) $(filter-out -MMD -MP,$(HYPAPP_CFLAGS))
+	@tests/run/tutorial.py docs/tutorial.md examples/hypapp-tutorial $(O)/tutorial/steps $(CC) $(filter-out -MMD -MP,$(HYPAPP_CFLAGS))
+
+# For make check, the reader's way: a project of hypapp-new with the tutorial's files in it, and a Linux that calls it.
+TUTORIAL_FILES := $(shell find examples/hypapp-tutorial -type f)
+check-files: $(O)/tutorial/journal/build/journal.elf $(O)/tutorial/linux.cpio
+$(O)/tutorial/journal/build/journal.elf: $(INSTALL_O)/greeter.elf $(TUTORIAL_FILES)
+	@rm -rf $(O)/tutorial/journal && mkdir -p $(O)/tutorial
+	$(Q)cd $(O)/tutorial && $(CURDIR)/$(INSTALL_O)/root/usr/local/bin/hypapp-new journal > /dev/null && \
+		cp -r $(CURDIR)/examples/hypapp-tutorial/. journal && MAKEFLAGS= make -s -C journal
+$(O)/tutorial/note: examples/hypapp-tutorial/guest/note.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(EXAMPLES_CFLAGS) -static -s -o $@ $<
+$(O)/tutorial/linux.cpio: LINUX_PROGRAMS := $(O)/tutorial/note
+$(O)/tutorial/linux.cpio: LINUX_JOBS := examples/hypapp-tutorial/guest/notes
+$(O)/tutorial/linux.cpio: $(O)/tutorial/note examples/hypapp-tutorial/guest/notes $(O)/linux/busybox $(O)/linux/ticks
+	$(say) CPIO $@
+	$(Q)$(LINUX_INITRAMFS)
 
 .PHONY: docs-clean
 clean: docs-clean

@@ -7,10 +7,12 @@ init script, emulator) works without XMHF, so that a failure elsewhere is ours.
 from memory_map import hides_root_memory
 from stop_counts import as_the_hypapp_counts, rounds_stop_twice
 from trace_shows import shows_pal
+import tutorial
 
 GUEST = "build/guest/test.bzimage"
 AUDIT = "build/audit/xmhf.elf"
 OUT_OF_TREE = "build/install/greeter.elf"
+TUTORIAL = "build/tutorial/journal/build/journal.elf"
 IVY_BRIDGE = "corei7_ivy_bridge_3770k"
 L2_INITRD = "build/linux/l2.cpio"
 POWERED_OFF = [r"^INIT DONE", r"reboot: Power down"]
@@ -60,7 +62,13 @@ CASES = [
     dict(name="unit/threads-notice-no-restart",
          command=["sh", "-c", "build/unit/quiesce_threads_no_restart; test $? = 1"]),
     dict(name="docs/site", command=["make", "-s", "docs"]),
+    dict(name="docs/event-pages", command=["tests/run/event_pages.py"]),
     dict(name="docs/tutorial-compiles", command=["make", "-s", "tutorial-check"]),
+    # Its last state, built as its reader builds it.
+    dict(name="docs/tutorial-hypapp", guest=GUEST, append="test=journal", xmhf=TUTORIAL, cpus=2,
+         expect=[r"^xmhf: journal: ready$", r"^T end journal$"]),
+    dict(name="docs/tutorial-linux", guest="tiny", initrd="build/tutorial/linux.cpio", append="job=notes", xmhf=TUTORIAL,
+         judge=tutorial.shows_its_output, expect=POWERED_OFF),
     dict(name="model/quiesce", command=["tests/model/check"], timeout=600),
 
     dict(name="events/dispatch-cost", command=["tests/run/dispatch_cost.py", GUEST, "build/bench", "build/check/dispatch"]),

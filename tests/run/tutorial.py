@@ -5,8 +5,8 @@
 usage: tutorial.py [--write] TUTORIAL FOLDER OUTPUT COMPILER FLAGS...
 A fenced block of C adds definitions to a file, or replaces those of the same name; a new one stands behind the one above
 it in the block, or in front of the one below. The file is journal.c, or what a comment "<!-- file: NAME -->" before
-the block says. FLAGS are those of a hypapp. Files beside journal.c are programs of the host: they are built, and
-test_*.c is run. --write makes FOLDER from the tutorial instead of comparing.
+the block says. FLAGS are those of a hypapp. Other C files are programs of Linux: they are built, and test_*.c is run.
+--write makes FOLDER from the tutorial instead of comparing. shows_its_output() is for the run in a machine.
 """
 import pathlib
 import re
@@ -14,7 +14,9 @@ import subprocess
 import sys
 
 HYPAPP = "journal.c"
-BLOCK = re.compile(r"(?:<!-- file: (\S+) -->\n)?^```c\n(.*?)^```$", re.M | re.S)
+TUTORIAL = "docs/tutorial.md"
+BLOCK = re.compile(r"(?:<!-- file: (\S+) -->\n)?^```(?:c|sh)\n(.*?)^```$", re.M | re.S)
+OUTPUT = re.compile(r"^```text\n(.*?)^```$", re.M | re.S)
 NAMES = [r"^(#.*)", r"^enum \{ (\w+)", r"^(struct \w+) \{", r"^(?:[\w*]+[\s*]+)*?(\w+)\(", r"(\w+)(?:\[.*?\])*(?: =.*|;.*)$"]
 
 
@@ -61,10 +63,20 @@ def run(*command):
         sys.exit(f"{' '.join(str(word) for word in command)}\n{done.stdout}tutorial: exit status {done.returncode}")
 
 
+def shows_its_output(_, log):
+    """Of a machine with the tutorial's hypapp: each block of text stands in the serial log, line by line."""
+    shown = OUTPUT.findall((pathlib.Path(__file__).parents[2] / TUTORIAL).read_text())
+    log = log.replace("\r", "")
+    missing = [block for block in shown if "\n" + block not in log]
+    return None if shown and not missing else f"{TUTORIAL} shows this, the log does not:\n" + "".join(missing)
+
+
 def build(output, name, compiler, flags):
     source = output / name
     if name == HYPAPP:
         run(*compiler, *flags, "-c", "-o", source.with_suffix(".o"), source)
+        return
+    if source.suffix != ".c":
         return
     is_test = name.startswith("test_")
     # Its own flags: a hosted program, with hypapi's headers.
@@ -83,10 +95,15 @@ def main():
     output.mkdir(parents=True, exist_ok=True)
     files = {}
     for name, block in BLOCK.findall(tutorial.read_text()):
-        file = files.setdefault(name or HYPAPP, [])
-        apply(file, block)
-        (output / (name or HYPAPP)).write_text(text_of(file))
-        build(output, name or HYPAPP, compiler, flags)
+        name = name or HYPAPP
+        file = files.setdefault(name, [])
+        if name.endswith(".c"):
+            apply(file, block)
+        else:
+            file[:] = [(name, block.rstrip("\n"))]
+        (output / name).parent.mkdir(exist_ok=True)
+        (output / name).write_text(text_of(file))
+        build(output, name, compiler, flags)
     if len(files) < 2:
         sys.exit(f"tutorial: {tutorial} has no code")
     for name, file in files.items():
