@@ -67,8 +67,10 @@ CASES = [
     # Its last state, built as its reader builds it.
     dict(name="docs/tutorial-hypapp", guest=GUEST, append="test=journal", xmhf=TUTORIAL, cpus=2,
          expect=[r"^xmhf: journal: ready$", r"^T end journal$"]),
-    dict(name="docs/tutorial-linux", guest="tiny", initrd="build/tutorial/linux.cpio", append="job=notes", xmhf=TUTORIAL,
-         judge=tutorial.shows_its_output, expect=POWERED_OFF),
+    dict(name="docs/tutorial-boot", guest="build/guest/mini-hypervisor.bzimage", append="test=call number=0x300",
+         xmhf=TUTORIAL, judge=tutorial.shows("boot"), expect=[r"^T end call$"]),
+    dict(name="docs/tutorial-linux", guest="tiny", initrd="build/tutorial/linux.cpio", append="job=notes",
+         xmhf=TUTORIAL, judge=tutorial.shows("linux"), expect=POWERED_OFF),
     dict(name="model/quiesce", command=["tests/model/check"], timeout=600),
 
     dict(name="events/dispatch-cost", command=["tests/run/dispatch_cost.py", GUEST, "build/bench", "build/check/dispatch"]),

@@ -6,7 +6,7 @@ usage: tutorial.py [--write] TUTORIAL FOLDER OUTPUT COMPILER FLAGS...
 A fenced block of C adds definitions to a file, or replaces those of the same name; a new one stands behind the one above
 it in the block, or in front of the one below. The file is journal.c, or what a comment "<!-- file: NAME -->" before
 the block says. FLAGS are those of a hypapp. Other C files are programs of Linux: they are built, and test_*.c is run.
---write makes FOLDER from the tutorial instead of comparing. shows_its_output() is for the run in a machine.
+--write makes FOLDER from the tutorial instead of comparing. shows() is for the runs in a machine.
 """
 import pathlib
 import re
@@ -16,7 +16,7 @@ import sys
 HYPAPP = "journal.c"
 TUTORIAL = "docs/tutorial.md"
 BLOCK = re.compile(r"(?:<!-- file: (\S+) -->\n)?^```(?:c|sh)\n(.*?)^```$", re.M | re.S)
-OUTPUT = re.compile(r"^```text\n(.*?)^```$", re.M | re.S)
+OUTPUT = re.compile(r"^<!-- log: ([a-z ]+) -->\n```text\n(.*?)^```$", re.M | re.S)
 NAMES = [r"^(#.*)", r"^enum \{ (\w+)", r"^(struct \w+) \{", r"^(?:[\w*]+[\s*]+)*?(\w+)\(", r"(\w+)(?:\[.*?\])*(?: =.*|;.*)$"]
 
 
@@ -63,12 +63,14 @@ def run(*command):
         sys.exit(f"{' '.join(str(word) for word in command)}\n{done.stdout}tutorial: exit status {done.returncode}")
 
 
-def shows_its_output(_, log):
-    """Of a machine with the tutorial's hypapp: each block of text stands in the serial log, line by line."""
-    shown = OUTPUT.findall((pathlib.Path(__file__).parents[2] / TUTORIAL).read_text())
-    log = log.replace("\r", "")
-    missing = [block for block in shown if "\n" + block not in log]
-    return None if shown and not missing else f"{TUTORIAL} shows this, the log does not:\n" + "".join(missing)
+def shows(run):
+    """A judge for check.py: the log has, line by line, each block of text that the tutorial shows of this run."""
+    def judge(_, log):
+        blocks = OUTPUT.findall((pathlib.Path(__file__).parents[2] / TUTORIAL).read_text())
+        shown = [block for runs, block in blocks if run in runs.split()]
+        missing = [block for block in shown if "\n" + block not in log.replace("\r", "")]
+        return None if shown and not missing else f"{TUTORIAL} shows this, the log does not:\n" + "".join(missing)
+    return judge
 
 
 def build(output, name, compiler, flags):
