@@ -25,7 +25,7 @@ def levels(text):
 
 
 def of_header(comment):
-    """("L1", "L2"), "1.1": named as "level L1", or after a semicolon as "; L1, L2"."""
+    """["L1", "L2"], "1.1": named as "level L1", or after a semicolon as "; L1, L2"; no levels if in other words."""
     comment = re.sub(r"\s+", " ", comment)
     named = re.findall(r"level (L\d)", comment) or levels("".join(re.findall(r"; (L\d(?:, L\d)*)", comment)))
     since = re.search(r"Since (\d+\.\d+)", comment)
@@ -76,7 +76,8 @@ def main():
         page = of_page(name)
         if not page:
             continue
-        said = dict(header=of_header(comment), page=page[:2], index=index.get(name))
+        at, since = of_header(comment)
+        said = dict(header=(at or page[0], since), page=page[:2], index=index.get(name))
         if not said["header"] == said["page"] == said["index"]:
             faults.append(f"{name}: levels and since differ: {said}")
         if name in core:
