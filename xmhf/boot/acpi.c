@@ -25,12 +25,14 @@ struct sdt {
 	u32 oem_revision, creator, creator_revision;
 } __attribute__((packed));
 
+#define FADT_DSDT 40
 #define FADT_PM1A_CNT 64
 #define FADT_PM1B_CNT 68
 #define FADT_FLAGS 112
 #define FADT_HAS_RESET BIT(10)
 #define FADT_RESET_REG 116 /* a generic address structure: space, width, offset, access, address */
 #define FADT_RESET_VALUE 128
+#define FADT_X_DSDT 140
 #define GAS_IO 1
 #define MADT_ENTRIES 44
 enum { MADT_LAPIC = 0, MADT_X2APIC = 9 };
@@ -103,13 +105,28 @@ static void parse_madt(const struct sdt *madt)
 	}
 }
 
+/* What S5 is: the machine's power-off; without it every sleep counts as that. */
+static void parse_dsdt(const struct sdt *fadt)
+{
+	u64 addr = *(const u32 *)((const u8 *)fadt + FADT_DSDT);
+	const struct sdt *dsdt;
+
+	if (!addr && fadt->length >= FADT_X_DSDT + 8)
+		memcpy(&addr, (const u8 *)fadt + FADT_X_DSDT, 8);
+	dsdt = table_at(addr);
+	if (dsdt)
+		acpi_info.s5 = aml_find_package((const u8 *)(dsdt + 1), dsdt->length - sizeof(*dsdt), "_S5_");
+}
+
 static void parse_fadt(const struct sdt *fadt)
 {
 	if (fadt->length < FADT_PM1B_CNT + 4)
 		return;
-	acpi_info.pm1a_cnt = *(const u16 *)((const u8 *)fadt + FADT_PM1A_CNT);
-	acpi_info.pm1b_cnt = *(const u16 *)((const u8 *)fadt + FADT_PM1B_CNT);
 	const u8 *f = (const u8 *)fadt;
+
+	acpi_info.pm1_cnt[0] = *(const u16 *)(f + FADT_PM1A_CNT);
+	acpi_info.pm1_cnt[1] = *(const u16 *)(f + FADT_PM1B_CNT);
+	parse_dsdt(fadt);
 
 	if (fadt->length > FADT_RESET_VALUE && *(const u32 *)(f + FADT_FLAGS) & FADT_HAS_RESET && f[FADT_RESET_REG] == GAS_IO) {
 		acpi_info.reset_port = *(const u16 *)(f + FADT_RESET_REG + 4);

@@ -3,12 +3,14 @@
 #ifndef XMHF_ACPI_H
 #define XMHF_ACPI_H
 
+#include "boot/aml.h"
 #include "cpu/percpu.h"
 
 struct acpi_info {
 	u32 apic_ids[MAX_CPUS]; /* of enabled CPUs, in MADT order */
 	u32 cpu_count;
-	u16 pm1a_cnt, pm1b_cnt; /* I/O ports, 0: none */
+	u16 pm1_cnt[2];         /* I/O ports of the PM1a and PM1b control blocks, 0: none */
+	struct aml_package s5;  /* their SLP_TYP for power-off */
 	u16 reset_port;         /* likewise */
 	u8 reset_value;
 };

@@ -17,6 +17,7 @@
 #include "mem/partition.h"
 #include "nested/nested.h"
 #include "vmx/exit.h"
+#include "vmx/interrupts.h"
 
 uint32_t hypapi_version(void)
 {
@@ -62,6 +63,25 @@ void *hypapi_cpu_storage(const struct hypapi_event *ev, uint32_t cpu)
 const char *hypapi_hypapp_name(uint32_t number)
 {
 	return number - 1 < hypapps_count() ? hypapps_get(number - 1)->name : NULL;
+}
+
+int hypapi_window(struct hypapi_event *ev, uint32_t windows)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_INTERRUPTS);
+	struct percpu *cpu = this_cpu();
+	static const u8 types[] = { HYPAPI_EV_INTERRUPT_WINDOW, HYPAPI_EV_NMI_WINDOW };
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (windows & ~(u32)(HYPAPI_WINDOW_INTERRUPT | HYPAPI_WINDOW_NMI))
+		return HYPAPI_EINVAL;
+	if (cpu->mode != (d->ev.level == HYPAPI_L2 ? RUN_L2 : RUN_L1) || !in_guest(d))
+		return HYPAPI_ENOTSUP;
+	for (u32 i = 0; i < ARRAY_SIZE(types); i++)
+		if ((windows >> i & 1) && !hypapps_link_of(d->link->app, types[i], d->ev.level))
+			return HYPAPI_ENOTSUP;
+	window_request(cpu, hypapps_number(d->link->app), windows);
+	return HYPAPI_OK;
 }
 
 static const u32 reg_fields[HYPAPI_REG_COUNT] = {

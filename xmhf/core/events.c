@@ -4,7 +4,9 @@
 
 #include "core/config.h"
 #include "core/dispatch.h"
+#include "core/event_info.h"
 #include "core/insn_counts.h"
+#include "core/log.h"
 #include "core/trace.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"
@@ -15,6 +17,18 @@ static always_inline enum hypapi_level level_of(const struct percpu *cpu)
 	enum run_mode mode = cpu->mode == RUN_PARTITION ? cpu->caller_mode : cpu->mode;
 
 	return mode == RUN_L2 ? HYPAPI_L2 : HYPAPI_L1;
+}
+
+/* Asks one hypapp, perhaps in the middle of another event. */
+static enum hypapi_verdict ask(struct dispatch *d, struct percpu *cpu, const struct link *link)
+{
+	struct dispatch *outer = cpu->dispatch;
+
+	d->ev.quiesce = false;
+	enum hypapi_verdict verdict = dispatch_to(d, cpu, link);
+
+	cpu->dispatch = outer;
+	return verdict;
 }
 
 /* HANDLED, after the caller has stepped over what has to be stepped over. */
@@ -175,7 +189,7 @@ enum asked event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
 	dispatch_no_entry(&d);
 	d.ev.cpl = 0;
 	d.ev.args.msr = *msr;
-	enum hypapi_verdict verdict = dispatch_to(&d, cpu, &link);
+	enum hypapi_verdict verdict = ask(&d, cpu, &link);
 
 	/* In the middle of another event, if that raised an exception that L1 wants. */
 	cpu->dispatch = outer;
@@ -268,15 +282,6 @@ static void tell_l0(struct dispatch *d)
 	dispatch_tell(d, this_cpu(), hypapps_chain(d->ev.type, HYPAPI_L0));
 }
 
-void event_mtrr(struct percpu *cpu, u32 msr, u64 value)
-{
-	struct dispatch d;
-
-	begin_l0(&d, cpu, HYPAPI_EV_MTRR);
-	d.ev.args.mtrr = (struct hypapi_mtrr_args){ .msr = msr, .value = value };
-	tell_l0(&d);
-}
-
 void event_notify(struct percpu *cpu, enum hypapi_event_type type)
 {
 	struct dispatch d;
@@ -285,14 +290,184 @@ void event_notify(struct percpu *cpu, enum hypapi_event_type type)
 	tell_l0(&d);
 }
 
+/* ---- Two phases ---- */
+
+/* Asks those before `end` that take part; who denies, or NULL. */
+static const struct link *ask_phase(struct dispatch *d, enum hypapi_phase phase, const struct link *first,
+				    const struct link *end)
+{
+	d->ev.phase = phase;
+	for (const struct link *link = first; link < end; link++)
+		if (link->two_phase && ask(d, this_cpu(), link) == HYPAPI_DENY && phase == HYPAPI_PREPARE)
+			return link;
+	return NULL;
+}
+
+/* May it be? False: somebody has denied, and those that had prepared know. */
+static bool prepare(struct dispatch *d)
+{
+	const struct chain *chain = hypapps_chain(d->ev.type, HYPAPI_L0);
+	const struct link *denies = ask_phase(d, HYPAPI_PREPARE, chain->first, chain->first + chain->count);
+
+	if (denies) {
+		log_info("hypapp %s denies event %s", denies->app->name, event_info[d->ev.type].name);
+		d->ev.decided_by = hypapps_number(denies->app);
+		(void)ask_phase(d, HYPAPI_ABORT, chain->first, denies);
+	}
+	return !denies;
+}
+
+static void begin_mtrr(struct dispatch *d, struct percpu *cpu, u32 msr, u64 value)
+{
+	begin_l0(d, cpu, HYPAPI_EV_MTRR);
+	d->ev.args.mtrr = (struct hypapi_mtrr_args){ .msr = msr, .value = value };
+}
+
+bool event_mtrr_prepare(struct percpu *cpu, u32 msr, u64 value)
+{
+	struct dispatch d;
+
+	begin_mtrr(&d, cpu, msr, value);
+	return prepare(&d);
+}
+
+void event_mtrr(struct percpu *cpu, u32 msr, u64 value)
+{
+	struct dispatch d;
+
+	begin_mtrr(&d, cpu, msr, value);
+	tell_l0(&d);
+}
+
+bool event_sleep_prepare(struct percpu *cpu, u32 type)
+{
+	struct dispatch d;
+
+	begin_l0(&d, cpu, HYPAPI_EV_SLEEP);
+	d.ev.args.sleep.type = type;
+	return prepare(&d);
+}
+
+void event_sleep(struct percpu *cpu, u32 type)
+{
+	struct dispatch d;
+
+	begin_l0(&d, cpu, HYPAPI_EV_SLEEP);
+	d.ev.args.sleep.type = type;
+	tell_l0(&d);
+}
+
+/* ---- Signals ---- */
+
+/* An event of whoever runs, in which no partition can be entered; arguments are the caller's. */
+static const struct chain *begin_signal(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type)
+{
+	enum hypapi_level level = level_of(cpu);
+
+	dispatch_begin(d, cpu, type, level, cpu->mode);
+	dispatch_no_entry(d);
+	return hypapps_chain(type, level);
+}
+
+bool event_interrupt(struct percpu *cpu, const struct hypapi_interrupt_args *args)
+{
+	struct dispatch d;
+	const struct chain *chain = begin_signal(&d, cpu, HYPAPI_EV_INTERRUPT);
+
+	d.ev.args.interrupt = *args;
+	return ask(&d, cpu, chain->first) == HYPAPI_HANDLED && args->acknowledged;
+}
+
+bool event_nmi(struct percpu *cpu)
+{
+	const struct chain *chain = hypapps_chain(HYPAPI_EV_NMI, level_of(cpu));
+	struct dispatch d;
+
+	if (likely(!chain->count))
+		return false;
+	(void)begin_signal(&d, cpu, HYPAPI_EV_NMI);
+	return ask(&d, cpu, chain->first) == HYPAPI_HANDLED;
+}
+
+/*
+ * Whatever ran is not L1 perhaps, so no calls on registers and memory. What it is goes on as it was if a hypapp takes the
+ * INIT, and is told of its end only after that.
+ */
+bool event_init_signal(struct percpu *cpu)
+{
+	const struct chain *chain = hypapps_chain(HYPAPI_EV_INIT_SIGNAL, HYPAPI_L1);
+	enum hypapi_verdict verdict = HYPAPI_PASS;
+	struct dispatch d;
+
+	if (likely(!chain->count))
+		return false;
+	dispatch_begin(&d, cpu, HYPAPI_EV_INIT_SIGNAL, HYPAPI_L1, cpu->mode);
+	dispatch_no_entry(&d);
+	d.ev.cpl = 0;
+	for (u32 i = 0; i < chain->count && verdict == HYPAPI_PASS; i++) {
+		struct link link = chain->first[i];
+
+		link.capabilities &= HYPAPI_CAP_QUIESCE | HYPAPI_CAP_WORK;
+		verdict = ask(&d, cpu, &link);
+	}
+	return verdict == HYPAPI_HANDLED;
+}
+
+void event_window(struct percpu *cpu, enum hypapi_event_type type)
+{
+	u8 *asked = &cpu->windows[type == HYPAPI_EV_NMI_WINDOW], told = *asked;
+	struct dispatch d;
+
+	*asked = 0;
+	const struct chain *chain = begin_signal(&d, cpu, type);
+
+	for_each_link(link, chain)
+		if (told & BIT(hypapps_number(link->app) - 1))
+			(void)ask(&d, cpu, link);
+}
+
+/* ---- EPT02 ---- */
+
+void event_ept02_root(struct percpu *cpu, const struct hypapi_ept02_root_args *args)
+{
+	struct dispatch d;
+	const struct chain *chain = begin_signal(&d, cpu, HYPAPI_EV_EPT02_ROOT);
+
+	d.ev.args.ept02_root = *args;
+	dispatch_tell(&d, cpu, chain);
+}
+
+void event_ept02_flush(struct percpu *cpu, u64 eptp12, u32 cause)
+{
+	struct dispatch d;
+	const struct chain *chain = begin_signal(&d, cpu, HYPAPI_EV_EPT02_FLUSH);
+
+	d.ev.args.ept02_flush = (struct hypapi_ept02_flush_args){ .eptp12 = eptp12, .cause = cause };
+	dispatch_tell(&d, cpu, chain);
+}
+
+/* ---- Start of a CPU ---- */
+
+/* Events that a crossing between L1 and L2 raises, or ends the wait for. */
+static u32 watched_crossings(void)
+{
+	static const u8 types[] = { HYPAPI_EV_EXIT102, HYPAPI_EV_EXIT201, HYPAPI_EV_EPT02_ROOT,
+				    HYPAPI_EV_INTERRUPT_WINDOW, HYPAPI_EV_NMI_WINDOW };
+	u32 watched = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (hypapps_chain(types[i], HYPAPI_L1)->count || hypapps_chain(types[i], HYPAPI_L2)->count)
+			watched |= (u32)BIT(types[i]);
+	return watched;
+}
+
 void event_cpu_init(struct percpu *cpu)
 {
 	struct dispatch d;
 
 	stats_cpu_init(cpu);
 	hypapps_cpu_init(cpu);
-	cpu->watched = (hypapps_chain(HYPAPI_EV_EXIT102, HYPAPI_L2)->count ? (u32)BIT(HYPAPI_EV_EXIT102) : 0) |
-		       (hypapps_chain(HYPAPI_EV_EXIT201, HYPAPI_L1)->count ? (u32)BIT(HYPAPI_EV_EXIT201) : 0);
+	cpu->watched = watched_crossings();
 	trace_cpu_init(cpu);
 	begin_l0(&d, cpu, HYPAPI_EV_CPU_INIT);
 	d.ev.args.cpu_init.cpu_count = cpu_count;

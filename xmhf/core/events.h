@@ -45,8 +45,26 @@ must_check enum asked event_msr_list(struct percpu *cpu, struct hypapi_msr_args 
 /* EXIT102, EXIT201, EXIT202: all who subscribed are told, with the level running that goes on. */
 void event_crossing(struct percpu *cpu, enum hypapi_event_type type, u32 reason, u64 qualification);
 
-/* L1's memory types have changed, by this write. */
+/*
+ * Two-phase events. May this write put a change of L1's memory types into force, may L1 sleep? False: somebody denied, and
+ * all who had prepared know. Then, after the change and before the sleep, all are told.
+ */
+must_check bool event_mtrr_prepare(struct percpu *cpu, u32 msr, u64 value);
 void event_mtrr(struct percpu *cpu, u32 msr, u64 value);
+must_check bool event_sleep_prepare(struct percpu *cpu, u32 type);
+void event_sleep(struct percpu *cpu, u32 type);
+
+/* Level of whoever runs: EPT02 has changed, or has been dropped, and L2 goes on, or L1. */
+void event_ept02_root(struct percpu *cpu, const struct hypapi_ept02_root_args *args);
+void event_ept02_flush(struct percpu *cpu, u64 eptp12, u32 cause);
+
+/* Signals for whoever runs, before they are delivered. True: a hypapp took it. */
+must_check bool event_interrupt(struct percpu *cpu, const struct hypapi_interrupt_args *args);
+must_check bool event_nmi(struct percpu *cpu);
+must_check bool event_init_signal(struct percpu *cpu);
+
+/* INTERRUPT_WINDOW, NMI_WINDOW: those who asked are told, and have to ask again. */
+void event_window(struct percpu *cpu, enum hypapi_event_type type);
 
 /* Nothing if the access is allowed after all; else the owner of the page is asked. The default is #GP. */
 void event_violation(struct percpu *cpu, const struct event_violation *v);

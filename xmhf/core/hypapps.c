@@ -16,6 +16,7 @@
 #include "mem/pages.h"
 #include "nested/nested.h"
 #include "vmx/exit.h"
+#include "vmx/interrupts.h"
 #include "vmx/io.h"
 #include "vmx/msr.h"
 #include "vmx/vmx.h"
@@ -216,8 +217,9 @@ static void arm(void)
 		vmx_replace_exit(EXIT_RDMSR, exit_msr_claimed);
 		vmx_replace_exit(EXIT_WRMSR, exit_msr_claimed);
 	}
-	nested_arm(hypapps_port_claims[HYPAPI_L2].count, hypapps_msr_claims[HYPAPI_L2].count,
-		   hypapps_msr_claims[HYPAPI_L1].count, hypapps_chain(HYPAPI_EV_EXIT202, HYPAPI_L2)->count);
+	if (hypapps_chain(HYPAPI_EV_INTERRUPT, HYPAPI_L1)->count)
+		interrupts_arm();
+	nested_arm();
 }
 
 void hypapps_init(void)

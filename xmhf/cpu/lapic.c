@@ -68,3 +68,16 @@ void lapic_nmi_others(void)
 	wait_idle();
 	lapic_write(LAPIC_ICR_LOW, ICR_OTHERS | ICR_ASSERT | ICR_NMI);
 }
+
+bool lapic_in_service(u8 vector)
+{
+	return lapic_read(LAPIC_ISR + vector / 32u * 16) >> (vector % 32) & 1;
+}
+
+void lapic_eoi(void)
+{
+	if (in_x2apic_mode())
+		wrmsr(MSR_X2APIC_FIRST + LAPIC_EOI / 16, 0);
+	else
+		lapic_write(LAPIC_EOI, 0);
+}

@@ -9,6 +9,8 @@
 #include "cpu/percpu.h"
 
 #define LAPIC_BASE 0xfee00000ull
+#define LAPIC_EOI 0xb0
+#define LAPIC_ISR 0x100 /* 32 vectors each 16 bytes */
 #define LAPIC_ICR_LOW 0x300
 #define LAPIC_ICR_HIGH 0x310
 
@@ -37,5 +39,7 @@ u32 lapic_read(u32 offset);           /* xAPIC register of this CPU; also in x2A
 void lapic_write(u32 offset, u32 value);
 void lapic_send(u32 apic_id, u32 icr_low);
 void lapic_nmi_others(void);
+bool lapic_in_service(u8 vector);     /* this CPU's APIC has delivered it, and waits for its EOI */
+void lapic_eoi(void);                 /* of the highest vector in service */
 
 #endif

@@ -65,7 +65,7 @@ struct percpu {
 	union {           /* `crossing`: one look, at a crossing between L1 and L2, tells whether there is work */
 		struct {
 			u32 guest_nmis; /* NMIs that wait for injection; incremented by the NMI handler */
-			u32 watched;    /* BIT(HYPAPI_EV_EXIT102), BIT(HYPAPI_EV_EXIT201): wanted. Constant */
+			u32 watched;    /* BIT(HYPAPI_EV_...): hypapps subscribe to this event of crossings. Constant */
 		};
 		u64 crossing;
 	};
@@ -83,6 +83,7 @@ struct percpu {
 	u64 mtrr_def_type;
 	u64 mtrr_fixed[11];
 	u64 mtrr_var[32]; /* base, mask in turn */
+	u8 windows[2];    /* hypapps, a bit each by priority, that wait for the interrupt window, the NMI window */
 	struct dispatch *dispatch; /* the event that hypapps see now, NULL outside of one */
 	u64 callbacks;    /* grows with each event: makes the EPT handles of each valid in its callback only */
 	struct hypapp_stats *hypapp_stats;

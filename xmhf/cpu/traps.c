@@ -8,31 +8,43 @@
 #include "core/log.h"
 #include "cpu/percpu.h"
 #include "cpu/x86.h"
+#include "vmx/vmcs.h"
 
 struct gate { u16 offset_low, selector; u8 ist, type; u16 offset_mid; u32 offset_high, zero; };
 struct trap_frame { u64 r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax, vector, error_code, rip, cs, rflags, rsp, ss; };
 
-extern const char trap_stubs[], trap_nmi[];
+extern const char trap_stubs[], catch_stubs[], trap_nmi[];
 extern const char vmx_enter_check[], vmx_enter_end[], park_check[], park_end[];
 
 static struct gate idt[32];
+/* While an interrupt is caught: any vector may come, those of exceptions too, since the guest chooses them. */
+static struct gate catch_idt[256];
+const struct { u16 limit; u64 base; } __attribute__((packed)) trap_idtr = { sizeof(idt) - 1, (u64)idt },
+	catch_idtr = { sizeof(catch_idt) - 1, (u64)catch_idt };
 
 /* Filled by FAULTS_TO(): instructions that may raise an exception, and where to go on then. */
 extern const struct fixup { u64 rip, target; } fixups_start[], fixups_end[];
 
-static void set_gate(unsigned int vector, const char *entry, u8 ist)
+static void set_gate(struct gate *gate, const char *entry, u8 ist)
 {
 	u64 addr = (u64)entry;
 
-	idt[vector] = (struct gate){ .offset_low = (u16)addr, .selector = SEL_CODE, .ist = ist, .type = 0x8e,
+	*gate = (struct gate){ .offset_low = (u16)addr, .selector = SEL_CODE, .ist = ist, .type = 0x8e,
 				     .offset_mid = (u16)(addr >> 16), .offset_high = (u32)(addr >> 32) };
 }
 
 void traps_init(void)
 {
 	for (unsigned int vector = 0; vector < ARRAY_SIZE(idt); vector++)
-		set_gate(vector, trap_stubs + vector * 16, 0);
-	set_gate(2, trap_nmi, 1);
+		set_gate(&idt[vector], trap_stubs + vector * 16, 0);
+	set_gate(&idt[VEC_NMI], trap_nmi, 1);
+}
+
+void traps_catch_init(void)
+{
+	for (unsigned int vector = 0; vector < ARRAY_SIZE(catch_idt); vector++)
+		set_gate(&catch_idt[vector], catch_stubs + vector * 8, 0);
+	catch_idt[VEC_NMI] = idt[VEC_NMI];
 }
 
 u64 traps_idt_base(void)
@@ -42,9 +54,7 @@ u64 traps_idt_base(void)
 
 void traps_load(void)
 {
-	struct { u16 limit; u64 base; } __attribute__((packed)) idtr = { sizeof(idt) - 1, traps_idt_base() };
-
-	asm volatile("lidt %0" : : "m"(idtr));
+	asm volatile("lidt %0" : : "m"(trap_idtr));
 }
 
 void trap_exception(struct trap_frame *frame)

@@ -17,6 +17,13 @@ u64 traps_idt_base(void);
 /* IRET to the next instruction: unblocks NMIs, in root as in the guest. */
 void traps_unblock_nmi(void);
 
+/*
+ * Takes one external interrupt off the CPU, with interrupts on for one instruction: its vector, in service now in whatever
+ * controller it came from; -1: there is none.
+ */
+void traps_catch_init(void);    /* before the first of them; once */
+int traps_catch_interrupt(void);
+
 /* False: the instruction raised #GP. */
 must_check bool rdmsr_safe(u32 msr, u64 *value);
 must_check bool wrmsr_safe(u32 msr, u64 value);

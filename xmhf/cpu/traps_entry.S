@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Root-mode interrupt entries. Vectors 0 to 31 have a stub each; all but the NMI end in trap_exception() with
- * RDI = frame { r11 .. rax, vector, error code, RIP, CS, RFLAGS, RSP, SS }. Maskable interrupts are never on in root.
+ * RDI = frame { r11 .. rax, vector, error code, RIP, CS, RFLAGS, RSP, SS }. Maskable interrupts are on
+ * in root only where one is caught.
  */
 #include "cpu/traps.h"
 
@@ -71,3 +72,28 @@ traps_unblock_nmi:
 	pushq %rax
 	iretq
 1:	ret
+
+	/* int traps_catch_interrupt(void): EAX; a stub's return address tells the vector. */
+	.globl traps_catch_interrupt
+traps_catch_interrupt:
+	movl $-1, %eax
+	lidt catch_idtr(%rip)
+	sti
+	nop                             /* STI holds interrupts back until this has ended */
+	cli
+	lidt trap_idtr(%rip)
+	ret
+
+	.balign 8
+	.globl catch_stubs
+catch_stubs:
+	.rept 256
+	.balign 8
+	call catch_common
+	.endr
+catch_common:
+	popq %rax
+	subq $catch_stubs, %rax
+	shrl $3, %eax
+	andl $~0x200, 16(%rsp)          /* interrupts stay off: RFLAGS of the frame, after RIP and CS */
+	iretq

@@ -132,9 +132,11 @@ static bool is_live(const struct percpu *cpu)
 	       !memcmp(cpu->mtrr_var, live.var, sizeof(live.var));
 }
 
-/* EPT01 follows this CPU's values from here on. Always true. */
+/* EPT01 follows this CPU's values from here on, unless a hypapp denies it: false. */
 static __attribute__((noinline)) bool change_types(struct percpu *cpu, u32 msr, u64 value)
 {
+	if (!event_mtrr_prepare(cpu, msr, value))
+		return false;
 	(void)!quiesce_begin(&cpu->quiesce);
 	mtrr_publish(cpu);
 	ept01_retype();
@@ -146,12 +148,13 @@ static __attribute__((noinline)) bool change_types(struct percpu *cpu, u32 msr, 
 
 bool mtrr_write_msr(struct percpu *cpu, u32 msr, u64 value)
 {
-	u64 *s = slot(cpu, msr);
+	u64 *s = slot(cpu, msr), old;
 
 	if (!s || !value_ok(msr, value))
 		return false;
 	if (*s == value)
 		return true;
+	old = *s;
 	*s = value;
 	/*
 	 * While an operating system changes its MTRRs it keeps them off and the caches disabled, on every CPU in turn;
@@ -159,5 +162,8 @@ bool mtrr_write_msr(struct percpu *cpu, u32 msr, u64 value)
 	 */
 	if (!(cpu->mtrr_def_type & DEF_ENABLE) || is_live(cpu))
 		return true;
-	return change_types(cpu, msr, value);
+	if (change_types(cpu, msr, value))
+		return true;
+	*s = old;
+	return false;
 }

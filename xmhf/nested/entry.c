@@ -76,12 +76,29 @@ static enum entry_check run_checks(struct nested_cpu *n, const struct entry_env 
 	return entry_check_run(&n->vmcs12, env, groups);
 }
 
+static void tell_root(struct percpu *cpu)
+{
+	struct nested_cpu *n = cpu->nested;
+	u64 now = nested_eptp12(cpu), before = n->eptp12_told;
+
+	if (now == before)
+		return;
+	bool made = now && now == n->eptp12_made;
+
+	n->eptp12_told = now;
+	n->eptp12_made = 0;
+	event_ept02_root(cpu, &(struct hypapi_ept02_root_args){ .eptp12 = now, .old_eptp12 = before, .made = made });
+}
+
 void nested_crossed(struct percpu *cpu, enum hypapi_event_type type)
 {
 	const struct nested_cpu *n = cpu->nested;
 
 	if (cpu->guest_nmis)
 		cpu->work = 1;
+	cpu->windows[0] = cpu->windows[1] = 0;
+	if (type == HYPAPI_EV_EXIT102 && (cpu->watched & BIT(HYPAPI_EV_EPT02_ROOT)))
+		tell_root(cpu);
 	if (!(cpu->watched & BIT(type)))
 		return;
 	if (type == HYPAPI_EV_EXIT201)

@@ -54,8 +54,10 @@ void nested_select_ept02(struct percpu *cpu)
 	}
 	n->root = ept02_root(&n->ept02, n->vmcs12.eptp, &flush);
 	vmwrite(VMCS_EPTP, ept02_pointer(&n->ept02, n->root));
-	if (flush)
+	if (flush) {
 		flush_ept02(INVEPT_SINGLE, ept02_pointer(&n->ept02, n->root));
+		n->eptp12_made = n->vmcs12.eptp;
+	}
 }
 
 bool nested_invept(struct percpu *cpu, enum invept_type type, u64 eptp12)
@@ -96,6 +98,8 @@ static always_inline void fill(struct nested_cpu *n, gpa2_t gpa2, const struct e
 		return;
 	ept02_empty(&n->ept02);
 	flush_ept02(INVEPT_ALL, 0);
+	n->emptied = true;
+	this_cpu()->work = 1;
 	if (!ept02_map(&n->ept02, n->root, gpa2.addr, level, entry))
 		panic("an empty EPT02 pool has no page");
 }

@@ -5,10 +5,12 @@
  * one that only L1's own controls can cause, and is L1's. Callers: vmx/exit.c, and what raises exits by software here.
  */
 #include "core/events.h"
+#include "core/hypapps.h"
 #include "core/log.h"
 #include "cpu/x86.h"
 #include "mem/ept01.h"
 #include "nested/state.h"
+#include "vmx/interrupts.h"
 #include "vmx/vmx.h"
 
 /* Exit-information fields that are defined for a reason, beside reason and IDT-vectoring information. */
@@ -118,6 +120,36 @@ static struct exit_row rows[EXIT_REASON_COUNT] = {
 
 /* ---- What hypapps ask for; at boot, so that nobody else pays for it ---- */
 
+/* Before L1, which gets the exit if the hypapp does not take the interrupt. */
+static void interrupt_watched(struct percpu *cpu)
+{
+	u64 info = vmread(VMCS_EXIT_INTR_INFO);
+
+	if (!interrupt_taken(cpu, info & INTR_VALID, info & INTR_VECTOR))
+		nested_reflect_hardware(cpu, EXIT_EXTERNAL_INTR);
+}
+
+/* L1's window, but not while hypapps wait for the same one: they come first, and then it opens again. */
+static bool wants_window(struct percpu *cpu, u32 reason)
+{
+	bool nmi = reason == EXIT_NMI_WINDOW;
+	u32 control = nmi ? PROC_NMI_WINDOW : PROC_INTR_WINDOW;
+
+	return !cpu->windows[nmi] && !(nmi && cpu->nested->nmi_window) && (cpu->nested->vmcs12.proc_ctls & control);
+}
+
+static void window_watched(struct percpu *cpu)
+{
+	bool nmi = vmread(VMCS_EXIT_REASON) == EXIT_NMI_WINDOW;
+
+	if (cpu->windows[nmi])
+		event_window(cpu, nmi ? HYPAPI_EV_NMI_WINDOW : HYPAPI_EV_INTERRUPT_WINDOW);
+	if (nmi)
+		l0_nmi_window(cpu);
+	else
+		vmcs02_windows(cpu);
+}
+
 static exit_handler *unwatched[EXIT_REASON_COUNT];
 
 /* Exit 202, if L2 goes on: it may have become L1's after all, or a partition's call. */
@@ -131,14 +163,29 @@ static void handle_watched(struct percpu *cpu)
 		event_crossing(cpu, HYPAPI_EV_EXIT202, reason, qualification);
 }
 
-void nested_arm(bool ports, bool msrs, bool list_msrs, bool handled)
+static bool subscribed(enum hypapi_event_type type, enum hypapi_level level)
 {
-	if (ports)
+	return hypapps_chain(type, level)->count;
+}
+
+void nested_arm(void)
+{
+	bool handled = subscribed(HYPAPI_EV_EXIT202, HYPAPI_L2);
+
+	if (subscribed(HYPAPI_EV_INTERRUPT, HYPAPI_L2))
+		rows[EXIT_EXTERNAL_INTR] = (struct exit_row){ never, interrupt_watched, HAS_INTR };
+	if (subscribed(HYPAPI_EV_INTERRUPT_WINDOW, HYPAPI_L2))
+		rows[EXIT_INTR_WINDOW] = (struct exit_row){ wants_window, window_watched, 0 };
+	if (subscribed(HYPAPI_EV_NMI_WINDOW, HYPAPI_L2))
+		rows[EXIT_NMI_WINDOW] = (struct exit_row){ wants_window, window_watched, 0 };
+	if (subscribed(HYPAPI_EV_EPT02_FLUSH, HYPAPI_L1))
+		nested_watch_invept();
+	if (hypapps_port_claims[HYPAPI_L2].count)
 		rows[EXIT_IO] = (struct exit_row){ never, nested_io_claimed, rows[EXIT_IO].has };
-	if (msrs)
+	if (hypapps_msr_claims[HYPAPI_L2].count)
 		rows[EXIT_RDMSR] = rows[EXIT_WRMSR] =
 			(struct exit_row){ never, nested_msr_claimed, rows[EXIT_RDMSR].has };
-	if (list_msrs)
+	if (hypapps_msr_claims[HYPAPI_L1].count)
 		msr_area_arm();
 	for (u32 i = 0; i < EXIT_REASON_COUNT && handled; i++)
 		if (rows[i].handle) {

@@ -3,6 +3,8 @@
 #include "nested/nested.h"
 
 #include "core/cmdline.h"
+#include "core/events.h"
+#include "core/hypapps.h"
 #include "core/log.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
@@ -96,6 +98,7 @@ void nested_teardown(struct percpu *cpu)
 	n->in_vmx = n->entering = n->nmi_window = n->modified = false;
 	n->current = NO_VMCS;
 	n->lazy = 0;
+	n->eptp12_told = 0;
 	nested_close_all(&n->msrs);
 	nested_close_all(&n->ports);
 	nested_shadow_switch(cpu);
@@ -138,6 +141,15 @@ bool nested_entry_refused(struct percpu *cpu)
 	return true;
 }
 
+void nested_work(struct percpu *cpu)
+{
+	if (!cpu->nested->emptied)
+		return;
+	cpu->nested->emptied = false;
+	if (hypapps_chain(HYPAPI_EV_EPT02_FLUSH, HYPAPI_L2)->count)
+		event_ept02_flush(cpu, 0, HYPAPI_FLUSH_POOL);
+}
+
 /* ---- Events for L2 ---- */
 
 static void exit_for_nmi(struct percpu *cpu)
@@ -170,6 +182,8 @@ void nested_pending_nmi(struct percpu *cpu)
 		blocked |= INTERRUPTIBILITY_NMI;
 	if ((vmread(VMCS_GUEST_INTERRUPTIBILITY) & blocked) || (vmread(VMCS_ENTRY_INTR_INFO) & INTR_VALID))
 		vmcs02_nmi_window(cpu, true);
+	else if (event_nmi(cpu))
+		__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED);
 	else if (pin12 & PIN_NMI_EXITING)
 		exit_for_nmi(cpu);
 	else

@@ -33,11 +33,11 @@ exit_handler nested_insn;
  */
 void nested_exit(struct percpu *cpu, u32 reason);
 
-/*
- * At boot, by the chain of hypapps: which exits of L2 go to them before L1 (ports, MSRs), whether they claim MSRs that
- * L1's lists may name, and whether somebody subscribed to EXIT202.
- */
-void nested_arm(bool ports, bool msrs, bool list_msrs, bool handled);
+/* At boot, by the chains of hypapps and their claims: what of L2 and of its L1 goes to them from now on. */
+void nested_arm(void);
+
+/* L2 runs, and something has set cpu->work: tells hypapps that EPT02 was dropped, if it was. */
+void nested_work(struct percpu *cpu);
 
 /* The CPU refused to enter VMCS02 (VMfail), which the entry checks should have kept away: so it does for L1. */
 must_check bool nested_entry_refused(struct percpu *cpu);

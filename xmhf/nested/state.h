@@ -45,6 +45,9 @@ struct nested_cpu {
 	u32 lazy;           /* groups whose values are in VMCS02, newer than in vmcs12 */
 	bool modified;      /* vmcs12 differs from L1's memory */
 	u32 root;           /* EPT02 root of VMCS02 */
+	u64 eptp12_told;    /* of the L2 that entered last, as EPT02_ROOT tells it; 0: none */
+	u64 eptp12_made;    /* EPT02 was made for it, and EPT02_ROOT has not told so */
+	bool emptied;       /* EPT02's pages were used up, and EPT02_FLUSH has not told so */
 	gpa2_t missed;      /* what L2 missed when it last exited to L1 for that, and with what access; 0: nothing */
 	u32 missed_access;
 	u16 vpid02;
@@ -76,6 +79,8 @@ void vmcs02_read_groups(struct nested_cpu *n, u32 groups);
 void vmcs02_sync(struct percpu *cpu, u32 groups);
 /* L0 wants to know when L2 can take an NMI, or no longer. VMCS02 is current. */
 void vmcs02_nmi_window(struct percpu *cpu, bool wanted);
+/* The windows that hypapps wait for, or no longer. VMCS02 is current. */
+void vmcs02_windows(struct percpu *cpu);
 /* L1's secondary controls, 0 if they are off. */
 static inline u32 proc2_12(const struct vmcs12 *vmcs12)
 {
@@ -94,6 +99,8 @@ void nested_fix_cr0(bool fixed);
 /* ---- insn.c ---- */
 /* The VMX instruction with which L1 exited last ends so. VMCS01 is current. */
 void nested_vmfail(struct percpu *cpu, enum vmx_error error);
+/* At boot: hypapps want to know of INVEPT. */
+void nested_watch_invept(void);
 
 /* ---- entry.c ---- */
 /* VMLAUNCH or VMRESUME of L1; the operandless part of the instruction is checked. Answers what VMfail reports. */

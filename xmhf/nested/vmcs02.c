@@ -8,6 +8,7 @@
 #include "mem/ept01.h"
 #include "mem/pages.h"
 #include "nested/state.h"
+#include "vmx/interrupts.h"
 #include "vmx/vmx.h"
 
 #define PIN_REQUIRED (PIN_NMI_EXITING | PIN_VIRTUAL_NMIS)
@@ -282,8 +283,13 @@ void vmcs02_sync(struct percpu *cpu, u32 groups)
 	n->lazy &= ~groups;
 }
 
+void vmcs02_windows(struct percpu *cpu)
+{
+	vmwrite(VMCS_PROC_CTLS, proc02(cpu->nested) | window_controls(cpu));
+}
+
 void vmcs02_nmi_window(struct percpu *cpu, bool wanted)
 {
 	cpu->nested->nmi_window = wanted;
-	vmwrite(VMCS_PROC_CTLS, proc02(cpu->nested));
+	vmcs02_windows(cpu);
 }

@@ -19,6 +19,7 @@
 #include "mem/partition.h"
 #include "nested/nested.h"
 #include "vmx/cpuid.h"
+#include "vmx/interrupts.h"
 #include "vmx/io.h"
 #include "vmx/power.h"
 #include "vmx/vmx.h"
@@ -158,12 +159,6 @@ void exit_exception_nmi(struct percpu *cpu)
 	}
 }
 
-static void exit_nmi_window(struct percpu *cpu)
-{
-	vmwrite(VMCS_PROC_CTLS, vmread(VMCS_PROC_CTLS) & ~PROC_NMI_WINDOW);
-	cpu->work = 1;
-}
-
 /* Injects one of the guest's NMIs, or asks for the NMI window. VMCS01 is current. */
 static void inject_pending_nmi(struct percpu *cpu)
 {
@@ -181,6 +176,10 @@ static void inject_pending_nmi(struct percpu *cpu)
 		vmwrite(VMCS_PROC_CTLS, vmread(VMCS_PROC_CTLS) | PROC_NMI_WINDOW);
 		return;
 	}
+	if (unlikely(event_nmi(cpu))) {
+		cpu->work = __atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED) != 0;
+		return;
+	}
 	cpu->stale_nmi_block = false;
 	vmwrite(VMCS_ENTRY_INTR_INFO, VEC_NMI | INTR_TYPE_NMI | INTR_VALID);
 	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
@@ -189,11 +188,17 @@ static void inject_pending_nmi(struct percpu *cpu)
 		vmwrite(VMCS_PROC_CTLS, vmread(VMCS_PROC_CTLS) | PROC_NMI_WINDOW);
 }
 
+/* INIT, or INIT and already the SIPI after it. */
 static void handle_init(struct percpu *cpu)
 {
+	if (event_init_signal(cpu)) {
+		atomic_store(&cpu->request, REQUEST_NONE);
+		return;
+	}
 	if (cpu->mode == RUN_PARTITION)
 		partition_abort(cpu);
 	nested_teardown(cpu);
+	cpu->windows[0] = cpu->windows[1] = 0;
 	smp_park(cpu);
 }
 
@@ -201,9 +206,10 @@ void vmx_handle_work(struct percpu *cpu)
 {
 	cpu->work = 0;
 	quiesce_poll(&cpu->quiesce);
-	/* INIT, or INIT and already the SIPI after it. */
 	if (atomic_load(&cpu->request))
 		handle_init(cpu);
+	if (cpu->mode == RUN_L2)
+		nested_work(cpu);
 	if (!cpu->guest_nmis)
 		return;
 	if (cpu->mode == RUN_L1)
@@ -351,6 +357,8 @@ static exit_handler *l1_exits[EXIT_REASON_COUNT] = {
 	[EXIT_EXCEPTION_NMI] = exit_exception_nmi,
 	[EXIT_TRIPLE_FAULT] = exit_triple_fault,
 	[EXIT_INIT] = exit_init,
+	[EXIT_EXTERNAL_INTR] = exit_interrupt,
+	[EXIT_INTR_WINDOW] = exit_interrupt_window,
 	[EXIT_NMI_WINDOW] = exit_nmi_window,
 	[EXIT_TASK_SWITCH] = exit_task_switch,
 	[EXIT_CPUID] = exit_cpuid,

@@ -39,14 +39,19 @@ void power_init(void)
 		vmx_intercept_port(acpi_info.reset_port);
 	vmx_intercept_port(PORT_FAST_A20);
 	vmx_intercept_port(PORT_RESET);
-	intercept_pm1(acpi_info.pm1a_cnt);
-	intercept_pm1(acpi_info.pm1b_cnt);
+	for (unsigned int i = 0; i < ARRAY_SIZE(acpi_info.pm1_cnt); i++)
+		intercept_pm1(acpi_info.pm1_cnt[i]);
+}
+
+static void stop_others(struct percpu *cpu)
+{
+	if (cpu->quiesce.online)
+		(void)!quiesce_begin(&cpu->quiesce);
 }
 
 static void go_down(struct percpu *cpu, enum hypapi_event_type event)
 {
-	if (cpu->quiesce.online)
-		(void)!quiesce_begin(&cpu->quiesce);
+	stop_others(cpu);
 	event_notify(cpu, event);
 	stats_log();
 	trace_log();
@@ -126,18 +131,37 @@ static u32 pm1_value(u16 port, u32 value, u16 control)
 	return port < control ? value >> 8 * (control - port) : value << 8 * (port - control);
 }
 
+/* SLP_EN is written to control block 0 or 1. False: a hypapp denies it. */
+static bool go_to_sleep(struct percpu *cpu, u32 type, unsigned int block)
+{
+	const struct aml_package *s5 = &acpi_info.s5;
+	bool power_off = !s5->found || type == s5->values[block];
+
+	log_info("the guest asks for sleep type %u%s", type, power_off ? "" : ", which is not power-off");
+	stop_others(cpu);
+	if (!power_off) {
+		if (!event_sleep_prepare(cpu, type)) {
+			quiesce_end(&cpu->quiesce);
+			return false;
+		}
+		event_sleep(cpu, type);
+	}
+	go_down(cpu, HYPAPI_EV_SHUTDOWN);
+	quiesce_end(&cpu->quiesce);
+	quiesce_end(&cpu->quiesce);
+	return true;
+}
+
 bool power_port_write(struct percpu *cpu, u16 port, unsigned int size, u32 value)
 {
+	unsigned int block = 0;
+
 	if (is_reset(port, size, value))
 		power_reset(cpu);
-	if (!is_pm1(port, size, acpi_info.pm1a_cnt) && !is_pm1(port, size, acpi_info.pm1b_cnt))
-		return false;
-	u32 control = pm1_value(port, value, is_pm1(port, size, acpi_info.pm1a_cnt) ? acpi_info.pm1a_cnt : acpi_info.pm1b_cnt);
+	while (!is_pm1(port, size, acpi_info.pm1_cnt[block]))
+		if (++block == ARRAY_SIZE(acpi_info.pm1_cnt))
+			return false;
+	u32 control = pm1_value(port, value, acpi_info.pm1_cnt[block]);
 
-	if (control & SLP_EN) {
-		log_info("the guest asks for sleep type %u", (unsigned int)SLP_TYP(control));
-		go_down(cpu, HYPAPI_EV_SHUTDOWN);
-		quiesce_end(&cpu->quiesce);
-	}
-	return false;
+	return (control & SLP_EN) && !go_to_sleep(cpu, SLP_TYP(control), block);
 }

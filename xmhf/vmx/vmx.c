@@ -12,6 +12,7 @@
 #include "mem/pages.h"
 #include "nested/nested.h"
 #include "vmx/exit.h"
+#include "vmx/interrupts.h"
 #include "vmx/msr.h"
 
 struct vmx_control_caps vmx_pin_caps, vmx_proc_caps, vmx_proc2_caps, vmx_exit_caps, vmx_entry_caps;
@@ -197,7 +198,7 @@ void vmx_set_host_state(struct percpu *cpu)
 
 static void set_controls(void)
 {
-	vmwrite(VMCS_PIN_CTLS, vmx_controls(&vmx_pin_caps, PIN_WANTED));
+	vmwrite(VMCS_PIN_CTLS, vmx_controls(&vmx_pin_caps, PIN_WANTED | interrupts_pin));
 	vmwrite(VMCS_PROC_CTLS, vmx_controls(&vmx_proc_caps, PROC_WANTED));
 	vmwrite(VMCS_PROC2_CTLS, vmx_controls(&vmx_proc2_caps, PROC2_NEEDED | PROC2_GUEST_INSNS));
 	vmwrite(VMCS_EXIT_CTLS, vmx_controls(&vmx_exit_caps, EXIT_WANTED));
