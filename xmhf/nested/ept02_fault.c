@@ -232,8 +232,11 @@ bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page)
 {
 	struct ept12_leaf l12 = { .gpa1 = GPA1(gpa2.addr), .rights = HYPAPI_RWX };
 	struct ept01_leaf l01;
-	u64 hpa = uses_ept12(&cpu->nested->vmcs12) ? cached_hpa(cpu->nested, gpa2) : 0;
+	u64 hpa = 0;
 
+	/* Under a stop that has taken rights away EPT02 is stale, until its release. */
+	if (likely(!cpu->quiesce.work) && uses_ept12(&cpu->nested->vmcs12))
+		hpa = cached_hpa(cpu->nested, gpa2);
 	if (likely(hpa)) {
 		*page = (struct guest_page){ .hpa = HPA(hpa), .gpa1 = GPA1(hpa), .gpa2 = gpa2, .rights = HYPAPI_RWX };
 		return hpa < direct_map_end;
