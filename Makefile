@@ -92,10 +92,10 @@ $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
 -include $(CORE_OBJ:.o=.d)
 
 # The same with one option on, in a folder of its own: build/counts/xmhf.elf for make bench; build/audit/xmhf.elf, with the
-# hypapp that only tests need, for tests.
+# hypapps that only tests need, for tests (bystander stands beside verify).
 OPTION_counts := INSN_COUNTS
 OPTION_audit := AUDIT
-HYPAPPS_audit := ; s/^HYPAPPS .*/HYPAPPS := trustvisor helloworld verify quiesce/
+HYPAPPS_audit := ; s/^HYPAPPS .*/HYPAPPS := trustvisor helloworld verify bystander quiesce/
 .PHONY: core-counts core-audit
 core-counts core-audit: core-%: $(O)/config.mk
 	@mkdir -p $(O)/$*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * verify: a hypapp for tests, that makes hypapi's calls on request of a guest and reports what they answer. It gives a guest
- * power over itself, so it belongs in no image but those of the tests.
+ * power over itself, so it belongs in no image but those of the tests. bystander.c is a second one beside it.
  *
  *     EAX    RCX, RDX              answers: EAX 0; RBX what the call returned, RDX its result
  *     0x200  gpa1, rights          hypapi_memory_restrict() of one page, under a stop
@@ -10,18 +10,19 @@
  *     0x203  gpa1                  hypapi_copy_from_gpa1() of 8 bytes
  *     0x204  gpa1, value           hypapi_copy_to_gpa1() of 8 bytes
  *     0x205  gpa2, rights          hypapi_translate_gpa2(): RDX is the gpa1
- *     0x206                        RBX: how many of the documented errors came out wrong
- *     0x207  type | level << 8     RBX: how many events of that type and level, RDX: the last one's arguments
+ *     0x206                        RBX: how many of the documented answers came out wrong so far
+ *     0x207  which                 RBX: how many of those events came, RDX: the last one's arguments.
+ *                                  which: type | level << 8 | hypapp << 16 | phase << 20; hypapp 1 is bystander
+ *     0x208  which, verdict        the answer to those events from now on
+ *     0x209  windows               hypapi_window()
+ *     0x20a  register              RDX: hypapi_reg_get()
+ *     0x20b  vector, number        hypapi_inject(), where the number is error code and address
+ *     0x20c  mask                  hypapi_regs_clear(), and no answer
+ *     0x20d  gva                   64 pages there as partitions: see partition.c
  *
  * It claims ports and MSRs that no machine has, with a meaning for each (enum below), and TSC_AUX, which it passes on.
  */
-#include <hypapi/hypapi.h>
-
-enum {
-	VERIFY_RESTRICT = 0x200, VERIFY_RIGHTS, VERIFY_VIOLATIONS, VERIFY_READ, VERIFY_WRITE, VERIFY_TRANSLATE, VERIFY_ERRORS,
-	VERIFY_EVENTS,
-	VERIFY_LAST = 0x20f
-};
+#include "verify.h"
 
 static uint64_t violations, last_violation; /* written under a stop */
 
@@ -31,12 +32,21 @@ enum { PORT_FIRST = 0x5c00, PORT_DENIED = 0x5c08, PORT_PASSED = 0x5c0a, PORT_STO
 enum { MSR_FIRST = 0x1f00, MSR_DENIED, MSR_PASSED, MSR_LAST = MSR_PASSED, MSR_TSC_AUX = 0xc0000103 };
 
 static uint64_t port_store, msr_store;
-static struct { uint64_t count, last; } seen[HYPAPI_EV_COUNT][HYPAPI_L2 + 1];
+struct seen verify_seen[APPS][HYPAPI_ABORT + 1][HYPAPI_EV_COUNT][HYPAPI_L2 + 1];
+uint8_t verify_answers[APPS][HYPAPI_EV_COUNT][HYPAPI_L2 + 1];
+
+enum hypapi_verdict verify_note(const struct hypapi_event *ev, uint32_t app, uint64_t arguments)
+{
+	struct seen *seen = &verify_seen[app][ev->phase][ev->type][ev->level];
+
+	__atomic_fetch_add(&seen->count, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&seen->last, arguments, __ATOMIC_RELAXED);
+	return (enum hypapi_verdict)__atomic_load_n(&verify_answers[app][ev->type][ev->level], __ATOMIC_RELAXED);
+}
 
 static void note(const struct hypapi_event *ev, uint64_t arguments)
 {
-	__atomic_fetch_add(&seen[ev->type][ev->level].count, 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&seen[ev->type][ev->level].last, arguments, __ATOMIC_RELAXED);
+	(void)verify_note(ev, VERIFY, arguments);
 }
 
 static enum hypapi_verdict on_port(struct hypapi_event *ev)
@@ -74,10 +84,31 @@ static enum hypapi_verdict on_msr(struct hypapi_event *ev)
 	return HYPAPI_HANDLED;
 }
 
-static enum hypapi_verdict on_mtrr(struct hypapi_event *ev)
+/* Two-phase events: the last ABORT tells who denied. */
+static enum hypapi_verdict on_change(struct hypapi_event *ev)
 {
-	note(ev, ev->args.mtrr.msr);
-	return HYPAPI_DENY; /* is ignored */
+	uint64_t argument = ev->type == HYPAPI_EV_MTRR ? ev->args.mtrr.msr : ev->args.sleep.type;
+	const char *denier = hypapi_hypapp_name(ev->decided_by);
+
+	verify_expect("who denied", denier && denier[0] == 'b', ev->phase == HYPAPI_ABORT);
+	verify_errors_l0(ev);
+	if (ev->type == HYPAPI_EV_SLEEP)
+		hypapi_log("sleep type %u: %s", ev->args.sleep.type,
+			   ev->phase == HYPAPI_PREPARE ? "prepare" : ev->phase == HYPAPI_ABORT ? "abort" : "commit");
+	return ev->phase == HYPAPI_PREPARE ? verify_note(ev, VERIFY, argument) : (note(ev, argument), HYPAPI_DENY);
+}
+
+static enum hypapi_verdict on_interrupt(struct hypapi_event *ev)
+{
+	const struct hypapi_interrupt_args *interrupt = &ev->args.interrupt;
+
+	return verify_note(ev, VERIFY, interrupt->vector | (uint64_t)interrupt->acknowledged << 8);
+}
+
+static enum hypapi_verdict on_signal(struct hypapi_event *ev)
+{
+	verify_expect("inject in a signal", hypapi_inject(ev, 13, 0, GVA(0)), HYPAPI_EINVAL);
+	return verify_note(ev, VERIFY, hypapi_reg_get(ev, HYPAPI_REG_RFLAGS) >> 9 & 1);
 }
 
 static enum hypapi_verdict on_crossing(struct hypapi_event *ev)
@@ -108,67 +139,28 @@ static enum hypapi_verdict on_violation(struct hypapi_event *ev)
 	return HYPAPI_RETRY;
 }
 
-static uint64_t wrong(const char *what, int got, int wanted)
+void verify_answer(struct hypapi_event *ev, int64_t returned, uint64_t result)
 {
-	if (got != wanted)
-		hypapi_log("verify: %s answers %d, not %d", what, got, wanted);
-	return got != wanted;
+	hypapi_reg_set(ev, HYPAPI_REG_RAX, 0);
+	hypapi_reg_set(ev, HYPAPI_REG_RBX, (uint64_t)returned);
+	hypapi_reg_set(ev, HYPAPI_REG_RDX, result);
 }
 
-/* Each documented error that can be had without help of the guest. */
-static uint64_t count_wrong_errors(struct hypapi_event *ev)
+/* What `which` names is there. */
+static bool split(uint64_t which, uint32_t *app, uint32_t *phase, uint32_t *type, uint32_t *level)
 {
-	struct hypapi_partition_page page = { .gva = GVA(0x1001), .rights = HYPAPI_RW };
-	struct hypapi_partition_entry entry = { .rip = 0x1000, .long_mode = true };
-	hypapi_partition_t none = { 0x1234 };
-	struct hypapi_event copy = *ev;
-	uint64_t count = 0, id;
-	uint32_t rights;
-	char byte;
-
-	count += wrong("resume without a stop", hypapi_resume(ev), HYPAPI_ESTATE);
-	count += wrong("a copied event", hypapi_quiesce(&copy), HYPAPI_EPERM);
-	count += wrong("create without a stop", hypapi_partition_create(ev, &page, 1, &none), HYPAPI_ESTATE);
-	count += wrong("restrict without a stop", hypapi_memory_restrict(ev, GPA1(0x300000), 1, HYPAPI_R), HYPAPI_ESTATE);
-	count += wrong("grant without a stop", hypapi_memory_restrict(ev, GPA1(0x300000), 1, HYPAPI_RWX), HYPAPI_OK);
-	count += wrong("W without R", hypapi_memory_restrict(ev, GPA1(0x300000), 1, HYPAPI_W), HYPAPI_EINVAL);
-	count += wrong("restrict no page", hypapi_memory_restrict(ev, GPA1(0x300000), 0, HYPAPI_R), HYPAPI_EINVAL);
-	count += wrong("restrict an odd address", hypapi_memory_restrict(ev, GPA1(0x300001), 1, HYPAPI_R), HYPAPI_EINVAL);
-	count += wrong("restrict the APIC page", hypapi_memory_restrict(ev, GPA1(0xfee00000), 1, HYPAPI_RWX), HYPAPI_EPERM);
-	count += wrong("rights", hypapi_memory_rights(ev, GPA1(0x300000), &rights), HYPAPI_OK);
-	count += wrong("rights of L1's page", (int)rights, HYPAPI_RWX);
-	count += wrong("register out of range", hypapi_reg_set(ev, HYPAPI_REG_COUNT, 0), HYPAPI_EINVAL);
-	count += wrong("CR3 written", hypapi_reg_set(ev, HYPAPI_REG_CR3, 0), HYPAPI_EINVAL);
-	count += wrong("RIP not canonical", hypapi_reg_set(ev, HYPAPI_REG_RIP, 1ull << 63), HYPAPI_EINVAL);
-	count += wrong("inject #DE", hypapi_inject(ev, 0, 0, GVA(0)), HYPAPI_EINVAL);
-	count += wrong("copy too long", hypapi_copy_from(ev, &byte, GVA(0), (1u << 20) + 1), HYPAPI_EINVAL);
-	count += wrong("copy that wraps", hypapi_copy_from(ev, &byte, GVA(~0ull), 2), HYPAPI_EINVAL);
-	count += wrong("copy from nowhere", hypapi_copy_from(ev, &byte, GVA(0x700000000000), 1), HYPAPI_EFAULT);
-	count += wrong("copy not canonical", hypapi_copy_from(ev, &byte, GVA(1ull << 63), 1), HYPAPI_EFAULT);
-	count += wrong("physical copy that wraps", hypapi_copy_from_gpa1(ev, &byte, GPA1(~0ull), 2), HYPAPI_EINVAL);
-	count += wrong("physical copy from nowhere", hypapi_copy_from_gpa1(ev, &byte, GPA1(1ull << 45), 1), HYPAPI_EPERM);
-	count += wrong("identity of EPT01", hypapi_ept_identity(ev, ev->eptp01, &id), HYPAPI_OK);
-	count += wrong("a stale EPT handle", hypapi_ept_identity(ev, (hypapi_ept_t){ ev->eptp01.id - 4 }, &id), HYPAPI_ESTALE);
-	count += wrong("destroy no partition", hypapi_partition_destroy(ev, none), HYPAPI_ESTALE);
-	count += wrong("read no partition", hypapi_partition_read(ev, none, &byte, GVA(0), 1), HYPAPI_ESTALE);
-	count += wrong("enter no partition", hypapi_partition_enter(ev, none, &entry), HYPAPI_ESTALE);
-	count += wrong("leave no partition", hypapi_partition_leave(ev), HYPAPI_ESTATE);
-	if (hypapi_quiesce(ev) < 0)
-		return count + 1;
-	count += wrong("create at an odd address", hypapi_partition_create(ev, &page, 1, &none), HYPAPI_EINVAL);
-	page.gva = GVA(0x700000000000);
-	count += wrong("create from nowhere", hypapi_partition_create(ev, &page, 1, &none), HYPAPI_EFAULT);
-	count += wrong("create without pages", hypapi_partition_create(ev, &page, 0, &none), HYPAPI_EINVAL);
-	count += wrong("restrict below 1 page too many", hypapi_memory_restrict(ev, GPA1(0x300000), 513, 0), HYPAPI_EINVAL);
-	count += wrong("resume", hypapi_resume(ev), HYPAPI_OK);
-	return count;
+	*app = which >> 16 & 15;
+	*phase = (uint32_t)(which >> 20);
+	*type = which & 0xff;
+	*level = which >> 8 & 0xff;
+	return *app < APPS && *phase <= HYPAPI_ABORT && *type < HYPAPI_EV_COUNT && *level <= HYPAPI_L2;
 }
 
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 {
 	uint64_t rcx = hypapi_reg_get(ev, HYPAPI_REG_RCX), rdx = hypapi_reg_get(ev, HYPAPI_REG_RDX), result = rdx;
 	struct hypapi_page page = { .gpa1 = GPA1(0) };
-	uint32_t rights = 0;
+	uint32_t rights = 0, app, phase, type, level;
 	int64_t answer = 0;
 
 	switch (ev->args.hypercall.number) {
@@ -194,32 +186,60 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 		result = page.gpa1.addr;
 		break;
 	case VERIFY_ERRORS:
-		answer = (int64_t)count_wrong_errors(ev);
+		answer = (int64_t)verify_errors(ev);
 		break;
 	case VERIFY_EVENTS:
-		if ((rcx & 0xff) >= HYPAPI_EV_COUNT || rcx >> 8 > HYPAPI_L2)
+		if (!split(rcx, &app, &phase, &type, &level))
 			return HYPAPI_DENY;
-		answer = (int64_t)seen[rcx & 0xff][rcx >> 8].count;
-		result = seen[rcx & 0xff][rcx >> 8].last;
+		answer = (int64_t)verify_seen[app][phase][type][level].count;
+		result = verify_seen[app][phase][type][level].last;
+		break;
+	case VERIFY_ANSWER:
+		if (!split(rcx, &app, &phase, &type, &level) || rdx > HYPAPI_DENY)
+			return HYPAPI_DENY;
+		verify_answers[app][type][level] = (uint8_t)rdx;
+		break;
+	case VERIFY_WINDOW:
+		answer = hypapi_window(ev, (uint32_t)rcx);
+		break;
+	case VERIFY_REGISTER:
+		result = hypapi_reg_get(ev, (enum hypapi_reg)rcx);
+		break;
+	case VERIFY_INJECT:
+		if (hypapi_inject(ev, (uint32_t)rcx, (uint32_t)rdx, GVA(rdx)))
+			return HYPAPI_DENY;
+		return HYPAPI_HANDLED;
+	case VERIFY_CLEAR:
+		return hypapi_regs_clear(ev, (uint32_t)rcx) ? HYPAPI_DENY : HYPAPI_HANDLED;
+	case VERIFY_PARTITION:
+		if (verify_partition(ev, rcx))
+			return HYPAPI_HANDLED;
+		answer = 1;
 		break;
 	default:
 		return HYPAPI_DENY;
 	}
-	hypapi_reg_set(ev, HYPAPI_REG_RAX, 0);
-	hypapi_reg_set(ev, HYPAPI_REG_RBX, (uint64_t)answer);
-	hypapi_reg_set(ev, HYPAPI_REG_RDX, result);
+	verify_answer(ev, answer, result);
 	return HYPAPI_HANDLED;
 }
 
 HYPAPP_DEFINE(verify,
 	.priority = 2000,
-	.capabilities = HYPAPI_CAP_REGISTERS | HYPAPI_CAP_MEMORY | HYPAPI_CAP_PARTITIONS | HYPAPI_CAP_QUIESCE,
+	.capabilities = HYPAPI_CAP_REGISTERS | HYPAPI_CAP_MEMORY | HYPAPI_CAP_PARTITIONS | HYPAPI_CAP_QUIESCE |
+			HYPAPI_CAP_INTERRUPTS,
+	.cpu_bytes = 100,
 	.subscriptions = {
 		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },
 		{ .type = HYPAPI_EV_EPT_VIOLATION, .levels = HYPAPI_LEVELS_GUEST, .handler = on_violation },
 		{ .type = HYPAPI_EV_PORT_IO, .levels = HYPAPI_LEVELS_GUEST, .handler = on_port },
 		{ .type = HYPAPI_EV_MSR, .levels = HYPAPI_LEVELS_GUEST, .handler = on_msr },
-		{ .type = HYPAPI_EV_MTRR, .handler = on_mtrr },
+		{ .type = HYPAPI_EV_PARTITION_EXIT, .levels = HYPAPI_LEVELS_GUEST, .handler = verify_partition_exit },
+		{ .type = HYPAPI_EV_MTRR, .two_phase = true, .handler = on_change },
+		{ .type = HYPAPI_EV_SLEEP, .two_phase = true, .handler = on_change },
+		{ .type = HYPAPI_EV_INTERRUPT, .levels = HYPAPI_LEVELS_GUEST, .handler = on_interrupt },
+		{ .type = HYPAPI_EV_NMI, .levels = HYPAPI_LEVELS_GUEST, .handler = on_signal },
+		{ .type = HYPAPI_EV_INTERRUPT_WINDOW, .levels = HYPAPI_LEVELS_GUEST, .handler = on_signal },
+		{ .type = HYPAPI_EV_NMI_WINDOW, .levels = HYPAPI_LEVELS_GUEST, .handler = on_signal },
 		{ .type = HYPAPI_EV_EXIT102, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_crossing },
 		{ .type = HYPAPI_EV_EXIT201, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L1), .handler = on_crossing },
 		{ .type = HYPAPI_EV_EXIT202, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_crossing },

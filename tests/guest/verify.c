@@ -3,21 +3,70 @@
  * XMHF with hypapps/verify: hypapi's errors, rights to L1's memory seen from L1 and L2, and physical access from both levels.
  * Each line says "ok", or "T FAIL", which fails the case.
  */
-#include "test.h"
+#include "verify.h"
 
-#define L2_BASE 0x4c415000u
-enum { RESTRICT = 0x200, RIGHTS, VIOLATIONS, READ, WRITE, TRANSLATE, ERRORS };
 enum { R = 1, W = 2, RWX = 7 };
+/* enum hypapi_reg */
+enum {
+	REG_CS = 22, REG_FS_BASE, REG_GS_BASE, REG_TR_BASE, REG_GDTR_BASE, REG_GDTR_LIMIT, REG_IDTR_BASE, REG_IDTR_LIMIT,
+};
 
-struct answer { u64 returned, result; };
+u32 running = 1;
 
-static struct answer call(u32 base, u32 number, u64 rcx, u64 rdx)
+struct answer verify_call(u32 number, u64 rcx, u64 rdx)
 {
 	struct answer a = { .result = rdx };
-	u64 rax = base + number;
+	u64 rax = (running == 2 ? L2_BASE : 0) + number;
 
 	asm volatile("vmcall" : "+a"(rax), "=b"(a.returned), "+d"(a.result) : "c"(rcx) : "memory");
 	return a;
+}
+
+struct events events(enum type type, u64 where)
+{
+	struct answer a = verify_call(EVENTS, type | where << 8, 0);
+
+	return (struct events){ a.returned, a.result };
+}
+
+bool came(enum type type, u64 where, const struct events *before, u64 count, u64 last)
+{
+	struct events now = events(type, where);
+
+	return now.count == before->count + count && (!count || now.last == last);
+}
+
+void answer_with(enum type type, u64 where, enum verdict verdict)
+{
+	verify_call(ANSWER, type | where << 8, verdict);
+}
+
+static struct { const char *what; bool ok; } notes[64];
+static u32 note_count;
+
+void note(const char *what, bool ok)
+{
+	notes[note_count].what = what;
+	notes[note_count++].ok = ok;
+}
+
+void print_notes(const char *where)
+{
+	for (u32 i = 0; i < note_count; i++)
+		print(notes[i].ok ? "T %s, %s: ok\n" : "T FAIL %s, %s\n", where, notes[i].what);
+	note_count = 0;
+}
+
+bool l2_runs(const void *code, void (*prepare)(struct vcpu *))
+{
+	bool ended;
+
+	hv_init(&l2, HV_LONG64, code);
+	prepare(&l2);
+	running = 2;
+	ended = hv_run(&l2) == VMX_OK && l2.exit.reason == EXIT_VMCALL && l2.regs[RAX] == L2_END;
+	running = 1;
+	return ended;
 }
 
 static void judge(const char *what, bool ok)
@@ -27,41 +76,104 @@ static void judge(const char *what, bool ok)
 
 static u64 violation_count(void)
 {
-	return call(0, VIOLATIONS, 0, 0).returned;
+	return verify_call(VIOLATIONS, 0, 0).returned;
 }
 
-/* What reads, writes and the hypapp see of one page; base: of the level that runs. */
-static void use_page(u32 base, volatile u64 *page, const char *what)
+/* What reads, writes and the hypapp see of one page. */
+static void use_page(volatile u64 *page, const char *what)
 {
-	u64 at = (u64)page, before = call(base, VIOLATIONS, 0, 0).returned;
+	u64 at = (u64)page, before = verify_call(VIOLATIONS, 0, 0).returned;
 	struct answer last;
 	bool ok = true;
 
 	page[0] = 0x1234;
-	ok &= call(base, RESTRICT, at, R).returned == 0 && call(base, RIGHTS, at, 0).result == R;
-	ok &= page[0] == 0x1234 && call(base, VIOLATIONS, 0, 0).returned == before;
-	ok &= call(base, WRITE, at, 0x5678).returned == 0 && page[0] == 0x5678;
+	ok &= verify_call(RESTRICT, at, R).returned == 0 && verify_call(RIGHTS, at, 0).result == R;
+	ok &= page[0] == 0x1234 && verify_call(VIOLATIONS, 0, 0).returned == before;
+	ok &= verify_call(WRITE, at, 0x5678).returned == 0 && page[0] == 0x5678;
 	page[0] = 0x9abc;
-	last = call(base, VIOLATIONS, 0, 0);
+	last = verify_call(VIOLATIONS, 0, 0);
 	ok &= last.returned == before + 1 && (last.result & ~0xfffull) == at && last.result & W;
-	ok &= page[0] == 0x9abc && call(base, RIGHTS, at, 0).result == RWX;
-	ok &= call(base, RESTRICT, at, 0).returned == 0 && call(base, RIGHTS, at, 0).result == 0;
-	ok &= call(base, READ, at, 0).result == 0x9abc && call(base, VIOLATIONS, 0, 0).returned == before + 1;
-	ok &= page[0] == 0x9abc && call(base, VIOLATIONS, 0, 0).returned == before + 2;
+	ok &= page[0] == 0x9abc && verify_call(RIGHTS, at, 0).result == RWX;
+	ok &= verify_call(RESTRICT, at, 0).returned == 0 && verify_call(RIGHTS, at, 0).result == 0;
+	ok &= verify_call(READ, at, 0).result == 0x9abc && verify_call(VIOLATIONS, 0, 0).returned == before + 1;
+	ok &= page[0] == 0x9abc && verify_call(VIOLATIONS, 0, 0).returned == before + 2;
 	/* judged by L1 in the end: printing is L1's */
 	*(volatile u64 *)(at + 8) = ok;
-	if (base == 0)
+	if (running == 1)
 		judge(what, ok);
+}
+
+static void as_it_is(struct vcpu *v) { (void)v; }
+
+/* The registers that hypapi tells of the caller, and what this CPU says. */
+static bool registers(void)
+{
+	struct { u16 limit; u64 base; } __attribute__((packed)) gdtr, idtr;
+	u16 cs;
+
+	asm("sgdt %0; sidt %1; movw %%cs, %2" : "=m"(gdtr), "=m"(idtr), "=r"(cs));
+	return verify_call(REGISTER, REG_CS, 0).result == cs && verify_call(REGISTER, REG_GS_BASE, 0).result == (u64)this_cpu() &&
+	       verify_call(REGISTER, REG_FS_BASE, 0).result == rdmsr(0xc0000100) &&
+	       verify_call(REGISTER, REG_TR_BASE, 0).result == (u64)this_cpu()->tss &&
+	       verify_call(REGISTER, REG_GDTR_BASE, 0).result == gdtr.base &&
+	       verify_call(REGISTER, REG_GDTR_LIMIT, 0).result == gdtr.limit &&
+	       verify_call(REGISTER, REG_IDTR_BASE, 0).result == idtr.base &&
+	       verify_call(REGISTER, REG_IDTR_LIMIT, 0).result == idtr.limit;
+}
+
+static u32 inject(u32 vector, u64 number)
+{
+	u64 rax = (running == 2 ? L2_BASE : 0) + INJECT;
+
+	fault_reset();
+	asm volatile(MAY_FAULT("vmcall") : "+a"(rax) : "c"(vector), "d"(number) : "memory");
+	return last_fault();
+}
+
+static bool injections(void)
+{
+	struct fault *fault = &this_cpu()->fault;
+
+	return inject(VEC_UD, 0) == VEC_UD && inject(VEC_GP, 0x18) == VEC_GP && fault->error == 0x18 &&
+	       inject(VEC_PF, 6) == VEC_PF && fault->error == 6 && fault->cr2 == 6;
+}
+
+static bool clearing(void)
+{
+	u64 rax = (running == 2 ? L2_BASE : 0) + CLEAR;
+	register u64 r9 asm("r9") = 9, r10 asm("r10") = 10;
+
+	asm volatile("vmcall" : "+a"(rax), "+r"(r9), "+r"(r10) : "c"(BIT(9)) : "memory");
+	return r9 == 0 && r10 == 10;
+}
+
+/* What the hypapp makes of our pages while it runs, and that we have them back. */
+static bool partitions(void)
+{
+	u16 *pages = page_alloc_many(64, PAGE_SIZE);
+	bool ok;
+
+	pages[0] = 0x0b0f; /* UD2 */
+	ok = verify_call(PARTITION, (u64)pages, 0).returned == 0 && pages[0] == 0x0b0f;
+	pages[0] = 0;
+	return ok;
+}
+
+static bool all_calls(void)
+{
+	bool ok[] = { registers(), injections(), clearing(), partitions() };
+
+	return ok[0] && ok[1] && ok[2] && ok[3] && verify_call(ERRORS, 0, 0).returned == 0;
 }
 
 static volatile u64 *shared;
 
 static void l2_use(void)
 {
-	use_page(L2_BASE, shared, "");
-	shared[2] = call(L2_BASE, TRANSLATE, (u64)shared + 5, R | W).result;
-	shared[3] = call(L2_BASE, TRANSLATE, HIGH_GPA, R).returned;
-	shared[4] = call(L2_BASE, ERRORS, 0, 0).returned;
+	use_page(shared, "");
+	shared[2] = verify_call(TRANSLATE, (u64)shared + 5, R | W).result;
+	shared[3] = verify_call(TRANSLATE, HIGH_GPA, R).returned;
+	shared[4] = all_calls();
 	l2_end();
 }
 
@@ -70,19 +182,24 @@ DEFINE_TEST(verify, "verify", "XMHF with hypapps/verify: hypapi's calls and erro
 	u64 before;
 
 	shared = page_alloc();
-	judge("documented errors in L1", call(0, ERRORS, 0, 0).returned == 0);
-	use_page(0, shared, "rights to a page, from L1");
-	judge("EPT12 in L1", (long)call(0, TRANSLATE, 0x1000, R).returned == -7);
+	wrmsr(0x268, rdmsr(0x268) ^ 0x0606060606060606); /* events of level L0 */
+	wrmsr(0x268, rdmsr(0x268) ^ 0x0606060606060606);
+	judge("registers in L1", registers());
+	judge("injections in L1", injections());
+	judge("cleared registers in L1", clearing());
+	judge("partitions in L1", partitions());
+	judge("documented answers in L1", verify_call(ERRORS, 0, 0).returned == 0);
+	use_page(shared, "rights to a page, from L1");
+	judge("EPT12 in L1", (long)verify_call(TRANSLATE, 0x1000, R).returned == -7);
 	hv_on();
-	hv_init(&l2, HV_LONG64, l2_use);
-	if (hv_run(&l2) != VMX_OK || l2.exit.reason != EXIT_VMCALL || l2.regs[RAX] != L2_END)
+	if (!l2_runs(l2_use, as_it_is))
 		fail("L2 exits by reason %x", l2.exit.reason);
 	judge("rights to a page, from L2", shared[1] == 1);
 	judge("L2-physical to L1-physical", shared[2] == (u64)shared + 5 && (long)shared[3] == -2);
-	judge("documented errors in L2", shared[4] == 0);
+	judge("the calls and their documented answers in L2", shared[4] == 1);
 	/* L1 takes a page from itself while L2 has used it, and L2's tables follow. */
 	before = violation_count();
-	judge("restricted by L1", call(0, RESTRICT, (u64)shared, R).returned == 0);
+	judge("restricted by L1", verify_call(RESTRICT, (u64)shared, R).returned == 0);
 	shared[0] = 1;
 	judge("seen once", violation_count() == before + 1);
 	hv_off();

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * test=verify-events: ports and MSRs that hypapps/verify claims, in L1, in L2, and where L1 wants them of its L2, too;
- * L1's MSR lists; and what is told of MTRRs and of crossings between L1 and L2. L2 shares our memory, so it notes what
- * it found for L1 to print. Each line says "ok", or "T FAIL", which fails the case.
+ * L1's MSR lists; and what is told of MTRRs and of crossings between L1 and L2.
  */
-#include "test.h"
+#include "verify.h"
 
-#define L2_BASE 0x4c415000u
-#define VERIFY_EVENTS 0x207u
-enum type { PORT_IO = 6, MSR, MTRR, EXIT102, EXIT201, EXIT202 };
 enum { STORE = 0x5c00, DENIED = 0x5c08, PASSED = 0x5c0a, STOPPED = 0x5c0c };
 enum { MSR_STORE = 0x1f00, MSR_DENIED, MSR_PASSED, MSR_UNCLAIMED, MSR_TSC_AUX = 0xc0000103 };
 #define IN BIT(20)
@@ -16,45 +12,8 @@ enum { MSR_STORE = 0x1f00, MSR_DENIED, MSR_PASSED, MSR_UNCLAIMED, MSR_TSC_AUX = 
 #define REP BIT(22)
 #define SIZE(n) ((u64)(n) << 16)
 #define COUNT(n) ((u64)(n) << 24)
-#define WRITE BIT(32)
+#define WRITTEN BIT(32)
 #define LIST BIT(33)
-
-struct events { u64 count, last; };
-
-static u32 running = 1;		/* level of the code that asks */
-
-static struct events events(enum type type, u64 level)
-{
-	struct events e;
-	u64 rax = (running == 2 ? L2_BASE : 0) + VERIFY_EVENTS;
-
-	asm volatile("vmcall" : "+a"(rax), "=b"(e.count), "=d"(e.last) : "c"(type | level << 8) : "memory");
-	return e;
-}
-
-/* How many more than `before`, and the last one's arguments. */
-static bool came(enum type type, u64 level, const struct events *before, u64 count, u64 last)
-{
-	struct events now = events(type, level);
-
-	return now.count == before->count + count && (!count || now.last == last);
-}
-
-static struct { const char *what; bool ok; } notes[64];
-static u32 note_count;
-
-static void note(const char *what, bool ok)
-{
-	notes[note_count].what = what;
-	notes[note_count++].ok = ok;
-}
-
-static void print_notes(const char *where)
-{
-	for (u32 i = 0; i < note_count; i++)
-		print(notes[i].ok ? "T %s, %s: ok\n" : "T FAIL %s, %s\n", where, notes[i].what);
-	note_count = 0;
-}
 
 static u64 in(u16 port, u32 size)
 {
@@ -146,10 +105,10 @@ static void use_msrs(u64 level)
 	u64 value;
 
 	wrmsr(MSR_STORE, 0x123456789abcdef0);
-	note("WRMSR", came(MSR, level, &before, 1, MSR_STORE | WRITE));
+	note("WRMSR", came(MSR, level, &before, 1, MSR_STORE | WRITTEN));
 	note("RDMSR", rdmsr(MSR_STORE) == 0x123456789abcdef0 && came(MSR, level, &before, 2, MSR_STORE));
 	note("MSR, DENY", try_rdmsr(MSR_DENIED, &value) == VEC_GP && try_wrmsr(MSR_DENIED, 0) == VEC_GP &&
-	     came(MSR, level, &before, 4, MSR_DENIED | WRITE));
+	     came(MSR, level, &before, 4, MSR_DENIED | WRITTEN));
 	note("MSR, PASS, absent", try_rdmsr(MSR_PASSED, &value) == VEC_GP && came(MSR, level, &before, 5, MSR_PASSED));
 	wrmsr(MSR_TSC_AUX, 0x1234);
 	note("MSR, PASS", rdmsr(MSR_TSC_AUX) == 0x1234 && came(MSR, level, &before, 7, MSR_TSC_AUX));
@@ -168,16 +127,29 @@ static void use_as_user(void)
 	     came(PORT_IO, 1, &ports, 0, 0) && came(MSR, 1, &msrs, 0, 0));
 }
 
+/* Two phases: verify prepares, bystander too, and one may deny. */
 static void use_mtrrs(void)
 {
-	struct events before = events(MTRR, 0);
-	u64 old = rdmsr(0x268);
+	struct events before = events(MTRR, 0), asked = events(MTRR, PREPARE), aborted = events(MTRR, ABORT);
+	struct events second = events(MTRR, BYSTANDER | PREPARE), second_aborted = events(MTRR, BYSTANDER | ABORT);
+	u64 old = rdmsr(0x268), new = old ^ 0x0606060606060606;
 
 	wrmsr(0x268, old);
-	note("MTRR, the same value", came(MTRR, 0, &before, 0, 0));
-	wrmsr(0x268, old ^ 0x0606060606060606);
-	note("MTRR, another value", came(MTRR, 0, &before, 1, 0x268));
+	note("MTRR, the same value", came(MTRR, 0, &before, 0, 0) && came(MTRR, PREPARE, &asked, 0, 0));
+	wrmsr(0x268, new);
+	note("MTRR, another value", came(MTRR, 0, &before, 1, 0x268) && came(MTRR, PREPARE, &asked, 1, 0x268) &&
+	     came(MTRR, BYSTANDER | PREPARE, &second, 1, 0) && rdmsr(0x268) == new);
+	answer_with(MTRR, BYSTANDER, DENY);
+	note("MTRR, denied by the second", try_wrmsr(0x268, old) == VEC_GP && rdmsr(0x268) == new &&
+	     came(MTRR, 0, &before, 1, 0x268) && came(MTRR, PREPARE, &asked, 2, 0x268) &&
+	     came(MTRR, ABORT, &aborted, 1, 0x268) && came(MTRR, BYSTANDER | ABORT, &second_aborted, 0, 0));
+	answer_with(MTRR, 0, DENY);
+	note("MTRR, denied by the first", try_wrmsr(0x268, old) == VEC_GP && came(MTRR, PREPARE, &asked, 3, 0x268) &&
+	     came(MTRR, ABORT, &aborted, 1, 0x268) && came(MTRR, BYSTANDER | PREPARE, &second, 2, 0));
+	answer_with(MTRR, 0, PASS);
+	answer_with(MTRR, BYSTANDER, PASS);
 	wrmsr(0x268, old);
+	note("MTRR, allowed again", rdmsr(0x268) == old && came(MTRR, 0, &before, 2, 0x268));
 }
 
 /* ---- L2 ---- */
@@ -188,18 +160,6 @@ static void l2_use_all(void)
 	use_strings(2);
 	use_msrs(2);
 	l2_end();
-}
-
-static bool l2_runs(const void *code, void (*prepare)(struct vcpu *))
-{
-	bool ended;
-
-	hv_init(&l2, HV_LONG64, code);
-	prepare(&l2);
-	running = 2;
-	ended = hv_run(&l2) == VMX_OK && l2.exit.reason == EXIT_VMCALL && l2.regs[RAX] == L2_END;
-	running = 1;
-	return ended;
 }
 
 static void as_it_is(struct vcpu *v) { (void)v; }
@@ -268,6 +228,23 @@ static void with_list(struct vcpu *v)
 	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 1);
 }
 
+/* An MTRR of L1's, as its list loads it: a denial fails the entry. */
+static void mtrr_in_list(void)
+{
+	struct events before = events(MTRR, 0);
+	u64 old = rdmsr(0x268), new = old ^ 0x0606060606060606;
+
+	list[1].index = 0x268;
+	list[1].value = new;
+	list[2].index = MSR_TSC_AUX;
+	answer_with(MTRR, BYSTANDER, DENY);
+	note("MTRR, denied", !l2_runs((void *)l2_end, with_list) && (u16)l2.exit.reason == EXIT_BAD_MSR_LOAD &&
+	     rdmsr(0x268) == old && came(MTRR, 0, &before, 0, 0));
+	answer_with(MTRR, BYSTANDER, PASS);
+	note("MTRR", l2_runs((void *)l2_end, with_list) && rdmsr(0x268) == new && came(MTRR, 0, &before, 1, 0x268));
+	wrmsr(0x268, old);
+}
+
 static void lists(void)
 {
 	struct events before = events(MSR, 1), entries = events(EXIT102, 2), exits = events(EXIT201, 1);
@@ -282,9 +259,10 @@ static void lists(void)
 	list[1].index = MSR_DENIED;
 	note("DENY fails the entry", !l2_runs((void *)l2_end, with_list) && (u16)l2.exit.reason == EXIT_BAD_MSR_LOAD &&
 	     l2.exit.qualification == 2);
-	note("the events", came(MSR, 1, &before, 6, MSR_DENIED | WRITE | LIST));
+	note("the events", came(MSR, 1, &before, 6, MSR_DENIED | WRITTEN | LIST));
 	note("EXIT102 and EXIT201 of an entry that failed",
 	     came(EXIT102, 2, &entries, 1, EXIT_VMLAUNCH) && came(EXIT201, 1, &exits, 2, BIT(31) | EXIT_BAD_MSR_LOAD));
+	mtrr_in_list();
 	print_notes("MSR lists");
 }
 

@@ -176,8 +176,8 @@ int hypapi_regs_clear(struct hypapi_event *ev, uint32_t mask);
  * @param vector      6 (#UD), 13 (#GP) or 14 (#PF)
  * @param error_code  as the SDM defines it for the vector; ignored for #UD
  * @param cr2         the address of a #PF
- * @return HYPAPI_OK; HYPAPI_EINVAL: another vector, or an event that only tells (EXIT102, EXIT201, EXIT202, level L0);
- *         HYPAPI_EPERM; HYPAPI_ESTATE while a partition runs
+ * @return HYPAPI_OK; HYPAPI_EINVAL: another vector, or an event other than HYPERCALL, CPUID, EPT_VIOLATION,
+ *         PARTITION_EXIT, PORT_IO and MSR; HYPAPI_EPERM; HYPAPI_ESTATE while a partition runs
  * @since 1.0 (SDM volume 3, "Event Injection")
  */
 int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code, gva_t cr2);
@@ -199,10 +199,10 @@ struct hypapi_page {
  * @param gva     linear address, any alignment
  * @param rights  enum hypapi_rights that must be allowed, at the caller's CPL
  * @param page    result; filled in for HYPAPI_OK and HYPAPI_EPERM, untouched otherwise
- * @return HYPAPI_OK; HYPAPI_EFAULT: not mapped, or not with these rights; HYPAPI_EPERM: the page belongs to the core or to a
- *         partition (`page` tells which page it is, with `rights` 0), EPT12 has no place for it (`page` is all zero), or the
- *         capability was not declared (`page` is
- *         untouched); HYPAPI_ENOTSUP at level L0 or while a partition runs
+ * @return HYPAPI_OK, also where the core's memory lies: L1 and L2 have a scratch page there; HYPAPI_EFAULT: not mapped, or
+ *         not with these rights; HYPAPI_EPERM: the page belongs to a partition (`page` tells which page it is, with `rights`
+ *         0), EPT12 has no place for it (`page` is all zero), or the capability was not declared (`page` is untouched);
+ *         HYPAPI_ENOTSUP at level L0 or while a partition runs
  * @since 1.0
  */
 int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, struct hypapi_page *page);
