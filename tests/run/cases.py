@@ -18,6 +18,8 @@ L2_INITRD = "build/linux/l2.cpio"
 POWERED_OFF = [r"^INIT DONE", r"reboot: Power down"]
 NO_SIGNATURE = r"^xmhf: drive 0x80: its first sector has no boot signature but 0x0000$"
 NO_DRIVE = r"^xmhf: drive 0x81: its first sector cannot be read, INT 13h says AX=0x01\w\w$"
+SLEEPS = (r"(?s)sleep type 1: prepare.*hypapp bystander denies event sleep.*sleep type 1: abort.*T S3, denied: ok.*"
+          r"sleep type 1: prepare.*sleep type 1: commit.*bystander: shutdown")
 BAD_DRIVE = r"^xmhf: .*option drive=0x80: not a BIOS drive number"
 
 
@@ -134,6 +136,10 @@ CASES = [
     dict(name="audit/verify", guest=GUEST, append="test=verify", xmhf=AUDIT, xmhf_args="verify.word=hello", expect=[r"^T end verify$"],
          fail=[r"^xmhf: verify:"]),
     dict(name="audit/verify-events", guest=GUEST, append="test=verify-events", xmhf=AUDIT, expect=[r"^T end verify-events$"],
+         fail=[r"^xmhf: verify:"]),
+    dict(name="audit/verify-signals", guest=GUEST, append="test=verify-signals", xmhf=AUDIT, cpus=2,
+         expect=[r"^T end verify-signals$"], fail=[r"^xmhf: verify:"]),
+    dict(name="audit/verify-sleep", guest=GUEST, append="test=verify-sleep", xmhf=AUDIT, until=SLEEPS, expect=[SLEEPS],
          fail=[r"^xmhf: verify:"]),
     dict(name="audit/l1-and-l2", guest="tiny", xmhf=AUDIT, cpus=2, append="job=pal-l1,pal-l2", timeout=900,
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
