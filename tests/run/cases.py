@@ -5,7 +5,7 @@ Names are paths, so that `check.py --only ^vmx/` selects a group. `bare/` shows 
 init script, emulator) works without XMHF, so that a failure elsewhere is ours.
 """
 from memory_map import hides_root_memory
-from stop_counts import as_the_hypapp_counts, rounds_stop_twice
+from stop_counts import as_the_hypapp_counts, exits_of_l1, rounds_stop_twice
 from trace_shows import shows_pal
 import tutorial
 
@@ -13,6 +13,7 @@ GUEST = "build/guest/test.bzimage"
 AUDIT = "build/audit/xmhf.elf"
 OUT_OF_TREE = "build/install/greeter.elf"
 TUTORIAL = "build/tutorial/journal/build/journal.elf"
+HELLO_ALONE = "build/install/hello.elf"
 IVY_BRIDGE = "corei7_ivy_bridge_3770k"
 L2_INITRD = "build/linux/l2.cpio"
 POWERED_OFF = [r"^INIT DONE", r"reboot: Power down"]
@@ -63,6 +64,7 @@ CASES = [
          command=["sh", "-c", "build/unit/quiesce_threads_no_release; test $? = 66"]),
     dict(name="unit/threads-notice-no-restart",
          command=["sh", "-c", "build/unit/quiesce_threads_no_restart; test $? = 1"]),
+    dict(name="unit/verify-makes-all-calls", command=["tests/run/calls_of_verify"]),
     dict(name="docs/site", command=["make", "-s", "docs"]),
     dict(name="docs/event-pages", command=["tests/run/event_pages.py"]),
     dict(name="docs/tutorial-compiles", command=["make", "-s", "tutorial-check"]),
@@ -88,6 +90,9 @@ CASES = [
     dict(name="install/boots", guest=GUEST, append="test=l1-basics", xmhf=OUT_OF_TREE,
          expect=[r"^xmhf: greeter: ready$", r"^xmhf: helloworld: hello", r"^T end l1-basics$"]),
 
+    # 1,000 CPUIDs are the exits, and 1,000 each of four instructions that nobody claims are not.
+    dict(name="install/helloworld-alone", guest=GUEST, append="test=no-exits off=1", xmhf=HELLO_ALONE,
+         judge=exits_of_l1(1000, 1200), expect=[r"^T OUT: good$", r"^xmhf: stat cpu 0 exits-l1"]),
     dict(name="install/hypapp-of-1.0", guest=GUEST, append="test=abi", xmhf=OUT_OF_TREE,
          expect=[r"^xmhf: hypapp made_for_1_0, priority 7000, hypapi 1\.0$", r"^T end abi$"]),
 

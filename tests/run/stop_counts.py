@@ -27,6 +27,14 @@ def rounds_stop_twice(l1_rounds, l1_destroys):
     return judge
 
 
+def exits_of_l1(least, most):
+    """All CPUs' exits of L1, whole run, are between the two."""
+    def judge(_, text):
+        count = sum(int(n) for n in re.findall(r"^xmhf: stat cpu \d+ exits-l1 (\d+)", text, re.M))
+        return None if least <= count <= most else f"{count} exits of L1, not {least} to {most}"
+    return judge
+
+
 def as_the_hypapp_counts(_, text):
     """For hypapps/quiesce: the stops that it counted itself are those of the core's statistics, and each took one NMI
     broadcast."""

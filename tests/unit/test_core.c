@@ -240,6 +240,23 @@ static void test_claims(void **state)
 	check(&older, NULL, "hypapp older: its descriptor is not one of hypapi");
 }
 
+/* An event that one hypapp may take from the guest has one owner at each level; changes in two phases may have several. */
+static void test_owners(void **state)
+{
+	struct hypapp_descriptor a = APP("a", 1, .capabilities = HYPAPI_CAP_INTERRUPTS, .subscriptions = {
+		{ .type = HYPAPI_EV_SLEEP, .two_phase = true, .handler = handler },
+		{ .type = HYPAPI_EV_INTERRUPT, .levels = 2, .handler = handler } });
+	struct hypapp_descriptor b = APP("b", 2, .capabilities = HYPAPI_CAP_INTERRUPTS, .subscriptions = {
+		{ .type = HYPAPI_EV_SLEEP, .two_phase = true, .handler = handler },
+		{ .type = HYPAPI_EV_INTERRUPT, .levels = 4, .handler = handler },
+		{ .type = HYPAPI_EV_NMI, .levels = 2, .handler = handler } });
+	(void)state;
+
+	check(&a, &b, NULL);
+	b.subscriptions[1].levels = 6;
+	check(&a, &b, "hypapps a and b both own event interrupt");
+}
+
 static void test_bad_descriptors(void **state)
 {
 	static const struct {
@@ -249,8 +266,14 @@ static void test_bad_descriptors(void **state)
 		{ { .magic = 1, .name = "x" }, "hypapp x: its descriptor is not one of hypapi" },
 		{ APP("x", 1, .needs = HYPAPI_FEATURE_DMA), "hypapp x needs features 0x4 that the core has not" },
 		{ APP("x", 1, .capabilities = 0x100), "hypapp x declares unknown capabilities 0x100" },
-		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_SLEEP, .handler = handler } }),
-		  "hypapp x subscribes to event 21, which this core does not raise" },
+		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_EPT02_ROOT, .levels = 2, .handler = handler } }),
+		  "hypapp x subscribes to event ept02-root at levels 0x2, where it does not occur" },
+		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_INIT_SIGNAL, .handler = handler } }),
+		  "hypapp x subscribes to event init-signal at levels 0x0, where it does not occur" },
+		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_RESET, .two_phase = true, .handler = handler } }),
+		  "hypapp x asks for two phases of event reset, which has one" },
+		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_NMI, .levels = 6, .handler = handler } }),
+		  "hypapp x subscribes to event nmi without the capabilities 0x20" },
 		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_EXIT102, .levels = 2, .handler = handler } }),
 		  "hypapp x subscribes to event exit-102 at levels 0x2, where it does not occur" },
 		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_EXIT201, .levels = 4, .handler = handler } }),
@@ -306,6 +329,7 @@ int main(void)
 		cmocka_unit_test(test_cmdline_refuses),
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_claims),
+		cmocka_unit_test(test_owners),
 		cmocka_unit_test(test_bad_descriptors),
 	};
 

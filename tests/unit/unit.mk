@@ -13,6 +13,7 @@ UNIT_OF_nested_vmcs12 := xmhf/nested/vmcs12.c
 UNIT_OF_nested_entry_checks := xmhf/nested/entry_checks.c xmhf/nested/caps.c xmhf/nested/vmcs12.c
 UNIT_OF_nested_ept12 := xmhf/nested/ept12.c
 UNIT_OF_nested_ept02 := xmhf/nested/ept02.c
+UNIT_OF_aml := xmhf/boot/aml.c
 UNIT_OF_trace := xmhf/core/trace.c
 UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c xmhf/core/cmdline.c xmhf/core/hypapps_check.c xmhf/core/event_info.c
 # A hypapp's tests stand beside it: hypapps/NAME/test_*.c with the whole hypapp.

@@ -65,7 +65,8 @@ install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT)
 	put 644 share/doc/hypapi/docs/events docs/events/*.md; \
 	if [ -d $(O)/docs/html ]; then rm -rf "$$to/share/doc/hypapi/html"; cp -r $(O)/docs/html "$$to/share/doc/hypapi/"; fi
 
-# For make check: an author's way from an installation to an image, with an object of hypapi 1.0's time in it.
+# For make check: an author's way from an installation to an image, with an object of hypapi 1.0's time in it; and one
+# with helloworld alone.
 check-files: $(INSTALL_O)/greeter.elf
 $(INSTALL_O)/made_for_1_0.o: tests/abi/made_for_1_0.s
 	@mkdir -p $(@D)
@@ -75,4 +76,5 @@ $(INSTALL_O)/greeter.elf: $(INSTALL_O)/made_for_1_0.o $(INSTALL_MADE) $(INSTALL_
 	@rm -rf $(INSTALL_O)/root $(INSTALL_O)/greeter
 	$(Q)$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(INSTALL_O)/root prefix=/usr/local
 	$(Q)cd $(INSTALL_O) && root/usr/local/bin/hypapp-new greeter > /dev/null && MAKEFLAGS= make -s -C greeter && \
-		root/usr/local/bin/hypapp-link -o greeter.elf greeter/build/greeter.o helloworld made_for_1_0.o
+		root/usr/local/bin/hypapp-link -o greeter.elf greeter/build/greeter.o helloworld made_for_1_0.o && \
+		root/usr/local/bin/hypapp-link -o hello.elf helloworld
