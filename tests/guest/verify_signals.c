@@ -67,6 +67,45 @@ static void interrupts(void)
 	note("above it again", taken() == start + 4 && came(INTERRUPT, 1, &before, 5, VEC_TEST | ACKNOWLEDGED));
 }
 
+#define PIC_COMMAND 0x20
+#define PIC_DATA 0x21
+#define VEC_PIC 0x48
+#define LAPIC_LVT_LINT0 0x350
+#define LVT_EXTINT 0x700
+
+static bool pic_interrupt(void)
+{
+	u32 start = this_cpu()->irq_count[VEC_PIC];
+
+	outb(PIC_DATA, 0xfe);
+	irq_on();
+	for (u64 from = rdtsc(); this_cpu()->irq_count[VEC_PIC] == start && rdtsc() - from < 20000000;)
+		pause();
+	irq_off();
+	outb(PIC_DATA, 0xff);
+	outb(PIC_COMMAND, 0x20);
+	return this_cpu()->irq_count[VEC_PIC] == start + 1;
+}
+
+/* The timer of the PC by the legacy controller, which the BIOS has left running. The hypapp is told, and cannot take it. */
+static void legacy_interrupts(void)
+{
+	static const u8 init[] = { VEC_PIC, 4, 1, 0xff };	/* vector, slave's line, 8086 mode, mask */
+	struct events before = events(INTERRUPT, 1);
+	bool ok;
+
+	lapic_write(LAPIC_LVT_LINT0, LVT_EXTINT);
+	outb(PIC_COMMAND, 0x11);
+	for (size_t i = 0; i < ARRAY_SIZE(init); i++)
+		outb(PIC_DATA, init[i]);
+	ok = pic_interrupt();
+	note("legacy interrupt", ok && came(INTERRUPT, 1, &before, 1, 0));
+	answer_with(INTERRUPT, 1, HANDLED);
+	ok = pic_interrupt();
+	note("which cannot be taken", ok && came(INTERRUPT, 1, &before, 2, 0));
+	answer_with(INTERRUPT, 1, PASS);
+}
+
 static void nmi_to_self(void)
 {
 	lapic_icr(this_cpu()->apic_id, ICR_NMI | ICR_ASSERT);
@@ -333,6 +372,7 @@ DEFINE_TEST(verify_signals, "verify-signals", "XMHF with hypapps/verify: interru
 {
 	smp_start();
 	interrupts();
+	legacy_interrupts();
 	nmis();
 	windows(1);
 	inits();

@@ -44,17 +44,20 @@ enum hypapi_event_type {
 	                              verdict is ignored. Since 1.2 */
 	HYPAPI_EV_EPT02_FLUSH,   /**< EPT02 was dropped: L1 executed INVEPT (level L1), or the core ran out of its pages
 	                              (level L2); the verdict is ignored. Since 1.2 */
-	HYPAPI_EV_INTERRUPT,     /**< an external interrupt that arrived, in L2 where L1 intercepts it; L1, L2; one hypapp
-	                              an image and level. Since 1.2 */
+	HYPAPI_EV_INTERRUPT,     /**< an external interrupt, in L1 as soon as L1 can take it, in L2 where L1 intercepts it; L1,
+	                              L2; one hypapp an image and level. Since 1.2 */
 	HYPAPI_EV_NMI,           /**< an NMI of the guest's, about to be delivered; L1, L2; one hypapp an image and level. Since 1.2 */
 	HYPAPI_EV_INTERRUPT_WINDOW, /**< the guest can take an interrupt, as asked for by hypapi_window(); L1, L2; the
 	                              verdict is ignored. Since 1.2 */
 	HYPAPI_EV_SHUTDOWN,      /**< L1 powers the machine off: wipe secrets; level L0; the verdict is ignored */
 	HYPAPI_EV_RESET,         /**< L1 resets the machine: wipe secrets; level L0; the verdict is ignored */
-	HYPAPI_EV_INIT_SIGNAL,   /**< INIT for a CPU of L1, on that CPU; level L1. Since 1.2 */
+	HYPAPI_EV_INIT_SIGNAL,   /**< INIT for a CPU of L1 that does not wait for SIPI, on that CPU, before anything of it
+	                              changes: L2 or a partition may run, so calls on registers, memory and partitions answer
+	                              as without their capability; level L1. Since 1.2 */
 	HYPAPI_EV_TRIPLE_FAULT,  /**< L1 shut a CPU down by a triple fault; the machine is reset next; level L0; the
 	                              verdict is ignored */
-	HYPAPI_EV_SLEEP,         /**< L1 asks for a sleep state other than power-off; level L0; two-phase. Since 1.2 */
+	HYPAPI_EV_SLEEP,         /**< L1 asks for a sleep state other than power-off; level L0; two-phase. SHUTDOWN follows,
+	                              and then the sleep. The CPUs are stopped. Since 1.2 */
 	HYPAPI_EV_NMI_WINDOW,    /**< the guest can take an NMI, as asked for by hypapi_window(); L1, L2; the verdict is
 	                              ignored. Since 1.2 */
 	HYPAPI_EV_WORK,          /**< what hypapi_post() asked for, outside of any other event; level L0; the verdict is
@@ -68,8 +71,8 @@ enum hypapi_event_type {
  */
 enum hypapi_verdict {
 	HYPAPI_PASS = 0, /**< not mine: the next hypapp, and at last the core's default */
-	HYPAPI_HANDLED,  /**< done. The core steps over the instruction for HYPERCALL, CPUID, PORT_IO and MSR; resumes as
-	                      is for the rest */
+	HYPAPI_HANDLED,  /**< done. The core steps over the instruction for HYPERCALL, CPUID, PORT_IO and MSR; INTERRUPT, NMI
+	                      and INIT_SIGNAL are the hypapp's, and the guest gets nothing; resumes as is for the rest */
 	HYPAPI_DENY,     /**< the architectural fault: #UD for HYPERCALL; #GP(0) for CPUID, EPT_VIOLATION, PORT_IO, MSR */
 	HYPAPI_RETRY,    /**< with `quiesce` set and the CPUs running: stop them and deliver this event to me again;
 	                      otherwise: let the guest execute the same instruction again */
@@ -84,7 +87,9 @@ enum hypapi_verdict {
  */
 enum hypapi_phase {
 	HYPAPI_COMMIT = 0, /**< it takes place: SLEEP, right before; MTRR, right after. The verdict is ignored */
-	HYPAPI_PREPARE,    /**< nothing has changed yet. HYPAPI_DENY refuses the change; other verdicts count as PASS */
+	HYPAPI_PREPARE,    /**< nothing has changed yet. HYPAPI_DENY refuses the change; other verdicts count as PASS. L1 gets
+	                        #GP for the WRMSR, or its entry with the MSR list fails; its write that asks for sleep is
+	                        dropped, so an operating system that expects to sleep may wait for ever */
 	HYPAPI_ABORT,      /**< what was prepared does not take place, since `decided_by` has denied it. The verdict is ignored */
 };
 
@@ -164,10 +169,10 @@ struct hypapi_msr_args {
 	                     HANDLED */
 };
 
-/** Arguments of HYPAPI_EV_MTRR: the write that put a change into force. @since 1.1 */
+/** Arguments of HYPAPI_EV_MTRR: the write that puts a change into force. @since 1.1 */
 struct hypapi_mtrr_args {
-	uint32_t msr;   /**< the MTRR that was written last */
-	uint64_t value; /**< what it holds now */
+	uint32_t msr;   /**< the MTRR that is written last */
+	uint64_t value; /**< what it holds then */
 };
 
 /** Arguments of HYPAPI_EV_EXIT102, HYPAPI_EV_EXIT201 and HYPAPI_EV_EXIT202. @since 1.1 */
@@ -199,9 +204,10 @@ struct hypapi_ept02_flush_args {
 
 /** Arguments of HYPAPI_EV_INTERRUPT. @since 1.2 */
 struct hypapi_interrupt_args {
-	uint32_t vector;   /**< 0 to 255, if `acknowledged` */
-	bool acknowledged; /**< the local APIC has it in service, and HYPAPI_HANDLED takes it from the guest. False in L2 if L1
-	                        does not acknowledge interrupts on exit: then the event only tells */
+	uint32_t vector;   /**< 0 to 255, if `acknowledged`; else 0 */
+	bool acknowledged; /**< the local APIC has it in service, and HYPAPI_HANDLED takes it from the guest: the core ends it
+	                        there. False in L2 if L1 does not acknowledge interrupts on exit, and for one of the legacy
+	                        interrupt controller: then the event only tells */
 };
 
 /** Arguments of HYPAPI_EV_SLEEP. @since 1.2 */
