@@ -14,7 +14,7 @@ void interrupts_arm(void);
 /* L1's exits: an interrupt has come; L1 can take one; L1 can take an NMI. */
 exit_handler exit_interrupt, exit_interrupt_window, exit_nmi_window;
 
-/* Asks a hypapp about an interrupt; in_apic: `vector` was just acknowledged. True: it took it, which ends it. */
+/* Asks a hypapp about an interrupt, of which the vector is known if it was acknowledged. True: it took it, which ends it. */
 must_check bool interrupt_taken(struct percpu *cpu, bool acknowledged, u8 vector);
 
 /* Which windows (mask of enum hypapi_window_kind) hypapp number `app` waits for from now on, in the guest that runs. */
