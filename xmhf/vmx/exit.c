@@ -177,7 +177,8 @@ static void inject_pending_nmi(struct percpu *cpu)
 		return;
 	}
 	if (unlikely(event_nmi(cpu))) {
-		cpu->work = __atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED) != 0;
+		if (__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED))
+			cpu->work = 1;
 		return;
 	}
 	cpu->stale_nmi_block = false;
