@@ -118,6 +118,13 @@ static inline struct percpu *this_cpu(void)
 	return cpu;
 }
 
+/* The guest of this CPU runs on this EPT from here on, see quiesce_use(). */
+static inline void percpu_use_ept(struct percpu *cpu, u64 ept)
+{
+	if (unlikely(quiesce_use(&cpu->quiesce, ept)))
+		cpu->work = 1;
+}
+
 /* For locks: may run before GS is set up, when there is one CPU and no stop. */
 void percpu_locks_add(int n);
 
