@@ -41,6 +41,7 @@ static struct host_cpu {
 	_Atomic bool powered;             /* has an NMI handler: gets broadcasts */
 	_Atomic u64 guest_nmis_sent;      /* by the device */
 	u32 in_guest;                     /* set by the entry sequence */
+	_Atomic u32 work;                 /* what the last check before it reads; stays set until visit_guest() looks */
 	volatile sig_atomic_t exit_now;   /* an NMI VM exit is due before the next guest instruction */
 	u64 nmis_ours, nmis_guest;
 	u32 locks;
@@ -118,10 +119,10 @@ _Noreturn void quiesce_hook_broken(const char *rule)
 }
 
 /*
- * VM entry: rdi = the pending word, rsi = in_guest. Returns 1 in the guest, 0 with a stop pending. Both words are
+ * VM entry: rdi = the work word, rsi = in_guest. Returns 1 in the guest, 0 with work to do. Both words are
  * compared and written by one instruction each, as `cmpl; jne; vmresume` are.
  */
-u32 enter_guest(_Atomic u32 *pending, u32 *in_guest);
+u32 enter_guest(_Atomic u32 *work, u32 *in_guest);
 extern const char enter_check[], enter_done[];
 __asm__(".text\n"
 	"enter_guest:\n"
@@ -143,6 +144,7 @@ static void nmi_handler(int signal, siginfo_t *info, void *context)
 		me->nmis_ours += me->q.online;
 	else
 		me->nmis_guest++;
+	atomic_store_explicit(&me->work, 1, memory_order_relaxed);
 	if (*(volatile u32 *)&me->in_guest) {
 		me->exit_now = 1;
 		return;
@@ -174,13 +176,15 @@ static void visit_guest(bool halts)
 {
 	u32 e = me->visits++ / 2 % EPTS;
 
-	(void)!quiesce_use(&me->q, ept_of(e)); /* true: pending is set */
+	if (quiesce_use(&me->q, ept_of(e)))
+		atomic_store_explicit(&me->work, 1, memory_order_relaxed);
 	do {
+		atomic_store_explicit(&me->work, 0, memory_order_relaxed);
 		quiesce_poll(&me->q);
 		take_mail();
-	} while (!enter_guest(&me->q.pending, &me->in_guest));
+	} while (!enter_guest(&me->work, &me->in_guest));
 
-	u32 pending = atomic_load(&me->q.pending); /* read before exit_now: an NMI in the guest sets both */
+	u32 pending = atomic_load(&me->q.pending) | atomic_load(&me->work); /* read before exit_now: an NMI in the guest sets both */
 	CHECK(!pending || me->exit_now);
 	u64 world_at_entry = world, view_at_entry = view[e];
 	CHECK(me->flushed == flush_wanted);
@@ -306,6 +310,7 @@ static void *asker(void *arg)
 	atomic_fetch_add(&askers_done, 1);
 	while (atomic_load(&askers_done) < ASKERS)
 		visit_guest(false);
+	take_mail(); /* that came after the last visit */
 	return NULL;
 }
 
@@ -324,6 +329,7 @@ static void *latecomer(void *arg)
 		}
 		visit_guest(true);
 	}
+	take_mail();
 	return NULL;
 }
 
