@@ -36,6 +36,7 @@
 #define KINDS1 STOP /* and CPU 1 */
 #endif
 #define KINDS (c == 0 -> KINDS0 : KINDS1)
+#define CROSSES ((KINDS0 | KINDS1) & HOLD)
 #ifndef GUEST_NMIS
 #define GUEST_NMIS 2 /* in all, sent at any time to any CPU that is online */
 #endif
@@ -205,7 +206,11 @@ inline handle_work(c) {
 	:: atomic { S(c) && pending[c] -> skip }; serve(c)
 	:: atomic { S(c) && !pending[c] -> skip }
 	fi;
+#ifdef MUTATE_LOOK_ONCE
+	atomic { S(c) -> told[c] = 0; mail[c] = 0; look[c] = 0 }
+#else
 	atomic { S(c) -> told[c] = 0; mail[c] = 0 }
+#endif
 }
 
 inline take_word(c) {
@@ -344,6 +349,7 @@ inline ask(c) {
 	:: KINDS & STOP -> full_stop(c)
 	:: (KINDS & KICK) && online[(c + 1) % N] -> post_to(c, (c + 1) % N)
 	:: (KINDS & KICK) && online[(c + 2) % N] -> post_to(c, (c + 2) % N)
+	:: KINDS == 0 -> skip /* it only changes its EPT */
 	:: KINDS & HOLD ->
 		take_word(c);
 		hold_others(c);
@@ -424,8 +430,8 @@ end_guest: /* a guest may run for ever; CPU 2 is in HLT and only NMIs wake it */
 	ask(c);
 #endif
 	if
-	:: (KINDS & HOLD) && using[c] -> use(c, 0)
-	:: (KINDS & HOLD) && !using[c] -> use(c, 1)
+	:: CROSSES && using[c] -> use(c, 0)
+	:: CROSSES && !using[c] -> use(c, 1)
 	:: skip
 	fi;
 #ifndef FOREVER
