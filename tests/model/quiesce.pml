@@ -2,7 +2,7 @@
 /*
  * Spin model of xmhf/core/quiesce.c and of what hardware does around it: three CPUs, CPUs 0 and 1 ask for stops of all,
  * for stops of one EPT (with or without a stop of all inside) and kick the others, CPU 2 comes online late, parks in
- * root for its SIPI and then sits in HLT in its guest. With HOLD among the kinds the guests of CPUs 0 and 1 change between
+ * root for its SIPI and then sits in HLT in its guest. With HOLDS, which HOLD needs, the guests of CPUs 0 and 1 change between
  * that EPT and others.
  *
  * A CPU is two processes: cpu() is its normal flow (guest, root, VM entry), nmi_unit() its NMI latch and vector 2 in
@@ -36,7 +36,6 @@
 #define KINDS1 STOP /* and CPU 1 */
 #endif
 #define KINDS (c == 0 -> KINDS0 : KINDS1)
-#define CROSSES ((KINDS0 | KINDS1) & HOLD)
 #ifndef GUEST_NMIS
 #define GUEST_NMIS 2 /* in all, sent at any time to any CPU that is online */
 #endif
@@ -149,6 +148,9 @@ inline give_word(c) {
 }
 
 inline sit_while_held(c) {
+#ifndef HOLDS
+	skip
+#else
 	do
 #ifndef MUTATE_HELD_DEAF
 	:: atomic { S(c) && pending[c] -> break }
@@ -171,6 +173,7 @@ inline sit_while_held(c) {
 		atomic { S(c) && (!held || hold != hold_ack[c] || pending[c]) -> skip }
 #endif
 	od
+#endif
 }
 
 /* quiesce_serve(); the caller found pending set */
@@ -302,7 +305,9 @@ inline release_ept(c) {
 
 /* quiesce_use() */
 inline use(c, what) {
-#ifdef MUTATE_USE_LOOKS_FIRST
+#ifndef HOLDS
+	skip
+#elif defined(MUTATE_USE_LOOKS_FIRST)
 	atomic { S(c) -> f = held };
 	atomic { S(c) -> using[c] = what };
 	atomic { S(c) -> pending[c] = pending[c] | (f && what); look[c] = look[c] | (f && what); f = 0 }
@@ -349,6 +354,7 @@ inline ask(c) {
 	:: KINDS & STOP -> full_stop(c)
 	:: (KINDS & KICK) && online[(c + 1) % N] -> post_to(c, (c + 1) % N)
 	:: (KINDS & KICK) && online[(c + 2) % N] -> post_to(c, (c + 2) % N)
+#ifdef HOLDS
 	:: KINDS == 0 -> skip /* it only changes its EPT */
 	:: KINDS & HOLD ->
 		take_word(c);
@@ -359,6 +365,7 @@ inline ask(c) {
 		fi;
 		release_ept(c);
 		give_word(c)
+#endif
 	fi
 }
 
@@ -429,11 +436,13 @@ end_guest: /* a guest may run for ever; CPU 2 is in HLT and only NMIs wake it */
 	atomic { S(c) -> lock = 0 };
 	ask(c);
 #endif
+#ifdef HOLDS
 	if
-	:: CROSSES && using[c] -> use(c, 0)
-	:: CROSSES && !using[c] -> use(c, 1)
+	:: using[c] -> use(c, 0)
+	:: !using[c] -> use(c, 1)
 	:: skip
 	fi;
+#endif
 #ifndef FOREVER
 	atomic { asks--; finished = finished + (asks == 0) };
 #endif

@@ -130,6 +130,8 @@ void smp_park(struct percpu *cpu)
 			     "park_end:" : : "i"(PERCPU_WORK) : "memory", "cc");
 		cpu->work = 0;
 		quiesce_poll(&cpu->quiesce);
+		if (atomic_load(&cpu->mail_for))
+			event_work(cpu);
 		cpu->guest_nmis = 0; /* a CPU that waits for SIPI takes no NMI */
 	}
 	cpu->parked = false;

@@ -204,6 +204,8 @@ void vmx_handle_work(struct percpu *cpu)
 	/* INIT, or INIT and already the SIPI after it. */
 	if (atomic_load(&cpu->request))
 		handle_init(cpu);
+	if (atomic_load(&cpu->mail_for))
+		event_work(cpu);
 	if (!cpu->guest_nmis)
 		return;
 	if (cpu->mode == RUN_L1)
