@@ -13,10 +13,17 @@ $(O)/bench/passer%.o: tests/bench/passer.c $(wildcard hypapi/include/hypapi/*.h)
 	$(Q)$(CC) $(HYPAPP_CFLAGS) -DNUMBER=$* -DNAME=passer$* -c -o $@ $<
 $(O)/bench/passers1.elf: $(O)/bench/passer1.o
 $(O)/bench/passers3.elf: $(addprefix $(O)/bench/passer,1.o 2.o 3.o)
+# Each form of stops and of work on other CPUs.
+$(O)/bench/stopper.o: tests/bench/stopper.c $(wildcard hypapi/include/hypapi/*.h)
+	@mkdir -p $(@D)
+	$(say) CC $@
+	$(Q)$(CC) $(HYPAPP_CFLAGS) -c -o $@ $<
+$(O)/bench/stopper.elf: $(O)/bench/stopper.o
+PASSERS += $(O)/bench/stopper.elf
 $(PASSERS): $(INSTALL_O)/greeter.elf
 	$(say) LD $@
 	$(Q)$(INSTALL_O)/root/usr/local/bin/hypapp-link -o $@ $(filter %.o,$^)
-.SECONDARY: $(addprefix $(O)/bench/passer,1.o 2.o 3.o)
+.SECONDARY: $(addprefix $(O)/bench/,passer1.o passer2.o passer3.o stopper.o)
 check-files: $(PASSERS)
 
 .PHONY: bench bench-files

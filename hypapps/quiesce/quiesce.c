@@ -1,30 +1,39 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * quiesce: a hypapp for tests, that stops the CPUs in every way that hypapi has, as a guest's random numbers choose,
- * and checks what must hold meanwhile. It gives a guest power over all CPUs, so it belongs in test images only.
+ * quiesce: a hypapp for tests, that stops the CPUs, or those that use one EPT, and posts work to them, in every way that
+ * hypapi has, as random numbers choose, and checks what must hold meanwhile. It gives a guest power over all CPUs, so it belongs in test images only.
  *
  *     EAX    RCX, RDX                      answers: EAX 0; RBX the number of faults found so far
- *     0x300  gpa1 of two counters, gpa1    the guest's counters, which its CPUs increment all the time, and PAGES
+ *     0x300  gpa1 of the counters, gpa1    the guest's counters, which its CPUs increment all the time, and PAGES
  *            of the first page             pages that they write to all the time; before any other number
- *     0x301  random number                 one of the mixes below
+ *     0x301  random number, counter        one of the mixes below; the counter is one that only those CPUs move whose
+ *                                          guest runs on the caller's EPT
  *     0x302                                all CPUs are done: the counts are compared
+ *     0x303                                RDX: how much work is posted and not yet delivered
+ *     0x304  form, counter                 the mix with that number in `mixes`; RDX 0: there is none
  *     CPUID leaf 0x51554945                a stop by the subscription's initial flag
  *
  * Each fault is a line "quiesce: FAULT". Shared variables are of three kinds: `only_stopped` is read by whoever is in a
- * handler and written under a stop only; `running` is written without one; the rest is a CPU's own.
+ * handler and written under a stop of all only; `running` is written without one; the rest is a CPU's own.
  */
 #include <hypapi/hypapi.h>
 
-enum { QUIESCE_SETUP = 0x300, QUIESCE_MIX, QUIESCE_END, QUIESCE_LAST = 0x30f };
-enum { LEAF = 0x51554945, CPUS = 64, PAGES = 4, COUNTERS = 2 };
-enum { EVENT_HYPERCALL, EVENT_CPUID, EVENT_VIOLATION, EVENTS };
+enum { QUIESCE_SETUP = 0x300, QUIESCE_MIX, QUIESCE_END, QUIESCE_OPEN, QUIESCE_FORM, QUIESCE_LAST = 0x30f };
+enum { LEAF = 0x51554945, CPUS = 64, PAGES = 4, COUNTERS = 2, GUEST_COUNTERS = 4, COUNTER_OF_L1 = 0 };
+enum { EVENT_HYPERCALL, EVENT_CPUID, EVENT_VIOLATION, EVENT_WORK, EVENTS };
 
-static const char *const event_names[EVENTS] = { "hypercall", "cpuid", "ept-violation" };
+static const char *const event_names[EVENTS] = { "hypercall", "cpuid", "ept-violation", "work" };
 
 /* A CPU's own. Others read `inside` under their stop, and all of it when everybody is done. */
 struct cpu {
 	volatile bool inside;              /* runs a handler, without a stop, before or after one */
-	uint64_t seen;                     /* only_stopped.epoch when that began */
+	bool busy;                         /* with an event, whether it has stopped others or not */
+	bool holds;                        /* has those stopped that use one EPT */
+	volatile uint64_t ept;             /* inside: identity of the EPT of the event's level; 0: level L0 */
+	uint64_t seen, seen_holds;         /* only_stopped.stops, running.holds when that began */
+	uint64_t random;
+	uint64_t moved;                    /* how often others went on under its stop of one EPT */
+	uint32_t posted[CPUS], taken[CPUS];/* work posted to each CPU, and taken here from each */
 	uint64_t count[EVENTS];
 	uint64_t stops[EVENTS][HYPAPI_L2 + 1];
 	uint64_t stale;                    /* hypapi_quiesce() answered 1 */
@@ -38,6 +47,7 @@ static struct {
 	uint32_t owner;                    /* CPU + 1 of the one that has the others stopped */
 	uint64_t epoch, first_epoch;       /* of the newest stop, and of the one of QUIESCE_SETUP */
 	uint64_t stops;                    /* from that one on */
+	uint64_t holds;                    /* running.holds at that time */
 	uint64_t content[PAGES];           /* a sum over each page whose rights are restricted */
 } only_stopped;
 
@@ -45,6 +55,8 @@ static struct {
 	volatile uint64_t counters[COUNTERS];  /* incremented by all CPUs, not atomically: they need only move */
 	uint32_t rights[PAGES];                /* RWX may be written without a stop, since that gives rights */
 	uint64_t faults;
+	uint64_t holds;                        /* stops of one EPT so far; written by the CPU that has one, like the next */
+	uint32_t holder;                       /* CPU + 1 */
 } running;
 
 static gpa1_t guest_counters, guest_pages;
@@ -63,6 +75,8 @@ static uint32_t event_of(const struct hypapi_event *ev)
 {
 	if (ev->type == HYPAPI_EV_HYPERCALL)
 		return EVENT_HYPERCALL;
+	if (ev->type == HYPAPI_EV_WORK)
+		return EVENT_WORK;
 	return ev->type == HYPAPI_EV_CPUID ? EVENT_CPUID : EVENT_VIOLATION;
 }
 
@@ -101,17 +115,36 @@ static void check_page(struct hypapi_event *ev, uint32_t page)
 /* Under a stop nobody else is in a handler, and neither a handler's nor a guest's counters move. */
 static void check_nobody_moves(struct hypapi_event *ev, uint64_t ticks)
 {
-	uint64_t handlers[COUNTERS] = { running.counters[0], running.counters[1] }, before[COUNTERS], after[COUNTERS];
+	uint64_t handlers[COUNTERS] = { running.counters[0], running.counters[1] };
+	uint64_t before[GUEST_COUNTERS], after[GUEST_COUNTERS];
 
 	check(!hypapi_copy_from_gpa1(ev, before, guest_counters, sizeof(before)), ev, "the counters are read");
 	spin(ticks);
 	for (uint32_t i = 0; i < cpu_count; i++)
 		check(i == ev->cpu || !cpus[i].inside, ev, "no other CPU is in a handler under a stop");
 	check(!hypapi_copy_from_gpa1(ev, after, guest_counters, sizeof(after)), ev, "the counters are read");
-	for (uint32_t i = 0; i < COUNTERS; i++) {
+	for (uint32_t i = 0; i < COUNTERS; i++)
 		check(running.counters[i] == handlers[i], ev, "no handler moves a counter under a stop");
+	for (uint32_t i = 0; i < GUEST_COUNTERS; i++)
 		check(before[i] == after[i], ev, "no guest moves a counter under a stop");
-	}
+}
+
+/* Under a stop of one EPT nobody else's guest runs on it, or has a handler run for it; the others may go on. */
+static void check_ept_rests(struct hypapi_event *ev, uint64_t ept, uint32_t counter, uint64_t ticks)
+{
+	uint64_t before[GUEST_COUNTERS], after[GUEST_COUNTERS];
+	bool moved = false;
+
+	check(!hypapi_copy_from_gpa1(ev, before, guest_counters, sizeof(before)), ev, "the counters are read");
+	spin(ticks);
+	for (uint32_t i = 0; i < cpu_count; i++)
+		check(i == ev->cpu || !cpus[i].inside || cpus[i].ept != ept, ev, "no handler runs for a guest on a held EPT");
+	spin(ticks >> 6);
+	check(!hypapi_copy_from_gpa1(ev, after, guest_counters, sizeof(after)), ev, "the counters are read");
+	check(before[counter] == after[counter], ev, "no guest on a held EPT moves its counter");
+	for (uint32_t i = 0; i < GUEST_COUNTERS; i++)
+		moved |= before[i] != after[i];
+	cpus[ev->cpu].moved += moved;
 }
 
 /* ---- From running to stopped and back ---- */
@@ -120,8 +153,14 @@ static void enter_running(const struct hypapi_event *ev)
 {
 	struct cpu *me = &cpus[ev->cpu];
 
+	uint64_t ept = 0;
+
+	if (ev->level != HYPAPI_L0)
+		hypapi_ept_identity(ev, ev->level == HYPAPI_L2 ? ev->eptp02 : ev->eptp01, &ept);
+	me->ept = ept;
+	me->seen_holds = __atomic_load_n(&running.holds, __ATOMIC_RELAXED);
+	me->seen = only_stopped.stops; /* exact: a stop that this CPU has not acknowledged has not written it yet */
 	me->inside = true;
-	me->seen = only_stopped.epoch; /* exact: a stop that this CPU has not acknowledged has not written it yet */
 }
 
 static void leave_running(const struct hypapi_event *ev)
@@ -133,11 +172,14 @@ static void leave_running(const struct hypapi_event *ev)
 static void stop_begun(struct hypapi_event *ev, int answer)
 {
 	struct cpu *me = &cpus[ev->cpu];
-	uint64_t others = only_stopped.epoch - me->seen;
+	uint64_t others = only_stopped.stops - me->seen;
 
 	check(ev->stopped, ev, "ev->stopped is true under a stop");
-	check(ev->epoch == only_stopped.epoch + 1, ev, "the epoch moves by exactly the stops");
-	check(answer < 0 || (answer == 1) == (others != 0), ev, "the answer 1 tells of other CPUs' stops, 0 of none");
+	check(ev->epoch == only_stopped.epoch + 1 + running.holds - only_stopped.holds, ev,
+	      "the epoch moves by exactly the stops");
+	check(answer != 0 || others == 0, ev, "the answer 0 tells that no other CPU's stop came before");
+	check(answer != 1 || others || running.holds != me->seen_holds, ev, "the answer 1 tells of other CPUs' stops");
+	check(running.holder == (me->holds ? ev->cpu + 1 : 0), ev, "no other CPU has an EPT stopped under a stop");
 	/* One of each other CPU, and one more where the word was free and several took it at once. */
 	check(others <= cpu_count, ev, "no CPU waits for more than one stop of each other");
 	check(!only_stopped.owner, ev, "one CPU at a time has the others stopped");
@@ -147,6 +189,7 @@ static void stop_begun(struct hypapi_event *ev, int answer)
 		me->longest = others;
 	only_stopped.owner = ev->cpu + 1;
 	only_stopped.epoch = ev->epoch;
+	only_stopped.holds = running.holds;
 	only_stopped.stops++;
 	check_nobody_moves(ev, ev->epoch);
 }
@@ -158,11 +201,19 @@ static void stop_ends(struct hypapi_event *ev)
 	only_stopped.owner = 0;
 }
 
+static void hold_ends(struct hypapi_event *ev)
+{
+	check(running.holder == ev->cpu + 1, ev, "the stop of an EPT is still this CPU's");
+	running.holder = 0;
+	cpus[ev->cpu].holds = false;
+}
+
 static void stop(struct hypapi_event *ev)
 {
 	int answer;
 
-	leave_running(ev);
+	if (!cpus[ev->cpu].holds)
+		leave_running(ev);
 	answer = hypapi_quiesce(ev);
 	check(answer == 0 || answer == 1, ev, "hypapi_quiesce() answers 0 or 1");
 	stop_begun(ev, answer);
@@ -175,7 +226,72 @@ static void release(struct hypapi_event *ev)
 	stop_ends(ev);
 	check(hypapi_resume(ev) == HYPAPI_OK, ev, "hypapi_resume() releases a stop");
 	check(!ev->stopped && ev->epoch == epoch, ev, "ev->stopped is false after the release, and the epoch stays");
-	enter_running(ev);
+	if (!cpus[ev->cpu].holds)
+		enter_running(ev);
+}
+
+/* ---- Work on other CPUs ---- */
+
+static uint64_t next_random(struct cpu *me)
+{
+	me->random ^= me->random << 13;
+	me->random ^= me->random >> 7;
+	me->random ^= me->random << 17;
+	return me->random;
+}
+
+/* How much a CPU has posted to another that is not delivered. */
+static uint32_t open_posts(uint32_t from, uint32_t to)
+{
+	return cpus[from].posted[to] - __atomic_load_n(&cpus[to].taken[from], __ATOMIC_RELAXED);
+}
+
+/* To those of the CPUs that have no work of this CPU's any more; what it posts is one bit, its own. */
+static void post(struct hypapi_event *ev, uint64_t cpu_mask)
+{
+	struct cpu *me = &cpus[ev->cpu];
+	bool running_now = me->inside;
+	int answer;
+
+	/* Work that begets more than one piece of work on average would never end. */
+	if (ev->level == HYPAPI_L0)
+		cpu_mask = 1ull << (next_random(me) >> 32) % cpu_count;
+	for (uint32_t i = 0; i < CPUS; i++) {
+		if (i >= cpu_count || open_posts(ev->cpu, i))
+			cpu_mask &= ~(1ull << i);
+		me->posted[i] += cpu_mask >> i & 1;
+	}
+	if (!cpu_mask)
+		return;
+	if (running_now)
+		leave_running(ev);
+	answer = hypapi_post(ev, cpu_mask, 1ull << ev->cpu);
+	check(answer == 0 || (answer == 1 && running_now), ev, "hypapi_post() answers 0 or 1, and 0 under a stop");
+	if (running_now)
+		enter_running(ev);
+}
+
+static void take_work(struct hypapi_event *ev)
+{
+	struct cpu *me = &cpus[ev->cpu];
+
+	check(ev->args.work.bits && ev->level == HYPAPI_L0, ev, "WORK has bits and is of level L0");
+	for (uint32_t i = 0; i < CPUS; i++) {
+		if (!(ev->args.work.bits >> i & 1))
+			continue;
+		check(i < cpu_count && open_posts(i, ev->cpu) == 1, ev, "work that was posted comes once");
+		__atomic_fetch_add(&me->taken[i], 1, __ATOMIC_RELAXED);
+	}
+}
+
+static uint64_t all_open_posts(void)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t from = 0; from < cpu_count; from++)
+		for (uint32_t to = 0; to < cpu_count; to++)
+			sum += open_posts(from, to);
+	return sum;
 }
 
 /* ---- Mixes; each may begin with the CPUs running or, after redelivery, stopped ---- */
@@ -229,6 +345,111 @@ static void mix_twice(struct hypapi_event *ev, uint64_t random)
 	mix_early(ev, random >> 12);
 }
 
+static void mix_post(struct hypapi_event *ev, uint64_t random)
+{
+	post(ev, random);
+	spin(random >> 8);
+	if (random & 0x40)
+		post(ev, ~0ull);
+}
+
+static void mix_post_stopped(struct hypapi_event *ev, uint64_t random)
+{
+	mix_stopped(ev, random);
+	post(ev, random);
+	check_nobody_moves(ev, random >> 8);
+}
+
+static void mix_post_between_stops(struct hypapi_event *ev, uint64_t random)
+{
+	mix_early(ev, random);
+	post(ev, random >> 6);
+	mix_stopped(ev, random >> 12);
+}
+
+/* Which EPT, by the event's level and chance, and the counter that only its users move. */
+static hypapi_ept_t choose_ept(const struct hypapi_event *ev, uint64_t random, uint32_t *counter)
+{
+	bool l2 = ev->level == HYPAPI_L2 && ev->type == HYPAPI_EV_HYPERCALL && (random & 1);
+
+	*counter = l2 ? (uint32_t)hypapi_reg_get(ev, HYPAPI_REG_RDX) % GUEST_COUNTERS : COUNTER_OF_L1;
+	return l2 ? ev->eptp02 : ev->eptp01;
+}
+
+static void release_ept(struct hypapi_event *ev)
+{
+	uint64_t epoch = ev->epoch;
+
+	hold_ends(ev);
+	check(hypapi_resume(ev) == HYPAPI_OK, ev, "hypapi_resume() releases a stop of an EPT");
+	check(!ev->stopped && ev->epoch == epoch, ev, "the epoch stays after the release");
+	enter_running(ev);
+}
+
+static void hold_begun(struct hypapi_event *ev, int answer)
+{
+	struct cpu *me = &cpus[ev->cpu];
+
+	check(answer == 0 || answer == 1, ev, "hypapi_quiesce_ept() answers 0 or 1");
+	check(answer != 0 || only_stopped.stops == me->seen, ev, "the answer 0 tells that no other stop came before");
+	check(!ev->stopped, ev, "ev->stopped is false under a stop of one EPT");
+	check(!only_stopped.owner && !running.holder, ev, "one CPU at a time has others stopped");
+	running.holder = ev->cpu + 1;
+	__atomic_store_n(&running.holds, running.holds + 1, __ATOMIC_RELAXED);
+	check(ev->epoch == only_stopped.epoch + running.holds - only_stopped.holds, ev, "a stop of one EPT has an epoch");
+	me->holds = true;
+	me->seen = only_stopped.stops;
+	me->seen_holds = running.holds;
+	me->stale += answer == 1;
+	me->stops[event_of(ev)][ev->level]++;
+}
+
+/* A stop of all that begins and ends inside one of an EPT, or of another EPT, which must be refused. */
+static void inside_hold(struct hypapi_event *ev, uint64_t random, hypapi_ept_t ept)
+{
+	if (random & 1) {
+		mix_stopped(ev, random >> 1);
+		release(ev);
+	}
+	if (ev->level == HYPAPI_L2 && (random & 2))
+		check(hypapi_quiesce_ept(ev, ept.id == ev->eptp01.id ? ev->eptp02 : ev->eptp01) == HYPAPI_ESTATE, ev,
+		      "a stop of a second EPT is refused");
+	if (random & 4)
+		check(!hypapi_quiesce_ept(ev, ept) && !hypapi_resume(ev), ev, "a stop of an EPT in itself is free");
+	if (random & 8)
+		post(ev, random >> 4);
+}
+
+static void mix_ept(struct hypapi_event *ev, uint64_t random)
+{
+	uint64_t id = 0, epoch = ev->epoch;
+	uint32_t counter;
+	hypapi_ept_t ept = choose_ept(ev, random, &counter);
+
+	if (ev->stopped) {
+		check(!hypapi_quiesce_ept(ev, ept) && ev->epoch == epoch, ev, "a stop of an EPT in a stop of all changes nothing");
+		check(!hypapi_resume(ev) && ev->stopped, ev, "and its release releases nothing");
+		check_nobody_moves(ev, random);
+		return;
+	}
+	check(hypapi_quiesce_ept(ev, (hypapi_ept_t){ HYPAPI_NONE }) == HYPAPI_ESTALE, ev, "no handle is refused");
+	leave_running(ev);
+	hold_begun(ev, hypapi_quiesce_ept(ev, ept));
+	check(!hypapi_ept_identity(ev, ept, &id), ev, "an EPT has an identity");
+	check_ept_rests(ev, id, counter, random >> 1);
+	inside_hold(ev, random >> 13, ept);
+	check_ept_rests(ev, id, counter, random >> 7);
+	if (random & 0x1000)
+		release_ept(ev);
+}
+
+static void mix_ept_twice(struct hypapi_event *ev, uint64_t random)
+{
+	mix_ept(ev, random | 0x1000);
+	if (!ev->stopped)
+		mix_ept(ev, random >> 3);
+}
+
 /* Takes rights to a page that the other CPUs use, or gives some back. */
 static void mix_rights(struct hypapi_event *ev, uint64_t random)
 {
@@ -253,8 +474,11 @@ static const struct mix {
 } mixes[] = {
 	{ false, mix_running }, { true, mix_stopped }, { false, mix_stopped },
 	{ true, mix_early }, { false, mix_early }, { true, mix_nested },   { false, mix_nested },
-	{ true, mix_twice }, { false, mix_twice },
+	{ true, mix_twice }, { false, mix_twice }, { false, mix_ept }, { false, mix_ept }, { true, mix_ept },
+	{ false, mix_ept_twice }, { false, mix_post }, { false, mix_post }, { true, mix_post_stopped },
+	{ false, mix_post_stopped }, { false, mix_post_between_stops },
 };
+enum { MIXES = sizeof(mixes) / sizeof(mixes[0]) };
 /* In the audit build each of these walks all EPTs, which takes its time. */
 static const struct mix seldom[] = { { true, mix_rights }, { false, mix_rights } };
 
@@ -262,13 +486,17 @@ static const struct mix *choose(uint64_t random)
 {
 	if (random % 16 == 0)
 		return &seldom[random / 16 % (sizeof(seldom) / sizeof(seldom[0]))];
-	return &mixes[(random & 0xffff) % (sizeof(mixes) / sizeof(mixes[0]))];
+	return &mixes[(random & 0xffff) % MIXES];
 }
 
 /* The begin of a delivery. False: the handler must ask for redelivery. */
 static bool begin(struct hypapi_event *ev, bool by_flag)
 {
+	struct cpu *me = &cpus[ev->cpu];
+
+	check(!me->busy, ev, "an event comes when no other is at hand");
 	if (ev->stopped) {
+		me->busy = true;
 		stop_begun(ev, -1);
 		ev->quiesce = false; /* a later RETRY means the guest */
 		return true;
@@ -279,16 +507,21 @@ static bool begin(struct hypapi_event *ev, bool by_flag)
 		leave_running(ev);
 		ev->quiesce = true;
 	}
+	me->busy = !by_flag;
 	return !by_flag;
 }
 
 static void finish(struct hypapi_event *ev)
 {
-	cpus[ev->cpu].count[event_of(ev)]++;
+	struct cpu *me = &cpus[ev->cpu];
+
+	me->count[event_of(ev)]++;
+	me->busy = false;
 	if (ev->stopped)
 		stop_ends(ev);
-	else
-		leave_running(ev);
+	if (me->holds)
+		hold_ends(ev);
+	leave_running(ev);
 }
 
 /* ---- Events ---- */
@@ -327,6 +560,8 @@ static void set_up(struct hypapi_event *ev)
 	guest_pages = GPA1(hypapi_reg_get(ev, HYPAPI_REG_RDX));
 	for (uint32_t i = 0; i < PAGES; i++)
 		running.rights[i] = HYPAPI_RWX;
+	for (uint32_t i = 0; i < CPUS; i++)
+		cpus[i].random = 0x9e3779b97f4a7c15 * (i + 1);
 	check(hypapi_quiesce(ev) >= 0, ev, "the first stop");
 	cpus[ev->cpu].stops[EVENT_HYPERCALL][ev->level]++;
 	only_stopped.first_epoch = only_stopped.epoch = ev->epoch;
@@ -338,9 +573,9 @@ static void log_cpu(uint32_t i)
 {
 	const struct cpu *c = &cpus[i];
 
-	hypapi_log("quiesce: CPU %u hypercalls %lu cpuids %lu violations %lu stale answers %lu longest wait %lu stops",
-		   i, c->count[EVENT_HYPERCALL], c->count[EVENT_CPUID], c->count[EVENT_VIOLATION], c->stale,
-		   c->longest);
+	hypapi_log("quiesce: CPU %u hypercalls %lu cpuids %lu violations %lu work %lu stale answers %lu longest wait %lu stops",
+		   i, c->count[EVENT_HYPERCALL], c->count[EVENT_CPUID], c->count[EVENT_VIOLATION], c->count[EVENT_WORK],
+		   c->stale, c->longest);
 }
 
 static uint64_t stops_of(uint32_t event, uint32_t level)
@@ -354,7 +589,7 @@ static uint64_t stops_of(uint32_t event, uint32_t level)
 
 static void compare_counts(struct hypapi_event *ev)
 {
-	uint64_t sum = 0;
+	uint64_t sum = 0, events = 0, moved = 0;
 
 	enter_running(ev);
 	stop(ev);
@@ -363,12 +598,20 @@ static void compare_counts(struct hypapi_event *ev)
 		give_back(ev, page);
 	}
 	for (uint32_t event = 0; event < EVENTS; event++)
-		sum += stops_of(event, HYPAPI_L1) + stops_of(event, HYPAPI_L2);
-	check(sum == only_stopped.stops, ev, "what the CPUs counted is what was counted under the stops");
+		for (uint32_t level = HYPAPI_L0; level <= HYPAPI_L2; level++)
+			sum += stops_of(event, level);
+	check(sum == only_stopped.stops + running.holds, ev, "what the CPUs counted is what was counted under the stops");
 	check(sum == ev->epoch - only_stopped.first_epoch + 1, ev, "the epoch moved by the stops of all CPUs");
-	for (uint32_t i = 0; i < cpu_count; i++)
+	for (uint32_t i = 0; i < cpu_count; i++) {
 		log_cpu(i);
-	hypapi_log("quiesce: %lu stops, faults %lu", sum, running.faults);
+		moved += cpus[i].moved;
+		for (uint32_t event = 0; event < EVENTS; event++)
+			events += cpus[i].count[event];
+	}
+	check(moved || cpu_count == 1, ev, "CPUs on other EPTs go on under a stop of one");
+	check(!all_open_posts(), ev, "what was posted was delivered");
+	hypapi_log("quiesce: %lu events, %lu stops, of them %lu of one EPT, where others went on %lu times, faults %lu", events,
+		   sum, running.holds, moved, running.faults);
 	stop_ends(ev);
 }
 
@@ -391,6 +634,38 @@ static enum hypapi_verdict on_mix(struct hypapi_event *ev)
 	return answer(ev);
 }
 
+/* One mix by its number, always in the same way. */
+static enum hypapi_verdict on_form(struct hypapi_event *ev)
+{
+	uint64_t number = hypapi_reg_get(ev, HYPAPI_REG_RCX);
+
+	if (number >= MIXES) {
+		hypapi_reg_set(ev, HYPAPI_REG_RDX, 0);
+		return answer(ev);
+	}
+	if (!begin(ev, mixes[number].by_flag))
+		return HYPAPI_RETRY;
+	mixes[number].run(ev, 0xffffffffffffffff);
+	finish(ev);
+	hypapi_reg_set(ev, HYPAPI_REG_RDX, 1);
+	return answer(ev);
+}
+
+/* Posted work: whatever a guest's event may do, at level L0. */
+static enum hypapi_verdict on_work(struct hypapi_event *ev)
+{
+	struct cpu *me = &cpus[ev->cpu];
+	uint64_t random = ev->stopped ? me->random : next_random(me);
+	const struct mix *mix = choose(random);
+
+	if (!begin(ev, mix->by_flag))
+		return HYPAPI_RETRY;
+	take_work(ev);
+	mix->run(ev, random >> 16);
+	finish(ev);
+	return HYPAPI_PASS;
+}
+
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 {
 	if (ev->args.hypercall.number == QUIESCE_SETUP)
@@ -399,6 +674,10 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 		return on_mix(ev);
 	else if (ev->args.hypercall.number == QUIESCE_END && is_set_up)
 		compare_counts(ev);
+	else if (ev->args.hypercall.number == QUIESCE_FORM && is_set_up)
+		return on_form(ev);
+	else if (ev->args.hypercall.number == QUIESCE_OPEN && is_set_up)
+		hypapi_reg_set(ev, HYPAPI_REG_RDX, all_open_posts());
 	else
 		return HYPAPI_DENY;
 	return answer(ev);
@@ -408,7 +687,7 @@ static enum hypapi_verdict on_cpuid(struct hypapi_event *ev)
 {
 	if (!is_set_up)
 		return HYPAPI_PASS;
-	cpus[ev->cpu].seen = only_stopped.epoch; /* it never ran without the stop */
+	cpus[ev->cpu].seen = only_stopped.stops; /* it never ran without the stop */
 	stop_begun(ev, -1);
 	if (ev->args.cpuid.subleaf & 1)
 		mix_early(ev, ev->args.cpuid.subleaf >> 1);
@@ -427,7 +706,7 @@ static enum hypapi_verdict on_shutdown(struct hypapi_event *ev)
 {
 	check(ev->stopped, ev, "ev->stopped is true at power-off");
 	for (uint32_t event = 0; event < EVENTS && is_set_up; event++)
-		for (uint32_t level = HYPAPI_L1; level <= HYPAPI_L2; level++)
+		for (uint32_t level = HYPAPI_L0; level <= HYPAPI_L2; level++)
 			hypapi_log("quiesce: own count %s L%u stops %lu", event_names[event], level,
 				   stops_of(event, level));
 	return HYPAPI_PASS;
@@ -435,12 +714,13 @@ static enum hypapi_verdict on_shutdown(struct hypapi_event *ev)
 
 HYPAPP_DEFINE(quiesce,
 	.priority = 3000,
-	.capabilities = HYPAPI_CAP_REGISTERS | HYPAPI_CAP_MEMORY | HYPAPI_CAP_QUIESCE,
+	.capabilities = HYPAPI_CAP_REGISTERS | HYPAPI_CAP_MEMORY | HYPAPI_CAP_QUIESCE | HYPAPI_CAP_WORK,
 	.subscriptions = {
 		{ .type = HYPAPI_EV_CPU_INIT, .handler = on_cpu_init },
 		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },
 		{ .type = HYPAPI_EV_CPUID, .levels = HYPAPI_LEVELS_GUEST, .quiesce = true, .handler = on_cpuid },
 		{ .type = HYPAPI_EV_EPT_VIOLATION, .levels = HYPAPI_LEVELS_GUEST, .handler = on_violation },
+		{ .type = HYPAPI_EV_WORK, .handler = on_work },
 		{ .type = HYPAPI_EV_SHUTDOWN, .handler = on_shutdown },
 	},
 	.claims = {

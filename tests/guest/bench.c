@@ -5,6 +5,9 @@
  * hypervisor below, or no TrustVisor in it). With more than one CPU only the operations that stop the other CPUs are
  * measured, while those run in L1. Lines "X ..." are further figures for whoever looks for the reason of a cost.
  *
+ * test=bench stopper=1 and test=throughput need an image with tests/bench/stopper.c: each form of a stop, and how many
+ * hypercalls the CPUs in L2 make together.
+ *
  * On a core that counts its VMX instructions (configure --enable-insn-counts) the same rounds give the counts instead:
  * "C name cpus vmreads vmwrites vmptrlds vmclears invepts invvpids ipis exits", medians, for one operation.
  */
@@ -420,6 +423,126 @@ static void bench_passers(void)
 		line("l2-exit202", 0);
 }
 
+/* ---- forms of stops, and work: tests/bench/stopper.c, in an image of its own ---- */
+
+enum { CALL_NOTHING = 0x720, CALL_STOP, CALL_EARLY, CALL_NESTED, CALL_FLUSH, CALL_EPT01, CALL_EPT02, CALL_POST, CALL_LATER };
+
+static u32 stopper(u32 number, u64 rcx)
+{
+	u32 eax = number;
+
+	asm volatile("vmcall" : "+a"(eax) : "c"(rcx) : "memory");
+	return eax;
+}
+
+static void l2_stop_ept02(void)
+{
+	for (u32 i = 0; i < ROUNDS; i++)
+		MEASURE(0, i, stopper(L2_BASE + CALL_EPT02, 0));
+	l2_end();
+}
+
+/* The other CPUs run in L1: a stop of EPT01 is of all of them, one of EPT02 of none. */
+static void bench_stopper(void)
+{
+	const struct { const char *name; u32 number; u64 rcx; } forms[] = {
+		{ "stop-call", CALL_STOP, 0 }, { "stop-early", CALL_EARLY, 0 }, { "stop-nested", CALL_NESTED, 0 },
+		{ "stop-flush", CALL_FLUSH, (u64)page_alloc() }, { "stop-ept01", CALL_EPT01, 0 },
+		{ "work-post", CALL_POST, cpu_count > 1 ? 2 : 1 }, { "work-stop", CALL_LATER, 0 },
+	};
+
+	for (u32 f = 0; f < ARRAY_SIZE(forms); f++) {
+		for (u32 i = 0; i < ROUNDS; i++)
+			MEASURE(0, i, stopper(forms[f].number, forms[f].rcx));
+		line(forms[f].name, 0);
+	}
+	if (run_l2_code(l2_stop_ept02))
+		line("stop-ept02", 0);
+}
+
+/* ---- throughput ---- */
+
+#define WINDOW_TICKS 1000000ul
+
+static struct caller {
+	struct vcpu v;
+	u64 calls;		/* in the window */
+} __attribute__((aligned(64))) callers[MAX_CPUS];
+static u32 call_number, callers_wanted, callers_ready;
+static volatile u64 window_start;	/* 0: not all are ready */
+
+static void l2_calls(void)
+{
+	struct caller *c = &callers[this_cpu()->index];
+	u64 end;
+
+	if (__atomic_add_fetch(&callers_ready, 1, __ATOMIC_SEQ_CST) == callers_wanted)
+		window_start = stamp() + 10000;
+	while (!window_start || stamp() < window_start)
+		;
+	for (end = window_start + WINDOW_TICKS; stamp() < end; c->calls++)
+		stopper(L2_BASE + call_number, 0);
+	l2_end();
+}
+
+static void call_in_window(void *unused)
+{
+	struct caller *c = &callers[this_cpu()->index];
+
+	(void)unused;
+	hv_on();
+	hv_init(&c->v, HV_LONG64, l2_calls);
+	c->v.cpu->index = this_cpu()->index;
+	c->calls = 0;
+	hv_run(&c->v);
+	hv_off();
+}
+
+/* CPUs 0 to count - 1 make calls. Those of all of them together, and of the one with the fewest. */
+static u64 calls_of(u32 count, u32 number, u64 *fewest)
+{
+	u64 sum = 0;
+
+	window_start = callers_ready = 0;
+	call_number = number;
+	callers_wanted = count;
+	for (u32 i = 1; i < count; i++)
+		smp_run(i, call_in_window, NULL);
+	call_in_window(NULL);
+	*fewest = ~0ull;
+	for (u32 i = 0; i < count; i++) {
+		if (i)
+			smp_wait(i);
+		sum += callers[i].calls;
+		*fewest = callers[i].calls < *fewest ? callers[i].calls : *fewest;
+	}
+	return sum;
+}
+
+static void judge(const char *what, bool ok)
+{
+	print(ok ? "T %s: ok\n" : "T FAIL %s\n", what);
+}
+
+DEFINE_TEST(throughput, "throughput", "XMHF only: hypercalls that all CPUs in L2 make together in a million ticks")
+{
+	u64 fewest, one, all, stops;
+
+	if (!hv_supported())
+		return;
+	hv_identity_ept();
+	smp_start();
+	one = calls_of(1, CALL_NOTHING, &fewest);
+	all = calls_of(cpu_count, CALL_NOTHING, &fewest);
+	print("B l2-calls 1 %lu\nB l2-calls %u %lu\n", one, cpu_count, all);
+	judge("hypercalls without a stop: eight CPUs make 7.5 times what one makes, others likewise", all * 16 >= one * cpu_count * 15);
+	stops = calls_of(cpu_count, CALL_STOP, &fewest);
+	print("B l2-stops %u %lu\n", cpu_count, stops);
+	print("B l2-stop-lost %u %lu\n", cpu_count, cpu_count * WINDOW_TICKS / stops - WINDOW_TICKS / one);
+	print("fewest stops of a CPU: %lu\n", fewest);
+	judge("with a stop on each every CPU makes progress", fewest > 0);
+}
+
 /* ---- all of it ---- */
 
 static void spin_for_ever(void *unused)
@@ -457,6 +580,11 @@ DEFINE_TEST(bench, "bench", "ticks of single operations; lines \"B name cpus tic
 	measure_overhead();
 	if (option_number("passers", 0)) {
 		bench_passers();
+		hv_off();
+		return;
+	}
+	if (option_number("stopper", 0)) {
+		bench_stopper();
 		hv_off();
 		return;
 	}

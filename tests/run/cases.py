@@ -151,6 +151,8 @@ CASES = [
 
     torture("", rounds=40000, cpus=2, timeout=600),
     torture("-8cpu", rounds=6000, cpus=8, timeout=600),
+    dict(name="audit/quiesce-forms-8cpu", guest=GUEST, append="test=quiesce-forms", xmhf=AUDIT, cpus=8, timeout=600,
+         expect=[r"^T end quiesce-forms$"], fail=[r"^xmhf: quiesce: FAULT"]),
 
     transcript("mini"),
     transcript("vmx-insn"),
@@ -177,6 +179,7 @@ CASES = [
     on_xmhf("no-exits"),
     on_xmhf("stops", cpus=2),
     on_xmhf("stops", cpus=8, suffix="-8cpu"),
+    dict(on_xmhf("throughput", cpus=8, suffix="-8cpu"), xmhf="build/bench/stopper.elf"),
     # A CPU without VMCS shadowing.
     transcript("vmx-insn", model=IVY_BRIDGE, suffix="-ivy-bridge"),
     transcript("vmx-entry", model=IVY_BRIDGE, suffix="-ivy-bridge"),

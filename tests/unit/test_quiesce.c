@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Unit tests of xmhf/core/quiesce.c on one thread: counters, nesting, whose NMI it was, naming of a silent CPU, the
- * release's flush work, hand-over. The other CPUs are played by the hooks: what they do while this thread waits is a
+ * release's flush work, hand-over, stops of one EPT, kicks. The other CPUs are played by the hooks: what they do while this thread waits is a
  * script that quiesce_hook_relax() takes one step of a call. Concurrency is tested by quiesce_threads.c and the model.
  *
  *   gcc -std=gnu11 -g -fsanitize=address,undefined -Wall -Wextra -Werror -I xmhf -I hypapi/include THIS_FILE -lcmocka
@@ -24,6 +24,7 @@ static struct quiesce_cpu *const zero = &cpus[0], *const one = &cpus[1], *const 
 /* What the hooks saw and what they answer. */
 static u64 now;
 static u32 broadcasts, flushes, flushed_work, locks;
+static u64 directed; /* mask of CPUs that were sent an NMI of their own */
 static u32 silent_cpus[8], silent_count;
 static bool silent_nmi_taken;
 static u64 silent_ticks;
@@ -33,6 +34,12 @@ static u32 relax_turn;
 void quiesce_hook_send_nmi_all_but_self(void)
 {
 	broadcasts++;
+}
+
+void quiesce_hook_send_nmi(u32 cpu)
+{
+	assert_int_equal(directed & BIT(cpu), 0);
+	directed |= BIT(cpu);
 }
 
 void quiesce_hook_flush(u32 work)
@@ -77,6 +84,8 @@ static int set_up(void **state)
 	(void)state;
 	memset(&stop, 0, sizeof stop);
 	memset(cpus, 0, sizeof cpus);
+	store(&quiesce_held, QUIESCE_NOT_HELD, relaxed);
+	directed = 0;
 	now = broadcasts = flushes = flushed_work = locks = silent_count = relax_turn = 0;
 	on_relax = NULL;
 	quiesce_set_bound(QUIESCE_BOUND_DEFAULT);
@@ -113,9 +122,10 @@ static void stop_by_zero(void)
 static void foreign_stop(struct quiesce_cpu *cpu, u64 epoch)
 {
 	store(&stop.owner, cpu->index + 1, relaxed);
-	store(&cpu->seen, epoch, relaxed);
-	store(&cpu->ack, epoch, relaxed);
 	store(&stop.epoch, epoch, relaxed);
+	for (struct quiesce_cpu *c = stop.first; c; c = c->next)
+		if (c != cpu)
+			set_signal(c, SIGNAL_STOP);
 }
 
 static void foreign_release(u32 work, u32 next)
@@ -193,7 +203,7 @@ static void whose_nmi_it_was(void **state)
 	assert_false(quiesce_nmi(one)); /* no stop was ever asked for: the guest's */
 	foreign_stop(zero, 1);
 	assert_true(quiesce_nmi(one));
-	assert_int_equal(load(&one->seen, relaxed), 1);
+	assert_int_equal(load(&one->seen, relaxed), load(&one->signal, relaxed));
 	assert_int_equal(load(&one->ack, relaxed), 0); /* the handler acknowledges nothing */
 	assert_false(quiesce_nmi(one)); /* a second one in the same stop: whichever came first, one is the guest's */
 	assert_int_equal(load(&one->pending, relaxed), 1);
@@ -202,8 +212,7 @@ static void whose_nmi_it_was(void **state)
 static void the_owners_nmis_are_the_guests(void **state)
 {
 	(void)state;
-	store(&stop.owner, 1, relaxed); /* zero has won the word; its new epoch is stored ... */
-	store(&stop.epoch, 1, relaxed); /* ... but seen is not: the order must not matter */
+	foreign_stop(zero, 1); /* nobody signals it */
 	assert_false(quiesce_nmi(zero));
 	assert_int_equal(load(&zero->pending, relaxed), 0);
 	assert_int_equal(load(&zero->seen, relaxed), 0);
@@ -221,12 +230,12 @@ static void an_nmi_before_online_is_nobodys(void **state)
 static void two_stops_in_one_serve(u32 turn)
 {
 	if (turn == 0) {
-		assert_int_equal(load(&one->ack, relaxed), 1);
+		assert_int_equal(load(&one->ack, relaxed), load(&one->signal, relaxed));
 		foreign_release(QUIESCE_FLUSH_EPT01, 0);
 		foreign_stop(two, 2);
 		assert_true(quiesce_nmi(one)); /* before the first release was even noticed */
 	} else {
-		assert_int_equal(load(&one->ack, relaxed), 2);
+		assert_int_equal(load(&one->ack, relaxed), load(&one->signal, relaxed));
 		assert_int_equal(flushes, 1);
 		foreign_release(0, 0);
 	}
@@ -259,10 +268,9 @@ static void loser_script(u32 turn)
 		assert_true(quiesce_nmi(zero));
 		break;
 	case 1:
-		assert_int_equal(load(&zero->ack, relaxed), 1); /* served from inside quiesce_begin() */
+		assert_int_equal(load(&zero->ack, relaxed), load(&zero->signal, relaxed)); /* served from inside quiesce_begin() */
 		assert_int_equal(next_owner(one), 1);
-		store(&two->seen, 1, relaxed);
-		store(&two->ack, 1, relaxed);
+		answer(two);
 		foreign_release(QUIESCE_FLUSH_EPT02, 1);
 		break;
 	case 2:
@@ -354,6 +362,159 @@ static void a_silent_cpu_is_named_once_a_stop(void **state)
 	quiesce_end(zero);
 }
 
+static void take_nmi_of_two(u32 turn)
+{
+	if (turn == 3)
+		assert_true(quiesce_nmi(two));
+}
+
+static void a_kick_waits_for_the_nmi_and_stops_nobody(void **state)
+{
+	(void)state;
+	on_relax = take_nmi_of_two;
+	assert_false(quiesce_kick(zero, BIT(0) | BIT(2)));
+	assert_int_equal(relax_turn, 4);
+	assert_int_equal(directed, BIT(2));
+	assert_int_equal(broadcasts, 0);
+	assert_int_equal(zero->count.asked, 0);
+	assert_int_equal(load(&stop.owner, relaxed), 0);
+	assert_int_equal(load(&stop.epoch, relaxed), 0);
+	assert_false(quiesce_nmi(one)); /* nobody called it */
+	on_relax = NULL;
+	quiesce_poll(two); /* returns at once */
+	assert_int_equal(two->count.served, 0);
+	assert_false(quiesce_nmi(two));
+
+	assert_false(quiesce_kick(zero, BIT(0))); /* itself only: nothing to do */
+	stop_by_zero();
+	assert_false(quiesce_kick(zero, ~0ull)); /* they are at a safe point */
+	assert_int_equal(directed, BIT(2));
+	quiesce_end(zero);
+}
+
+static void a_stop_follows_a_kick_that_was_not_looked_at(void **state)
+{
+	(void)state;
+	on_relax = take_nmi_of_two;
+	assert_false(quiesce_kick(zero, BIT(2)));
+	stop_by_zero();
+	assert_int_equal(load(&two->ack, relaxed), load(&two->signal, relaxed));
+	quiesce_end(zero);
+}
+
+enum { EPT12 = 0x1000 | 0x1e };
+
+/* CPU 1 runs on the EPT, CPU 2 comes to use it while CPU 0 waits for CPU 1. */
+static void hold_script(u32 turn)
+{
+	switch (turn) {
+	case 0:
+		assert_int_equal(directed, BIT(1));
+		assert_true(quiesce_use(two, EPT12));
+		assert_int_equal(load(&two->pending, relaxed), 1); /* without any NMI */
+		break;
+	case 1:
+		assert_true(quiesce_nmi(one));
+		break;
+	case 2:
+		store(&one->hold_ack, load(&stop.hold, relaxed), release);
+		break;
+	default:
+		store(&two->hold_ack, load(&stop.hold, relaxed), release);
+	}
+}
+
+static void a_stop_of_one_ept_waits_for_those_that_use_it(void **state)
+{
+	(void)state;
+	assert_false(quiesce_use(one, EPT12));
+	assert_false(quiesce_use(two, QUIESCE_EPT01));
+	on_relax = hold_script;
+	assert_false(quiesce_begin_ept(zero, EPT12));
+	assert_true(relax_turn > 2);
+	assert_false(quiesce_owned(zero));
+	assert_int_equal(quiesce_holds(zero), EPT12);
+	assert_int_equal(quiesce_epoch(zero), 1);
+	assert_int_equal(zero->count.asked, 1);
+	assert_int_equal(broadcasts, 0);
+	assert_true(quiesce_use(zero, EPT12)); /* the owner looks, too, but when it does the stop is over */
+	quiesce_end(zero);
+	on_relax = NULL;
+	quiesce_poll(zero);
+}
+
+static void others_use_others(void **state)
+{
+	(void)state;
+	assert_false(quiesce_use(one, EPT12));
+	assert_false(quiesce_begin_ept(zero, QUIESCE_EPT01)); /* nobody is sent an NMI, nobody is waited for */
+	assert_int_equal(directed, 0);
+	quiesce_end(zero);
+	assert_int_equal(load(&stop.owner, relaxed), 0);
+	assert_int_equal(quiesce_holds(zero), QUIESCE_NOT_HELD);
+	assert_int_equal(quiesce_epoch(zero), 0);
+}
+
+static void kinds_of_stops_nest(void **state)
+{
+	(void)state;
+	assert_false(quiesce_begin_ept(zero, EPT12));
+	on_relax = both_answer;
+	assert_false(quiesce_begin(zero)); /* stops the rest */
+	assert_int_equal(quiesce_epoch(zero), 2);
+	assert_false(quiesce_begin_ept(zero, EPT12)); /* in a stop of all there is nothing to do */
+	quiesce_end(zero);
+	assert_true(quiesce_owned(zero));
+	quiesce_add_work(zero, QUIESCE_FLUSH_EPT01);
+	quiesce_end(zero);
+	assert_false(quiesce_owned(zero));
+	assert_int_equal(load(&stop.released, relaxed), 2);
+	assert_int_equal(flushes, 1);
+	assert_int_equal(quiesce_holds(zero), EPT12); /* the rest goes on */
+	assert_int_equal(load(&stop.owner, relaxed), 1);
+	assert_false(quiesce_begin_ept(zero, EPT12));
+	quiesce_end(zero);
+	assert_int_equal(quiesce_holds(zero), EPT12);
+	quiesce_end(zero);
+	assert_int_equal(load(&stop.owner, relaxed), 0);
+	expect_assert_failure(quiesce_end(zero));
+}
+
+/* CPU 1 is held by CPU 0, which stops all meanwhile, and at last releases the EPT. */
+static void held_script(u32 turn)
+{
+	switch (turn) {
+	case 0:
+		assert_int_equal(load(&one->hold_ack, relaxed), 5);
+		foreign_stop(zero, 6);
+		assert_true(quiesce_nmi(one));
+		break;
+	case 1:
+		assert_int_equal(load(&one->ack, relaxed), load(&one->signal, relaxed));
+		foreign_release(QUIESCE_FLUSH_EPT02, 1);
+		break;
+	case 2:
+		assert_int_equal(flushes, 1);
+		break; /* held still */
+	default:
+		store(&quiesce_held, QUIESCE_NOT_HELD, relaxed);
+	}
+}
+
+static void a_held_cpu_serves_stops_of_all(void **state)
+{
+	(void)state;
+	store(&stop.owner, 1, relaxed);
+	store(&stop.hold, 5, relaxed);
+	store(&stop.epoch, 5, relaxed);
+	store(&quiesce_held, EPT12, relaxed);
+	assert_true(quiesce_use(one, EPT12));
+	on_relax = held_script;
+	quiesce_poll(one);
+	assert_int_equal(relax_turn, 4);
+	assert_int_equal(one->count.served, 2);
+}
+
 static void all_answer_late(u32 turn)
 {
 	if (turn >= 40)
@@ -406,6 +567,10 @@ static void broken_rules_are_found(void **state)
 	struct quiesce_cpu offline = { 0 };
 	locks = 0;
 	expect_assert_failure((void)!quiesce_begin(&offline));
+	expect_assert_failure((void)!quiesce_kick(&offline, 2));
+	store(&stop.owner, 0, relaxed);
+	assert_false(quiesce_begin_ept(two, EPT12));
+	expect_assert_failure((void)!quiesce_begin_ept(two, QUIESCE_EPT01));
 }
 
 int main(void)
@@ -424,6 +589,12 @@ int main(void)
 		cmocka_unit_test_setup(a_silent_cpu_is_named_once_a_stop, set_up),
 		cmocka_unit_test_setup(every_silent_cpu_is_named, set_up),
 		cmocka_unit_test_setup(a_cpu_comes_online_between_stops, set_up),
+		cmocka_unit_test_setup(a_kick_waits_for_the_nmi_and_stops_nobody, set_up),
+		cmocka_unit_test_setup(a_stop_follows_a_kick_that_was_not_looked_at, set_up),
+		cmocka_unit_test_setup(a_stop_of_one_ept_waits_for_those_that_use_it, set_up),
+		cmocka_unit_test_setup(others_use_others, set_up),
+		cmocka_unit_test_setup(kinds_of_stops_nest, set_up),
+		cmocka_unit_test_setup(a_held_cpu_serves_stops_of_all, set_up),
 		cmocka_unit_test_setup(broken_rules_are_found, set_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,6 +53,66 @@ int hypapi_resume(struct hypapi_event *ev)
 	return HYPAPI_OK;
 }
 
+/* Is it a handle that this callback was given? */
+static bool is_current(hypapi_ept_t ept)
+{
+	return (ept.id & -DISPATCH_CALLBACK) == this_cpu()->callbacks;
+}
+
+int hypapi_quiesce_ept(struct hypapi_event *ev, hypapi_ept_t ept)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_QUIESCE);
+	const struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!is_current(ept))
+		return HYPAPI_ESTALE;
+	u64 eptp12 = (ept.id & 3) == HYPAPI_L2 ? nested_eptp12(this_cpu()) : 0, use = eptp12 ? eptp12 : QUIESCE_EPT01;
+	u64 held = quiesce_holds(quiesce);
+
+	if (!quiesce_owned(quiesce) && held != QUIESCE_NOT_HELD && held != use)
+		return HYPAPI_ESTATE;
+	return dispatch_stop_ept(d, use);
+}
+
+/* CPUs that can be asked for work: before this one takes part in stops, itself alone. */
+static u64 cpus_with_mail(const struct percpu *self)
+{
+	return self->quiesce.online ? ~0ull >> (64 - cpu_count) : BIT(self->index);
+}
+
+int hypapi_post(struct hypapi_event *ev, uint64_t cpu_mask, uint64_t bits)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_WORK);
+	struct percpu *self = this_cpu();
+	u64 kick = 0;
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!bits || !cpu_mask || (cpu_mask & ~cpus_with_mail(self)))
+		return HYPAPI_EINVAL;
+	if (!hypapps_link_of(d->link->app, HYPAPI_EV_WORK, HYPAPI_L0))
+		return HYPAPI_ENOTSUP;
+	u32 i = hypapps_number(d->link->app) - 1;
+
+	if (cpu_mask & BIT(self->index))
+		self->work = 1;
+	for (u64 left = cpu_mask; left; left &= left - 1) {
+		struct percpu *to = cpus[__builtin_ctzll(left)];
+
+		atomic_fetch_or(&to->mail[i], bits);
+		/* Who has left mail before and found none has called that CPU, or is about to: it has not looked yet. */
+		if (!(atomic_fetch_or(&to->mail_for, BIT(i)) & BIT(i)))
+			kick |= BIT(to->index);
+	}
+	bool stale = quiesce_kick(&self->quiesce, kick);
+
+	if (stale)
+		d->progress.walking = false;
+	return stale;
+}
+
 void *hypapi_cpu_storage(const struct hypapi_event *ev, uint32_t cpu)
 {
 	const struct dispatch *d = delivery_of(ev);
@@ -260,7 +320,7 @@ int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_
 {
 	struct dispatch *d = delivery_of(ev);
 
-	if (!d || (ept.id & -DISPATCH_CALLBACK) != this_cpu()->callbacks)
+	if (!d || !is_current(ept))
 		return HYPAPI_ESTALE;
 	*id = (ept.id & 3) == HYPAPI_L2 ? nested_eptp12(this_cpu()) : ept01_pointer;
 	return HYPAPI_OK;
@@ -373,7 +433,7 @@ int hypapi_partition_leave(struct hypapi_event *ev)
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (this_cpu()->mode != RUN_PARTITION)
+	if (!in_guest(d) || this_cpu()->mode != RUN_PARTITION)
 		return HYPAPI_ESTATE;
 	partition_leave(this_cpu());
 	d->progress.moved = true;

@@ -6,27 +6,48 @@
 #include "core/trace.h"
 #include "vmx/power.h"
 
+/* A stop of all inside a stop of one EPT counts the ticks of both. */
+static void note_start(struct dispatch *d, const struct quiesce_cpu *quiesce)
+{
+	if (!quiesce_epoch(quiesce))
+		d->stop_start = rdtsc();
+	d->progress.stops += ONE_STOP;
+	d->progress.walking = false;
+}
+
 bool dispatch_stop(struct dispatch *d)
 {
 	struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
 
-	if (!quiesce_owned(quiesce))
-		d->stop_start = rdtsc();
+	note_start(d, quiesce);
 	bool stale = quiesce_begin(quiesce);
 
 	d->ev.epoch = quiesce_epoch(quiesce);
 	d->ev.stopped = true;
-	d->progress.stops += ONE_STOP;
-	d->progress.walking = false;
+	return stale;
+}
+
+bool dispatch_stop_ept(struct dispatch *d, u64 ept)
+{
+	struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
+
+	note_start(d, quiesce);
+	bool stale = quiesce_begin_ept(quiesce, ept);
+
+	d->ev.epoch = quiesce_epoch(quiesce);
 	return stale;
 }
 
 void dispatch_end_stop(struct dispatch *d)
 {
+	const struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
+	bool owned = quiesce_owned(quiesce);
+	u64 held = quiesce_holds(quiesce);
+
 	d->progress.stops -= ONE_STOP;
 	quiesce_end(&this_cpu()->quiesce);
-	if (!quiesce_owned(&this_cpu()->quiesce))
-		dispatch_count_stop(d, d->stop_start);
+	if (owned != quiesce_owned(quiesce) || held != quiesce_holds(quiesce))
+		dispatch_count_stop(d, quiesce_epoch(quiesce) ? rdtsc() : d->stop_start);
 }
 
 void dispatch_count_stop(struct dispatch *d, u64 start)

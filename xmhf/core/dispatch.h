@@ -46,6 +46,8 @@ struct dispatch {
 
 /* Stops the other CPUs until the end of the event. True: another stop came first, what was read may be stale. */
 bool dispatch_stop(struct dispatch *d);
+/* The same for those CPUs whose guest runs on this EPT, as quiesce_begin_ept() names it. */
+bool dispatch_stop_ept(struct dispatch *d, u64 ept);
 void dispatch_end_stop(struct dispatch *d);
 /* One more stop on behalf of the hypapp, from tick `start` until now. */
 void dispatch_count_stop(struct dispatch *d, u64 start);

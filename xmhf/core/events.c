@@ -282,6 +282,22 @@ static void tell_l0(struct dispatch *d)
 	dispatch_tell(d, this_cpu(), hypapps_chain(d->ev.type, HYPAPI_L0));
 }
 
+void event_work(struct percpu *cpu)
+{
+	struct dispatch d;
+
+	for (u32 waiting = atomic_exchange(&cpu->mail_for, 0); waiting; waiting &= waiting - 1) {
+		u32 i = (u32)__builtin_ctz(waiting);
+
+		begin_l0(&d, cpu, HYPAPI_EV_WORK);
+		d.ev.quiesce = false;
+		d.ev.args.work.bits = atomic_exchange(&cpu->mail[i], 0);
+		/* Nothing, if it was posted while the event before it was on its way, and went along. */
+		if (d.ev.args.work.bits)
+			(void)dispatch_to(&d, cpu, hypapps_link_of(hypapps_get(i), HYPAPI_EV_WORK, HYPAPI_L0));
+	}
+}
+
 void event_notify(struct percpu *cpu, enum hypapi_event_type type)
 {
 	struct dispatch d;

@@ -72,6 +72,9 @@ void event_violation(struct percpu *cpu, const struct event_violation *v);
 /* A partition needs its owner. True: nobody answered. */
 must_check bool event_partition_exit(struct percpu *cpu, const struct hypapi_partition_exit_args *args);
 
+/* What hypapi_post() has left on this CPU goes to its hypapps. At a safe point, outside of any event. */
+void event_work(struct percpu *cpu);
+
 /* Events without arguments and of level L0: all are told. */
 void event_notify(struct percpu *cpu, enum hypapi_event_type type);
 

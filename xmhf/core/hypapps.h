@@ -11,8 +11,6 @@
 
 #include "cpu/percpu.h"
 
-#define MAX_HYPAPPS 8
-
 /* One subscription at one level: all that a delivery needs, next to each other. */
 struct link {
 	hypapi_handler *ask;     /* the handler, or dispatch_slowly() if there is more to do than to ask */

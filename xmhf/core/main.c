@@ -96,6 +96,7 @@ static _Noreturn void core_main(void)
 	smp_start_others();
 	log_info("%u of %u CPUs run under the core; %zu KiB of root memory are free", cpu_count, MAX(acpi_info.cpu_count, 1u),
 		 pages_left() * 4);
+	percpu_use_ept(cpu, QUIESCE_EPT01);
 	guest_start(cpu);
 	vmx_run(cpu);
 }

@@ -1,28 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stopping every other CPU: the protocol of quiesce.h, independent of hardware.
+ * Stopping and calling other CPUs: the protocol of quiesce.h, independent of hardware.
  *
- * Who may own a stop is decided by one word, stop.owner; the owner passes it on to a CPU that asks, so nobody starves.
- * Nothing else is contended: a CPU acknowledges in its own cache line, and the release is one store that all spin on.
- * Invariants (docs/quiesce.md says why each holds):
- *   - stop.epoch, .work, .released and the list of CPUs are written by the owner only;
- *   - a CPU takes exactly one NMI a stop for its own; seen trails stop.epoch, and ack trails seen, by at most one;
- *   - the owner returns from quiesce_begin() only when every other online CPU's ack is stop.epoch, and no CPU leaves
- *     quiesce_serve() before stop.released has reached it.
+ * Who may send NMIs and own a stop is decided by one word, stop.owner; the owner passes it on to a CPU that asks, so
+ * nobody starves. Nothing else is contended: a CPU acknowledges in its own cache line, and the release is one store that
+ * all spin on. Invariants (docs/quiesce.md says why each holds):
+ *   - all of `stop` but joining, quiesce_held, and each CPU's signal, are written by the owner only;
+ *   - the owner does not go on before each CPU that it has signaled has taken its NMI: a CPU takes exactly one NMI for
+ *     each signal, and seen trails signal by at most one;
+ *   - the owner returns from quiesce_begin() only when every other online CPU's ack is its signal, and no CPU leaves
+ *     quiesce_serve() before stop.released has reached the epoch; the same holds of the CPUs that use a held EPT.
  * Callers: see quiesce.h.
  */
 #include "core/quiesce.h"
 
 static struct {
 	line_aligned _Atomic u32 owner; /* CPU index + 1, or 0; CPUs that ask spin on it */
-	_Atomic u64 epoch;              /* newest stop */
+	_Atomic u64 epoch;              /* newest stop, of all or of one EPT */
 	_Atomic u32 joining;            /* a CPU that waits to come online, as an owner word, or 0 */
 	struct quiesce_cpu *first;      /* online CPUs, newest first; guarded by owner */
 	u32 online;                     /* how many; guarded by owner */
 
-	line_aligned _Atomic u64 released; /* newest stop that has ended; stopped CPUs spin on it */
+	line_aligned _Atomic u64 released; /* newest stop of all that has ended; stopped CPUs spin on it */
 	_Atomic u32 work;                  /* flush work of that release; written before it */
+	_Atomic u64 hold;                  /* epoch of the newest stop of one EPT */
 } stop;
+
+line_aligned _Atomic u64 quiesce_held = QUIESCE_NOT_HELD;
+
+/* A signal is a number, twice, plus this: stop until the release. Else: come to a safe point, and look. */
+#define SIGNAL_STOP 1u
 
 static _Atomic u64 bound_ticks = QUIESCE_BOUND_DEFAULT;
 
@@ -58,6 +65,11 @@ static u32 next_owner(const struct quiesce_cpu *self)
 	return 0;
 }
 
+static void give_word(const struct quiesce_cpu *self)
+{
+	store(&stop.owner, next_owner(self), release);
+}
+
 void quiesce_online(struct quiesce_cpu *self, u32 index)
 {
 	u32 me = index + 1;
@@ -71,73 +83,113 @@ void quiesce_online(struct quiesce_cpu *self, u32 index)
 	if (load(&stop.joining, relaxed) == me)
 		store(&stop.joining, 0, relaxed);
 
-	u64 epoch = load(&stop.epoch, relaxed);
-	store(&self->seen, epoch, relaxed);
-	store(&self->ack, epoch, relaxed);
 	self->next = stop.first;
 	stop.first = self;
 	stop.online++;
 	self->online = true;
 	atomic_signal_fence(memory_order_seq_cst); /* only then may an NMI be taken for a stop's */
-	store(&stop.owner, next_owner(self), release);
+	give_word(self);
 }
 
 bool quiesce_nmi(struct quiesce_cpu *self)
 {
 	if (!self->online)
 		return true;
-	/* The owner has stored its epoch and not been sent an NMI: what it gets is the guest's, whatever seen says. */
-	u64 epoch = load(&stop.epoch, acquire);
-	if (epoch == load(&self->seen, relaxed) || load(&stop.owner, relaxed) == self->index + 1)
+	u64 signal = load(&self->signal, acquire);
+	if (signal == load(&self->seen, relaxed))
 		return false;
-	store(&self->seen, epoch, relaxed);
+	store(&self->seen, signal, relaxed);
 	store(&self->pending, 1, relaxed);
 	return true;
+}
+
+/* Until the owner of a stop of all, which waits for this CPU, releases it. */
+static void sit_through_stop(struct quiesce_cpu *self, u64 signal)
+{
+	u64 epoch = load(&stop.epoch, relaxed); /* this stop's: it came with the signal, and stays until the release */
+
+	store(&self->ack, signal, release); /* the owner sees all that this CPU and its guest did before */
+	while (load(&stop.released, acquire) < epoch)
+		quiesce_hook_relax();
+	u32 work = load(&stop.work, relaxed); /* cannot change before this CPU acknowledges the next stop */
+	if (work)
+		quiesce_hook_flush(work);
+	self->count.served++;
+}
+
+/* Until the EPT that this CPU uses is held no longer, or a stop of all comes in between. */
+static void sit_while_held(struct quiesce_cpu *self)
+{
+	u64 using = load(&self->using, relaxed);
+
+	while (!load(&self->pending, relaxed)) {
+		/* In this order: what is acknowledged is this stop of the EPT, or one that is over. */
+		u64 hold = load(&stop.hold, acquire);
+		if (load(&quiesce_held, acquire) != using)
+			return;
+		if (load(&self->hold_ack, relaxed) != hold) {
+			store(&self->hold_ack, hold, release);
+			self->count.served++;
+		}
+		quiesce_hook_relax();
+	}
 }
 
 void quiesce_serve(struct quiesce_cpu *self)
 {
 	if (quiesce_hook_locks_held())
 		quiesce_hook_broken("a CPU came to a safe point with a lock held");
-	if (quiesce_owned(self))
+	if (self->depth || self->holds)
 		quiesce_hook_broken("the owner of a stop was stopped");
 
 	u64 start = quiesce_hook_ticks();
 	while (load(&self->pending, relaxed)) {
-		/* Cleared before seen is read: the next stop's NMI may come at any instruction after the release. */
+		/* Cleared before seen is read: the next NMI may come at any instruction after the release. */
 		store(&self->pending, 0, relaxed);
 		atomic_signal_fence(memory_order_seq_cst);
-		u64 epoch = load(&self->seen, relaxed);
+		u64 signal = load(&self->seen, relaxed);
 
-		store(&self->ack, epoch, release); /* the owner sees all that this CPU and its guest did before */
-		while (load(&stop.released, acquire) < epoch)
-			quiesce_hook_relax();
-		u32 work = load(&stop.work, relaxed); /* cannot change before this CPU acknowledges the next stop */
-		if (work)
-			quiesce_hook_flush(work);
-		self->count.served++;
+		if ((signal & SIGNAL_STOP) && signal != load(&self->ack, relaxed))
+			sit_through_stop(self, signal);
+		sit_while_held(self);
 	}
 	self->count.ticks_stopped += quiesce_hook_ticks() - start;
 }
 
-/* Names every CPU that has not acknowledged epoch. */
-static void name_silent(u64 epoch, u64 waited_ticks)
+/* What the owner waits for. */
+enum wait { UNTIL_TOLD, UNTIL_STOPPED, UNTIL_HELD };
+
+static always_inline bool has_answered(const struct quiesce_cpu *c, enum wait wait)
 {
-	for (struct quiesce_cpu *c = stop.first; c; c = c->next)
-		if (load(&c->ack, acquire) != epoch)
-			quiesce_hook_silent(c->index, epoch, load(&c->seen, relaxed) == epoch, waited_ticks);
+	u64 signal = load(&c->signal, relaxed);
+
+	if (wait == UNTIL_STOPPED)
+		return load(&c->ack, acquire) == signal;
+	if (load(&c->seen, relaxed) != signal)
+		return false;
+	return wait == UNTIL_TOLD || load(&c->using, acquire) != load(&quiesce_held, relaxed) ||
+	       load(&c->hold_ack, acquire) == load(&stop.hold, relaxed);
 }
 
-static void wait_for_acks(u64 epoch, u64 start)
+/* Names every CPU that has not answered. */
+static void name_silent(const struct quiesce_cpu *self, enum wait wait, u64 waited_ticks)
 {
-	u64 bound = load(&bound_ticks, relaxed);
+	for (struct quiesce_cpu *c = stop.first; c; c = c->next)
+		if (c != self && !has_answered(c, wait))
+			quiesce_hook_silent(c->index, load(&stop.epoch, relaxed),
+					    load(&c->seen, relaxed) == load(&c->signal, relaxed), waited_ticks);
+}
+
+static always_inline void wait_for_others(const struct quiesce_cpu *self, enum wait wait)
+{
+	u64 start = quiesce_hook_ticks(), bound = load(&bound_ticks, relaxed);
 	bool named = false;
 
 	for (struct quiesce_cpu *c = stop.first; c; c = c->next) {
-		while (load(&c->ack, acquire) != epoch) {
+		while (c != self && !has_answered(c, wait)) {
 			u64 waited_ticks = quiesce_hook_ticks() - start;
 			if (!named && waited_ticks > bound) {
-				name_silent(epoch, waited_ticks);
+				name_silent(self, wait, waited_ticks);
 				named = true;
 			}
 			quiesce_hook_relax();
@@ -145,20 +197,57 @@ static void wait_for_acks(u64 epoch, u64 start)
 	}
 }
 
-/* This CPU has the owner word: a new epoch, one NMI to the others, all acknowledged. */
-static void stop_others(struct quiesce_cpu *self)
+/* Waits for the owner word. True: others' stops were served meanwhile. */
+static bool take_word(struct quiesce_cpu *self)
+{
+	if (quiesce_hook_locks_held())
+		quiesce_hook_broken("a stop was asked for with a lock held");
+	if (!self->online)
+		quiesce_hook_broken("a stop was asked for by a CPU that is not online");
+
+	u64 served = self->count.served;
+	store(&self->asking, 1, relaxed);
+	while (!take_owner_word(self->index + 1)) {
+		quiesce_poll(self); /* the winner waits for this CPU: serve its stop, or both wait for ever */
+		quiesce_hook_relax();
+	}
+	store(&self->asking, 0, relaxed);
+	return self->count.served != served;
+}
+
+/* The number of c's next signal. Release: before its NMI, and with all that c must find then. */
+static void set_signal(struct quiesce_cpu *c, u32 kind)
+{
+	store(&c->signal, ((load(&c->signal, relaxed) & ~(u64)SIGNAL_STOP) + 2) | kind, release);
+}
+
+static void signal_one(struct quiesce_cpu *self, struct quiesce_cpu *c)
+{
+	set_signal(c, 0);
+	quiesce_hook_send_nmi(c->index);
+	self->count.nmis_sent++;
+}
+
+static u64 next_epoch(void)
 {
 	u64 epoch = load(&stop.epoch, relaxed) + 1;
 
-	store(&self->seen, epoch, relaxed);
-	store(&self->ack, epoch, relaxed);
-	store(&stop.epoch, epoch, seq_cst); /* before the NMI: one that finds the old epoch counts as the guest's */
+	store(&stop.epoch, epoch, relaxed);
+	return epoch;
+}
+
+/* This CPU has the owner word: a new epoch, one NMI to the others, all acknowledged. */
+static void stop_others(struct quiesce_cpu *self)
+{
+	next_epoch();
 	if (stop.online == 1)
 		return;
-	u64 start = quiesce_hook_ticks();
+	for (struct quiesce_cpu *c = stop.first; c; c = c->next)
+		if (c != self)
+			set_signal(c, SIGNAL_STOP);
 	quiesce_hook_send_nmi_all_but_self();
 	self->count.nmis_sent++;
-	wait_for_acks(epoch, start);
+	wait_for_others(self, UNTIL_STOPPED);
 }
 
 bool quiesce_begin(struct quiesce_cpu *self)
@@ -167,43 +256,94 @@ bool quiesce_begin(struct quiesce_cpu *self)
 		self->depth++;
 		return false;
 	}
-	if (quiesce_hook_locks_held())
-		quiesce_hook_broken("a stop was asked for with a lock held");
-	if (!self->online)
-		quiesce_hook_broken("a stop was asked for by a CPU that is not online");
-
 	u64 start = quiesce_hook_ticks();
-	u64 served = self->count.served;
-	store(&self->asking, 1, relaxed);
-	while (!take_owner_word(self->index + 1)) {
-		quiesce_poll(self); /* the winner waits for this CPU: serve its stop, or both wait for ever */
-		quiesce_hook_relax();
-	}
-	store(&self->asking, 0, relaxed);
+	bool stale = self->holds ? false : take_word(self);
+
 	self->depth = 1;
 	stop_others(self);
 	self->count.asked++;
 	self->count.ticks_waited += quiesce_hook_ticks() - start;
-	return self->count.served != served;
+	return stale;
 }
 
-void quiesce_end(struct quiesce_cpu *self)
+/* This CPU has the owner word. Who begins to use the EPT after the loop has looked at it sees that it is held. */
+static void hold_others(struct quiesce_cpu *self, u64 ept)
 {
-	if (self->depth == 0)
-		quiesce_hook_broken("a stop was ended by a CPU that owns none");
-	if (self->depth > 1) {
-		self->depth--;
-		return;
-	}
+	store(&stop.hold, next_epoch(), release);
+	store(&quiesce_held, ept, seq_cst);
+	for (struct quiesce_cpu *c = stop.first; c; c = c->next)
+		if (c != self && load(&c->using, seq_cst) == ept)
+			signal_one(self, c);
+	wait_for_others(self, UNTIL_HELD);
+}
 
+bool quiesce_begin_ept(struct quiesce_cpu *self, u64 ept)
+{
+	if (self->holds && quiesce_holds(self) != ept)
+		quiesce_hook_broken("an EPT was stopped while another one is");
+	if (self->depth || self->holds) {
+		*(self->depth ? &self->depth : &self->holds) += 1;
+		return false;
+	}
+	u64 start = quiesce_hook_ticks();
+	bool stale = take_word(self);
+
+	self->holds = 1;
+	hold_others(self, ept);
+	self->count.asked++;
+	self->count.ticks_waited += quiesce_hook_ticks() - start;
+	return stale;
+}
+
+bool quiesce_kick(struct quiesce_cpu *self, u64 cpus)
+{
+	bool owner = self->depth || self->holds, stale;
+
+	if (self->depth || !(cpus & ~BIT(self->index)))
+		return false;
+	stale = owner ? false : take_word(self);
+	for (struct quiesce_cpu *c = stop.first; c; c = c->next)
+		if (c != self && (cpus >> c->index & 1))
+			signal_one(self, c);
+	wait_for_others(self, UNTIL_TOLD);
+	if (!owner)
+		give_word(self);
+	return stale;
+}
+
+static void release_all(struct quiesce_cpu *self)
+{
 	u32 work = self->work;
+
 	self->work = 0;
 	self->depth = 0;
 	store(&stop.work, work, relaxed); /* nobody reads it: all online CPUs spin on released */
 	store(&stop.released, load(&stop.epoch, relaxed), release);
-	store(&stop.owner, next_owner(self), release);
+	if (!self->holds)
+		give_word(self);
 	if (work)
 		quiesce_hook_flush(work);
+}
+
+static void release_ept(struct quiesce_cpu *self)
+{
+	self->holds = 0;
+	store(&quiesce_held, QUIESCE_NOT_HELD, release);
+	give_word(self);
+}
+
+void quiesce_end(struct quiesce_cpu *self)
+{
+	if (self->depth > 1)
+		self->depth--;
+	else if (self->depth)
+		release_all(self);
+	else if (self->holds > 1)
+		self->holds--;
+	else if (self->holds)
+		release_ept(self);
+	else
+		quiesce_hook_broken("a stop was ended by a CPU that owns none");
 }
 
 void quiesce_add_work(struct quiesce_cpu *self, u32 work)
@@ -215,7 +355,7 @@ void quiesce_add_work(struct quiesce_cpu *self, u32 work)
 
 u64 quiesce_epoch(const struct quiesce_cpu *self)
 {
-	return quiesce_owned(self) ? load(&stop.epoch, relaxed) : 0;
+	return self->depth || self->holds ? load(&stop.epoch, relaxed) : 0;
 }
 
 void quiesce_set_bound(u64 ticks)

@@ -18,6 +18,7 @@
 #include "lib/base.h"
 
 #define MAX_CPUS 64
+#define MAX_HYPAPPS 8
 #define STACK_BYTES 8192
 /* Two NMIs can wait on a bare CPU: one pending while another's handler runs. More merge. */
 #define MAX_PENDING_NMIS 2
@@ -95,6 +96,8 @@ struct percpu {
 
 	/* Public part: other CPUs. */
 	line_aligned _Atomic u32 request; /* enum cpu_request | SIPI vector << 8 */
+	_Atomic u32 mail_for;             /* hypapps that have mail here: bit i for the one with number i + 1 */
+	_Atomic u64 mail[MAX_HYPAPPS];    /* bits of hypapi_post() that wait for the WORK event; written before mail_for */
 	struct quiesce_cpu quiesce;       /* its own header says who touches what */
 
 	u64 gdt[8];
@@ -117,6 +120,13 @@ static inline struct percpu *this_cpu(void)
 
 	asm("movq %%gs:0, %0" : "=r"(cpu));
 	return cpu;
+}
+
+/* The guest of this CPU runs on this EPT from here on, see quiesce_use(). */
+static inline void percpu_use_ept(struct percpu *cpu, u64 ept)
+{
+	if (unlikely(quiesce_use(&cpu->quiesce, ept)))
+		cpu->work = 1;
 }
 
 /* For locks: may run before GS is set up, when there is one CPU and no stop. */

@@ -14,6 +14,11 @@ void quiesce_hook_send_nmi_all_but_self(void)
 	lapic_nmi_others();
 }
 
+void quiesce_hook_send_nmi(u32 cpu)
+{
+	lapic_send(cpus[cpu]->apic_id, ICR_ASSERT | ICR_NMI);
+}
+
 void quiesce_hook_flush(u32 work)
 {
 	if (!invept(INVEPT_ALL, 0))

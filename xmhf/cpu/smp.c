@@ -120,6 +120,7 @@ void smp_park(struct percpu *cpu)
 	u32 request;
 
 	cpu->parked = true;
+	percpu_use_ept(cpu, QUIESCE_EPT_NONE);
 	while (((request = atomic_exchange(&cpu->request, REQUEST_NONE)) & 0xff) != REQUEST_SIPI) {
 		/* The NMI handler sets work; if it ran between the check and HLT it came back to the check. */
 		asm volatile(".globl park_check, park_end\n"
@@ -129,9 +130,12 @@ void smp_park(struct percpu *cpu)
 			     "park_end:" : : "i"(PERCPU_WORK) : "memory", "cc");
 		cpu->work = 0;
 		quiesce_poll(&cpu->quiesce);
+		if (atomic_load(&cpu->mail_for))
+			event_work(cpu);
 		cpu->guest_nmis = 0; /* a CPU that waits for SIPI takes no NMI */
 	}
 	cpu->parked = false;
+	percpu_use_ept(cpu, QUIESCE_EPT01);
 	start_at(cpu, request >> 8);
 }
 

@@ -117,8 +117,7 @@ void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification)
 	struct nested_cpu *n = cpu->nested;
 	struct vmcs12 *v = &n->vmcs12;
 
-	vmx_switch(cpu, &cpu->vmcs01);
-	cpu->mode = RUN_L1;
+	nested_to_l1(cpu);
 	if (n->entering)
 		v->launched = 0;
 	n->entering = false;
@@ -171,6 +170,7 @@ static void commit(struct percpu *cpu, const struct entry_env *env, bool launch)
 	if (n->missed_access)
 		nested_refill(cpu);
 	cpu->mode = RUN_L2;
+	percpu_use_ept(cpu, ept_of_l2(v));
 	if (unlikely(cpu->crossing))
 		nested_crossed(cpu, HYPAPI_EV_EXIT102);
 }

@@ -285,6 +285,11 @@ void nested_drop_ept02(struct percpu *cpu)
 	vmx_switch(cpu, current);
 }
 
+u64 nested_ept_in_use(const struct percpu *cpu)
+{
+	return cpu->mode == RUN_L2 ? ept_of_l2(&cpu->nested->vmcs12) : QUIESCE_EPT01;
+}
+
 u64 nested_eptp12(const struct percpu *cpu)
 {
 	const struct nested_cpu *n = cpu->nested;

@@ -262,8 +262,7 @@ void nested_reflect(struct percpu *cpu, const struct exit_info *exit)
 	if (v->exit_msr_store_count && !abort &&
 	    msr_area_store(cpu, v->exit_msr_store_addr, v->exit_msr_store_count))
 		abort = VMX_ABORT_MSR_STORE;
-	vmx_switch(cpu, &cpu->vmcs01);
-	cpu->mode = RUN_L1;
+	nested_to_l1(cpu);
 	nested_shadow_publish(cpu);
 	u32 bad_host = nested_load_host_state(cpu, &l2);
 

@@ -86,12 +86,18 @@ void nested_fix_cr0(bool fixed)
 	vmwrite(VMCS_CR0_SHADOW, vmread(VMCS_CR0_SHADOW) | (fixed ? mask : 0));
 }
 
+void nested_to_l1(struct percpu *cpu)
+{
+	vmx_switch(cpu, &cpu->vmcs01);
+	cpu->mode = RUN_L1;
+	percpu_use_ept(cpu, QUIESCE_EPT01);
+}
+
 void nested_teardown(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
 
-	vmx_switch(cpu, &cpu->vmcs01);
-	cpu->mode = RUN_L1;
+	nested_to_l1(cpu);
 	if (!n || !n->in_vmx)
 		return;
 	nested_fix_cr0(false);
@@ -131,8 +137,7 @@ bool nested_entry_refused(struct percpu *cpu)
 	u32 error = (u32)vmread(VMCS_INSN_ERROR);
 
 	log_error("CPU %u: VMCS02 refused with error %u, which the checks let through", cpu->index, error);
-	vmx_switch(cpu, &cpu->vmcs01);
-	cpu->mode = RUN_L1;
+	nested_to_l1(cpu);
 	if (n->entering)
 		n->vmcs12.launched = 0;
 	n->entering = false;

@@ -56,6 +56,9 @@ bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page);
 /* EPTP12 of the L2 that runs. */
 u64 nested_eptp12(const struct percpu *cpu);
 
+/* What the guest of this CPU's mode (RUN_L1, RUN_L2) runs on, as stops of one EPT name it. */
+u64 nested_ept_in_use(const struct percpu *cpu);
+
 /* Drops all EPT02 of this CPU; by the flush work of a stop. */
 void nested_drop_ept02(struct percpu *cpu);
 

@@ -90,10 +90,17 @@ static inline bool uses_ept12(const struct vmcs12 *vmcs12)
 {
 	return proc2_12(vmcs12) & PROC2_EPT;
 }
+/* What L2 runs on, as stops of one EPT name it. */
+static inline u64 ept_of_l2(const struct vmcs12 *vmcs12)
+{
+	return uses_ept12(vmcs12) ? vmcs12->eptp : QUIESCE_EPT01;
+}
 /* Which VPID stands for one of L1's; own: no other one of L1 has it. */
 u16 vpid02_of(u16 vpid12, bool *own);
 
 /* ---- nested.c ---- */
+/* L1 goes on: VMCS01 becomes current. */
+void nested_to_l1(struct percpu *cpu);
 void nested_fix_cr0(bool fixed);
 
 /* ---- insn.c ---- */

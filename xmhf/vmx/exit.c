@@ -211,6 +211,8 @@ void vmx_handle_work(struct percpu *cpu)
 		handle_init(cpu);
 	if (cpu->mode == RUN_L2)
 		nested_work(cpu);
+	if (atomic_load(&cpu->mail_for))
+		event_work(cpu);
 	if (!cpu->guest_nmis)
 		return;
 	if (cpu->mode == RUN_L1)

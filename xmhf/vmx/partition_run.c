@@ -12,6 +12,7 @@
 #include "mem/ept.h"
 #include "mem/pages.h"
 #include "mem/partition_state.h"
+#include "nested/nested.h"
 #include "vmx/cpuid.h"
 #include "vmx/exit.h"
 #include "vmx/vmx.h"
@@ -129,6 +130,7 @@ void partition_enter(struct percpu *cpu, struct partition *p, const struct hypap
 	cpu->caller_vmcs = cpu->current;
 	memcpy(cpu->caller_gpr, cpu->gpr, sizeof(cpu->gpr));
 	cpu->mode = RUN_PARTITION;
+	percpu_use_ept(cpu, QUIESCE_EPT_NONE);
 	vmx_switch(cpu, &cpu->vmcs_partition);
 	if (!cpu->launched)
 		first_use(cpu);
@@ -146,6 +148,7 @@ void partition_leave(struct percpu *cpu)
 	struct partition *p = cpu->partition;
 
 	cpu->mode = cpu->caller_mode;
+	percpu_use_ept(cpu, nested_ept_in_use(cpu));
 	cpu->partition = NULL;
 	vmx_switch(cpu, cpu->caller_vmcs);
 	memcpy(cpu->gpr, cpu->caller_gpr, sizeof(cpu->gpr));
