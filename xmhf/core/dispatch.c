@@ -9,7 +9,7 @@
 /* A stop of all inside a stop of one EPT counts the ticks of both. */
 static void note_start(struct dispatch *d, const struct quiesce_cpu *quiesce)
 {
-	if (!quiesce_epoch(quiesce))
+	if (!quiesce_owns_any(quiesce))
 		d->stop_start = rdtsc();
 	d->progress.stops += ONE_STOP;
 	d->progress.walking = false;
@@ -40,14 +40,11 @@ bool dispatch_stop_ept(struct dispatch *d, u64 ept)
 
 void dispatch_end_stop(struct dispatch *d)
 {
-	const struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
-	bool owned = quiesce_owned(quiesce);
-	u64 held = quiesce_holds(quiesce);
+	struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
 
 	d->progress.stops -= ONE_STOP;
-	quiesce_end(&this_cpu()->quiesce);
-	if (owned != quiesce_owned(quiesce) || held != quiesce_holds(quiesce))
-		dispatch_count_stop(d, quiesce_epoch(quiesce) ? rdtsc() : d->stop_start);
+	if (quiesce_end(quiesce))
+		dispatch_count_stop(d, quiesce_owns_any(quiesce) ? rdtsc() : d->stop_start);
 }
 
 void dispatch_count_stop(struct dispatch *d, u64 start)

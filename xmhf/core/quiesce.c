@@ -332,18 +332,19 @@ static void release_ept(struct quiesce_cpu *self)
 	give_word(self);
 }
 
-void quiesce_end(struct quiesce_cpu *self)
+bool quiesce_end(struct quiesce_cpu *self)
 {
 	if (self->depth > 1)
 		self->depth--;
 	else if (self->depth)
-		release_all(self);
+		return release_all(self), true;
 	else if (self->holds > 1)
 		self->holds--;
 	else if (self->holds)
-		release_ept(self);
+		return release_ept(self), true;
 	else
 		quiesce_hook_broken("a stop was ended by a CPU that owns none");
+	return false;
 }
 
 void quiesce_add_work(struct quiesce_cpu *self, u32 work)

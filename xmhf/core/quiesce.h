@@ -102,8 +102,11 @@ must_check bool quiesce_begin(struct quiesce_cpu *self);
  */
 must_check bool quiesce_begin_ept(struct quiesce_cpu *self, u64 ept);
 
-/* Ends the newest begin. The last one of a kind lets the others go; of a stop of all with the flush work, done here too. */
-void quiesce_end(struct quiesce_cpu *self);
+/*
+ * Ends the newest begin. The last one of a kind lets the others go, and answers true; of a stop of all with the flush
+ * work, done here too.
+ */
+bool quiesce_end(struct quiesce_cpu *self);
 
 /*
  * Each of these CPUs (mask of indexes) comes to its next safe point, and looks for what was left for it in memory before.
@@ -121,8 +124,6 @@ extern _Atomic u64 quiesce_held;
  */
 must_check static inline bool quiesce_use(struct quiesce_cpu *self, u64 ept)
 {
-	if (atomic_load_explicit(&self->using, memory_order_relaxed) == ept)
-		return false;
 	/* Either this sees what an owner holds, or the owner sees this: both store first, and then look. */
 	atomic_exchange_explicit(&self->using, ept, memory_order_seq_cst);
 	if (likely(atomic_load_explicit(&quiesce_held, memory_order_seq_cst) != ept))
@@ -133,6 +134,12 @@ must_check static inline bool quiesce_use(struct quiesce_cpu *self, u64 ept)
 
 /* Adds flush work (enum quiesce_work, ored) to this CPU's stop of all; it must own one. */
 void quiesce_add_work(struct quiesce_cpu *self, u32 work);
+
+/* Whether this CPU has anybody stopped. */
+static inline bool quiesce_owns_any(const struct quiesce_cpu *self)
+{
+	return self->depth | self->holds;
+}
 
 /* Whether this CPU has all others stopped. */
 static inline bool quiesce_owned(const struct quiesce_cpu *self)

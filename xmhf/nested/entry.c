@@ -170,7 +170,7 @@ static void commit(struct percpu *cpu, const struct entry_env *env, bool launch)
 	if (n->missed_access)
 		nested_refill(cpu);
 	cpu->mode = RUN_L2;
-	percpu_use_ept(cpu, ept_of_l2(v));
+	percpu_use_ept(cpu, n->use);
 	if (unlikely(cpu->crossing))
 		nested_crossed(cpu, HYPAPI_EV_EXIT102);
 }

@@ -49,9 +49,11 @@ void nested_select_ept02(struct percpu *cpu)
 	bool flush;
 
 	if (!uses_ept12(&n->vmcs12)) {
+		n->use = QUIESCE_EPT01;
 		vmwrite(VMCS_EPTP, ept01_pointer);
 		return;
 	}
+	n->use = n->vmcs12.eptp;
 	n->root = ept02_root(&n->ept02, n->vmcs12.eptp, &flush);
 	vmwrite(VMCS_EPTP, ept02_pointer(&n->ept02, n->root));
 	if (flush) {
@@ -287,7 +289,7 @@ void nested_drop_ept02(struct percpu *cpu)
 
 u64 nested_ept_in_use(const struct percpu *cpu)
 {
-	return cpu->mode == RUN_L2 ? ept_of_l2(&cpu->nested->vmcs12) : QUIESCE_EPT01;
+	return cpu->mode == RUN_L2 ? cpu->nested->use : QUIESCE_EPT01;
 }
 
 u64 nested_eptp12(const struct percpu *cpu)

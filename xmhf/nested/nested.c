@@ -86,13 +86,6 @@ void nested_fix_cr0(bool fixed)
 	vmwrite(VMCS_CR0_SHADOW, vmread(VMCS_CR0_SHADOW) | (fixed ? mask : 0));
 }
 
-void nested_to_l1(struct percpu *cpu)
-{
-	vmx_switch(cpu, &cpu->vmcs01);
-	cpu->mode = RUN_L1;
-	percpu_use_ept(cpu, QUIESCE_EPT01);
-}
-
 void nested_teardown(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;

@@ -45,6 +45,7 @@ struct nested_cpu {
 	u32 lazy;           /* groups whose values are in VMCS02, newer than in vmcs12 */
 	bool modified;      /* vmcs12 differs from L1's memory */
 	u32 root;           /* EPT02 root of VMCS02 */
+	u64 use;            /* what VMCS02 runs on, as stops of one EPT name it */
 	u64 eptp12_told;    /* of the L2 that entered last, as EPT02_ROOT tells it; 0: none */
 	u64 eptp12_made;    /* EPT02 was made for it, and EPT02_ROOT has not told so */
 	bool emptied;       /* EPT02's pages were used up, and EPT02_FLUSH has not told so */
@@ -90,17 +91,17 @@ static inline bool uses_ept12(const struct vmcs12 *vmcs12)
 {
 	return proc2_12(vmcs12) & PROC2_EPT;
 }
-/* What L2 runs on, as stops of one EPT name it. */
-static inline u64 ept_of_l2(const struct vmcs12 *vmcs12)
-{
-	return uses_ept12(vmcs12) ? vmcs12->eptp : QUIESCE_EPT01;
-}
 /* Which VPID stands for one of L1's; own: no other one of L1 has it. */
 u16 vpid02_of(u16 vpid12, bool *own);
 
 /* ---- nested.c ---- */
 /* L1 goes on: VMCS01 becomes current. */
-void nested_to_l1(struct percpu *cpu);
+static inline void nested_to_l1(struct percpu *cpu)
+{
+	vmx_switch(cpu, &cpu->vmcs01);
+	cpu->mode = RUN_L1;
+	percpu_use_ept(cpu, QUIESCE_EPT01);
+}
 void nested_fix_cr0(bool fixed);
 
 /* ---- insn.c ---- */
