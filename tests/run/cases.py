@@ -11,6 +11,7 @@ import tutorial
 
 GUEST = "build/guest/test.bzimage"
 AUDIT = "build/audit/xmhf.elf"
+BY_PATH = "build/by-path/xmhf.elf"
 OUT_OF_TREE = "build/install/greeter.elf"
 TUTORIAL = "build/tutorial/journal/build/journal.elf"
 HELLO_ALONE = "build/install/hello.elf"
@@ -95,6 +96,11 @@ CASES = [
          judge=exits_of_l1(1000, 1200), expect=[r"^T OUT: good$", r"^xmhf: stat cpu 0 exits-l1"]),
     dict(name="install/hypapp-of-1.0", guest=GUEST, append="test=abi", xmhf=OUT_OF_TREE,
          expect=[r"^xmhf: hypapp made_for_1_0, priority 7000, hypapi 1\.0$", r"^T end abi$"]),
+
+    # An image with a hypapp that stands outside of hypapps/, named by its path.
+    dict(name="by-path/refuses", command=["tests/run/by-path", "build/by-path/refused"]),
+    dict(name="by-path/boots", guest=GUEST, append="test=l1-basics", xmhf=BY_PATH,
+         expect=[r"^xmhf: greeter: ready$", r"^xmhf: helloworld: hello", r"^T end l1-basics$"]),
 
     dict(name="bare/linux-tiny", guest="tiny", expect=[linux_ready(1), *POWERED_OFF]),
     dict(name="bare/linux-tiny-2cpu", guest="tiny", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
