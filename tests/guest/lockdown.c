@@ -270,6 +270,41 @@ static void on_both_cpus(void)
 	note("counts of both CPUs", call(LOCKDOWN_COUNTS, 0).rbx == before + 14);
 }
 
+static volatile bool racing;
+
+static void lead_astray(void *unused)
+{
+	(void)unused;
+	while (racing) {
+		outb(LBA_LOW, 0);
+		for (u32 i = rdtsc() >> 3 & 0x3fff; i; i--)
+			pause();
+	}
+}
+
+/* Another CPU changes the address all the while: the drive reads the sector that is allowed, or none. */
+static void race(void)
+{
+	u32 read = 0, refused = 0, wrong = 0;
+
+	racing = true;
+	smp_run(1, lead_astray, NULL);
+	for (u32 i = 0; i < 300; i++) {
+		set_task(FIRST, 1, LBA_MODE);
+		if (!(start(READ) & DRQ)) {
+			refused++;
+			continue;
+		}
+		transfer(sectors[0], false);
+		read++;
+		wrong += !holds(sectors[0], 0x1000);
+	}
+	racing = false;
+	smp_wait(1);
+	print("%u reads, %u refused, %u wrong\n", read, refused, wrong);
+	note("registers changed by another CPU", read && refused && !wrong);
+}
+
 static void sleep_s3(void)
 {
 	asm volatile("outw %0, %1" :: "a"((u16)0x2400), "d"((u16)0xb004));
@@ -286,6 +321,8 @@ DEFINE_TEST(lockdown, "lockdown", "XMHF with hypapps/lockdown: calls, guarded co
 	use_all();
 	use_as_user();
 	on_both_cpus();
+	if (window)
+		race();
 	if (window && sleep)
 		sleep_s3();	/* refused */
 	print_notes("L1");
