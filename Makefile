@@ -34,15 +34,22 @@ $(O)/config.mk: configure config.mk.in
 ifeq ($(filter clean help distclean setup configure,$(MAKECMDGOALS)),)
 include $(O)/config.mk
 endif
-# `make HYPAPPS=a,b` instead of what ./configure chose
+# `make HYPAPPS=a,b,/path/to/c` instead of what ./configure chose: folders of hypapps/, or, with a slash, anywhere. Below,
+# HYPAPPS are the names and HYPAPP_DIR_(name) the folders.
 comma := ,
-override HYPAPPS := $(subst $(comma), ,$(HYPAPPS))
+override HYPAPPS := $(foreach w,$(subst $(comma), ,$(HYPAPPS)),$(abspath $(if $(findstring /,$(w)),,hypapps/)$(w)))
+$(foreach d,$(HYPAPPS),$(if $(wildcard $(d)/.),,$(error HYPAPPS: there is no folder $(d) (a path cannot have spaces))))
+$(foreach d,$(HYPAPPS),$(if $(HYPAPP_DIR_$(notdir $(d))),$(error HYPAPPS: two hypapps are named $(notdir $(d))))\
+	$(eval HYPAPP_DIR_$(notdir $(d)) := $(patsubst $(CURDIR)/%,%,$(d))))
+override HYPAPPS := $(notdir $(HYPAPPS))
 
 # ---- the core and its hypapps
 
 CORE_SRC := $(wildcard xmhf/*/*.c xmhf/*/*.S)
-HYPAPP_SRC = $(filter-out $(foreach a,$(HYPAPPS),$(wildcard hypapps/$(a)/test_*.c)),$(foreach a,$(HYPAPPS),$(wildcard hypapps/$(a)/*.c)))
-CORE_OBJ = $(patsubst %,$(O)/core/%.o,$(basename $(CORE_SRC) $(HYPAPP_SRC))) $(O)/core/hypapps_linked.o
+# Of one hypapp. test_*.c and sim_*.c are programs of the host.
+hypapp_src = $(filter-out $(HYPAPP_DIR_$(1))/test_% $(HYPAPP_DIR_$(1))/sim_%,$(wildcard $(HYPAPP_DIR_$(1))/*.c $(HYPAPP_DIR_$(1))/*.S))
+hypapp_obj = $(patsubst %,$(O)/core/hypapps/$(1)/%.o,$(basename $(notdir $(hypapp_src))))
+CORE_OBJ = $(patsubst %,$(O)/core/%.o,$(basename $(CORE_SRC))) $(foreach a,$(HYPAPPS),$(call hypapp_obj,$(a))) $(O)/core/hypapps_linked.o
 
 CORE_FLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -O2 -g \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-strict-aliasing \
@@ -64,25 +71,29 @@ $(O)/hypapps_linked.c: $(O)/config.mk always
 	  for a in $(HYPAPPS); do echo "extern const struct hypapp_descriptor hypapp_$$a;"; done; \
 	  echo 'extern const struct hypapp_descriptor *const hypapps_linked[];'; \
 	  echo 'const struct hypapp_descriptor *const hypapps_linked[] = {'; \
-	  for a in $(HYPAPPS); do echo "	&hypapp_$$a,"; done; echo '	0,'; echo '};'; } > $@.new
+	  for a in $(HYPAPPS); do echo "	&hypapp_$$a,"; done; echo '	0,'; echo '};'; \
+	  echo '/* from $(foreach a,$(HYPAPPS),$(HYPAPP_DIR_$(a))) */'; } > $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
+define compile
+@mkdir -p $(@D)
+$(say) CC $@
+$(Q)$(CC) $(1) -c -o $@ $<
+endef
 $(O)/core/hypapps_linked.o: $(O)/hypapps_linked.c
-	@mkdir -p $(@D)
-	$(say) CC $@
-	$(Q)$(CC) $(CORE_CFLAGS) -c -o $@ $<
+	$(call compile,$(CORE_CFLAGS))
 $(O)/core/xmhf/%.o: xmhf/%.c $(O)/include/core/config.h
-	@mkdir -p $(@D)
-	$(say) CC $@
-	$(Q)$(CC) $(CORE_CFLAGS) -c -o $@ $<
+	$(call compile,$(CORE_CFLAGS))
 $(O)/core/xmhf/%.o: xmhf/%.S $(O)/include/core/config.h
-	@mkdir -p $(@D)
-	$(say) CC $@
-	$(Q)$(CC) $(CORE_CFLAGS) -c -o $@ $<
-$(O)/core/hypapps/%.o: hypapps/%.c $(O)/config.mk
-	@mkdir -p $(@D)
-	$(say) CC $@
-	$(Q)$(CC) $(HYPAPP_CFLAGS) -I $(dir $<)include -c -o $@ $<
+	$(call compile,$(CORE_CFLAGS))
+# hypapps_linked.c changes when a name gets another folder.
+define hypapp_rules
+$(O)/core/hypapps/$(1)/%.o: $(HYPAPP_DIR_$(1))/%.c $(O)/hypapps_linked.c
+	$$(call compile,$$(HYPAPP_CFLAGS) -I $$(<D)/include)
+$(O)/core/hypapps/$(1)/%.o: $(HYPAPP_DIR_$(1))/%.S $(O)/hypapps_linked.c
+	$$(call compile,$$(HYPAPP_CFLAGS) -I $$(<D)/include)
+endef
+$(foreach a,$(HYPAPPS),$(eval $(call hypapp_rules,$(a))))
 
 $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
 	$(say) LD $@
@@ -91,17 +102,21 @@ $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
 
 -include $(CORE_OBJ:.o=.d)
 
-# The same with one option on, in a folder of its own: build/counts/xmhf.elf for make bench; build/audit/xmhf.elf, with the
-# hypapps that only tests need, for tests (bystander stands beside verify).
+# The same with one option on, or with other hypapps, in a folder of its own: build/counts/xmhf.elf for make bench; for tests
+# build/audit/xmhf.elf, with the hypapps that only tests need, and build/by-path/xmhf.elf, with one from outside of hypapps/.
 OPTION_counts := INSN_COUNTS
 OPTION_audit := AUDIT
-HYPAPPS_audit := ; s/^HYPAPPS .*/HYPAPPS := trustvisor helloworld verify bystander quiesce/
-.PHONY: core-counts core-audit
-core-counts core-audit: core-%: $(O)/config.mk
+OPTION_by-path := NONE
+HYPAPPS_audit := trustvisor helloworld lockdown verify bystander quiesce
+HYPAPPS_by-path = helloworld $(INSTALL_O)/greeter
+VARIANTS := core-counts core-audit core-by-path
+.PHONY: $(VARIANTS)
+$(VARIANTS): core-%: $(O)/config.mk
 	@mkdir -p $(O)/$*
-	@sed 's/^$(OPTION_$*) .*/$(OPTION_$*) := 1/$(HYPAPPS_$*)' $< > $(O)/$*/config.new
+	@sed '/^$(OPTION_$*) /s/=.*/= 1/; $(if $(HYPAPPS_$*),/^HYPAPPS /s|=.*|= $(HYPAPPS_$*)|)' $< > $(O)/$*/config.new
 	@cmp -s $(O)/$*/config.new $(O)/$*/config.mk || cp $(O)/$*/config.new $(O)/$*/config.mk
 	@$(MAKE) --no-print-directory O=$(O)/$* $(O)/$*/xmhf.elf
+core-by-path: $(O)/install/greeter.elf
 
 include tests/guest/guest.mk
 include examples/examples.mk
@@ -122,4 +137,4 @@ help:
 .PHONY: clean
 clean:
 	rm -rf $(O)/core $(O)/xmhf.elf $(O)/include $(O)/hypapps_linked.c $(O)/config.mk $(O)/guest $(O)/examples $(O)/run $(O)/iso \
-		$(O)/unit $(O)/model $(O)/check $(O)/install $(O)/boot $(O)/counts $(O)/audit $(O)/bench $(O)/run.iso $(O)/run.log
+		$(O)/unit $(O)/model $(O)/check $(O)/install $(O)/boot $(O)/counts $(O)/audit $(O)/by-path $(O)/bench $(O)/run.iso $(O)/run.log

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * verify: a hypapp for tests, that makes hypapi's calls on request of a guest and reports what they answer. It gives a guest
- * power over itself, so it belongs in no image but those of the tests. bystander.c is a second one beside it.
+ * power over itself, so it belongs in no image but those of the tests. hypapps/bystander is a second one beside it.
  *
  *     EAX    RCX, RDX              answers: EAX 0; RBX what the call returned, RDX its result
  *     0x200  gpa1, rights          hypapi_memory_restrict() of one page, under a stop

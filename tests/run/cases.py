@@ -11,13 +11,17 @@ import tutorial
 
 GUEST = "build/guest/test.bzimage"
 AUDIT = "build/audit/xmhf.elf"
+BY_PATH = "build/by-path/xmhf.elf"
 OUT_OF_TREE = "build/install/greeter.elf"
 TUTORIAL = "build/tutorial/journal/build/journal.elf"
 HELLO_ALONE = "build/install/hello.elf"
+DISK = "build/boot/test.img"
+ASLEEP = r"^xmhf: lockdown: sleep of type 1$"
 IVY_BRIDGE = "corei7_ivy_bridge_3770k"
 L2_INITRD = "build/linux/l2.cpio"
 POWERED_OFF = [r"^INIT DONE", r"reboot: Power down"]
 NO_SIGNATURE = r"^xmhf: drive 0x80: its first sector has no boot signature but 0x0000$"
+REFUSED = r"^xmhf: drive 0x80: its first sector cannot be read, INT 13h says AX=0x0c00$"
 NO_DRIVE = r"^xmhf: drive 0x81: its first sector cannot be read, INT 13h says AX=0x01\w\w$"
 SLEEPS = (r"(?s)sleep type 1: prepare.*hypapp bystander denies event sleep.*sleep type 1: abort.*T S3, denied: ok.*"
           r"sleep type 1: prepare.*sleep type 1: commit.*bystander: shutdown")
@@ -75,6 +79,7 @@ CASES = [
          xmhf=TUTORIAL, judge=tutorial.shows("boot"), expect=[r"^T end call$"]),
     dict(name="docs/tutorial-linux", guest="tiny", initrd="build/tutorial/linux.cpio", append="job=notes",
          xmhf=TUTORIAL, judge=tutorial.shows("linux"), expect=POWERED_OFF),
+    dict(name="docs/quotes", command=["tests/run/quotes.py", "docs/porting.md"]),
     dict(name="model/quiesce", command=["tests/model/check"], timeout=600),
 
     dict(name="events/dispatch-cost", command=["tests/run/dispatch_cost.py", GUEST, "build/bench", "build/check/dispatch"]),
@@ -95,6 +100,11 @@ CASES = [
          judge=exits_of_l1(1000, 1200), expect=[r"^T OUT: good$", r"^xmhf: stat cpu 0 exits-l1"]),
     dict(name="install/hypapp-of-1.0", guest=GUEST, append="test=abi", xmhf=OUT_OF_TREE,
          expect=[r"^xmhf: hypapp made_for_1_0, priority 7000, hypapi 1\.0$", r"^T end abi$"]),
+
+    # An image with a hypapp that stands outside of hypapps/, named by its path.
+    dict(name="by-path/refuses", command=["tests/run/by-path", "build/by-path/refused"]),
+    dict(name="by-path/boots", guest=GUEST, append="test=l1-basics", xmhf=BY_PATH,
+         expect=[r"^xmhf: greeter: ready$", r"^xmhf: helloworld: hello", r"^T end l1-basics$"]),
 
     dict(name="bare/linux-tiny", guest="tiny", expect=[linux_ready(1), *POWERED_OFF]),
     dict(name="bare/linux-tiny-2cpu", guest="tiny", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
@@ -149,6 +159,12 @@ CASES = [
     dict(name="audit/l1-and-l2", guest="tiny", xmhf=AUDIT, cpus=2, append="job=pal-l1,pal-l2", timeout=900,
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
 
+    # hypapps/lockdown beside TrustVisor, with the disk to itself and with a part of it; S3 ends the first.
+    dict(name="audit/lockdown", guest=GUEST, append="test=lockdown sleep=yes", xmhf=AUDIT, cpus=2, disk=DISK,
+         until=ASLEEP, expect=[r"^T L2, all sectors: ok$", ASLEEP]),
+    dict(name="audit/lockdown-window", guest=GUEST, append="test=lockdown window=yes sleep=yes", xmhf=AUDIT, cpus=2, disk=DISK,
+         xmhf_args="lockdown.disk=16-63", expect=[r"^xmhf: lockdown: sleep of type 1 is refused$", r"^T end lockdown$"]),
+
     torture("", rounds=40000, cpus=2, timeout=600),
     torture("-8cpu", rounds=6000, cpus=8, timeout=600),
     dict(name="audit/quiesce-forms-8cpu", guest=GUEST, append="test=quiesce-forms", xmhf=AUDIT, cpus=8, timeout=600,
@@ -187,10 +203,14 @@ CASES = [
     transcript("l1-smp", cpus=8, suffix="-8cpu", timeout=600),
 
     # The boot sector of a disk, started by the BIOS and by XMHF's chain start.
-    dict(name="chain/boot-sector", disk="build/boot/test.img", compare=r"^T ", judge=hides_root_memory,
+    dict(name="chain/boot-sector", disk=DISK, compare=r"^T ", judge=hides_root_memory,
          expect=[r"^T end boot$"]),
-    dict(name="chain/boot-sector-grub", disk="build/boot/test.img", loader="grub", xmhf_args="boot=chain drive=80",
+    dict(name="chain/boot-sector-grub", disk=DISK, loader="grub", xmhf_args="boot=chain drive=80",
          cpus=2, megs=1024, compare=r"^T ", judge=hides_root_memory, expect=[r"^T end boot$"]),
+    # The same disk with lockdown.disk: the BIOS and the boot sector are held to it as well.
+    dict(name="chain/lockdown", disk=DISK, xmhf=AUDIT, xmhf_args="lockdown.disk=0-2015", expect=[r"^T end boot$"]),
+    dict(name="chain/lockdown-refuses", disk=DISK, xmhf=AUDIT, xmhf_args="lockdown.disk=1-2015", until=REFUSED,
+         expect=[REFUSED]),
     dict(name="chain/linux", disk="build/boot/linux.img", xmhf=True, cpus=2,
          expect=[r"(?s)root memory (\w+) to .*BIOS-e820: \[mem 0x0*\1-0x\w+\] reserved", linux_ready(2), *POWERED_OFF]),
     dict(name="chain/no-signature", disk="build/boot/unsigned.img", xmhf=True, until=NO_SIGNATURE,

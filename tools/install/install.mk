@@ -23,7 +23,7 @@ $(INSTALL_O)/core.o: $(INSTALL_CORE)
 	$(Q)$(LD) -r --no-warn-execstack -o $@ $^
 	$(Q)objcopy --strip-debug --wildcard $(patsubst %,--keep-global-symbol='%',$(INSTALL_GLOBALS)) $@
 define install_hypapp
-$(INSTALL_O)/hypapps/$(1).o: $(patsubst %.c,$(O)/core/%.o,$(filter-out hypapps/$(1)/test_%,$(wildcard hypapps/$(1)/*.c)))
+$(INSTALL_O)/hypapps/$(1).o: $(call hypapp_obj,$(1))
 	@mkdir -p $$(@D)
 	$$(say) LD $$@
 	$$(Q)$$(LD) -r --no-warn-execstack -o $$@ $$^
@@ -49,7 +49,7 @@ install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT)
 	$(Q)to='$(DESTDIR)$(prefix)'; put() { mode=$$1 dir=$$to/$$2; shift 2; $(INSTALL) -d "$$dir" && $(INSTALL) -m $$mode "$$@" "$$dir"; }; \
 	set -e; \
 	put 644 include/hypapi hypapi/include/hypapi/*.h; \
-	for dir in $(foreach a,$(HYPAPPS),$(wildcard hypapps/$(a)/include/*)); do put 644 include/$${dir##*/} $$dir/*.h; done; \
+	for dir in $(foreach a,$(HYPAPPS),$(wildcard $(HYPAPP_DIR_$(a))/include/*)); do put 644 include/$${dir##*/} $$dir/*.h; done; \
 	put 644 lib/hypapi $(INSTALL_O)/core.o xmhf/boot/linker.lds; \
 	put 755 lib/hypapi $(INSTALL_O)/hypapps-check; \
 	rm -rf "$$to/lib/hypapi/hypapps"; \

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * bystander: the second hypapp of this folder, asked after verify. It has no capability, so that each call refuses it, and
+ * bystander: a second hypapp beside verify, asked after it. It has no capability, so that each call refuses it, and
  * denies changes that verify has prepared for. Its second subscription to MTRR is one without phases.
  */
-#include "verify.h"
+#include "../verify/verify.h"
 
 static enum hypapi_verdict on_event(struct hypapi_event *ev)
 {
