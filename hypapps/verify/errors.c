@@ -199,6 +199,43 @@ static void stops(struct hypapi_event *ev)
 	expect("no longer stopped", ev->stopped, false);
 }
 
+/* Of one EPT: this event's. */
+static void stops_of_ept(struct hypapi_event *ev)
+{
+	hypapi_ept_t own = ev->level == HYPAPI_L2 ? ev->eptp02 : ev->eptp01, stale = { ev->eptp01.id - 4 };
+
+	expect("stop of a stale EPT", hypapi_quiesce_ept(ev, stale), HYPAPI_ESTALE);
+	expect("stop of no EPT", hypapi_quiesce_ept(ev, (hypapi_ept_t){ HYPAPI_NONE }), HYPAPI_ESTALE);
+	expect("stop of an EPT", hypapi_quiesce_ept(ev, own) < 0, false);
+	expect("not a stop of all", ev->stopped, false);
+	expect("rights under it", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_R), HYPAPI_ESTATE);
+	expect("stop of it again", hypapi_quiesce_ept(ev, own), 0);
+	if (ev->level == HYPAPI_L2)
+		expect("stop of another EPT", hypapi_quiesce_ept(ev, ev->eptp01), HYPAPI_ESTATE);
+	expect("resume", hypapi_resume(ev), HYPAPI_OK);
+	expect("stop of all inside", hypapi_quiesce(ev) < 0, false);
+	expect("stop of an EPT in one of all", hypapi_quiesce_ept(ev, ev->eptp01), 0);
+	for (int i = 0; i < 3; i++)
+		expect("resume", hypapi_resume(ev), HYPAPI_OK);
+	expect("resume once more", hypapi_resume(ev), HYPAPI_ESTATE);
+}
+
+/* The next call sees what has come of it. */
+static void posts(struct hypapi_event *ev)
+{
+	static uint64_t posted;
+	const struct seen *work = &verify_seen[VERIFY][HYPAPI_COMMIT][HYPAPI_EV_WORK][HYPAPI_L0];
+
+	expect("posts that came", (int64_t)work->count, (int64_t)posted);
+	expect("what was posted", (int64_t)work->last, posted ? 5 : 0);
+	expect("post nothing", hypapi_post(ev, 1ull << ev->cpu, 0), HYPAPI_EINVAL);
+	expect("post to nobody", hypapi_post(ev, 0, 1), HYPAPI_EINVAL);
+	expect("post to no CPU", hypapi_post(ev, 1ull << 63, 1), HYPAPI_EINVAL);
+	expect("post", hypapi_post(ev, 1ull << ev->cpu, 4) < 0, false);
+	expect("post more", hypapi_post(ev, 1ull << ev->cpu, 1) < 0, false);
+	posted++;
+}
+
 uint64_t verify_errors(struct hypapi_event *ev)
 {
 	versions(ev);
@@ -209,6 +246,8 @@ uint64_t verify_errors(struct hypapi_event *ev)
 	restriction(ev);
 	no_partition(ev);
 	stops(ev);
+	stops_of_ept(ev);
+	posts(ev);
 	return __atomic_load_n(&total, __ATOMIC_RELAXED);
 }
 
@@ -240,6 +279,8 @@ void verify_errors_bare(struct hypapi_event *ev)
 
 	expect("bare, quiesce", hypapi_quiesce(ev), HYPAPI_EPERM);
 	expect("bare, resume", hypapi_resume(ev), HYPAPI_EPERM);
+	expect("bare, stop of an EPT", hypapi_quiesce_ept(ev, ev->eptp01), HYPAPI_EPERM);
+	expect("bare, post", hypapi_post(ev, 1, 1), HYPAPI_EPERM);
 	expect("bare, storage", hypapi_cpu_storage(ev, 0) == NULL, true);
 	expect("bare, window", hypapi_window(ev, 0), HYPAPI_EPERM);
 	expect("bare, register", (int64_t)hypapi_reg_get(ev, HYPAPI_REG_RIP), 0);

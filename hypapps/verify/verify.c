@@ -98,6 +98,11 @@ static enum hypapi_verdict on_change(struct hypapi_event *ev)
 	return ev->phase == HYPAPI_PREPARE ? verify_note(ev, VERIFY, argument) : (note(ev, argument), HYPAPI_DENY);
 }
 
+static enum hypapi_verdict on_work(struct hypapi_event *ev)
+{
+	return verify_note(ev, VERIFY, ev->args.work.bits);
+}
+
 static enum hypapi_verdict on_interrupt(struct hypapi_event *ev)
 {
 	const struct hypapi_interrupt_args *interrupt = &ev->args.interrupt;
@@ -226,7 +231,7 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 HYPAPP_DEFINE(verify,
 	.priority = 2000,
 	.capabilities = HYPAPI_CAP_REGISTERS | HYPAPI_CAP_MEMORY | HYPAPI_CAP_PARTITIONS | HYPAPI_CAP_QUIESCE |
-			HYPAPI_CAP_INTERRUPTS,
+			HYPAPI_CAP_WORK | HYPAPI_CAP_INTERRUPTS,
 	.cpu_bytes = 100,
 	.subscriptions = {
 		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },
@@ -236,6 +241,7 @@ HYPAPP_DEFINE(verify,
 		{ .type = HYPAPI_EV_PARTITION_EXIT, .levels = HYPAPI_LEVELS_GUEST, .handler = verify_partition_exit },
 		{ .type = HYPAPI_EV_MTRR, .two_phase = true, .handler = on_change },
 		{ .type = HYPAPI_EV_SLEEP, .two_phase = true, .handler = on_change },
+		{ .type = HYPAPI_EV_WORK, .handler = on_work },
 		{ .type = HYPAPI_EV_INTERRUPT, .levels = HYPAPI_LEVELS_GUEST, .handler = on_interrupt },
 		{ .type = HYPAPI_EV_NMI, .levels = HYPAPI_LEVELS_GUEST, .handler = on_signal },
 		{ .type = HYPAPI_EV_INTERRUPT_WINDOW, .levels = HYPAPI_LEVELS_GUEST, .handler = on_signal },

@@ -279,7 +279,7 @@ static void hold_others(struct quiesce_cpu *self, u64 ept)
 
 bool quiesce_begin_ept(struct quiesce_cpu *self, u64 ept)
 {
-	if (self->holds && quiesce_holds(self) != ept)
+	if (!self->depth && self->holds && quiesce_holds(self) != ept)
 		quiesce_hook_broken("an EPT was stopped while another one is");
 	if (self->depth || self->holds) {
 		*(self->depth ? &self->depth : &self->holds) += 1;
