@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Faults of order, found before they are a deadlock: every "B is taken while A is held" is remembered for the whole run,
+ * and one that closes a circle is reported, though the CPUs never met. A stop counts as a lock that may not be taken
+ * with any other held: the core's own check of that (locks_held) ends the run, since these locks are counted there, too.
+ * Also here: stops that meet (sim_options.collide). Callers: the locks of core and hypapps, and the chain.
+ */
+#include "hypapi/sim/machine.h"
+
+#define HYPAPI_SIM
+#include <hypapi/lock.h>
+
+#include "cpu/spinlock.h"
+
+#define MAX_EDGES 256
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards all below */
+static struct edge { const void *held, *taken; const char *name; u32 cpu; } edges[MAX_EDGES];
+static u32 edge_count;
+
+static bool leads_to(const void *from, const void *to, u32 depth)
+{
+	if (from == to)
+		return true;
+	for (u32 i = 0; i < edge_count && depth < MAX_EDGES; i++)
+		if (edges[i].held == from && leads_to(edges[i].taken, to, depth + 1))
+			return true;
+	return false;
+}
+
+static void add_edge(const void *held, const void *taken, const char *name, u32 cpu)
+{
+	for (u32 i = 0; i < edge_count; i++)
+		if (edges[i].held == held && edges[i].taken == taken)
+			return;
+	if (leads_to(taken, held, 0))
+		sim_fault("lock order: CPU %u takes %s while it holds a lock that is taken with %s held elsewhere", cpu, name, name);
+	if (edge_count == MAX_EDGES)
+		sim_fault("more than %u pairs of locks", MAX_EDGES);
+	edges[edge_count++] = (struct edge){ held, taken, name, cpu };
+}
+
+void lock_taking(const void *lock, const char *name)
+{
+	struct sim_cpu *c = sim_self;
+
+	if (!c)
+		return;
+	pthread_mutex_lock(&mutex);
+	for (u32 i = 0; i < c->held_count; i++)
+		if (c->held[i] == lock)
+			sim_fault("CPU %u takes %s, which it holds already", c->index, name);
+		else
+			add_edge(c->held[i], lock, name, c->index);
+	pthread_mutex_unlock(&mutex);
+	if (c->held_count == LOCKS_HELD)
+		sim_fault("CPU %u holds more than %u locks", c->index, LOCKS_HELD);
+	c->held[c->held_count++] = lock;
+}
+
+void lock_left(const void *lock)
+{
+	struct sim_cpu *c = sim_self;
+
+	if (!c)
+		return;
+	for (u32 i = 0; i < c->held_count; i++)
+		if (c->held[i] == lock) {
+			c->held[i] = c->held[--c->held_count];
+			return;
+		}
+	sim_fault("CPU %u gives back a lock that it does not hold", c->index);
+}
+
+/* hypapi/lock.h in a hypapp that is built for the simulator. */
+_Static_assert(sizeof(struct hypapi_lock) == sizeof(struct spinlock), "the same ticket lock");
+
+void hypapi_sim_lock(struct hypapi_lock *lock, const char *name)
+{
+	spin_lock_named((struct spinlock *)lock, name);
+}
+
+void hypapi_sim_unlock(struct hypapi_lock *lock)
+{
+	spin_unlock((struct spinlock *)lock);
+}
+
+/* ---- Stops that meet ---- */
+
+static u32 waiting, round_number;
+
+static void let_go(void)
+{
+	waiting = 0;
+	round_number++;
+}
+
+/* Waits for company, but not if this CPU is asked to stop itself. */
+static void meet(struct sim_cpu *c)
+{
+	pthread_mutex_lock(&mutex);
+	u32 mine = round_number;
+
+	waiting++;
+	while (round_number == mine) {
+		if (waiting > 1 || waiting >= atomic_load(&machine_active)) {
+			let_go();
+		} else if (atomic_load(&c->core->quiesce.pending)) {
+			waiting--;
+			break;
+		} else {
+			pthread_mutex_unlock(&mutex);
+			machine_relax();
+			pthread_mutex_lock(&mutex);
+		}
+	}
+	pthread_mutex_unlock(&mutex);
+}
+
+/* The core's files but quiesce.c are compiled with this name in place of quiesce_begin() (sim.mk). */
+bool sim_quiesce_begin(struct quiesce_cpu *self);
+
+bool sim_quiesce_begin(struct quiesce_cpu *self)
+{
+	if (machine_options.collide && !self->depth && sim_self->code)
+		meet(sim_self);
+	return quiesce_begin(self);
+}
