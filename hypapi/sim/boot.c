@@ -48,6 +48,7 @@ const struct hypapp_descriptor *hypapps_linked[MAX_HYPAPPS + 2]; /* as the core'
 enum log_level log_threshold = LOG_INFO;
 
 static _Atomic u64 memory_next = L1_MEMORY;
+static _Atomic bool off;
 static char *fault_text; /* shared with the process that waits for this one; NULL: none does */
 
 /* ---- Ends and the log ---- */
@@ -74,7 +75,7 @@ static void out_of_time(int signal)
 		const struct percpu *cpu = machine_cpus[i]->core;
 
 		fprintf(stderr, "sim: CPU %u: %s, mode %d, %s, %u locks, asks for a stop %u, has it %u times\n", i,
-			machine_cpus[i]->code ? "runs" : "idle", cpu->mode, cpu->dispatch ? "in a hypapp" : "in no hypapp",
+			machine_cpus[i]->runs ? "runs" : "idle", cpu->mode, cpu->dispatch ? "in a hypapp" : "in no hypapp",
 			cpu->locks_held, cpu->quiesce.asking, cpu->quiesce.depth);
 	}
 	sim_fault("the machine makes no progress: %u seconds are over", machine_options.seconds);
@@ -243,27 +244,55 @@ static void boot_cpu(struct sim_cpu *c)
 
 /* ---- Threads ---- */
 
-/* Idle is a guest in HLT: NMIs are exits. */
+/* The next job, or NULL after an NMI: idle is a guest in HLT. */
+static sim_code *next_job(struct sim_cpu *c)
+{
+	pthread_mutex_lock(&c->mutex);
+	while (!c->code && !atomic_load(&c->nmis) && !off)
+		pthread_cond_wait(&c->wake, &c->mutex);
+	sim_code *job = c->code;
+
+	pthread_mutex_unlock(&c->mutex);
+	return job;
+}
+
+static void job_done(struct sim_cpu *c)
+{
+	pthread_mutex_lock(&c->mutex);
+	c->code = NULL;
+	pthread_cond_signal(&c->done);
+	pthread_mutex_unlock(&c->mutex);
+}
+
 static void *cpu_main(void *arg)
 {
 	struct sim_cpu *c = sim_self = arg;
 
 	boot_cpu(c);
-	for (;;) {
-		pthread_mutex_lock(&c->mutex);
-		c->code = NULL;
-		pthread_cond_signal(&c->done);
-		while (!c->code && !atomic_load(&c->nmis))
-			pthread_cond_wait(&c->wake, &c->mutex);
-		pthread_mutex_unlock(&c->mutex);
+	job_done(c);
+	while (!off) {
+		sim_code *job = next_job(c);
+
 		guest_begin();
-		if (!c->code)
+		if (!job)
 			continue;
-		c->code(c->arg);
+		c->runs = true;
+		job(c->arg);
 		guest_begin();
+		c->runs = false;
 		atomic_fetch_sub(&machine_active, 1);
+		job_done(c);
 	}
 	return NULL;
+}
+
+static bool is_idle(struct sim_cpu *c)
+{
+	pthread_mutex_lock(&c->mutex);
+	bool idle = !c->code;
+
+	pthread_mutex_unlock(&c->mutex);
+	return idle;
 }
 
 static void give_job(struct sim_cpu *c, sim_code *code, void *arg)
@@ -307,6 +336,21 @@ static void start_cpu(u32 index)
 	wait_idle(c);
 }
 
+/* At exit: threads that still run would make ThreadSanitizer wait, and look like leaks. */
+static void switch_off(void)
+{
+	for (u32 i = 0; i < machine_cpu_count; i++)
+		if (!is_idle(machine_cpus[i]))
+			return; /* the test has given up */
+	off = true;
+	for (u32 i = 0; i < machine_cpu_count; i++) {
+		pthread_mutex_lock(&machine_cpus[i]->mutex);
+		pthread_cond_signal(&machine_cpus[i]->wake);
+		pthread_mutex_unlock(&machine_cpus[i]->mutex);
+		pthread_join(machine_cpus[i]->thread, NULL);
+	}
+}
+
 void sim_boot(const struct hypapp_descriptor *const *hypapps, const struct sim_options *options)
 {
 	struct sim_options *o = &machine_options;
@@ -330,6 +374,7 @@ void sim_boot(const struct hypapp_descriptor *const *hypapps, const struct sim_o
 	make_page_tables();
 	signal(SIGALRM, out_of_time);
 	alarm(o->seconds);
+	atexit(switch_off);
 	for (u32 i = 0; i < o->cpus; i++)
 		start_cpu(i);
 }

@@ -122,7 +122,7 @@ bool sim_quiesce_begin(struct quiesce_cpu *self);
 
 bool sim_quiesce_begin(struct quiesce_cpu *self)
 {
-	if (machine_options.collide && !self->depth && sim_self->code)
+	if (machine_options.collide && !self->depth && sim_self->runs)
 		meet(sim_self);
 	return quiesce_begin(self);
 }

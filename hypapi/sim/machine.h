@@ -50,6 +50,8 @@ struct sim_cpu {
 	struct sim_exception exception;    /* delivered to the guest, not yet told to its code */
 	u64 guest_nmis;                    /* delivered to the guest */
 
+	bool runs;                         /* a job, for the CPU's own use */
+
 	_Atomic u32 nmis;                  /* sent to this CPU, not yet taken */
 	pthread_mutex_t mutex;             /* guards what follows */
 	pthread_cond_t wake, done;

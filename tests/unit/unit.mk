@@ -42,7 +42,7 @@ endef
 $(foreach t,$(UNIT_NAMES),$(eval $(call unit_test,$(t))))
 
 define unit_hypapp
-$(UNIT_DIR)/hypapp_$(1): $(wildcard hypapps/$(1)/*.[ch]) $(PUBLIC_HEADERS)
+$(UNIT_DIR)/hypapp_$(1): $(filter-out hypapps/$(1)/sim_%,$(wildcard hypapps/$(1)/*.[ch])) $(PUBLIC_HEADERS)
 	@mkdir -p $$(@D)
 	$$(say) TEST $$@
 	$$(Q)$$(CC) $$(UNIT_CFLAGS) -I hypapps/$(1)/include $$(SANITIZE) -o $$@ $$(filter %.c,$$^) -lcmocka

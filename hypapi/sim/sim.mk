@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The simulator of hypapi, see docs/simulator.md. Included by the top-level Makefile, after tests/unit/unit.mk.
+#
+# A library in three variants, each one object in an archive, whose only global names are hypapi_* and sim_*:
+#   build/sim/plain/libhypapi-sim.a   for debuggers and speed
+#   build/sim/asan/libhypapi-sim.a    with AddressSanitizer and UBSan; a test that links it is compiled with them, too
+#   build/sim/tsan/libhypapi-sim.a    with ThreadSanitizer
+# A hypapp's test: hypapps/NAME/sim_*.c with the hypapp's own files, as one program for asan and one for tsan.
+##
+## make sim:   the simulator, build/sim/*/libhypapi-sim.a, and the hypapps' tests on it
+
+SIM_O := $(O)/sim
+SIM_VARIANTS := plain asan tsan
+SIM_FLAGS_plain := -O2
+SIM_FLAGS_asan := $(SANITIZE)
+SIM_FLAGS_tsan := -O1 -fsanitize=thread
+
+# The core's files that run in it: all but those that are the machine's own.
+SIM_CORE := $(filter-out %/main.c %/log.c %/root_map.c,$(wildcard xmhf/core/*.c xmhf/mem/*.c xmhf/nested/*.c xmhf/vmx/*.c)) \
+	xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/cpu/quiesce_hooks.c xmhf/cpu/apic_guard.c
+SIM_SRC := $(wildcard hypapi/sim/*.c)
+SIM_CFLAGS := -std=gnu11 -g -fno-strict-aliasing -Wall -Wextra -Werror -MMD -MP -D_GNU_SOURCE \
+	-include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine -I $(SIM_O)/include -I . -I xmhf -I hypapi/include
+# Each stop that the core asks for goes past hypapi/sim/lock.c, which can delay it.
+SIM_INTERPOSE := -Dquiesce_begin=sim_quiesce_begin
+
+$(SIM_O)/include/core/config.h: $(O)/include/core/config.h
+	@mkdir -p $(@D)
+	$(Q)sed 's/\(CONFIG_AUDIT\|CONFIG_INSN_COUNTS\) .*/\1 0/' $< > $@
+$(SIM_O)/include/hypapi/%.h: hypapi/sim/%.h
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+SIM_HEADERS := $(SIM_O)/include/hypapi/sim.h $(SIM_O)/include/hypapi/sim_cmocka.h
+
+define sim_variant
+SIM_OBJ_$(1) := $(patsubst %.c,$(SIM_O)/$(1)/%.o,$(SIM_CORE) $(SIM_SRC))
+$(SIM_O)/$(1)/xmhf/%.o: xmhf/%.c $(SIM_O)/include/core/config.h
+	@mkdir -p $$(@D)
+	$$(say) SIM $$@
+	$$(Q)$$(CC) $$(SIM_CFLAGS) $$(if $$(filter quiesce,$$(basename $$(@F))),,$$(SIM_INTERPOSE)) $$(SIM_FLAGS_$(1)) -c -o $$@ $$<
+$(SIM_O)/$(1)/hypapi/%.o: hypapi/%.c $(SIM_O)/include/core/config.h
+	@mkdir -p $$(@D)
+	$$(say) SIM $$@
+	$$(Q)$$(CC) $$(SIM_CFLAGS) $$(SIM_FLAGS_$(1)) -c -o $$@ $$<
+$(SIM_O)/$(1)/libhypapi-sim.a: $$(SIM_OBJ_$(1))
+	$$(say) AR $$@
+	$$(Q)$$(LD) -r -o $(SIM_O)/$(1)/sim.o $$^
+	$$(Q)objcopy --wildcard --keep-global-symbol='hypapi_*' --keep-global-symbol='sim_*' $(SIM_O)/$(1)/sim.o
+	$$(Q)rm -f $$@ && ar rcs $$@ $(SIM_O)/$(1)/sim.o
+-include $$(SIM_OBJ_$(1):.o=.d)
+endef
+$(foreach v,$(SIM_VARIANTS),$(eval $(call sim_variant,$(v))))
+
+# ---- Tests: hypapps/NAME/sim_*.c with the hypapp, and tests/sim/sim_*.c with hypapps of their own
+
+SIM_TEST_CFLAGS := $(UNIT_CFLAGS) -D_GNU_SOURCE -DHYPAPI_SIM -I $(SIM_O)/include
+SIM_HYPAPPS := $(patsubst hypapps/%/,%,$(sort $(dir $(wildcard hypapps/*/sim_*.c))))
+SIM_TEST_NAMES := $(patsubst tests/sim/sim_%.c,%,$(wildcard tests/sim/sim_*.c))
+SIM_TESTS :=
+
+define sim_program
+SIM_TESTS += $(UNIT_DIR)/sim_$(2)_$(1)
+$(UNIT_DIR)/sim_$(2)_$(1): $(3) $$(SIM_LINK_$(2)) $$(PUBLIC_HEADERS) $$(SIM_HEADERS) $(SIM_O)/$(1)/libhypapi-sim.a
+	@mkdir -p $$(@D)
+	$$(say) TEST $$@
+	$$(Q)$$(CC) $$(SIM_TEST_CFLAGS) $(4) $$(SIM_FLAGS_$(1)) -o $$@ $$(filter %.c,$$^) $(SIM_O)/$(1)/libhypapi-sim.a -lcmocka -pthread
+endef
+$(foreach v,asan tsan,$(foreach a,$(SIM_HYPAPPS),$(eval $(call sim_program,$(v),$(a),$(filter-out hypapps/$(a)/test_%,$(wildcard hypapps/$(a)/*.c)),-I hypapps/$(a)/include))))
+$(foreach v,asan tsan,$(foreach t,$(SIM_TEST_NAMES),$(eval $(call sim_program,$(v),$(t),tests/sim/sim_$(t).c,))))
+
+UNIT_TESTS += $(SIM_TESTS)
+unit-files: $(SIM_TESTS)
+
+.PHONY: sim
+sim: $(foreach v,$(SIM_VARIANTS),$(SIM_O)/$(v)/libhypapi-sim.a) $(SIM_TESTS)
