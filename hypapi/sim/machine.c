@@ -7,9 +7,7 @@
 
 #include <sched.h>
 #include <stdlib.h>
-#include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "boot/acpi.h"
 #include "core/log.h"
@@ -229,8 +227,7 @@ void machine_out(u16 port, u32 size, u32 value)
 {
 	if (port != PORT_RESET || size != 1 || !(value & 4))
 		return;
-	fflush(NULL);
-	_exit(SIM_RESET_STATUS);
+	machine_end(SIM_RESET_STATUS);
 }
 
 /* ---- This CPU, and interrupts of others ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The simulated machine, as the files of the simulator share it. A CPU is a host thread; struct sim_cpu is what that
- * CPU's silicon would hold, and belongs to its thread but for `nmis` and the members under `mutex`. What the core
+ * CPU's silicon would hold, and belongs to its thread but for `nmis` and what a mutex guards. What the core
  * holds is the core's own struct percpu.
  */
 #ifndef HYPAPI_SIM_MACHINE_H
@@ -40,7 +40,7 @@ struct sim_cpu {
 	u64 cr[5];
 	struct { u32 number; u64 value; } msrs[MACHINE_MSRS];
 	struct tlb_entry tlb[TLB_ENTRIES];
-	const void *held[LOCKS_HELD];
+	struct { const void *lock; const char *name; } held[LOCKS_HELD];
 	u32 held_count;
 
 	enum world world;
@@ -53,10 +53,13 @@ struct sim_cpu {
 	bool runs;                         /* a job, for the CPU's own use */
 
 	_Atomic u32 nmis;                  /* sent to this CPU, not yet taken */
-	pthread_mutex_t mutex;             /* guards what follows */
-	pthread_cond_t wake, done;
-	sim_code *code;                    /* the job, NULL: idle */
+	pthread_mutex_t mutex;             /* guards the next three */
+	pthread_cond_t wake;
+	sim_code *code;                    /* the next job */
 	void *arg;
+	pthread_mutex_t busy_mutex;        /* guards the next two */
+	pthread_cond_t done;
+	bool busy;                         /* boots, or has a job */
 };
 
 extern _Thread_local struct sim_cpu *sim_self;
@@ -64,6 +67,9 @@ extern struct sim_cpu *machine_cpus[];
 extern u32 machine_cpu_count;      /* CPUs that have a thread */
 extern struct sim_options machine_options;
 extern _Atomic u32 machine_active; /* CPUs that have a job */
+
+/* boot.c */
+_Noreturn void machine_end(int status); /* of the process */
 
 /* machine.c */
 void machine_init_cpu(struct sim_cpu *c);
