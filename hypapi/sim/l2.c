@@ -18,6 +18,7 @@
 #define OPERAND_REGS (BIT(10) | GPR_RCX << 28 | GPR_RAX << 3)   /* value in RAX, field or type in RCX */
 
 struct sim_l2 {
+	struct sim_l2 *next;
 	u64 bytes, base;       /* L1-physical address of L2-physical 0 */
 	u64 ept12;             /* EPTP12 */
 	u64 vmcs[MAX_CPUS];    /* regions, 0: none yet; each its CPU's */
@@ -26,6 +27,8 @@ struct sim_l2 {
 	sim_l2_handler *handler[MAX_CPUS];
 	void *handler_arg[MAX_CPUS];
 };
+
+static _Atomic(struct sim_l2 *) all; /* they live as long as the machine */
 
 static u64 *l1_page_at(u64 gpa1)
 {
@@ -77,6 +80,8 @@ struct sim_l2 *sim_l2_create(size_t bytes)
 
 	if (bytes < 2 * L2_RESERVED || bytes > 64ul << 20 || (bytes & (PAGE_SIZE - 1)))
 		sim_fault("sim_l2_create() of %zu bytes", bytes);
+	for (l2->next = all; !atomic_compare_exchange_weak(&all, &l2->next, l2);)
+		;
 	l2->bytes = bytes;
 	l2->base = sim_memory(bytes).addr;
 	l2->ept12 = sim_memory(PAGE_SIZE).addr | EPTP_WALK_4 | EPT_TYPE_WB;

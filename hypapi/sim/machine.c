@@ -227,6 +227,8 @@ void machine_out(u16 port, u32 size, u32 value)
 {
 	if (port != PORT_RESET || size != 1 || !(value & 4))
 		return;
+	if (machine_options.on_reset)
+		machine_options.on_reset();
 	machine_end(SIM_RESET_STATUS);
 }
 

@@ -36,6 +36,7 @@ struct sim_options {
 	bool collide;          /**< stops meet: a CPU that asks for one waits until another one asks, too, or none else has
 	                            code to run. So each handler sees hypapi_quiesce() answer 1 as often as can be */
 	bool log;              /**< the core's log on standard error; errors and warnings are there always */
+	void (*on_reset)(void); /**< called when the machine is reset, on the CPU that did it, others stopped: to look at sim_ram() */
 	uint32_t seconds;      /**< after this time the run is a fault (a deadlock); default 20 */
 };
 
