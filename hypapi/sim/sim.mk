@@ -30,7 +30,7 @@ $(SIM_O)/include/core/config.h: $(O)/include/core/config.h
 $(SIM_O)/include/hypapi/%.h: hypapi/sim/%.h
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
-SIM_HEADERS := $(SIM_O)/include/hypapi/sim.h $(SIM_O)/include/hypapi/sim_cmocka.h
+SIM_HEADERS := $(patsubst hypapi/sim/%,$(SIM_O)/include/hypapi/%,$(wildcard hypapi/sim/sim*.h))
 
 define sim_variant
 SIM_OBJ_$(1) := $(patsubst %.c,$(SIM_O)/$(1)/%.o,$(SIM_CORE) $(SIM_SRC))
@@ -58,6 +58,7 @@ SIM_HYPAPPS := $(patsubst hypapps/%/,%,$(sort $(dir $(wildcard hypapps/*/sim_*.c
 SIM_TEST_NAMES := $(patsubst tests/sim/sim_%.c,%,$(wildcard tests/sim/sim_*.c))
 # Calls between the core's files that a test takes over: it is linked with the objects, where all names are still global.
 SIM_WRAP_faults := -Wl,--wrap=quiesce_add_work
+REPLAY_FLAGS := -I hypapps/trustvisor/include -I tools/replay
 SIM_TESTS :=
 
 # variant, name, sources, flags
@@ -72,8 +73,17 @@ sim_sources = $(filter-out hypapps/$(1)/test_%,$(wildcard hypapps/$(1)/*.c))
 $(foreach v,asan tsan,$(foreach a,$(SIM_HYPAPPS),$(eval $(call sim_program,$(v),$(a),$(call sim_sources,$(a)),-I hypapps/$(a)/include))))
 $(foreach v,asan tsan,$(foreach t,$(SIM_TEST_NAMES),$(eval $(call sim_program,$(v),$(t),tests/sim/sim_$(t).c,))))
 
+# ---- The program that replays serial logs
+
+REPLAY_SRC := tools/replay/hypapps.c tools/replay/trustvisor.c \
+	$(foreach a,trustvisor helloworld,$(filter-out hypapps/$(a)/test_% hypapps/$(a)/sim_%,$(wildcard hypapps/$(a)/*.c)))
+$(SIM_O)/replay: tools/replay/main.c $(REPLAY_SRC) tools/replay/replay.h $(PUBLIC_HEADERS) $(SIM_HEADERS) $(SIM_O)/asan/libhypapi-sim.a
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(Q)$(CC) $(SIM_TEST_CFLAGS) $(REPLAY_FLAGS) $(SIM_FLAGS_asan) -o $@ $(filter %.c %.a,$^) -pthread
+
 UNIT_TESTS += $(SIM_TESTS)
-unit-files: $(SIM_TESTS)
+unit-files: $(SIM_TESTS) $(SIM_O)/replay
 
 .PHONY: sim
-sim: $(foreach v,$(SIM_VARIANTS),$(SIM_O)/$(v)/libhypapi-sim.a) $(SIM_TESTS)
+sim: $(foreach v,$(SIM_VARIANTS),$(SIM_O)/$(v)/libhypapi-sim.a) $(SIM_TESTS) $(SIM_O)/replay
