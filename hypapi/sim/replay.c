@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/event_info.h"
 #include "core/hypapps.h"
-#include "core/stats.h"
 #include "core/trace.h"
 #include "hypapi/sim/machine.h"
 #include "hypapi/sim/sim_replay.h"
@@ -139,11 +139,12 @@ static void cause(void *arg)
 		cause_here(arg);
 }
 
-static void describe(char *text, size_t size, const char *what, u32 cpu, const struct hypapi_trace_entry *e)
+static int describe(char *text, size_t size, const struct hypapi_trace_entry *e)
 {
-	snprintf(text, size, "%s: CPU %u, %s 0x%x of L%u to %s, verdict %u, stops %u, then %u", what, cpu,
-		 stats_event_name(e->type), e->number, e->level, booted[e->hypapp] ? booted[e->hypapp]->name : "nobody",
-		 e->verdict, e->stops, e->next);
+	if (!e)
+		return snprintf(text, size, "nothing");
+	return snprintf(text, size, "%s 0x%x of L%u to %s (verdict %u, stops %u, then %u)", event_info[e->type].name, e->number,
+			e->level, booted[e->hypapp]->name, e->verdict, e->stops, e->next);
 }
 
 static bool alike(const struct hypapi_trace_entry *a, const struct hypapi_trace_entry *b)
@@ -161,10 +162,17 @@ static const struct hypapi_trace_entry *expected(u32 cpu)
 	return NULL;
 }
 
-static void differs(struct sim_replay_result *result, const char *what, u32 cpu, const struct hypapi_trace_entry *e)
+/* Either may be NULL. */
+static void differs(struct sim_replay_result *result, u32 cpu, const struct hypapi_trace_entry *want,
+		    const struct hypapi_trace_entry *came)
 {
-	if (!result->different++)
-		describe(result->difference, sizeof(result->difference), what, cpu, e);
+	char recorded_text[100], came_text[100];
+
+	if (result->different++)
+		return;
+	describe(recorded_text, sizeof(recorded_text), want);
+	describe(came_text, sizeof(came_text), came);
+	snprintf(result->difference, sizeof(result->difference), "CPU %u: recorded is %s, %s came", cpu, recorded_text, came_text);
 }
 
 /* What came on a CPU since the last time. */
@@ -181,7 +189,7 @@ static void compare(u32 cpu, struct sim_replay_result *result)
 		if (want && alike(want, &got[i]))
 			result->same++;
 		else
-			differs(result, want ? "differs" : "came unasked", cpu, &got[i]);
+			differs(result, cpu, want, &got[i]);
 	}
 	progress[cpu].seen = count ? got[count - 1].serial : 0;
 }
@@ -210,6 +218,6 @@ int sim_replay(const char *log, const struct sim_replay_hypapp *hypapps, struct 
 	}
 	for (u32 cpu = 0; cpu < options.cpus; cpu++)
 		for (const struct hypapi_trace_entry *e; (e = expected(cpu));)
-			differs(result, "did not come", cpu, e);
+			differs(result, cpu, e, NULL);
 	return HYPAPI_OK;
 }
