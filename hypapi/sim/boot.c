@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/cmdline.h"
+#include "core/events.h"
 #include "core/hypapps.h"
 #include "core/log.h"
 #include "core/trace.h"
@@ -87,6 +88,24 @@ static void out_of_time(int signal)
 			cpu->locks_held, cpu->quiesce.asking, cpu->quiesce.depth);
 	}
 	sim_fault("the machine makes no progress: %u seconds are over", machine_options.seconds);
+}
+
+/* A test framework catches signals by a jump, which is no good on a CPU's thread; and a sanitizer's handler tells more. */
+static const int crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+static struct sigaction handlers_at_start[ARRAY_SIZE(crashes)];
+
+__attribute__((constructor)) static void keep_handlers(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(crashes); i++)
+		sigaction(crashes[i], NULL, &handlers_at_start[i]);
+}
+
+static void set_handlers(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(crashes); i++)
+		sigaction(crashes[i], &handlers_at_start[i], NULL);
+	signal(SIGALRM, out_of_time);
+	alarm(machine_options.seconds);
 }
 
 void log_line_va(enum log_level level, const char *f, va_list args)
@@ -245,7 +264,7 @@ static void boot_cpu(struct sim_cpu *c)
 		mtrr_read(c->core);
 	}
 	vmx_start(c->core);
-	hypapps_cpu_init(c->core);
+	event_cpu_init(c->core);
 	start_l1(c);
 	quiesce_online(&c->core->quiesce, c->index);
 }
@@ -365,8 +384,7 @@ void sim_boot(const struct hypapp_descriptor *const *hypapps, const struct sim_o
 	root_end = ALIGN_UP((u64)o->memory_mib << 20, SIZE_2M);
 	root_start = root_end - ROOT_BYTES;
 	make_page_tables();
-	signal(SIGALRM, out_of_time);
-	alarm(o->seconds);
+	set_handlers();
 	atexit(switch_off);
 	for (u32 i = 0; i < o->cpus; i++)
 		start_cpu(i);
