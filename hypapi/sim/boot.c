@@ -77,7 +77,7 @@ void sim_fault(const char *f, ...)
 	machine_end(SIM_FAULT_STATUS);
 }
 
-static void out_of_time(int signal)
+__attribute__((no_sanitize("thread"))) static void out_of_time(int signal)
 {
 	(void)signal;
 	for (u32 i = 0; i < machine_cpu_count; i++) {

@@ -35,6 +35,8 @@ static void deliver_event(struct sim_cpu *c)
 		return;
 	if ((*info & INTR_TYPE) == INTR_TYPE_NMI)
 		c->guest_nmis++;
+	else if ((*info & INTR_TYPE) == INTR_TYPE_EXTERNAL)
+		c->interrupts++;
 	else if ((*info & INTR_TYPE) == INTR_TYPE_HW_EXCEPTION)
 		c->exception = (struct sim_exception){ .vector = (int)(*info & INTR_VECTOR), .cr2 = c->cr[2],
 						       .error_code = (u32)*field(c, VMCS_ENTRY_ERROR_CODE) };
@@ -334,22 +336,33 @@ static bool bitmap_has(u64 page, u32 bit)
 	return bytes[bit / 8] >> bit % 8 & 1;
 }
 
-static int port_io(u16 port, u32 size, bool in, u32 *value)
+static bool port_exits(struct sim_cpu *c, u16 port, u32 size)
 {
-	struct sim_cpu *c = guest_begin();
 	bool exits = *field(c, VMCS_PROC_CTLS) & PROC_UNCOND_IO_EXITING;
-	int answer = 0;
 
 	for (u32 i = port; i < port + size && (*field(c, VMCS_PROC_CTLS) & PROC_IO_BITMAPS); i++)
 		exits |= bitmap_has(*field(c, i & 0x8000 ? VMCS_IO_BITMAP_B : VMCS_IO_BITMAP_A), i & 0x7fff);
-	if (!exits && in)
+	return exits;
+}
+
+/* The core may answer an exit by opening the bitmap: then the instruction does not exit the next time. */
+static int port_io(u16 port, u32 size, bool in, u32 *value)
+{
+	struct sim_cpu *c = guest_begin();
+	u64 rip = *field(c, VMCS_GUEST_RIP);
+	int answer;
+
+	while (port_exits(c, port, size)) {
+		c->core->gpr[GPR_RAX] = in ? 0 : *value;
+		guest_exit(c, EXIT_IO, (u64)port << 16 | (in ? BIT(3) : 0) | (size - 1), 1);
+		if (is_done(c, rip, &answer)) {
+			*value = (u32)c->core->gpr[GPR_RAX];
+			return answer;
+		}
+	}
+	if (in)
 		*value = machine_in(port, size);
-	if (!exits)
-		return 0;
-	c->core->gpr[GPR_RAX] = in ? 0 : *value;
-	answer = exiting(c, EXIT_IO, (u64)port << 16 | (in ? BIT(3) : 0) | (size - 1), 1);
-	*value = (u32)c->core->gpr[GPR_RAX];
-	return answer;
+	return 0;
 }
 
 int sim_in(uint16_t port, uint32_t size, uint32_t *value)
@@ -362,23 +375,32 @@ int sim_out(uint16_t port, uint32_t size, uint32_t value)
 	return port_io(port, size, false, &value);
 }
 
+static bool msr_exits(struct sim_cpu *c, u32 msr, bool write)
+{
+	u32 bit = (msr & 0x1fff) + (msr >= 0xc0000000 ? 8192 : 0) + (write ? 16384 : 0);
+
+	return (msr & ~0xc0000000u) > 0x1fff || bitmap_has(*field(c, VMCS_MSR_BITMAP), bit);
+}
+
 static int msr_access(u32 msr, u64 *value, bool write)
 {
 	struct sim_cpu *c = guest_begin();
-	bool high = msr >= 0xc0000000, known = (msr & ~0xc0000000u) <= 0x1fff;
-	u32 bit = (msr & 0x1fff) + (high ? 8192 : 0) + (write ? 16384 : 0);
+	u64 rip = *field(c, VMCS_GUEST_RIP);
 	int answer;
 
-	if (known && !bitmap_has(*field(c, VMCS_MSR_BITMAP), bit))
-		return (write ? machine_wrmsr(msr, *value) : machine_rdmsr(msr, value)) ? 0 :
-		       raise(c, VEC_GP, 0, 0, &answer) ? answer : 0;
-	c->core->gpr[GPR_RCX] = msr;
-	c->core->gpr[GPR_RAX] = (u32)*value;
-	c->core->gpr[GPR_RDX] = *value >> 32;
-	answer = exiting(c, write ? EXIT_WRMSR : EXIT_RDMSR, 0, 2);
-	if (!write)
-		*value = c->core->gpr[GPR_RDX] << 32 | (u32)c->core->gpr[GPR_RAX];
-	return answer;
+	while (msr_exits(c, msr, write)) {
+		c->core->gpr[GPR_RCX] = msr;
+		c->core->gpr[GPR_RAX] = (u32)*value;
+		c->core->gpr[GPR_RDX] = *value >> 32;
+		guest_exit(c, write ? EXIT_WRMSR : EXIT_RDMSR, 0, 2);
+		if (is_done(c, rip, &answer)) {
+			*value = write ? *value : c->core->gpr[GPR_RDX] << 32 | (u32)c->core->gpr[GPR_RAX];
+			return answer;
+		}
+	}
+	if (write ? machine_wrmsr(msr, *value) : machine_rdmsr(msr, value))
+		return 0;
+	return raise(c, VEC_GP, 0, 0, &answer) ? answer : 0;
 }
 
 int sim_rdmsr(uint32_t msr, uint64_t *value)
@@ -442,6 +464,25 @@ void sim_set_mode(bool long_mode, uint32_t cpl)
 struct sim_exception sim_exception(void)
 {
 	return sim_self->exception;
+}
+
+void sim_interrupt(uint8_t vector)
+{
+	struct sim_cpu *c = guest_begin();
+	bool known = *field(c, VMCS_EXIT_CTLS) & EXITCTL_ACK_INTR;
+
+	if (!(*field(c, VMCS_PIN_CTLS) & PIN_INTR_EXITING)) {
+		c->interrupts++;
+		return;
+	}
+	*field(c, VMCS_EXIT_INTR_INFO) = known ? INTR_VALID | INTR_TYPE_EXTERNAL | vector : 0;
+	guest_exit(c, EXIT_EXTERNAL_INTR, 0, 0);
+	guest_settle(c);
+}
+
+uint64_t sim_interrupts(void)
+{
+	return sim_self->interrupts;
 }
 
 void sim_send_nmi(uint32_t cpu)

@@ -48,7 +48,7 @@ struct sim_cpu {
 	struct sim_l2 *l2;                 /* the one that runs */
 	bool in_vmx;                       /* L1 has executed VMXON */
 	struct sim_exception exception;    /* delivered to the guest, not yet told to its code */
-	u64 guest_nmis;                    /* delivered to the guest */
+	u64 guest_nmis, interrupts;        /* delivered to the guest */
 
 	bool runs;                         /* a job, for the CPU's own use */
 

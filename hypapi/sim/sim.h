@@ -174,6 +174,15 @@ void sim_pause(void);
 /** An exit of any other reason. @param reason  of the SDM @param qualification  of it @return 0 or a vector @since 1.2 */
 int sim_exit(uint32_t reason, uint64_t qualification);
 
+/**
+ * An external interrupt arrives at this CPU, whose guest has them enabled.
+ * @param vector  of the local APIC
+ * @since 1.2
+ */
+void sim_interrupt(uint8_t vector);
+/** External interrupts that the guest on this CPU has got. @return count since boot @since 1.2 */
+uint64_t sim_interrupts(void);
+
 /** Any thread. Sends an NMI, as a device or another CPU of the guest would. @param cpu  index @since 1.2 */
 void sim_send_nmi(uint32_t cpu);
 /** NMIs that the guest on this CPU has got. @return count since boot @since 1.2 */

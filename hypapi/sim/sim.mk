@@ -58,7 +58,12 @@ SIM_HYPAPPS := $(patsubst hypapps/%/,%,$(sort $(dir $(wildcard hypapps/*/sim_*.c
 SIM_TEST_NAMES := $(patsubst tests/sim/sim_%.c,%,$(wildcard tests/sim/sim_*.c))
 # Calls between the core's files that a test takes over: it is linked with the objects, where all names are still global.
 SIM_WRAP_faults := -Wl,--wrap=quiesce_add_work
+# How this tree's hypapps replay: with the test of that, and with the program.
+REPLAY_SRC := tools/replay/hypapps.c tools/replay/trustvisor.c \
+	$(foreach a,trustvisor helloworld,$(filter-out hypapps/$(a)/test_% hypapps/$(a)/sim_%,$(wildcard hypapps/$(a)/*.c)))
 REPLAY_FLAGS := -I hypapps/trustvisor/include -I tools/replay
+SIM_SRC_replay := $(REPLAY_SRC)
+SIM_TEST_FLAGS_replay := $(REPLAY_FLAGS) '-DSIM_TRACE="$(CURDIR)/tests/sim/pal.trace"'
 SIM_TESTS :=
 
 # variant, name, sources, flags
@@ -71,12 +76,10 @@ $(UNIT_DIR)/sim_$(2)_$(1): $(3) $$(PUBLIC_HEADERS) $$(SIM_HEADERS) $(if $(SIM_WR
 endef
 sim_sources = $(filter-out hypapps/$(1)/test_%,$(wildcard hypapps/$(1)/*.c))
 $(foreach v,asan tsan,$(foreach a,$(SIM_HYPAPPS),$(eval $(call sim_program,$(v),$(a),$(call sim_sources,$(a)),-I hypapps/$(a)/include))))
-$(foreach v,asan tsan,$(foreach t,$(SIM_TEST_NAMES),$(eval $(call sim_program,$(v),$(t),tests/sim/sim_$(t).c,))))
+$(foreach v,asan tsan,$(foreach t,$(SIM_TEST_NAMES),$(eval $(call sim_program,$(v),$(t),tests/sim/sim_$(t).c $(SIM_SRC_$(t)),$(SIM_TEST_FLAGS_$(t))))))
 
 # ---- The program that replays serial logs
 
-REPLAY_SRC := tools/replay/hypapps.c tools/replay/trustvisor.c \
-	$(foreach a,trustvisor helloworld,$(filter-out hypapps/$(a)/test_% hypapps/$(a)/sim_%,$(wildcard hypapps/$(a)/*.c)))
 $(SIM_O)/replay: tools/replay/main.c $(REPLAY_SRC) tools/replay/replay.h $(PUBLIC_HEADERS) $(SIM_HEADERS) $(SIM_O)/asan/libhypapi-sim.a
 	@mkdir -p $(@D)
 	$(say) LINK $@
