@@ -7,11 +7,11 @@
 #ifndef HYPAPI_SIM_MACHINE_H
 #define HYPAPI_SIM_MACHINE_H
 
+#include <hypapi/sim.h>
 #include <pthread.h>
 #include <setjmp.h>
 
 #include "cpu/percpu.h"
-#include "hypapi/sim/sim.h"
 #include "vmx/vmx_insn.h"
 
 #define TLB_ENTRIES 512 /* direct-mapped; a power of two */

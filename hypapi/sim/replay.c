@@ -4,6 +4,8 @@
  * partition's exit); only causes are carried out, and all are compared, CPU by CPU in their order. Two CPUs that met when
  * the trace was made do not meet here: a delivery that ended in a plain retry came again until it ended otherwise.
  */
+#include <hypapi/sim_replay.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +14,6 @@
 #include "core/hypapps.h"
 #include "core/trace.h"
 #include "hypapi/sim/machine.h"
-#include "hypapi/sim/sim_replay.h"
 
 #define MAX_CPUS_REPLAYED 16
 #define MAX_RECORDED (MAX_CPUS_REPLAYED * TRACE_ENTRIES)

@@ -20,17 +20,14 @@ SIM_CORE := $(filter-out %/main.c %/log.c %/root_map.c,$(wildcard xmhf/core/*.c 
 	xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/cpu/quiesce_hooks.c xmhf/cpu/apic_guard.c
 SIM_SRC := $(wildcard hypapi/sim/*.c)
 SIM_CFLAGS := -std=gnu11 -g -fno-strict-aliasing -Wall -Wextra -Werror -MMD -MP -D_GNU_SOURCE \
-	-include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine -I $(SIM_O)/include -I . -I xmhf -I hypapi/include
+	-include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine -I $(SIM_O)/include -I . -I xmhf -I hypapi/sim/include -I hypapi/include
 # Each stop that the core asks for goes past hypapi/sim/lock.c, which can delay it.
 SIM_INTERPOSE := -Dquiesce_begin=sim_quiesce_begin
 
 $(SIM_O)/include/core/config.h: $(O)/include/core/config.h
 	@mkdir -p $(@D)
 	$(Q)sed 's/\(CONFIG_AUDIT\|CONFIG_INSN_COUNTS\) .*/\1 0/' $< > $@
-$(SIM_O)/include/hypapi/%.h: hypapi/sim/%.h
-	@mkdir -p $(@D)
-	$(Q)cp $< $@
-SIM_HEADERS := $(patsubst hypapi/sim/%,$(SIM_O)/include/hypapi/%,$(wildcard hypapi/sim/sim*.h))
+SIM_HEADERS := $(wildcard hypapi/sim/include/hypapi/*.h)
 
 define sim_variant
 SIM_OBJ_$(1) := $(patsubst %.c,$(SIM_O)/$(1)/%.o,$(SIM_CORE) $(SIM_SRC))
@@ -53,7 +50,7 @@ $(foreach v,$(SIM_VARIANTS),$(eval $(call sim_variant,$(v))))
 
 # ---- Tests: hypapps/NAME/sim_*.c with the hypapp, and tests/sim/sim_*.c with hypapps of their own
 
-SIM_TEST_CFLAGS := $(UNIT_CFLAGS) -D_GNU_SOURCE -DHYPAPI_SIM -I $(SIM_O)/include
+SIM_TEST_CFLAGS := $(UNIT_CFLAGS) -D_GNU_SOURCE -DHYPAPI_SIM -I hypapi/sim/include
 SIM_HYPAPPS := $(patsubst hypapps/%/,%,$(sort $(dir $(wildcard hypapps/*/sim_*.c))))
 SIM_TEST_NAMES := $(patsubst tests/sim/sim_%.c,%,$(wildcard tests/sim/sim_*.c))
 # Calls between the core's files that a test takes over: it is linked with the objects, where all names are still global.
