@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The life of the machine: physical memory, the core's boot in the order of xmhf/core/main.c, the CPUs' threads and their
- * jobs, the log, and how a run ends. Called by the test's thread; boot and jobs run on the CPU's.
+ * The life of the machine: physical memory, the core's boot in the order of xmhf/core/main.c, the CPUs' threads and
+ * their jobs, the log, and how a run ends. Called by the test's thread; boot and jobs run on the CPU's.
  */
 #include "hypapi/sim/machine.h"
 
@@ -84,13 +84,16 @@ __attribute__((no_sanitize("thread"))) static void out_of_time(int signal)
 		const struct percpu *cpu = machine_cpus[i]->core;
 
 		fprintf(stderr, "sim: CPU %u: %s, mode %d, %s, %u locks, asks for a stop %u, has it %u times\n", i,
-			machine_cpus[i]->runs ? "runs" : "idle", cpu->mode, cpu->dispatch ? "in a hypapp" : "in no hypapp",
-			cpu->locks_held, cpu->quiesce.asking, cpu->quiesce.depth);
+			machine_cpus[i]->runs ? "runs" : "idle", cpu->mode,
+			cpu->dispatch ? "in a hypapp" : "in no hypapp", cpu->locks_held, cpu->quiesce.asking,
+			cpu->quiesce.depth);
 	}
 	sim_fault("the machine makes no progress: %u seconds are over", machine_options.seconds);
 }
 
-/* A test framework catches signals by a jump, which is no good on a CPU's thread; and a sanitizer's handler tells more. */
+/*
+ * A test framework catches signals by a jump, which is no good on a CPU's thread; and a sanitizer's handler tells more.
+ */
 static const int crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
 static struct sigaction handlers_at_start[ARRAY_SIZE(crashes)];
 
@@ -366,7 +369,8 @@ static void switch_off(void)
 void sim_boot(const struct hypapp_descriptor *const *hypapps, const struct sim_options *options)
 {
 	struct sim_options *o = &machine_options;
-	void *memory = mmap(NULL, direct_map_end, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *memory = mmap(NULL, direct_map_end, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			    -1, 0);
 
 	if (memory == MAP_FAILED || machine_cpu_count)
 		sim_fault("sim_boot(): no address space, or a second time in a process");
@@ -390,8 +394,10 @@ void sim_boot(const struct hypapp_descriptor *const *hypapps, const struct sim_o
 		start_cpu(i);
 }
 
-/* Two CPUs' jobs must not seem to come one after the other, or ThreadSanitizer finds no race between them: so the hand-over
- * of a job and its end have a mutex each, and the count is relaxed. */
+/*
+ * Two CPUs' jobs must not seem to come one after the other, or ThreadSanitizer finds no race between them: so the
+ * hand-over of a job and its end have a mutex each, and the count is relaxed.
+ */
 void sim_start(uint32_t cpu, sim_code *code, void *arg)
 {
 	struct sim_cpu *c = cpu < machine_cpu_count ? machine_cpus[cpu] : NULL;

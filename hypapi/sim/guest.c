@@ -169,8 +169,10 @@ static int exiting(struct sim_cpu *c, u32 reason, u64 qualification, u32 insn_le
 	return answer;
 }
 
-/* An exception: an exit if the controls ask for it (SDM vol. 3, "Exception Bitmap"), else the guest's. True: its instruction
- * is done. */
+/*
+ * An exception: an exit if the controls ask for it (SDM vol. 3, "Exception Bitmap"), else the guest's. True: its
+ * instruction is done.
+ */
 static bool raise(struct sim_cpu *c, u32 vector, u32 error_code, u64 cr2, int *answer)
 {
 	bool exits = *field(c, VMCS_EXCEPTION_BITMAP) >> vector & 1;
@@ -184,7 +186,7 @@ static bool raise(struct sim_cpu *c, u32 vector, u32 error_code, u64 cr2, int *a
 		*answer = (int)vector;
 		return true;
 	}
-	*field(c, VMCS_EXIT_INTR_INFO) = vector | INTR_TYPE_HW_EXCEPTION | INTR_VALID | (vector == VEC_UD ? 0 : INTR_ERROR_CODE);
+	*field(c, VMCS_EXIT_INTR_INFO) = vector | INTR_TYPE_HW_EXCEPTION | INTR_VALID | INTR_ERROR_CODE; /* #GP, #PF */
 	*field(c, VMCS_EXIT_INTR_ERROR) = error_code;
 	guest_exit(c, EXIT_EXCEPTION_NMI, vector == VEC_PF ? cr2 : 0, 0);
 	return is_done(c, rip, answer);

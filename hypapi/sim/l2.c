@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * L1 as a hypervisor, as small as can be: it executes the VMX instructions as the core's nested VMX expects them of a real
- * one, exits with operands in memory, and so everything between is the core's own: vmcs12, entry checks, VMCS02, EPT02.
- * Of L2's memory the lower part is for tests; page tables and a stack for each CPU lie at the end.
+ * L1 as a hypervisor, as small as can be: it executes the VMX instructions as the core's nested VMX expects them of a
+ * real one, exits with operands in memory, and so everything between is the core's own: vmcs12, entry checks, VMCS02,
+ * EPT02. Of L2's memory the lower part is for tests; page tables and a stack for each CPU lie at the end.
  */
 #include "hypapi/sim/machine.h"
 

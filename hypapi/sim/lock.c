@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Faults of order, found before they are a deadlock: every "B is taken while A is held" is remembered for the whole run,
- * and one that closes a circle is reported, though the CPUs never met. A stop counts as a lock that may not be taken
- * with any other held: the core's own check of that (locks_held) ends the run, since these locks are counted there, too.
- * Also here: stops that meet (sim_options.collide). Callers: the locks of core and hypapps, and the chain.
+ * Faults of order, found before they are a deadlock: every "B is taken while A is held" is remembered for the whole
+ * run, and one that closes a circle is reported, though the CPUs never met. A stop counts as a lock that may not be
+ * taken with any other held: the core's own check of that (locks_held) ends the run, since these locks are counted
+ * there, too. Also here: stops that meet (sim_options.collide). Callers: the locks of core and hypapps, and the chain.
  */
 #include "hypapi/sim/machine.h"
 
@@ -35,8 +35,8 @@ static void note_order(const struct sim_cpu *c, u32 held, const void *lock, cons
 	if (holds == lock)
 		sim_fault("CPU %u takes %s, which it holds already", c->index, name);
 	if (back)
-		sim_fault("lock order: CPU %u takes %s (%p) while it holds %s (%p); CPU %u took them the other way round",
-			  c->index, name, lock, c->held[held].name, holds, back->cpu);
+		sim_fault("lock order: CPU %u takes %s (%p) while it holds %s (%p); not so CPU %u", c->index,
+			  name, lock, c->held[held].name, holds, back->cpu);
 	for (u32 i = 0; i < edge_count; i++)
 		if (edges[i].held == holds && edges[i].taken == lock)
 			return;

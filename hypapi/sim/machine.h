@@ -18,7 +18,9 @@
 #define MACHINE_MSRS 64
 #define LOCKS_HELD 8
 
-/* A combined mapping (SDM vol. 3, "Information That May Be Cached"): found by all three of the tag, kept until flushed. */
+/*
+ * A combined mapping (SDM vol. 3, "Information That May Be Cached"): found by all three of the tag, kept until flushed.
+ */
 struct tlb_entry {
 	u64 gva;    /* page; the low bit is 1 if the entry is valid */
 	u64 eptp;

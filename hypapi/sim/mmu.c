@@ -112,45 +112,52 @@ static enum mmu_result walk_guest(u64 gva, u32 rights, u64 *gpa, u32 *allowed, s
 static const char *const world_names[] = { "L1", "L2", "a partition" };
 
 /* The page does not belong to whoever runs here. */
-static _Noreturn void breach(const struct sim_cpu *c, const struct tlb_entry *e, bool cached, const char *whose, u32 owner)
+static _Noreturn void breach(const struct sim_cpu *c, const struct tlb_entry *e, bool cached, const char *whose,
+			     u32 number)
 {
 	u64 now = 0;
 	u32 rights = walk_ept(e->eptp, e->gpa, &now);
 
-	sim_fault("CPU %u, %s: a %s translation of 0x%lx (physical 0x%lx) leads to host page 0x%lx, which belongs to %s %u; "
-		  "the EPT has it at 0x%lx with rights %u", c->index, world_names[c->core->mode],
-		  cached ? "stale" : "wrong", e->gva & HYPAPI_PAGE_MASK, e->gpa, e->hpa, whose, owner, now, rights);
+	sim_fault("CPU %u, %s: a %s translation of 0x%lx (physical 0x%lx) leads to host page 0x%lx, %s %u; "
+		  "the EPT leads to 0x%lx with rights %u", c->index, world_names[c->core->mode],
+		  cached ? "stale" : "wrong", e->gva & HYPAPI_PAGE_MASK, e->gpa, e->hpa, whose, number, now, rights);
+}
+
+/* Its own pages, and its page tables, which lie in root memory. */
+static void judge_partition(const struct sim_cpu *c, const struct tlb_entry *e, u32 rights, bool cached)
+{
+	u32 runs = partition_handle(c->core) & 0xff, owner = ept01_owner(GPA1(e->hpa));
+
+	if (is_root_memory(e->hpa) && (rights & HYPAPI_W))
+		breach(c, e, cached, "which is the core's, not that of partition", runs);
+	if (!is_root_memory(e->hpa) && owner != runs)
+		breach(c, e, cached, "whose owner is (0: L1) partition", owner);
 }
 
 static void judge(const struct sim_cpu *c, const struct tlb_entry *e, u32 rights, bool cached)
 {
-	u64 entry;
+	u64 entry = ept01_entry(GPA1(e->hpa));
 
 	if (c->core->mode == RUN_PARTITION) {
-		u32 runs = partition_handle(c->core) & 0xff;
-
-		if (!is_root_memory(e->hpa) && ept01_owner(GPA1(e->hpa)) != runs)
-			breach(c, e, cached, "L1 or partition", ept01_owner(GPA1(e->hpa)));
-		if (is_root_memory(e->hpa) && (rights & HYPAPI_W))
-			breach(c, e, cached, "the core, not to partition", runs);
+		judge_partition(c, e, rights, cached);
 		return;
 	}
 	if (ept01_is_stand_in(e->hpa, e->rights))
 		return;
 	if (is_root_memory(e->hpa))
-		breach(c, e, cached, "the core", 0);
-	entry = ept01_entry(GPA1(e->hpa));
+		breach(c, e, cached, "which is the core's, for owner", 0);
 	if (ept01_entry_owner(entry))
-		breach(c, e, cached, "partition", ept01_entry_owner(entry));
+		breach(c, e, cached, "which is that of partition", ept01_entry_owner(entry));
 	if ((entry & EPT01_HYPAPP) && (entry & rights) != rights)
-		breach(c, e, cached, "L1 with fewer rights, by hypapp", ept01_entry_hypapp(entry));
+		breach(c, e, cached, "to which L1's rights were taken by hypapp", ept01_entry_hypapp(entry));
 }
 
 enum mmu_result mmu_translate(struct sim_cpu *c, u64 gva, u32 rights, u64 *hpa, struct mmu_fault *fault)
 {
 	u64 eptp = vmread(VMCS_EPTP), page = gva & HYPAPI_PAGE_MASK;
 	u16 vpid = (u16)vmread(VMCS_VPID);
-	struct tlb_entry *e = &c->tlb[(page >> PAGE_SHIFT ^ page >> 21 ^ eptp >> PAGE_SHIFT ^ vpid) & (TLB_ENTRIES - 1)];
+	u64 place = page >> PAGE_SHIFT ^ page >> 21 ^ eptp >> PAGE_SHIFT ^ vpid;
+	struct tlb_entry *e = &c->tlb[place & (TLB_ENTRIES - 1)];
 	bool cached = e->gva == (page | 1) && e->eptp == eptp && e->vpid == vpid && (e->rights & rights) == rights;
 
 	if (!cached) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See sim_replay.h. A delivery is either a cause, which is an instruction of the guest, or what follows from one (a
- * partition's exit); only causes are carried out, and all are compared, CPU by CPU in their order. Two CPUs that met when
- * the trace was made do not meet here: a delivery that ended in a plain retry came again until it ended otherwise.
+ * partition's exit); only causes are carried out, and all are compared, CPU by CPU in their order. Two CPUs that met
+ * when the trace was made do not meet here: a delivery that ended in a plain retry came again until it ended otherwise.
  */
 #include <hypapi/sim_replay.h>
 
@@ -35,21 +35,28 @@ static struct { u32 next; u64 seen; _Atomic u64 ready; } progress[MAX_CPUS_REPLA
 
 /* ---- The log ---- */
 
+/* As xmhf/core/trace.c writes it. */
 static bool read_entry(const char *line, struct delivery *d)
 {
-	unsigned long n[15];
+	static const char prefix[] = "xmhf: trace ";
+	u64 n[15];
+	char *at = (char *)line + sizeof(prefix) - 1;
 
-	if (sscanf(line, "xmhf: trace %li %li %li %li %li %li %li %li %li %li %li %li %li %li %li", (long *)&n[0],
-		   (long *)&n[1], (long *)&n[2], (long *)&n[3], (long *)&n[4], (long *)&n[5], (long *)&n[6], (long *)&n[7],
-		   (long *)&n[8], (long *)&n[9], (long *)&n[10], (long *)&n[11], (long *)&n[12], (long *)&n[13],
-		   (long *)&n[14]) != 15)
+	if (strncmp(line, prefix, sizeof(prefix) - 1))
 		return false;
+	for (u32 i = 0; i < ARRAY_SIZE(n); i++) {
+		const char *from = at;
+
+		n[i] = strtoull(from, &at, 0);
+		if (at == from)
+			return false;
+	}
 	d->cpu = (u32)n[0];
 	d->entry = (struct hypapi_trace_entry){
 		.serial = n[1], .start = n[2], .ticks = n[3], .type = (u8)n[4], .level = (u8)n[5], .hypapp = (u8)n[6],
 		.verdict = (u8)n[7], .number = (u32)n[8], .next = (u8)n[9], .stopped = (u8)n[10], .stops = (u8)n[11],
 	};
-	return d->cpu < MAX_CPUS_REPLAYED && recorded_count < MAX_RECORDED;
+	return d->cpu < MAX_CPUS_REPLAYED && d->entry.type < HYPAPI_EV_COUNT && recorded_count < MAX_RECORDED;
 }
 
 static bool read_hypapp(const char *line, const struct sim_replay_hypapp *known, struct sim_replay_result *result)
@@ -140,12 +147,13 @@ static void cause(void *arg)
 		cause_here(arg);
 }
 
-static int describe(char *text, size_t size, const struct hypapi_trace_entry *e)
+static void describe(char *text, size_t size, const struct hypapi_trace_entry *e)
 {
 	if (!e)
-		return snprintf(text, size, "nothing");
-	return snprintf(text, size, "%s 0x%x of L%u to %s (verdict %u, stops %u, then %u)", event_info[e->type].name, e->number,
-			e->level, booted[e->hypapp]->name, e->verdict, e->stops, e->next);
+		snprintf(text, size, "nothing");
+	else
+		snprintf(text, size, "%s 0x%x of L%u to %s (verdict %u, stops %u, then %u)", event_info[e->type].name,
+			 e->number, e->level, booted[e->hypapp]->name, e->verdict, e->stops, e->next);
 }
 
 static bool alike(const struct hypapi_trace_entry *a, const struct hypapi_trace_entry *b)
@@ -167,13 +175,13 @@ static const struct hypapi_trace_entry *expected(u32 cpu)
 static void differs(struct sim_replay_result *result, u32 cpu, const struct hypapi_trace_entry *want,
 		    const struct hypapi_trace_entry *came)
 {
-	char recorded_text[100], came_text[100];
+	char was[100], is[100];
 
 	if (result->different++)
 		return;
-	describe(recorded_text, sizeof(recorded_text), want);
-	describe(came_text, sizeof(came_text), came);
-	snprintf(result->difference, sizeof(result->difference), "CPU %u: recorded is %s, %s came", cpu, recorded_text, came_text);
+	describe(was, sizeof(was), want);
+	describe(is, sizeof(is), came);
+	snprintf(result->difference, sizeof(result->difference), "CPU %u: recorded is %s, %s came", cpu, was, is);
 }
 
 /* What came on a CPU since the last time. */
@@ -183,7 +191,9 @@ static void compare(u32 cpu, struct sim_replay_result *result)
 	size_t count = sim_trace(cpu, got, TRACE_ENTRIES);
 
 	for (size_t i = 0; i < count; i++) {
-		if (got[i].serial <= progress[cpu].seen || got[i].serial <= progress[cpu].ready || got[i].level == HYPAPI_L0)
+		u64 serial = got[i].serial;
+
+		if (serial <= progress[cpu].seen || serial <= progress[cpu].ready || got[i].level == HYPAPI_L0)
 			continue;
 		const struct hypapi_trace_entry *want = expected(cpu);
 

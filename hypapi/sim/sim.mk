@@ -82,6 +82,15 @@ $(SIM_O)/replay: tools/replay/main.c $(REPLAY_SRC) tools/replay/replay.h $(PUBLI
 	$(say) LINK $@
 	$(Q)$(CC) $(SIM_TEST_CFLAGS) $(REPLAY_FLAGS) $(SIM_FLAGS_asan) -o $@ $(filter %.c %.a,$^) -pthread
 
+# The guide's example is a test, too.
+$(SIM_O)/guide.c: docs/simulator.md
+	@mkdir -p $(@D)
+	$(Q)sed -n '/^```c$$/,/^```$$/{/^```/d;p}' $< > $@
+$(eval $(call sim_program,asan,guide,$(SIM_O)/guide.c hypapps/helloworld/helloworld.c,))
+
+# Headers by themselves, as those of hypapi.
+public-headers: $(patsubst %,$(UNIT_DIR)/%.ok,$(filter-out %/sim_cmocka.h,$(SIM_HEADERS)))
+
 UNIT_TESTS += $(SIM_TESTS)
 unit-files: $(SIM_TESTS) $(SIM_O)/replay
 

@@ -10,7 +10,8 @@
 extern const struct hypapp_descriptor hypapp_helloworld;
 static const struct hypapp_descriptor *const hypapps[] = { &hypapp_helloworld, NULL };
 
-enum { RUNNING = 0x100, STOP_BY_FLAG, STOP_BY_CALL, UNUSED, NOT_CLAIMED = 0x200, UD = 6, HLT = 12, VMCALL = 18, CALLS = 30 };
+enum { RUNNING = 0x100, STOP_BY_FLAG, STOP_BY_CALL, UNUSED, NOT_CLAIMED = 0x200, CALLS = 30 };
+enum { UD = 6, HLT = 12, VMCALL = 18 };
 
 /* ---- What the guests do ---- */
 

@@ -101,7 +101,9 @@ HYPAPP_DEFINE(faulty,
 		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },
 		{ .type = HYPAPI_EV_EPT_VIOLATION, .levels = HYPAPI_LEVELS_GUEST, .handler = on_violation },
 	},
-	.claims = { { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = TAKE, .last = COUNT_RUNNING } });
+	.claims = {
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = TAKE, .last = COUNT_RUNNING },
+	});
 
 static const struct hypapp_descriptor *const hypapps[] = { &hypapp_faulty, NULL };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A trace that was recorded on the emulator replays: the lives of some PALs on two CPUs of a Linux, one of them destroyed
- * by the other CPU (tests/sim/pal.trace, lines of a run of the case trace/pal). And what does not fit is found.
+ * A trace that was recorded on the emulator replays: the lives of some PALs on two CPUs of a Linux, one of them
+ * destroyed by the other CPU (tests/sim/pal.trace, lines of a run of the case trace/pal). And what does not fit is
+ * found.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,12 +32,17 @@ static char *recorded(const char *from, const char *to)
 	return changed;
 }
 
+static int replay(const char *log, struct sim_replay_result *result)
+{
+	return sim_replay(log, replay_hypapps, result);
+}
+
 static void the_recorded_trace(void **state)
 {
 	struct sim_replay_result result;
 
 	(void)state;
-	assert_int_equal(sim_replay(recorded(NULL, NULL), replay_hypapps, &result), HYPAPI_OK);
+	assert_int_equal(replay(recorded(NULL, NULL), &result), HYPAPI_OK);
 	assert_string_equal(result.difference, "");
 	assert_int_equal(result.different, 0);
 	assert_int_equal(result.recorded, 28);
@@ -50,7 +56,7 @@ static void a_verdict_that_differs(void **state)
 	struct sim_replay_result result;
 
 	(void)state;
-	assert_int_equal(sim_replay(recorded(" 2 1 0 1 0xff 1", " 2 1 0 2 0xff 1"), replay_hypapps, &result), HYPAPI_OK);
+	assert_int_equal(replay(recorded(" 2 1 0 1 0xff 1", " 2 1 0 2 0xff 1"), &result), HYPAPI_OK);
 	assert_int_equal(result.different, 1);
 	assert_non_null(strstr(result.difference, "CPU 1: recorded is hypercall 0xff of L1 to trustvisor (verdict 2"));
 }
@@ -61,7 +67,7 @@ static void a_delivery_that_does_not_come(void **state)
 	struct sim_replay_result result;
 
 	(void)state;
-	assert_int_equal(sim_replay(recorded(" 2 1 0 1 0xff 1", " 5 1 0 1 0xff 1"), replay_hypapps, &result), HYPAPI_OK);
+	assert_int_equal(replay(recorded(" 2 1 0 1 0xff 1", " 5 1 0 1 0xff 1"), &result), HYPAPI_OK);
 	assert_true(result.different > 0);
 }
 
@@ -70,9 +76,8 @@ static void no_trace(void **state)
 	struct sim_replay_result result;
 
 	(void)state;
-	assert_int_equal(sim_replay("xmhf: hypapp trustvisor, priority 100, hypapi 1.2\n", replay_hypapps, &result),
-			 HYPAPI_EINVAL);
-	assert_int_equal(sim_replay("xmhf: hypapp other, priority 100, hypapi 1.2\n", replay_hypapps, &result), HYPAPI_EINVAL);
+	assert_int_equal(replay("xmhf: hypapp trustvisor, priority 100, hypapi 1.2\n", &result), HYPAPI_EINVAL);
+	assert_int_equal(replay("xmhf: hypapp other, priority 100, hypapi 1.2\n", &result), HYPAPI_EINVAL);
 	assert_non_null(strstr(result.difference, "other"));
 }
 

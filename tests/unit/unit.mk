@@ -62,5 +62,5 @@ $(UNIT_THREADS) $(UNIT_BROKEN_THREADS): $(THREADS) $(UNIT_NEEDS)
 public-headers: $(UNIT_HEADERS)
 $(UNIT_DIR)/%.h.ok: %.h $(PUBLIC_HEADERS)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=c11 -pedantic -ffreestanding -Wall -Wextra -Werror -I hypapi/include -fsyntax-only -x c $<
+	$(Q)$(CC) -std=c11 -pedantic -ffreestanding -Wall -Wextra -Werror -I hypapi/include -I hypapi/sim/include -fsyntax-only -x c $<
 	$(Q)touch $@

@@ -49,8 +49,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "replay: %s\n", result.difference);
 		return 2;
 	}
-	printf("replay: %u deliveries recorded, %u left out, %u the same, %u different\n", result.recorded, result.left_out,
-	       result.same, result.different);
+	printf("replay: %u deliveries recorded, %u left out, %u the same, %u different\n", result.recorded,
+	       result.left_out, result.same, result.different);
 	if (result.different)
 		printf("replay: the first difference: %s\n", result.difference);
 	return result.different != 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What leads to TrustVisor's deliveries: PALs of two pages, code and stack, and a caller that registers, calls, writes to
- * and unregisters the newest. What of it a recorded delivery was is told by its verdict, stops and what ran next.
+ * What leads to TrustVisor's deliveries: PALs of two pages, code and stack, and a caller that registers, calls, writes
+ * to and unregisters the newest. What of it a recorded delivery was is told by its verdict, stops and what ran next.
  */
 #include <trustvisor/abi.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /**
  * @file
- * A lock for a hypapp's own data, where an atomic variable is not enough and a stop of all CPUs too much. It needs nothing
- * of the core; no capability, no initialisation but zeros. A CPU that waits spins.
+ * A lock for a hypapp's own data, where an atomic variable is not enough and a stop of all CPUs too much. It needs
+ * nothing of the core; no capability, no initialisation but zeros. A CPU that waits spins.
  *
  * No lock may be held at a stop: not when hypapi_quiesce(), hypapi_quiesce_ept(), hypapi_post() or
  * hypapi_partition_destroy() is called, and not when a handler returns. The CPU that waits for the lock could not be

@@ -8,8 +8,8 @@
  * guests: C functions that execute instructions by the calls below. See docs/simulator.md.
  *
  * Unless a call says otherwise it is *guest code*: it may be made by a function that sim_start() runs, on its CPU, and
- * means an instruction of the level that runs there: L1, L2 (in the code of sim_l2_run()) or a partition (in the code of
- * sim_partition_code()). An instruction answers 0, or the vector of the exception that the guest got for it (6: #UD,
+ * means an instruction of the level that runs there: L1, L2 (in the code of sim_l2_run()) or a partition (in the code
+ * of sim_partition_code()). An instruction answers 0, or the vector of the exception that the guest got for it (6: #UD,
  * 13: #GP, 14: #PF). What the simulator finds wrong ends the process with exit status SIM_FAULT_STATUS and one line
  * "sim: FAULT: ..." on standard error; sim_isolated() makes that a result.
  *
@@ -33,16 +33,16 @@ struct sim_options {
 	uint32_t cpus;         /**< 1 to 16; default 2 */
 	uint32_t memory_mib;   /**< RAM in MiB, 64 to 2048; the core takes the upper 32 MiB of it; default 128 */
 	const char *options;   /**< the core's boot options, as in docs/options.md; default none */
-	bool collide;          /**< stops meet: a CPU that asks for one waits until another one asks, too, or none else has
-	                            code to run. So each handler sees hypapi_quiesce() answer 1 as often as can be */
+	bool collide;          /**< stops meet: a CPU that asks for one waits until another one asks, too, or none else
+	                            has code to run. So hypapi_quiesce() answers 1 as often as can be */
 	bool log;              /**< the core's log on standard error; errors and warnings are there always */
-	void (*on_reset)(void); /**< called when the machine is reset, on the CPU that did it, others stopped: to look at sim_ram() */
+	void (*on_reset)(void); /**< called on the CPU that resets the machine, others stopped: to look at sim_ram() */
 	uint32_t seconds;      /**< after this time the run is a fault (a deadlock); default 20 */
 };
 
 /**
- * The test's. Builds the machine and boots the core with these hypapps: INIT, then CPU_INIT on each CPU. L1 then runs in
- * 64-bit mode at CPL 0, with interrupts enabled, all of the low 4 GiB mapped at its own address, on every CPU. A
+ * The test's. Builds the machine and boots the core with these hypapps: INIT, then CPU_INIT on each CPU. L1 then runs
+ * in 64-bit mode at CPL 0, with interrupts enabled, all of the low 4 GiB mapped at its own address, on every CPU. A
  * conflict of hypapps is a fault with the core's own line. Once in a process: see sim_isolated().
  * @param hypapps  descriptors, NULL at the end
  * @param options  NULL: all defaults; copied
@@ -108,7 +108,11 @@ int sim_isolated(int (*run)(void *arg), void *arg, char fault[SIM_FAULT_BYTES]);
 
 /** @param reg  any that hypapi_reg_get() knows @return its value @since 1.2 */
 uint64_t sim_get(enum hypapi_reg reg);
-/** @param reg  a general one, RIP, RFLAGS or CR3 (which drops the TLB's entries as MOV to CR3 does) @param value  new @since 1.2 */
+/**
+ * @param reg  a general one, RIP, RFLAGS or CR3 (which drops the TLB's entries as MOV to CR3 does)
+ * @param value  new
+ * @since 1.2
+ */
 void sim_set(enum hypapi_reg reg, uint64_t value);
 /** The mode that the guest goes on in. @param long_mode  64-bit code; else 32-bit code @param cpl  0 or 3 @since 1.2 */
 void sim_set_mode(bool long_mode, uint32_t cpl);
@@ -157,7 +161,12 @@ int sim_read(gva_t gva, void *dst, size_t len_bytes);
 int sim_write(gva_t gva, const void *src, size_t len_bytes);
 /** A load of eight bytes; an exception is a fault. @param gva  linear address @return what is there @since 1.2 */
 uint64_t sim_read64(gva_t gva);
-/** A store of eight bytes; an exception is a fault. @param gva  linear address @param value  what to store @since 1.2 */
+/**
+ * A store of eight bytes; an exception is a fault.
+ * @param gva  linear address
+ * @param value  what to store
+ * @since 1.2
+ */
 void sim_write64(gva_t gva, uint64_t value);
 
 /**
@@ -171,7 +180,13 @@ int sim_call(gva_t target);
 
 /** PAUSE: nothing but the moment at which an NMI arrives. Waiting loops of guest code need it. @since 1.2 */
 void sim_pause(void);
-/** An exit of any other reason. @param reason  of the SDM @param qualification  of it @return 0 or a vector @since 1.2 */
+/**
+ * An exit of any other reason.
+ * @param reason  of the SDM
+ * @param qualification  of it
+ * @return 0 or a vector
+ * @since 1.2
+ */
 int sim_exit(uint32_t reason, uint64_t qualification);
 
 /**
@@ -191,8 +206,8 @@ uint64_t sim_nmis(void);
 /* ---- Partitions ---- */
 
 /**
- * Any thread, while no partition runs. The code of all partitions: called when a CPU enters one, with its registers. When
- * it returns, the partition executes RET. RIP tells which it is.
+ * Any thread, while no partition runs. The code of all partitions: called when a CPU enters one, with its registers.
+ * When it returns, the partition executes RET. RIP tells which it is.
  * @param code  instructions in it are the partition's
  * @param arg   for `code`
  * @since 1.2
@@ -205,14 +220,20 @@ void sim_partition_code(sim_code *code, void *arg);
 struct sim_l2;
 
 /**
- * Any thread. Makes an L2 whose memory is a block of L1's, mapped by 4 KiB pages from L2-physical address 0. It has page
- * tables that map its memory at the same linear addresses; they and its stacks lie in the upper 128 KiB.
+ * Any thread. Makes an L2 whose memory is a block of L1's, mapped by 4 KiB pages from L2-physical address 0. It has
+ * page tables that map its memory at the same linear addresses; they and its stacks lie in the upper 128 KiB.
  * @param bytes  a multiple of 4 KiB, 256 KiB to 64 MiB
  * @return never NULL
  * @since 1.2
  */
 struct sim_l2 *sim_l2_create(size_t bytes);
-/** Any thread. Where an L2-physical address lies. @param l2  an L2 @param gpa2  below its size @return L1-physical @since 1.2 */
+/**
+ * Any thread. Where an L2-physical address lies.
+ * @param l2  an L2
+ * @param gpa2  below its size
+ * @return L1-physical
+ * @since 1.2
+ */
 gpa1_t sim_l2_memory(const struct sim_l2 *l2, gpa2_t gpa2);
 /**
  * L1's store to its EPT12; nothing is invalidated.

@@ -50,7 +50,10 @@ static inline void sim_case_run(void **state)
 #define sim_case_of(f, status, text) { #f, sim_case_run, NULL, NULL, &(struct sim_case){ #f, f, status, text } }
 /** @endcond */
 
-/** A row of struct CMUnitTest: the function passes as with cmocka_unit_test(), and the simulator finds no fault. @since 1.2 */
+/**
+ * A row of struct CMUnitTest: the function passes as with cmocka_unit_test(), and the simulator finds no fault.
+ * @since 1.2
+ */
 #define sim_test(f) sim_case_of(f, 0, NULL)
 /** A row: the simulator finds a fault whose text contains `text`. @since 1.2 */
 #define sim_test_fault(f, text) sim_case_of(f, SIM_FAULT_STATUS, text)

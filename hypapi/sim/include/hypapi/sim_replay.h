@@ -2,11 +2,11 @@
 /**
  * @file
  * A recorded trace replays on the simulator. The trace is the serial log of a machine that ran with trace=on: which
- * hypapps there were, and each delivery to one of them, with CPU, level, number, verdict and stops. Its events are caused
- * again, one after the other in the order of their ticks, and what the hypapps answer is compared.
+ * hypapps there were, and each delivery to one of them, with CPU, level, number, verdict and stops. Its events are
+ * caused again, one after the other in the order of their ticks, and what the hypapps answer is compared.
  *
- * A trace has no registers and no memory. So a hypapp whose answers depend on them brings a function that makes the guest
- * do what leads to a delivery like the recorded one.
+ * A trace has no registers and no memory. So a hypapp whose answers depend on them brings a function that makes the
+ * guest do what leads to a delivery like the recorded one.
  */
 #ifndef HYPAPI_SIM_REPLAY_H
 #define HYPAPI_SIM_REPLAY_H
@@ -35,7 +35,7 @@ struct sim_replay_hypapp {
 struct sim_replay_result {
 	uint32_t recorded;    /**< deliveries in the log */
 	uint32_t left_out;    /**< of those: of level L0, retries, and events that nothing here can cause */
-	uint32_t same;        /**< deliveries that came again with the same event, level, number, hypapp, verdict, stops, next */
+	uint32_t same;        /**< that came again, alike in event, level, number, hypapp, verdict, stops and next */
 	uint32_t different;   /**< deliveries that did not, and those that came unasked */
 	char difference[256]; /**< the first of those, in words */
 };
@@ -45,7 +45,8 @@ struct sim_replay_result {
  * @param log      text with the core's lines, lines of others among them
  * @param hypapps  those that the log may name
  * @param result   what came of it
- * @return HYPAPI_OK, even if there are differences; HYPAPI_EINVAL: no trace is in the log, or a hypapp that is not in the
+ * @return HYPAPI_OK, even if there are differences; HYPAPI_EINVAL: no trace is in the log, or a hypapp that is not in
+ *         the
  *         list (`difference` tells)
  * @since 1.2
  */
