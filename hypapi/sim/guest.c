@@ -26,6 +26,13 @@ static u64 *field(struct sim_cpu *c, u32 name)
 
 /* ---- From an exit to the next entry ---- */
 
+/* The guest's handler of an interrupt ends at once, with its EOI. */
+static void take_interrupt(struct sim_cpu *c)
+{
+	c->interrupts++;
+	c->served_vector = 0;
+}
+
 /* What VM entry delivers (SDM vol. 3, "Event Injection"). A guest's NMI handler ends at once. */
 static void deliver_event(struct sim_cpu *c)
 {
@@ -36,7 +43,7 @@ static void deliver_event(struct sim_cpu *c)
 	if ((*info & INTR_TYPE) == INTR_TYPE_NMI)
 		c->guest_nmis++;
 	else if ((*info & INTR_TYPE) == INTR_TYPE_EXTERNAL)
-		c->interrupts++;
+		take_interrupt(c);
 	else if ((*info & INTR_TYPE) == INTR_TYPE_HW_EXCEPTION)
 		c->exception = (struct sim_exception){ .vector = (int)(*info & INTR_VECTOR), .cr2 = c->cr[2],
 						       .error_code = (u32)*field(c, VMCS_ENTRY_ERROR_CODE) };
@@ -82,6 +89,29 @@ void guest_take_nmis(struct sim_cpu *c)
 		atomic_fetch_sub(&c->nmis, 1);
 		*field(c, VMCS_EXIT_INTR_INFO) = INTR_VALID | INTR_TYPE_NMI | VEC_NMI;
 		guest_exit(c, EXIT_EXCEPTION_NMI, 0, 0);
+	}
+}
+
+/* Likewise an interrupt (SDM vol. 3, "External-Interrupt Exiting" and "Acknowledge Interrupt on Exit"). */
+static void take_interrupts(struct sim_cpu *c)
+{
+	u32 vector;
+
+	while ((vector = c->waiting_vector) != 0) {
+		bool exits = *field(c, VMCS_PIN_CTLS) & PIN_INTR_EXITING;
+		bool taken = exits ? *field(c, VMCS_EXIT_CTLS) & EXITCTL_ACK_INTR :
+				     *field(c, VMCS_GUEST_RFLAGS) & RFLAGS_IF;
+
+		if (!exits && !taken)
+			return;
+		c->waiting_vector = taken ? 0 : vector;
+		c->served_vector = taken ? vector : 0;
+		*field(c, VMCS_EXIT_INTR_INFO) = taken ? INTR_VALID | INTR_TYPE_EXTERNAL | (vector - 1) : 0;
+		if (exits)
+			guest_exit(c, EXIT_EXTERNAL_INTR, 0, 0);
+		else
+			take_interrupt(c);
+		guest_settle(c);
 	}
 }
 
@@ -140,6 +170,7 @@ struct sim_cpu *guest_begin(void)
 	c->exception.vector = 0;
 	guest_take_nmis(c);
 	guest_settle(c);
+	take_interrupts(c);
 	return c;
 }
 
@@ -470,16 +501,8 @@ struct sim_exception sim_exception(void)
 
 void sim_interrupt(uint8_t vector)
 {
-	struct sim_cpu *c = guest_begin();
-	bool known = *field(c, VMCS_EXIT_CTLS) & EXITCTL_ACK_INTR;
-
-	if (!(*field(c, VMCS_PIN_CTLS) & PIN_INTR_EXITING)) {
-		c->interrupts++;
-		return;
-	}
-	*field(c, VMCS_EXIT_INTR_INFO) = known ? INTR_VALID | INTR_TYPE_EXTERNAL | vector : 0;
-	guest_exit(c, EXIT_EXTERNAL_INTR, 0, 0);
-	guest_settle(c);
+	guest_begin()->waiting_vector = vector + 1u;
+	guest_begin();
 }
 
 uint64_t sim_interrupts(void)

@@ -285,6 +285,25 @@ void lapic_send(u32 apic_id, u32 icr_low)
 		machine_nmi(apic_id);
 }
 
+/* For who takes an interrupt off the guest: its vector, -1: none waits. */
+int traps_catch_interrupt(void);
+bool lapic_in_service(u8 vector);
+void lapic_eoi(void);
+void traps_catch_init(void);
+
+int traps_catch_interrupt(void)
+{
+	u32 vector = sim_self->waiting_vector;
+
+	sim_self->served_vector = vector;
+	sim_self->waiting_vector = 0;
+	return (int)vector - 1;
+}
+
+bool lapic_in_service(u8 vector) { return sim_self->served_vector == vector + 1u; }
+void lapic_eoi(void) { sim_self->served_vector = 0; }
+void traps_catch_init(void) { }
+
 u32 lapic_id(void) { return sim_self->index; }
 u32 lapic_read(u32 offset) { return (void)offset, 0; }
 void lapic_write(u32 offset, u32 value) { (void)offset, (void)value; }

@@ -51,6 +51,7 @@ struct sim_cpu {
 	bool in_vmx;                       /* L1 has executed VMXON */
 	struct sim_exception exception;    /* delivered to the guest, not yet told to its code */
 	u64 guest_nmis, interrupts;        /* delivered to the guest */
+	u32 waiting_vector, served_vector; /* of an interrupt in the local APIC, plus 1; 0: none */
 
 	bool runs;                         /* a job, for the CPU's own use */
 
