@@ -59,21 +59,27 @@ static void raw_exit(struct sim_cpu *c, u32 reason, u64 qualification, u32 insn_
 	vmx_handle_exit(c->core);
 }
 
+/* Whether a window is asked for and open: the reason of that exit, which comes before an interrupt is taken. */
+static bool window_is_open(struct sim_cpu *c, u32 *reason)
+{
+	u64 proc = *field(c, VMCS_PROC_CTLS);
+
+	*reason = proc & PROC_NMI_WINDOW ? EXIT_NMI_WINDOW : EXIT_INTR_WINDOW;
+	return (proc & PROC_NMI_WINDOW) || ((proc & PROC_INTR_WINDOW) && (*field(c, VMCS_GUEST_RFLAGS) & RFLAGS_IF));
+}
+
 /* The way to the entry in entry.S, the entry, and exits that come before the first instruction. */
 static void enter(struct sim_cpu *c)
 {
+	u32 reason;
+
 	for (;;) {
 		while (c->core->work)
 			vmx_handle_work(c->core);
 		deliver_event(c);
-		u64 proc = *field(c, VMCS_PROC_CTLS);
-
-		if (proc & PROC_NMI_WINDOW)
-			raw_exit(c, EXIT_NMI_WINDOW, 0, 0);
-		else if ((proc & PROC_INTR_WINDOW) && (*field(c, VMCS_GUEST_RFLAGS) & RFLAGS_IF))
-			raw_exit(c, EXIT_INTR_WINDOW, 0, 0);
-		else
+		if (!window_is_open(c, &reason))
 			return;
+		raw_exit(c, reason, 0, 0);
 	}
 }
 
@@ -95,8 +101,10 @@ void guest_take_nmis(struct sim_cpu *c)
 /* Likewise an interrupt (SDM vol. 3, "External-Interrupt Exiting" and "Acknowledge Interrupt on Exit"). */
 static void take_interrupts(struct sim_cpu *c)
 {
-	u32 vector;
+	u32 vector, reason;
 
+	while (window_is_open(c, &reason))
+		guest_exit(c, reason, 0, 0);
 	while ((vector = c->waiting_vector) != 0) {
 		bool exits = *field(c, VMCS_PIN_CTLS) & PIN_INTR_EXITING;
 		bool taken = exits ? *field(c, VMCS_EXIT_CTLS) & EXITCTL_ACK_INTR :

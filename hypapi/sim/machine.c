@@ -19,7 +19,7 @@
 #include "vmx/vmx.h"
 
 _Thread_local struct sim_cpu *sim_self;
-struct acpi_info acpi_info;
+struct acpi_info acpi_info = { .pm1_cnt = { SIM_PM1_PORT }, .s5 = { .found = true, .values = { SIM_POWER_OFF } } };
 u32 cpu_count;
 struct percpu *cpus[MAX_CPUS];
 const char vmx_exit_entry[1]; /* the host RIP of every VMCS: nothing jumps there */
@@ -284,12 +284,6 @@ void lapic_send(u32 apic_id, u32 icr_low)
 	if ((icr_low & ICR_MODE) == ICR_NMI)
 		machine_nmi(apic_id);
 }
-
-/* For who takes an interrupt off the guest: its vector, -1: none waits. */
-int traps_catch_interrupt(void);
-bool lapic_in_service(u8 vector);
-void lapic_eoi(void);
-void traps_catch_init(void);
 
 int traps_catch_interrupt(void)
 {

@@ -8,7 +8,8 @@
 #include <hypapi/sim_cmocka.h>
 
 enum { UD = 6, GP = 13, PF = 14, EXIT_CPUID = 10, EXIT_HLT = 12, EXIT_VIOLATION = 48, ALL = HYPAPI_RWX };
-enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, NUMBER = 0x77, KILL, DENY, OFFER = 5000 };
+enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, NUMBER = 0x77, KILL, DENY, WINDOWS, OFFER = 5000 };
+enum { VECTOR_TAKEN = 0x41, SLP_EN = 1 << 13, S3 = 3 };
 #define MTRR_DEF_TYPE 0x2ff
 
 /* ---- A hypapp that answers everything it claims with a mark ---- */
@@ -27,6 +28,18 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, ev->level);
 	return ev->args.hypercall.number == KILL ? HYPAPI_KILL : ev->args.hypercall.number == DENY ? HYPAPI_DENY :
 	       HYPAPI_HANDLED;
+}
+
+static enum hypapi_verdict on_interrupt(struct hypapi_event *ev)
+{
+	on_any(ev);
+	return ev->args.interrupt.vector == VECTOR_TAKEN ? HYPAPI_HANDLED : HYPAPI_PASS;
+}
+
+static enum hypapi_verdict on_sleep(struct hypapi_event *ev)
+{
+	on_any(ev);
+	return ev->phase == HYPAPI_PREPARE ? HYPAPI_DENY : HYPAPI_PASS;
 }
 
 static enum hypapi_verdict on_cpuid(struct hypapi_event *ev)
@@ -64,6 +77,7 @@ HYPAPP_DEFINE(probe,
 		{ .type = HYPAPI_EV_EXIT102, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_any },
 		{ .type = HYPAPI_EV_EXIT201, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L1), .handler = on_any },
 		{ .type = HYPAPI_EV_EXIT202, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_any },
+		{ .type = HYPAPI_EV_EPT02_ROOT, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_any },
 		{ .type = HYPAPI_EV_RESET, .handler = on_any },
 	},
 	.claims = {
@@ -73,11 +87,33 @@ HYPAPP_DEFINE(probe,
 		{ .kind = HYPAPI_CLAIM_MSR, .levels = HYPAPI_LEVELS_GUEST, .first = MSR, .last = MSR },
 	});
 
+static enum hypapi_verdict on_windows(struct hypapi_event *ev)
+{
+	hypapi_window(ev, HYPAPI_WINDOW_INTERRUPT | HYPAPI_WINDOW_NMI);
+	return HYPAPI_HANDLED;
+}
+
+HYPAPP_DEFINE(second,
+	.priority = 2,
+	.capabilities = HYPAPI_CAP_INTERRUPTS,
+	.subscriptions = {
+		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_windows },
+		{ .type = HYPAPI_EV_INTERRUPT, .levels = HYPAPI_LEVELS_GUEST, .handler = on_interrupt },
+		{ .type = HYPAPI_EV_NMI, .levels = HYPAPI_LEVELS_GUEST, .handler = on_any },
+		{ .type = HYPAPI_EV_INTERRUPT_WINDOW, .levels = HYPAPI_LEVELS_GUEST, .handler = on_any },
+		{ .type = HYPAPI_EV_NMI_WINDOW, .levels = HYPAPI_LEVELS_GUEST, .handler = on_any },
+		{ .type = HYPAPI_EV_SLEEP, .two_phase = true, .handler = on_sleep },
+		{ .type = HYPAPI_EV_SHUTDOWN, .handler = on_any },
+	},
+	.claims = {
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = WINDOWS },
+	});
+
 HYPAPP_DEFINE(rival,
 	.priority = 1,
 	.subscriptions = { { .type = HYPAPI_EV_INIT, .handler = on_any } });
 
-static const struct hypapp_descriptor *const hypapps[] = { &hypapp_probe, NULL };
+static const struct hypapp_descriptor *const hypapps[] = { &hypapp_second, &hypapp_probe, NULL };
 static const struct hypapp_descriptor *const rivals[] = { &hypapp_probe, &hypapp_rival, NULL };
 static struct sim_l2 *l2;
 
@@ -121,6 +157,7 @@ static void events_reach_the_hypapp(void **state)
 	static const struct { uint32_t type, count; } want[] = {
 		{ HYPAPI_EV_INIT, 1 }, { HYPAPI_EV_CPU_INIT, 2 }, { HYPAPI_EV_HYPERCALL, 4 }, { HYPAPI_EV_CPUID, 2 },
 		{ HYPAPI_EV_PORT_IO, 4 }, { HYPAPI_EV_MSR, 4 }, { HYPAPI_EV_EXIT102, 1 }, { HYPAPI_EV_EXIT201, 1 },
+		{ HYPAPI_EV_EPT02_ROOT, 1 },
 	};
 
 	(void)state;
@@ -298,6 +335,49 @@ static void nmis_arrive(void **state)
 	sim_wait();
 }
 
+static void interrupts_and_windows(void *arg)
+{
+	(void)arg;
+	sim_interrupt(0x40);
+	sim_assert(sim_interrupts() == 1);
+	sim_interrupt(VECTOR_TAKEN);
+	sim_assert(sim_interrupts() == 1);
+	sim_set(HYPAPI_REG_RFLAGS, 2);
+	sim_interrupt(0x40);
+	sim_assert(sim_interrupts() == 1);
+	sim_set(HYPAPI_REG_RFLAGS, 0x202);
+	sim_pause();
+	sim_assert(sim_interrupts() == 2);
+	sim_assert(sim_hypercall(WINDOWS) == 0);
+	sim_pause();
+}
+
+static void interrupts_can_be_taken(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, interrupts_and_windows, NULL);
+	assert_int_equal(told[HYPAPI_EV_INTERRUPT], 3);
+	assert_int_equal(told[HYPAPI_EV_INTERRUPT_WINDOW], 1);
+	assert_int_equal(told[HYPAPI_EV_NMI_WINDOW], 1);
+}
+
+static void sleeps(void *arg)
+{
+	(void)arg;
+	sim_assert(sim_out(SIM_PM1_PORT, 2, SLP_EN | S3 << 10) == 0);
+	sim_assert(told[HYPAPI_EV_SLEEP] == 1 && told[HYPAPI_EV_SHUTDOWN] == 0);
+	sim_assert(sim_out(SIM_PM1_PORT, 2, SLP_EN | SIM_POWER_OFF << 10) == 0);
+	sim_assert(told[HYPAPI_EV_SLEEP] == 1 && told[HYPAPI_EV_SHUTDOWN] == 1);
+}
+
+static void sleep_can_be_denied(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(1, sleeps, NULL);
+}
+
 static void fails(void *arg)
 {
 	(void)arg;
@@ -321,6 +401,8 @@ int main(void)
 		sim_test(faults_of_page_tables),
 		sim_test(translations_last_until_invept),
 		sim_test(nmis_arrive),
+		sim_test(interrupts_can_be_taken),
+		sim_test(sleep_can_be_denied),
 		sim_test_fault(assertions_are_faults, "sim_cpu_index() == 0"),
 	};
 

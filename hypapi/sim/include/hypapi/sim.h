@@ -24,6 +24,8 @@
 #define SIM_FAULT_STATUS 97  /**< exit status after a fault that the simulator found. @since 1.2 */
 #define SIM_RESET_STATUS 98  /**< exit status after a reset of the machine. @since 1.2 */
 #define SIM_FAULT_BYTES 512  /**< room for the text of a fault. @since 1.2 */
+#define SIM_PM1_PORT 0x604u  /**< ACPI's PM1a control register: SLP_EN is bit 13, SLP_TYP 12:10. @since 1.2 */
+#define SIM_POWER_OFF 5u     /**< its SLP_TYP for power-off; the machine goes on all the same. @since 1.2 */
 #define SIM_NOT_A_CALL (-1)  /**< sim_call(): the page is an ordinary one. @since 1.2 */
 
 /* ---- The machine ---- */
