@@ -255,6 +255,7 @@ static void start_l1(struct sim_cpu *c)
 	vmwrite(VMCS_GUEST_RSP, L1_STACKS + (c->index + 1) * PAGE_SIZE - 64);
 	vmwrite(VMCS_ENTRY_CTLS, vmread(VMCS_ENTRY_CTLS) | ENTRYCTL_IA32E);
 	sim_set_mode(true, 0);
+	percpu_use_ept(c->core, QUIESCE_EPT01);
 }
 
 static void boot_cpu(struct sim_cpu *c)

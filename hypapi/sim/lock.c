@@ -123,12 +123,24 @@ static void meet(struct sim_cpu *c)
 	pthread_mutex_unlock(&mutex);
 }
 
-/* The core's files but quiesce.c are compiled with this name in place of quiesce_begin() (sim.mk). */
+/* The core's files but quiesce.c are compiled with these names in place of quiesce_begin() and its like (sim.mk). */
 bool sim_quiesce_begin(struct quiesce_cpu *self);
+bool sim_quiesce_begin_ept(struct quiesce_cpu *self, u64 ept);
+
+static void ask(const struct quiesce_cpu *self)
+{
+	if (machine_options.collide && !self->depth && !self->holds && sim_self->runs)
+		meet(sim_self);
+}
 
 bool sim_quiesce_begin(struct quiesce_cpu *self)
 {
-	if (machine_options.collide && !self->depth && sim_self->runs)
-		meet(sim_self);
+	ask(self);
 	return quiesce_begin(self);
+}
+
+bool sim_quiesce_begin_ept(struct quiesce_cpu *self, u64 ept)
+{
+	ask(self);
+	return quiesce_begin_ept(self, ept);
 }

@@ -22,7 +22,7 @@ SIM_SRC := $(wildcard hypapi/sim/*.c)
 SIM_CFLAGS := -std=gnu11 -g -fno-strict-aliasing -Wall -Wextra -Werror -MMD -MP -D_GNU_SOURCE \
 	-include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine -I $(SIM_O)/include -I . -I xmhf -I hypapi/sim/include -I hypapi/include
 # Each stop that the core asks for goes past hypapi/sim/lock.c, which can delay it.
-SIM_INTERPOSE := -Dquiesce_begin=sim_quiesce_begin
+SIM_INTERPOSE := -Dquiesce_begin=sim_quiesce_begin -Dquiesce_begin_ept=sim_quiesce_begin_ept
 
 $(SIM_O)/include/core/config.h: $(O)/include/core/config.h
 	@mkdir -p $(@D)

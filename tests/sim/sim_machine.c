@@ -8,7 +8,7 @@
 #include <hypapi/sim_cmocka.h>
 
 enum { UD = 6, GP = 13, PF = 14, EXIT_CPUID = 10, EXIT_HLT = 12, EXIT_VIOLATION = 48, ALL = HYPAPI_RWX };
-enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, NUMBER = 0x77, KILL, DENY, WINDOWS, OFFER = 5000 };
+enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT, OFFER = 5000 };
 enum { VECTOR_TAKEN = 0x41, SLP_EN = 1 << 13, S3 = 3 };
 #define MTRR_DEF_TYPE 0x2ff
 
@@ -87,17 +87,45 @@ HYPAPP_DEFINE(probe,
 		{ .kind = HYPAPI_CLAIM_MSR, .levels = HYPAPI_LEVELS_GUEST, .first = MSR, .last = MSR },
 	});
 
-static enum hypapi_verdict on_windows(struct hypapi_event *ev)
+static uint64_t posted; /* bits that came with WORK, atomic */
+
+static enum hypapi_verdict on_work(struct hypapi_event *ev)
 {
-	hypapi_window(ev, HYPAPI_WINDOW_INTERRUPT | HYPAPI_WINDOW_NMI);
+	on_any(ev);
+	__atomic_fetch_or(&posted, ev->args.work.bits << 8 * ev->cpu, __ATOMIC_RELAXED);
+	return HYPAPI_PASS;
+}
+
+/* RBX: L1-physical address of a word that other CPUs of this L2 change. RAX: whether it stood still. */
+static void stop_one_ept(struct hypapi_event *ev)
+{
+	gpa1_t at = GPA1(hypapi_reg_get(ev, HYPAPI_REG_RBX));
+	uint64_t first = 0, now = 0;
+	bool still = hypapi_quiesce_ept(ev, ev->eptp02) >= 0 && !hypapi_copy_from_gpa1(ev, &first, at, 8);
+
+	for (uint32_t i = 0; i < 1000 && still; i++)
+		still = !hypapi_copy_from_gpa1(ev, &now, at, 8) && now == first;
+	hypapi_reg_set(ev, HYPAPI_REG_RAX, still);
+}
+
+static enum hypapi_verdict on_others(struct hypapi_event *ev)
+{
+	if (ev->args.hypercall.number == WINDOWS)
+		hypapi_window(ev, HYPAPI_WINDOW_INTERRUPT | HYPAPI_WINDOW_NMI);
+	else if (ev->args.hypercall.number == POST)
+		hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)hypapi_post(ev, 3, 4));
+	else
+		stop_one_ept(ev);
 	return HYPAPI_HANDLED;
 }
 
 HYPAPP_DEFINE(second,
 	.priority = 2,
-	.capabilities = HYPAPI_CAP_INTERRUPTS,
+	.capabilities = HYPAPI_CAP_INTERRUPTS | HYPAPI_CAP_WORK | HYPAPI_CAP_REGISTERS | HYPAPI_CAP_MEMORY |
+			HYPAPI_CAP_QUIESCE,
 	.subscriptions = {
-		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_windows },
+		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_others },
+		{ .type = HYPAPI_EV_WORK, .handler = on_work },
 		{ .type = HYPAPI_EV_INTERRUPT, .levels = HYPAPI_LEVELS_GUEST, .handler = on_interrupt },
 		{ .type = HYPAPI_EV_NMI, .levels = HYPAPI_LEVELS_GUEST, .handler = on_any },
 		{ .type = HYPAPI_EV_INTERRUPT_WINDOW, .levels = HYPAPI_LEVELS_GUEST, .handler = on_any },
@@ -106,7 +134,7 @@ HYPAPP_DEFINE(second,
 		{ .type = HYPAPI_EV_SHUTDOWN, .handler = on_any },
 	},
 	.claims = {
-		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = WINDOWS },
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = STOP_EPT },
 	});
 
 HYPAPP_DEFINE(rival,
@@ -378,6 +406,60 @@ static void sleep_can_be_denied(void **state)
 	sim_run(1, sleeps, NULL);
 }
 
+static void post(void *arg)
+{
+	(void)arg;
+	sim_assert(sim_hypercall(POST) == 0 && sim_get(HYPAPI_REG_RAX) == 0);
+}
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+static void work_comes_to_every_cpu(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, post, NULL);
+	sim_run_all(nothing, NULL); /* an idle CPU has had its work by the end of its next job, if not before */
+	sim_run(1, post, NULL);
+	sim_run_all(nothing, NULL);
+	assert_int_equal(told[HYPAPI_EV_WORK], 4);
+	assert_int_equal(posted, 4 | 4 << 8);
+}
+
+static uint32_t stopper_done; /* atomic */
+
+static void change_word(void *arg)
+{
+	(void)arg;
+	for (uint64_t i = 0; !__atomic_load_n(&stopper_done, __ATOMIC_ACQUIRE); i++)
+		sim_write64(GVA(0x5000), i);
+}
+
+static void stop_the_l2(void *arg)
+{
+	(void)arg;
+	for (uint32_t i = 0; i < 10; i++) {
+		sim_set(HYPAPI_REG_RBX, sim_l2_memory(l2, GPA2(0x5000)).addr);
+		sim_assert(sim_hypercall(STOP_EPT) == 0 && sim_get(HYPAPI_REG_RAX) == 1);
+	}
+	__atomic_store_n(&stopper_done, 1, __ATOMIC_RELEASE);
+}
+
+static void changer(void *arg) { sim_assert(sim_l2_run(l2, change_word, arg, NULL) == EXIT_HLT); }
+static void stopper(void *arg) { sim_assert(sim_l2_run(l2, stop_the_l2, arg, NULL) == EXIT_HLT); }
+
+static void one_ept_stands_still(void **state)
+{
+	(void)state;
+	boot();
+	sim_start(1, changer, NULL);
+	sim_start(0, stopper, NULL);
+	sim_wait();
+}
+
 static void fails(void *arg)
 {
 	(void)arg;
@@ -403,6 +485,8 @@ int main(void)
 		sim_test(nmis_arrive),
 		sim_test(interrupts_can_be_taken),
 		sim_test(sleep_can_be_denied),
+		sim_test(work_comes_to_every_cpu),
+		sim_test(one_ept_stands_still),
 		sim_test_fault(assertions_are_faults, "sim_cpu_index() == 0"),
 	};
 
