@@ -8,7 +8,8 @@
 #include <hypapi/sim_cmocka.h>
 
 enum { UD = 6, GP = 13, PF = 14, EXIT_CPUID = 10, EXIT_HLT = 12, EXIT_VIOLATION = 48, ALL = HYPAPI_RWX };
-enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT, OFFER = 5000 };
+enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, OFFER = 5000 };
+enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT };
 enum { VECTOR_TAKEN = 0x41, SLP_EN = 1 << 13, S3 = 3 };
 #define MTRR_DEF_TYPE 0x2ff
 
