@@ -123,6 +123,7 @@ include examples/examples.mk
 include tools/images.mk
 include tools/run.mk
 include tests/unit/unit.mk
+include hypapi/sim/sim.mk
 include tests/check.mk
 include tools/install/install.mk
 include bench.mk
@@ -137,4 +138,4 @@ help:
 .PHONY: clean
 clean:
 	rm -rf $(O)/core $(O)/xmhf.elf $(O)/include $(O)/hypapps_linked.c $(O)/config.mk $(O)/guest $(O)/examples $(O)/run $(O)/iso \
-		$(O)/unit $(O)/model $(O)/check $(O)/install $(O)/boot $(O)/counts $(O)/audit $(O)/by-path $(O)/bench $(O)/run.iso $(O)/run.log
+		$(O)/unit $(O)/model $(O)/check $(O)/install $(O)/boot $(O)/counts $(O)/audit $(O)/by-path $(O)/bench $(O)/sim $(O)/run.iso $(O)/run.log

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Judges what xmhfctl and the core's trace lines show of a PAL's life: which calls stopped the CPUs, and that JSON and
-log can be drawn."""
+"""Judges what xmhfctl and the core's trace lines show of a PAL's life: which calls stopped the CPUs, that JSON and log
+can be drawn, and that the simulator replays it."""
 import json
 import pathlib
 import re
@@ -24,6 +24,15 @@ def timeline(text):
     return done.stdout
 
 
+def replay(text):
+    """What differs when the trace replays on the simulator: a list, empty if nothing does."""
+    with tempfile.NamedTemporaryFile("w", suffix=".log") as file:
+        file.write(text)
+        file.flush()
+        done = subprocess.run([ROOT / "build/sim/replay", file.name], capture_output=True, text=True)
+    return [] if done.returncode == 0 else [f"the replay: {(done.stdout + done.stderr).strip()}"]
+
+
 def shows_pal(_, text):
     """None, or what is wrong. Every register began one stop; no entry of a PAL and none of its exits did."""
     slices = [e for e in json.loads(json_of(text))["traceEvents"] if e["ph"] == "X"]
@@ -42,4 +51,5 @@ def shows_pal(_, text):
     for what, drawing in (("JSON", timeline(json_of(text))), ("log", timeline(log))):
         wrong += [f"the timeline of the {what} has no {part}" for part in (r"CPU \d: PAL", r"CPU \d: stop", "</svg>")
                   if not re.search(part, drawing)]
+    wrong += replay(text)
     return "; ".join(wrong) or None

@@ -42,7 +42,7 @@ endef
 $(foreach t,$(UNIT_NAMES),$(eval $(call unit_test,$(t))))
 
 define unit_hypapp
-$(UNIT_DIR)/hypapp_$(1): $(wildcard hypapps/$(1)/*.[ch]) $(PUBLIC_HEADERS)
+$(UNIT_DIR)/hypapp_$(1): $(filter-out hypapps/$(1)/sim_%,$(wildcard hypapps/$(1)/*.[ch])) $(PUBLIC_HEADERS)
 	@mkdir -p $$(@D)
 	$$(say) TEST $$@
 	$$(Q)$$(CC) $$(UNIT_CFLAGS) -I hypapps/$(1)/include $$(SANITIZE) -o $$@ $$(filter %.c,$$^) -lcmocka
@@ -62,5 +62,5 @@ $(UNIT_THREADS) $(UNIT_BROKEN_THREADS): $(THREADS) $(UNIT_NEEDS)
 public-headers: $(UNIT_HEADERS)
 $(UNIT_DIR)/%.h.ok: %.h $(PUBLIC_HEADERS)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=c11 -pedantic -ffreestanding -Wall -Wextra -Werror -I hypapi/include -fsyntax-only -x c $<
+	$(Q)$(CC) -std=c11 -pedantic -ffreestanding -Wall -Wextra -Werror -I hypapi/include -I hypapi/sim/include -fsyntax-only -x c $<
 	$(Q)touch $@

@@ -15,6 +15,7 @@
 #ifndef __ASSEMBLER__
 
 #include "core/quiesce.h"
+#include "cpu/x86_insn.h"
 #include "lib/base.h"
 
 #define MAX_CPUS 64
@@ -116,10 +117,7 @@ extern struct percpu *cpus[MAX_CPUS];   /* [0, cpu_count), constant after boot *
 
 static inline struct percpu *this_cpu(void)
 {
-	struct percpu *cpu;
-
-	asm("movq %%gs:0, %0" : "=r"(cpu));
-	return cpu;
+	return read_gs_self();
 }
 
 /* The guest of this CPU runs on this EPT from here on, see quiesce_use(). */

@@ -8,7 +8,9 @@
 
 #include "lib/base.h"
 
+#ifndef DIRECT_MAP /* the simulator has it elsewhere */
 #define DIRECT_MAP 0xffff800000000000ul
+#endif
 
 /* The core's own range, host-physical: [root_start, root_end), 2 MiB aligned. Constant after boot. */
 extern u64 root_start, root_end;

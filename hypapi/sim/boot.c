@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The life of the machine: physical memory, the core's boot in the order of xmhf/core/main.c, the CPUs' threads and
+ * their jobs, the log, and how a run ends. Called by the test's thread; boot and jobs run on the CPU's.
+ */
+#include "hypapi/sim/machine.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/cmdline.h"
+#include "core/events.h"
+#include "core/hypapps.h"
+#include "core/log.h"
+#include "core/trace.h"
+#include "cpu/apic_guard.h"
+#include "cpu/x86.h"
+#include "mem/ept.h"
+#include "mem/ept01.h"
+#include "mem/mtrr.h"
+#include "mem/pages.h"
+#include "mem/partition.h"
+#include "nested/nested.h"
+#include "vmx/msr.h"
+#include "vmx/power.h"
+#include "vmx/vmx.h"
+
+#define SIM_MAX_CPUS 16
+#define ROOT_BYTES (32ul << 20)
+#define PARTITION_TICKS 4000000000ul
+#define STOP_BOUND_TICKS 5000000000ul /* nanoseconds here */
+
+/* L1's low memory: page tables, then a stack for each CPU; sim_memory() begins above. */
+#define L1_TABLES 0x10000ul
+#define L1_STACKS 0x20000ul
+#define L1_MEMORY (1ul << 20)
+
+u64 machine_direct_map;
+struct sim_cpu *machine_cpus[SIM_MAX_CPUS];
+u32 machine_cpu_count;
+struct sim_options machine_options;
+_Atomic u32 machine_active;
+const struct hypapp_descriptor *hypapps_linked[MAX_HYPAPPS + 2]; /* as the core's build makes it */
+enum log_level log_threshold = LOG_INFO;
+
+static _Atomic u64 memory_next = L1_MEMORY;
+static _Atomic bool off;
+static char *fault_text; /* shared with the process that waits for this one; NULL: none does */
+
+/* ---- Ends and the log ---- */
+
+/* At once, whatever other threads do: not by exit(), nor by _exit(), for which ThreadSanitizer waits. */
+void machine_end(int status)
+{
+	fflush(NULL);
+	syscall(SYS_exit_group, status);
+	__builtin_unreachable();
+}
+
+void sim_fault(const char *f, ...)
+{
+	char text[SIM_FAULT_BYTES];
+	va_list args;
+
+	va_start(args, f);
+	vsnprintf(text, sizeof(text), f, args);
+	va_end(args);
+	fprintf(stderr, "sim: FAULT: %s\n", text);
+	if (fault_text)
+		memcpy(fault_text, text, sizeof(text));
+	machine_end(SIM_FAULT_STATUS);
+}
+
+__attribute__((no_sanitize("thread"))) static void out_of_time(int signal)
+{
+	(void)signal;
+	for (u32 i = 0; i < machine_cpu_count; i++) {
+		const struct percpu *cpu = machine_cpus[i]->core;
+
+		fprintf(stderr, "sim: CPU %u: %s, mode %d, %s, %u locks, asks for a stop %u, has it %u times\n", i,
+			machine_cpus[i]->runs ? "runs" : "idle", cpu->mode,
+			cpu->dispatch ? "in a hypapp" : "in no hypapp", cpu->locks_held, cpu->quiesce.asking,
+			cpu->quiesce.depth);
+	}
+	sim_fault("the machine makes no progress: %u seconds are over", machine_options.seconds);
+}
+
+/*
+ * A test framework catches signals by a jump, which is no good on a CPU's thread; and a sanitizer's handler tells more.
+ */
+static const int crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+static struct sigaction handlers_at_start[ARRAY_SIZE(crashes)];
+
+__attribute__((constructor)) static void keep_handlers(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(crashes); i++)
+		sigaction(crashes[i], NULL, &handlers_at_start[i]);
+}
+
+static void set_handlers(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(crashes); i++)
+		sigaction(crashes[i], &handlers_at_start[i], NULL);
+	signal(SIGALRM, out_of_time);
+	alarm(machine_options.seconds);
+}
+
+void log_line_va(enum log_level level, const char *f, va_list args)
+{
+	static const char *const prefix[] = { "error: ", "warning: ", "", "debug: " };
+	char line[SIM_FAULT_BYTES];
+
+	if (level > LOG_WARN && !machine_options.log)
+		return;
+	vsnprintf(line, sizeof(line), f, args);
+	fprintf(stderr, "xmhf: %s%s\n", prefix[level], line);
+}
+
+void log_line(enum log_level level, const char *f, ...)
+{
+	va_list args;
+
+	va_start(args, f);
+	log_line_va(level, f, args);
+	va_end(args);
+}
+
+void log_flush(void)
+{
+	fflush(stderr);
+}
+
+#define FORMAT_FAULT(prefix, f)                                                                \
+	char text[SIM_FAULT_BYTES];                                                            \
+	va_list args;                                                                          \
+	va_start(args, f);                                                                     \
+	vsnprintf(text, sizeof(text), f, args);                                                \
+	va_end(args);                                                                          \
+	sim_fault(prefix "%s", text)
+
+void panic(const char *f, ...)
+{
+	FORMAT_FAULT("panic: ", f);
+}
+
+void boot_refuse(const char *f, ...)
+{
+	FORMAT_FAULT("boot: ", f);
+}
+
+int sim_isolated(int (*run)(void *arg), void *arg, char fault[SIM_FAULT_BYTES])
+{
+	char *shared = mmap(NULL, SIM_FAULT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int status = 0;
+	pid_t child;
+
+	fflush(NULL);
+	child = shared == MAP_FAILED ? -1 : fork();
+	if (child == 0) {
+		fault_text = shared;
+		exit(run(arg));
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child)
+		abort();
+	memcpy(fault, shared, SIM_FAULT_BYTES);
+	munmap(shared, SIM_FAULT_BYTES);
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* ---- Memory ---- */
+
+void *sim_ram(hpa_t hpa)
+{
+	if (hpa.addr >= direct_map_end)
+		sim_fault("sim_ram() of 0x%lx", hpa.addr);
+	return phys_to_virt(hpa);
+}
+
+gpa1_t sim_memory(size_t bytes)
+{
+	u64 at = atomic_fetch_add(&memory_next, ALIGN_UP(bytes, PAGE_SIZE));
+
+	if (at + bytes > root_start)
+		sim_fault("L1 has no %zu bytes of memory left", bytes);
+	return GPA1(at);
+}
+
+/* The low 4 GiB at their own address, by large pages, for every privilege. */
+static void make_page_tables(void)
+{
+	u64 *pml4 = sim_ram(HPA(L1_TABLES)), *pdpt = pml4 + 512;
+
+	pml4[0] = (L1_TABLES + PAGE_SIZE) | 7;
+	for (u64 i = 0; i < 4; i++)
+		pdpt[i] = (L1_TABLES + (2 + i) * PAGE_SIZE) | 7;
+	for (u64 i = 0; i < 4 * 512; i++)
+		pdpt[512 + i] = i * SIZE_2M | EPT_LARGE | 7;
+}
+
+/* ---- The core's boot ---- */
+
+static struct percpu *create_percpu(struct sim_cpu *c)
+{
+	struct percpu *cpu = pages_boot_alloc(ALIGN_UP(sizeof(*cpu), PAGE_SIZE) / PAGE_SIZE);
+
+	cpu->self = cpu;
+	cpu->index = cpu->apic_id = c->index;
+	cpu->apic_base = rdmsr(MSR_APIC_BASE);
+	cpus[cpu_count++] = cpu;
+	return cpu;
+}
+
+static void boot_core(struct sim_cpu *c)
+{
+	cmdline_parse(machine_options.options);
+	vmx_check_features();
+	pages_init(HPA(root_start));
+	c->core = create_percpu(c);
+	mtrr_read(c->core);
+	mtrr_publish(c->core);
+	ept01_init();
+	ept01_map_all(root_end);
+	vmx_msr_bitmap = vmx_msr_bitmap_l2 = pages_boot_alloc(1);
+	vmx_io_bitmaps = vmx_io_bitmaps_l2 = pages_boot_alloc(2);
+	nested_init();
+	msr_init();
+	power_init();
+	partition_set_time(PARTITION_TICKS);
+	apic_guard_init();
+	quiesce_set_bound(STOP_BOUND_TICKS);
+	hypapps_init();
+}
+
+/* What L1's operating system has made of the state after INIT. */
+static void start_l1(struct sim_cpu *c)
+{
+	static const struct { u32 field; u64 value; } fields[] = {
+		{ VMCS_GUEST_CR0, CR0_PE | CR0_PG | CR0_NE | CR0_ET | CR0_WP },
+		{ VMCS_CR0_SHADOW, CR0_PE | CR0_PG | CR0_NE | CR0_ET | CR0_WP },
+		{ VMCS_GUEST_CR3, L1_TABLES }, { VMCS_GUEST_CR4, CR4_PAE | CR4_VMXE },
+		{ VMCS_GUEST_EFER, EFER_LME | EFER_LMA | EFER_NXE },
+		{ VMCS_GUEST_CS_SEL, 0x08 }, { VMCS_GUEST_SS_SEL, 0x10 }, { VMCS_GUEST_CS_LIMIT, 0xffffffff },
+		{ VMCS_GUEST_SS_LIMIT, 0xffffffff }, { VMCS_GUEST_RFLAGS, RFLAGS_FIXED1 | RFLAGS_IF },
+		{ VMCS_GUEST_RIP, 0x1000 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+		vmwrite(fields[i].field, fields[i].value);
+	vmwrite(VMCS_GUEST_RSP, L1_STACKS + (c->index + 1) * PAGE_SIZE - 64);
+	vmwrite(VMCS_ENTRY_CTLS, vmread(VMCS_ENTRY_CTLS) | ENTRYCTL_IA32E);
+	sim_set_mode(true, 0);
+	percpu_use_ept(c->core, QUIESCE_EPT01);
+}
+
+static void boot_cpu(struct sim_cpu *c)
+{
+	machine_init_cpu(c);
+	if (c->index == 0) {
+		boot_core(c);
+	} else {
+		c->core = create_percpu(c);
+		mtrr_read(c->core);
+	}
+	vmx_start(c->core);
+	event_cpu_init(c->core);
+	start_l1(c);
+	quiesce_online(&c->core->quiesce, c->index);
+}
+
+/* ---- Threads ---- */
+
+/* The next job, or NULL after an NMI: idle is a guest in HLT. */
+static sim_code *next_job(struct sim_cpu *c)
+{
+	pthread_mutex_lock(&c->mutex);
+	while (!c->code && !atomic_load(&c->nmis) && !off)
+		pthread_cond_wait(&c->wake, &c->mutex);
+	sim_code *job = c->code;
+
+	c->code = NULL;
+	pthread_mutex_unlock(&c->mutex);
+	return job;
+}
+
+static void set_busy(struct sim_cpu *c, bool busy)
+{
+	pthread_mutex_lock(&c->busy_mutex);
+	c->busy = busy;
+	pthread_cond_signal(&c->done);
+	pthread_mutex_unlock(&c->busy_mutex);
+}
+
+static void *cpu_main(void *arg)
+{
+	struct sim_cpu *c = sim_self = arg;
+
+	boot_cpu(c);
+	set_busy(c, false);
+	while (!off) {
+		sim_code *job = next_job(c);
+
+		guest_begin();
+		if (!job)
+			continue;
+		c->runs = true;
+		job(c->arg);
+		guest_begin();
+		c->runs = false;
+		atomic_fetch_sub_explicit(&machine_active, 1, memory_order_relaxed);
+		set_busy(c, false);
+	}
+	return NULL;
+}
+
+static void wait_idle(struct sim_cpu *c)
+{
+	pthread_mutex_lock(&c->busy_mutex);
+	while (c->busy)
+		pthread_cond_wait(&c->done, &c->busy_mutex);
+	pthread_mutex_unlock(&c->busy_mutex);
+}
+
+static bool is_busy(struct sim_cpu *c)
+{
+	pthread_mutex_lock(&c->busy_mutex);
+	bool busy = c->busy;
+
+	pthread_mutex_unlock(&c->busy_mutex);
+	return busy;
+}
+
+static void start_cpu(u32 index)
+{
+	struct sim_cpu *c = calloc(1, sizeof(*c));
+
+	c->index = index;
+	c->busy = true;
+	pthread_mutex_init(&c->mutex, NULL);
+	pthread_mutex_init(&c->busy_mutex, NULL);
+	pthread_cond_init(&c->wake, NULL);
+	pthread_cond_init(&c->done, NULL);
+	machine_cpus[index] = c;
+	machine_cpu_count++;
+	if (pthread_create(&c->thread, NULL, cpu_main, c))
+		sim_fault("no thread for CPU %u", index);
+	wait_idle(c);
+}
+
+/* At exit: threads that still run would make ThreadSanitizer wait, and look like leaks. */
+static void switch_off(void)
+{
+	for (u32 i = 0; i < machine_cpu_count; i++)
+		if (is_busy(machine_cpus[i]))
+			return; /* the test has given up */
+	off = true;
+	for (u32 i = 0; i < machine_cpu_count; i++) {
+		pthread_mutex_lock(&machine_cpus[i]->mutex);
+		pthread_cond_signal(&machine_cpus[i]->wake);
+		pthread_mutex_unlock(&machine_cpus[i]->mutex);
+		pthread_join(machine_cpus[i]->thread, NULL);
+	}
+}
+
+void sim_boot(const struct hypapp_descriptor *const *hypapps, const struct sim_options *options)
+{
+	struct sim_options *o = &machine_options;
+	void *memory = mmap(NULL, direct_map_end, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			    -1, 0);
+
+	if (memory == MAP_FAILED || machine_cpu_count)
+		sim_fault("sim_boot(): no address space, or a second time in a process");
+	machine_direct_map = (u64)memory;
+	*o = options ? *options : (struct sim_options){ 0 };
+	o->cpus = o->cpus ? o->cpus : 2;
+	o->memory_mib = o->memory_mib ? o->memory_mib : 128;
+	o->seconds = o->seconds ? o->seconds : 20;
+	o->options = o->options ? o->options : "";
+	if (o->cpus > SIM_MAX_CPUS || o->memory_mib < 64 || o->memory_mib > 2048)
+		sim_fault("sim_boot(): options out of range");
+	for (u32 i = 0; hypapps[i]; i++)
+		if (i <= MAX_HYPAPPS)
+			hypapps_linked[i] = hypapps[i];
+	root_end = ALIGN_UP((u64)o->memory_mib << 20, SIZE_2M);
+	root_start = root_end - ROOT_BYTES;
+	make_page_tables();
+	set_handlers();
+	atexit(switch_off);
+	for (u32 i = 0; i < o->cpus; i++)
+		start_cpu(i);
+}
+
+/*
+ * Two CPUs' jobs must not seem to come one after the other, or ThreadSanitizer finds no race between them: so the
+ * hand-over of a job and its end have a mutex each, and the count is relaxed.
+ */
+void sim_start(uint32_t cpu, sim_code *code, void *arg)
+{
+	struct sim_cpu *c = cpu < machine_cpu_count ? machine_cpus[cpu] : NULL;
+
+	if (!c || is_busy(c))
+		sim_fault("sim_start() on CPU %u, which is not there, or not idle", cpu);
+	set_busy(c, true);
+	atomic_fetch_add_explicit(&machine_active, 1, memory_order_relaxed);
+	pthread_mutex_lock(&c->mutex);
+	c->arg = arg;
+	c->code = code;
+	pthread_cond_signal(&c->wake);
+	pthread_mutex_unlock(&c->mutex);
+}
+
+void sim_wait(void)
+{
+	for (u32 i = 0; i < machine_cpu_count; i++)
+		wait_idle(machine_cpus[i]);
+}
+
+void sim_run(uint32_t cpu, sim_code *code, void *arg)
+{
+	sim_start(cpu, code, arg);
+	sim_wait();
+}
+
+void sim_run_all(sim_code *code, void *arg)
+{
+	for (u32 i = 0; i < machine_cpu_count; i++)
+		sim_start(i, code, arg);
+	sim_wait();
+}
+
+size_t sim_trace(uint32_t cpu, struct hypapi_trace_entry *entries, size_t max)
+{
+	const struct trace *t = cpu < machine_cpu_count ? cpus[cpu]->trace : NULL;
+	size_t count = 0;
+
+	for (u32 n = 0; t && n < TRACE_ENTRIES && count < max; n++) {
+		trace_get(t, (u32)((t->serial + n) % TRACE_ENTRIES), &entries[count]);
+		count += entries[count].serial != 0;
+	}
+	return count;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* In place of xmhf/cpu/x86_insn.h: the instructions of the host CPU, carried out by hypapi/sim/machine.c. */
+#ifndef XMHF_X86_INSN_H
+#define XMHF_X86_INSN_H
+
+#include "lib/base.h"
+
+struct cpuid_regs { u32 eax, ebx, ecx, edx; };
+
+struct cpuid_regs machine_cpuid(u32 leaf);
+bool machine_rdmsr(u32 msr, u64 *value);  /* false: there is no such MSR */
+bool machine_wrmsr(u32 msr, u64 value);
+u64 machine_ticks(void);
+u64 *machine_cr(u32 number);              /* of this CPU */
+u32 machine_in(u16 port, u32 size);
+void machine_out(u16 port, u32 size, u32 value);
+void machine_relax(void);                 /* takes NMIs, and lets other threads run */
+void *machine_self(void);                 /* struct percpu of this thread's CPU */
+
+static inline struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
+{
+	(void)subleaf;
+	return machine_cpuid(leaf);
+}
+
+static inline u64 rdmsr(u32 msr)
+{
+	u64 value = 0;
+
+	return machine_rdmsr(msr, &value) ? value : 0;
+}
+
+static inline void wrmsr(u32 msr, u64 value) { (void)machine_wrmsr(msr, value); }
+static inline u64 rdtsc(void) { return machine_ticks(); }
+static inline u32 rdtsc_low(void) { return (u32)machine_ticks(); }
+static inline void *read_gs_self(void) { return machine_self(); }
+static inline void cpu_pause(void) { machine_relax(); }
+static inline void xsetbv(u32 index, u64 value) { (void)index, (void)value; }
+static inline void wbinvd(void) { }
+
+#define X86_CR(n)                                                                              \
+	static inline u64 read_cr##n(void) { return *machine_cr(n); }                          \
+	static inline void write_cr##n(u64 v) { *machine_cr(n) = v; }
+X86_CR(0)
+X86_CR(2)
+X86_CR(3)
+X86_CR(4)
+
+#define X86_PORT(suffix, type, size)                                                           \
+	static inline type in##suffix(u16 port) { return (type)machine_in(port, size); }       \
+	static inline void out##suffix(u16 port, type v) { machine_out(port, size, v); }
+X86_PORT(b, u8, 1)
+X86_PORT(w, u16, 2)
+X86_PORT(l, u32, 4)
+
+#endif

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The simulator of hypapi, see docs/simulator.md. Included by the top-level Makefile, after tests/unit/unit.mk.
+#
+# A library in three variants, each one object in an archive, whose only global names are hypapi_* and sim_*:
+#   build/sim/plain/libhypapi-sim.a   for debuggers and speed
+#   build/sim/asan/libhypapi-sim.a    with AddressSanitizer and UBSan; a test that links it is compiled with them, too
+#   build/sim/tsan/libhypapi-sim.a    with ThreadSanitizer
+# A hypapp's test: hypapps/NAME/sim_*.c with the hypapp's own files, as one program for asan and one for tsan.
+##
+## make sim:   the simulator, build/sim/*/libhypapi-sim.a, and the hypapps' tests on it
+
+SIM_O := $(O)/sim
+SIM_VARIANTS := plain asan tsan
+SIM_FLAGS_plain := -O2
+SIM_FLAGS_asan := $(SANITIZE)
+SIM_FLAGS_tsan := -O1 -fsanitize=thread
+
+# The core's files that run in it: all but those that are the machine's own.
+SIM_CORE := $(filter-out %/main.c %/log.c %/root_map.c,$(wildcard xmhf/core/*.c xmhf/mem/*.c xmhf/nested/*.c xmhf/vmx/*.c)) \
+	xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/cpu/quiesce_hooks.c xmhf/cpu/apic_guard.c
+SIM_SRC := $(wildcard hypapi/sim/*.c)
+SIM_CFLAGS := -std=gnu11 -g -fno-strict-aliasing -Wall -Wextra -Werror -MMD -MP -D_GNU_SOURCE \
+	-include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine -I $(SIM_O)/include -I . -I xmhf -I hypapi/sim/include -I hypapi/include
+# Each stop that the core asks for goes past hypapi/sim/lock.c, which can delay it.
+SIM_INTERPOSE := -Dquiesce_begin=sim_quiesce_begin -Dquiesce_begin_ept=sim_quiesce_begin_ept
+
+$(SIM_O)/include/core/config.h: $(O)/include/core/config.h
+	@mkdir -p $(@D)
+	$(Q)sed 's/\(CONFIG_AUDIT\|CONFIG_INSN_COUNTS\) .*/\1 0/' $< > $@
+SIM_HEADERS := $(wildcard hypapi/sim/include/hypapi/*.h)
+
+define sim_variant
+SIM_OBJ_$(1) := $(patsubst %.c,$(SIM_O)/$(1)/%.o,$(SIM_CORE) $(SIM_SRC))
+$(SIM_O)/$(1)/xmhf/%.o: xmhf/%.c $(SIM_O)/include/core/config.h
+	@mkdir -p $$(@D)
+	$$(say) SIM $$@
+	$$(Q)$$(CC) $$(SIM_CFLAGS) $$(if $$(filter quiesce,$$(basename $$(@F))),,$$(SIM_INTERPOSE)) $$(SIM_FLAGS_$(1)) -c -o $$@ $$<
+$(SIM_O)/$(1)/hypapi/%.o: hypapi/%.c $(SIM_O)/include/core/config.h
+	@mkdir -p $$(@D)
+	$$(say) SIM $$@
+	$$(Q)$$(CC) $$(SIM_CFLAGS) $$(SIM_FLAGS_$(1)) -c -o $$@ $$<
+$(SIM_O)/$(1)/libhypapi-sim.a: $$(SIM_OBJ_$(1))
+	$$(say) AR $$@
+	$$(Q)$$(LD) -r -o $(SIM_O)/$(1)/sim.o $$^
+	$$(Q)objcopy --wildcard --keep-global-symbol='hypapi_*' --keep-global-symbol='sim_*' $(SIM_O)/$(1)/sim.o
+	$$(Q)rm -f $$@ && ar rcs $$@ $(SIM_O)/$(1)/sim.o
+-include $$(SIM_OBJ_$(1):.o=.d)
+endef
+$(foreach v,$(SIM_VARIANTS),$(eval $(call sim_variant,$(v))))
+
+# ---- Tests: hypapps/NAME/sim_*.c with the hypapp, and tests/sim/sim_*.c with hypapps of their own
+
+SIM_TEST_CFLAGS := $(UNIT_CFLAGS) -D_GNU_SOURCE -DHYPAPI_SIM -I hypapi/sim/include
+SIM_HYPAPPS := $(patsubst hypapps/%/,%,$(sort $(dir $(wildcard hypapps/*/sim_*.c))))
+SIM_TEST_NAMES := $(patsubst tests/sim/sim_%.c,%,$(wildcard tests/sim/sim_*.c))
+# Calls between the core's files that a test takes over: it is linked with the objects, where all names are still global.
+SIM_WRAP_faults := -Wl,--wrap=quiesce_add_work
+# How this tree's hypapps replay: with the test of that, and with the program.
+REPLAY_SRC := tools/replay/hypapps.c tools/replay/trustvisor.c \
+	$(foreach a,trustvisor helloworld,$(filter-out hypapps/$(a)/test_% hypapps/$(a)/sim_%,$(wildcard hypapps/$(a)/*.c)))
+REPLAY_FLAGS := -I hypapps/trustvisor/include -I tools/replay
+SIM_SRC_replay := $(REPLAY_SRC)
+SIM_TEST_FLAGS_replay := $(REPLAY_FLAGS) '-DSIM_TRACE="$(CURDIR)/tests/sim/pal.trace"'
+SIM_TESTS :=
+
+# variant, name, sources, flags
+define sim_program
+SIM_TESTS += $(UNIT_DIR)/sim_$(2)_$(1)
+$(UNIT_DIR)/sim_$(2)_$(1): $(3) $$(PUBLIC_HEADERS) $$(SIM_HEADERS) $(if $(SIM_WRAP_$(2)),$$(SIM_OBJ_$(1)),$(SIM_O)/$(1)/libhypapi-sim.a)
+	@mkdir -p $$(@D)
+	$$(say) TEST $$@
+	$$(Q)$$(CC) $$(SIM_TEST_CFLAGS) $(4) $$(SIM_FLAGS_$(1)) $(SIM_WRAP_$(2)) -o $$@ $$(filter %.c %.o %.a,$$^) -lcmocka -pthread
+endef
+sim_sources = $(filter-out hypapps/$(1)/test_%,$(wildcard hypapps/$(1)/*.c))
+$(foreach v,asan tsan,$(foreach a,$(SIM_HYPAPPS),$(eval $(call sim_program,$(v),$(a),$(call sim_sources,$(a)),-I hypapps/$(a)/include))))
+$(foreach v,asan tsan,$(foreach t,$(SIM_TEST_NAMES),$(eval $(call sim_program,$(v),$(t),tests/sim/sim_$(t).c $(SIM_SRC_$(t)),$(SIM_TEST_FLAGS_$(t))))))
+
+# ---- The program that replays serial logs
+
+$(SIM_O)/replay: tools/replay/main.c $(REPLAY_SRC) tools/replay/replay.h $(PUBLIC_HEADERS) $(SIM_HEADERS) $(SIM_O)/asan/libhypapi-sim.a
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(Q)$(CC) $(SIM_TEST_CFLAGS) $(REPLAY_FLAGS) $(SIM_FLAGS_asan) -o $@ $(filter %.c %.a,$^) -pthread
+
+# The guide's example is a test, too.
+$(SIM_O)/guide.c: docs/simulator.md
+	@mkdir -p $(@D)
+	$(Q)sed -n '/^```c$$/,/^```$$/{/^```/d;p}' $< > $@
+$(eval $(call sim_program,asan,guide,$(SIM_O)/guide.c hypapps/helloworld/helloworld.c,))
+
+# Headers by themselves, as those of hypapi.
+public-headers: $(patsubst %,$(UNIT_DIR)/%.ok,$(filter-out %/sim_cmocka.h,$(SIM_HEADERS)))
+
+UNIT_TESTS += $(SIM_TESTS)
+unit-files: $(SIM_TESTS) $(SIM_O)/replay
+
+.PHONY: sim
+sim: $(foreach v,$(SIM_VARIANTS),$(SIM_O)/$(v)/libhypapi-sim.a) $(SIM_TESTS) $(SIM_O)/replay

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * TrustVisor on the simulator: a PAL's life in L1 and in L2, seen from all sides at once. The core's own EPT01, EPT02,
+ * partitions and stops are in force, so what a CPU may still read after a registration is what the tests are about.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <hypapi/sim_cmocka.h>
+
+#include "include/trustvisor/abi.h"
+
+extern const struct hypapp_descriptor hypapp_trustvisor;
+static const struct hypapp_descriptor *const hypapps[] = { &hypapp_trustvisor, NULL };
+
+enum { UD = 6, GP = 13, PF = 14, HLT = 12, BUFFER_WORDS = 4 };
+#define PAGES(n) ((n) * 0x1000ull)
+#define SECRET 0x5ec2e75ec2e7ull
+#define IN_L2 PAGES(4) /* where L2's PAL begins, L2-physical and linear */
+
+/* A PAL, six pages from `base` in its caller's address space; the two last are the caller's. */
+static struct place {
+	uint64_t base;
+	uint64_t gpa1; /* of the same */
+	struct sim_l2 *l2;
+} place;
+
+static uint64_t code_at(void) { return place.base; }
+static uint64_t data_at(void) { return place.base + PAGES(1); }
+static uint64_t param_at(void) { return place.base + PAGES(2); }
+static uint64_t stack_at(void) { return place.base + PAGES(3); }
+static uint64_t request_at(void) { return place.base + PAGES(4); }
+static uint64_t buffer_at(void) { return place.base + PAGES(5); }
+static uint64_t entry(void) { return code_at() + 0x40; }
+
+/* Memory of the PAL as the memory chips have it. */
+static uint64_t *chips(uint64_t page)
+{
+	return sim_ram(HPA(place.gpa1 + PAGES(page)));
+}
+
+/* ---- The caller: L1's code or L2's ---- */
+
+static uint32_t command(uint32_t number)
+{
+	sim_assert(sim_hypercall(number) == 0);
+	return (uint32_t)sim_get(HYPAPI_REG_RAX);
+}
+
+static uint32_t register_pal(void)
+{
+	const struct tv_pal_sections sections = { .num_sections = 4, .sections = {
+		{ TV_SECTION_CODE, 1, code_at() }, { TV_SECTION_DATA, 1, data_at() },
+		{ TV_SECTION_PARAM, 1, param_at() }, { TV_SECTION_STACK, 1, stack_at() } } };
+	const struct tv_pal_params params = { .num_params = 2, .params = {
+		{ .type = TV_PARAM_INTEGER }, { .type = TV_PARAM_POINTER, .size = BUFFER_WORDS } } };
+
+	sim_assert(!sim_write(GVA(request_at()), &sections, sizeof(sections)));
+	sim_assert(!sim_write(GVA(request_at() + 0x800), &params, sizeof(params)));
+	sim_set(HYPAPI_REG_RCX, request_at());
+	sim_set(HYPAPI_REG_RDX, 0);
+	sim_set(HYPAPI_REG_RSI, request_at() + 0x800);
+	sim_set(HYPAPI_REG_RDI, entry());
+	return command(TV_CMD_REGISTER);
+}
+
+static uint32_t unregister_pal(void)
+{
+	sim_set(HYPAPI_REG_RCX, entry());
+	return command(TV_CMD_UNREGISTER);
+}
+
+/* Calls the PAL with two arguments; the answer is RAX. */
+static uint64_t call_pal(uint64_t integer)
+{
+	sim_set(HYPAPI_REG_RDI, integer);
+	sim_set(HYPAPI_REG_RSI, buffer_at());
+	sim_set(HYPAPI_REG_R11, 77);
+	sim_assert(sim_call(GVA(entry())) == 0);
+	sim_assert(sim_get(HYPAPI_REG_R11) == 0);
+	return sim_get(HYPAPI_REG_RAX);
+}
+
+/* ---- The PAL: adds its integer to each word of the buffer and to a secret in its data, which is the answer ---- */
+
+static void pal(void *arg)
+{
+	uint64_t integer = sim_get(HYPAPI_REG_RDI), buffer = sim_get(HYPAPI_REG_RSI);
+
+	(void)arg;
+	sim_assert(sim_get(HYPAPI_REG_RIP) == entry());
+	sim_assert(sim_get(HYPAPI_REG_R11) == 0);
+	for (uint32_t i = 0; i < BUFFER_WORDS; i++)
+		sim_write64(GVA(buffer + 8 * i), sim_read64(GVA(buffer + 8 * i)) + integer);
+	sim_write64(GVA(data_at()), sim_read64(GVA(data_at())) + integer);
+	sim_assert(command(TV_CMD_TEST) == TV_OK);
+	sim_assert(command(TV_CMD_UNREGISTER) == TV_E_IN_PAL);
+	sim_assert(!sim_cpuid(TV_CPUID_LEAF, place.l2 ? hypapi_l2_hypercall_base() : 0));
+	sim_assert(sim_get(HYPAPI_REG_RBX) == 0);
+	sim_set(HYPAPI_REG_RAX, sim_read64(GVA(data_at())));
+	sim_set(HYPAPI_REG_R11, SECRET);
+}
+
+/* A PAL that reaches for its caller's memory. */
+static void pal_that_looks_out(void *arg)
+{
+	(void)arg;
+	sim_read64(GVA(buffer_at()));
+	sim_fault("a PAL reads its caller's memory");
+}
+
+/* ---- One life ---- */
+
+static void life(void *arg)
+{
+	(void)arg;
+	sim_write64(GVA(data_at()), SECRET);
+	for (uint32_t i = 0; i < BUFFER_WORDS; i++)
+		sim_write64(GVA(buffer_at() + 8 * i), i);
+	sim_assert(register_pal() == TV_OK);
+	sim_assert(register_pal() == TV_E_OWNED);
+	sim_assert(*chips(1) == SECRET);
+	sim_assert(sim_read64(GVA(data_at())) == 0);
+	sim_assert(call_pal(5) == SECRET + 5);
+	sim_assert(call_pal(6) == SECRET + 11);
+	for (uint32_t i = 0; i < BUFFER_WORDS; i++)
+		sim_assert(sim_read64(GVA(buffer_at() + 8 * i)) == i + 11);
+	sim_assert(sim_call(GVA(entry() + 1)) == PF);
+	sim_assert(sim_read64(GVA(data_at())) == 0);
+	sim_assert(unregister_pal() == TV_OK);
+	sim_assert(unregister_pal() == TV_E_NO_PAL);
+	sim_assert(*chips(1) == 0 && *chips(3) == 0);
+	sim_write64(GVA(data_at()), 1);
+	sim_assert(*chips(1) == 1);
+	sim_assert(sim_call(GVA(entry())) == SIM_NOT_A_CALL);
+}
+
+static void life_in_l2(void *arg)
+{
+	sim_assert(sim_l2_run(place.l2, life, arg, NULL) == HLT);
+}
+
+/* ---- Many CPUs ---- */
+
+static uint32_t progress; /* atomic */
+
+static void wait_for(uint32_t step)
+{
+	while (__atomic_load_n(&progress, __ATOMIC_ACQUIRE) < step)
+		sim_pause();
+}
+
+static void reach(uint32_t step)
+{
+	__atomic_store_n(&progress, step, __ATOMIC_RELEASE);
+}
+
+/* Has the page in its TLB before it is taken, and looks again after each step. Address: of whoever looks. */
+static void look(void *arg)
+{
+	gva_t data = *(const gva_t *)arg;
+
+	wait_for(1);
+	sim_assert(sim_read64(data) == SECRET);
+	reach(2);
+	wait_for(3);
+	sim_assert(sim_read64(data) == 0);
+	reach(4);
+	wait_for(5);
+	sim_write64(data, 7);
+	sim_assert(sim_read64(data) == 7);
+	sim_assert(*chips(1) == 7);
+	reach(6);
+}
+
+static void look_from_l2(void *arg)
+{
+	sim_assert(sim_l2_run(place.l2, look, arg, NULL) == HLT);
+}
+
+/* Another CPU's write destroys the PAL: it is told of no fault, and finds no secret. */
+static void own(void *arg)
+{
+	(void)arg;
+	sim_write64(GVA(data_at()), SECRET);
+	reach(1);
+	wait_for(2);
+	sim_assert(register_pal() == TV_OK);
+	reach(3);
+	wait_for(4);
+	sim_assert(call_pal(1) == SECRET + 1);
+	reach(5);
+	wait_for(6);
+	sim_assert(sim_call(GVA(entry())) == SIM_NOT_A_CALL);
+	sim_assert(sim_read64(GVA(data_at())) == 7);
+	sim_assert(unregister_pal() == TV_E_NO_PAL);
+}
+
+static void own_in_l2(void *arg)
+{
+	sim_assert(sim_l2_run(place.l2, own, arg, NULL) == HLT);
+}
+
+/* Registers and ends PALs of its own again and again, while the other CPUs do the same. */
+static void stress(void *arg)
+{
+	uint64_t base = *(const uint64_t *)arg + PAGES(8) * sim_cpu_index();
+	struct tv_pal_sections sections = { .num_sections = 2, .sections = {
+		{ TV_SECTION_CODE, 1, base }, { TV_SECTION_STACK, 1, base + PAGES(1) } } };
+	struct tv_pal_params params = { 0 };
+
+	for (uint64_t i = 1; i <= 5; i++) {
+		sim_write64(GVA(base + PAGES(1)), i);
+		sim_assert(!sim_write(GVA(base + PAGES(2)), &sections, sizeof(sections)));
+		sim_assert(!sim_write(GVA(base + PAGES(3)), &params, sizeof(params)));
+		sim_set(HYPAPI_REG_RCX, base + PAGES(2));
+		sim_set(HYPAPI_REG_RSI, base + PAGES(3));
+		sim_set(HYPAPI_REG_RDI, base);
+		sim_assert(command(TV_CMD_REGISTER) == TV_OK);
+		sim_assert(sim_read64(GVA(base + PAGES(1))) == 0);
+		sim_assert(sim_call(GVA(base)) == 0);
+		sim_assert(sim_get(HYPAPI_REG_RAX) == i);
+		sim_set(HYPAPI_REG_RCX, base);
+		sim_assert(command(TV_CMD_UNREGISTER) == TV_OK);
+	}
+}
+
+/* Its answer is the first word of its stack page, and its code is that of every CPU. */
+static void stress_pal(void *arg)
+{
+	(void)arg;
+	sim_set(HYPAPI_REG_RAX, sim_read64(GVA(sim_get(HYPAPI_REG_RIP) + PAGES(1))));
+}
+
+static void stress_in_both(void *arg)
+{
+	uint64_t in_l2 = IN_L2;
+
+	stress(arg);
+	sim_assert(sim_l2_run(place.l2, stress, &in_l2, NULL) == HLT);
+	stress(arg);
+}
+
+/* ---- Tests ---- */
+
+static void boot(uint32_t cpus, bool collide, bool in_l2)
+{
+	sim_boot(hypapps, &(struct sim_options){ .cpus = cpus, .collide = collide });
+	place.l2 = sim_l2_create(1 << 20);
+	place.gpa1 = in_l2 ? sim_l2_memory(place.l2, GPA2(IN_L2)).addr : sim_memory(PAGES(6)).addr;
+	place.base = in_l2 ? IN_L2 : place.gpa1;
+	place.l2 = in_l2 ? place.l2 : NULL;
+	sim_partition_code(pal, NULL);
+}
+
+static void lives_in_l1(void **state)
+{
+	(void)state;
+	boot(2, false, false);
+	sim_run(1, life, NULL);
+}
+
+static void lives_in_l2(void **state)
+{
+	(void)state;
+	boot(2, false, true);
+	sim_run(0, life_in_l2, NULL);
+	sim_run(1, life_in_l2, NULL);
+}
+
+/* Owner and onlooker in each pair of worlds; L1 sees L2's memory at its own address. */
+static void seen_by_others(bool owner_in_l2, bool looker_in_l2)
+{
+	gva_t data;
+
+	boot(2, false, owner_in_l2);
+	data = GVA(looker_in_l2 ? data_at() : place.gpa1 + PAGES(1));
+	sim_start(1, looker_in_l2 ? look_from_l2 : look, &data);
+	sim_start(0, owner_in_l2 ? own_in_l2 : own, NULL);
+	sim_wait();
+}
+
+static void pal_of_l1_seen_by_l1(void **state) { (void)state; seen_by_others(false, false); }
+static void pal_of_l2_seen_by_l1(void **state) { (void)state; seen_by_others(true, false); }
+static void pal_of_l2_seen_by_l2(void **state) { (void)state; seen_by_others(true, true); }
+
+static void all_cpus(bool collide)
+{
+	uint64_t base;
+
+	boot(3, collide, true);
+	base = sim_memory(PAGES(8 * 3)).addr;
+	sim_partition_code(stress_pal, NULL);
+	sim_run_all(stress_in_both, &base);
+}
+
+static void on_all_cpus(void **state) { (void)state; all_cpus(false); }
+static void on_all_cpus_when_stops_meet(void **state) { (void)state; all_cpus(true); }
+
+static void call_that_ends(void *arg)
+{
+	(void)arg;
+	sim_assert(register_pal() == TV_OK);
+	sim_set(HYPAPI_REG_RSI, buffer_at());
+	sim_assert(sim_call(GVA(entry())) == PF);
+	sim_assert(sim_exception().cr2 == entry());
+	sim_assert(sim_call(GVA(entry())) == SIM_NOT_A_CALL);
+}
+
+static void ends_a_pal_that_looks_out(void **state)
+{
+	(void)state;
+	boot(2, false, false);
+	sim_partition_code(pal_that_looks_out, NULL);
+	sim_run(0, call_that_ends, NULL);
+}
+
+static void reset(void *arg)
+{
+	(void)arg;
+	sim_write64(GVA(data_at()), SECRET);
+	sim_assert(register_pal() == TV_OK);
+	sim_out(0xcf9, 1, 6);
+	sim_fault("the machine is not reset");
+}
+
+static void secret_is_gone(void)
+{
+	sim_assert(*chips(1) == 0);
+}
+
+static void resets(void **state)
+{
+	(void)state;
+	sim_boot(hypapps, &(struct sim_options){ .on_reset = secret_is_gone });
+	place.gpa1 = place.base = sim_memory(PAGES(6)).addr;
+	sim_run(0, reset, NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		sim_test(lives_in_l1),
+		sim_test(lives_in_l2),
+		sim_test(pal_of_l1_seen_by_l1),
+		sim_test(pal_of_l2_seen_by_l1),
+		sim_test(pal_of_l2_seen_by_l2),
+		sim_test(on_all_cpus),
+		sim_test(on_all_cpus_when_stops_meet),
+		sim_test(ends_a_pal_that_looks_out),
+		sim_test_reset(resets),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The simulator itself: what its machine does without a hypapp, and that each kind of event reaches one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <hypapi/sim_cmocka.h>
+
+enum { UD = 6, GP = 13, PF = 14, EXIT_CPUID = 10, EXIT_HLT = 12, EXIT_VIOLATION = 48, ALL = HYPAPI_RWX };
+enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, OFFER = 5000 };
+enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT };
+enum { VECTOR_TAKEN = 0x41, SLP_EN = 1 << 13, S3 = 3 };
+#define MTRR_DEF_TYPE 0x2ff
+
+/* ---- A hypapp that answers everything it claims with a mark ---- */
+
+static uint32_t told[HYPAPI_EV_COUNT]; /* atomic */
+
+static enum hypapi_verdict on_any(struct hypapi_event *ev)
+{
+	__atomic_add_fetch(&told[ev->type], 1, __ATOMIC_RELAXED);
+	return HYPAPI_PASS;
+}
+
+static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
+{
+	on_any(ev);
+	hypapi_reg_set(ev, HYPAPI_REG_RAX, ev->level);
+	return ev->args.hypercall.number == KILL ? HYPAPI_KILL : ev->args.hypercall.number == DENY ? HYPAPI_DENY :
+	       HYPAPI_HANDLED;
+}
+
+static enum hypapi_verdict on_interrupt(struct hypapi_event *ev)
+{
+	on_any(ev);
+	return ev->args.interrupt.vector == VECTOR_TAKEN ? HYPAPI_HANDLED : HYPAPI_PASS;
+}
+
+static enum hypapi_verdict on_sleep(struct hypapi_event *ev)
+{
+	on_any(ev);
+	return ev->phase == HYPAPI_PREPARE ? HYPAPI_DENY : HYPAPI_PASS;
+}
+
+static enum hypapi_verdict on_cpuid(struct hypapi_event *ev)
+{
+	on_any(ev);
+	hypapi_reg_set(ev, HYPAPI_REG_RAX, OFFER + ev->level);
+	return HYPAPI_HANDLED;
+}
+
+static enum hypapi_verdict on_port(struct hypapi_event *ev)
+{
+	on_any(ev);
+	ev->args.port_io.value = OFFER + ev->level;
+	return HYPAPI_HANDLED;
+}
+
+static enum hypapi_verdict on_msr(struct hypapi_event *ev)
+{
+	on_any(ev);
+	ev->args.msr.value = OFFER + ev->level;
+	return ev->args.msr.write ? HYPAPI_DENY : HYPAPI_HANDLED;
+}
+
+HYPAPP_DEFINE(probe,
+	.priority = 1,
+	.capabilities = HYPAPI_CAP_REGISTERS | HYPAPI_CAP_QUIESCE,
+	.subscriptions = {
+		{ .type = HYPAPI_EV_INIT, .handler = on_any },
+		{ .type = HYPAPI_EV_CPU_INIT, .handler = on_any },
+		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },
+		{ .type = HYPAPI_EV_CPUID, .levels = HYPAPI_LEVELS_GUEST, .handler = on_cpuid },
+		{ .type = HYPAPI_EV_PORT_IO, .levels = HYPAPI_LEVELS_GUEST, .handler = on_port },
+		{ .type = HYPAPI_EV_MSR, .levels = HYPAPI_LEVELS_GUEST, .handler = on_msr },
+		{ .type = HYPAPI_EV_MTRR, .handler = on_any },
+		{ .type = HYPAPI_EV_EXIT102, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_any },
+		{ .type = HYPAPI_EV_EXIT201, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L1), .handler = on_any },
+		{ .type = HYPAPI_EV_EXIT202, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_any },
+		{ .type = HYPAPI_EV_EPT02_ROOT, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_any },
+		{ .type = HYPAPI_EV_RESET, .handler = on_any },
+	},
+	.claims = {
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = NUMBER, .last = DENY },
+		{ .kind = HYPAPI_CLAIM_CPUID, .levels = HYPAPI_LEVELS_GUEST, .first = LEAF, .last = LEAF },
+		{ .kind = HYPAPI_CLAIM_PORT, .levels = HYPAPI_LEVELS_GUEST, .first = PORT, .last = PORT },
+		{ .kind = HYPAPI_CLAIM_MSR, .levels = HYPAPI_LEVELS_GUEST, .first = MSR, .last = MSR },
+	});
+
+static uint64_t posted; /* bits that came with WORK, atomic */
+
+static enum hypapi_verdict on_work(struct hypapi_event *ev)
+{
+	on_any(ev);
+	__atomic_fetch_or(&posted, ev->args.work.bits << 8 * ev->cpu, __ATOMIC_RELAXED);
+	return HYPAPI_PASS;
+}
+
+/* RBX: L1-physical address of a word that other CPUs of this L2 change. RAX: whether it stood still. */
+static void stop_one_ept(struct hypapi_event *ev)
+{
+	gpa1_t at = GPA1(hypapi_reg_get(ev, HYPAPI_REG_RBX));
+	uint64_t first = 0, now = 0;
+	bool still = hypapi_quiesce_ept(ev, ev->eptp02) >= 0 && !hypapi_copy_from_gpa1(ev, &first, at, 8);
+
+	for (uint32_t i = 0; i < 1000 && still; i++)
+		still = !hypapi_copy_from_gpa1(ev, &now, at, 8) && now == first;
+	hypapi_reg_set(ev, HYPAPI_REG_RAX, still);
+}
+
+static enum hypapi_verdict on_others(struct hypapi_event *ev)
+{
+	if (ev->args.hypercall.number == WINDOWS)
+		hypapi_window(ev, HYPAPI_WINDOW_INTERRUPT | HYPAPI_WINDOW_NMI);
+	else if (ev->args.hypercall.number == POST)
+		hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)hypapi_post(ev, 3, 4));
+	else
+		stop_one_ept(ev);
+	return HYPAPI_HANDLED;
+}
+
+HYPAPP_DEFINE(second,
+	.priority = 2,
+	.capabilities = HYPAPI_CAP_INTERRUPTS | HYPAPI_CAP_WORK | HYPAPI_CAP_REGISTERS | HYPAPI_CAP_MEMORY |
+			HYPAPI_CAP_QUIESCE,
+	.subscriptions = {
+		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_others },
+		{ .type = HYPAPI_EV_WORK, .handler = on_work },
+		{ .type = HYPAPI_EV_INTERRUPT, .levels = HYPAPI_LEVELS_GUEST, .handler = on_interrupt },
+		{ .type = HYPAPI_EV_NMI, .levels = HYPAPI_LEVELS_GUEST, .handler = on_any },
+		{ .type = HYPAPI_EV_INTERRUPT_WINDOW, .levels = HYPAPI_LEVELS_GUEST, .handler = on_any },
+		{ .type = HYPAPI_EV_NMI_WINDOW, .levels = HYPAPI_LEVELS_GUEST, .handler = on_any },
+		{ .type = HYPAPI_EV_SLEEP, .two_phase = true, .handler = on_sleep },
+		{ .type = HYPAPI_EV_SHUTDOWN, .handler = on_any },
+	},
+	.claims = {
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = STOP_EPT },
+	});
+
+HYPAPP_DEFINE(rival,
+	.priority = 1,
+	.subscriptions = { { .type = HYPAPI_EV_INIT, .handler = on_any } });
+
+static const struct hypapp_descriptor *const hypapps[] = { &hypapp_second, &hypapp_probe, NULL };
+static const struct hypapp_descriptor *const rivals[] = { &hypapp_probe, &hypapp_rival, NULL };
+static struct sim_l2 *l2;
+
+static void boot(void)
+{
+	sim_boot(hypapps, NULL);
+	l2 = sim_l2_create(1 << 20);
+}
+
+/* ---- Events ---- */
+
+/* `arg`: the level. */
+static void each_event(void *arg)
+{
+	uint32_t level = *(uint32_t *)arg, value;
+	uint64_t wide;
+
+	sim_assert(sim_hypercall(NUMBER) == 0 && sim_get(HYPAPI_REG_RAX) == level);
+	sim_assert(sim_hypercall(DENY) == UD);
+	sim_assert(sim_cpuid(LEAF, 0) == 0 && sim_get(HYPAPI_REG_RAX) == OFFER + level);
+	sim_assert(sim_in(PORT, 4, &value) == 0 && value == OFFER + level);
+	sim_assert(sim_in(PORT + 16, 1, &value) == 0 && value == 0xff);
+	sim_assert(sim_out(PORT, 2, 1) == 0);
+	sim_assert(sim_rdmsr(MSR, &wide) == 0 && wide == OFFER + level);
+	sim_assert(sim_wrmsr(MSR, 1) == GP);
+	sim_assert(sim_rdmsr(MSR + 1, &wide) == GP);
+}
+
+static void each_event_in_both(void *arg)
+{
+	uint32_t level = HYPAPI_L1;
+
+	(void)arg;
+	each_event(&level);
+	level = HYPAPI_L2;
+	sim_assert(sim_l2_run(l2, each_event, &level, NULL) == EXIT_HLT);
+}
+
+static void events_reach_the_hypapp(void **state)
+{
+	static const struct { uint32_t type, count; } want[] = {
+		{ HYPAPI_EV_INIT, 1 }, { HYPAPI_EV_CPU_INIT, 2 }, { HYPAPI_EV_HYPERCALL, 4 }, { HYPAPI_EV_CPUID, 2 },
+		{ HYPAPI_EV_PORT_IO, 4 }, { HYPAPI_EV_MSR, 4 }, { HYPAPI_EV_EXIT102, 1 }, { HYPAPI_EV_EXIT201, 1 },
+		{ HYPAPI_EV_EPT02_ROOT, 1 },
+	};
+
+	(void)state;
+	boot();
+	sim_run(1, each_event_in_both, NULL);
+	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
+		assert_int_equal(told[want[i].type], want[i].count);
+	assert_in_range(told[HYPAPI_EV_EXIT202], 7, 20);
+}
+
+static void change_types(void *arg)
+{
+	(void)arg;
+	sim_assert(sim_wrmsr(MTRR_DEF_TYPE, 0x800) == 0);
+	sim_assert(sim_wrmsr(MTRR_DEF_TYPE, 0xfff) == GP);
+}
+
+static void stay(void *arg)
+{
+	gva_t page = GVA(sim_memory(4096).addr);
+
+	while (!__atomic_load_n((uint32_t *)arg, __ATOMIC_ACQUIRE))
+		sim_write64(page, 1);
+}
+
+static void finish(void *arg)
+{
+	change_types(NULL);
+	__atomic_store_n((uint32_t *)arg, 1, __ATOMIC_RELEASE);
+}
+
+static void memory_types_change_under_a_stop(void **state)
+{
+	uint32_t done = 0;
+
+	(void)state;
+	sim_boot(hypapps, &(struct sim_options){ .cpus = 3 });
+	sim_start(1, stay, &done);
+	sim_start(0, finish, &done);
+	sim_wait();
+	assert_int_equal(told[HYPAPI_EV_MTRR], 1);
+}
+
+static void kill(void *arg)
+{
+	(void)arg;
+	sim_hypercall(KILL);
+}
+
+static void was_told(void)
+{
+	sim_assert(told[HYPAPI_EV_RESET] == 1);
+}
+
+static void kills(void **state)
+{
+	(void)state;
+	sim_boot(hypapps, &(struct sim_options){ .on_reset = was_told });
+	sim_run(0, kill, NULL);
+}
+
+static void refuses_rivals(void **state)
+{
+	(void)state;
+	sim_boot(rivals, NULL);
+}
+
+/* ---- Memory ---- */
+
+static void no_such_page(void *arg)
+{
+	uint64_t at = 5ull << 32, value;
+
+	(void)arg;
+	sim_assert(sim_read(GVA(at), &value, 8) == PF);
+	sim_assert(sim_exception().vector == PF && sim_exception().cr2 == at && sim_exception().error_code == 0);
+	sim_set_mode(true, 3);
+	sim_assert(sim_write(GVA(at), &value, 8) == PF && sim_exception().error_code == 6);
+	sim_assert(sim_hypercall(NUMBER) == 0);
+}
+
+static void faults_of_page_tables(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, no_such_page, NULL);
+}
+
+/* L2's page 5 leads to page 6 after L1 has changed EPT12 and told the CPU, and not before. */
+static void l2_reads(void *arg)
+{
+	uint64_t *seen = arg;
+
+	seen[0] = sim_read64(GVA(0x5000));
+	sim_assert(sim_cpuid(1, 0) == 0);
+	seen[1] = sim_read64(GVA(0x5000));
+	sim_assert(sim_cpuid(2, 0) == 0);
+	seen[2] = sim_read64(GVA(0x5000));
+	sim_write64(GVA(0x7000), 9);
+	seen[3] = sim_get(HYPAPI_REG_R12);
+}
+
+static bool l1_answers(struct sim_l2 *of, const struct sim_l2_exit *exit, void *arg)
+{
+	(void)arg;
+	if (exit->reason == EXIT_VIOLATION) {
+		sim_assert(exit->gpa2 == 0x7000);
+		sim_l2_map(of, GPA2(0x7000), sim_l2_memory(of, GPA2(0x7000)), ALL);
+		return true;
+	}
+	sim_assert(exit->reason == EXIT_CPUID);
+	if (exit->gpr[HYPAPI_REG_RAX] == 1)
+		sim_l2_map(of, GPA2(0x5000), sim_l2_memory(of, GPA2(0x6000)), ALL);
+	else
+		sim_l2_invept(of);
+	exit->gpr[HYPAPI_REG_R12] = 12;
+	sim_l2_skip(exit);
+	return true;
+}
+
+static void l1_changes_ept12(void *arg)
+{
+	sim_write64(GVA(sim_l2_memory(l2, GPA2(0x5000)).addr), 5);
+	sim_write64(GVA(sim_l2_memory(l2, GPA2(0x6000)).addr), 6);
+	sim_l2_map(l2, GPA2(0x7000), GPA1(0), 0);
+	sim_assert(sim_l2_run(l2, l2_reads, arg, l1_answers) == EXIT_HLT);
+	sim_assert(sim_read64(GVA(sim_l2_memory(l2, GPA2(0x7000)).addr)) == 9);
+}
+
+static void translations_last_until_invept(void **state)
+{
+	uint64_t seen[4];
+
+	(void)state;
+	boot();
+	sim_run(1, l1_changes_ept12, seen);
+	assert_int_equal(seen[0], 5);
+	assert_int_equal(seen[1], 5);
+	assert_int_equal(seen[2], 6);
+	assert_int_equal(seen[3], 12);
+}
+
+/* ---- Interrupts ---- */
+
+static void count_nmis(void *arg)
+{
+	uint64_t *want = arg;
+
+	while (sim_nmis() < *want)
+		sim_pause();
+	sim_interrupt(0x40);
+	sim_assert(sim_interrupts() > 0);
+}
+
+static void nmis_in_l2(void *arg)
+{
+	sim_assert(sim_l2_run(l2, count_nmis, arg, NULL) == EXIT_HLT);
+}
+
+static void nmis_arrive(void **state)
+{
+	uint64_t want = 1;
+
+	(void)state;
+	boot();
+	sim_send_nmi(1); /* idle */
+	sim_run(1, count_nmis, &want);
+	want = 2;
+	sim_start(1, count_nmis, &want);
+	sim_send_nmi(1);
+	sim_wait();
+	want = 3;
+	sim_start(1, nmis_in_l2, &want);
+	sim_send_nmi(1);
+	sim_wait();
+}
+
+static void interrupts_and_windows(void *arg)
+{
+	(void)arg;
+	sim_interrupt(0x40);
+	sim_assert(sim_interrupts() == 1);
+	sim_interrupt(VECTOR_TAKEN);
+	sim_assert(sim_interrupts() == 1);
+	sim_set(HYPAPI_REG_RFLAGS, 2);
+	sim_interrupt(0x40);
+	sim_assert(sim_interrupts() == 1);
+	sim_set(HYPAPI_REG_RFLAGS, 0x202);
+	sim_pause();
+	sim_assert(sim_interrupts() == 2);
+	sim_assert(sim_hypercall(WINDOWS) == 0);
+	sim_pause();
+}
+
+static void interrupts_can_be_taken(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, interrupts_and_windows, NULL);
+	assert_int_equal(told[HYPAPI_EV_INTERRUPT], 3);
+	assert_int_equal(told[HYPAPI_EV_INTERRUPT_WINDOW], 1);
+	assert_int_equal(told[HYPAPI_EV_NMI_WINDOW], 1);
+}
+
+static void sleeps(void *arg)
+{
+	(void)arg;
+	sim_assert(sim_out(SIM_PM1_PORT, 2, SLP_EN | S3 << 10) == 0);
+	sim_assert(told[HYPAPI_EV_SLEEP] == 1 && told[HYPAPI_EV_SHUTDOWN] == 0);
+	sim_assert(sim_out(SIM_PM1_PORT, 2, SLP_EN | SIM_POWER_OFF << 10) == 0);
+	sim_assert(told[HYPAPI_EV_SLEEP] == 1 && told[HYPAPI_EV_SHUTDOWN] == 1);
+}
+
+static void sleep_can_be_denied(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(1, sleeps, NULL);
+}
+
+static void post(void *arg)
+{
+	(void)arg;
+	sim_assert(sim_hypercall(POST) == 0 && sim_get(HYPAPI_REG_RAX) == 0);
+}
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+static void work_comes_to_every_cpu(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, post, NULL);
+	sim_run_all(nothing, NULL); /* an idle CPU has had its work by the end of its next job, if not before */
+	sim_run(1, post, NULL);
+	sim_run_all(nothing, NULL);
+	assert_int_equal(told[HYPAPI_EV_WORK], 4);
+	assert_int_equal(posted, 4 | 4 << 8);
+}
+
+static uint32_t stopper_done; /* atomic */
+
+static void change_word(void *arg)
+{
+	(void)arg;
+	for (uint64_t i = 0; !__atomic_load_n(&stopper_done, __ATOMIC_ACQUIRE); i++)
+		sim_write64(GVA(0x5000), i);
+}
+
+static void stop_the_l2(void *arg)
+{
+	(void)arg;
+	for (uint32_t i = 0; i < 10; i++) {
+		sim_set(HYPAPI_REG_RBX, sim_l2_memory(l2, GPA2(0x5000)).addr);
+		sim_assert(sim_hypercall(STOP_EPT) == 0 && sim_get(HYPAPI_REG_RAX) == 1);
+	}
+	__atomic_store_n(&stopper_done, 1, __ATOMIC_RELEASE);
+}
+
+static void changer(void *arg) { sim_assert(sim_l2_run(l2, change_word, arg, NULL) == EXIT_HLT); }
+static void stopper(void *arg) { sim_assert(sim_l2_run(l2, stop_the_l2, arg, NULL) == EXIT_HLT); }
+
+static void one_ept_stands_still(void **state)
+{
+	(void)state;
+	boot();
+	sim_start(1, changer, NULL);
+	sim_start(0, stopper, NULL);
+	sim_wait();
+}
+
+static void fails(void *arg)
+{
+	(void)arg;
+	sim_assert(sim_cpu_index() == 0);
+}
+
+static void assertions_are_faults(void **state)
+{
+	(void)state;
+	boot();
+	sim_run_all(fails, NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		sim_test(events_reach_the_hypapp),
+		sim_test(memory_types_change_under_a_stop),
+		sim_test_reset(kills),
+		sim_test_fault(refuses_rivals, "boot: "),
+		sim_test(faults_of_page_tables),
+		sim_test(translations_last_until_invept),
+		sim_test(nmis_arrive),
+		sim_test(interrupts_can_be_taken),
+		sim_test(sleep_can_be_denied),
+		sim_test(work_comes_to_every_cpu),
+		sim_test(one_ept_stands_still),
+		sim_test_fault(assertions_are_faults, "sim_cpu_index() == 0"),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

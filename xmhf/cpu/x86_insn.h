@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Instructions of the host CPU. Every function is one instruction, so that the simulator (hypapi/sim) has another file
+ * in place of this one.
+ */
+#ifndef XMHF_X86_INSN_H
+#define XMHF_X86_INSN_H
+
+#include "lib/base.h"
+
+struct cpuid_regs { u32 eax, ebx, ecx, edx; };
+
+static inline struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
+{
+	struct cpuid_regs r;
+
+	asm volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
+	return r;
+}
+
+static inline u64 rdmsr(u32 msr)
+{
+	u32 low, high;
+
+	asm volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+	return (u64)high << 32 | low;
+}
+
+static inline void wrmsr(u32 msr, u64 value)
+{
+	asm volatile("wrmsr" : : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
+}
+
+static inline u64 rdtsc(void)
+{
+	u64 low, high; /* the instruction clears the upper halves */
+
+	asm volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+	return high << 32 | low;
+}
+
+/* Modulo 2^32, for short times: two instructions less. */
+static inline u32 rdtsc_low(void)
+{
+	u32 low;
+
+	asm volatile("rdtsc" : "=a"(low) : : "rdx", "memory");
+	return low;
+}
+
+#define X86_CR(n)                                                                              \
+	static inline u64 read_cr##n(void)                                                     \
+	{                                                                                      \
+		u64 v;                                                                         \
+		asm volatile("mov %%cr" #n ", %0" : "=r"(v) : : "memory");                     \
+		return v;                                                                      \
+	}                                                                                      \
+	static inline void write_cr##n(u64 v)                                                  \
+	{                                                                                      \
+		asm volatile("mov %0, %%cr" #n : : "r"(v) : "memory");                         \
+	}
+X86_CR(0)
+X86_CR(2)
+X86_CR(3)
+X86_CR(4)
+
+#define X86_PORT(name, suffix, type)                                                           \
+	static inline type in##suffix(u16 port)                                                \
+	{                                                                                      \
+		type v;                                                                        \
+		asm volatile("in" #suffix " %1, %0" : "=a"(v) : "Nd"(port));                   \
+		return v;                                                                      \
+	}                                                                                      \
+	static inline void out##suffix(u16 port, type v)                                       \
+	{                                                                                      \
+		asm volatile("out" #suffix " %0, %1" : : "a"(v), "Nd"(port));                  \
+	}
+X86_PORT(byte, b, u8)
+X86_PORT(word, w, u16)
+X86_PORT(dword, l, u32)
+
+/* The first word of what GS leads to: this CPU's structure. Not volatile, as it never changes. */
+static inline void *read_gs_self(void)
+{
+	void *self;
+
+	asm("movq %%gs:0, %0" : "=r"(self));
+	return self;
+}
+
+static inline void cpu_pause(void)
+{
+	asm volatile("pause" : : : "memory");
+}
+
+static inline void xsetbv(u32 index, u64 value)
+{
+	asm volatile("xsetbv" : : "c"(index), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
+}
+
+static inline void wbinvd(void)
+{
+	asm volatile("wbinvd" : : : "memory");
+}
+
+#endif
