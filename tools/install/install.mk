@@ -12,6 +12,7 @@ INSTALL_GLOBALS := hypapi_* boot_entry memcpy memmove memset memcmp strlen
 INSTALL_HYPAPPS = $(foreach a,$(HYPAPPS),$(INSTALL_O)/hypapps/$(a).o)
 # For hypapp-boot.
 INSTALL_BOOT := tools/mkiso.py tools/timeline.py tests/run/emulator.py $(O)/guest/mini-hypervisor.bzimage
+INSTALL_SIM := $(foreach v,$(SIM_VARIANTS),$(SIM_O)/$(v)/libhypapi-sim.a)
 INSTALL_MADE := $(addprefix $(INSTALL_O)/,core.o hypapps-check hypapp-link hypapp.mk hypapi.pc)
 # Warnings do not stop the build of a project that has another compiler than ours.
 INSTALL_FLAGS := $(filter-out -MMD -MP -Werror,$(CORE_FLAGS))
@@ -45,15 +46,17 @@ $(INSTALL_O)/%: tools/install/%.in Makefile tools/install/install.mk $(O)/config
 	$(Q)sed 's|@FLAGS@|$(INSTALL_FLAGS)|; s|@LINK_FLAGS@|$(CORE_LINK_FLAGS)|; s|@VERSION@|$(VERSION)|; s|@HYPAPI_VERSION@|$(HYPAPI_VERSION)|' $< > $@
 
 .PHONY: install
-install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT)
+install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM)
 	$(Q)to='$(DESTDIR)$(prefix)'; put() { mode=$$1 dir=$$to/$$2; shift 2; $(INSTALL) -d "$$dir" && $(INSTALL) -m $$mode "$$@" "$$dir"; }; \
 	set -e; \
-	put 644 include/hypapi hypapi/include/hypapi/*.h; \
+	put 644 include/hypapi hypapi/include/hypapi/*.h hypapi/sim/include/hypapi/*.h; \
 	for dir in $(foreach a,$(HYPAPPS),$(wildcard $(HYPAPP_DIR_$(a))/include/*)); do put 644 include/$${dir##*/} $$dir/*.h; done; \
 	put 644 lib/hypapi $(INSTALL_O)/core.o xmhf/boot/linker.lds; \
 	put 755 lib/hypapi $(INSTALL_O)/hypapps-check; \
 	rm -rf "$$to/lib/hypapi/hypapps"; \
 	put 644 lib/hypapi/hypapps $(INSTALL_HYPAPPS); \
+	for v in $(SIM_VARIANTS); do put 644 lib/hypapi/sim/$$v $(SIM_O)/$$v/libhypapi-sim.a; \
+		objcopy --strip-debug "$$to/lib/hypapi/sim/$$v/libhypapi-sim.a"; done; \
 	put 644 lib/pkgconfig $(INSTALL_O)/hypapi.pc; \
 	put 644 share/hypapi $(INSTALL_O)/hypapp.mk; \
 	put 644 share/hypapi/template tools/install/template/*; \
@@ -72,7 +75,7 @@ $(INSTALL_O)/made_for_1_0.o: tests/abi/made_for_1_0.s
 	@mkdir -p $(@D)
 	$(say) AS $@
 	$(Q)$(CC) -c -o $@ $<
-$(INSTALL_O)/greeter.elf: $(INSTALL_O)/made_for_1_0.o $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(wildcard tools/install/* tools/install/template/*)
+$(INSTALL_O)/greeter.elf: $(INSTALL_O)/made_for_1_0.o $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM) $(wildcard tools/install/* tools/install/template/*)
 	@rm -rf $(INSTALL_O)/root $(INSTALL_O)/greeter
 	$(Q)$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(INSTALL_O)/root prefix=/usr/local
 	$(Q)cd $(INSTALL_O) && root/usr/local/bin/hypapp-new greeter > /dev/null && MAKEFLAGS= make -s -C greeter && \
