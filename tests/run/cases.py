@@ -75,6 +75,7 @@ CASES = [
     # Its last state, built as its reader builds it.
     dict(name="docs/tutorial-hypapp", guest=GUEST, append="test=journal", xmhf=TUTORIAL, cpus=2,
          expect=[r"^xmhf: journal: ready$", r"^T end journal$"]),
+    dict(name="docs/tutorial-test", command=["make", "-s", "-C", "build/tutorial/journal", "test"]),
     dict(name="docs/tutorial-boot", guest="build/guest/mini-hypervisor.bzimage", append="test=call number=0x300",
          xmhf=TUTORIAL, judge=tutorial.shows("boot"), expect=[r"^T end call$"]),
     dict(name="docs/tutorial-linux", guest="tiny", initrd="build/tutorial/linux.cpio", append="job=notes",

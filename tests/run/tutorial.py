@@ -5,7 +5,8 @@
 usage: tutorial.py [--write] TUTORIAL FOLDER OUTPUT COMPILER FLAGS...
 A fenced block of C adds definitions to a file, or replaces those of the same name; a new one stands behind the one above
 it in the block, or in front of the one below. The file is journal.c, or what a comment "<!-- file: NAME -->" before
-the block says. FLAGS are those of a hypapp. Other C files are programs of Linux: they are built, and test_*.c is run.
+the block says. FLAGS are those of a hypapp. Other C files are programs of Linux, which are built, and tests on
+the simulator.
 --write makes FOLDER from the tutorial instead of comparing. shows() is for the runs in a machine.
 """
 import pathlib
@@ -80,13 +81,11 @@ def build(output, name, compiler, flags):
         return
     if source.suffix != ".c":
         return
-    is_test = name.startswith("test_")
+    if name.startswith("sim_"):
+        return  # the project's `make test` builds and runs it
     # Its own flags: a hosted program, with hypapi's headers.
     run(*compiler, "-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined",
-        "-fno-sanitize-recover=all", "-Ihypapi/include", "-o", source.with_suffix(""), source,
-        *([output / HYPAPP] if is_test else []))
-    if is_test:
-        run(source.with_suffix(""))
+        "-fno-sanitize-recover=all", "-Ihypapi/include", "-o", source.with_suffix(""), source)
 
 
 def main():
