@@ -26,6 +26,10 @@ STOP_CPUS = (2, 4, 8)
 OPERATIONS = """dispatch-first dispatch-further l1-cpuid l1-hypercall l1-hypercall-stop l2-hypercall l2-hypercall-stop l2-cpuid-reflected l1-vmread
 l1-vmwrite l1-vmptrld l1-vmclear l1-invept ept02-fill-4k ept02-fill-2m ept12-violation pal-register-l1 pal-invoke-l1
 pal-return-l1 pal-unregister-l1 pal-register-l2 pal-invoke-l2 pal-return-l2 pal-unregister-l2 linux-boot linux-l2-exit""".split()
+# With the image of tests/bench/stopper.c: forms of stops and of work on other CPUs; and of all CPUs in L2 together, in a
+# million ticks, hypercalls, the same with a stop on each, and the ticks of all CPUs that each stop costs beside its call.
+STOPPER = "stop-call stop-early stop-nested stop-flush stop-ept01 stop-ept02 work-post work-stop".split()
+THROUGHPUT = {"l2-calls-per-mtick": (1, *STOP_CPUS), "l2-stops-per-mtick": STOP_CPUS, "l2-stop-lost": STOP_CPUS}
 # Measured with shadow VMCS off: with it these two do not exit.
 WITHOUT_SHADOW = ("l1-vmread", "l1-vmwrite")
 # What the design aims at: (operation, cpus) to ticks; that of a PAL's call is for invoke and return together.
@@ -70,6 +74,10 @@ class Bench:
         return self.machine(name, self.o.guest, "test=bench passers=1", expect=[r"^T end bench"],
                             xmhf=f"{self.o.passers}/{name}.elf")
 
+    def stopper(self, name, test, cpus):
+        return self.machine(name, self.o.guest, test, expect=[rf"^T end {test.split()[0][5:]}$"], cpus=cpus,
+                            xmhf=f"{self.o.passers}/stopper.elf")
+
     def linux(self, name, **more):
         append = " ".join((ROOT / "tools/linux" / file).read_text().strip() for file in ("cmdline", "cmdline.bochs"))
         # pal-bench says on the bare machine that there is no TrustVisor.
@@ -89,6 +97,9 @@ class Bench:
             for kind, xmhf in (("xmhf", self.o.xmhf), ("counts", self.o.counts)):
                 name = f"{kind}-{cpus}"
                 runs[name] = lambda name=name, cpus=cpus, xmhf=xmhf: self.guest(name, cpus=cpus, xmhf=xmhf)
+        for cpus in STOP_CPUS:
+            for name, test in (f"stopper-{cpus}", "test=bench stopper=1"), (f"throughput-{cpus}", "test=throughput"):
+                runs[name] = lambda name=name, test=test, cpus=cpus: self.stopper(name, test, cpus)
         with concurrent.futures.ThreadPoolExecutor(self.o.jobs) as pool:
             futures = {name: pool.submit(run) for name, run in runs.items()}
             return {name: future.result() for name, future in futures.items()}
@@ -126,14 +137,17 @@ def collect(logs):
     xmhf = dict(linux)
     for cpus in (1, *STOP_CPUS):
         xmhf.update(lines(logs[f"xmhf-{cpus}"], "B"))
+    for cpus in STOP_CPUS:
+        xmhf.update({**lines(logs[f"stopper-{cpus}"], "B"), **lines(logs[f"throughput-{cpus}"], "B")})
     no_shadow = lines(logs["no-shadow"], "B")
     xmhf.update({(operation, 1): no_shadow[operation, 1] for operation in WITHOUT_SHADOW})
     bare["linux-boot", 1], xmhf["linux-boot", 1] = [linux_boot(logs["linux-bare"])], [linux_boot(logs["linux-xmhf"])]
     for operation, ticks in zip(("dispatch-first", "dispatch-further"), dispatch_costs(logs["passers1"], logs["passers3"])):
         xmhf[operation, 1] = [ticks]
     rows = []
-    for operation in OPERATIONS:
-        for cpus in (1, *(STOP_CPUS if operation.endswith("-stop") else ())):
+    wanted = {operation: (1, *STOP_CPUS) if operation.endswith("-stop") else (1,) for operation in OPERATIONS}
+    for operation, on in (wanted | dict.fromkeys(STOPPER, STOP_CPUS) | THROUGHPUT).items():
+        for cpus in on:
             key = operation, cpus
             rows.append((*key, bare.get(key, [None])[0], xmhf.get(key, [None])[0]))
     extra_bare, extra_xmhf = lines(logs["bare-1"], "X"), lines(logs["xmhf-1"], "X")
@@ -248,7 +262,7 @@ def parse_arguments():
     add = parser.add_argument
     add("--xmhf", required=True, help="the core")
     add("--counts", required=True, help="the core with --enable-insn-counts")
-    add("--passers", required=True, help="folder of passers1.elf and passers3.elf")
+    add("--passers", required=True, help="folder of passers1.elf, passers3.elf and stopper.elf")
     add("--guest", required=True, help="the bare-metal guest")
     add("--kernel", required=True, help="the tiny Linux kernel")
     add("--initrd", required=True)

@@ -534,10 +534,10 @@ DEFINE_TEST(throughput, "throughput", "XMHF only: hypercalls that all CPUs in L2
 	smp_start();
 	one = calls_of(1, CALL_NOTHING, &fewest);
 	all = calls_of(cpu_count, CALL_NOTHING, &fewest);
-	print("B l2-calls 1 %lu\nB l2-calls %u %lu\n", one, cpu_count, all);
+	print("B l2-calls-per-mtick 1 %lu\nB l2-calls-per-mtick %u %lu\n", one, cpu_count, all);
 	judge("hypercalls without a stop: eight CPUs make 7.5 times what one makes, others likewise", all * 16 >= one * cpu_count * 15);
 	stops = calls_of(cpu_count, CALL_STOP, &fewest);
-	print("B l2-stops %u %lu\n", cpu_count, stops);
+	print("B l2-stops-per-mtick %u %lu\n", cpu_count, stops);
 	print("B l2-stop-lost %u %lu\n", cpu_count, cpu_count * WINDOW_TICKS / stops - WINDOW_TICKS / one);
 	print("fewest stops of a CPU: %lu\n", fewest);
 	judge("with a stop on each every CPU makes progress", fewest > 0);

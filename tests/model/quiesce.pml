@@ -65,6 +65,8 @@ bit mail[N];     /* work that another CPU has left here */
 byte proceeds;   /* owner (CPU + 1) between its last acknowledge and its release */
 byte holds;      /* the same of the owner of a stop of the EPT */
 bit spins[N];    /* in quiesce_serve(), acknowledged */
+bit busy[N];     /* with an event, before a crossing */
+bit sits[N];     /* in sit_while_held(), acknowledged */
 bit told[N];     /* has taken the NMI of a kick, and not looked for mail since */
 bit stale[N];    /* the CPU has not yet done the flush of a stop */
 byte due[N];     /* guest's NMIs arrived, not merged away and not yet counted */
@@ -80,8 +82,10 @@ inline must_be_alone(c) {
 	assert(!online[(c + 2) % N] || spins[(c + 2) % N])
 }
 
-/* While the owner of a stop of the EPT proceeds nobody else runs on it. */
+/* While the owner of a stop of the EPT proceeds nobody else runs on it, or handles an event of a guest that does. */
 inline must_hold(c) {
+	assert(!(busy[(c + 1) % N] && using[(c + 1) % N]) || sits[(c + 1) % N]);
+	assert(!(busy[(c + 2) % N] && using[(c + 2) % N]) || sits[(c + 2) % N]);
 	assert(!(in_guest[(c + 1) % N] && using[(c + 1) % N]));
 	assert(!(in_guest[(c + 2) % N] && using[(c + 2) % N]))
 }
@@ -156,17 +160,17 @@ inline sit_while_held(c) {
 	:: atomic { S(c) && pending[c] -> break }
 #endif
 #ifdef MUTATE_HOLD_NUMBER_LAST
-	:: atomic { S(c) && !pending[c] && !(held && using[c]) -> break }
+	:: atomic { S(c) && !pending[c] && !(held && using[c]) -> sits[c] = 0; break }
 	:: atomic { S(c) && !pending[c] && held && using[c] -> skip };
 		atomic { S(c) -> f = hold };
 #else
 	:: atomic { S(c) && !pending[c] -> f = hold };
 		if
-		:: atomic { S(c) && !(held && using[c]) -> f = 0; break }
+		:: atomic { S(c) && !(held && using[c]) -> f = 0; sits[c] = 0; break }
 		:: atomic { S(c) && held && using[c] -> skip }
 		fi;
 #endif
-		atomic { S(c) -> hold_ack[c] = f; f = 0 };
+		atomic { S(c) -> hold_ack[c] = f; sits[c] = 1; f = 0 };
 #ifdef MUTATE_HELD_DEAF
 		atomic { S(c) && (!held || hold != hold_ack[c]) -> skip }
 #else
@@ -428,7 +432,11 @@ end_guest: /* a guest may run for ever; CPU 2 is in HLT and only NMIs wake it */
 	:: atomic { asks > 0 && !(latch[c] && !blocked[c]) -> in_guest[c] = 0 }
 	fi;
 	/* An event that makes this CPU ask, after some work under a lock. */
-	atomic { S(c) && lock == 0 -> assert(!proceeds); lock = c + 1 };
+	atomic { S(c) && lock == 0 -> assert(!proceeds); lock = c + 1;
+#ifdef HOLDS
+		busy[c] = 1
+#endif
+		};
 #ifdef MUTATE_BEGIN_WITH_LOCK
 	full_stop(c);
 	atomic { S(c) -> lock = 0 };
@@ -437,6 +445,7 @@ end_guest: /* a guest may run for ever; CPU 2 is in HLT and only NMIs wake it */
 	ask(c);
 #endif
 #ifdef HOLDS
+	busy[c] = 0;
 	if
 	:: using[c] -> use(c, 0)
 	:: !using[c] -> use(c, 1)

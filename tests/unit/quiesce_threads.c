@@ -14,7 +14,7 @@
  *   gcc -std=gnu11 -O2 -Wall -Wextra -Werror -I xmhf -I hypapi/include THIS_FILE -pthread
  * It must fail (exit status not 0) with -DBREAK_RESTART (second line: a guest is entered with a
  * stop pending) and with -DBREAK_RELEASE (first line: release stores become relaxed, races are reported).
- * Argument: stops for each asker (default 5000).
+ * Argument: stops for each asker (default 4000).
  */
 #define _GNU_SOURCE
 #include "core/quiesce.h"
@@ -52,7 +52,7 @@ static struct host_cpu {
 } cpus[CPUS];
 
 static _Thread_local struct host_cpu *me;
-static u64 stops_per_asker = 5000;
+static u64 stops_per_asker = 4000;
 static _Atomic u32 askers_done;
 static _Atomic u64 failures;
 
@@ -349,7 +349,10 @@ static void *device(void *arg)
 
 static void *watchdog(void *arg)
 {
-	sleep(WATCHDOG_S);
+	for (u64 epoch = ~0ull; epoch != atomic_load(&stop.epoch);) {
+		epoch = atomic_load(&stop.epoch);
+		sleep(WATCHDOG_S);
+	}
 	printf("quiesce_threads: hangs\n");
 	for (struct host_cpu *c = cpus; c < cpus + CPUS; c++)
 		printf("CPU %ld: seen %llu ack %llu pending %u in guest %u\n", (long)(c - cpus),

@@ -28,7 +28,7 @@ static struct {
 
 line_aligned _Atomic u64 quiesce_held = QUIESCE_NOT_HELD;
 
-/* A signal is a number, twice, plus this: stop until the release. Else: come to a safe point, and look. */
+/* A signal is a number that grows. Odd: stop until the release. Even: come to a safe point, and look. */
 #define SIGNAL_STOP 1u
 
 static _Atomic u64 bound_ticks = QUIESCE_BOUND_DEFAULT;
@@ -215,10 +215,10 @@ static bool take_word(struct quiesce_cpu *self)
 	return self->count.served != served;
 }
 
-/* The number of c's next signal. Release: before its NMI, and with all that c must find then. */
-static void set_signal(struct quiesce_cpu *c, u32 kind)
+/* The next signal of a kind for c. Release: before its NMI, and with all that c must find then. */
+static always_inline void set_signal(struct quiesce_cpu *c, u32 kind)
 {
-	store(&c->signal, ((load(&c->signal, relaxed) & ~(u64)SIGNAL_STOP) + 2) | kind, release);
+	store(&c->signal, (load(&c->signal, relaxed) | SIGNAL_STOP) + 1 + kind, release);
 }
 
 static void signal_one(struct quiesce_cpu *self, struct quiesce_cpu *c)

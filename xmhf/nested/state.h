@@ -14,6 +14,7 @@
 #include "nested/l1_memory.h"
 #include "nested/nested.h"
 #include "nested/operand.h"
+#include "vmx/vmx.h"
 
 #define NO_VMCS (~0ull)
 
