@@ -66,7 +66,7 @@ SIM_TESTS :=
 # variant, name, sources, flags
 define sim_program
 SIM_TESTS += $(UNIT_DIR)/sim_$(2)_$(1)
-$(UNIT_DIR)/sim_$(2)_$(1): $(3) $$(PUBLIC_HEADERS) $$(SIM_HEADERS) $(if $(SIM_WRAP_$(2)),$$(SIM_OBJ_$(1)),$(SIM_O)/$(1)/libhypapi-sim.a)
+$(UNIT_DIR)/sim_$(2)_$(1): $(3) $(wildcard hypapps/$(2)/*.h) $$(PUBLIC_HEADERS) $$(SIM_HEADERS) $(if $(SIM_WRAP_$(2)),$$(SIM_OBJ_$(1)),$(SIM_O)/$(1)/libhypapi-sim.a)
 	@mkdir -p $$(@D)
 	$$(say) TEST $$@
 	$$(Q)$$(CC) $$(SIM_TEST_CFLAGS) $(4) $$(SIM_FLAGS_$(1)) $(SIM_WRAP_$(2)) -o $$@ $$(filter %.c %.o %.a,$$^) -lcmocka -pthread
