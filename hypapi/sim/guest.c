@@ -256,6 +256,8 @@ static bool access_part(struct sim_cpu *c, u64 gva, void *buf, size_t len, u32 r
 		case MMU_OK:
 			if (buf && hpa < direct_map_end)
 				move(hpa, buf, len, rights == HYPAPI_W);
+			else if (buf && rights == HYPAPI_R)
+				__builtin_memset(buf, 0xff, len); /* an empty bus */
 			return false;
 		case MMU_PAGE_FAULT:
 			if (raise(c, VEC_PF, fault.error_code, gva, answer))

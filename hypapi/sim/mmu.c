@@ -134,10 +134,21 @@ static void judge_partition(const struct sim_cpu *c, const struct tlb_entry *e, 
 		breach(c, e, cached, "whose owner is (0: L1) partition", owner);
 }
 
+/* Where a page of L1 lies changes under a stop only, which carries a flush: a page that was given back, say. */
+static void judge_place(const struct sim_cpu *c, const struct tlb_entry *e)
+{
+	u64 now;
+
+	if (walk_ept(e->eptp, e->gpa, &now) && now != e->hpa)
+		breach(c, e, true, "and L1 has it elsewhere by now; owner", 0);
+}
+
 static void judge(const struct sim_cpu *c, const struct tlb_entry *e, u32 rights, bool cached)
 {
 	u64 entry = ept01_entry(GPA1(e->hpa));
 
+	if (cached && c->core->mode == RUN_L1)
+		judge_place(c, e);
 	if (c->core->mode == RUN_PARTITION) {
 		judge_partition(c, e, rights, cached);
 		return;

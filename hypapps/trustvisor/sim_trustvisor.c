@@ -130,9 +130,12 @@ static void life(void *arg)
 		sim_assert(sim_read64(GVA(buffer_at() + 8 * i)) == i + 11);
 	sim_assert(sim_call(GVA(entry() + 1)) == PF);
 	sim_assert(sim_read64(GVA(data_at())) == 0);
+	sim_assert(sim_read64(GVA(stack_at())) == 0);
 	sim_assert(unregister_pal() == TV_OK);
 	sim_assert(unregister_pal() == TV_E_NO_PAL);
 	sim_assert(*chips(1) == 0 && *chips(3) == 0);
+	*chips(3) = 3;
+	sim_assert(sim_read64(GVA(stack_at())) == 3);
 	sim_write64(GVA(data_at()), 1);
 	sim_assert(*chips(1) == 1);
 	sim_assert(sim_call(GVA(entry())) == SIM_NOT_A_CALL);
