@@ -22,7 +22,7 @@ $(O)/bench/stopper.elf: $(O)/bench/stopper.o
 PASSERS += $(O)/bench/stopper.elf
 $(PASSERS): $(INSTALL_O)/greeter.elf
 	$(say) LD $@
-	$(Q)$(INSTALL_O)/root/usr/local/bin/hypapp-link -o $@ $(filter %.o,$^)
+	$(Q)$(INSTALL_O)/stage/usr/local/bin/hypapp-link -o $@ $(filter %.o,$^)
 .SECONDARY: $(addprefix $(O)/bench/,passer1.o passer2.o passer3.o stopper.o)
 check-files: $(PASSERS)
 

@@ -25,7 +25,7 @@ TUTORIAL_FILES := $(shell find examples/hypapp-tutorial -type f)
 check-files: $(O)/tutorial/journal/build/journal.elf $(O)/tutorial/linux.cpio
 $(O)/tutorial/journal/build/journal.elf: $(INSTALL_O)/greeter.elf $(TUTORIAL_FILES)
 	@rm -rf $(O)/tutorial/journal && mkdir -p $(O)/tutorial
-	$(Q)cd $(O)/tutorial && $(CURDIR)/$(INSTALL_O)/root/usr/local/bin/hypapp-new journal > /dev/null && \
+	$(Q)cd $(O)/tutorial && $(CURDIR)/$(INSTALL_O)/stage/usr/local/bin/hypapp-new journal > /dev/null && \
 		cp -r $(CURDIR)/examples/hypapp-tutorial/. journal && MAKEFLAGS= make -s -C journal
 $(O)/tutorial/note: examples/hypapp-tutorial/guest/note.c
 	@mkdir -p $(@D)

@@ -76,8 +76,8 @@ $(INSTALL_O)/made_for_1_0.o: tests/abi/made_for_1_0.s
 	$(say) AS $@
 	$(Q)$(CC) -c -o $@ $<
 $(INSTALL_O)/greeter.elf: $(INSTALL_O)/made_for_1_0.o $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM) $(wildcard tools/install/* tools/install/template/*)
-	@rm -rf $(INSTALL_O)/root $(INSTALL_O)/greeter
-	$(Q)$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(INSTALL_O)/root prefix=/usr/local
-	$(Q)cd $(INSTALL_O) && root/usr/local/bin/hypapp-new greeter > /dev/null && MAKEFLAGS= make -s -C greeter && \
-		root/usr/local/bin/hypapp-link -o greeter.elf greeter/build/greeter.o helloworld made_for_1_0.o && \
-		root/usr/local/bin/hypapp-link -o hello.elf helloworld
+	@rm -rf $(INSTALL_O)/stage $(INSTALL_O)/greeter
+	$(Q)$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(INSTALL_O)/stage prefix=/usr/local
+	$(Q)cd $(INSTALL_O) && stage/usr/local/bin/hypapp-new greeter > /dev/null && MAKEFLAGS= make -s -C greeter && \
+		stage/usr/local/bin/hypapp-link -o greeter.elf greeter/build/greeter.o helloworld made_for_1_0.o && \
+		stage/usr/local/bin/hypapp-link -o hello.elf helloworld
