@@ -116,6 +116,12 @@ static enum hypapi_verdict on_signal(struct hypapi_event *ev)
 	return verify_note(ev, VERIFY, hypapi_reg_get(ev, HYPAPI_REG_RFLAGS) >> 9 & 1);
 }
 
+static enum hypapi_verdict on_init_signal(struct hypapi_event *ev)
+{
+	verify_errors_no_guest(ev);
+	return verify_note(ev, VERIFY, 0);
+}
+
 static enum hypapi_verdict on_crossing(struct hypapi_event *ev)
 {
 	if (hypapi_inject(ev, 13, 0, GVA(0)) != HYPAPI_EINVAL)
@@ -246,6 +252,7 @@ HYPAPP_DEFINE(verify,
 		{ .type = HYPAPI_EV_NMI, .levels = HYPAPI_LEVELS_GUEST, .handler = on_signal },
 		{ .type = HYPAPI_EV_INTERRUPT_WINDOW, .levels = HYPAPI_LEVELS_GUEST, .handler = on_signal },
 		{ .type = HYPAPI_EV_NMI_WINDOW, .levels = HYPAPI_LEVELS_GUEST, .handler = on_signal },
+		{ .type = HYPAPI_EV_INIT_SIGNAL, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L1), .handler = on_init_signal },
 		{ .type = HYPAPI_EV_EXIT102, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_crossing },
 		{ .type = HYPAPI_EV_EXIT201, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L1), .handler = on_crossing },
 		{ .type = HYPAPI_EV_EXIT202, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_crossing },

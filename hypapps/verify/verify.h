@@ -28,8 +28,12 @@ uint64_t verify_expect(const char *what, int64_t got, int64_t wanted);
 
 /* errors.c: what was wrong in the calls that it makes, and in all before them. In a hypercall, the CPUs not stopped. */
 uint64_t verify_errors(struct hypapi_event *ev);
-/* The same in an event of level L0, and in a hypapp without capabilities. */
+/*
+ * The same in an event of level L0, in INIT_SIGNAL, where none of the guest's state can be reached, and in a hypapp
+ * without capabilities.
+ */
 void verify_errors_l0(struct hypapi_event *ev);
+void verify_errors_no_guest(struct hypapi_event *ev);
 void verify_errors_bare(struct hypapi_event *ev);
 
 /*

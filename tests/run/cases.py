@@ -68,7 +68,7 @@ CASES = [
          command=["sh", "-c", "build/unit/quiesce_threads_no_release; test $? = 66"]),
     dict(name="unit/threads-notice-no-restart",
          command=["sh", "-c", "build/unit/quiesce_threads_no_restart; test $? = 1"]),
-    dict(name="unit/verify-makes-all-calls", command=["tests/run/calls_of_verify"]),
+    dict(name="unit/verify-checks-all-answers", command=["tests/run/calls_of_verify"]),
     dict(name="docs/site", command=["make", "-s", "docs"]),
     dict(name="docs/event-pages", command=["tests/run/event_pages.py"]),
     dict(name="docs/tutorial-compiles", command=["make", "-s", "tutorial-check"]),

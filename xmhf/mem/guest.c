@@ -229,7 +229,6 @@ enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 ri
 		if ((allowed & rights) != rights)
 			return fault_at(w, fault, gva, rights, true);
 	}
-	page->gpa2 = GPA2(gpa);
 	if (!physical(w->cpu, gpa, page) || (page->rights & rights) != rights)
 		return GUEST_NOT_OWNED;
 	page->rights &= allowed;

@@ -199,9 +199,10 @@ struct hypapi_page {
  * @param gva     linear address, any alignment
  * @param rights  enum hypapi_rights that must be allowed, at the caller's CPL
  * @param page    result; filled in for HYPAPI_OK and HYPAPI_EPERM, untouched otherwise
- * @return HYPAPI_OK, also where the core's memory lies: L1 and L2 have a scratch page there; HYPAPI_EFAULT: not mapped, or
- *         not with these rights; HYPAPI_EPERM: the page belongs to a partition (`page` tells which page it is, with `rights`
- *         0), EPT12 has no place for it (`page` is all zero), or the capability was not declared (`page` is untouched);
+ * @return HYPAPI_OK, also where the core's memory lies: L1 and L2 have a scratch page there; HYPAPI_EFAULT: the guest's page
+ *         tables do not map it, or not with these rights; HYPAPI_EPERM: the page belongs to a partition (`page` tells which
+ *         page it is, with `rights` 0), EPT12 or a hypapp leaves it less rights (`page` tells those) or none, or EPT12 has no
+ *         place for it (`page` is all zero), or the capability was not declared (`page` is untouched);
  *         HYPAPI_ENOTSUP at level L0 or while a partition runs
  * @since 1.0
  */

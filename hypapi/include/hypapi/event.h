@@ -52,8 +52,8 @@ enum hypapi_event_type {
 	HYPAPI_EV_SHUTDOWN,      /**< L1 powers the machine off: wipe secrets; level L0; the verdict is ignored */
 	HYPAPI_EV_RESET,         /**< L1 resets the machine: wipe secrets; level L0; the verdict is ignored */
 	HYPAPI_EV_INIT_SIGNAL,   /**< INIT for a CPU of L1 that does not wait for SIPI, on that CPU, before anything of it
-	                              changes: L2 or a partition may run, so calls on registers, memory and partitions answer
-	                              as without their capability; level L1. Since 1.2 */
+	                              changes: L2 or a partition may run, so calls on registers, memory, partitions and windows
+	                              answer as without their capability; level L1. Since 1.2 */
 	HYPAPI_EV_TRIPLE_FAULT,  /**< L1 shut a CPU down by a triple fault; the machine is reset next; level L0; the
 	                              verdict is ignored */
 	HYPAPI_EV_SLEEP,         /**< L1 asks for a sleep state other than power-off; level L0; two-phase. SHUTDOWN follows,
