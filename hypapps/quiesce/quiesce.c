@@ -10,7 +10,7 @@
  *                                          guest runs on the caller's EPT
  *     0x302                                all CPUs are done: the counts are compared
  *     0x303                                RDX: how much work is posted and not yet delivered
- *     0x304  form, counter                 the mix with that number in `mixes`; RDX 0: there is none
+ *     0x304  form, counter                 the mix with that number, first of `mixes`; RDX 0: none
  *     CPUID leaf 0x51554945                a stop by the subscription's initial flag
  *
  * Each fault is a line "quiesce: FAULT". Shared variables are of three kinds: `only_stopped` is read by whoever is in a
@@ -481,6 +481,7 @@ static const struct mix {
 enum { MIXES = sizeof(mixes) / sizeof(mixes[0]) };
 /* In the audit build each of these walks all EPTs, which takes its time. */
 static const struct mix seldom[] = { { true, mix_rights }, { false, mix_rights } };
+enum { FORMS = MIXES + sizeof(seldom) / sizeof(seldom[0]) };
 
 static const struct mix *choose(uint64_t random)
 {
@@ -638,14 +639,15 @@ static enum hypapi_verdict on_mix(struct hypapi_event *ev)
 static enum hypapi_verdict on_form(struct hypapi_event *ev)
 {
 	uint64_t number = hypapi_reg_get(ev, HYPAPI_REG_RCX);
+	const struct mix *mix = number < MIXES ? &mixes[number] : &seldom[number - MIXES];
 
-	if (number >= MIXES) {
+	if (number >= FORMS) {
 		hypapi_reg_set(ev, HYPAPI_REG_RDX, 0);
 		return answer(ev);
 	}
-	if (!begin(ev, mixes[number].by_flag))
+	if (!begin(ev, mix->by_flag))
 		return HYPAPI_RETRY;
-	mixes[number].run(ev, 0xffffffffffffffff);
+	mix->run(ev, 0xffffffffffffffff);
 	finish(ev);
 	hypapi_reg_set(ev, HYPAPI_REG_RDX, 1);
 	return answer(ev);

@@ -306,7 +306,7 @@ static void forms_from_both_levels(const char *what, void (*others)(void *unused
 	for (u32 i = 1; i < cpu_count; i++)
 		smp_wait(i);
 	print("%u forms\n", forms);
-	judge(what, forms >= 2 * 18 && !forms_wrong);
+	judge(what, forms >= 2 * 20 && !forms_wrong);
 }
 
 DEFINE_TEST(quiesce_forms, "quiesce-forms", "XMHF with hypapps/quiesce: each form of stop and of work once")
