@@ -132,7 +132,7 @@ def statistics_tables(text):
             failures.append(f"{n['stops']} stops for {event} in {level}: these need none")
     if rows:
         table("Events", ["event", "level", "hypapp", "count", "stops", "ticks each"], rows)
-    columns = "exits-l1 exits-l2 exits-pal stops nmi-broadcasts served ticks-waiting ticks-stopped".split()
+    columns = "exits-l1 exits-l2 exits-pal stops nmis-sent served ticks-waiting ticks-stopped".split()
     cpus = [(int(cpu), numbers(rest)) for cpu, rest in re.findall(r"^xmhf: stat cpu (\d+) (.*)$", text, re.M)]
     if cpus:
         table("CPUs (stops: asked for here; served: stood still for another)",

@@ -20,9 +20,9 @@ def rounds_stop_twice(l1_rounds, l1_destroys):
         wrong += [f"{event} in {level}: {seen.get((event, level), (0, 0))[1]} stops instead of {stops}"
                   for (event, level), stops in want.items() if seen.get((event, level), (0, 0))[1] != stops]
         counted = {level: sum(int(n) for n in re.findall(rf"^xmhf: stat cpu \d+ .*\b{level} (\d+)", text, re.M))
-                   for level in ("stops", "nmi-broadcasts")}
-        if len(re.findall(r"^xmhf: stat cpu", text, re.M)) > 1 and counted["stops"] != counted["nmi-broadcasts"]:
-            wrong.append(f"{counted['stops']} stops took {counted['nmi-broadcasts']} NMI broadcasts")
+                   for level in ("stops", "nmis-sent")}
+        if len(re.findall(r"^xmhf: stat cpu", text, re.M)) > 1 and counted["stops"] != counted["nmis-sent"]:
+            wrong.append(f"{counted['stops']} stops took {counted['nmis-sent']} NMIs")
         return "; ".join(wrong) or None
     return judge
 

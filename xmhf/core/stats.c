@@ -56,7 +56,7 @@ void stats_log(void)
 		const struct quiesce_counters *q = &cpus[i]->quiesce.count;
 		const struct cpu_stats *s = &cpus[i]->stats;
 
-		log_info("stat cpu %u exits-l1 %lu exits-l2 %lu exits-pal %lu stops %lu served %lu nmi-broadcasts %lu "
+		log_info("stat cpu %u exits-l1 %lu exits-l2 %lu exits-pal %lu stops %lu served %lu nmis-sent %lu "
 			 "ticks-waiting %lu ticks-stopped %lu", i, s->exits[RUN_L1], s->exits[RUN_L2], s->exits[RUN_PARTITION], q->asked,
 			 q->served, q->nmis_sent, q->ticks_waited, q->ticks_stopped);
 	}
