@@ -4,7 +4,8 @@
  * and work on others, uses pages whose rights are taken away under it, and sends NMIs to the others. There are two EPT12,
  * for CPUs with an even and an odd index. The hypapp checks what holds under a stop; here is checked that memory keeps
  * what is written, that no NMI is invented, and that every CPU makes progress. rounds=N: events to cause, in all, beside
- * those that they cause; seed=N: other random numbers. test=quiesce-forms has each of the mixes once, one by one. The long run, after `make check-files`:
+ * those that they cause; seed=N: other random numbers. test=quiesce-forms has each of the mixes once, one by one; with
+ * parked=1 the other CPUs are never started. The long run, after `make check-files`:
  *
  *	tools/mkiso.py -o build/torture.iso --loader syslinux --xmhf build/audit/xmhf.elf \
  *		--kernel-file build/guest/test.bzimage --append "test=quiesce rounds=1000000 seed=2"
@@ -196,7 +197,6 @@ static void set_up(void)
 		ept_map_range(&epts[i], 0, 2ull << 30, EPT_2M, EPT_RWX | EPT_WB);
 	}
 	hv_identity_ept();
-	smp_start();
 	judge("the hypapp is there", call(SETUP, (u64)counters, (u64)pages) == 0);
 }
 
@@ -218,6 +218,7 @@ DEFINE_TEST(quiesce, "quiesce", "XMHF with hypapps/quiesce: random mixes of stop
 	if (!hv_supported())
 		return;
 	wanted = option_number("rounds", 20000);
+	smp_start();
 	set_up();
 	irq_hook = count_nmi;
 	for (u32 i = 0; i < cpu_count; i++)
@@ -291,6 +292,13 @@ static void l2_all_forms(void)
 	l2_end();
 }
 
+static void forms_from_l1(const char *what)
+{
+	forms = forms_wrong = 0;
+	all_forms(0);
+	judge(what, forms >= 20 && !forms_wrong);
+}
+
 static void forms_from_both_levels(const char *what, void (*others)(void *unused))
 {
 	stay = true;
@@ -313,11 +321,18 @@ DEFINE_TEST(quiesce_forms, "quiesce-forms", "XMHF with hypapps/quiesce: each for
 {
 	if (!hv_supported())
 		return;
+	if (!option_number("parked", 0))
+		smp_start();
 	set_up();
-	hv_on();
-	forms_from_both_levels("each form while the others run in L1", wait_in_l1);
-	forms_from_both_levels("each form while the others run in L2", wait_in_l2);
-	hv_off();
+	if (option_number("parked", 0)) {
+		forms_from_l1("each form while the others wait for SIPI");
+	} else {
+		forms_from_l1("each form while the others are in HLT");
+		hv_on();
+		forms_from_both_levels("each form while the others run in L1", wait_in_l1);
+		forms_from_both_levels("each form while the others run in L2", wait_in_l2);
+		hv_off();
+	}
 	judge("the hypapp finds no fault", call(END, 0, 0) == 0);
 	print("T end quiesce-forms\n");
 	power_off();

@@ -168,8 +168,9 @@ CASES = [
 
     torture("", rounds=40000, cpus=2, timeout=600),
     torture("-8cpu", rounds=6000, cpus=8, timeout=600),
-    dict(name="audit/quiesce-forms-8cpu", guest=GUEST, append="test=quiesce-forms", xmhf=AUDIT, cpus=8, timeout=600,
-         expect=[r"^T end quiesce-forms$"], fail=[r"^xmhf: quiesce: FAULT"]),
+    *(dict(name=f"audit/quiesce-{name}-8cpu", guest=GUEST, append=f"test=quiesce-forms{option}", xmhf=AUDIT, cpus=8,
+           timeout=600, expect=[r"^T end quiesce-forms$"], fail=[r"^xmhf: quiesce: FAULT"])
+      for name, option in (("forms", ""), ("parked", " parked=1"))),
 
     transcript("mini"),
     transcript("vmx-insn"),

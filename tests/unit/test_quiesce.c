@@ -464,6 +464,8 @@ static void kinds_of_stops_nest(void **state)
 	assert_int_equal(quiesce_epoch(zero), 2);
 	assert_false(quiesce_begin_ept(zero, EPT12)); /* in a stop of all there is nothing to do */
 	quiesce_end(zero);
+	assert_false(quiesce_begin_ept(zero, QUIESCE_EPT01)); /* of whichever EPT */
+	quiesce_end(zero);
 	assert_true(quiesce_owned(zero));
 	quiesce_add_work(zero, QUIESCE_FLUSH_EPT01);
 	quiesce_end(zero);
