@@ -81,7 +81,7 @@ CASES = [
     dict(name="docs/tutorial-linux", guest="tiny", initrd="build/tutorial/linux.cpio", append="job=notes",
          xmhf=TUTORIAL, judge=tutorial.shows("linux"), expect=POWERED_OFF),
     dict(name="docs/quotes", command=["tests/run/quotes.py", "docs/porting.md"]),
-    dict(name="model/quiesce", command=["tests/model/check"], timeout=600),
+    dict(name="model/quiesce", command=["tests/model/check"], timeout=900),
 
     dict(name="events/dispatch-cost", command=["tests/run/dispatch_cost.py", GUEST, "build/bench", "build/check/dispatch"]),
 
