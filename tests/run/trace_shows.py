@@ -45,6 +45,9 @@ def shows_pal(_, text):
         found = [e["args"]["stops"] for e in found]
         if not found or set(found) != {stops}:
             wrong.append(f"{kind}: stops {found}, not {stops} each")
+    epochs = [e["args"]["epoch"] for e in slices if e["cat"] == "stop"]
+    if 0 in epochs or len(epochs) != len(set(epochs)):
+        wrong.append(f"epochs of stops {epochs}: one is 0, or twice there")
     seen = {e["name"] for e in slices}
     wrong += [f"no slice {name}" for name in ("L1", "PAL", "stop") if name not in seen]
     log = "\n".join(re.findall(r"^xmhf: trace .*$", text, re.M))

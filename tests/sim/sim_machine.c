@@ -89,10 +89,22 @@ HYPAPP_DEFINE(probe,
 	});
 
 static uint64_t posted; /* bits that came with WORK, atomic */
+static uint32_t starts; /* INIT and CPU_INIT, in which a stop of an EPT is answered like one of all */
 
+static enum hypapi_verdict on_start(struct hypapi_event *ev)
+{
+	starts += ev->stopped && !hypapi_quiesce(ev) && !hypapi_quiesce_ept(ev, ev->eptp01) && ev->stopped;
+	return HYPAPI_PASS;
+}
+
+/* There is no L2 to the event, though the CPU may have been taken out of one. */
 static enum hypapi_verdict on_work(struct hypapi_event *ev)
 {
+	struct hypapi_page page;
+
 	on_any(ev);
+	if (hypapi_translate_gpa2(ev, GPA2(0), HYPAPI_R, &page) != HYPAPI_ENOTSUP)
+		return HYPAPI_KILL;
 	__atomic_fetch_or(&posted, ev->args.work.bits << 8 * ev->cpu, __ATOMIC_RELAXED);
 	return HYPAPI_PASS;
 }
@@ -125,6 +137,8 @@ HYPAPP_DEFINE(second,
 	.capabilities = HYPAPI_CAP_INTERRUPTS | HYPAPI_CAP_WORK | HYPAPI_CAP_REGISTERS | HYPAPI_CAP_MEMORY |
 			HYPAPI_CAP_QUIESCE,
 	.subscriptions = {
+		{ .type = HYPAPI_EV_INIT, .handler = on_start },
+		{ .type = HYPAPI_EV_CPU_INIT, .handler = on_start },
 		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_others },
 		{ .type = HYPAPI_EV_WORK, .handler = on_work },
 		{ .type = HYPAPI_EV_INTERRUPT, .levels = HYPAPI_LEVELS_GUEST, .handler = on_interrupt },
@@ -195,6 +209,7 @@ static void events_reach_the_hypapp(void **state)
 	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
 		assert_int_equal(told[want[i].type], want[i].count);
 	assert_in_range(told[HYPAPI_EV_EXIT202], 7, 20);
+	assert_int_equal(starts, 3);
 }
 
 static void change_types(void *arg)
@@ -413,6 +428,8 @@ static void post(void *arg)
 	sim_assert(sim_hypercall(POST) == 0 && sim_get(HYPAPI_REG_RAX) == 0);
 }
 
+static void post_from_l2(void *arg) { sim_assert(sim_l2_run(l2, post, arg, NULL) == EXIT_HLT); }
+
 static void nothing(void *arg)
 {
 	(void)arg;
@@ -424,7 +441,7 @@ static void work_comes_to_every_cpu(void **state)
 	boot();
 	sim_run(0, post, NULL);
 	sim_run_all(nothing, NULL); /* an idle CPU has had its work by the end of its next job, if not before */
-	sim_run(1, post, NULL);
+	sim_run(1, post_from_l2, NULL);
 	sim_run_all(nothing, NULL);
 	assert_int_equal(told[HYPAPI_EV_WORK], 4);
 	assert_int_equal(posted, 4 | 4 << 8);

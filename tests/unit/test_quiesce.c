@@ -151,6 +151,8 @@ static void a_stop_waits_for_all_and_counts(void **state)
 
 	quiesce_end(zero);
 	assert_false(quiesce_owned(zero));
+	assert_int_equal(quiesce_epoch(zero), 0);
+	assert_int_equal(zero->epoch, 1); /* the trace reads it after the stop */
 	assert_int_equal(load(&stop.released, relaxed), 1);
 	assert_int_equal(load(&stop.owner, relaxed), 0);
 	assert_int_equal(flushes, 0); /* no work was added */

@@ -124,7 +124,7 @@ static void test_oldest_is_overwritten(void **state)
 static void test_stop_belongs_to_its_delivery(void **state)
 {
 	(void)state;
-	cpu.quiesce.ack = 7;
+	cpu.quiesce.epoch = 7;
 	trace_stop(&cpu, 105, 108);
 	deliver(100, 1);
 	deliver(200, 2);

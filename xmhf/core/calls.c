@@ -73,7 +73,7 @@ int hypapi_quiesce_ept(struct hypapi_event *ev, hypapi_ept_t ept)
 
 	if (!quiesce_owned(quiesce) && held != QUIESCE_NOT_HELD && held != use)
 		return HYPAPI_ESTATE;
-	return dispatch_stop_ept(d, use);
+	return quiesce->online && dispatch_stop_ept(d, use);
 }
 
 /* CPUs that can be asked for work: before this one takes part in stops, itself alone. */
@@ -106,7 +106,8 @@ int hypapi_post(struct hypapi_event *ev, uint64_t cpu_mask, uint64_t bits)
 		if (!(atomic_fetch_or(&to->mail_for, BIT(i)) & BIT(i)))
 			kick |= BIT(to->index);
 	}
-	bool stale = quiesce_kick(&self->quiesce, kick);
+	/* Not itself: a CPU that starts could not call anybody. */
+	bool stale = quiesce_kick(&self->quiesce, kick & ~BIT(self->index));
 
 	if (stale)
 		d->progress.walking = false;

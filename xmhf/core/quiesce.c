@@ -228,18 +228,17 @@ static void signal_one(struct quiesce_cpu *self, struct quiesce_cpu *c)
 	self->count.nmis_sent++;
 }
 
-static u64 next_epoch(void)
+static u64 next_epoch(struct quiesce_cpu *self)
 {
-	u64 epoch = load(&stop.epoch, relaxed) + 1;
-
-	store(&stop.epoch, epoch, relaxed);
-	return epoch;
+	self->epoch = load(&stop.epoch, relaxed) + 1;
+	store(&stop.epoch, self->epoch, relaxed);
+	return self->epoch;
 }
 
 /* This CPU has the owner word: a new epoch, one NMI to the others, all acknowledged. */
 static void stop_others(struct quiesce_cpu *self)
 {
-	next_epoch();
+	next_epoch(self);
 	if (stop.online == 1)
 		return;
 	for (struct quiesce_cpu *c = stop.first; c; c = c->next)
@@ -269,7 +268,7 @@ bool quiesce_begin(struct quiesce_cpu *self)
 /* This CPU has the owner word. Who begins to use the EPT after the loop has looked at it sees that it is held. */
 static void hold_others(struct quiesce_cpu *self, u64 ept)
 {
-	store(&stop.hold, next_epoch(), release);
+	store(&stop.hold, next_epoch(self), release);
 	store(&quiesce_held, ept, seq_cst);
 	for (struct quiesce_cpu *c = stop.first; c; c = c->next)
 		if (c != self && load(&c->using, seq_cst) == ept)
@@ -356,7 +355,7 @@ void quiesce_add_work(struct quiesce_cpu *self, u32 work)
 
 u64 quiesce_epoch(const struct quiesce_cpu *self)
 {
-	return self->depth || self->holds ? load(&stop.epoch, relaxed) : 0;
+	return self->depth || self->holds ? self->epoch : 0;
 }
 
 void quiesce_set_bound(u64 ticks)

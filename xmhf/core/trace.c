@@ -60,7 +60,7 @@ void trace_stop(struct percpu *cpu, u64 start, u64 now)
 	struct hypapi_trace_entry *pending = &cpu->trace->pending;
 
 	pending->stops++;
-	pending->stop_epoch = atomic_load_explicit(&cpu->quiesce.ack, memory_order_relaxed);
+	pending->stop_epoch = cpu->quiesce.epoch;
 	pending->stop_start = start;
 	pending->stop_ticks = now - start;
 }

@@ -27,6 +27,8 @@ extern const char trampoline_start[], trampoline_end[];
 extern const u64 trampoline_cr3, trampoline_cpu, trampoline_stack;
 
 static _Atomic u32 started; /* the CPU that starts counts itself in; the boot CPU reads */
+/* No WORK before: its handler may stop the others, and an NMI would kill a CPU in the trampoline, which has no IDT. */
+static _Atomic bool all_started;
 
 static void delay_us(u32 us)
 {
@@ -62,6 +64,18 @@ static bool start_one(struct percpu *cpu, u64 cr3)
 	return false;
 }
 
+/* What handlers of CPU_INIT have posted to their own CPUs. */
+static void let_work_begin(void)
+{
+	u64 waiting = 0;
+
+	atomic_store(&all_started, true);
+	for (u32 i = 0; i < cpu_count; i++)
+		if (atomic_load(&cpus[i]->mail_for))
+			waiting |= BIT(i);
+	(void)!quiesce_kick(&this_cpu()->quiesce, waiting);
+}
+
 void smp_start_others(void)
 {
 	u8 *low = phys_to_virt(HPA(TRAMPOLINE)), *saved = pages_boot_alloc(1);
@@ -79,6 +93,7 @@ void smp_start_others(void)
 		}
 	}
 	memcpy(low, saved, PAGE_SIZE);
+	let_work_begin();
 }
 
 _Noreturn void ap_main(struct percpu *cpu)
@@ -130,7 +145,7 @@ void smp_park(struct percpu *cpu)
 			     "park_end:" : : "i"(PERCPU_WORK) : "memory", "cc");
 		cpu->work = 0;
 		quiesce_poll(&cpu->quiesce);
-		if (atomic_load(&cpu->mail_for))
+		if (atomic_load(&cpu->mail_for) && atomic_load(&all_started))
 			event_work(cpu);
 		cpu->guest_nmis = 0; /* a CPU that waits for SIPI takes no NMI */
 	}
