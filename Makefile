@@ -107,7 +107,7 @@ $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
 OPTION_counts := INSN_COUNTS
 OPTION_audit := AUDIT
 OPTION_by-path := NONE
-HYPAPPS_audit := trustvisor helloworld lockdown verify bystander quiesce
+HYPAPPS_audit := trustvisor helloworld lockdown verify bystander starter quiesce
 HYPAPPS_by-path = helloworld $(INSTALL_O)/greeter
 VARIANTS := core-counts core-audit core-by-path
 .PHONY: $(VARIANTS)

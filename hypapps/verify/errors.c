@@ -220,38 +220,12 @@ static void stops_of_ept(struct hypapi_event *ev)
 	expect("resume once more", hypapi_resume(ev), HYPAPI_ESTATE);
 }
 
-/* ---- From the start of each CPU on ---- */
-
-enum { AT_START = 1 << 30 };
-static uint64_t started, first_works;
-
-enum hypapi_verdict verify_start(struct hypapi_event *ev)
-{
-	expect("stop at the start", hypapi_quiesce(ev), 0);
-	expect("stop of an EPT at the start", hypapi_quiesce_ept(ev, ev->eptp01), 0);
-	expect("stopped at the start", ev->stopped, true);
-	expect("post to another at the start", hypapi_post(ev, 1ull << !ev->cpu, AT_START), HYPAPI_EINVAL);
-	expect("post at the start", hypapi_post(ev, 1ull << ev->cpu, AT_START), 0);
-	__atomic_fetch_add(&started, 1, __ATOMIC_RELAXED);
-	return HYPAPI_PASS;
-}
-
-bool verify_first_work(struct hypapi_event *ev)
-{
-	if (ev->args.work.bits != AT_START)
-		return false;
-	expect("stop in the first work", hypapi_quiesce(ev) < 0, false);
-	first_works++;
-	return true;
-}
-
 /* The next call sees what has come of it. */
 static void posts(struct hypapi_event *ev)
 {
 	static uint64_t posted;
 	const struct seen *work = &verify_seen[VERIFY][HYPAPI_COMMIT][HYPAPI_EV_WORK][HYPAPI_L0];
 
-	expect("work posted at the start", (int64_t)first_works, (int64_t)started);
 	expect("posts that came", (int64_t)work->count, (int64_t)posted);
 	expect("what was posted", (int64_t)work->last, posted ? 5 : 0);
 	expect("post nothing", hypapi_post(ev, 1ull << ev->cpu, 0), HYPAPI_EINVAL);

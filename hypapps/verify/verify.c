@@ -100,7 +100,7 @@ static enum hypapi_verdict on_change(struct hypapi_event *ev)
 
 static enum hypapi_verdict on_work(struct hypapi_event *ev)
 {
-	return verify_first_work(ev) ? HYPAPI_PASS : verify_note(ev, VERIFY, ev->args.work.bits);
+	return verify_note(ev, VERIFY, ev->args.work.bits);
 }
 
 static enum hypapi_verdict on_interrupt(struct hypapi_event *ev)
@@ -240,7 +240,6 @@ HYPAPP_DEFINE(verify,
 			HYPAPI_CAP_WORK | HYPAPI_CAP_INTERRUPTS,
 	.cpu_bytes = 100,
 	.subscriptions = {
-		{ .type = HYPAPI_EV_CPU_INIT, .handler = verify_start },
 		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },
 		{ .type = HYPAPI_EV_EPT_VIOLATION, .levels = HYPAPI_LEVELS_GUEST, .handler = on_violation },
 		{ .type = HYPAPI_EV_PORT_IO, .levels = HYPAPI_LEVELS_GUEST, .handler = on_port },

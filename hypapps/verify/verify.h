@@ -35,9 +35,6 @@ uint64_t verify_errors(struct hypapi_event *ev);
 void verify_errors_l0(struct hypapi_event *ev);
 void verify_errors_no_guest(struct hypapi_event *ev);
 void verify_errors_bare(struct hypapi_event *ev);
-/* CPU_INIT: asks for WORK. True: this is it. */
-enum hypapi_verdict verify_start(struct hypapi_event *ev);
-bool verify_first_work(struct hypapi_event *ev);
 
 /*
  * partition.c: of 64 pages from `pages` on, whose first begins with UD2. Answers when the partition has run; true: it runs

@@ -51,7 +51,7 @@ def on_xmhf(test, suffix="", expect=None, **more):
 def torture(suffix, rounds, **more):
     """hypapps/quiesce. For the long run see the head of tests/guest/quiesce.c."""
     return dict(name=f"audit/quiesce{suffix}", guest=GUEST, append=f"test=quiesce rounds={rounds}", xmhf=AUDIT,
-                judge=as_the_hypapp_counts, expect=[r"^T end quiesce$", r"^xmhf: stat cpu 0"],
+                judge=as_the_hypapp_counts, expect=[r"^T end quiesce$", r"^xmhf: stat cpu 0", r"^xmhf: starter: (\d+) CPUs started, \1 had work$"],
                 fail=[r"^xmhf: quiesce: FAULT"], **more)
 
 
