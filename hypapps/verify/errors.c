@@ -230,6 +230,8 @@ enum hypapi_verdict verify_start(struct hypapi_event *ev)
 	expect("stop at the start", hypapi_quiesce(ev), 0);
 	expect("stop of an EPT at the start", hypapi_quiesce_ept(ev, ev->eptp01), 0);
 	expect("stopped at the start", ev->stopped, true);
+	expect("rights taken at the start", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_R), HYPAPI_OK);
+	expect("rights given back at the start", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_RWX), HYPAPI_OK);
 	expect("post to another at the start", hypapi_post(ev, 1ull << !ev->cpu, AT_START), HYPAPI_EINVAL);
 	expect("post at the start", hypapi_post(ev, 1ull << ev->cpu, AT_START), 0);
 	__atomic_fetch_add(&started, 1, __ATOMIC_RELAXED);
