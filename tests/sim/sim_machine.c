@@ -89,11 +89,13 @@ HYPAPP_DEFINE(probe,
 	});
 
 static uint64_t posted; /* bits that came with WORK, atomic */
-static uint32_t starts; /* INIT and CPU_INIT, in which a stop of an EPT is answered like one of all */
+static uint32_t starts; /* INIT and CPU_INIT, in which the CPUs count as stopped */
 
 static enum hypapi_verdict on_start(struct hypapi_event *ev)
 {
-	starts += ev->stopped && !hypapi_quiesce(ev) && !hypapi_quiesce_ept(ev, ev->eptp01) && ev->stopped;
+	starts += ev->stopped && !hypapi_quiesce(ev) && !hypapi_quiesce_ept(ev, ev->eptp01) && ev->stopped &&
+		  !hypapi_memory_restrict(ev, GPA1(0x1000), 1, HYPAPI_R) &&
+		  !hypapi_memory_restrict(ev, GPA1(0x1000), 1, HYPAPI_RWX);
 	return HYPAPI_PASS;
 }
 

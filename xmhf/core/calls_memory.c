@@ -101,7 +101,8 @@ int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_cou
 	}
 	bool stopped = quiesce_owned(&this_cpu()->quiesce);
 
-	if (takes && !stopped && ev->type != HYPAPI_EV_INIT)
+	/* While this CPU starts no guest has run on any. */
+	if (takes && !stopped && this_cpu()->quiesce.online)
 		return HYPAPI_ESTATE;
 	for (size_t i = 0; i < page_count; i++)
 		ept01_restrict(GPA1(page.addr + i * PAGE_SIZE), rights, app);

@@ -15,6 +15,7 @@
 #include "mem/guest.h"
 #include "vmx/exit.h"
 
+#define LAPIC_ID 0x20
 #define LAPIC_LDR 0xd0
 #define MAX_INSN 15
 
@@ -96,6 +97,9 @@ static bool took_icr(u32 icr, u32 dest)
 
 static void store_register(struct percpu *cpu, u32 offset, u32 value)
 {
+	/* By its ID a CPU is called for a stop, and would not hear it. Newer CPUs ignore the store themselves. */
+	if (offset == LAPIC_ID)
+		return;
 	if (offset == LAPIC_LDR)
 		cpu->logical_id = value >> 24;
 	if (offset != LAPIC_ICR_LOW || !took_icr(value, lapic_read(LAPIC_ICR_HIGH) >> 24))

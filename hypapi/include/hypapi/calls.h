@@ -292,7 +292,7 @@ int hypapi_copy_to_gpa1(const struct hypapi_event *ev, gpa1_t dst, const void *s
  *                    has execute-only EPT entries
  * @return HYPAPI_OK; HYPAPI_EINVAL; HYPAPI_ESTATE: would take rights away, and the CPUs are not stopped; HYPAPI_EPERM: a page
  *         belongs to the core, a partition or another hypapp, is the local APIC's, or lies above RAM and 4 GiB; HYPAPI_ENOMEM: no
- *         table page is free. HYPAPI_EV_INIT needs no stop: no guest runs yet
+ *         table page is free. INIT and CPU_INIT need no stop: no guest runs yet
  * @since 1.0
  */
 int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count, uint32_t rights);
