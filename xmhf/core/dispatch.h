@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One event on its way to hypapps: what they see of it, who is asked, stops, counts. In line, because every instruction
- * here is paid at each event: dispatch_begin(), then dispatch_ask() for each link, then dispatch_end().
+ * here is paid at each event: dispatch_begin(), then dispatch_to() or dispatch_tell().
  * Callers: events.c, and hypapi's calls for the event at hand.
  */
 #ifndef XMHF_DISPATCH_H
