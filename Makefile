@@ -2,7 +2,7 @@
 #
 #   make            the image build/xmhf.elf
 #   make run        a real Linux on XMHF with TrustVisor, a PAL called from L1 and from a KVM guest in L2
-#   make check      every test;  make unit, make model: those that need no emulator
+#   make check      every test but the long ones (make check-long);  make unit, make model: those that need no emulator
 #   make bench      event costs: build/bench/bench.tsv, a table and a chart
 #   make docs       the reference and the guides
 #   make install    what hypapps outside of this tree are built with

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs the table in cases.py: machines in the emulator, transcripts compared, unit tests and other commands.
 
-usage: check.py [--only REGEX] [--jobs N] [--list] [UNIT_TEST_BINARY...]
-Prints one line a case, "ok", "FAIL" or "skip", and a last line with the numbers; exit status 0 if nothing failed. The
-logs of each case stand in build/check/. Files that a case needs are built before, by make: a missing one is a failure.
+usage: check.py [--only REGEX] [--touched REV] [--long] [--jobs N] [--list] [UNIT_TEST_BINARY...]
+Prints one line a case, "ok", "FAIL" or "skip", then the dearest cases, and a last line with the numbers; exit status 0 if
+nothing failed. The logs of each case stand in build/check/. Files that a case needs are built before, by make: a missing
+one is a failure.
 """
 import argparse
 import concurrent.futures
@@ -29,6 +30,7 @@ LINUX = {"tiny": ("build/linux/tiny/bzImage", "build/linux/tiny.cpio"),
          "debian": ("build/linux/debian/vmlinuz", "build/linux/debian.cpio")}
 XMHF = "build/xmhf.elf"
 XMHF_FAILS = [r"^xmhf: PANIC"]
+DEAREST = 10     # so many cases are named at the end
 GUEST_FAILS = [r"^T FAIL", r"Kernel panic"]
 
 
@@ -59,6 +61,7 @@ class Case:
     # A command: must return 0.
     command: tuple | list = ()
     # Both
+    long: bool = False          # takes minutes: runs in `make check-long` only
     timeout: float = 300
     tools: tuple | list = ()    # programs that must be on the PATH, else the case is skipped
 
@@ -163,7 +166,6 @@ def run_command(case):
 
 def run_case(case):
     """Returns ("ok" | "FAIL" | "skip", text)."""
-    start = time.monotonic()
     missing = [tool for tool in case.tools if not shutil.which(tool)]
     if missing:
         return "skip", f"{missing[0]} is not installed"
@@ -179,7 +181,7 @@ def run_case(case):
         return "FAIL", str(failure)
     except Exception as error:      # a mistake in a row or in this file must not hide the other cases
         return "FAIL", f"{type(error).__name__}: {error}"
-    return "ok", f"({time.monotonic() - start:.1f} s)"
+    return "ok", ""
 
 
 def select_cases(arguments):
@@ -191,13 +193,33 @@ def select_cases(arguments):
     double = {name for name in names if names.count(name) > 1}
     if double:
         sys.exit(f"check: two cases are named {double.pop()}")
-    return [case for case in rows if not arguments.only or re.search(arguments.only, case.name)]
+    patterns = [arguments.only or ""]
+    if arguments.touched:
+        patterns.append("|".join(touched_patterns(arguments.touched, cases.TOUCHES)) or "$^")
+    return [case for case in rows if case.long == arguments.long and all(re.search(p, case.name) for p in patterns)]
+
+
+def touched_patterns(revision, touches):
+    """Names of the cases that concern the files changed since a revision, new files included."""
+    commands = (["git", "diff", "--name-only", revision], ["git", "ls-files", "--others", "--exclude-standard"])
+    files = [file for command in commands
+             for file in subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()]
+    return [pattern for path, pattern in touches.items() if any(re.match(path, file) for file in files)]
+
+
+def print_dearest(seconds):
+    if len(seconds) > 1:
+        print("dearest cases, in seconds:")
+    for name, taken in sorted(seconds.items(), key=lambda item: -item[1])[:DEAREST if len(seconds) > 1 else 0]:
+        print(f"  {taken:7.1f} {name}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--only", metavar="REGEX", help="only the cases whose name matches")
+    add("--touched", metavar="REV", help="only the cases of the folders that changed since this revision")
+    add("--long", action="store_true", help="the cases that take minutes, and no others")
     add("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="cases at the same time (default: %(default)s)")
     add("--list", action="store_true", help="only print the names")
     add("--failed", action="append", default=[], metavar="NAME", help="a failure from before; is counted")
@@ -211,14 +233,18 @@ def main():
     # Cases that run make are not part of the make that runs this script.
     os.environ.pop("MAKEFLAGS", None)
     count = dict(ok=0, FAIL=0, skip=0)
+    seconds = {}
     lock = threading.Lock()
 
     def run_and_print(case):
+        start = time.monotonic()
         verdict, text = run_case(case)
+        taken = time.monotonic() - start
         first, *rest = text.splitlines() or [""]
         with lock:
             count[verdict] += 1
-            print(f"{verdict} {case.name} {first}", *(f"     {line}" for line in rest), sep="\n", flush=True)
+            seconds[case.name] = taken
+            print(f"{verdict} {case.name} ({taken:.1f} s) {first}".rstrip(), *(f"     {line}" for line in rest), sep="\n", flush=True)
 
     for name in arguments.failed:
         count["FAIL"] += 1
@@ -228,8 +254,9 @@ def main():
             list(pool.map(run_and_print, selected))
         except KeyboardInterrupt:
             os._exit(130)   # the emulators end with their parent
+    print_dearest(seconds)
     print(f"{count['ok']} passed, {count['FAIL']} failed, {count['skip']} skipped")
-    return 1 if count["FAIL"] or not selected else 0
+    return 1 if count["FAIL"] or not (selected or arguments.touched) else 0
 
 
 if __name__ == "__main__":
