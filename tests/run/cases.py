@@ -59,7 +59,7 @@ def refuses(name, qemu, line, image="build/xmhf.elf"):
     """`qemu -kernel` loads the image by multiboot 1; what the machine or the command line lacks is one line and a halt."""
     run = f"exec timeout 20 {qemu} -kernel {image} -m 256 -display none -serial stdio -no-reboot 2>/dev/null"
     # The halted machine would go on until the timeout: it is ended as soon as the line is there.
-    script = f"grep -m 1 '^xmhf: error: {line}' < <({run}); found=$?; kill $!; exit $found"
+    script = f"exec 3< <({run}); machine=$!; grep -m 1 '^xmhf: error: {line}' <&3; found=$?; kill $machine; exit $found"
     return dict(name=f"boot/{name}", command=["bash", "-c", script])
 
 
