@@ -20,6 +20,7 @@
 #include "core/log.h"
 #include "core/trace.h"
 #include "cpu/apic_guard.h"
+#include "cpu/clock.h"
 #include "cpu/x86.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"
@@ -52,6 +53,12 @@ enum log_level log_threshold = LOG_INFO;
 static _Atomic u64 memory_next = L1_MEMORY;
 static _Atomic bool off;
 static char *fault_text; /* shared with the process that waits for this one; NULL: none does */
+
+/* Ticks are nanoseconds here. */
+u64 clock_ticks_per_ms(void)
+{
+	return 1000000;
+}
 
 /* ---- Ends and the log ---- */
 

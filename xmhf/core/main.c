@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/trace.h"
 #include "cpu/apic_guard.h"
+#include "cpu/clock.h"
 #include "cpu/lapic.h"
 #include "cpu/smp.h"
 #include "cpu/traps.h"
@@ -78,6 +79,7 @@ static _Noreturn void core_main(void)
 	traps_unblock_nmi();
 	log_info("XMHF %s, hypapi %u.%u: root memory %lx to %lx (%lu MiB), %u CPUs, tick %lu", CONFIG_VERSION, HYPAPI_MAJOR,
 		 HYPAPI_MINOR, root_start, root_end, (root_end - root_start) >> 20, MAX(acpi_info.cpu_count, 1u), rdtsc());
+	clock_calibrate();
 	mtrr_read(cpu);
 	mtrr_publish(cpu);
 	ept01_init();
