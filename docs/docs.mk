@@ -20,6 +20,11 @@ $(O)/docs/html/index.html: $(DOCS_INPUT) docs/docs.mk
 tutorial-check:
 	@tests/run/tutorial.py docs/tutorial.md examples/hypapp-tutorial $(O)/tutorial/steps $(CC) $(filter-out -MMD -MP,$(HYPAPP_CFLAGS))
 
+# The README's hypapp compiles.
+.PHONY: readme-check
+readme-check: $(O)/include/core/config.h
+	$(Q)sed -n '/^```c$$/,/^```$$/{//!p}' README.md | $(CC) $(filter-out -MMD -MP,$(HYPAPP_CFLAGS)) -fsyntax-only -x c -
+
 # For make check, the reader's way: a project of hypapp-new with the tutorial's files in it, and a Linux that calls it.
 TUTORIAL_FILES := $(shell find examples/hypapp-tutorial -type f)
 check-files: $(O)/tutorial/journal/build/journal.elf $(O)/tutorial/linux.cpio

@@ -72,6 +72,7 @@ CASES = [
          command=["sh", "-c", "build/unit/quiesce_threads_no_restart; test $? = 1"]),
     dict(name="unit/verify-checks-all-answers", command=["tests/run/calls_of_verify"]),
     dict(name="docs/site", command=["make", "-s", "docs"]),
+    dict(name="docs/readme-compiles", command=["make", "-s", "readme-check"]),
     dict(name="docs/event-pages", command=["tests/run/event_pages.py"]),
     dict(name="docs/tutorial-compiles", command=["make", "-s", "tutorial-check"]),
     # Its last state, built as its reader builds it.
