@@ -54,13 +54,16 @@ static enum hypapi_verdict on_sleep(struct hypapi_event *ev)
 
 /* ---- Approved code ---- */
 
-/* The right to fetch goes; reads and writes go on. */
+/*
+ * The right to fetch goes, for everybody who has the page; reads and writes go on. Who asks must be allowed to write to
+ * it: a page that L1 shares among its machines, each of which may only read it, is not one machine's to guard.
+ */
 static enum lockdown_result guard(struct hypapi_event *ev, gva_t at)
 {
 	struct hypapi_page page;
 
 	/* The stop first: what it may make stale is read after it. */
-	if (hypapi_quiesce(ev) < 0 || hypapi_translate(ev, at, HYPAPI_R, &page) != HYPAPI_OK)
+	if (hypapi_quiesce(ev) < 0 || hypapi_translate(ev, at, HYPAPI_RW, &page) != HYPAPI_OK)
 		return LOCKDOWN_E_FAULT;
 	page.gpa1.addr &= HYPAPI_PAGE_MASK;
 	return hypapi_memory_restrict(ev, page.gpa1, 1, HYPAPI_RW) == HYPAPI_OK ? LOCKDOWN_OK : LOCKDOWN_E_FAULT;

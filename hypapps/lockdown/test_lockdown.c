@@ -24,6 +24,7 @@ static struct {
 	uint64_t regs[HYPAPI_REG_COUNT];
 	_Alignas(8) uint8_t storage[CPUS][64];
 	int stops, translate;
+	uint32_t rights; /* that the caller has to every page */
 	uint32_t restricted;
 	gpa1_t restricted_page;
 } fake;
@@ -65,9 +66,8 @@ void *hypapi_cpu_storage(const struct hypapi_event *ev, uint32_t cpu)
 int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, struct hypapi_page *page)
 {
 	assert_true(ev->stopped);
-	assert_int_equal(rights, HYPAPI_R);
 	page->gpa1 = GPA1(FRAME + gva.addr % HYPAPI_PAGE_SIZE);
-	return fake.translate;
+	return rights & ~fake.rights ? HYPAPI_EPERM : fake.translate;
 }
 
 int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count, uint32_t rights)
@@ -133,6 +133,7 @@ static void boot(const char *disk)
 
 	memset(&fake, 0, sizeof(fake));
 	fake.option = disk;
+	fake.rights = HYPAPI_RWX;
 	drive.status = IDLE;
 	drive.words_read = 0;
 	assert_int_equal(deliver(&ev), HYPAPI_PASS);
@@ -382,6 +383,18 @@ static void status_and_switch(void **state)
 	assert_int_equal(fake.stops, 0);
 }
 
+/* A page that many machines share is read-only to each: none of them may take it from the others. */
+static void who_may_only_read_guards_nothing(void **state)
+{
+	(void)state;
+	boot(NULL);
+	fake.rights = HYPAPI_RX;
+	assert_int_equal(call(LOCKDOWN_GUARD, HYPAPI_L2, 0, 0x7123, HYPAPI_HANDLED), LOCKDOWN_E_FAULT);
+	assert_int_equal(fake.restricted_page.addr, 0);
+	fake.rights = HYPAPI_RW;
+	assert_int_equal(call(LOCKDOWN_GUARD, HYPAPI_L2, 0, 0x7123, HYPAPI_HANDLED), LOCKDOWN_OK);
+}
+
 static void guarded_pages_run_no_code(void **state)
 {
 	struct hypapi_event ev = event(HYPAPI_EV_EPT_VIOLATION, HYPAPI_L1);
@@ -439,7 +452,7 @@ int main(void)
 		cmocka_unit_test(bits_of_the_device_register), cmocka_unit_test(the_command_comes_with_its_registers),
 		cmocka_unit_test(a_busy_drive_gets_nothing), cmocka_unit_test(wide_accesses), cmocka_unit_test(cylinder_head_and_sector),
 		cmocka_unit_test(what_is_no_window_leaves_nothing), cmocka_unit_test(status_and_switch),
-		cmocka_unit_test(guarded_pages_run_no_code), cmocka_unit_test(counts_of_all_cpus),
+		cmocka_unit_test(guarded_pages_run_no_code), cmocka_unit_test(who_may_only_read_guards_nothing), cmocka_unit_test(counts_of_all_cpus),
 		cmocka_unit_test(no_sleep_with_a_window),
 	};
 

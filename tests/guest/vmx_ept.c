@@ -63,6 +63,18 @@ static void t_access(const char *what, enum command command, u64 address)
 		t_exit(what, &l2);
 }
 
+/* EPT12 has just granted it, without INVEPT: a CPU may first use the rights that it has cached, a violation drops them. */
+static void t_granted(const char *what, enum command command, u64 address)
+{
+	u8 value = 0x5a;
+
+	if (l2_do(command, address, &value) ||
+	    (l2.exit.reason == EXIT_EPT_VIOLATION && l2_do(command, address, &value)))
+		print("T %s, %s: done %x\n", what, command_names[command], value);
+	else
+		t_exit(what, &l2);
+}
+
 static void map_window(u64 offset, u64 hpa, int level, u64 bits)
 {
 	ept_map(&ept, WINDOW + offset, hpa, level, bits);
@@ -218,8 +230,8 @@ static void changes(void)
 	map_window(0, (u64)page + 2 * PAGE_SIZE, EPT_4K, EPT_R | EPT_WB);
 	t_access("write right gone", WRITE, WINDOW + 1);
 	t_access("write right gone", READ, WINDOW + 1);
-	*ept_entry(&ept, WINDOW, EPT_4K) |= EPT_W;	/* a grant needs no INVEPT: the CPU walks again */
-	t_access("write right back, no INVEPT", EXCHANGE, WINDOW + 0x800);
+	*ept_entry(&ept, WINDOW, EPT_4K) |= EPT_W;
+	t_granted("write right back, no INVEPT", EXCHANGE, WINDOW + 0x800);
 	*ept_entry(&ept, WINDOW, EPT_2M) = 0;
 	ept_flush(&ept);
 	t_access("table gone", READ, WINDOW + 1);

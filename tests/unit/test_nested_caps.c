@@ -44,6 +44,25 @@ static void offers_what_kvm_asks_for(void **state)
 	assert_int_equal(NESTED_CAP(&c, VMCS_ENUM), VMCS_ENC_INDEX(VMCS_PREEMPTION_TIMER) << 1);
 }
 
+/* VMCS02 is written field by field: one that the CPU has not would be a VMWRITE that fails. */
+static void cr3_targets_are_those_of_the_cpu(void **state)
+{
+	static const struct { u64 hw, offered; } counts[] = { { 0, 0 }, { 2, 2 }, { 4, 4 }, { 256, 4 } };
+	struct nested_hw hw = everything();
+	struct nested_caps c;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		HW(&hw, MISC) = counts[i].hw << VMX_MISC_CR3_TARGETS_SHIFT;
+		nested_caps_compute(&c, &hw);
+		assert_int_equal(NESTED_CAP(&c, MISC) & VMX_MISC_CR3_TARGETS,
+				 counts[i].offered << VMX_MISC_CR3_TARGETS_SHIFT);
+		vmcs12_init(c.needs);
+		for (u64 n = 0; n < 4; n++)
+			assert_int_equal(vmcs12_find(VMCS_CR3_TARGET_0 + 2 * n) != NULL, n < counts[i].offered);
+	}
+}
+
 static void hides_the_rest(void **state)
 {
 	struct nested_hw hw = everything();
@@ -128,6 +147,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(offers_what_kvm_asks_for),
+		cmocka_unit_test(cr3_targets_are_those_of_the_cpu),
 		cmocka_unit_test(hides_the_rest),
 		cmocka_unit_test(never_more_than_the_cpu),
 		cmocka_unit_test(true_and_default_differ_in_default1),

@@ -68,7 +68,7 @@ int hypapi_quiesce_ept(struct hypapi_event *ev, hypapi_ept_t ept)
 		return HYPAPI_EPERM;
 	if (!is_current(ept))
 		return HYPAPI_ESTALE;
-	u64 eptp12 = (ept.id & 3) == HYPAPI_L2 ? nested_eptp12(this_cpu()) : 0, use = eptp12 ? eptp12 : QUIESCE_EPT01;
+	u64 use = (ept.id & 3) == HYPAPI_L2 ? nested_ept_key(this_cpu()) : QUIESCE_EPT01;
 	u64 held = quiesce_holds(quiesce);
 
 	if (!quiesce_owned(quiesce) && held != QUIESCE_NOT_HELD && held != use)

@@ -25,9 +25,13 @@ enum quiesce_work {
 	QUIESCE_FLUSH_MTRR = BIT(3), /* memory types of EPT01 were changed */
 };
 
-/* What a CPU's guest runs on: one of these, or an EPTP12. */
+/*
+ * What a CPU's guest runs on: one of these, or the address of an EPT12 with this bit. Of an EPTP12 the address alone
+ * tells which tables are used; L1 may run them with other memory types and flags on another CPU.
+ */
 #define QUIESCE_EPT_NONE 0ull /* a partition, or nothing: parked */
 #define QUIESCE_EPT01 1ull
+#define QUIESCE_EPT12 2ull
 
 /* Written by their CPU only; exact for another reader only while that CPU is stopped. */
 struct quiesce_counters {
@@ -97,7 +101,7 @@ static inline void quiesce_poll(struct quiesce_cpu *self)
 must_check bool quiesce_begin(struct quiesce_cpu *self);
 
 /*
- * Returns with every other CPU stopped whose guest runs on this EPT (QUIESCE_EPT01, or an EPTP12), and no others; those
+ * Returns with every other CPU stopped whose guest runs on this EPT (QUIESCE_EPT01, or an EPT12), and no others; those
  * that come to use it wait. Answers and counts as quiesce_begin(), which may be called inside. Inside a stop of all it
  * stops nobody. One EPT at a time.
  */

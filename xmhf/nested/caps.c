@@ -113,7 +113,17 @@ static u32 field_needs(const struct nested_caps *caps)
 	for (size_t i = 0; i < ARRAY_SIZE(need_rows); i++)
 		if (ctl_allowed(caps->msr[need_rows[i].msr - NESTED_MSR_FIRST]) & need_rows[i].bit)
 			needs |= BIT(need_rows[i].need);
+	for (u32 i = 0; i < (NESTED_CAP(caps, MISC) & VMX_MISC_CR3_TARGETS) >> VMX_MISC_CR3_TARGETS_SHIFT; i++)
+		needs |= BIT(NEED_CR3_TARGET_0 + i);
 	return needs;
+}
+
+/* A count above four would speak of fields that have no encoding. */
+static void limit_cr3_targets(u64 *misc)
+{
+	u64 count = MIN((*misc & VMX_MISC_CR3_TARGETS) >> VMX_MISC_CR3_TARGETS_SHIFT, 4ull);
+
+	*misc = (*misc & ~VMX_MISC_CR3_TARGETS) | count << VMX_MISC_CR3_TARGETS_SHIFT;
 }
 
 /* A secondary control is worthless without the MSRs and fields behind it. */
@@ -139,6 +149,7 @@ void nested_caps_compute(struct nested_caps *caps, const struct nested_hw *hw)
 	for (size_t i = 0; i < ARRAY_SIZE(plain_rows); i++)
 		offer(caps, plain_rows[i].msr,
 		      (hw_msr(hw, plain_rows[i].msr) & plain_rows[i].mask) | plain_rows[i].fixed);
+	limit_cr3_targets(msr_slot(caps->msr, MSR_IA32_VMX_MISC));
 	drop_dependent(caps);
 	caps->needs = field_needs(caps);
 	caps->phys_reserved = hw->phys_bits < 64 ? ~0ull << hw->phys_bits : 0;

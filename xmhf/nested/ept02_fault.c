@@ -48,12 +48,11 @@ void nested_select_ept02(struct percpu *cpu)
 	struct nested_cpu *n = cpu->nested;
 	bool flush;
 
+	n->use = nested_ept_key(cpu);
 	if (!uses_ept12(&n->vmcs12)) {
-		n->use = QUIESCE_EPT01;
 		vmwrite(VMCS_EPTP, ept01_pointer);
 		return;
 	}
-	n->use = n->vmcs12.eptp;
 	n->root = ept02_root(&n->ept02, n->vmcs12.eptp, &flush);
 	vmwrite(VMCS_EPTP, ept02_pointer(&n->ept02, n->root));
 	if (flush) {
@@ -297,4 +296,11 @@ u64 nested_eptp12(const struct percpu *cpu)
 	const struct nested_cpu *n = cpu->nested;
 
 	return n && uses_ept12(&n->vmcs12) ? n->vmcs12.eptp : 0;
+}
+
+u64 nested_ept_key(const struct percpu *cpu)
+{
+	u64 eptp12 = nested_eptp12(cpu);
+
+	return eptp12 ? (eptp12 & EPT_ADDR) | QUIESCE_EPT12 : QUIESCE_EPT01;
 }

@@ -65,7 +65,8 @@ int hypapi_resume(struct hypapi_event *ev);
  * runs on neither. Counted and released like a stop of all; hypapi_quiesce() inside of it stops the rest, too.
  *
  * @param ev   the event; `epoch` is updated in it, `stopped` is not
- * @param ept  ev->eptp01, or ev->eptp02: all CPUs whose L2 has the same EPTP12
+ * @param ept  ev->eptp01, or ev->eptp02: all CPUs whose L2 has the same EPT12, whatever its EPTP12 says of memory
+ *             type and accessed and dirty flags
  * @return as hypapi_quiesce(); HYPAPI_ESTALE: the handle is of another callback, or none; HYPAPI_ESTATE: this event
  *         holds a stop of another EPT; in a stop of all: 0
  * @since 1.2
