@@ -226,7 +226,7 @@ static void misuse_pals(void)
 	}
 }
 
-/* Without an argument: what a PAL is for. With one: what it is not for; that takes as long as `partition-ticks` says. */
+/* Without an argument: what a PAL is for. With one: what it is not for; that takes as long as `partition-time` says. */
 int main(int argc, char **argv)
 {
 	const struct sigaction action = { .sa_handler = on_fault };

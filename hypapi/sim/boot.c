@@ -35,7 +35,7 @@
 #define SIM_MAX_CPUS 16
 #define ROOT_BYTES (32ul << 20)
 #define PARTITION_TICKS 4000000000ul
-#define STOP_BOUND_TICKS 5000000000ul /* nanoseconds here */
+#define STOP_BOUND_TICKS 5000000000ul /* nanoseconds here; the run's own limit ends a wait */
 
 /* L1's low memory: page tables, then a stack for each CPU; sim_memory() begins above. */
 #define L1_TABLES 0x10000ul
@@ -240,7 +240,7 @@ static void boot_core(struct sim_cpu *c)
 	power_init();
 	partition_set_time(PARTITION_TICKS);
 	apic_guard_init();
-	quiesce_set_bound(STOP_BOUND_TICKS);
+	quiesce_set_bounds(STOP_BOUND_TICKS, 0);
 	hypapps_init();
 }
 

@@ -141,7 +141,7 @@ CASES = [
     dict(name="pal/both-at-once", guest="tiny", xmhf=True, cpus=2, append="job=pal-both rounds=200", timeout=900,
          judge=rounds_stop_twice(400, l1_destroys=1), expect=[r"^JOB pal-both EXIT 0$", *POWERED_OFF]),
 
-    dict(name="pal/misuse", guest="tiny", xmhf=True, xmhf_args="partition-ticks=5000000", cpus=2, append="job=pal-misuse",
+    dict(name="pal/misuse", guest="tiny", xmhf=True, xmhf_args="partition-time=100ms", cpus=2, append="job=pal-misuse",
          expect=[r"^endless loop: the PAL is destroyed, its caller faults\r?$", r"^JOB pal-misuse EXIT 0$", *POWERED_OFF]),
 
     # The core's own hypercalls, and #UD without the option.

@@ -112,6 +112,12 @@ void quiesce_hook_silent(u32 cpu, u64 epoch, bool nmi_taken, u64 ticks)
 	       (unsigned long long)ticks);
 }
 
+_Noreturn void quiesce_hook_give_up(void)
+{
+	printf("a stop was given up without a timeout\n");
+	exit(1);
+}
+
 _Noreturn void quiesce_hook_broken(const char *rule)
 {
 	printf("broken rule: %s\n", rule);
@@ -398,7 +404,7 @@ int main(int argc, char **argv)
 
 	struct timespec start, now;
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	quiesce_set_bound(20000000000ull);
+	quiesce_set_bounds(20000000000ull, 0);
 	pthread_t device_thread, watchdog_thread;
 	pthread_create(&watchdog_thread, NULL, watchdog, NULL);
 	for (struct host_cpu *c = cpus; c < cpus + CPUS; c++)

@@ -173,6 +173,32 @@ static void test_cmdline_refuses(void **state)
 	assert_refuses("unknown option \"other.x\"", cmdline_parse("other.x=1"));
 }
 
+static void test_cmdline_times(void **state)
+{
+	static const char *const wrong[] = { "", "5", "ms", "-1ms", "0ms", "0s", "1m", "1msx", "1.5s", "60001ms", "61s",
+					     "18446744073709551617ms", "0x10ms", "wait" };
+	char line[512], name[16];
+	/* Parsed a second time, so names of the first time must not stand where they stood. */
+	size_t at = format(line, sizeof(line), "%200s partition-time=7ms stop-bound=60s stop-timeout=reset:10s", "");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+		at += format(line + at, sizeof(line) - at, " hello.%c=%s", (int)('a' + i), wrong[i]);
+	cmdline_parse(line);
+	assert_int_equal(cmdline_ms("partition-time", "", 50, 60000), 7);
+	assert_int_equal(cmdline_ms("stop-bound", "", 50, 60000), 60000);
+	assert_int_equal(cmdline_ms("stop-timeout", "reset:", 0, 60000), 10000);
+	assert_refuses("stop-timeout=reset:10s: not TIME", cmdline_ms("stop-timeout", "", 0, 60000));
+	assert_refuses("stop-bound=60s: not reset:TIME", cmdline_ms("stop-bound", "reset:", 0, 60000));
+	assert_int_equal(cmdline_ms("shadow-vmcs", "", 50, 60000), 50);
+	for (volatile size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		format(name, sizeof(name), "hello.%c", (int)('a' + i));
+		assert_string_equal(cmdline_get(name), wrong[i]);
+		assert_refuses("where TIME is like", cmdline_ms(name, "", 50, 60000));
+	}
+	assert_refuses("unknown option \"partition-ticks\"", cmdline_parse("partition-ticks=5"));
+}
+
 /* ---- descriptors ---- */
 
 static enum hypapi_verdict handler(struct hypapi_event *ev)
@@ -327,6 +353,7 @@ int main(void)
 		cmocka_unit_test(test_map_too_long),
 		cmocka_unit_test(test_cmdline),
 		cmocka_unit_test(test_cmdline_refuses),
+		cmocka_unit_test(test_cmdline_times),
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_claims),
 		cmocka_unit_test(test_owners),

@@ -16,7 +16,7 @@
 /* Included, not linked: each test starts with its file-local state cleared. */
 #include "core/quiesce.c"
 
-enum { CPUS = 3 };
+enum { CPUS = 3, BOUND = 200000000, EPT12 = 0x1000 | 0x1e };
 
 static struct quiesce_cpu cpus[CPUS];
 static struct quiesce_cpu *const zero = &cpus[0], *const one = &cpus[1], *const two = &cpus[2];
@@ -28,6 +28,8 @@ static u64 directed; /* mask of CPUs that were sent an NMI of their own */
 static u32 silent_cpus[8], silent_count;
 static bool silent_nmi_taken;
 static u64 silent_ticks;
+static u32 given_up;
+static jmp_buf machine_is_down;
 static void (*on_relax)(u32 turn); /* the other CPUs' next step */
 static u32 relax_turn;
 
@@ -73,6 +75,17 @@ void quiesce_hook_silent(u32 cpu, u64 epoch, bool nmi_taken, u64 ticks)
 	silent_ticks = ticks;
 }
 
+/* As the core's: what is done on the way down asks for stops. */
+_Noreturn void quiesce_hook_give_up(void)
+{
+	given_up++;
+	assert_true(load(&quiesce_given_up, relaxed));
+	(void)!quiesce_begin(zero);
+	assert_true(quiesce_owned(zero));
+	(void)!quiesce_begin(zero);
+	longjmp(machine_is_down, 1);
+}
+
 _Noreturn void quiesce_hook_broken(const char *rule)
 {
 	mock_assert(0, rule, __FILE__, __LINE__); /* back to expect_assert_failure() */
@@ -86,9 +99,10 @@ static int set_up(void **state)
 	memset(cpus, 0, sizeof cpus);
 	store(&quiesce_held, QUIESCE_NOT_HELD, relaxed);
 	directed = 0;
-	now = broadcasts = flushes = flushed_work = locks = silent_count = relax_turn = 0;
+	now = given_up = broadcasts = flushes = flushed_work = locks = silent_count = relax_turn = 0;
 	on_relax = NULL;
-	quiesce_set_bound(QUIESCE_BOUND_DEFAULT);
+	quiesce_set_bounds(BOUND, 0);
+	store(&quiesce_given_up, false, relaxed);
 	for (u32 i = 0; i < CPUS; i++)
 		quiesce_online(&cpus[i], i);
 	return 0;
@@ -346,7 +360,7 @@ static void answer_late(u32 turn)
 static void a_silent_cpu_is_named_once_a_stop(void **state)
 {
 	(void)state;
-	quiesce_set_bound(200);
+	quiesce_set_bounds(200, 0);
 	on_relax = answer_late;
 	assert_false(quiesce_begin(zero));
 	assert_int_equal(silent_count, 1);
@@ -356,12 +370,51 @@ static void a_silent_cpu_is_named_once_a_stop(void **state)
 	quiesce_end(zero);
 
 	store(&one->pending, 0, relaxed);
-	quiesce_set_bound(700); /* this time its NMI has arrived before the bound */
+	quiesce_set_bounds(700, 0); /* this time its NMI has arrived before the bound */
 	relax_turn = 0;
 	assert_false(quiesce_begin(zero));
 	assert_int_equal(silent_count, 2);
 	assert_true(silent_nmi_taken);
 	quiesce_end(zero);
+}
+
+static void only_two_answers(u32 turn)
+{
+	if (turn == 0 && load(&two->signal, relaxed) != load(&two->seen, relaxed))
+		answer(two);
+}
+
+static void without_a_timeout_the_wait_goes_on(void **state)
+{
+	(void)state;
+	quiesce_set_bounds(100, 0);
+	on_relax = answer_late; /* long after */
+	assert_false(quiesce_begin(zero));
+	assert_int_equal(given_up, 0);
+}
+
+/* A stop of all, one of an EPT, a kick: each ends in the hook once, with a silent CPU and with the stops of the hook. */
+static void a_timeout_takes_the_machine_down(void **state)
+{
+	for (volatile u32 form = 0; form < 3; form++) {
+		set_up(state);
+		quiesce_set_bounds(100, 500);
+		on_relax = only_two_answers;
+		assert_false(quiesce_use(one, EPT12));
+		assert_false(quiesce_use(two, EPT12));
+		if (setjmp(machine_is_down) == 0) {
+			if (form == 0)
+				(void)!quiesce_begin(zero);
+			else if (form == 1)
+				(void)!quiesce_begin_ept(zero, EPT12);
+			else
+				(void)!quiesce_kick(zero, BIT(1));
+			fail();
+		}
+		assert_int_equal(given_up, 1);
+		assert_in_range(now, 500, 2000);
+		assert_int_equal(load(&stop.owner, relaxed), 1);
+	}
 }
 
 static void take_nmi_of_two(u32 turn)
@@ -403,8 +456,6 @@ static void a_stop_follows_a_kick_that_was_not_looked_at(void **state)
 	assert_int_equal(load(&two->ack, relaxed), load(&two->signal, relaxed));
 	quiesce_end(zero);
 }
-
-enum { EPT12 = 0x1000 | 0x1e };
 
 /* CPU 1 runs on the EPT, CPU 2 comes to use it while CPU 0 waits for CPU 1. */
 static void hold_script(u32 turn)
@@ -528,7 +579,7 @@ static void all_answer_late(u32 turn)
 static void every_silent_cpu_is_named(void **state)
 {
 	(void)state;
-	quiesce_set_bound(100);
+	quiesce_set_bounds(100, 0);
 	on_relax = all_answer_late;
 	assert_false(quiesce_begin(zero));
 	assert_int_equal(silent_count, 2);
@@ -592,6 +643,8 @@ int main(void)
 		cmocka_unit_test_setup(release_carries_the_work, set_up),
 		cmocka_unit_test_setup(a_silent_cpu_is_named_once_a_stop, set_up),
 		cmocka_unit_test_setup(every_silent_cpu_is_named, set_up),
+		cmocka_unit_test_setup(without_a_timeout_the_wait_goes_on, set_up),
+		cmocka_unit_test_setup(a_timeout_takes_the_machine_down, set_up),
 		cmocka_unit_test_setup(a_cpu_comes_online_between_stops, set_up),
 		cmocka_unit_test_setup(a_kick_waits_for_the_nmi_and_stops_nobody, set_up),
 		cmocka_unit_test_setup(a_stop_follows_a_kick_that_was_not_looked_at, set_up),

@@ -19,7 +19,9 @@ static const struct option {
 	{ "shadow-vmcs", "|on|off|" },
 	{ "trace", "|on|off|" },
 	{ "control", "|on|off|" },            /* the core's own hypercalls */
-	{ "partition-ticks", NULL },          /* how long a PAL may run at a stretch */
+	{ "partition-time", NULL },           /* how long a PAL may run at a stretch; times are "50ms" or "10s" */
+	{ "stop-bound", NULL },               /* a CPU that takes longer to stop is named */
+	{ "stop-timeout", NULL },             /* wait, or reset:TIME: then the machine is reset */
 };
 
 static char text[CMDLINE_BYTES];
@@ -131,6 +133,33 @@ u64 cmdline_number(const char *name, u64 fallback, u64 max)
 	if (*at || at == text || value > max)
 		boot_refuse("option %s=%s: not a decimal number up to %lu", name, text, max);
 	return value;
+}
+
+/* "50ms" or "10s", at most `max` ms, into *ms. */
+static bool parse_time(const char *at, u64 max, u64 *ms)
+{
+	u64 value = 0, unit;
+	const char *digits = at;
+
+	for (; *at >= '0' && *at <= '9' && value <= max; at++)
+		value = value * 10 + (u64)(*at - '0');
+	unit = !strcmp(at, "ms") ? 1 : !strcmp(at, "s") ? 1000 : 0;
+	*ms = value * unit;
+	return at != digits && *ms >= 1 && *ms <= max;
+}
+
+u64 cmdline_ms(const char *name, const char *prefix, u64 fallback, u64 max)
+{
+	const char *text = cmdline_get(name);
+	size_t len = strlen(prefix);
+	u64 ms;
+
+	if (!text)
+		return fallback;
+	if (strncmp(text, prefix, len) || !parse_time(text + len, max, &ms))
+		boot_refuse("option %s=%s: not %sTIME, where TIME is like 50ms or 10s, from 1ms to %lus", name, text, prefix,
+			    max / 1000);
+	return ms;
 }
 
 bool cmdline_is(const char *name, const char *word)

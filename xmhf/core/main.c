@@ -32,9 +32,12 @@
 /* Root memory: the image, what each CPU needs (its structure, nested state and EPT02 pool), and the shared pool. */
 #define POOL_BYTES (4ul << 20)
 #define BYTES_PER_CPU (1152ul << 10)
-/* A PAL that runs longer than this with interrupts held back is ended: a second or two. */
-#define PARTITION_TICKS 4000000000ul
-#define PARTITION_TICKS_MAX (1ul << 48)
+/* A PAL that runs longer than this with interrupts held back is ended. */
+#define PARTITION_MS 50
+#define PARTITION_MS_MAX 60000ul
+/* A CPU in SMM for a firmware's long job, or one that a host has put aside, takes a good part of a second to stop. */
+#define STOP_BOUND_MS 1000
+#define STOP_MS_MAX 600000ul
 #define IMAGE_LOAD 0x200000ul
 #define IMAGE_VIRTUAL 0xffffffff80000000ul
 
@@ -66,6 +69,17 @@ static u64 reserve_root_memory(void)
 	return image;
 }
 
+/* Options in real time, as ticks. */
+static void set_bounds(void)
+{
+	u64 per_ms = clock_ticks_per_ms(), bound = cmdline_ms("stop-bound", "", STOP_BOUND_MS, STOP_MS_MAX), timeout = 0;
+
+	if (!cmdline_is("stop-timeout", "wait"))
+		timeout = cmdline_ms("stop-timeout", "reset:", 0, STOP_MS_MAX);
+	quiesce_set_bounds(bound * per_ms, timeout * per_ms);
+	partition_set_time(cmdline_ms("partition-time", "", PARTITION_MS, PARTITION_MS_MAX) * per_ms);
+}
+
 static _Noreturn void core_main(void)
 {
 	struct percpu *cpu;
@@ -89,7 +103,7 @@ static _Noreturn void core_main(void)
 	nested_init();
 	msr_init();
 	power_init();
-	partition_set_time(cmdline_number("partition-ticks", PARTITION_TICKS, PARTITION_TICKS_MAX));
+	set_bounds();
 	apic_guard_init();
 	hypapps_init();
 	vmx_start(cpu);

@@ -31,7 +31,8 @@ line_aligned _Atomic u64 quiesce_held = QUIESCE_NOT_HELD;
 /* A signal is a number that grows. Odd: stop until the release. Even: come to a safe point, and look. */
 #define SIGNAL_STOP 1u
 
-static _Atomic u64 bound_ticks = QUIESCE_BOUND_DEFAULT;
+static _Atomic u64 bound_ticks = ~0ull, timeout_ticks = ~0ull; /* constant after boot */
+_Atomic bool quiesce_given_up; /* set once, by the owner of a stop that is never released */
 
 #define load(p, order) atomic_load_explicit(p, memory_order_##order)
 #define store(p, v, order) atomic_store_explicit(p, v, memory_order_##order)
@@ -180,6 +181,16 @@ static void name_silent(const struct quiesce_cpu *self, enum wait wait, u64 wait
 					    load(&c->seen, relaxed) == load(&c->signal, relaxed), waited_ticks);
 }
 
+/* The wait goes on no longer: the machine goes down now, or it does already and does not need that CPU for it. */
+static void give_up(void)
+{
+	if (load(&quiesce_given_up, relaxed))
+		return;
+	store(&quiesce_given_up, true, relaxed);
+	store(&timeout_ticks, load(&bound_ticks, relaxed), relaxed);
+	quiesce_hook_give_up();
+}
+
 static always_inline void wait_for_others(const struct quiesce_cpu *self, enum wait wait)
 {
 	u64 start = quiesce_hook_ticks(), bound = load(&bound_ticks, relaxed);
@@ -191,6 +202,10 @@ static always_inline void wait_for_others(const struct quiesce_cpu *self, enum w
 			if (!named && waited_ticks > bound) {
 				name_silent(self, wait, waited_ticks);
 				named = true;
+			}
+			if (unlikely(waited_ticks > load(&timeout_ticks, relaxed))) {
+				give_up();
+				break;
 			}
 			quiesce_hook_relax();
 		}
@@ -358,7 +373,8 @@ u64 quiesce_epoch(const struct quiesce_cpu *self)
 	return self->depth || self->holds ? self->epoch : 0;
 }
 
-void quiesce_set_bound(u64 ticks)
+void quiesce_set_bounds(u64 bound, u64 timeout)
 {
-	store(&bound_ticks, ticks, relaxed);
+	store(&bound_ticks, bound, relaxed);
+	store(&timeout_ticks, timeout ? timeout : ~0ull, relaxed);
 }

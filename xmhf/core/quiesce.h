@@ -161,9 +161,15 @@ static inline u64 quiesce_holds(const struct quiesce_cpu *self)
 /* The epoch of this CPU's newest stop of either kind (0: it owns none). Epochs begin at 1 and only grow. */
 u64 quiesce_epoch(const struct quiesce_cpu *self);
 
-/* After this many ticks of a wait for others the CPUs that have not answered are named, once a stop; the wait goes on. */
-void quiesce_set_bound(u64 ticks);
-#define QUIESCE_BOUND_DEFAULT 200000000ull
+/*
+ * After `bound` ticks of a wait for others the CPUs that have not answered are named, once a stop, and the wait goes on.
+ * After `timeout` ticks, unless that is 0, quiesce_hook_give_up() is called; the owner word is kept for ever, and the stops
+ * that it begins wait for nobody longer than `bound`.
+ */
+void quiesce_set_bounds(u64 bound, u64 timeout);
+
+/* A CPU is taking the machine down without one that does not answer, which may hold a lock. */
+extern _Atomic bool quiesce_given_up;
 
 /*
  * Hooks, implemented by whoever links quiesce.c. "This CPU" is the one that calls.
@@ -193,6 +199,9 @@ u32 quiesce_hook_locks_held(void);
 /* Logs an error: CPU number, the stop's epoch, ticks waited, that CPU's last known state. nmi_taken: its NMI handler
  * has run, so that it hangs in root before a safe point; else the NMI itself has not arrived. */
 void quiesce_hook_silent(u32 cpu, u64 epoch, bool nmi_taken, u64 ticks);
+
+/* A CPU has not stopped within the timeout: takes the machine down, without it. */
+_Noreturn void quiesce_hook_give_up(void);
 
 /* A caller broke a rule of this interface: panic with the rule's text. */
 _Noreturn void quiesce_hook_broken(const char *rule);

@@ -7,6 +7,7 @@
 #include "cpu/percpu.h"
 #include "cpu/x86.h"
 #include "nested/nested.h"
+#include "vmx/power.h"
 #include "vmx/vmx_insn.h"
 
 void quiesce_hook_send_nmi_all_but_self(void)
@@ -50,6 +51,12 @@ void quiesce_hook_silent(u32 cpu, u64 epoch, bool nmi_taken, u64 ticks)
 
 	log_error("CPU %u has not answered stop %lu for %lu ticks: %s, %s, %s", cpu, epoch, ticks,
 		  nmi_taken ? "it took the NMI" : "no NMI arrived", modes[silent->mode], silent->parked ? "parked" : "not parked");
+}
+
+void quiesce_hook_give_up(void)
+{
+	log_error("the machine is reset without the CPUs that do not answer");
+	power_reset(this_cpu());
 }
 
 void quiesce_hook_broken(const char *rule)

@@ -9,6 +9,8 @@
 #include "cpu/percpu.h"
 #include "cpu/x86.h"
 
+#define SPINS_AFTER_GIVING_UP 100000u
+
 struct spinlock {
 	_Atomic u32 next, serving;
 };
@@ -18,8 +20,12 @@ static inline void spin_lock(struct spinlock *lock)
 	percpu_locks_add(1);
 	u32 mine = atomic_fetch_add_explicit(&lock->next, 1, memory_order_relaxed);
 
-	while (atomic_load_explicit(&lock->serving, memory_order_acquire) != mine)
+	for (u32 turn = 0; atomic_load_explicit(&lock->serving, memory_order_acquire) != mine; turn++) {
+		/* Its holder never comes back perhaps. All that is left to do is to wipe, and to reset. */
+		if (unlikely(atomic_load_explicit(&quiesce_given_up, memory_order_relaxed)) && turn > SPINS_AFTER_GIVING_UP)
+			break;
 		cpu_pause();
+	}
 }
 
 static inline void spin_unlock(struct spinlock *lock)
