@@ -276,8 +276,29 @@ static bool is_call(const struct hypapi_event *ev, const struct pal *pal)
 	       (hypapi_reg_get(ev, HYPAPI_REG_RFLAGS) & RFLAGS_IF);
 }
 
+/*
+ * The PAL ends, the guest goes on with its pages: it wrote to them (swapped or reused, or an attack), or somebody fetches
+ * there who is not in the PAL's address space.
+ */
+static enum hypapi_verdict expel(struct hypapi_event *ev, struct pal *pal)
+{
+	if (!pal_change_state(pal, PAL_READY, PAL_RUNNING)) {
+		/* It runs on another CPU, which will destroy it at its end; the access is tried until then. */
+		pal_change_state(pal, PAL_RUNNING, PAL_DOOMED);
+		return HYPAPI_RETRY;
+	}
+	if (pal_destroy(ev, pal) != HYPAPI_OK) {
+		release(ev, pal);
+		return HYPAPI_DENY;
+	}
+	return HYPAPI_RETRY;
+}
+
+/* No fault mends what pal_is_callers() misses: where the stack is gone, so is the data. */
 static enum hypapi_verdict call_pal(struct hypapi_event *ev, struct pal *pal)
 {
+	if (!pal_is_callers(ev, pal))
+		return expel(ev, pal);
 	if (!is_call(ev, pal))
 		return ev->args.violation.gva_valid ? refuse_fetch(ev, ev->args.violation.gva, ev->cpl) : HYPAPI_DENY;
 	if (!pal_change_state(pal, PAL_READY, PAL_RUNNING))
@@ -289,21 +310,6 @@ static enum hypapi_verdict call_pal(struct hypapi_event *ev, struct pal *pal)
 	return HYPAPI_HANDLED;
 }
 
-/* The guest writes to memory of a PAL (a swapped or reused page, an attack): the PAL dies, the guest goes on. */
-static enum hypapi_verdict outside_write(struct hypapi_event *ev, struct pal *pal)
-{
-	if (!pal_change_state(pal, PAL_READY, PAL_RUNNING)) {
-		/* It runs on another CPU, which will destroy it at its end; the write is tried until then. */
-		pal_change_state(pal, PAL_RUNNING, PAL_DOOMED);
-		return HYPAPI_RETRY;
-	}
-	if (pal_destroy(ev, pal) != HYPAPI_OK) {
-		release(ev, pal);
-		return HYPAPI_DENY;
-	}
-	return HYPAPI_RETRY;
-}
-
 enum hypapi_verdict tv_on_violation(struct hypapi_event *ev)
 {
 	struct pal *pal = pal_by_partition(ev->args.violation.owner);
@@ -311,10 +317,10 @@ enum hypapi_verdict tv_on_violation(struct hypapi_event *ev)
 	if (!pal)
 		return HYPAPI_PASS;
 	if (ev->args.violation.access & HYPAPI_W)
-		return outside_write(ev, pal);
+		return expel(ev, pal);
 	if (ev->args.violation.access & HYPAPI_X)
 		return call_pal(ev, pal);
-	return HYPAPI_PASS; /* reads see zeros: the core's doing */
+	return HYPAPI_PASS; /* reads see the core's stand-ins */
 }
 
 /* ---- Out of the PAL ---- */

@@ -29,6 +29,8 @@ struct pal {
 	hypapi_partition_t partition; /* stays in a FREE slot: its number is never used again */
 	hpa_t entry_hpa;              /* with entry and level: the PAL's identity */
 	gva_t entry;
+	gva_t stack_last;             /* last byte of the stack section: whoever has it here is the PAL's address space */
+	hpa_t stack_last_hpa;
 	uint32_t level;               /* of the callers, HYPAPI_L1 or HYPAPI_L2 */
 	uint8_t cpl;                  /* of the callers */
 	bool long_mode;               /* 64-bit callers and PAL; else both are 32-bit */
@@ -53,6 +55,11 @@ struct pal {
 struct pal *pal_by_partition(hypapi_partition_t partition);
 /** The registered PAL with this identity, or NULL. */
 struct pal *pal_by_entry(const struct hypapi_event *ev, gva_t entry, hpa_t entry_hpa);
+/**
+ * Is the caller of this event in the address space that registered the PAL, or one that shares its stack? Judged by
+ * where the last byte of the stack section leads to: CR3 and EPTP12 change at the operating system's pleasure.
+ */
+bool pal_is_callers(const struct hypapi_event *ev, const struct pal *pal);
 /** A FREE slot, or NULL. It stays free only under the stop. */
 struct pal *pal_free_slot(void);
 /** Number of the PAL, as CPUID shows it. */

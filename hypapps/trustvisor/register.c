@@ -3,9 +3,13 @@
  * Registration and removal of PALs.
  *
  * The caller's descriptors are copied once, and everything is decided from the copy: first without a stop, so that a
- * wrong request costs the other CPUs nothing; then the CPUs are stopped, what another CPU may have changed is looked at
- * again, and the pages are taken. hypapi_partition_create() checks every page against the rights that the *PAL* will
- * have (not those that some descriptor names), and that no page is used twice or owned already.
+ * wrong request costs the other CPUs nothing; then the CPUs are stopped, and all that page tables and the table of PALs
+ * say is looked at under the stop, since a guest changes its page tables without one. hypapi_partition_create() checks
+ * every page against the rights that the *PAL* will have (not those that some descriptor names), and that no page is used
+ * twice or owned already.
+ *
+ * Whose pages they are: reading and executing a page is everybody's right who maps the same file. So a caller that is not
+ * L1's kernel must be able to write each page, code too: such a page is nobody else's to trust.
  */
 #include "pal.h"
 
@@ -174,22 +178,50 @@ static uint32_t read_request(const struct hypapi_event *ev, struct pal *pal)
 	return TV_OK;
 }
 
-/* The part of the checks that another CPU can make stale. */
-static uint32_t check_machine(const struct hypapi_event *ev, struct pal *pal)
+static bool is_l1_kernel(const struct hypapi_event *ev)
 {
-	struct hypapi_page page;
-	int rc = hypapi_translate(ev, pal->entry, HYPAPI_RX, &page);
+	return ev->level == HYPAPI_L1 && ev->cpl == 0;
+}
+
+/* What the caller must be allowed at the entry point. */
+static uint32_t entry_rights(const struct hypapi_event *ev)
+{
+	return is_l1_kernel(ev) ? HYPAPI_RX : HYPAPI_RWX;
+}
+
+/* What another CPU can make stale, as it is now: by itself it serves to refuse without a stop. */
+static uint32_t check_entry(const struct hypapi_event *ev, struct hypapi_page *page)
+{
+	int rc = hypapi_translate(ev, GVA(tv_arg(ev, HYPAPI_REG_RDI)), entry_rights(ev), page);
 
 	if (rc != HYPAPI_OK)
 		return result_of(rc);
-	pal->entry_hpa = page.hpa;
 	return pal_free_slot() ? TV_OK : TV_E_NO_ROOM;
+}
+
+/* Under the stop: the pages by which calls will be known. */
+static uint32_t record_identity(const struct hypapi_event *ev, struct pal *pal)
+{
+	struct hypapi_page entry, stack;
+	uint32_t result = check_entry(ev, &entry);
+	int rc;
+
+	if (result != TV_OK)
+		return result;
+	pal->stack_last = GVA(pal->stack_end - 1);
+	rc = hypapi_translate(ev, pal->stack_last, HYPAPI_RW, &stack);
+	if (rc != HYPAPI_OK)
+		return result_of(rc);
+	pal->entry_hpa = entry.hpa;
+	pal->stack_last_hpa = stack.hpa;
+	return TV_OK;
 }
 
 /* ---- Commands ---- */
 
-static size_t list_pages(const struct pal *pal, struct hypapi_partition_page *pages)
+static size_t list_pages(const struct hypapi_event *ev, const struct pal *pal, struct hypapi_partition_page *pages)
 {
+	uint32_t code_rights = is_l1_kernel(ev) ? HYPAPI_RX : HYPAPI_RX | HYPAPI_CALLER_WRITES;
 	size_t count = 0;
 
 	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
@@ -198,7 +230,7 @@ static size_t list_pages(const struct pal *pal, struct hypapi_partition_page *pa
 
 		for (uint64_t gva = section->start_addr; gva < section_end(section); gva += HYPAPI_PAGE_SIZE)
 			pages[count++] = (struct hypapi_partition_page){
-				.gva = GVA(gva), .rights = code ? HYPAPI_RX : HYPAPI_RW };
+				.gva = GVA(gva), .rights = code ? code_rights : HYPAPI_RW };
 	}
 	return count;
 }
@@ -206,14 +238,16 @@ static size_t list_pages(const struct pal *pal, struct hypapi_partition_page *pa
 static uint32_t take_pages(struct hypapi_event *ev, struct pal *pal)
 {
 	static struct hypapi_partition_page pages[TV_MAX_PAGES]; /* used under the stop only */
-	struct pal *slot = pal_free_slot();
+	uint32_t result = record_identity(ev, pal);
+	struct pal *slot;
 	int rc;
 
-	if (!slot)
-		return TV_E_NO_ROOM;
-	rc = hypapi_partition_create(ev, pages, list_pages(pal, pages), &pal->partition);
+	if (result != TV_OK)
+		return result;
+	rc = hypapi_partition_create(ev, pages, list_pages(ev, pal, pages), &pal->partition);
 	if (rc != HYPAPI_OK)
 		return result_of(rc);
+	slot = pal_free_slot();
 	*slot = *pal;
 	pal_set_state(slot, PAL_READY);
 	return TV_OK;
@@ -223,47 +257,44 @@ uint32_t tv_register(struct hypapi_event *ev)
 {
 	struct pal pal = { .state = PAL_FREE };
 	uint32_t result = read_request(ev, &pal);
+	struct hypapi_page page;
 	int stop;
 
 	if (result == TV_OK)
-		result = check_machine(ev, &pal);
+		result = check_entry(ev, &page);
 	if (result != TV_OK)
 		return result;
-
 	stop = hypapi_quiesce(ev);
-	if (stop < 0)
-		return result_of(stop);
-	if (stop > 0)
-		result = check_machine(ev, &pal);
-	return result == TV_OK ? take_pages(ev, &pal) : result;
+	return stop < 0 ? result_of(stop) : take_pages(ev, &pal);
 }
 
 /*
  * The caller names the entry point; its page is in a partition, so that translating it answers HYPAPI_EPERM with the
- * page filled in. A mapped page of anybody else's is not a PAL.
+ * page filled in. A mapped page of anybody else's is not a PAL, and a PAL of another address space is not the caller's.
  */
 static struct pal *find_registered(const struct hypapi_event *ev, gva_t entry)
 {
-	struct hypapi_page page = { .hpa = HPA(0) };
+	struct hypapi_page page;
+	struct pal *pal;
 
 	if (hypapi_translate(ev, entry, HYPAPI_RX, &page) != HYPAPI_EPERM)
 		return NULL;
-	return pal_by_entry(ev, entry, page.hpa);
+	pal = pal_by_entry(ev, entry, page.hpa);
+	return pal && pal_is_callers(ev, pal) ? pal : NULL;
 }
 
 uint32_t tv_unregister(struct hypapi_event *ev)
 {
 	gva_t entry = GVA(tv_arg(ev, HYPAPI_REG_RCX));
-	struct pal *pal = find_registered(ev, entry);
 	int stop;
+	struct pal *pal;
 
-	if (!pal)
+	if (!find_registered(ev, entry))
 		return TV_E_NO_PAL;
 	stop = hypapi_quiesce(ev);
 	if (stop < 0)
 		return result_of(stop);
-	if (stop > 0)
-		pal = find_registered(ev, entry);
+	pal = find_registered(ev, entry);
 	if (!pal)
 		return TV_E_NO_PAL;
 	if (pal_state(pal) != PAL_READY)

@@ -15,6 +15,7 @@ void fake_reset(void)
 {
 	memset(&fake, 0, sizeof(fake));
 	fake.next_id = 1;
+	fake.cpl = 3;
 	for (uint32_t i = 0; i < FAKE_PAGES; i++)
 		fake.pages[i] = (struct fake_page){ .rights = HYPAPI_RWX, .frame = i };
 	fake.regs[HYPAPI_REG_RFLAGS] = 0x202;
@@ -55,7 +56,7 @@ void *fake_partition_mem(uint64_t id, uint64_t gva)
 struct hypapi_event fake_event(uint32_t type, uint32_t level)
 {
 	return (struct hypapi_event){ .size = sizeof(struct hypapi_event), .major = HYPAPI_MAJOR, .type = type,
-		.level = level, .long_mode = true, .cpl = 3, .eptp02.id = level == HYPAPI_L2 ? 7 : 0,
+		.level = level, .long_mode = true, .cpl = fake.cpl, .eptp02.id = level == HYPAPI_L2 ? 7 : 0,
 		.partition.id = fake.current };
 }
 
@@ -180,13 +181,15 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 	assert_in_range(page_count, 1, 512);
 	assert_true(fake.next_id <= FAKE_PARTITIONS);
 	for (size_t i = 0; i < page_count; i++) {
+		uint32_t rights = pages[i].rights & HYPAPI_RWX;
 		struct hypapi_page page;
-		int rc = hypapi_translate(ev, pages[i].gva, pages[i].rights, &page);
+		int rc = hypapi_translate(ev, pages[i].gva,
+					  rights | (pages[i].rights & HYPAPI_CALLER_WRITES ? HYPAPI_W : 0), &page);
 
 		if (rc != HYPAPI_OK)
 			return rc;
 		made->pages[i].gva = pages[i].gva.addr;
-		made->pages[i].rights = pages[i].rights;
+		made->pages[i].rights = rights;
 		made->pages[i].frame = (uint32_t)((page.hpa.addr - FAKE_HPA) / HYPAPI_PAGE_SIZE);
 		for (size_t j = 0; j < i; j++)
 			if (made->pages[j].frame == made->pages[i].frame)

@@ -32,6 +32,7 @@ extern struct fake {
 	uint64_t next_id;
 	uint64_t regs[HYPAPI_REG_COUNT], pal_regs[HYPAPI_REG_COUNT];
 	uint64_t current;                  /* partition that runs here */
+	uint8_t cpl;                       /* of the caller */
 	int stops;                         /* hypapi_quiesce() calls */
 	int quiesce_answer;
 	void (*on_quiesce)(void);          /* what another CPU does before this one gets its stop */

@@ -287,6 +287,67 @@ static void pages_with_two_names_are_refused(void **state)
 	assert_int_equal(register_pal(), TV_E_OWNED);
 }
 
+/* Right to read and execute is everybody's who maps the same file: it makes no page the caller's own. */
+static void code_must_be_the_callers_to_write(void **state)
+{
+	(void)state;
+	fake.pages[0].rights = HYPAPI_RX;
+	assert_int_equal(register_pal(), TV_E_FAULT);
+	assert_int_equal(fake.stops, 0);
+	level = HYPAPI_L2;
+	fake.cpl = 0; /* nor is L2's kernel one to trust: L1 may have merged its page with another machine's */
+	assert_int_equal(register_pal(), TV_E_FAULT);
+	level = HYPAPI_L1;
+	fake.cpl = 1;
+	assert_int_equal(register_pal(), TV_E_FAULT);
+	fake.cpl = 0; /* L1's kernel: all memory is its own */
+	assert_int_equal(register_pal(), TV_OK);
+}
+
+/* The same for a page that the entry point is not on, whatever it is called. */
+static void all_code_must_be_the_callers_to_write(void **state)
+{
+	for (uint32_t type = TV_SECTION_CODE; type <= TV_SECTION_SHARED_CODE; type += 4) {
+		setup(state);
+		sections.sections[4] = (struct tv_pal_section){ type, 1, PAGE(4) };
+		sections.num_sections = 5;
+		fake.pages[4].rights = HYPAPI_RX;
+		assert_int_equal(register_pal(), TV_E_FAULT);
+		assert_int_equal(fake.next_id, 1);
+		fake.pages[4].rights = HYPAPI_RWX;
+		assert_int_equal(register_pal(), TV_OK);
+		assert_int_equal(fake.partitions[0].pages[4].rights, HYPAPI_RX);
+	}
+}
+
+static void other_thread_moves_the_code(void)
+{
+	fake.pages[0].frame = 20;
+}
+
+static void other_thread_moves_the_stack(void)
+{
+	fake.pages[3].frame = 21;
+}
+
+/* Page tables change without a stop, so what is recorded is what was so under it. */
+static void records_what_is_so_under_the_stop(void **state)
+{
+	static void (*const moves[])(void) = { other_thread_moves_the_code, other_thread_moves_the_stack };
+
+	for (size_t i = 0; i < 2; i++) {
+		setup(state);
+		fake.on_quiesce = moves[i];
+		assert_int_equal(register_pal(), TV_OK);
+		fake.on_quiesce = NULL;
+		assert_pal_works();
+		assert_int_equal(unregister_pal(), TV_OK);
+		assert_int_equal(register_pal(), TV_OK);
+		fake.on_quiesce = i ? other_thread_moves_the_code : other_thread_moves_the_stack;
+		assert_int_equal(unregister_pal(), TV_E_NO_PAL);
+	}
+}
+
 static void other_cpu_takes_the_code(void)
 {
 	fake.owner[0] = 99;
@@ -336,6 +397,12 @@ static void unregister_knows_the_whole_identity(void **state)
 	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
 	assert_int_equal(fake.stops, 1);
 	fake.pages[0].frame = 0;
+	fake.pages[3].frame = 20; /* another process that has the code, but not the stack */
+	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
+	fake.pages[3] = (struct fake_page){ .frame = 3 };
+	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
+	assert_int_equal(fake.stops, 1);
+	fake.pages[3].rights = HYPAPI_R;
 	assert_int_equal(unregister_pal(), TV_OK);
 }
 
@@ -633,6 +700,44 @@ static void outside_write_to_a_running_pal(void **state)
 	assert_false(fake.partitions[0].exists);
 }
 
+/* Whoever fetches in a PAL's pages without its stack is of another address space: his function is no PAL. */
+static void fetch_of_another_address_space_destroys(void **state)
+{
+	static const struct fake_page stacks[] = { { HYPAPI_RWX, 20 }, { 0, 3 }, { HYPAPI_RWX, 1 } };
+
+	for (size_t i = 0; i < sizeof(stacks) / sizeof(stacks[0]); i++)
+		for (uint64_t at = ENTRY; at <= ENTRY + 1; at++) {
+			setup(state);
+			strcpy(fake_mem(DATA), "secret");
+			assert_int_equal(register_pal(), TV_OK);
+			fake.pages[3] = stacks[i];
+			assert_int_equal(call_at(at), HYPAPI_RETRY);
+			assert_int_equal(fake.current, 0);
+			assert_int_equal(fake.injected, 0);
+			assert_int_equal(fake.owner[0], 0);
+			assert_int_equal(*(char *)fake_mem(DATA), 0);
+		}
+}
+
+static void foreign_fetch_while_a_pal_runs(void **state)
+{
+	uint64_t running;
+
+	(void)state;
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	running = fake.current;
+	fake.current = 0;
+	fake.pages[3].frame = 20;
+	fake.regs[HYPAPI_REG_RFLAGS] = 2; /* he is not a caller: nothing is refused him */
+	assert_int_equal(call_at(ENTRY), HYPAPI_RETRY);
+	assert_true(fake.partitions[0].exists);
+	fake.current = running;
+	assert_int_equal(pal_return(9), HYPAPI_HANDLED);
+	assert_int_equal(fake.regs[HYPAPI_REG_RAX], 9);
+	assert_false(fake.partitions[0].exists);
+}
+
 static void memory_of_others_is_passed_on(void **state)
 {
 	struct hypapi_event ev = violation(PAGE(30), HYPAPI_W);
@@ -700,6 +805,18 @@ static void serves_32_bit_callers(void **state)
 
 /* ---- Commands and detection ---- */
 
+static bool is_claimed(uint32_t number)
+{
+	bool found = false;
+
+	for (int i = 0; i < HYPAPI_MAX_CLAIMS; i++) {
+		const struct hypapi_claim *claim = &hypapp_trustvisor.claims[i];
+
+		found |= claim->kind == HYPAPI_CLAIM_HYPERCALL && claim->first <= number && number <= claim->last;
+	}
+	return found;
+}
+
 static void answers_every_command(void **state)
 {
 	static const uint32_t utpm[] = { TV_CMD_UTPM_PCRREAD, TV_CMD_UTPM_GENRAND, TV_CMD_UTPM_SEAL, TV_CMD_NV_READALL };
@@ -710,7 +827,9 @@ static void answers_every_command(void **state)
 	assert_int_equal(hypercall(TV_CMD_SHARE), TV_E_UNSUPPORTED);
 	assert_int_equal(hypercall(TV_CMD_UTPM_SEAL_OLD), TV_E_UNSUPPORTED);
 	assert_int_equal(hypercall(100), TV_E_UNKNOWN);
+	assert_int_equal(hypercall(0), TV_E_UNKNOWN);
 	assert_int_equal(hypercall(256), TV_E_UNKNOWN);
+	assert_true(is_claimed(0) && is_claimed(1) && is_claimed(255) && is_claimed(0x110) && !is_claimed(0x100));
 	for (uint32_t i = 24; i < 255; i++)
 		known += hypercall(i) != TV_E_UNKNOWN;
 	assert_int_equal(known, 0);
@@ -722,6 +841,8 @@ static void answers_every_command(void **state)
 	assert_int_equal(hypercall(TV_CMD_TEST), TV_OK);
 	assert_int_equal(hypercall(TV_CMD_REGISTER), TV_E_IN_PAL);
 	assert_int_equal(hypercall(TV_CMD_UNREGISTER), TV_E_IN_PAL);
+	assert_int_equal(hypercall(0), TV_E_UNKNOWN);
+	assert_int_equal(hypercall(0x110), TV_E_UNKNOWN);
 	for (size_t i = 0; i < sizeof(utpm) / sizeof(utpm[0]); i++)
 		assert_int_equal(hypercall(utpm[i]), TV_E_UNSUPPORTED);
 	assert_int_equal(fake.stops, 1);
@@ -771,7 +892,10 @@ int main(void)
 		TEST(unwritable_pointer_faults_as_its_own_access), TEST(hopeless_pointers_are_refused_at_the_entry),
 		TEST(copy_back_failure_leaves_a_ready_pal), TEST(only_the_entry_point_enters),
 		TEST(bad_caller_stack_is_refused), TEST(second_caller_retries), TEST(faulting_pal_is_destroyed),
-		TEST(outside_write_destroys), TEST(outside_write_to_a_running_pal), TEST(memory_of_others_is_passed_on),
+		TEST(outside_write_destroys), TEST(fetch_of_another_address_space_destroys),
+		TEST(foreign_fetch_while_a_pal_runs), TEST(code_must_be_the_callers_to_write),
+		TEST(all_code_must_be_the_callers_to_write), TEST(records_what_is_so_under_the_stop),
+		TEST(outside_write_to_a_running_pal), TEST(memory_of_others_is_passed_on),
 		TEST(vuln_3_shutdown_wipes), TEST(serves_32_bit_callers), TEST(answers_every_command), TEST(detection),
 	};
 

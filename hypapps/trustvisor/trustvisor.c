@@ -32,6 +32,15 @@ struct pal *pal_by_entry(const struct hypapi_event *ev, gva_t entry, hpa_t entry
 	return NULL;
 }
 
+bool pal_is_callers(const struct hypapi_event *ev, const struct pal *pal)
+{
+	struct hypapi_page page;
+
+	/* HYPAPI_EPERM: mapped and readable, but a partition's. A page that EPT12 has no place for has the address 0. */
+	return hypapi_translate(ev, pal->stack_last, HYPAPI_R, &page) == HYPAPI_EPERM &&
+	       page.hpa.addr == pal->stack_last_hpa.addr;
+}
+
 struct pal *pal_free_slot(void)
 {
 	for (size_t i = 0; i < TV_MAX_PALS; i++)
@@ -210,8 +219,10 @@ HYPAPP_DEFINE(trustvisor,
 		{ .type = HYPAPI_EV_RESET, .quiesce = true, .handler = on_end },
 		{ .type = HYPAPI_EV_TRIPLE_FAULT, .quiesce = true, .handler = on_end },
 	},
+	/* More than there are commands: a number that a guest gets wrong is answered, not #UD. 0x100 is helloworld's. */
 	.claims = {
-		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = 1, .last = 255 },
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = 0, .last = 0xff },
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = 0x110, .last = 0x1ff },
 		{ .kind = HYPAPI_CLAIM_CPUID, .levels = HYPAPI_LEVELS_GUEST,
 		  .first = TV_CPUID_LEAF, .last = TV_CPUID_LEAF },
 	});

@@ -329,9 +329,10 @@ int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_
 
 static bool page_request_ok(const struct hypapi_partition_page *page)
 {
-	bool rights = page->rights == HYPAPI_R || page->rights == HYPAPI_RW || page->rights == HYPAPI_RX;
+	u32 rights = page->rights & ~HYPAPI_CALLER_WRITES;
+	bool known = rights == HYPAPI_R || rights == HYPAPI_RW || rights == HYPAPI_RX;
 
-	return rights && !(page->gva.addr & (HYPAPI_PAGE_SIZE - 1)) && page->gva.addr < BIT(47);
+	return known && !(page->gva.addr & (HYPAPI_PAGE_SIZE - 1)) && page->gva.addr < BIT(47);
 }
 
 int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partition_page *pages, size_t page_count,
@@ -350,14 +351,16 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 	if (!page_count || page_count > PARTITION_MAX_PAGES)
 		return HYPAPI_EINVAL;
 	for (size_t i = 0; i < page_count; i++) {
+		u32 rights = pages[i].rights & HYPAPI_RWX;
+		u32 needed = rights | (pages[i].rights & HYPAPI_CALLER_WRITES ? HYPAPI_W : 0);
 		struct guest_page found;
 		int error = HYPAPI_EINVAL;
 
 		if (page_request_ok(&pages[i]))
-			error = result_of(guest_walk_page(walk_of(d), pages[i].gva, pages[i].rights, &found, NULL));
+			error = result_of(guest_walk_page(walk_of(d), pages[i].gva, needed, &found, NULL));
 		if (error)
 			return error;
-		list[i] = (struct partition_page){ pages[i].gva.addr | pages[i].rights, found.gpa1.addr };
+		list[i] = (struct partition_page){ pages[i].gva.addr | rights, found.gpa1.addr };
 	}
 	int error = partition_create(d->link->app, list, page_count, &partition->id);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See ept01.h. L1's addresses are host-physical ones, so a leaf differs from the identity only for memory that L1 does
- * not own: a partition's page (zero page, read-only, owner in ignored bits) and root memory (one scratch page for all
- * of it, with nothing of the core in it, so that a guest that pokes at the reserved range disturbs nobody).
+ * not own: a partition's page (a page of zeros or of INT3, read-only, owner in ignored bits) and root memory (one scratch
+ * page for all of it, with nothing of the core in it, so that a guest that pokes at the reserved range disturbs nobody).
  */
 #include "mem/ept01.h"
 
@@ -16,13 +16,14 @@
 
 /* Another ignored bit, of a taken page: memory types changed while it was away. */
 #define RETYPED BIT(11)
+#define INT3 0xcc
 
 u64 ept01_generation = 1, ept01_pointer;
 u64 *ept01_regions, ept01_region_count;
 
 static struct ept ept01 = { .alloc = page_alloc };
 static struct spinlock ept01_lock; /* whoever maps on demand, outside a stop */
-static u64 zero_page, scratch_page;
+static u64 zero_page, int3_page, scratch_page;
 static u64 apic_page = ~0ull;
 /*
  * By 2 MiB: translations of this memory may be remembered, in an EPT02 or a VMCS02, since all of those were dropped
@@ -69,6 +70,7 @@ void ept01_init(void)
 {
 	ept01.root = pages_boot_alloc(1);
 	zero_page = virt_to_phys(pages_boot_alloc(1)).addr;
+	int3_page = virt_to_phys(memset(pages_boot_alloc(1), INT3, PAGE_SIZE)).addr;
 	scratch_page = virt_to_phys(pages_boot_alloc(1)).addr;
 	ept01_pointer = ept_pointer(ept01.root);
 }
@@ -236,7 +238,7 @@ bool ept01_touch(gpa1_t gpa1, u32 access)
 
 bool ept01_is_stand_in(u64 hpa, u32 rights)
 {
-	return (hpa == zero_page && rights == HYPAPI_R) || (hpa == scratch_page && !(rights & HYPAPI_X));
+	return ((hpa == zero_page || hpa == int3_page) && rights == HYPAPI_R) || (hpa == scratch_page && !(rights & HYPAPI_X));
 }
 
 /* The level-1 table around a page of RAM, made and put in the index. */
@@ -280,11 +282,11 @@ void ept01_unclaim(gpa1_t page)
 	__atomic_store_n(entry, *entry & ~EPT01_OWNER_BITS, __ATOMIC_RELEASE);
 }
 
-void ept01_take(gpa1_t page)
+void ept01_take(gpa1_t page, bool code)
 {
 	u64 *entry = own_entry(page.addr);
 
-	__atomic_store_n(entry, zero_page | HYPAPI_R | EPT_WB | (*entry & EPT01_OWNER_BITS), __ATOMIC_RELEASE);
+	__atomic_store_n(entry, (code ? int3_page : zero_page) | HYPAPI_R | EPT_WB | (*entry & EPT01_OWNER_BITS), __ATOMIC_RELEASE);
 	taken_remembered |= is_remembered(page.addr);
 	ept01_generation++;
 }

@@ -2,8 +2,8 @@
 /*
  * EPT01: L1-physical to host-physical, the same table on every CPU, an identity map less what L1 does not own.
  *
- * Invariants: no leaf leads to root memory, but for the zero page, read-only. A page that a partition owns is mapped to
- * the zero page, read-only, with the owner's number in ignored bits. Rights are granted at any time under ept01's lock;
+ * Invariants: no leaf leads to root memory, but for two stand-ins, read-only. A page that a partition owns is mapped to one
+ * of them, with the owner's number in ignored bits: to INT3 if it is code, so that a copy traps, else to zeros. Rights are granted at any time under ept01's lock;
  * they are taken away only while this CPU has the others stopped, and ept01_generation grows then.
  */
 #ifndef XMHF_EPT01_H
@@ -18,7 +18,7 @@ struct ept01_leaf {
 	u32 rights;         /* enum hypapi_rights */
 	u8 type;            /* memory type, SDM numbers */
 	u8 level;           /* 1, 2, 3: size of the mapping around it, all of it alike */
-	u8 owner;           /* 0: L1; else the partition that owns the page (hpa is the zero page's then) */
+	u8 owner;           /* 0: L1; else the partition that owns the page (hpa is the stand-in's then) */
 };
 
 extern u64 ept01_generation; /* changes whenever rights or types were taken away; read by each CPU after a stop */
@@ -111,7 +111,7 @@ bool ept01_touch(gpa1_t gpa1, u32 access);
  */
 must_check int ept01_claim(gpa1_t page, u8 owner);
 void ept01_unclaim(gpa1_t page);
-void ept01_take(gpa1_t page);
+void ept01_take(gpa1_t page, bool code);
 
 /* Gives a taken page back to L1. Under a stop. */
 void ept01_give(gpa1_t page);
@@ -120,8 +120,8 @@ void ept01_give(gpa1_t page);
 u32 ept01_flush_work(void);
 
 /*
- * Is this the zero page, mapped read-only, or the scratch page? A guest may reach those though they lie in root
- * memory.
+ * Is this one of the stand-ins for a partition's pages, mapped read-only, or the scratch page? A guest may reach those
+ * though they lie in root memory.
  */
 bool ept01_is_stand_in(u64 hpa, u32 rights);
 

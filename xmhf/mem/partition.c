@@ -218,7 +218,7 @@ int partition_create(const struct hypapp_descriptor *owner, const struct partiti
 		return error;
 	}
 	for (size_t i = 0; i < count; i++)
-		ept01_take(GPA1(pages[i].gpa1));
+		ept01_take(GPA1(pages[i].gpa1), pages[i].gva & HYPAPI_X);
 	p->handle = *handle = ++serial << 8 | owner_number(p);
 	p->app = owner;
 	return HYPAPI_OK;

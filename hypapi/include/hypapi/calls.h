@@ -302,7 +302,7 @@ int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_cou
  * The most that L1 may do with a page.
  * @param ev      the event of this callback
  * @param page    L1-physical address of the page
- * @param rights  result: enum hypapi_rights; 0 for memory of the core, what reads see as zeros counts as none
+ * @param rights  result: enum hypapi_rights; 0 for memory of the core, what reads see of a partition counts as none
  * @return HYPAPI_OK; HYPAPI_EPERM without HYPAPI_CAP_MEMORY
  * @since 1.0
  */
@@ -310,15 +310,24 @@ int hypapi_memory_rights(const struct hypapi_event *ev, gpa1_t page, uint32_t *r
 
 /* ---- Secondary partitions ---- */
 
+/**
+ * May be added to the rights of a page: the caller must be allowed to write it now, though the partition may not. Pages
+ * that the caller shares with others who trust their content (of the page cache, merged, for copy on write) are refused so.
+ * @since 1.3
+ */
+#define HYPAPI_CALLER_WRITES (1u << 3)
+
 /** A page to put into a partition. @since 1.0 */
 struct hypapi_partition_page {
 	gva_t gva;       /**< page-aligned linear address, both in the caller and in the partition; below 2^47 */
-	uint32_t rights; /**< what the partition may do: HYPAPI_R, HYPAPI_RW or HYPAPI_RX; the caller must be allowed the same */
+	uint32_t rights; /**< what the partition may do: HYPAPI_R, HYPAPI_RW or HYPAPI_RX; the caller must be allowed the same;
+	                      HYPAPI_CALLER_WRITES or not */
 };
 
 /**
- * Creates a partition from pages of the caller: they leave L1 and L2 (reads there see zeros; writes and fetches raise
- * HYPAPI_EV_EPT_VIOLATION for the owner), and form the partition's memory. All pages are checked before the first is
+ * Creates a partition from pages of the caller: they leave L1 and L2 (writes and fetches there raise
+ * HYPAPI_EV_EPT_VIOLATION for the owner), and form the partition's memory. Reads there see zeros; where the partition may
+ * execute, INT3 (0xCC) instead (since 1.3), so that a copy of the code traps. All pages are checked before the first is
  * taken.
  * The CPUs must be stopped: rights are taken away.
  * @param ev          the event of this callback
@@ -334,7 +343,7 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 
 /**
  * Destroys a partition and gives its pages back to L1. Pages that the partition could write are zeroed first.
- * Stops the other CPUs for its own time if they are not stopped: they may hold translations to the zero page. No CPU may
+ * Stops the other CPUs for its own time if they are not stopped: they may hold translations to what reads as zeros. No CPU may
  * run the partition.
  * @param ev         the event of this callback
  * @param partition  one of this hypapp's own

@@ -20,7 +20,7 @@
 #include <hypapi/event.h>
 
 #define HYPAPI_MAJOR 1 /**< Major version of this interface: another one does not link. */
-#define HYPAPI_MINOR 2 /**< Minor version: only appends. */
+#define HYPAPI_MINOR 3 /**< Minor version: only appends. */
 
 #define HYPAPP_MAGIC 0x50415048u /**< "HPAP": begins each descriptor. @since 1.0 */
 #define HYPAPI_MAX_SUBSCRIPTIONS 16 /**< Subscriptions in a descriptor. @since 1.0 */
