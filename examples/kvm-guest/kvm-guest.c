@@ -95,12 +95,13 @@ static void set_start_state(int vcpu, uint32_t number)
 
 /* ---- Ports ---- */
 
+/* A PAL's pages, code first: is there more to see than INT3 in the first one, zeros in the others? */
 static bool pages_have_content(uint32_t address)
 {
 	if (address > L2_MEMORY - L2_LOOK_PAGES * PAGE)
 		return true;
 	for (uint32_t i = 0; i < L2_LOOK_PAGES * PAGE; i++)
-		if (((volatile uint8_t *)memory)[address + i])
+		if (((volatile uint8_t *)memory)[address + i] != (i < PAGE ? 0xcc : 0))
 			return true;
 	return false;
 }

@@ -17,6 +17,7 @@
 #define SECRET 0x5ec7e75ec7e75ec7ull
 
 struct recovery recovery[L2_MAX_VCPUS];
+TV_PAL_DATA uint64_t tv_pal_is_there = 1; /* of the template: every copy begins ready to be registered */
 uint8_t user_stacks[L2_MAX_VCPUS][8192] __attribute__((aligned(16)));
 
 /* A vCPU's own PAL: copies of the template's pages, then the param and the stack section. */
@@ -150,12 +151,13 @@ static uint32_t end_pal(struct pal_area *area, const void *entry)
 	return tv_hypercall(TV_L2_BASE_DEFAULT, TV_CMD_UNREGISTER, (uintptr_t)in_area(area, entry), 0, 0, 0);
 }
 
-static bool reads_zeros(const struct pal_area *area)
+/* Code, which is the area's first page, reads as INT3, everything else as zeros. */
+static bool reads_nothing(const struct pal_area *area)
 {
 	const volatile uint64_t *words = (const void *)area;
 
 	for (size_t i = 0; i < sizeof(*area) / 8; i++)
-		if (words[i] != 0)
+		if (words[i] != (i < sizeof(area->code) / 8 ? TV_INT3_WORD : 0))
 			return false;
 	return true;
 }
@@ -164,7 +166,7 @@ static bool reads_zeros(const struct pal_area *area)
 
 enum errand { WAIT, LOOK, SPOIL, STRESS };
 static uint32_t errand; /* atomic; vCPU 1 sets it back to WAIT when it is done */
-static bool errand_saw_zeros;
+static bool errand_saw_nothing;
 
 static void send(enum errand what)
 {
@@ -196,12 +198,12 @@ static bool call_faults(uint32_t vcpu, const void *target)
 
 static void attack_reads(struct pal_area *area, uint32_t vcpus)
 {
-	report(reads_zeros(area), "outside read", "zeros");
+	report(reads_nothing(area), "outside read", "zeros and INT3");
 	outl(L2_PORT_LOOK, (uint32_t)(uintptr_t)area);
-	report(inl(L2_PORT_LOOK) == 0, "outside read from L1", "zeros");
+	report(inl(L2_PORT_LOOK) == 0, "outside read from L1", "zeros and INT3");
 	if (vcpus > 1) {
 		send(LOOK);
-		report(errand_saw_zeros, "outside read from vCPU 1", "zeros");
+		report(errand_saw_nothing, "outside read from vCPU 1", "zeros and INT3");
 	}
 	report(call_faults(0, (const uint8_t *)in_area(area, pal_add) + 1), "wrong entry", "fault");
 	report(recovery[0].cr2 == (uintptr_t)in_area(area, pal_add) + 1, "fault address", "the one jumped to");
@@ -223,6 +225,8 @@ static void attack_write(struct pal_area *area, enum writer writer)
 		send(SPOIL);
 	report(result == TV_OK && data->secret == 0 && data->calls == L2_SPOILED, names[writer],
 	       "PAL destroyed, secret gone");
+	report(((uint64_t (*)(uint64_t, uint64_t))in_area(area, pal_add))(1, 2) == TV_NOT_IN_PAL, "call of no PAL",
+	       "an error");
 	report(end_pal(area, pal_add) == TV_E_NO_PAL, "unregister afterwards", "no such PAL");
 }
 
@@ -317,7 +321,7 @@ static void serve_errands(uint32_t rounds)
 	for (;;) {
 		switch (__atomic_load_n(&errand, __ATOMIC_ACQUIRE)) {
 		case LOOK:
-			errand_saw_zeros = reads_zeros(&areas[0]);
+			errand_saw_nothing = reads_nothing(&areas[0]);
 			break;
 		case SPOIL:
 			*(volatile uint64_t *)&data_of(&areas[0])->calls = L2_SPOILED;

@@ -14,7 +14,7 @@
 
 #define L2_PORT_PRINT 0x500 /* EAX: address of a string that ends with NUL: one line */
 #define L2_PORT_PING 0x504  /* nothing: the round trip that is measured */
-#define L2_PORT_LOOK 0x508  /* EAX: address of pages; an IN from here then tells if L1 sees more than zeros in them */
+#define L2_PORT_LOOK 0x508  /* EAX: address of a PAL; an IN from here then tells if L1 sees anything of it */
 #define L2_PORT_SPOIL 0x50c /* EAX: address of a word; L1 writes L2_SPOILED there */
 #define L2_PORT_EXIT 0x510  /* EAX: 0 if all went well; ends the machine */
 

@@ -4,7 +4,8 @@
  *
  * The hypervisor takes physical pages, Linux hands out virtual ones. Before a registration this file makes sure that
  * the two stay together: each page is written once, so that it is no longer shared with the page cache or another
- * process, and locked, so that it is not swapped out. (Linux may still move locked pages when it compacts memory; a
+ * process, and locked, so that it is not swapped out. Code stays writable until it is registered, since only what the
+ * process may write is taken. (Linux may still move locked pages when it compacts memory; a
  * machine for production has vm.compact_unevictable_allowed=0.)
  */
 #define _GNU_SOURCE
@@ -18,6 +19,8 @@
 
 extern char tv_pal_text_start[], tv_pal_text_end[], tv_pal_data_start[], tv_pal_data_end[], tv_pal_param_end[],
 	tv_pal_stack_end[];
+
+TV_PAL_DATA uint64_t tv_pal_is_there = 0;
 
 enum tv_level tv_detect(void)
 {
@@ -69,29 +72,69 @@ static void touch(char *start, size_t len_bytes)
 		*(volatile char *)&start[i] = *(volatile char *)&start[i];
 }
 
+static bool is_code(const struct tv_pal_section *section)
+{
+	return section->type == TV_SECTION_CODE || section->type == TV_SECTION_SHARED_CODE;
+}
+
 static bool prepare_section(const struct tv_pal_section *section)
 {
-	bool code = section->type == TV_SECTION_CODE || section->type == TV_SECTION_SHARED_CODE;
 	size_t len_bytes = (size_t)section->page_num * PAGE_BYTES;
 	char *start = (char *)(uintptr_t)section->start_addr;
 
 	madvise(start, len_bytes, MADV_NOHUGEPAGE); /* fails harmlessly on a kernel without huge pages */
 	if (madvise(start, len_bytes, MADV_DONTFORK))
 		return false;
-	if (code && mprotect(start, len_bytes, PROT_READ | PROT_WRITE | PROT_EXEC))
+	if (is_code(section) && mprotect(start, len_bytes, PROT_READ | PROT_WRITE | PROT_EXEC))
 		return false;
 	touch(start, len_bytes);
-	if (code && mprotect(start, len_bytes, PROT_READ | PROT_EXEC))
-		return false;
 	return mlock(start, len_bytes) == 0;
+}
+
+/* The word that entry points look at, if it is in these sections. Each access is one that the compiler keeps. */
+static volatile uint64_t *word_in(const struct tv_pal_sections *sections)
+{
+	for (uint32_t i = 0; i < sections->num_sections && i < TV_MAX_SECTIONS; i++)
+		if ((uintptr_t)&tv_pal_is_there - sections->sections[i].start_addr <
+		    (uint64_t)sections->sections[i].page_num * PAGE_BYTES)
+			return &tv_pal_is_there;
+	return NULL;
+}
+
+/* Not while it reads as zero: the write would end a PAL that is registered. */
+static void clear_word(const struct tv_pal_sections *sections)
+{
+	volatile uint64_t *word = word_in(sections);
+
+	if (word && *word)
+		*word = 0;
 }
 
 bool tv_prepare(const struct tv_pal_sections *sections)
 {
+	volatile uint64_t *word = word_in(sections);
+
 	for (uint32_t i = 0; i < sections->num_sections && i < TV_MAX_SECTIONS; i++)
 		if (!prepare_section(&sections->sections[i]))
-			return false;
+			return tv_finish(sections, TV_E_FAULT), false;
+	if (word)
+		*word = 1;
 	return true;
+}
+
+uint32_t tv_finish(const struct tv_pal_sections *sections, uint32_t result)
+{
+	if (result != TV_OK)
+		clear_word(sections);
+	for (uint32_t i = 0; i < sections->num_sections && i < TV_MAX_SECTIONS; i++) {
+		const struct tv_pal_section *section = &sections->sections[i];
+
+		/* If that fails, the PAL is as safe: a write would end it. */
+		if (is_code(section))
+			mprotect((void *)(uintptr_t)section->start_addr, (size_t)section->page_num * PAGE_BYTES,
+				 PROT_READ | PROT_EXEC);
+	}
+	return result;
 }
 
 uint32_t tv_register(const struct tv_pal_sections *sections, const struct tv_pal_params *params, const void *entry)
@@ -109,13 +152,15 @@ uint32_t tv_register(const struct tv_pal_sections *sections, const struct tv_pal
 			return TV_E_FAULT;
 		result = call(TV_CMD_REGISTER, &own_sections, &own_params, entry);
 	}
-	return result;
+	return tv_finish(sections, result);
 }
 
 uint32_t tv_unregister(const struct tv_pal_sections *sections, const void *entry)
 {
 	uint32_t result = call(TV_CMD_UNREGISTER, entry, NULL, NULL);
 
+	if (result != TV_E_BUSY)
+		clear_word(sections);
 	for (uint32_t i = 0; i < sections->num_sections && result != TV_E_BUSY; i++) {
 		const struct tv_pal_section *section = &sections->sections[i];
 		void *start = (void *)(uintptr_t)section->start_addr;

@@ -5,7 +5,7 @@
  * A PAL is a function that lives, with everything that it touches, in sections of its own:
  *
  *     TV_PAL_DATA static uint64_t key = 0;
- *     TV_PAL_CODE uint64_t sign(uint64_t number) { return number * key; }
+ *     TV_PAL_ENTRY(sign, (uint64_t number), (number)) { return number * key; }
  *     TV_PAL_PAGES(1, 1);                          once in a program: pages for parameters and stack
  *
  *     struct tv_pal_sections sections;
@@ -21,6 +21,10 @@
  * file with TV_PAL_CFLAGS of examples.mk (position-independent, no jump tables, no calls into the C library, no SIMD),
  * and put its constants into TV_PAL_DATA too. One set of sections can be one PAL at a time.
  *
+ * A call that does not reach the PAL does not compute without protection. While the PAL is registered, its code reads as
+ * INT3 and its data as zeros, so a copy (by fork(), migration, swapping) traps; where the code itself is back and the PAL is
+ * gone, TV_PAL_ENTRY answers TV_NOT_IN_PAL. Not before tv_register() has returned: until then the data is still there.
+ *
  * The functions are thread-safe as long as two threads do not use the same sections.
  */
 #ifndef TV_H
@@ -30,6 +34,28 @@
 
 #define TV_PAL_CODE __attribute__((section(".pal.text"), noinline, used))
 #define TV_PAL_DATA __attribute__((section(".pal.data"), used))
+
+/** What an entry point answers outside of its PAL. A PAL's own results should differ from it. */
+#define TV_NOT_IN_PAL ((uint64_t)-1)
+
+/**
+ * Not 0 while the program fills in a PAL's data, and in the PAL. Whoever looks at it from outside while the PAL is
+ * registered sees 0, and so does everybody afterwards.
+ */
+extern uint64_t tv_pal_is_there __attribute__((visibility("hidden")));
+
+/**
+ * Defines an entry point that returns uint64_t: TV_PAL_ENTRY(name, (parameters), (their names)) { body }. Its first act is
+ * to see whether it runs in the PAL.
+ */
+#define TV_PAL_ENTRY(name, parameters, names)                                                                \
+	static inline __attribute__((always_inline)) uint64_t name##_in_pal parameters;                      \
+	TV_PAL_CODE uint64_t name parameters                                                                 \
+	{                                                                                                    \
+		return *(volatile uint64_t *)&tv_pal_is_there ? name##_in_pal names : TV_NOT_IN_PAL;         \
+	}                                                                                                    \
+	static inline __attribute__((always_inline)) uint64_t name##_in_pal parameters
+
 #define TV_PAL_PAGES(param_pages, stack_pages)                                                               \
 	__attribute__((section(".pal.param"), used, aligned(4096))) char tv_pal_param[(param_pages) * 4096]; \
 	__attribute__((section(".pal.stack"), used, aligned(4096))) char tv_pal_stack[(stack_pages) * 4096]
@@ -43,11 +69,21 @@ enum tv_level tv_detect(void);
 /** Describes the sections that TV_PAL_CODE, TV_PAL_DATA and TV_PAL_PAGES made in this program. */
 void tv_own_sections(struct tv_pal_sections *sections);
 
-/** The first half of tv_register(): makes every page of the sections private to this process, present and locked. */
+/**
+ * The first half of tv_register(), for who makes the hypercall himself: every page of the sections becomes private to
+ * this process, present, locked, and writable: TrustVisor takes no page that the caller could not write itself.
+ */
 bool tv_prepare(const struct tv_pal_sections *sections);
 
 /**
- * Makes the pages ready as tv_prepare() does, and registers the PAL.
+ * The other half: takes the right to write from the code again, and, if the registration failed, lets calls fail.
+ * @param result  of the hypercall
+ * @return result
+ */
+uint32_t tv_finish(const struct tv_pal_sections *sections, uint32_t result);
+
+/**
+ * Makes the pages ready as tv_prepare() does, registers the PAL, and ends as tv_finish() does.
  * From then on, calling `entry` runs the PAL. Children made by fork() do not get the sections.
  * @return enum tv_result; TV_E_UNSUPPORTED without TrustVisor; TV_E_FAULT also if locking the pages is not allowed
  */

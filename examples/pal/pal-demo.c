@@ -59,14 +59,15 @@ static void jump_past_entry(void)
 	wrong(1, 2);
 }
 
-/* Whether everything in the PAL's sections, code included, reads as zero. */
-static bool reads_zeros(void)
+/* Whether all code in the PAL's sections reads as INT3, and everything else as zero. */
+static bool reads_nothing(void)
 {
 	for (uint32_t i = 0; i < sections.num_sections; i++) {
 		const volatile uint64_t *words = (const void *)(uintptr_t)sections.sections[i].start_addr;
+		uint64_t expected = sections.sections[i].type == TV_SECTION_CODE ? TV_INT3_WORD : 0;
 
 		for (size_t j = 0; j < sections.sections[i].page_num * 512u; j++)
-			if (words[j] != 0)
+			if (words[j] != expected)
 				return false;
 	}
 	return true;
@@ -79,7 +80,7 @@ static void write_outside(void)
 
 struct visit {
 	int cpu;
-	bool write, zeros, pinned;
+	bool write, nothing, pinned;
 };
 
 static void *visit_from_cpu(void *argument)
@@ -93,7 +94,7 @@ static void *visit_from_cpu(void *argument)
 	if (visit->write)
 		write_outside();
 	else
-		visit->zeros = reads_zeros();
+		visit->nothing = reads_nothing();
 	return NULL;
 }
 
@@ -137,13 +138,21 @@ static void call_add(uint64_t a, uint64_t b)
 	report(sum == a + b + SECRET, "PAL result", text);
 }
 
+/* The code is there again, its data is not: it must not compute. */
+static void call_of_no_pal(void)
+{
+	uint64_t (*volatile add)(uint64_t, uint64_t) = pal_add;
+
+	report(add(1, 2) == TV_NOT_IN_PAL, "call of no PAL", "an error");
+}
+
 static void look_from_outside(int cpus)
 {
-	report(reads_zeros(), "outside read", "zeros");
+	report(reads_nothing(), "outside read", "zeros and INT3");
 	if (cpus > 1) {
 		struct visit visit = visit_from(1, false);
 
-		report(visit.pinned && visit.zeros, "outside read from CPU 1", "zeros");
+		report(visit.pinned && visit.nothing, "outside read from CPU 1", "zeros and INT3");
 	}
 	report(faults(jump_past_entry), "wrong entry", "fault");
 }
@@ -159,6 +168,7 @@ static void write_from_outside(int cpu)
 	visit_from(cpu, true);
 	snprintf(what, sizeof(what), "outside write from CPU %d", cpu);
 	report(pal_data.secret == 0 && pal_data.calls == 4711, what, "PAL destroyed, secret gone");
+	call_of_no_pal();
 	end_pal(pal_add, TV_E_NO_PAL);
 }
 
@@ -174,7 +184,7 @@ static void call_crypt(void)
 		words[i] = i;
 	counts[0] = crypt(99, words);
 	changed = words[0] == ((PAL_BUFFER_WORDS - 1) ^ SECRET ^ 99);
-	report(reads_zeros(), "outside read after a call", "zeros");
+	report(reads_nothing(), "outside read after a call", "zeros and INT3");
 	counts[1] = crypt(99, words);
 	for (uint64_t i = 0; i < PAL_BUFFER_WORDS; i++)
 		restored &= words[i] == i;
@@ -251,6 +261,7 @@ int main(int argc, char **argv)
 		look_from_outside(cpus);
 		call_add(0xffffffffffffffff, 1);
 		end_pal(pal_add, TV_OK);
+		call_of_no_pal();
 	}
 	for (int cpu = 0; cpu < cpus && cpu < 2; cpu++)
 		write_from_outside(cpu);

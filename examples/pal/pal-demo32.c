@@ -57,7 +57,7 @@ int main(void)
 		puts("pal-demo32: pages cannot be locked");
 		return 1;
 	}
-	result = hypercall(TV_CMD_REGISTER, &sections, &params, pal32_add);
+	result = tv_finish(&sections, hypercall(TV_CMD_REGISTER, &sections, &params, pal32_add));
 	report(result == TV_OK, "32-bit register", tv_result_text(result));
 	if (result == TV_OK) {
 		report(*(volatile uint32_t *)&pal32_secret == 0, "32-bit outside read", "zeros");
@@ -66,6 +66,8 @@ int main(void)
 		       "both words, registers kept");
 		result = hypercall(TV_CMD_UNREGISTER, pal32_add, NULL, NULL);
 		report(result == TV_OK, "32-bit unregister", tv_result_text(result));
+		sum = run32(call32, 40, low(words), 0, 0, stack + sizeof(stack));
+		report(sum == (uint32_t)TV_NOT_IN_PAL && words[0] == SECRET + 41, "32-bit call of no PAL", "an error");
 	}
 	printf("pal-demo32: %s\n", failures ? "FAILED" : "ok");
 	return failures != 0;

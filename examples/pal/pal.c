@@ -7,7 +7,7 @@
 
 TV_PAL_DATA struct pal_data pal_data = { 0, 0 };
 
-TV_PAL_CODE uint64_t pal_add(uint64_t a, uint64_t b)
+TV_PAL_ENTRY(pal_add, (uint64_t a, uint64_t b), (a, b))
 {
 	pal_data.calls++;
 	return a + b + pal_data.secret;
@@ -19,7 +19,7 @@ static inline __attribute__((always_inline)) uint64_t key(uint64_t number, uint6
 	return (pal_data.secret ^ number) * (2 * place + 1);
 }
 
-TV_PAL_CODE uint64_t pal_crypt(uint64_t number, uint64_t *words)
+TV_PAL_ENTRY(pal_crypt, (uint64_t number, uint64_t *words), (number, words))
 {
 	for (uint64_t i = 0; i < PAL_BUFFER_WORDS / 2; i++) {
 		uint64_t *low = &words[i], *high = &words[PAL_BUFFER_WORDS - 1 - i];
@@ -31,14 +31,14 @@ TV_PAL_CODE uint64_t pal_crypt(uint64_t number, uint64_t *words)
 	return ++pal_data.calls;
 }
 
-TV_PAL_CODE uint64_t pal_time(uint64_t a, uint64_t b)
+TV_PAL_ENTRY(pal_time, (uint64_t a, uint64_t b), (a, b))
 {
 	(void)a;
 	(void)b;
 	return read_ticks();
 }
 
-TV_PAL_CODE uint64_t pal_misuse(uint64_t how, uint64_t unused)
+TV_PAL_ENTRY(pal_misuse, (uint64_t how, uint64_t unused), (how, unused))
 {
 	(void)unused;
 	if (how == PAL_LOOP)

@@ -9,9 +9,15 @@
 
 	.section .pal.text, "ax"
 	.code32
-/* cdecl: (u32 number, u32 *words): adds the number and the secret to both words; returns the first. */
+/*
+ * cdecl: (u32 number, u32 *words): adds the number and the secret to both words; returns the first. Outside of the PAL it
+ * returns -1, as TV_PAL_ENTRY does.
+ */
 	.globl pal32_add
 pal32_add:
+	mov $-1, %eax
+	cmpl $0, tv_pal_is_there
+	je 1f
 	push %ebx
 	mov 8(%esp), %eax
 	mov 12(%esp), %ebx
@@ -20,7 +26,7 @@ pal32_add:
 	add %eax, (%ebx)
 	mov (%ebx), %eax
 	pop %ebx
-	ret
+1:	ret
 
 	.section .pal.data, "aw"
 	.globl pal32_secret
