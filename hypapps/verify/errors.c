@@ -190,6 +190,10 @@ static void stops(struct hypapi_event *ev)
 	expect("create at an odd address", create(ev, GVA(0x1001), HYPAPI_RW, 1), HYPAPI_EINVAL);
 	expect("create above 2^47", create(ev, GVA(1ull << 47), HYPAPI_RW, 1), HYPAPI_EINVAL);
 	expect("create with all rights", create(ev, GVA(0x300000), HYPAPI_RWX, 1), HYPAPI_EINVAL);
+	expect("create with an unknown right", create(ev, GVA(0x300000), HYPAPI_RX | 1u << 4, 1), HYPAPI_EINVAL);
+	expect("restrict what the caller must write", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_RX), HYPAPI_OK);
+	expect("create with it", create(ev, GVA(0x300000), HYPAPI_RX | HYPAPI_CALLER_WRITES, 1), HYPAPI_EPERM);
+	expect("give it back", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_RWX), HYPAPI_OK);
 	expect("create with a page twice", create(ev, GVA(0x300000), HYPAPI_RW, 2), HYPAPI_EINVAL);
 	expect("create from nowhere", create(ev, NOWHERE, HYPAPI_RW, 1), HYPAPI_EFAULT);
 	expect("create from the core", create(ev, GVA(root_page(ev)), HYPAPI_RW, 1), HYPAPI_EPERM);

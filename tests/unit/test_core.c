@@ -339,7 +339,7 @@ static void test_bad_descriptors(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		check(&cases[i].app, NULL, cases[i].want);
 	newer.minor = HYPAPI_MINOR + 1;
-	check(&newer, NULL, "hypapp x needs hypapi 1.3, the core has 1.2");
+	check(&newer, NULL, "hypapp x needs hypapi 1.4, the core has 1.3");
 }
 
 int main(void)
