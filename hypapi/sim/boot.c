@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "boot/boot_info.h"
 #include "core/cmdline.h"
 #include "core/events.h"
 #include "core/hypapps.h"
@@ -49,6 +50,7 @@ struct sim_options machine_options;
 _Atomic u32 machine_active;
 const struct hypapp_descriptor *hypapps_linked[MAX_HYPAPPS + 2]; /* as the core's build makes it */
 enum log_level log_threshold = LOG_INFO;
+struct boot_info boot_info; /* the memory map: RAM up to root memory */
 
 static _Atomic u64 memory_next = L1_MEMORY;
 static _Atomic bool off;
@@ -395,6 +397,7 @@ void sim_boot(const struct hypapp_descriptor *const *hypapps, const struct sim_o
 			hypapps_linked[i] = hypapps[i];
 	root_end = ALIGN_UP((u64)o->memory_mib << 20, SIZE_2M);
 	root_start = root_end - ROOT_BYTES;
+	memory_map_set(0, root_start, MEMORY_RAM);
 	make_page_tables();
 	set_handlers();
 	atexit(switch_off);

@@ -7,6 +7,7 @@
 
 #define FREE_PAGE GPA1(0x300000)
 #define NOWHERE GVA(0x700000000000)
+#define APIC_PAGE GVA(0xfee00000) /* mapped one to one, as all of the low 4 GiB */
 
 static uint64_t total;
 
@@ -104,11 +105,13 @@ static void linear_memory(struct hypapi_event *ev)
 	expect("copy from nowhere", hypapi_copy_from(ev, &byte, NOWHERE, 1), HYPAPI_EFAULT);
 	expect("copy to nowhere", hypapi_copy_to(ev, NOWHERE, &byte, 1), HYPAPI_EFAULT);
 	expect("copy not canonical", hypapi_copy_from(ev, &byte, GVA(1ull << 63), 1), HYPAPI_EFAULT);
-	/* What L1 has there is not the core's memory: there its own loads and stores go, too. */
+	/* What L1 has there is not the core's memory, and no RAM. */
 	expect("translate where the core is", hypapi_translate(ev, root, HYPAPI_R, &page), HYPAPI_OK);
-	expect("copy to where the core is", hypapi_copy_to(ev, root, &value, 8), HYPAPI_OK);
-	expect("copy from there", hypapi_copy_from(ev, &same, root, 8), HYPAPI_OK);
-	expect("what was copied", value == same, true);
+	expect("copy to where the core is", hypapi_copy_to(ev, root, &value, 8), HYPAPI_EPERM);
+	expect("copy from there", hypapi_copy_from(ev, &same, root, 8), HYPAPI_EPERM);
+	expect("copy from a device", hypapi_copy_from(ev, &same, APIC_PAGE, 8), HYPAPI_EPERM);
+	expect("copy to a device", hypapi_copy_to(ev, APIC_PAGE, &value, 8), HYPAPI_EPERM);
+	expect("translate a device", hypapi_translate(ev, APIC_PAGE, HYPAPI_R, &page), HYPAPI_OK);
 }
 
 static void physical_memory(struct hypapi_event *ev)
@@ -122,6 +125,7 @@ static void physical_memory(struct hypapi_event *ev)
 	expect("physical copy that wraps", hypapi_copy_from_gpa1(ev, &byte, GPA1(~0ull), 2), HYPAPI_EINVAL);
 	expect("physical copy too long", hypapi_copy_to_gpa1(ev, FREE_PAGE, &byte, (1u << 20) + 1), HYPAPI_EINVAL);
 	expect("physical copy from nowhere", hypapi_copy_from_gpa1(ev, &byte, GPA1(1ull << 45), 1), HYPAPI_EPERM);
+	expect("physical copy from a device", hypapi_copy_from_gpa1(ev, &byte, GPA1(APIC_PAGE.addr), 1), HYPAPI_EPERM);
 	expect("physical copy from the core", hypapi_copy_from_gpa1(ev, &byte, root, 1), HYPAPI_EPERM);
 	expect("physical copy to the core", hypapi_copy_to_gpa1(ev, root, &byte, 1), HYPAPI_EPERM);
 	expect("L2-physical", hypapi_translate_gpa2(ev, GPA2(0x300000), HYPAPI_RW, &page),

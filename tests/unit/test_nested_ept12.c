@@ -60,6 +60,23 @@ static enum ept12_result walk(u64 gpa2, struct ept12_leaf *leaf)
 	return ept12_walk(&caps, EPTP, GPA2(gpa2), leaf);
 }
 
+/* Four levels translate 48 bits; beyond them hardware finds nothing, and not what the low bits say. */
+static void addresses_above_four_levels(void **state)
+{
+	struct ept12_leaf leaf;
+
+	fresh(state);
+	assert_int_equal(walk(BIT(48), &leaf), EPT12_NOT_PRESENT);
+	assert_int_equal(leaf.rights, 0);
+	assert_int_equal(walk(BIT(51) + 0x123, &leaf), EPT12_NOT_PRESENT);
+	/* A leaf and a table whose address has a bit that the CPU has not. */
+	*entry(1) |= BIT(40);
+	assert_int_equal(walk(0, &leaf), EPT12_MISCONFIG);
+	*entry(1) &= ~BIT(40);
+	*entry(3) |= BIT(51);
+	assert_int_equal(walk(0, &leaf), EPT12_MISCONFIG);
+}
+
 static void plain_walk(void **state)
 {
 	struct ept12_leaf leaf;
@@ -191,7 +208,8 @@ static void pointers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(plain_walk),	 cmocka_unit_test(rights_are_anded),   cmocka_unit_test(large_pages),
+		cmocka_unit_test(plain_walk),
+		cmocka_unit_test(addresses_above_four_levels),	 cmocka_unit_test(rights_are_anded),   cmocka_unit_test(large_pages),
 		cmocka_unit_test(reserved_bits), cmocka_unit_test(accessed_and_dirty), cmocka_unit_test(pointers),
 	};
 

@@ -11,6 +11,8 @@ UNIT_NAMES := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))
 UNIT_OF_nested_caps := xmhf/nested/caps.c xmhf/nested/vmcs12.c
 UNIT_OF_nested_vmcs12 := xmhf/nested/vmcs12.c
 UNIT_OF_nested_entry_checks := xmhf/nested/entry_checks.c xmhf/nested/caps.c xmhf/nested/vmcs12.c
+UNIT_OF_ept01 := xmhf/mem/ept01.c xmhf/mem/ept.c xmhf/mem/pages.c xmhf/mem/phys_bits.c xmhf/boot/memory_map.c
+UNIT_FLAGS_ept01 := -include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine
 UNIT_OF_nested_ept12 := xmhf/nested/ept12.c
 UNIT_OF_nested_ept02 := xmhf/nested/ept02.c
 UNIT_OF_aml := xmhf/boot/aml.c
@@ -37,7 +39,7 @@ define unit_test
 $(UNIT_DIR)/$(1): tests/unit/test_$(1).c $(UNIT_OF_$(1)) $(UNIT_NEEDS)
 	@mkdir -p $$(@D)
 	$$(say) TEST $$@
-	$$(Q)$$(CC) $$(UNIT_CFLAGS) -I xmhf -I $(O)/include $$(SANITIZE) -o $$@ tests/unit/test_$(1).c $(UNIT_OF_$(1)) -lcmocka
+	$$(Q)$$(CC) $$(UNIT_CFLAGS) $(UNIT_FLAGS_$(1)) -I xmhf -I $(O)/include $$(SANITIZE) -o $$@ tests/unit/test_$(1).c $(UNIT_OF_$(1)) -lcmocka
 endef
 $(foreach t,$(UNIT_NAMES),$(eval $(call unit_test,$(t))))
 

@@ -74,6 +74,41 @@ u64 memory_map_find(u64 size, u64 align, u64 low, u64 high)
 	return best;
 }
 
+/* ACPI tables lie in memory that an operating system gets once it has read them. */
+static bool is_usable(const struct memory_range *r)
+{
+	return r->type == MEMORY_RAM || r->type == MEMORY_ACPI;
+}
+
+/* Where the usable entries end that cover `at`; `at` if none does. */
+static u64 usable_to(u64 at)
+{
+	for (u32 i = 0; i < boot_info.memory_count; i++) {
+		const struct memory_range *r = &boot_info.memory[i];
+		u64 end = r->start + r->size;
+
+		if (is_usable(r) && r->start <= at && at < end) {
+			at = end;
+			i = (u32)-1; /* entries come in any order */
+		}
+	}
+	return at;
+}
+
+int memory_map_is_ram(u64 start, u64 end)
+{
+	bool usable = false, other = usable_to(start) < end;
+
+	for (u32 i = 0; i < boot_info.memory_count; i++) {
+		const struct memory_range *r = &boot_info.memory[i];
+		bool meets = r->start < end && r->start + r->size > start;
+
+		usable |= meets && is_usable(r);
+		other |= meets && !is_usable(r);
+	}
+	return usable ? (other ? -1 : 1) : 0;
+}
+
 u64 memory_map_top(void)
 {
 	u64 top = 0;

@@ -3,7 +3,6 @@
 #include <hypapi/hypapi.h>
 
 #include "core/calls.h"
-#include "cpu/lapic.h"
 #include "lib/string.h"
 #include "mem/ept01.h"
 #include "mem/guest.h"
@@ -30,12 +29,10 @@ int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t r
 	return found.rights ? HYPAPI_OK : HYPAPI_EPERM;
 }
 
-/* L1's own memory, at its identity: neither root's nor a partition's, whatever a hypapp left of its rights. */
+/* L1's own RAM, at its identity: neither root's nor a partition's, whatever a hypapp left of its rights. */
 static void *l1_memory(u64 gpa1)
 {
-	if (gpa1 >= direct_map_end || is_root_memory(gpa1) || (gpa1 & HYPAPI_PAGE_MASK) == LAPIC_BASE || ept01_owner(GPA1(gpa1)))
-		return NULL;
-	return phys_to_virt(HPA(gpa1));
+	return ept01_entry(GPA1(gpa1)) & EPT01_RAM ? phys_to_virt(HPA(gpa1)) : NULL;
 }
 
 static int copy_gpa1(const struct hypapi_event *ev, gpa1_t gpa1, void *buf, size_t len, bool write)

@@ -6,12 +6,14 @@
  */
 #include "mem/ept01.h"
 
+#include "boot/boot_info.h"
 #include "core/log.h"
 #include "cpu/spinlock.h"
 #include "lib/string.h"
 #include "mem/ept.h"
 #include "mem/mtrr.h"
 #include "mem/pages.h"
+#include "mem/phys_bits.h"
 #include "vmx/vmx.h"
 
 /* Another ignored bit, of a taken page: memory types changed while it was away. */
@@ -31,7 +33,8 @@ static u64 apic_page = ~0ull;
  */
 static u64 *remembered;
 static bool taken_remembered; /* a page taken or given back since then was in such memory */
-static u64 mapped_top; /* what was mapped at boot; retype stops there */
+static u64 mapped_top; /* what was mapped at boot, all RAM among it; it has places in ept01_regions and `remembered` */
+static u64 address_end; /* the first address that L1 has not: no leaf is made, and none is found, from here on */
 
 static u64 owner_encode(u8 owner)
 {
@@ -47,13 +50,14 @@ static u64 identity(u64 addr, int type)
 static void map_identity(u64 addr, unsigned int level, unsigned int max_level)
 {
 	u64 size = EPT_LEVEL_SIZE(level);
-	int type = mtrr_type(addr, size);
+	int type = mtrr_type(addr, size), ram = memory_map_is_ram(addr, addr + size);
 	bool meets_root = addr < root_end && root_start < addr + size;
 
 	if (meets_root && addr >= root_start && addr + size <= root_end)
 		return;
-	if (type >= 0 && !meets_root && level <= max_level) {
-		if (!ept_set(&ept01, addr, level, identity(addr, type)))
+	/* A page that is RAM in part only is none. */
+	if (type >= 0 && (ram >= 0 || level == 1) && !meets_root && level <= max_level) {
+		if (!ept_set(&ept01, addr, level, identity(addr, type) | (ram > 0 ? EPT01_RAM : 0)))
 			panic("no page for EPT01 at boot");
 		return;
 	}
@@ -73,11 +77,12 @@ void ept01_init(void)
 	int3_page = virt_to_phys(memset(pages_boot_alloc(1), INT3, PAGE_SIZE)).addr;
 	scratch_page = virt_to_phys(pages_boot_alloc(1)).addr;
 	ept01_pointer = ept_pointer(ept01.root);
+	address_end = MIN(BIT(46), BIT(phys_bits()));
 }
 
 void ept01_map_all(u64 top)
 {
-	mapped_top = MAX(ALIGN_UP(top, SIZE_1G), 4 * SIZE_1G);
+	mapped_top = MIN(MAX(ALIGN_UP(top, SIZE_1G), 4 * SIZE_1G), address_end);
 	ept01_regions = pages_boot_alloc(mapped_top / SIZE_2M * sizeof(*ept01_regions) / PAGE_SIZE);
 	ept01_region_count = mapped_top / SIZE_2M;
 	remembered = pages_boot_alloc(ALIGN_UP(ept01_region_count / 8, PAGE_SIZE) / PAGE_SIZE);
@@ -103,17 +108,24 @@ static always_inline bool fill_leaf(struct ept01_leaf *leaf, u64 gpa1, u64 entry
 	leaf->type = (entry & EPT_TYPE) >> EPT_TYPE_SHIFT;
 	leaf->level = level;
 	leaf->owner = ept01_entry_owner(entry);
+	leaf->ram = entry & EPT01_RAM;
 	return true;
 }
 
 /*
  * The leaf for an address, judged and returned as one value: another CPU may split what ept_find() stopped at, and a
- * table's entry must never be taken for a large leaf.
+ * table's entry must never be taken for a large leaf. An address that does not exist has an empty one: the index of a
+ * table knows 48 bits, and would find the leaf of another address.
  */
 static u64 load_leaf(u64 addr, u64 **at, unsigned int *level)
 {
+	static u64 nothing;
 	u64 entry;
 
+	*at = &nothing;
+	*level = EPT_LEVELS;
+	if (unlikely(addr >= address_end))
+		return 0;
 	do {
 		*at = ept_find(&ept01, addr, level);
 		entry = __atomic_load_n(*at, __ATOMIC_ACQUIRE);
@@ -174,7 +186,7 @@ u64 ept01_entry_slow(gpa1_t gpa1)
 
 	if (!(entry & EPT_RIGHTS)) {
 		if (!ept01_touch(gpa1, 0))
-			return entry & EPT01_OWNER_BITS; /* what a hypapp allows nothing on, if any */
+			return entry & (EPT01_OWNER_BITS | EPT01_RAM); /* what a hypapp allows nothing on, if any */
 		entry = load_leaf(gpa1.addr, &at, &level);
 	}
 	if (level == 1)
@@ -213,8 +225,6 @@ static bool map_on_demand(u64 addr)
 {
 	if (is_root_memory(addr))
 		return ept_set(&ept01, ALIGN_DOWN(addr, PAGE_SIZE), 1, scratch_page | HYPAPI_RW | EPT_WB);
-	if (addr >= BIT(46))
-		return false;
 	addr = ALIGN_DOWN(addr, SIZE_2M);
 	int type = mtrr_type(addr, SIZE_2M);
 
@@ -226,7 +236,7 @@ bool ept01_touch(gpa1_t gpa1, u32 access)
 	unsigned int level;
 	u64 *at, entry = load_leaf(gpa1.addr, &at, &level);
 
-	if (unlikely(!(entry & EPT_RIGHTS))) {
+	if (unlikely(!(entry & EPT_RIGHTS)) && gpa1.addr < address_end) {
 		spin_lock(&ept01_lock);
 		entry = *ept_find(&ept01, gpa1.addr, &level);
 		if (!(entry & (EPT_RIGHTS | EPT01_OWNER_BITS)) && map_on_demand(gpa1.addr))
@@ -266,7 +276,7 @@ int ept01_claim(gpa1_t page, u8 owner)
 	u64 *entry;
 
 	/* RAM is all mapped at boot, so that it has a place in ept01_regions. */
-	if (page.addr >= mapped_top || ept01_entry(page) != identity(page.addr, MTRR_WB))
+	if (page.addr >= mapped_top || ept01_entry(page) != (identity(page.addr, MTRR_WB) | EPT01_RAM))
 		return HYPAPI_EPERM;
 	entry = own_entry(page.addr);
 	if (!entry)
@@ -297,7 +307,7 @@ void ept01_give(gpa1_t page)
 	/* It was write-back memory when it was taken. */
 	int type = *entry & RETYPED ? mtrr_type(page.addr, PAGE_SIZE) : MTRR_WB;
 
-	__atomic_store_n(entry, identity(page.addr, type), __ATOMIC_RELEASE);
+	__atomic_store_n(entry, identity(page.addr, type) | EPT01_RAM, __ATOMIC_RELEASE);
 	taken_remembered |= is_remembered(page.addr);
 	ept01_generation++;
 }
@@ -329,14 +339,15 @@ int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
 
 void ept01_restrict(gpa1_t page, u32 rights, u32 app)
 {
-	int type = mtrr_type(page.addr, PAGE_SIZE);
-	u64 entry = (identity(page.addr, type) & ~EPT_RIGHTS) | rights | EPT01_HYPAPP | (u64)app << EPT01_OWNER_SHIFT;
+	u64 *own = own_entry(page.addr);
+	u64 all = identity(page.addr, mtrr_type(page.addr, PAGE_SIZE)) | (*own & EPT01_RAM);
+	u64 entry = (all & ~EPT_RIGHTS) | rights | EPT01_HYPAPP | (u64)app << EPT01_OWNER_SHIFT;
 
 	if (rights == HYPAPI_RWX)
-		entry = identity(page.addr, type);
+		entry = all;
 	else if (!rights) /* no address of RAM in an entry that is not present: L1TF */
 		entry &= ~EPT_ADDR;
-	__atomic_store_n(own_entry(page.addr), entry, __ATOMIC_RELEASE);
+	__atomic_store_n(own, entry, __ATOMIC_RELEASE);
 	ept01_generation++;
 }
 
@@ -390,8 +401,7 @@ static bool copy(gpa1_t gpa1, void *buf, size_t len, bool write)
 		size_t part = MIN(len - done, PAGE_SIZE - (at.addr & (PAGE_SIZE - 1)));
 		struct ept01_leaf leaf;
 
-		if (!ept01_lookup(at, &leaf) || (leaf.rights & needed) != needed || leaf.owner ||
-		    leaf.hpa.addr >= direct_map_end)
+		if (!ept01_lookup(at, &leaf) || (leaf.rights & needed) != needed || !leaf.ram)
 			return false;
 		if (write)
 			memcpy(phys_to_virt(leaf.hpa), (u8 *)buf + done, part);

@@ -9,7 +9,7 @@
 #ifndef XMHF_EPT01_H
 #define XMHF_EPT01_H
 
-#include "lib/base.h"
+#include "mem/ept.h"
 
 #define EPT01_MAX_OWNER 63
 
@@ -19,6 +19,7 @@ struct ept01_leaf {
 	u8 type;            /* memory type, SDM numbers */
 	u8 level;           /* 1, 2, 3: size of the mapping around it, all of it alike */
 	u8 owner;           /* 0: L1; else the partition that owns the page (hpa is the stand-in's then) */
+	u64 ram;            /* EPT01_RAM, or 0 */
 };
 
 extern u64 ept01_generation; /* changes whenever rights or types were taken away; read by each CPU after a stop */
@@ -34,6 +35,13 @@ void ept01_map_all(u64 top);       /* the identity up to `top` and at least 4 Gi
 #define EPT01_OWNER_BITS (BITS(56, 52) | BIT(59) | BIT(62))
 #define EPT01_OWNER_SHIFT 52
 #define EPT01_HYPAPP BIT(62)
+
+/*
+ * Another ignored bit: L1's memory, and RAM by the memory map of the boot, which L1 cannot change as it can its MTRRs.
+ * Root copies from and to no other address that a guest names: the loads and stores of a copy do to a device what no
+ * guest could do to it, and a machine check in root ends the machine. EPT02's leaves take the bit over.
+ */
+#define EPT01_RAM BIT(10)
 
 /* The partition that owns the page of an entry, 0: none. */
 static inline u8 ept01_entry_owner(u64 entry)
@@ -73,6 +81,17 @@ static inline u64 ept01_entry(gpa1_t gpa1)
 	return likely(found & HYPAPI_RWX) ? found : ept01_entry_slow(gpa1);
 }
 
+/*
+ * The way from an address that a guest named to memory that root may touch: the byte of an entry of EPT01, or NULL.
+ * A hypapp's restriction counts for L1, not for root; the caller looks at the rights.
+ */
+static inline void *ept01_memory(u64 entry, u64 gpa1)
+{
+	if (unlikely(!(entry & EPT01_RAM)))
+		return NULL;
+	return phys_to_virt(HPA((entry & EPT_ADDR) | (gpa1 & (PAGE_SIZE - 1))));
+}
+
 static inline u8 ept01_owner(gpa1_t gpa1)
 {
 	return ept01_entry_owner(ept01_entry(gpa1));
@@ -91,7 +110,7 @@ void ept01_restrict(gpa1_t page, u32 rights, u32 app);
 
 /*
  * What L1's address leads to, for whoever remembers it until the next flush of EPT02. Any CPU, no lock. False: nothing
- * (rights are 0). Maps MMIO above RAM on demand.
+ * (rights are 0). Maps MMIO above RAM on demand; there is nothing from 2^46 on, nor where the CPU has no address bits.
  */
 bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf);
 
@@ -131,7 +150,7 @@ void ept01_retype(void);
 /* Access for L1's LAPIC page: read-only where the core carries out INIT and SIPI. At boot, and under a stop. */
 void ept01_set_apic_page(gpa1_t page);
 
-/* Copies from or to L1-physical memory; only pages that L1 owns, with the rights it has. False: touched nothing. */
+/* Copies from or to L1-physical memory; only RAM that L1 owns, with the rights it has. False: touched nothing. */
 must_check bool ept01_read(gpa1_t src, void *dst, size_t len_bytes);
 must_check bool ept01_write(gpa1_t dst, const void *src, size_t len_bytes);
 

@@ -28,15 +28,15 @@
 /* A guest-physical address of the level that runs, to host-physical, with the rights that the EPTs allow. */
 static inline bool physical(struct percpu *cpu, u64 gpa, struct guest_page *page)
 {
-	u64 entry, hpa;
+	u64 entry;
 
 	if (cpu->mode == RUN_L2)
 		return nested_translate(cpu, GPA2(gpa), page);
 	entry = ept01_entry(GPA1(gpa));
-	hpa = (entry & EPT_ADDR) | (gpa & (PAGE_SIZE - 1));
-	if (!(entry & EPT_RIGHTS) || hpa >= direct_map_end)
+	if (!(entry & EPT_RIGHTS))
 		return false;
-	page->hpa = HPA(hpa);
+	page->memory = ept01_memory(entry, gpa);
+	page->hpa = HPA((entry & EPT_ADDR) | (gpa & (PAGE_SIZE - 1)));
 	page->gpa1 = GPA1(gpa);
 	page->rights = entry & EPT_RIGHTS;
 	/* A partition's page: where it really is, and no rights. */
@@ -104,16 +104,12 @@ static inline u64 leaf_address(u64 entry, u64 gva, u32 shift)
 static always_inline const void *readable(struct percpu *cpu, u64 gpa, bool in_l2)
 {
 	struct guest_page page;
-	u64 entry, hpa;
+	u64 entry;
 
 	if (in_l2)
-		return nested_translate(cpu, GPA2(gpa), &page) && (page.rights & HYPAPI_R) ? phys_to_virt(page.hpa) :
-											     NULL;
+		return nested_translate(cpu, GPA2(gpa), &page) && (page.rights & HYPAPI_R) ? page.memory : NULL;
 	entry = ept01_entry(GPA1(gpa));
-	hpa = (entry & EPT_ADDR) | (gpa & (PAGE_SIZE - 1));
-	if (unlikely((entry & (EPT01_OWNER_BITS | HYPAPI_R)) != HYPAPI_R || hpa >= direct_map_end))
-		return NULL;
-	return phys_to_virt(HPA(hpa));
+	return likely((entry & (EPT01_OWNER_BITS | HYPAPI_R)) == HYPAPI_R) ? ept01_memory(entry, gpa) : NULL;
 }
 
 void guest_walk_begin(struct guest_walk *w, struct percpu *cpu)
@@ -246,10 +242,12 @@ static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void 
 
 		if (result != GUEST_OK)
 			return result;
+		if (!page.memory)
+			return GUEST_NOT_OWNED;
 		if (copy && rights == HYPAPI_W)
-			memcpy(phys_to_virt(page.hpa), (u8 *)buf + done, part);
+			memcpy(page.memory, (u8 *)buf + done, part);
 		else if (copy)
-			memcpy((u8 *)buf + done, phys_to_virt(page.hpa), part);
+			memcpy((u8 *)buf + done, page.memory, part);
 		done += part;
 	}
 	return GUEST_OK;
@@ -264,9 +262,10 @@ enum guest_access_result guest_walk_read(struct guest_walk *w, void *dst, gva_t 
 	if ((src.addr & (PAGE_SIZE - 1)) + len > PAGE_SIZE || !len)
 		return each_page(w, src, dst, len, HYPAPI_R, true, fault);
 	result = guest_walk_page(w, src, HYPAPI_R, &page, fault);
-	if (result == GUEST_OK)
-		memcpy(dst, phys_to_virt(page.hpa), len);
-	return result;
+	if (result != GUEST_OK || !page.memory)
+		return result == GUEST_OK ? GUEST_NOT_OWNED : result;
+	memcpy(dst, page.memory, len);
+	return GUEST_OK;
 }
 
 enum guest_access_result guest_walk_write(struct guest_walk *w, gva_t dst, const void *src, size_t len,

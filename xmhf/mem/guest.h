@@ -15,12 +15,14 @@ struct guest_page {
 	gpa1_t gpa1;
 	gpa2_t gpa2;  /* in RUN_L2 only */
 	u32 rights;   /* what page tables, EPT12 and EPT01 all allow at this privilege */
+	void *memory; /* of hpa, as root sees it; NULL: not RAM, or not the guest's */
 };
 
 enum guest_access_result {
 	GUEST_OK,
 	GUEST_PAGE_FAULT,  /* error_code and gva say what to inject */
-	GUEST_NOT_OWNED,   /* the page tables allow it, but the memory is not the guest's (EPT12, EPT01, or a partition) */
+	/* The page tables allow it, but the memory is not the guest's (EPT12, EPT01, a partition); to a copy, no RAM. */
+	GUEST_NOT_OWNED,
 };
 
 struct guest_fault {

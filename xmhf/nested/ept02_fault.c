@@ -93,7 +93,7 @@ static always_inline void fill(struct nested_cpu *n, gpa2_t gpa2, const struct e
 {
 	unsigned int level = MIN(l12->level, l01->level);
 	u64 rights = legal_rights(l12->rights & l01->rights);
-	u64 entry = ALIGN_DOWN(l01->hpa.addr, EPT_LEVEL_SIZE(level)) | l12->type | rights;
+	u64 entry = ALIGN_DOWN(l01->hpa.addr, EPT_LEVEL_SIZE(level)) | l12->type | rights | l01->ram;
 
 	if (likely(ept02_map(&n->ept02, n->root, gpa2.addr, level, entry)))
 		return;
@@ -214,8 +214,8 @@ void nested_ept_fault(struct percpu *cpu)
 }
 
 /*
- * What hardware may have cached, we may use: a leaf of the EPT02 in force with all rights is memory that L1 owns,
- * where EPT01 is the identity. 0: none.
+ * What hardware may have cached, we may use: a leaf of the EPT02 in force with all rights and RAM is memory that L1
+ * owns, where EPT01 is the identity. 0: none.
  */
 static inline u64 cached_hpa(const struct nested_cpu *n, gpa2_t gpa2)
 {
@@ -223,7 +223,7 @@ static inline u64 cached_hpa(const struct nested_cpu *n, gpa2_t gpa2)
 	unsigned int level;
 	u64 entry = *ept_find(&ept02, gpa2.addr, &level), offset;
 
-	if ((entry & EPT_RIGHTS) != EPT_RIGHTS || gpa2.addr >> EPT_LEVEL_SHIFT(EPT_LEVELS + 1))
+	if ((entry & (EPT_RIGHTS | EPT01_RAM)) != (EPT_RIGHTS | EPT01_RAM) || gpa2.addr >> EPT_LEVEL_SHIFT(EPT_LEVELS + 1))
 		return 0;
 	offset = EPT_LEVEL_SIZE(level) - 1;
 	return (entry & EPT_ADDR & ~offset) | (gpa2.addr & offset);
@@ -239,19 +239,21 @@ bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page)
 	if (likely(!cpu->quiesce.work) && uses_ept12(&cpu->nested->vmcs12))
 		hpa = cached_hpa(cpu->nested, gpa2);
 	if (likely(hpa)) {
-		*page = (struct guest_page){ .hpa = HPA(hpa), .gpa1 = GPA1(hpa), .gpa2 = gpa2, .rights = HYPAPI_RWX };
-		return hpa < direct_map_end;
+		*page = (struct guest_page){ .hpa = HPA(hpa), .gpa1 = GPA1(hpa), .gpa2 = gpa2, .rights = HYPAPI_RWX,
+					     .memory = phys_to_virt(HPA(hpa)) };
+		return true;
 	}
 	l1_memory_check(&cpu->nested->memory);
 	if (uses_ept12(&cpu->nested->vmcs12) &&
 	    ept12_walk(&nested_caps, cpu->nested->vmcs12.eptp, gpa2, &l12) != EPT12_MAPPED)
 		return false;
-	if (!l1_leaf(&cpu->nested->memory, l12.gpa1, &l01) || l01.hpa.addr >= direct_map_end)
+	if (!l1_leaf(&cpu->nested->memory, l12.gpa1, &l01))
 		return false;
 	page->hpa = l01.owner ? HPA(l12.gpa1.addr) : l01.hpa;
 	page->gpa1 = l12.gpa1;
 	page->gpa2 = gpa2;
 	page->rights = l01.owner ? 0 : l12.rights & l01.rights;
+	page->memory = l01.ram ? phys_to_virt(l01.hpa) : NULL;
 	return true;
 }
 

@@ -46,6 +46,10 @@ enum ept12_result ept12_walk(const struct nested_caps *caps, u64 eptp12, gpa2_t 
 
 	leaf->rights = HYPAPI_RWX;
 	leaf->depth = 0;
+	if (unlikely(gpa2.addr >> EPT_LEVEL_SHIFT(EPT_LEVELS + 1))) { /* more than four levels can translate */
+		leaf->rights = 0;
+		return EPT12_NOT_PRESENT;
+	}
 	for (unsigned int level = EPT_LEVELS;; level--) {
 		gpa1_t at = GPA1(table + ept_index(gpa2.addr, level) * sizeof(u64));
 		u64 entry = ept12_read(at);

@@ -12,7 +12,7 @@ void *l1_page_slow(struct l1_memory *memory, u64 gpa1, u32 rights)
 
 	if ((gpa1 & ~PAGE_ADDR) || !l1_leaf(memory, GPA1(gpa1), &leaf))
 		return NULL;
-	if ((leaf.rights & rights) != rights || leaf.owner || leaf.hpa.addr >= direct_map_end)
+	if ((leaf.rights & rights) != rights || !leaf.ram)
 		return NULL;
 	memory->page[i].tag = gpa1 | leaf.rights;
 	memory->page[i].page = phys_to_virt(leaf.hpa);

@@ -9,6 +9,7 @@
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "mem/pages.h"
+#include "mem/phys_bits.h"
 #include "nested/state.h"
 #include "vmx/power.h"
 #include "vmx/vmx.h"
@@ -22,7 +23,7 @@ static void read_hardware(struct nested_hw *hw)
 {
 	u32 widths = cpuid(0x80000008, 0).eax;
 
-	*hw = (struct nested_hw){ .phys_bits = (u8)widths, .linear_bits = (u8)(widths >> 8), .efer_valid = EFER_SCE };
+	*hw = (struct nested_hw){ .phys_bits = (u8)phys_bits(), .linear_bits = (u8)(widths >> 8), .efer_valid = EFER_SCE };
 	for (u32 i = 0; i < NESTED_MSR_COUNT; i++)
 		if (!rdmsr_safe(NESTED_MSR_FIRST + i, &hw->msr[i]))
 			hw->msr[i] = 0;

@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See cpuid.h. What is hidden, and why: SMX and Intel PT work on physical addresses or leave VMX; VMX when nesting is
- * off. OSXSAVE and OSPKE follow the guest's CR4, not the core's.
+ * off; TME, PCONFIG and the key bits of an address, since a key is that of memory whoever owns it. OSXSAVE and OSPKE
+ * follow the guest's CR4, not the core's.
  */
 #include "vmx/cpuid.h"
 
 #include "cpu/x86.h"
+#include "mem/phys_bits.h"
 #include "nested/nested.h"
 #include "vmx/vmx_insn.h"
 
 enum { LEAF_FEATURES = 1, LEAF_EXTENDED = 7, LEAF_PT = 0x14 };
+#define LEAF_WIDTHS 0x80000008u
 #define ECX1_VMX BIT(5)
 #define ECX1_SMX BIT(6)
 #define ECX1_OSXSAVE BIT(27)
 #define EBX7_PT BIT(25)
 #define ECX7_OSPKE BIT(4)
+#define ECX7_TME BIT(13)
+#define EDX7_PCONFIG BIT(18)
 
 static u32 follow(u32 reg, u64 bit, u64 cr4_bit)
 {
@@ -30,7 +35,10 @@ static __attribute__((noinline)) void adjust(struct percpu *cpu, u32 leaf, u32 s
 		gpr[GPR_RCX] = follow((u32)gpr[GPR_RCX], ECX1_OSXSAVE, CR4_OSXSAVE);
 	} else if (leaf == LEAF_EXTENDED && subleaf == 0) {
 		gpr[GPR_RBX] &= ~EBX7_PT;
-		gpr[GPR_RCX] = follow((u32)gpr[GPR_RCX], ECX7_OSPKE, CR4_PKE);
+		gpr[GPR_RCX] = follow((u32)gpr[GPR_RCX] & ~(u32)ECX7_TME, ECX7_OSPKE, CR4_PKE);
+		gpr[GPR_RDX] &= ~EDX7_PCONFIG;
+	} else if (leaf == LEAF_WIDTHS) {
+		gpr[GPR_RAX] = (gpr[GPR_RAX] & ~0xffull) | phys_bits();
 	} else if (leaf == LEAF_PT) {
 		gpr[GPR_RAX] = gpr[GPR_RBX] = gpr[GPR_RCX] = gpr[GPR_RDX] = 0;
 	}
@@ -45,6 +53,6 @@ void cpuid_emulate(struct percpu *cpu)
 	cpu->gpr[GPR_RBX] = r.ebx;
 	cpu->gpr[GPR_RCX] = r.ecx;
 	cpu->gpr[GPR_RDX] = r.edx;
-	if (leaf == LEAF_FEATURES || leaf == LEAF_EXTENDED || leaf == LEAF_PT)
+	if (leaf == LEAF_FEATURES || leaf == LEAF_EXTENDED || leaf == LEAF_PT || leaf == LEAF_WIDTHS)
 		adjust(cpu, leaf, subleaf);
 }

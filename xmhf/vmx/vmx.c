@@ -25,8 +25,11 @@ extern const char vmx_exit_entry[];
 #define PIN_WANTED (PIN_NMI_EXITING | PIN_VIRTUAL_NMIS)
 #define PROC_WANTED (PROC_MSR_BITMAPS | PROC_IO_BITMAPS | PROC_SECONDARY)
 #define PROC2_NEEDED (PROC2_EPT | PROC2_VPID | PROC2_UNRESTRICTED)
-/* Without these controls the instructions that CPUID shows would be #UD in the guest. */
-#define PROC2_GUEST_INSNS (PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES | PROC2_USER_WAIT | PROC2_PCONFIG)
+/*
+ * Without these controls the instructions that CPUID shows would be #UD in the guest. PCONFIG, which CPUID hides, is
+ * #UD: it sets keys of memory that is the core's, too.
+ */
+#define PROC2_GUEST_INSNS (PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES | PROC2_USER_WAIT)
 #define EXIT_WANTED (EXITCTL_SAVE_DEBUG | EXITCTL_HOST_64 | EXITCTL_SAVE_PAT | EXITCTL_LOAD_PAT | EXITCTL_SAVE_EFER | EXITCTL_LOAD_EFER)
 #define ENTRY_WANTED (ENTRYCTL_LOAD_DEBUG | ENTRYCTL_LOAD_PAT | ENTRYCTL_LOAD_EFER)
 

@@ -216,8 +216,9 @@ int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, 
  * @param dst        the hypapp's buffer, at least `len_bytes` long
  * @param src        linear address; may cross pages
  * @param len_bytes  0 to 1 MiB
- * @return as hypapi_translate(); HYPAPI_EINVAL for a length out of range or an address that wraps. After an error the
- *         buffer's content is unspecified.
+ * @return as hypapi_translate(), but HYPAPI_EPERM for what is no RAM by the memory map of the boot: devices, reserved
+ *         memory, the place of the core's memory; HYPAPI_EINVAL for a length out of range or an address that wraps. After an
+ *         error the buffer's content is unspecified.
  * @since 1.0
  */
 int hypapi_copy_from(const struct hypapi_event *ev, void *dst, gva_t src, size_t len_bytes);
@@ -266,7 +267,7 @@ int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t r
  * @param src        L1-physical address; the range may cross pages
  * @param len_bytes  0 to 1 MiB
  * @return HYPAPI_OK; HYPAPI_EINVAL: length, or an address that wraps; HYPAPI_EPERM: a page of the range belongs to the core or
- *         to a partition, or lies above RAM and 4 GiB (what lies before it may have been copied)
+ *         to a partition, or is no RAM by the memory map of the boot (what lies before it may have been copied)
  * @since 1.0
  */
 int hypapi_copy_from_gpa1(const struct hypapi_event *ev, void *dst, gpa1_t src, size_t len_bytes);

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * EPT01 with its own files: what addresses there are, what of them is RAM, and where its table pages go. The machine
+ * is a memory map; memory types are what `types` says.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <cmocka.h>
+
+#include "boot/boot_info.h"
+#include "core/log.h"
+#include "cpu/percpu.h"
+#include "cpu/spinlock.h"
+#include "mem/ept01.h"
+#include "mem/mtrr.h"
+#include "mem/pages.h"
+#include "mem/phys_bits.h"
+#include "vmx/vmx.h"
+
+#define RAM_END SIZE_1G
+#define POOL_BYTES (8ul << 20)
+#define DEVICE 0xfee00000ul /* no RAM, and below 4 GiB */
+
+u64 machine_direct_map, vmx_ept_vpid_cap;
+struct boot_info boot_info;
+static struct percpu self;
+static u32 width = 52;
+static u64 tme_activate;
+static int device_type;
+
+/* ---- The machine ---- */
+
+struct cpuid_regs machine_cpuid(u32 leaf)
+{
+	return (struct cpuid_regs){ .eax = leaf == 0x80000008 ? width : 0, .ecx = leaf == 7 ? BIT(13) : 0 };
+}
+
+bool rdmsr_safe(u32 msr, u64 *value)
+{
+	*value = tme_activate;
+	return msr == 0x982;
+}
+
+int mtrr_type(u64 start, u64 size)
+{
+	if (start < RAM_END)
+		return start + size <= RAM_END ? MTRR_WB : -1;
+	return device_type;
+}
+
+void *machine_self(void) { return &self; }
+void percpu_locks_add(int change) { self.locks_held += (u32)change; }
+void machine_relax(void) { }
+void lock_taking(const void *lock, const char *name) { (void)lock, (void)name; }
+void lock_left(const void *lock) { (void)lock; }
+void panic(const char *f, ...) { fail_msg("panic: %s", f); abort(); }
+void boot_refuse(const char *f, ...) { fail_msg("refused: %s", f); abort(); }
+
+static int boot(void **state)
+{
+	static const struct memory_range map[] = {
+		{ 0x100000, RAM_END - 0x100000, MEMORY_RAM }, { 0, 0x9fc00, MEMORY_RAM },
+		{ 0x9fc00, 0x60400, MEMORY_RESERVED }, { RAM_END - 0x20000, 0x10000, MEMORY_ACPI },
+		{ RAM_END - 0x10000, 0x10000, MEMORY_NVS }, { 0xf0000000, 0x10000000, MEMORY_RESERVED },
+	};
+
+	(void)state;
+	if (!machine_direct_map)
+		machine_direct_map = (u64)mmap(NULL, 4 * SIZE_1G, PROT_READ | PROT_WRITE,
+					       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	memcpy(boot_info.memory, map, sizeof(map));
+	boot_info.memory_count = ARRAY_SIZE(map);
+	/* A range of its own each time: what was freed before belongs to the boot before. */
+	root_end = root_start ? root_start : RAM_END / 2;
+	root_start = root_end - POOL_BYTES;
+	memory_map_set(root_start, root_end, MEMORY_RESERVED);
+	pages_init(HPA(root_start));
+	ept01_init();
+	ept01_map_all(RAM_END);
+	ept01_set_apic_page(GPA1(DEVICE));
+	return 0;
+}
+
+/* ---- Addresses ---- */
+
+static void assert_nothing_at(u64 addr)
+{
+	struct ept01_leaf leaf = { .rights = HYPAPI_RWX };
+	bool takes = false;
+	u64 word;
+
+	assert_false(ept01_lookup(GPA1(addr), &leaf));
+	assert_int_equal(leaf.rights, 0);
+	assert_int_equal(ept01_entry(GPA1(addr)), 0);
+	assert_false(ept01_touch(GPA1(addr), HYPAPI_R));
+	assert_false(ept01_still_backs(GPA1(addr), 1));
+	assert_false(ept01_read(GPA1(addr), &word, sizeof(word)));
+	assert_int_equal(ept01_claim(GPA1(addr), 1), HYPAPI_EPERM);
+	assert_int_equal(ept01_check_restrict(GPA1(addr), 0, 1, &takes), HYPAPI_EPERM);
+}
+
+/* An EPT12 may name any of these: whoever remembered what 2^48 + X leads to would keep X when a PAL takes it. */
+static void no_address_wraps(void **state)
+{
+	(void)state;
+	for (u32 bit = 46; bit < 52; bit++) {
+		assert_nothing_at(BIT(bit));
+		assert_nothing_at(BIT(bit) + 5 * SIZE_2M);
+		assert_nothing_at(BIT(bit) + root_start);
+	}
+	assert_nothing_at(~0ul & ~0xffful);
+}
+
+/* Above RAM there are devices, which can be used and not be taken. */
+static void devices_cannot_be_taken(void **state)
+{
+	struct ept01_leaf leaf;
+	bool takes = false;
+
+	(void)state;
+	for (u64 addr = 5 * SIZE_1G; addr < BIT(45); addr *= 2) {
+		assert_true(ept01_lookup(GPA1(addr), &leaf));
+		assert_int_equal(leaf.hpa.addr, addr);
+		assert_int_equal(leaf.rights, HYPAPI_RWX);
+		assert_int_equal(leaf.ram, 0);
+		assert_int_equal(ept01_claim(GPA1(addr), 1), HYPAPI_EPERM);
+		assert_int_equal(ept01_check_restrict(GPA1(addr), 0, 1, &takes), HYPAPI_EPERM);
+	}
+}
+
+/* IA32_TME_ACTIVATE: locked, enabled, six of the upper address bits are the key's. */
+static void key_bits_are_no_address(void **state)
+{
+	(void)state;
+	assert_int_equal(phys_bits_without_keys(46, 0), 46);
+	assert_int_equal(phys_bits_without_keys(46, 6ull << 32 | 1), 46); /* not enabled */
+	assert_int_equal(phys_bits_without_keys(46, 6ull << 32 | 3), 40);
+	assert_int_equal(phys_bits(), 45);
+	assert_nothing_at(BIT(45) + 5 * SIZE_2M);
+}
+
+/* ---- RAM ---- */
+
+static bool is_ram(u64 addr)
+{
+	struct ept01_leaf leaf;
+	u32 word = 0;
+	bool looked_up = ept01_lookup(GPA1(addr), &leaf) && leaf.ram;
+
+	assert_int_equal(looked_up, (ept01_entry(GPA1(addr)) & EPT01_RAM) != 0);
+	assert_int_equal(looked_up, ept01_memory(ept01_entry(GPA1(addr)), addr) != NULL);
+	assert_int_equal(looked_up, ept01_read(GPA1(addr), &word, sizeof(word)));
+	assert_int_equal(looked_up, ept01_write(GPA1(addr), &word, sizeof(word)));
+	return looked_up;
+}
+
+static void ram_is_what_the_boot_map_says(void **state)
+{
+	static const struct { u64 addr; bool ram; } places[] = {
+		{ 0, true }, { 0x9e000, true }, { 0x9f000, false }, { 0xa0000, false }, { 0xf0000, false }, { 0x100000, true },
+		{ RAM_END - 0x20000, true }, { RAM_END - 0x21000, true }, { RAM_END - 0x10000, false },
+		{ RAM_END - 0x200000, true }, { RAM_END, false }, { 0xd0000000, false }, { DEVICE, false },
+		{ DEVICE + 0x1000, false }, { 0x100000000, false },
+	};
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+			assert_int_equal(is_ram(places[i].addr), places[i].ram);
+		/* All write-back now, in L1's MTRRs. */
+		device_type = MTRR_WB;
+		ept01_retype();
+	}
+	device_type = 0;
+	assert_int_equal(ept01_claim(GPA1(0xd0000000), 1), HYPAPI_EPERM);
+	assert_int_equal(ept01_claim(GPA1(RAM_END - 0x10000), 1), HYPAPI_EPERM);
+}
+
+/* Neither root memory nor a partition's page; again L1's afterwards. A restriction leaves RAM what it is. */
+static void ram_that_is_not_l1s(void **state)
+{
+	u64 page = 7 * SIZE_2M + 0x3000;
+	bool takes = false;
+
+	(void)state;
+	assert_false(is_ram(root_start) || is_ram(root_end - 1));
+	assert_int_equal(ept01_claim(GPA1(page), 5), HYPAPI_OK);
+	ept01_take(GPA1(page), false);
+	assert_false(is_ram(page));
+	assert_true(is_ram(page + PAGE_SIZE));
+	ept01_give(GPA1(page));
+	assert_true(is_ram(page));
+	assert_int_equal(ept01_check_restrict(GPA1(page), 0, 1, &takes), HYPAPI_OK);
+	ept01_restrict(GPA1(page), 0, 1);
+	assert_int_equal(ept01_entry(GPA1(page)) & (EPT_RIGHTS | EPT_ADDR | EPT01_RAM), EPT01_RAM);
+	ept01_restrict(GPA1(page), HYPAPI_RWX, 1);
+	assert_true(is_ram(page));
+	/* A device's page can be restricted and stays a device's. */
+	assert_int_equal(ept01_check_restrict(GPA1(0xd0000000), HYPAPI_R, 1, &takes), HYPAPI_OK);
+	ept01_restrict(GPA1(0xd0000000), HYPAPI_R, 1);
+	assert_false(is_ram(0xd0000000));
+}
+
+/* Entries in any order, one inside another, and one that runs over the end of all addresses. */
+static void maps_that_firmware_makes(void **state)
+{
+	static const struct memory_range map[] = {
+		{ 0x3000, 0x1000, MEMORY_RAM }, { 0x1000, 0x2000, MEMORY_RAM }, { 0x4000, 0x4000, MEMORY_ACPI },
+		{ 0x6000, 0x1000, MEMORY_RESERVED }, { 0x10000, -0x8000ull, MEMORY_RAM }, { 0x20000, 0, MEMORY_RAM },
+	};
+	struct boot_info kept = boot_info;
+
+	(void)state;
+	memcpy(boot_info.memory, map, sizeof(map));
+	boot_info.memory_count = ARRAY_SIZE(map);
+	assert_int_equal(memory_map_is_ram(0x1000, 0x6000), 1);
+	assert_int_equal(memory_map_is_ram(0x1000, 0x8000), -1);
+	assert_int_equal(memory_map_is_ram(0, 0x2000), -1);
+	assert_int_equal(memory_map_is_ram(0x6000, 0x7000), -1); /* one page, and disputed */
+	assert_int_equal(memory_map_is_ram(0x8000, 0x10000), 0);
+	boot_info = kept;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(no_address_wraps, boot),
+		cmocka_unit_test_setup(devices_cannot_be_taken, boot),
+		cmocka_unit_test_setup(ram_is_what_the_boot_map_says, boot),
+		cmocka_unit_test_setup(ram_that_is_not_l1s, boot),
+		cmocka_unit_test(maps_that_firmware_makes),
+		cmocka_unit_test_setup(key_bits_are_no_address, boot),
+	};
+
+	/* phys_bits() is asked once a boot: 52 bits less seven of keys. */
+	tme_activate = 7ull << 32 | 3;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
