@@ -53,7 +53,7 @@ CORE_OBJ = $(patsubst %,$(O)/core/%.o,$(basename $(CORE_SRC))) $(foreach a,$(HYP
 
 CORE_FLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -O2 -g \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-strict-aliasing \
-	-Wall -Wextra -Wstrict-prototypes -Werror -MMD -MP
+	-Wall -Wextra -Wstrict-prototypes -Wframe-larger-than=1024 -Werror -MMD -MP
 CORE_CFLAGS := $(CORE_FLAGS) -I xmhf -I hypapi/include -I $(O)/include
 HYPAPP_CFLAGS := $(CORE_FLAGS) -I hypapi/include
 CORE_LINK_FLAGS := -nostdlib -static -no-pie -Wl,-z,max-page-size=4096,-z,noexecstack,--build-id=none,--no-warn-rwx-segments

@@ -167,6 +167,15 @@ static bool split(uint64_t which, uint32_t *app, uint32_t *phase, uint32_t *type
 	return *app < APPS && *phase <= HYPAPI_ABORT && *type < HYPAPI_EV_COUNT && *level <= HYPAPI_L2;
 }
 
+/* Twice what the root stack holds, in frames as large as the build allows at most: the page under it is hit, not jumped. */
+static __attribute__((noinline)) uint64_t overflow(uint32_t frames)
+{
+	volatile uint8_t frame[900];
+
+	frame[0] = (uint8_t)frames;
+	return frames ? overflow(frames - 1) + frame[0] : 0;
+}
+
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 {
 	uint64_t rcx = hypapi_reg_get(ev, HYPAPI_REG_RCX), rdx = hypapi_reg_get(ev, HYPAPI_REG_RDX), result = rdx;
@@ -226,6 +235,9 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 		if (verify_partition(ev, rcx))
 			return HYPAPI_HANDLED;
 		answer = 1;
+		break;
+	case VERIFY_OVERFLOW:
+		result = overflow(32 * 1024 / 900);
 		break;
 	default:
 		return HYPAPI_DENY;

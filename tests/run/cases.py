@@ -20,6 +20,8 @@ ASLEEP = r"^xmhf: lockdown: sleep of type 1$"
 IVY_BRIDGE = "corei7_ivy_bridge_3770k"
 L2_INITRD = "build/linux/l2.cpio"
 POWERED_OFF = [r"^INIT DONE", r"reboot: Power down"]
+OVERFLOW = r"^xmhf: PANIC: root stack overflow on CPU 0: its main stack, "
+ROOT_TABLES = r"^xmhf: audit: root's tables, \d+ leaves: only text executes"
 NO_SIGNATURE = r"^xmhf: drive 0x80: its first sector has no boot signature but 0x0000$"
 REFUSED = r"^xmhf: drive 0x80: its first sector cannot be read, INT 13h says AX=0x0c00$"
 NO_DRIVE = r"^xmhf: drive 0x81: its first sector cannot be read, INT 13h says AX=0x01\w\w$"
@@ -162,6 +164,10 @@ CASES = [
          fail=[r"^xmhf: verify:"]),
     dict(name="audit/l1-and-l2", guest="tiny", xmhf=AUDIT, cpus=2, append="job=pal-l1,pal-l2", timeout=900,
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
+
+    # A hypapp that uses its stack up; the audit of root's own tables.
+    dict(name="security/root-stack", guest="build/guest/mini-hypervisor.bzimage", append="test=call number=0x20e", xmhf=AUDIT,
+         cpus=2, until=OVERFLOW, panics=True, expect=[ROOT_TABLES, OVERFLOW], fail=[r"^xmhf: PANIC: audit"]),
 
     # hypapps/lockdown beside TrustVisor, with the disk to itself and with a part of it; S3 ends the first.
     dict(name="audit/lockdown", guest=GUEST, append="test=lockdown sleep=yes", xmhf=AUDIT, cpus=2, disk=DISK,

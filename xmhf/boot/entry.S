@@ -140,6 +140,9 @@ boot_relocate:
 	ret
 
 	.bss
-	.balign 16
+	.balign 4096
+	.globl boot_stack_guard
+boot_stack_guard:                       /* not mapped once the image has moved */
+	.skip 4096
 	.skip 16384
 boot_stack_top:

@@ -14,7 +14,7 @@ static void append(struct memory_range *map, u32 *count, u64 start, u64 end, u32
 
 void memory_map_set(u64 start, u64 end, u32 type)
 {
-	struct memory_range map[MAX_MEMORY_RANGES];
+	static struct memory_range map[MAX_MEMORY_RANGES]; /* too much for the stack; the boot CPU alone comes here */
 	u32 count = 0;
 	bool placed = false;
 

@@ -112,6 +112,8 @@ static _Noreturn void core_main(void)
 	smp_start_others();
 	log_info("%u of %u CPUs run under the core; %zu KiB of root memory are free", cpu_count, MAX(acpi_info.cpu_count, 1u),
 		 pages_left() * 4);
+	if (CONFIG_AUDIT)
+		root_map_audit();
 	percpu_use_ept(cpu, QUIESCE_EPT01);
 	guest_start(cpu);
 	vmx_run(cpu);

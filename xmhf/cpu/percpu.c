@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Makes a CPU's structure, and loads what lets C code and NMIs run on it: GDT, IDT, TSS with the NMI stack, GS base. */
+/*
+ * Makes a CPU's structure and its stacks, and loads what lets C code and NMIs run on it: GDT, IDT, TSS, GS base. NMIs and
+ * exceptions have stacks of their own, so that an overflow of the main stack can be reported.
+ */
 #include "cpu/percpu.h"
 
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/pages.h"
+#include "mem/root_map.h"
 
 u32 cpu_count;
 struct percpu *cpus[MAX_CPUS];
@@ -28,17 +32,24 @@ static void fill_gdt(struct percpu *cpu)
 	cpu->gdt[SEL_TSS / 8 + 1] = tss >> 32;
 }
 
+static void set_ist(struct percpu *cpu, unsigned int ist, u64 top)
+{
+	u32 *at = &cpu->tss[9 + 2 * (ist - 1)]; /* SDM vol. 3, "64-Bit TSS Format" */
+
+	at[0] = (u32)top;
+	at[1] = (u32)(top >> 32);
+}
+
 struct percpu *percpu_create(u32 apic_id)
 {
 	struct percpu *cpu = pages_boot_alloc(ALIGN_UP(sizeof(*cpu), PAGE_SIZE) / PAGE_SIZE);
-	u64 nmi_top = (u64)(cpu->nmi_stack + sizeof(cpu->nmi_stack));
 
 	cpu->self = cpu;
 	cpu->index = cpu_count;
 	cpu->apic_id = apic_id;
-	cpu->stack_top = (u64)(cpu->stack + sizeof(cpu->stack));
-	cpu->tss[9] = (u32)nmi_top; /* IST1 */
-	cpu->tss[10] = (u32)(nmi_top >> 32);
+	cpu->stack_top = root_map_stack(cpu->index, ROOT_STACK_MAIN);
+	set_ist(cpu, IST_NMI, root_map_stack(cpu->index, ROOT_STACK_NMI));
+	set_ist(cpu, IST_FAULT, root_map_stack(cpu->index, ROOT_STACK_FAULT));
 	fill_gdt(cpu);
 	cpus[cpu_count++] = cpu;
 	return cpu;

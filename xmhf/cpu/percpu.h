@@ -20,7 +20,6 @@
 
 #define MAX_CPUS 64
 #define MAX_HYPAPPS 8
-#define STACK_BYTES 8192
 /* Two NMIs can wait on a bare CPU: one pending while another's handler runs. More merge. */
 #define MAX_PENDING_NMIS 2
 
@@ -103,8 +102,6 @@ struct percpu {
 
 	u64 gdt[8];
 	u32 tss[26];
-	page_aligned u8 nmi_stack[4096];
-	u8 stack[STACK_BYTES];
 };
 
 _Static_assert(offsetof(struct percpu, gpr) == PERCPU_GPR, "entry.S");

@@ -93,6 +93,7 @@ void smp_start_others(void)
 		}
 	}
 	memcpy(low, saved, PAGE_SIZE);
+	root_map_trampoline_done();
 	let_work_begin();
 }
 

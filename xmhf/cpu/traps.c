@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "cpu/percpu.h"
 #include "cpu/x86.h"
+#include "mem/root_map.h"
 #include "vmx/vmcs.h"
 
 struct gate { u16 offset_low, selector; u8 ist, type; u16 offset_mid; u32 offset_high, zero; };
@@ -36,8 +37,8 @@ static void set_gate(struct gate *gate, const char *entry, u8 ist)
 void traps_init(void)
 {
 	for (unsigned int vector = 0; vector < ARRAY_SIZE(idt); vector++)
-		set_gate(&idt[vector], trap_stubs + vector * 16, 0);
-	set_gate(&idt[VEC_NMI], trap_nmi, 1);
+		set_gate(&idt[vector], trap_stubs + vector * 16, IST_FAULT);
+	set_gate(&idt[VEC_NMI], trap_nmi, IST_NMI);
 }
 
 void traps_catch_init(void)
@@ -57,13 +58,33 @@ void traps_load(void)
 	asm volatile("lidt %0" : : "m"(trap_idtr));
 }
 
+/* A store below a root stack: #PF, or #DF where the CPU could not even report that. */
+static void check_overflow(const struct trap_frame *frame)
+{
+	const char *stack;
+	u32 index;
+
+	if (frame->vector != VEC_PF && frame->vector != VEC_DF)
+		return;
+	stack = root_map_guard(read_cr2(), &index);
+	if (stack)
+		panic("root stack overflow on CPU %u: its %s, RIP %lx, RSP %lx", index, stack, frame->rip, frame->rsp);
+}
+
 void trap_exception(struct trap_frame *frame)
 {
+	static _Atomic u32 panics;
+
 	for (const struct fixup *f = fixups_start; f < fixups_end; f++)
 		if (f->rip == frame->rip) {
 			frame->rip = f->target;
 			return;
 		}
+	/* One a CPU: a fault in panic() itself is not reported for ever. */
+	if (atomic_fetch_add(&panics, 1) >= cpu_count)
+		for (;;)
+			asm volatile("cli; hlt");
+	check_overflow(frame);
 	panic("exception %lu in root, error code 0x%lx, RIP %lx, RSP %lx, CR2 %lx", frame->vector, frame->error_code,
 	      frame->rip, frame->rsp, read_cr2());
 }

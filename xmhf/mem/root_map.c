@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See root_map.h. Text is executable and not writable, the rest never executable. The direct map uses 1 GiB pages where
- * the CPU has them. Built while the boot tables are live; the direct map of those reaches the first 4 GiB, where all
+ * See root_map.h. The direct map uses 1 GiB pages where the CPU has them, and smaller ones around the image's text and
+ * read-only data, whose alias there is read-only as well. Built while the boot tables are live; the direct map of those reaches the first 4 GiB, where all
  * pages of the pool are.
  */
 #include "mem/root_map.h"
 
+#include "core/log.h"
+#include "cpu/percpu.h"
 #include "cpu/x86.h"
 #include "mem/pages.h"
 
@@ -17,11 +19,23 @@
 #define PTE_ADDR BITS(51, 12)
 
 #define IMAGE_VIRTUAL 0xffffffff80000000ul
+#define STACKS_VIRTUAL 0xffffffffb0000000ul
 #define DEVICE_VIRTUAL 0xffffffffc0000000ul
 
-extern const char text_start[], text_end[], rodata_end[], image_end[];
+#define LEVEL_SIZE(level) (PAGE_SIZE << 9 * ((level) - 1))
 
-static u64 *pml4;
+extern const char text_start[], text_end[], rodata_end[], image_end[], boot_stack_guard[];
+
+/* Each CPU has SLOT_PAGES of addresses: of every stack its guard page, not mapped, then its pages. */
+#define SLOT_PAGES 16
+static const struct { u8 guard, pages; const char *name; } stacks[ROOT_STACKS] = {
+	[ROOT_STACK_MAIN] = { 0, 4, "main stack" },
+	[ROOT_STACK_NMI] = { 5, 1, "NMI stack" },
+	[ROOT_STACK_FAULT] = { 7, 2, "stack for exceptions" },
+};
+
+static u64 *pml4, *trampoline_pml4;
+static u64 text_hpa, text_end_hpa, rodata_end_hpa; /* the image's, where it is now */
 static u64 device_next = DEVICE_VIRTUAL;
 
 static u64 *next_table(u64 *entry)
@@ -47,23 +61,41 @@ static void map_image(u64 image)
 	for (u64 v = (u64)text_start; v < (u64)image_end; v += PAGE_SIZE) {
 		u64 flags = v < (u64)text_end ? 0 : v < (u64)rodata_end ? PTE_NX : PTE_NX | PTE_W;
 
-		map(v, image + (v - IMAGE_VIRTUAL), 1, flags);
+		if (v != (u64)boot_stack_guard)
+			map(v, image + (v - IMAGE_VIRTUAL), 1, flags);
 	}
+}
+
+/* The largest page from `at` on that is read-only throughout, or not at all. */
+static unsigned int direct_level(u64 at, unsigned int level)
+{
+	for (; level > 1; level--) {
+		u64 end = at + LEVEL_SIZE(level);
+		bool outside = end <= text_hpa || at >= rodata_end_hpa, inside = at >= text_hpa && end <= rodata_end_hpa;
+
+		if (!(at & (LEVEL_SIZE(level) - 1)) && (outside || inside))
+			break;
+	}
+	return level;
 }
 
 static void map_direct(u64 top)
 {
-	bool huge = cpuid(0x80000001, 0).edx & BIT(26);
-	u64 size = huge ? SIZE_1G : SIZE_2M;
+	unsigned int largest = cpuid(0x80000001, 0).edx & BIT(26) ? 3 : 2, level;
 
-	for (u64 at = 0; at < MAX(top, 1ul << 32); at += size)
-		map(DIRECT_MAP + at, at, huge ? 3 : 2, PTE_NX | PTE_W);
+	for (u64 at = 0; at < MAX(top, 1ul << 32); at += LEVEL_SIZE(level)) {
+		level = direct_level(at, largest);
+		map(DIRECT_MAP + at, at, level, PTE_NX | (at >= text_hpa && at < rodata_end_hpa ? 0 : PTE_W));
+	}
 	direct_map_end = MAX(top, 1ul << 32);
 }
 
 u64 root_map_build(hpa_t image, u64 top)
 {
 	pml4 = pages_boot_alloc(1);
+	text_hpa = image.addr + ((u64)text_start - IMAGE_VIRTUAL);
+	text_end_hpa = image.addr + ((u64)text_end - IMAGE_VIRTUAL);
+	rodata_end_hpa = image.addr + ((u64)rodata_end - IMAGE_VIRTUAL);
 	map_image(image.addr);
 	map_direct(top);
 	map(DEVICE_VIRTUAL, 0, 1, 0); /* makes the tables; the entry itself is replaced */
@@ -82,7 +114,38 @@ u64 root_map_trampoline_cr3(void)
 
 	low[0] = virt_to_phys(pd).addr | PTE_P | PTE_W;
 	pd[0] = PTE_P | PTE_W | PTE_LARGE;
+	trampoline_pml4 = copy;
 	return virt_to_phys(copy).addr;
+}
+
+void root_map_trampoline_done(void)
+{
+	trampoline_pml4[0] = 0;
+}
+
+u64 root_map_stack(u32 cpu_index, enum root_stack stack)
+{
+	u64 at = STACKS_VIRTUAL + (cpu_index * SLOT_PAGES + stacks[stack].guard + 1) * PAGE_SIZE;
+
+	for (unsigned int page = 0; page < stacks[stack].pages; page++, at += PAGE_SIZE)
+		map(at, virt_to_phys(pages_boot_alloc(1)).addr, 1, PTE_NX | PTE_W);
+	return at;
+}
+
+const char *root_map_guard(u64 address, u32 *cpu_index)
+{
+	u64 page = (address - STACKS_VIRTUAL) / PAGE_SIZE;
+
+	*cpu_index = 0;
+	if (ALIGN_DOWN(address, PAGE_SIZE) == (u64)boot_stack_guard)
+		return "boot stack";
+	*cpu_index = (u32)(page / SLOT_PAGES);
+	if (address < STACKS_VIRTUAL || page / SLOT_PAGES >= MAX_CPUS)
+		return NULL;
+	for (unsigned int i = 0; i < ROOT_STACKS; i++)
+		if (page % SLOT_PAGES == stacks[i].guard)
+			return stacks[i].name;
+	return NULL;
 }
 
 void *root_map_uncached(hpa_t page)
@@ -93,4 +156,47 @@ void *root_map_uncached(hpa_t page)
 	asm volatile("invlpg (%0)" : : "r"(at) : "memory");
 	device_next += PAGE_SIZE;
 	return (void *)at;
+}
+
+static void audit_leaf(u64 virtual, u64 entry, unsigned int level)
+{
+	u64 hpa = entry & PTE_ADDR & ~(LEVEL_SIZE(level) - 1), end = hpa + LEVEL_SIZE(level);
+
+	if (!(entry & PTE_NX) && (hpa < text_hpa || end > text_end_hpa))
+		panic("audit: root may execute %lx at %lx, which is not its text", hpa, virtual);
+	if ((entry & PTE_W) && hpa < rodata_end_hpa && end > text_hpa)
+		panic("audit: root may write its text or read-only data at %lx", virtual);
+	if (root_map_guard(virtual, &(u32){ 0 }))
+		panic("audit: the page under a root stack is mapped, at %lx", virtual);
+}
+
+static u32 audit_table(const u64 *table, unsigned int level, u64 base)
+{
+	u32 leaves = 0;
+
+	for (unsigned int i = 0; i < 512; i++) {
+		u64 at = base + i * LEVEL_SIZE(level);
+
+		if (!(table[i] & PTE_P))
+			continue;
+		if (level > 1 && !(table[i] & PTE_LARGE)) {
+			leaves += audit_table(phys_to_virt(HPA(table[i] & PTE_ADDR)), level - 1, at);
+		} else {
+			audit_leaf(at, table[i], level);
+			leaves++;
+		}
+	}
+	return leaves;
+}
+
+void root_map_audit(void)
+{
+	u32 leaves = 0;
+
+	if (read_cr3() != virt_to_phys(pml4).addr || (trampoline_pml4 && trampoline_pml4[0]))
+		panic("audit: root runs on other tables than its own");
+	for (u64 i = 0; i < 512; i++)
+		if (pml4[i] & PTE_P)
+			leaves += audit_table(phys_to_virt(HPA(pml4[i] & PTE_ADDR)), 3, (i << 39) | (i >= 256 ? ~0ul << 48 : 0));
+	log_info("audit: root's tables, %u leaves: only text executes, and no alias of it is writable", leaves);
 }

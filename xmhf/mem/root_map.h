@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The page tables of root mode: the image with the rights of its sections, the direct map, and uncached device pages.
+ * The page tables of root mode: the image with the rights of its sections, the direct map, stacks, and uncached device
+ * pages. Invariants: nothing but the image's text is executable; text and read-only data are writable by no alias; the
+ * page under each stack is not mapped.
  */
 #ifndef XMHF_ROOT_MAP_H
 #define XMHF_ROOT_MAP_H
@@ -10,10 +12,23 @@
 /* Builds the tables for an image at `image` and the memory below `top`. Pages come from the pool. Returns CR3. */
 u64 root_map_build(hpa_t image, u64 top);
 
+/*
+ * A zeroed stack for a CPU, over a page that stays unmapped: its top. At boot, after the move; once for each.
+ * root_map_guard() tells whose page under which stack an address lies in, by name; NULL: in none.
+ */
+enum root_stack { ROOT_STACK_MAIN, ROOT_STACK_NMI, ROOT_STACK_FAULT, ROOT_STACKS };
+u64 root_map_stack(u32 cpu_index, enum root_stack stack);
+const char *root_map_guard(u64 address, u32 *cpu_index);
+
 /* CR3 of the same tables with the low 4 GiB also mapped as they are, for CPUs that come from real mode. */
 u64 root_map_trampoline_cr3(void);
+/* All CPUs are here: the low mapping, which is writable and executable, goes. */
+void root_map_trampoline_done(void);
 
 /* Maps one page of device memory, uncached. Boot only. */
 void *root_map_uncached(hpa_t page);
+
+/* Panics unless the tables keep the invariants above. Called in audit builds. */
+void root_map_audit(void);
 
 #endif
