@@ -29,6 +29,7 @@
 #include "mem/pages.h"
 #include "mem/partition.h"
 #include "nested/nested.h"
+#include "vmx/cpuid.h"
 #include "vmx/msr.h"
 #include "vmx/power.h"
 #include "vmx/vmx.h"
@@ -239,6 +240,7 @@ static void boot_core(struct sim_cpu *c)
 	vmx_io_bitmaps = vmx_io_bitmaps_l2 = pages_boot_alloc(2);
 	nested_init();
 	msr_init();
+	cpuid_init();
 	power_init();
 	partition_set_time(PARTITION_TICKS);
 	apic_guard_init();

@@ -12,8 +12,7 @@ static void t_value(const char *what, u64 value) { print("T %s: %lx\n", what, va
 
 static void cpuid_leaves(void)
 {
-	static const u32 leaves[] = { 0, 1, 2, 7, 0xd, 0x80000000, 0x80000001, 0x80000002, 0x80000008, 0x40000000,
-		0x11112222 };
+	static const u32 leaves[] = { 0, 1, 2, 7, 0xd, 0x80000000, 0x80000001, 0x80000002, 0x80000008, 0x11112222 };
 	u32 unstable = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(leaves); i++) {

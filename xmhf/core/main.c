@@ -25,6 +25,7 @@
 #include "mem/partition.h"
 #include "mem/root_map.h"
 #include "nested/nested.h"
+#include "vmx/cpuid.h"
 #include "vmx/msr.h"
 #include "vmx/power.h"
 #include "vmx/vmx.h"
@@ -102,6 +103,7 @@ static _Noreturn void core_main(void)
 	vmx_io_bitmaps = vmx_io_bitmaps_l2 = pages_boot_alloc(2);
 	nested_init();
 	msr_init();
+	cpuid_init();
 	power_init();
 	set_bounds();
 	apic_guard_init();

@@ -5,6 +5,7 @@
 #include "core/event_info.h"
 #include "core/log.h"
 #include "mem/pages.h"
+#include "vmx/msr.h"
 
 static const struct hypapp_descriptor *const *apps;
 static u32 app_count;
@@ -60,4 +61,5 @@ void stats_log(void)
 			 "ticks-waiting %lu ticks-stopped %lu", i, s->exits[RUN_L1], s->exits[RUN_L2], s->exits[RUN_PARTITION], q->asked,
 			 q->served, q->nmis_sent, q->ticks_waited, q->ticks_stopped);
 	}
+	msr_log_watched();
 }

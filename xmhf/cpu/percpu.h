@@ -81,6 +81,7 @@ struct percpu {
 	bool parked;      /* waits for SIPI in root; others read it while they have this CPU stopped */
 	u32 logical_id;   /* LDR of xAPIC mode, bits 31:24, as the guest last wrote it; read under a stop */
 	u64 apic_base;    /* IA32_APIC_BASE as the guest sees it */
+	bool xd_disabled; /* IA32_MISC_ENABLE's bit as the guest set it; hardware has it clear */
 	u64 mtrr_def_type;
 	u64 mtrr_fixed[11];
 	u64 mtrr_var[32]; /* base, mask in turn */

@@ -11,6 +11,7 @@
 #include "nested/state.h"
 #include "vmx/io.h"
 #include "vmx/msr.h"
+#include "vmx/msr_policy.h"
 #include "vmx/vmx.h"
 
 static bool bit_of(const u8 *bitmap, u32 bit)
@@ -60,12 +61,10 @@ void nested_recheck_open(struct nested_cpu *n)
 
 #define NO_BIT (~0u)
 
-/* Place of an MSR in a bitmap page (SDM vol. 3, "MSR-Bitmap Address"); NO_BIT: beyond it, always exits. */
+/* NO_BIT: beyond the bitmaps, always exits. */
 static u32 msr_bit(u32 msr, bool write)
 {
-	if ((msr & ~0xc0001fffu) || (msr >> 30 != 0 && msr >> 30 != 3))
-		return NO_BIT;
-	return (msr & 0x1fff) + (msr >> 31 ? 1024 * 8 : 0) + (write ? 2048 * 8 : 0);
+	return msr_in_bitmap(msr) ? msr_place(msr, write) : NO_BIT;
 }
 
 bool nested_l1_wants_msr(struct percpu *cpu, u32 reason)

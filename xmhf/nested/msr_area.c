@@ -8,6 +8,7 @@
 #include "core/events.h"
 #include "mem/ept01.h"
 #include "nested/state.h"
+#include "vmx/msr.h"
 
 /* IA32_VMX_MISC bits 27:25 are 0 for L1: 512 entries are the most that it may rely on. The rest fails. */
 #define MSR_AREA_MAX 512
@@ -21,6 +22,7 @@ static bool store_msr(struct percpu *cpu, struct msr_entry *entry)
 
 static bool load_msr(struct percpu *cpu, struct msr_entry *entry)
 {
+	msr_watch(MSR_BY_LIST, entry->index);
 	return msr_write(cpu, entry->index, entry->value);
 }
 

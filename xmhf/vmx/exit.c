@@ -21,6 +21,7 @@
 #include "vmx/cpuid.h"
 #include "vmx/interrupts.h"
 #include "vmx/io.h"
+#include "vmx/msr.h"
 #include "vmx/power.h"
 #include "vmx/vmx.h"
 
@@ -294,6 +295,7 @@ static void exit_wrmsr(struct percpu *cpu)
 {
 	u64 value = cpu->gpr[GPR_RDX] << 32 | (u32)cpu->gpr[GPR_RAX];
 
+	msr_watch(MSR_BY_L1, (u32)cpu->gpr[GPR_RCX]);
 	if (msr_write(cpu, (u32)cpu->gpr[GPR_RCX], value))
 		vmx_skip_instruction();
 	else

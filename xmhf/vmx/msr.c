@@ -1,106 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * MSR policy: one table of ranges, from which the MSR bitmap is made and by which exits are answered. An MSR without a
- * row does not exit in L1; when it comes here all the same (from L2, an MSR list, or beyond the bitmap) it is read where
- * the guest's value lives: in the current VMCS, or in the CPU.
+ * MSRs of guests, by the table of msr_policy.c: the MSR bitmap is made from it, and exits of both levels and MSR lists are
+ * answered by it. The bitmap starts with all writes exiting. An MSR that L1 reaches without an exit comes here all the
+ * same from L2, or by a list: then it is where the guest's value lives, in the current VMCS or in the CPU.
  */
 #include "vmx/msr.h"
 
+#include "core/cmdline.h"
 #include "core/events.h"
-#include "cpu/apic_guard.h"
+#include "core/log.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
-#include "mem/mtrr.h"
-#include "nested/nested.h"
+#include "lib/string.h"
+#include "mem/pages.h"
 #include "vmx/exit.h"
+#include "vmx/msr_policy.h"
 #include "vmx/vmx.h"
 
-#define MSR_SMM_MONITOR_CTL 0x9b
-#define MSR_UCODE_WRITE 0x79
-#define MSR_MISC_ENABLE 0x1a0
-#define MISC_ENABLE_XD_DISABLE BIT(34)
-#define MSR_PEBS_ENABLE 0x3f1
-#define MSR_DS_AREA 0x600
-#define XSS_PT BIT(8)
+/* MSRs by number, a bit each; any CPU sets bits. */
+struct msr_set { _Atomic u8 bits[2 * BITMAP_MSRS / 8]; };
 
-typedef bool msr_reader(struct percpu *cpu, u32 msr, u64 *value);
-typedef bool msr_writer(struct percpu *cpu, u32 msr, u64 value);
-
-static bool refuse_read(struct percpu *cpu, u32 msr, u64 *value)
-{
-	(void)cpu, (void)msr, (void)value;
-	return false;
-}
-
-static bool refuse_write(struct percpu *cpu, u32 msr, u64 value)
-{
-	(void)cpu, (void)msr, (void)value;
-	return false;
-}
-
-static bool ignore_write(struct percpu *cpu, u32 msr, u64 value)
-{
-	(void)cpu, (void)msr, (void)value;
-	return true;
-}
-
-static bool read_feature_control(struct percpu *cpu, u32 msr, u64 *value)
-{
-	(void)cpu, (void)msr;
-	*value = FEATURE_CONTROL_LOCK | (nested_enabled() ? FEATURE_CONTROL_VMX : 0);
-	return true;
-}
-
-static bool read_vmx(struct percpu *cpu, u32 msr, u64 *value)
-{
-	(void)cpu;
-	return nested_read_msr(msr, value);
-}
-
-/* Where the MSR exists at all, its new value is dropped: a buffer there is written through the tables of whoever runs, root too. */
-static bool drop_write(struct percpu *cpu, u32 msr, u64 value)
-{
-	(void)cpu, (void)value;
-	return rdmsr_safe(msr, &value);
-}
-
-/* XD disabled would make the core's own EFER.NXE reserved. */
-static bool write_misc_enable(struct percpu *cpu, u32 msr, u64 value)
-{
-	(void)cpu;
-	return !(value & MISC_ENABLE_XD_DISABLE) && wrmsr_safe(msr, value);
-}
-
-/* Not with trace-packet state: XRSTORS would then program Intel PT. */
-static bool write_xss(struct percpu *cpu, u32 msr, u64 value)
-{
-	(void)cpu;
-	return !(value & XSS_PT) && wrmsr_safe(msr, value);
-}
-
-/* NULL: the access does not exit. */
-static const struct policy {
-	u32 first, last;
-	msr_reader *read;
-	msr_writer *write;
-} policies[] = {
-	{ MSR_APIC_BASE, MSR_APIC_BASE, apic_guard_read_base, apic_guard_write_base },
-	{ MSR_IA32_FEATURE_CONTROL, MSR_IA32_FEATURE_CONTROL, read_feature_control, refuse_write },
-	{ MSR_UCODE_WRITE, MSR_UCODE_WRITE, NULL, ignore_write }, /* takes a physical view of its own */
-	{ MSR_SMM_MONITOR_CTL, MSR_SMM_MONITOR_CTL, refuse_read, refuse_write },
-	{ MSR_MTRR_PHYSBASE0, MSR_MTRR_PHYSBASE0 + 31, mtrr_read_msr, mtrr_write_msr },
-	{ MSR_MTRR_FIX64K, MSR_MTRR_FIX64K, mtrr_read_msr, mtrr_write_msr },
-	{ MSR_MTRR_FIX16K, MSR_MTRR_FIX16K + 1, mtrr_read_msr, mtrr_write_msr },
-	{ MSR_MTRR_FIX4K, MSR_MTRR_FIX4K + 7, mtrr_read_msr, mtrr_write_msr },
-	{ MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE, mtrr_read_msr, mtrr_write_msr },
-	{ MSR_IA32_VMX_BASIC, MSR_IA32_VMX_EXIT_CTLS2, read_vmx, refuse_write },
-	{ MSR_MISC_ENABLE, MSR_MISC_ENABLE, NULL, write_misc_enable },
-	{ MSR_PEBS_ENABLE, MSR_PEBS_ENABLE, NULL, drop_write },
-	{ MSR_DS_AREA, MSR_DS_AREA, NULL, drop_write },
-	{ MSR_XSS, MSR_XSS, NULL, write_xss },
-	{ 0x560, 0x587, refuse_read, refuse_write },             /* Intel PT: physical output addresses */
-	{ MSR_X2APIC_ICR, MSR_X2APIC_ICR, NULL, apic_guard_write_icr },
-};
+static struct msr_set said;          /* a dropped write has been logged */
+static struct msr_set *written;      /* [level]: option msr=watch, else NULL */
+static const char *const source_names[] = { [MSR_BY_L1] = "L1", [MSR_BY_L2] = "L2", [MSR_BY_LIST] = "list" };
 
 /* Guest MSRs that live in the VMCS while a guest runs. */
 static const struct { u32 msr, field; } in_vmcs[] = {
@@ -109,30 +31,73 @@ static const struct { u32 msr, field; } in_vmcs[] = {
 	{ MSR_SYSENTER_EIP, VMCS_GUEST_SYSENTER_EIP }, { MSR_EFER, VMCS_GUEST_EFER }, { MSR_DEBUGCTL, VMCS_GUEST_DEBUGCTL },
 };
 
-static void intercept(u32 msr, bool read, bool write)
-{
-	u32 base = msr >= 0xc0000000 ? 1024 : 0, bit = msr & 0x1fff;
+/* ---- sets and the bitmap ---- */
 
-	if (read)
-		vmx_msr_bitmap[base + bit / 8] |= (u8)BIT(bit % 8);
-	if (write)
-		vmx_msr_bitmap[2048 + base + bit / 8] |= (u8)BIT(bit % 8);
+static u32 msr_at(u32 place)
+{
+	return place < BITMAP_MSRS ? place : 0xc0000000 + place - BITMAP_MSRS;
+}
+
+/* False: it was there already. */
+static bool add(struct msr_set *set, u32 msr)
+{
+	u32 place = msr_place(msr, false);
+	u8 bit = (u8)BIT(place % 8);
+
+	return !(atomic_fetch_or(&set->bits[place / 8], bit) & bit);
+}
+
+static void intercept(u32 msr, const struct msr_row *row)
+{
+	u32 read = msr_place(msr, false), write = msr_place(msr, true);
+
+	if (row->read != MSR_PASS)
+		vmx_msr_bitmap[read / 8] |= (u8)BIT(read % 8);
+	if (row->write == MSR_PASS && !written)
+		vmx_msr_bitmap[write / 8] &= (u8)~BIT(write % 8);
 }
 
 void msr_init(void)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(policies); i++)
-		for (u32 msr = policies[i].first; msr <= policies[i].last; msr++)
-			intercept(msr, policies[i].read, policies[i].write);
+	if (cmdline_is("msr", "strict"))
+		msr_policy_strict();
+	if (cmdline_is("msr", "watch"))
+		written = pages_boot_alloc(ALIGN_UP(ARRAY_SIZE(source_names) * sizeof(*written), PAGE_SIZE) / PAGE_SIZE);
+	memset(vmx_msr_bitmap + PAGE_SIZE / 2, 0xff, PAGE_SIZE / 2);
+	for (u32 i = 0; i < msr_row_count; i++)
+		for (u32 msr = msr_rows[i].first; msr <= msr_rows[i].last; msr++)
+			intercept(msr, &msr_rows[i]);
 }
 
-static const struct policy *find_policy(u32 msr)
+void msr_watch(enum msr_source source, u32 msr)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(policies); i++)
-		if (msr >= policies[i].first && msr <= policies[i].last)
-			return &policies[i];
-	return NULL;
+	if (unlikely(written) && msr_in_bitmap(msr))
+		(void)add(&written[source], msr);
 }
+
+void msr_log_watched(void)
+{
+	static const char *const answers[] = { "pass", "mask", "drop", "refuse", "own" };
+
+	for (u32 source = 0; written && source < ARRAY_SIZE(source_names); source++)
+		for (u32 place = 0; place < 2 * BITMAP_MSRS; place++)
+			if (written[source].bits[place / 8] & BIT(place % 8))
+				log_info("stat msr %s 0x%x %s", source_names[source], msr_at(place),
+					 answers[msr_find(msr_at(place))->write]);
+}
+
+bool msr_drop(const struct percpu *cpu, u32 msr, const char *why)
+{
+	u64 value;
+
+	if (!rdmsr_safe(msr, &value))
+		return false;
+	if (add(&said, msr))
+		log_warn("CPU %u: writes of MSR 0x%x are dropped (%s)", cpu->index, msr, why);
+	return true;
+}
+
+/* ---- MSRs in the VMCS ---- */
 
 static u32 vmcs_field_of(u32 msr)
 {
@@ -140,20 +105,6 @@ static u32 vmcs_field_of(u32 msr)
 		if (in_vmcs[i].msr == msr)
 			return in_vmcs[i].field;
 	return 0;
-}
-
-bool msr_read(struct percpu *cpu, u32 msr, u64 *value)
-{
-	const struct policy *policy = find_policy(msr);
-	u32 field;
-
-	if (policy && policy->read)
-		return policy->read(cpu, msr, value);
-	field = vmcs_field_of(msr);
-	if (!field)
-		return rdmsr_safe(msr, value);
-	*value = vmread(field);
-	return true;
 }
 
 static bool is_canonical(u64 v)
@@ -173,9 +124,10 @@ static bool pat_is_valid(u64 pat)
 }
 
 /* What WRMSR would check, for the MSRs that live in the VMCS. `value` may be adjusted. */
-static bool vmcs_msr_is_valid(u32 msr, u64 *value)
+static bool vmcs_msr_is_valid(const struct percpu *cpu, u32 msr, u64 *value)
 {
-	u64 efer_bits = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE, efer = vmread(VMCS_GUEST_EFER);
+	u64 efer_bits = EFER_SCE | EFER_LME | EFER_LMA | (cpu->xd_disabled ? 0 : EFER_NXE);
+	u64 efer = vmread(VMCS_GUEST_EFER);
 
 	switch (msr) {
 	case MSR_PAT:
@@ -195,26 +147,63 @@ static bool vmcs_msr_is_valid(u32 msr, u64 *value)
 	}
 }
 
+bool msr_read_vmcs(struct percpu *cpu, u32 msr, u64 *value)
+{
+	(void)cpu;
+	*value = vmread(vmcs_field_of(msr));
+	return true;
+}
+
+bool msr_write_vmcs(struct percpu *cpu, u32 msr, u64 value)
+{
+	if (!vmcs_msr_is_valid(cpu, msr, &value))
+		return false;
+	vmwrite(vmcs_field_of(msr), value);
+	return true;
+}
+
+/* ---- RDMSR and WRMSR ---- */
+
+bool msr_read(struct percpu *cpu, u32 msr, u64 *value)
+{
+	const struct msr_row *row = msr_find(msr);
+
+	if (row->read == MSR_REFUSE)
+		return false;
+	return row->reader ? row->reader(cpu, msr, value) : rdmsr_safe(msr, value);
+}
+
+static bool write_masked(u32 msr, u64 mask, u64 value)
+{
+	u64 old;
+
+	return rdmsr_safe(msr, &old) && wrmsr_safe(msr, (old & ~mask) | (value & mask));
+}
+
 bool msr_write(struct percpu *cpu, u32 msr, u64 value)
 {
-	const struct policy *policy = find_policy(msr);
-	u32 field;
+	const struct msr_row *row = msr_find(msr);
 
-	if (policy && policy->write)
-		return policy->write(cpu, msr, value);
-	field = vmcs_field_of(msr);
-	if (!field)
+	if (row->writer)
+		return row->writer(cpu, msr, value);
+	switch (row->write) {
+	case MSR_PASS:
 		return wrmsr_safe(msr, value);
-	if (!vmcs_msr_is_valid(msr, &value))
+	case MSR_MASK:
+		return write_masked(msr, row->mask, value);
+	case MSR_DROP:
+		return msr_drop(cpu, msr, row->why);
+	default:
 		return false;
-	vmwrite(field, value);
-	return true;
+	}
 }
 
 void msr_perform(struct percpu *cpu, const struct hypapi_msr_args *msr, bool handled)
 {
 	u64 value = msr->value;
 
+	if (msr->write)
+		msr_watch(cpu->mode == RUN_L2 ? MSR_BY_L2 : MSR_BY_L1, msr->msr);
 	if (!handled && !(msr->write ? msr_write(cpu, msr->msr, value) : msr_read(cpu, msr->msr, &value))) {
 		vmx_raise(cpu, VEC_GP, 0, GVA(0));
 		return;

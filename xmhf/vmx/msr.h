@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The MSRs that the core does not leave to the guest. msr_read() and msr_write() are in vmx/exit.h. */
+/* MSRs of guests. msr_read() and msr_write() are in vmx/exit.h, what they go by in vmx/msr_policy.h. */
 #ifndef XMHF_MSR_H
 #define XMHF_MSR_H
 
@@ -9,6 +9,13 @@
 
 /* Fills vmx_msr_bitmap from the policy table. Once, at boot. */
 void msr_init(void);
+
+/* Option msr=watch: every write of a guest exits, and this notes that there was one. */
+enum msr_source { MSR_BY_L1, MSR_BY_L2, MSR_BY_LIST };
+void msr_watch(enum msr_source source, u32 msr);
+
+/* Lines "stat msr LEVEL NUMBER ANSWER" on the log: what has been written by then. */
+void msr_log_watched(void);
 
 /* RDMSR or WRMSR of the level that runs, as the arguments of an event. */
 static inline struct hypapi_msr_args msr_args(const struct percpu *cpu, bool write)
