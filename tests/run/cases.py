@@ -175,6 +175,13 @@ CASES = [
     dict(name="audit/lockdown-window", guest=GUEST, append="test=lockdown window=yes sleep=yes", xmhf=AUDIT, cpus=2, disk=DISK,
          xmhf_args="lockdown.disk=16-63", expect=[r"^xmhf: lockdown: sleep of type 1 is refused$", r"^T end lockdown$"]),
 
+    # SMIs of L1 run nothing of L1's; with smm=off the CPUs are open, and what the core drops and masks is all that helps.
+    dict(name="security/smm", guest=GUEST, append="test=smm", xmhf=True, xmhf_args="smm=require", cpus=2,
+         expect=[r"^xmhf: host bridge 440FX: SMRAM is locked",
+                 r"^xmhf: SMM: closed by the firmware on 1 CPUs, by the core on 1$", r"^T end smm$"]),
+    dict(name="security/smm-open", guest=GUEST, append="test=smm open=1", xmhf=True, xmhf_args="smm=off", cpus=2,
+         expect=[r"^xmhf: warning: CPU 1: SMM is open", r"^T end smm$"]),
+
     torture("", rounds=40000, cpus=2, timeout=600),
     torture("-8cpu", rounds=6000, cpus=8, timeout=600),
     *(dict(name=f"audit/quiesce-{name}-8cpu", guest=GUEST, append=f"test=quiesce-forms{option}", xmhf=AUDIT, cpus=8,

@@ -103,6 +103,7 @@ static bool emulate(u32 msr, u64 value)
 bool apic_guard_read_base(struct percpu *c, u32 msr, u64 *value) { *value = c->apic_base; return emulate(msr, 0); }
 bool apic_guard_write_base(struct percpu *c, u32 msr, u64 value) { (void)c; return emulate(msr, value); }
 bool apic_guard_write_icr(struct percpu *c, u32 msr, u64 value) { (void)c; return emulate(msr, value); }
+bool apic_guard_write_lvt(struct percpu *c, u32 msr, u64 value) { (void)c; return emulate(msr, value); }
 bool mtrr_read_msr(struct percpu *c, u32 msr, u64 *value) { (void)c; *value = 0; return emulate(msr, 0); }
 bool mtrr_write_msr(struct percpu *c, u32 msr, u64 value) { (void)c; return emulate(msr, value); }
 bool nested_read_msr(u32 msr, u64 *value) { *value = 0; return emulate(msr, 0); }

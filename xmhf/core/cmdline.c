@@ -20,6 +20,7 @@ static const struct option {
 	{ "trace", "|on|off|" },
 	{ "msr", "|drop|strict|watch|" },     /* writes of unknown MSRs; watch: as drop, and the log tells which were written */
 	{ "announce", "|on|off|" },           /* CPUID 0x46484d58 */
+	{ "smm", "|probe|require|off|" },     /* see cpu/smm.h; require: refuse a machine where it is not closed */
 	{ "control", "|on|off|" },            /* the core's own hypercalls */
 	{ "partition-time", NULL },           /* how long a PAL may run at a stretch; times are "50ms" or "10s" */
 	{ "stop-bound", NULL },               /* a CPU that takes longer to stop is named */

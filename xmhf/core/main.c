@@ -15,6 +15,7 @@
 #include "cpu/apic_guard.h"
 #include "cpu/clock.h"
 #include "cpu/lapic.h"
+#include "cpu/smm.h"
 #include "cpu/smp.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
@@ -58,7 +59,8 @@ static u64 reserve_root_memory(void)
 {
 	u64 image = (u64)image_end - IMAGE_VIRTUAL;
 	u64 per_cpu = BYTES_PER_CPU + trace_bytes() + ALIGN_UP(hypapps_cpu_bytes(), PAGE_SIZE);
-	u64 size = ALIGN_UP(image + POOL_BYTES + MAX(acpi_info.cpu_count, 1u) * per_cpu, SIZE_2M);
+	u32 count = MAX(acpi_info.cpu_count, 1u);
+	u64 size = ALIGN_UP(image + POOL_BYTES + count * per_cpu + smm_bytes(count), SIZE_2M);
 	u64 at = memory_map_find(size, SIZE_2M, 16 * SIZE_2M, 1ul << 32);
 
 	if (!at)
@@ -108,10 +110,13 @@ static _Noreturn void core_main(void)
 	set_bounds();
 	apic_guard_init();
 	hypapps_init();
+	smm_init();
+	smm_probe(cpu);
 	vmx_start(cpu);
 	event_cpu_init(cpu);
 	quiesce_online(&cpu->quiesce, cpu->index);
 	smp_start_others();
+	smm_finish();
 	log_info("%u of %u CPUs run under the core; %zu KiB of root memory are free", cpu_count, MAX(acpi_info.cpu_count, 1u),
 		 pages_left() * 4);
 	if (CONFIG_AUDIT)

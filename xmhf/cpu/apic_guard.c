@@ -8,6 +8,7 @@
 
 #include "core/log.h"
 #include "cpu/lapic.h"
+#include "cpu/smm.h"
 #include "cpu/smp.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
@@ -83,16 +84,29 @@ static struct store decode(const struct percpu *cpu, const u8 *insn, bool long_m
 	return s;
 }
 
-/* False: the ICR's delivery mode is not the core's business, and the write is still to be done. */
+/*
+ * False: the ICR's delivery mode is not the core's business, and the write is still to be done. An SMI is dropped: it is the
+ * firmware's to send, and what it would run is not under the core.
+ */
 static bool took_icr(u32 icr, u32 dest)
 {
-	if ((icr & ICR_MODE) == ICR_INIT)
+	switch (icr & ICR_MODE) {
+	case ICR_SMI:
+		return true;
+	case ICR_INIT:
 		smp_guest_init(icr, dest);
-	else if ((icr & ICR_MODE) == ICR_STARTUP)
+		return true;
+	case ICR_STARTUP:
 		smp_guest_sipi(icr, dest);
-	else
+		return true;
+	default:
 		return false;
-	return true;
+	}
+}
+
+static bool has_delivery_mode(u32 offset)
+{
+	return offset == LAPIC_LVT_CMCI || (offset >= LAPIC_LVT_THERMAL && offset <= LAPIC_LVT_LINT1);
 }
 
 static void store_register(struct percpu *cpu, u32 offset, u32 value)
@@ -102,6 +116,8 @@ static void store_register(struct percpu *cpu, u32 offset, u32 value)
 		return;
 	if (offset == LAPIC_LDR)
 		cpu->logical_id = value >> 24;
+	if (has_delivery_mode(offset))
+		value = smm_filter_lvt(cpu, value);
 	if (offset != LAPIC_ICR_LOW || !took_icr(value, lapic_read(LAPIC_ICR_HIGH) >> 24))
 		lapic_write(offset, value);
 }
@@ -186,4 +202,9 @@ bool apic_guard_write_icr(struct percpu *cpu, u32 msr, u64 value)
 	if (!(cpu->apic_base & APIC_BASE_X2APIC) || value & 0xfff32000)
 		return false;
 	return took_icr((u32)value, (u32)(value >> 32)) || wrmsr_safe(msr, value);
+}
+
+bool apic_guard_write_lvt(struct percpu *cpu, u32 msr, u64 value)
+{
+	return wrmsr_safe(msr, (value & ~BITS(31, 0)) | smm_filter_lvt(cpu, (u32)value));
 }

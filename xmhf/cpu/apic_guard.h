@@ -23,5 +23,6 @@ static inline bool apic_guard_violation(struct percpu *cpu, gpa1_t gpa1, u64 qua
 bool apic_guard_read_base(struct percpu *cpu, u32 msr, u64 *value);
 bool apic_guard_write_base(struct percpu *cpu, u32 msr, u64 value);
 bool apic_guard_write_icr(struct percpu *cpu, u32 msr, u64 value);
+bool apic_guard_write_lvt(struct percpu *cpu, u32 msr, u64 value);
 
 #endif

@@ -9,10 +9,16 @@
 #include "cpu/percpu.h"
 
 #define LAPIC_BASE 0xfee00000ull
+#define LAPIC_VERSION 0x30
 #define LAPIC_EOI 0xb0
 #define LAPIC_ISR 0x100 /* 32 vectors each 16 bytes */
 #define LAPIC_ICR_LOW 0x300
 #define LAPIC_ICR_HIGH 0x310
+#define LAPIC_LVT_CMCI 0x2f0
+#define LAPIC_LVT_THERMAL 0x330
+#define LAPIC_LVT_PERF 0x340
+#define LAPIC_LVT_LINT0 0x350
+#define LAPIC_LVT_LINT1 0x360
 
 #define APIC_BASE_BSP BIT(8)
 #define APIC_BASE_X2APIC BIT(10)
@@ -21,6 +27,7 @@
 
 #define ICR_VECTOR 0xffu
 #define ICR_MODE BITS(10, 8)
+#define ICR_SMI (2u << 8)
 #define ICR_NMI (4u << 8)
 #define ICR_INIT (5u << 8)
 #define ICR_STARTUP (6u << 8)
@@ -32,6 +39,10 @@
 #define ICR_SELF (1u << 18)
 #define ICR_ALL (2u << 18)
 #define ICR_OTHERS (3u << 18)
+
+#define LVT_MODE BITS(10, 8)
+#define LVT_SMI (2u << 8)
+#define LVT_MASKED BIT(16)
 
 void lapic_init(void);                /* maps the page; once, boot CPU */
 u32 lapic_id(void);

@@ -80,6 +80,7 @@ struct percpu {
 	u64 partition_cached;           /* handle of the partition whose translations this CPU may hold */
 	bool parked;      /* waits for SIPI in root; others read it while they have this CPU stopped */
 	u32 logical_id;   /* LDR of xAPIC mode, bits 31:24, as the guest last wrote it; read under a stop */
+	bool smm_closed;  /* see cpu/smm.h; constant after the probe */
 	u64 apic_base;    /* IA32_APIC_BASE as the guest sees it */
 	bool xd_disabled; /* IA32_MISC_ENABLE's bit as the guest set it; hardware has it clear */
 	u64 mtrr_def_type;

@@ -10,6 +10,7 @@
 #include "core/events.h"
 #include "core/log.h"
 #include "cpu/lapic.h"
+#include "cpu/smm.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
@@ -30,7 +31,7 @@ static _Atomic u32 started; /* the CPU that starts counts itself in; the boot CP
 /* No WORK before: its handler may stop the others, and an NMI would kill a CPU in the trampoline, which has no IDT. */
 static _Atomic bool all_started;
 
-static void delay_us(u32 us)
+void smp_delay_us(u32 us)
 {
 	/* A write to the POST port takes about a microsecond on every PC. */
 	while (us--)
@@ -50,15 +51,15 @@ static bool start_one(struct percpu *cpu, u64 cr3)
 	*(u64 *)in_trampoline(&trampoline_cpu) = (u64)cpu;
 	*(u64 *)in_trampoline(&trampoline_stack) = cpu->stack_top;
 	lapic_send(cpu->apic_id, ICR_INIT | ICR_ASSERT | ICR_LEVEL);
-	delay_us(200);
+	smp_delay_us(200);
 	lapic_send(cpu->apic_id, ICR_INIT | ICR_LEVEL);
-	delay_us(10000);
+	smp_delay_us(10000);
 	for (int sipi = 0; sipi < 2; sipi++) {
 		lapic_send(cpu->apic_id, ICR_STARTUP | ICR_ASSERT | TRAMPOLINE >> 12);
 		for (u32 us = 0; us < START_TIMEOUT_US / 2; us += 10) {
 			if (atomic_load(&started) != before)
 				return true;
-			delay_us(10);
+			smp_delay_us(10);
 		}
 	}
 	return false;
@@ -104,6 +105,7 @@ _Noreturn void ap_main(struct percpu *cpu)
 	cpu->apic_base = rdmsr(MSR_APIC_BASE);
 	traps_unblock_nmi();
 	mtrr_read(cpu);
+	smm_probe(cpu);
 	vmx_start(cpu);
 	event_cpu_init(cpu);
 	quiesce_online(&cpu->quiesce, cpu->index);

@@ -8,6 +8,9 @@
 /* Starts every CPU of the MADT but this one, in turn; each ends in smp_park(). One that stays silent is left out, by name. */
 void smp_start_others(void);
 
+/* At boot: about that many microseconds. */
+void smp_delay_us(u32 us);
+
 /* A guest's INIT and SIPI for the CPUs that `icr` names; the rest of the ICR's modes is the caller's. `dest`: APIC destination. */
 void smp_guest_init(u32 icr, u32 dest);
 void smp_guest_sipi(u32 icr, u32 dest);

@@ -9,6 +9,7 @@
 #include "core/cmdline.h"
 #include "core/events.h"
 #include "core/log.h"
+#include "cpu/apic_guard.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
@@ -67,6 +68,18 @@ void msr_init(void)
 	for (u32 i = 0; i < msr_row_count; i++)
 		for (u32 msr = msr_rows[i].first; msr <= msr_rows[i].last; msr++)
 			intercept(msr, &msr_rows[i]);
+}
+
+void msr_intercept_lvts(void)
+{
+	for (u32 i = 0; i < msr_row_count; i++)
+		for (u32 msr = msr_rows[i].first; msr_rows[i].writer == apic_guard_write_lvt && msr <= msr_rows[i].last; msr++) {
+			u32 place = msr_place(msr, true);
+
+			/* A hypapp's claims may have given L2 a bitmap of its own by now. */
+			vmx_msr_bitmap[place / 8] |= (u8)BIT(place % 8);
+			vmx_msr_bitmap_l2[place / 8] |= (u8)BIT(place % 8);
+		}
 }
 
 void msr_watch(enum msr_source source, u32 msr)

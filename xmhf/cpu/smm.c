@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See smm.h. Each CPU's handler and save map lie in pages of their own: those of CPU i at SMBASE + i pages, the handler at
+ * the begin of a page and the save map in the last KiB of another, so that no two meet however many CPUs are in SMM at once.
+ */
+#include "cpu/smm.h"
+
+#include "boot/acpi.h"
+#include "boot/boot_info.h"
+#include "boot/chipset.h"
+#include "core/cmdline.h"
+#include "core/log.h"
+#include "cpu/lapic.h"
+#include "cpu/smp.h"
+#include "cpu/x86.h"
+#include "lib/string.h"
+#include "mem/pages.h"
+#include "vmx/msr.h"
+
+#define SMBASE_RESET 0x30000u
+#define SMM_ENTRY 0x8000u
+/* Pages from the handler's to that of its save map, which ends 64 KiB above SMBASE. */
+#define HANDLER_TO_MAP 7
+#define SMI_WAIT_US 1000
+
+/* Offsets from SMBASE. Intel: SDM vol. 3, "SMRAM State Save Map"; AMD: APM vol. 2, "SMM State-Save Area". */
+#define MAP_REVISION 0xfefc
+#define MAP_BASE_INTEL 0xfef8
+#define MAP_BASE_AMD 0xff00
+#define REVISION_AMD 0x64
+
+extern const char smm_stub[], smm_stub_mailbox[], smm_stub_end[];
+
+/* In the page of a CPU's handler, behind the code: the mailbox of the stub that probes it, and that of the handler. */
+#define MAILBOXES 0x100
+
+/* Local vector table entries that have a delivery mode, and how many entries an APIC has that has this one. */
+static const struct { u16 offset; u8 min_count; } lvts[] = {
+	{ LAPIC_LVT_LINT0, 0 }, { LAPIC_LVT_LINT1, 0 },
+	{ LAPIC_LVT_PERF, 5 }, { LAPIC_LVT_THERMAL, 6 }, { LAPIC_LVT_CMCI, 7 },
+};
+
+static u8 *saved;        /* what lies at SMBASE_RESET otherwise; NULL: there is no probe */
+static u8 *handlers;     /* page i: handler of CPU i */
+static bool smram_locked;
+static u32 count[SMM_STATE_COUNT];
+
+u64 smm_bytes(u32 cpu_count)
+{
+	return (cpu_count + HANDLER_TO_MAP) * PAGE_SIZE + SMM_SEGMENT_BYTES;
+}
+
+void smm_init(void)
+{
+	smram_locked = chipset_lock();
+	if (cmdline_is("smm", "off"))
+		return;
+	if (memory_map_is_ram(SMBASE_RESET, SMBASE_RESET + SMM_SEGMENT_BYTES) != 1) {
+		log_warn("SMM: no RAM at 0x%x, so that CPUs cannot be probed", SMBASE_RESET);
+		return;
+	}
+	handlers = pages_boot_alloc(MAX(acpi_info.cpu_count, 1u) + HANDLER_TO_MAP);
+	saved = pages_boot_alloc(SMM_SEGMENT_BYTES / PAGE_SIZE);
+}
+
+u32 smm_base_slot(const u8 *segment, u32 base)
+{
+	u32 slot = *(const u16 *)(segment + MAP_REVISION) == REVISION_AMD ? MAP_BASE_AMD : MAP_BASE_INTEL;
+
+	return *(const u32 *)(segment + slot) == base ? slot : 0;
+}
+
+/* Sends an SMI to this CPU. True when `*mark` becomes `value`; a CPU takes the SMI within a few instructions. */
+static bool smi_gives(struct percpu *cpu, const volatile u32 *mark, u32 value)
+{
+	lapic_send(cpu->apic_id, ICR_ASSERT | ICR_SMI);
+	for (u32 us = 0; us < SMI_WAIT_US && *mark != value; us++)
+		smp_delay_us(1);
+	return *mark == value;
+}
+
+static void install_stub(u8 *at, const volatile struct smm_mailbox *mailbox)
+{
+	memcpy(at, smm_stub, (size_t)(smm_stub_end - smm_stub));
+	*(u32 *)(at + (smm_stub_mailbox - smm_stub)) = (u32)virt_to_phys((const void *)mailbox).addr;
+}
+
+static enum smm_state probe(struct percpu *cpu, u8 *segment)
+{
+	u8 *handler = handlers + cpu->index * PAGE_SIZE;
+	volatile struct smm_mailbox *stub = (void *)(handler + MAILBOXES), *stays = stub + 1;
+	u32 slot;
+
+	install_stub(segment + SMM_ENTRY, stub);
+	install_stub(handler, stays);
+	if (!smi_gives(cpu, &stub->runs, 1))
+		return SMM_FIRMWARE;
+	slot = smm_base_slot(segment, SMBASE_RESET);
+	if (!slot)
+		return SMM_OPEN;
+	stub->new_base = (u32)virt_to_phys(handler).addr - SMM_ENTRY;
+	stub->slot = SMBASE_RESET + slot;
+	/* The second run moves SMBASE; then the handler must run, and the stub no more. */
+	if (!smi_gives(cpu, &stub->runs, 2) || !smi_gives(cpu, &stays->runs, 1) || stub->runs != 2)
+		return SMM_OPEN;
+	return SMM_OURS;
+}
+
+static void store_lvt(const struct percpu *cpu, u32 offset, u32 value)
+{
+	if (cpu->apic_base & APIC_BASE_X2APIC)
+		wrmsr(MSR_X2APIC_FIRST + offset / 16, value);
+	else
+		lapic_write(offset, value);
+}
+
+/* What the firmware left, and what L1 stores from here on. */
+static void guard_lvts(struct percpu *cpu)
+{
+	u32 lvt_count = (lapic_read(LAPIC_VERSION) >> 16 & 0xff) + 1;
+
+	for (size_t i = 0; i < ARRAY_SIZE(lvts); i++)
+		if (lvt_count >= lvts[i].min_count)
+			store_lvt(cpu, lvts[i].offset, smm_filter_lvt(cpu, lapic_read(lvts[i].offset)));
+	msr_intercept_lvts();
+}
+
+void smm_probe(struct percpu *cpu)
+{
+	u8 *segment = phys_to_virt(HPA(SMBASE_RESET));
+	enum smm_state state = SMM_OPEN;
+
+	if (saved) {
+		memcpy(saved, segment, SMM_SEGMENT_BYTES);
+		state = probe(cpu, segment);
+		memcpy(segment, saved, SMM_SEGMENT_BYTES);
+	}
+	count[state]++;
+	cpu->smm_closed = state != SMM_OPEN;
+	if (cpu->smm_closed)
+		return;
+	guard_lvts(cpu);
+	log_warn("CPU %u: SMM is open: an SMI that L1 makes a device send runs L1's code past the core", cpu->index);
+}
+
+void smm_finish(void)
+{
+	u32 silent = MAX(acpi_info.cpu_count, 1u) - cpu_count;
+
+	for (size_t page = 0; saved && page < SMM_SEGMENT_BYTES / PAGE_SIZE; page++)
+		page_free(memset(saved + page * PAGE_SIZE, 0, PAGE_SIZE));
+	saved = NULL;
+	log_info("SMM: closed by the firmware on %u CPUs, by the core on %u", count[SMM_FIRMWARE], count[SMM_OURS]);
+	if (cmdline_is("smm", "require") && (count[SMM_OPEN] || silent || !smram_locked))
+		boot_refuse("smm=require: open on %u CPUs, %u more did not start, SMRAM is %slocked", count[SMM_OPEN], silent,
+			    smram_locked ? "" : "not known to be ");
+}
