@@ -19,6 +19,7 @@
 #include "core/events.h"
 #include "core/hypapps.h"
 #include "core/log.h"
+#include "core/stop_budget.h"
 #include "core/trace.h"
 #include "cpu/apic_guard.h"
 #include "cpu/clock.h"
@@ -244,6 +245,7 @@ static void boot_core(struct sim_cpu *c)
 	power_init();
 	partition_set_time(PARTITION_TICKS);
 	apic_guard_init();
+	stop_budget_init(cmdline_number("stop-share", STOP_SHARE_ALL, STOP_SHARE_ALL), clock_ticks_per_ms());
 	quiesce_set_bounds(STOP_BOUND_TICKS, 0);
 	hypapps_init();
 }

@@ -186,9 +186,15 @@ static void stops(struct hypapi_event *ev)
 
 	expect("resume without a stop", hypapi_resume(ev), HYPAPI_ESTATE);
 	expect("a copied event", hypapi_quiesce(&copy), HYPAPI_EPERM);
+	expect("may a copied event stop", hypapi_may_stop(&copy), HYPAPI_EPERM);
+	if (ev->level == HYPAPI_L1 && ev->cpl == 0)
+		expect("may the kernel stop", hypapi_may_stop(ev), 1);
+	else
+		expect("may others stop", hypapi_may_stop(ev) < 0, false);
 	expect("quiesce", hypapi_quiesce(ev) < 0, false);
 	expect("stopped", ev->stopped && ev->epoch > epoch, true);
 	expect("quiesce again", hypapi_quiesce(ev), 0);
+	expect("may what is stopped stop", hypapi_may_stop(ev), 1);
 	expect("resume of one of two", hypapi_resume(ev), HYPAPI_OK);
 	expect("still stopped", ev->stopped, true);
 	expect("create at an odd address", create(ev, GVA(0x1001), HYPAPI_RW, 1), HYPAPI_EINVAL);

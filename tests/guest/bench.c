@@ -222,7 +222,6 @@ static void l2_hello(u32 number)
 }
 
 static void l2_hello_running(void) { l2_hello(HELLO_RUNNING); }
-static void l2_hello_stop(void) { l2_hello(HELLO_STOP_BY_FLAG); }
 
 static bool run_l2_code(void (*code)(void))
 {
@@ -435,12 +434,15 @@ static u32 stopper(u32 number, u64 rcx)
 	return eax;
 }
 
-static void l2_stop_ept02(void)
+static void l2_stops_of(u32 number)
 {
 	for (u32 i = 0; i < ROUNDS; i++)
-		MEASURE(0, i, stopper(L2_BASE + CALL_EPT02, 0));
+		MEASURE(0, i, stopper(L2_BASE + number, 0));
 	l2_end();
 }
+
+static void l2_stop_ept02(void) { l2_stops_of(CALL_EPT02); }
+static void l2_stop_call(void) { l2_stops_of(CALL_STOP); }
 
 /* The other CPUs run in L1: a stop of EPT01 is of all of them, one of EPT02 of none. */
 static void bench_stopper(void)
@@ -458,6 +460,8 @@ static void bench_stopper(void)
 	}
 	if (run_l2_code(l2_stop_ept02))
 		line("stop-ept02", 0);
+	if (run_l2_code(l2_stop_call))
+		line("l2-hypercall-stop", 0);
 }
 
 /* ---- throughput ---- */
@@ -590,7 +594,6 @@ DEFINE_TEST(bench, "bench", "ticks of single operations; lines \"B name cpus tic
 	}
 	print("overhead %lu ticks\n", overhead);
 	bench_hello("l1-hypercall-stop", HELLO_STOP_BY_FLAG);
-	bench_l2_hello("l2-hypercall-stop", l2_hello_stop);
 	if (cpu_count == 1)
 		bench_one_cpu();
 	hv_off();

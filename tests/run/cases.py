@@ -14,6 +14,7 @@ AUDIT = "build/audit/xmhf.elf"
 BY_PATH = "build/by-path/xmhf.elf"
 OUT_OF_TREE = "build/install/greeter.elf"
 TUTORIAL = "build/tutorial/journal/build/journal.elf"
+NO_CAP = "stop-share=100"         # or stops from L2 would be told to wait
 HELLO_ALONE = "build/install/hello.elf"
 DISK = "build/boot/test.img"
 ASLEEP = r"^xmhf: lockdown: sleep of type 1$"
@@ -52,7 +53,7 @@ def on_xmhf(test, suffix="", expect=None, **more):
 
 def torture(suffix, rounds, **more):
     """hypapps/quiesce. For the long run see the head of tests/guest/quiesce.c."""
-    return dict(name=f"audit/quiesce{suffix}", guest=GUEST, append=f"test=quiesce rounds={rounds}", xmhf=AUDIT,
+    return dict(name=f"audit/quiesce{suffix}", guest=GUEST, append=f"test=quiesce rounds={rounds}", xmhf=AUDIT, xmhf_args=NO_CAP,
                 judge=as_the_hypapp_counts, expect=[r"^T end quiesce$", r"^xmhf: stat cpu 0", r"^xmhf: starter: (\d+) CPUs started, \1 had work$"],
                 fail=[r"^xmhf: quiesce: FAULT"], **more)
 
@@ -184,7 +185,7 @@ CASES = [
 
     torture("", rounds=40000, cpus=2, timeout=600),
     torture("-8cpu", rounds=6000, cpus=8, timeout=600),
-    *(dict(name=f"audit/quiesce-{name}-8cpu", guest=GUEST, append=f"test=quiesce-forms{option}", xmhf=AUDIT, cpus=8,
+    *(dict(name=f"audit/quiesce-{name}-8cpu", guest=GUEST, append=f"test=quiesce-forms{option}", xmhf=AUDIT, xmhf_args=NO_CAP, cpus=8,
            timeout=600, expect=[r"^T end quiesce-forms$"], fail=[r"^xmhf: quiesce: FAULT"])
       for name, option in (("forms", ""), ("parked", " parked=1"))),
 
@@ -213,7 +214,7 @@ CASES = [
     on_xmhf("no-exits"),
     on_xmhf("stops", cpus=2),
     on_xmhf("stops", cpus=8, suffix="-8cpu"),
-    dict(on_xmhf("throughput", cpus=8, suffix="-8cpu"), xmhf="build/bench/stopper.elf"),
+    dict(on_xmhf("throughput", cpus=8, suffix="-8cpu"), xmhf="build/bench/stopper.elf", xmhf_args=NO_CAP),
     # A CPU without VMCS shadowing.
     transcript("vmx-insn", model=IVY_BRIDGE, suffix="-ivy-bridge"),
     transcript("vmx-entry", model=IVY_BRIDGE, suffix="-ivy-bridge"),

@@ -20,6 +20,7 @@ UNIT_OF_msr_policy := xmhf/vmx/msr_policy.c xmhf/vmx/msr.c xmhf/vmx/cpuid.c xmhf
 	xmhf/nested/entry_checks.c xmhf/nested/caps.c xmhf/nested/vmcs12.c
 # Instructions of the host CPU and of VMX are calls, as in the simulator.
 UNIT_FLAGS_msr_policy := -I hypapi/sim/machine
+UNIT_OF_stop_budget := xmhf/core/stop_budget.c
 UNIT_OF_trace := xmhf/core/trace.c
 UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c xmhf/core/cmdline.c xmhf/core/hypapps_check.c xmhf/core/event_info.c
 # A hypapp's tests stand beside it: hypapps/NAME/test_*.c with the whole hypapp.

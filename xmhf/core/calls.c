@@ -39,6 +39,13 @@ int hypapi_quiesce(struct hypapi_event *ev)
 	return this_cpu()->quiesce.online && dispatch_stop(d);
 }
 
+int hypapi_may_stop(struct hypapi_event *ev)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_QUIESCE);
+
+	return d ? dispatch_may_stop(d) : HYPAPI_EPERM;
+}
+
 int hypapi_resume(struct hypapi_event *ev)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_QUIESCE);
@@ -111,6 +118,8 @@ int hypapi_post(struct hypapi_event *ev, uint64_t cpu_mask, uint64_t bits)
 
 	if (stale)
 		d->progress.walking = false;
+	if (kick & ~BIT(self->index))
+		dispatch_count_kick(d);
 	return stale;
 }
 
@@ -382,7 +391,7 @@ int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partiti
 
 	error = partition_destroy(this_cpu(), p);
 	if (this_cpu()->quiesce.count.asked != asked)
-		dispatch_count_stop(d, start);
+		dispatch_count_stop(d, start, true); /* somebody's creation caused it, whoever brought about the end */
 	d->progress.walking = false;
 	return error;
 }

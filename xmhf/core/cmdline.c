@@ -23,6 +23,7 @@ static const struct option {
 	{ "smm", "|probe|require|off|" },     /* see cpu/smm.h; require: refuse a machine where it is not closed */
 	{ "control", "|on|off|" },            /* the core's own hypercalls */
 	{ "partition-time", NULL },           /* how long a PAL may run at a stretch; times are "50ms" or "10s" */
+	{ "stop-share", NULL },               /* percent of the time that stops of others than L1's kernel may take */
 	{ "stop-bound", NULL },               /* a CPU that takes longer to stop is named */
 	{ "stop-timeout", NULL },             /* wait, or reset:TIME: then the machine is reset */
 };
@@ -133,8 +134,8 @@ u64 cmdline_number(const char *name, u64 fallback, u64 max)
 		return fallback;
 	for (; *at >= '0' && *at <= '9' && value <= max; at++)
 		value = value * 10 + (u64)(*at - '0');
-	if (*at || at == text || value > max)
-		boot_refuse("option %s=%s: not a decimal number up to %lu", name, text, max);
+	if (*at || at == text || !value || value > max)
+		boot_refuse("option %s=%s: not a decimal number from 1 to %lu", name, text, max);
 	return value;
 }
 

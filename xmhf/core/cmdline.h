@@ -11,7 +11,7 @@ void cmdline_parse(const char *line);
 /* The value of an option, "" if it has none, NULL if it is not there. */
 const char *cmdline_get(const char *name);
 
-/* The option as a decimal number; refuses what is none, or above `max`. */
+/* The option as a decimal number from 1 to `max`; refuses what is none. */
 u64 cmdline_number(const char *name, u64 fallback, u64 max);
 
 /* The option as a time, in milliseconds from 1 to `max`, after this prefix; refuses what is none. max: whole seconds. */

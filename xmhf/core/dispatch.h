@@ -27,6 +27,7 @@ struct dispatch_progress {
 		};
 		u16 special; /* either of them */
 	};
+	bool admitted;   /* a stop of this event need not wait for the budget */
 	bool walking;    /* `walk` is good: until something may have made it stale */
 };
 
@@ -44,13 +45,24 @@ struct dispatch {
 /* cpu->callbacks counts in these steps: the bits below hold a level, in a handle. */
 #define DISPATCH_CALLBACK 4ul
 
-/* Stops the other CPUs until the end of the event. True: another stop came first, what was read may be stale. */
+/*
+ * Stops of events that somebody caused who is not trusted have a budget (core/stop_budget.h). May one begin at once? If
+ * so, the event has its stop. Trusted events always may.
+ */
+must_check bool dispatch_may_stop(struct dispatch *d);
+
+/*
+ * Stops the other CPUs until the end of the event. True: another stop came first, what was read may be stale. Waits for
+ * the budget, for a while, unless dispatch_may_stop() was asked: the last resort, since interrupts wait with it.
+ */
 bool dispatch_stop(struct dispatch *d);
 /* The same for those CPUs whose guest runs on this EPT, as quiesce_begin_ept() names it. */
 bool dispatch_stop_ept(struct dispatch *d, u64 ept);
 void dispatch_end_stop(struct dispatch *d);
-/* One more stop on behalf of the hypapp, from tick `start` until now. */
-void dispatch_count_stop(struct dispatch *d, u64 start);
+/* One more stop on behalf of the hypapp, from tick `start` until now. charge: to the budget, too. */
+void dispatch_count_stop(struct dispatch *d, u64 start, bool charge);
+/* Other CPUs were interrupted by this event, without a stop. */
+void dispatch_count_kick(const struct dispatch *d);
 
 /* The counts of a link among those of a CPU. */
 static inline struct event_stats *dispatch_stats(struct hypapp_stats *stats, const struct link *link)

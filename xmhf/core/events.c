@@ -44,6 +44,17 @@ static __attribute__((noinline)) void deny(struct percpu *cpu, unsigned int vect
 		vmx_raise(cpu, vector, 0, GVA(0));
 }
 
+/*
+ * RETRY: the guest executes its instruction again, perhaps for long, and interrupts come in between. One that stands
+ * behind STI or a load of SS, which block them for one instruction, would block them each time.
+ */
+static __attribute__((noinline)) void repeat_instruction(void)
+{
+	u64 blocked = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, blocked & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+}
+
 /* ---- CPUID and hypercalls ---- */
 
 /* An instruction that a hypapp claims: true if it stays the guest's. In line, once for each kind. */
@@ -65,6 +76,8 @@ static always_inline bool offer(struct percpu *cpu, enum hypapi_event_type type,
 			finish(&d);
 	} else if (verdict == HYPAPI_DENY) {
 		deny(cpu, type == HYPAPI_EV_CPUID ? VEC_GP : VEC_UD);
+	} else if (verdict == HYPAPI_RETRY) {
+		repeat_instruction();
 	}
 	return verdict == HYPAPI_PASS;
 }
@@ -131,6 +144,8 @@ static enum asked settled(struct dispatch *d, enum hypapi_verdict verdict)
 		return ASKED_ENDED;
 	if (verdict == HYPAPI_DENY)
 		vmx_raise(this_cpu(), VEC_GP, 0, GVA(0));
+	else if (verdict == HYPAPI_RETRY)
+		repeat_instruction();
 	return verdict == HYPAPI_PASS ? ASKED_NOBODY : verdict == HYPAPI_HANDLED ? ASKED_HANDLED : ASKED_ENDED;
 }
 
@@ -235,6 +250,8 @@ void event_violation(struct percpu *cpu, const struct event_violation *v)
 		vmx_raise(cpu, VEC_GP, 0, GVA(0));
 	else if (verdict == HYPAPI_HANDLED)
 		finish(&d);
+	else if (verdict == HYPAPI_RETRY)
+		repeat_instruction();
 }
 
 bool event_partition_exit(struct percpu *cpu, const struct hypapi_partition_exit_args *args)

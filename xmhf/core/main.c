@@ -11,6 +11,7 @@
 #include "core/events.h"
 #include "core/hypapps.h"
 #include "core/log.h"
+#include "core/stop_budget.h"
 #include "core/trace.h"
 #include "cpu/apic_guard.h"
 #include "cpu/clock.h"
@@ -79,6 +80,7 @@ static void set_bounds(void)
 
 	if (!cmdline_is("stop-timeout", "wait"))
 		timeout = cmdline_ms("stop-timeout", "reset:", 0, STOP_MS_MAX);
+	stop_budget_init(cmdline_number("stop-share", STOP_SHARE_DEFAULT, STOP_SHARE_ALL), per_ms);
 	quiesce_set_bounds(bound * per_ms, timeout * per_ms);
 	partition_set_time(cmdline_ms("partition-time", "", PARTITION_MS, PARTITION_MS_MAX) * per_ms);
 }

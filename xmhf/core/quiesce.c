@@ -273,6 +273,8 @@ bool quiesce_begin(struct quiesce_cpu *self)
 	u64 start = quiesce_hook_ticks();
 	bool stale = self->holds ? false : take_word(self);
 
+	if (!self->holds)
+		self->since = quiesce_hook_ticks();
 	self->depth = 1;
 	stop_others(self);
 	self->count.asked++;
@@ -302,6 +304,7 @@ bool quiesce_begin_ept(struct quiesce_cpu *self, u64 ept)
 	u64 start = quiesce_hook_ticks();
 	bool stale = take_word(self);
 
+	self->since = quiesce_hook_ticks();
 	self->holds = 1;
 	hold_others(self, ept);
 	self->count.asked++;

@@ -36,7 +36,7 @@ uint32_t hypapi_features(void);
  *
  * "Stopped" means that each has acknowledged and sits at a safe point: no lock held, no EPT walk half done, or parked.
  * A CPU in L1, L2, a partition, HLT or wait-for-SIPI stops alike. Counted: a call while stopped costs nothing.
- * If two CPUs ask at once, one of them serves the other's stop first.
+ * If two CPUs ask at once, one of them serves the other's stop first. For whom nobody trusts see hypapi_may_stop().
  *
  * @param ev  the event; `stopped` and `epoch` are updated in it
  * @return 0: stopped, and no other stop came between, so what the handler read in this event still holds;
@@ -45,6 +45,20 @@ uint32_t hypapi_features(void);
  * @since 1.0
  */
 int hypapi_quiesce(struct hypapi_event *ev);
+
+/**
+ * May this event stop the other CPUs at once? Stops that L2 asks for, or L1 outside of its kernel (CPL 0), together may take
+ * only a share of the machine's time (boot option `stop-share`). While that is used up the answer is 0, and a handler of
+ * HYPERCALL, CPUID, EPT_VIOLATION, PORT_IO or MSR that has changed nothing yet answers HYPAPI_RETRY: the guest executes
+ * its instruction again, with interrupts open, until its turn has come. The quiesce flag does that by itself. Who calls
+ * hypapi_quiesce() without asking waits in it, for up to 10 ms, and the guest's interrupts wait, too.
+ * In other events, and for the kernel of L1, the answer is always 1.
+ *
+ * @param ev  the event
+ * @return 1: the next stop of this event begins without a wait; 0: not now; HYPAPI_EPERM: HYPAPI_CAP_QUIESCE was not declared
+ * @since 1.3
+ */
+int hypapi_may_stop(struct hypapi_event *ev);
 
 /**
  * Releases a stop before the event ends, when the count of hypapi_quiesce() calls is used up. The release carries the

@@ -74,7 +74,8 @@ enum hypapi_verdict {
 	HYPAPI_HANDLED,  /**< done. The core steps over the instruction for HYPERCALL, CPUID, PORT_IO and MSR; INTERRUPT, NMI
 	                      and INIT_SIGNAL are the hypapp's, and the guest gets nothing; resumes as is for the rest */
 	HYPAPI_DENY,     /**< the architectural fault: #UD for HYPERCALL; #GP(0) for CPUID, EPT_VIOLATION, PORT_IO, MSR */
-	HYPAPI_RETRY,    /**< with `quiesce` set and the CPUs running: stop them and deliver this event to me again;
+	HYPAPI_RETRY,    /**< with `quiesce` set and the CPUs running: stop them and deliver this event to me again
+	                      (if hypapi_may_stop() would answer 0, later);
 	                      otherwise: let the guest execute the same instruction again */
 	HYPAPI_KILL,     /**< a policy of the hypapp: raise RESET for all hypapps, so that secrets are wiped, and reset */
 };
