@@ -22,6 +22,7 @@
 #include "core/stop_budget.h"
 #include "core/trace.h"
 #include "cpu/apic_guard.h"
+#include "cpu/smp.h"
 #include "cpu/clock.h"
 #include "cpu/x86.h"
 #include "mem/ept.h"
@@ -271,6 +272,12 @@ static void start_l1(struct sim_cpu *c)
 	percpu_use_ept(c->core, QUIESCE_EPT01);
 }
 
+void sim_start_again(void)
+{
+	mmu_guest_drops(sim_self, MMU_MOV_CR3, L1_TABLES);
+	start_l1(sim_self);
+}
+
 static void boot_cpu(struct sim_cpu *c)
 {
 	machine_init_cpu(c);
@@ -280,8 +287,10 @@ static void boot_cpu(struct sim_cpu *c)
 		c->core = create_percpu(c);
 		mtrr_read(c->core);
 	}
+	mmu_leave_behind(c);
 	vmx_start(c->core);
 	event_cpu_init(c->core);
+	smp_all_started = true;
 	start_l1(c);
 	quiesce_online(&c->core->quiesce, c->index);
 }

@@ -56,6 +56,7 @@ static void raw_exit(struct sim_cpu *c, u32 reason, u64 qualification, u32 insn_
 	*field(c, VMCS_EXIT_QUALIFICATION) = qualification;
 	*field(c, VMCS_EXIT_INSN_LEN) = insn_len;
 	*field(c, VMCS_IDT_INFO) = 0;
+	mmu_crossing(c);
 	vmx_handle_exit(c->core);
 }
 
@@ -76,6 +77,7 @@ static void enter(struct sim_cpu *c)
 	for (;;) {
 		while (c->core->work)
 			vmx_handle_work(c->core);
+		mmu_crossing(c);
 		deliver_event(c);
 		if (!window_is_open(c, &reason))
 			return;
@@ -481,18 +483,38 @@ uint64_t sim_get(enum hypapi_reg reg)
 	return reg_fields[reg] ? *field(c, reg_fields[reg]) : c->core->gpr[reg];
 }
 
+/* MOV to a control register, as far as it does not exit. */
+static void set_cr(struct sim_cpu *c, enum hypapi_reg reg, u64 value)
+{
+	u64 *at = field(c, reg_fields[reg]), changed = *at ^ value, gone = *at & ~value;
+
+	if (reg == HYPAPI_REG_CR3)
+		mmu_guest_drops(c, MMU_MOV_CR3, value);
+	*at = reg == HYPAPI_REG_CR3 ? value & ~BIT(63) : value;
+	if ((reg == HYPAPI_REG_CR0 && (gone & CR0_PG)) ||
+	    (reg == HYPAPI_REG_CR4 && ((changed & CR4_PGE) || (gone & CR4_PCIDE))))
+		mmu_guest_drops(c, MMU_EVERYTHING, 0);
+	else if (reg == HYPAPI_REG_CR4 && (changed & (CR4_PAE | CR4_SMEP) & ~gone))
+		mmu_guest_drops(c, MMU_THIS_PCID, 0);
+}
+
 void sim_set(enum hypapi_reg reg, uint64_t value)
 {
 	struct sim_cpu *c = sim_self;
 
-	if (reg > HYPAPI_REG_RFLAGS && reg != HYPAPI_REG_CR3)
+	if (reg > HYPAPI_REG_RFLAGS && reg != HYPAPI_REG_CR0 && reg != HYPAPI_REG_CR3 && reg != HYPAPI_REG_CR4)
 		sim_fault("sim_set() of register %u", (u32)reg);
-	if (!reg_fields[reg])
+	if (reg > HYPAPI_REG_RFLAGS)
+		set_cr(c, reg, value);
+	else if (!reg_fields[reg])
 		c->core->gpr[reg] = value;
 	else
 		*field(c, reg_fields[reg]) = value;
-	if (reg == HYPAPI_REG_CR3)
-		mmu_flush(c, false, 0, true, (u16)*field(c, VMCS_VPID), false, 0);
+}
+
+void sim_invlpg(gva_t gva)
+{
+	mmu_guest_drops(guest_begin(), MMU_INVLPG, gva.addr);
 }
 
 void sim_set_mode(bool long_mode, uint32_t cpl)

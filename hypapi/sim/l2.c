@@ -217,18 +217,38 @@ static void l1_enter(struct sim_cpu *c, struct sim_l2 *l2)
 	l1_insn(c, launched ? EXIT_VMRESUME : EXIT_VMLAUNCH, 0, 0, launched ? "VMRESUME" : "VMLAUNCH");
 }
 
-void sim_l2_invept(struct sim_l2 *l2)
+static void l1_invalidate(u32 reason, u32 type, u64 low, u64 high, const char *name)
 {
 	struct sim_cpu *c = guest_begin();
 	u64 rcx = c->core->gpr[GPR_RCX], *operand = l1_page_at(operand_page(c));
 
 	if (!c->in_vmx)
 		l1_vmxon(c);
-	operand[0] = l2->ept12;
-	operand[1] = 0;
-	c->core->gpr[GPR_RCX] = INVEPT_SINGLE;
-	l1_insn(c, EXIT_INVEPT, operand_page(c), OPERAND_MEMORY | GPR_RCX << 28, "INVEPT");
+	operand[0] = low;
+	operand[1] = high;
+	c->core->gpr[GPR_RCX] = type;
+	l1_insn(c, reason, operand_page(c), OPERAND_MEMORY | GPR_RCX << 28, name);
 	c->core->gpr[GPR_RCX] = rcx;
+}
+
+void sim_invept(uint32_t type, uint64_t eptp12) { l1_invalidate(EXIT_INVEPT, type, eptp12, 0, "INVEPT"); }
+void sim_l2_invept(struct sim_l2 *l2) { sim_invept(INVEPT_SINGLE, l2->ept12); }
+
+void sim_invvpid(uint32_t type, uint16_t vpid12, gva_t gva)
+{
+	l1_invalidate(EXIT_INVVPID, type, vpid12, gva.addr, "INVVPID");
+}
+
+uint64_t sim_l2_vmread(struct sim_l2 *l2, uint32_t field)
+{
+	load_vmcs(guest_begin(), l2);
+	return l1_vmread(sim_self, field);
+}
+
+void sim_l2_vmwrite(struct sim_l2 *l2, uint32_t field, uint64_t value)
+{
+	load_vmcs(guest_begin(), l2);
+	l1_vmwrite(sim_self, field, value);
 }
 
 /* ---- Exits of L2 ---- */

@@ -103,16 +103,48 @@ bool vmx_vmwrite(u32 field, u64 value)
 	return at;
 }
 
-bool invept(enum invept_type type, u64 eptp)
+bool machine_invept(enum invept_type type, u64 eptp)
 {
-	mmu_flush(sim_self, type == INVEPT_SINGLE, eptp, false, 0, false, 0);
+	mmu_invept(sim_self, type == INVEPT_ALL, eptp);
 	return true;
 }
 
-bool invvpid(enum invvpid_type type, u16 vpid, u64 linear)
+/* The address must be canonical for the paging of root, which has four levels. */
+bool machine_invvpid(enum invvpid_type type, u16 vpid, u64 linear)
 {
-	mmu_flush(sim_self, false, 0, type != INVVPID_ALL, vpid, type == INVVPID_ADDR, linear);
+	if ((type != INVVPID_ALL && !vpid) || (type == INVVPID_ADDR && (u64)((int64_t)(linear << 16) >> 16) != linear))
+		return false;
+	mmu_drop_linear(sim_self, &(struct tlb_drop){ .every_vpid = type == INVVPID_ALL, .every_pcid = true,
+						       .globals = type != INVVPID_GLOBALS,
+						       .one = type == INVVPID_ADDR, .vpid = vpid, .gva = linear });
 	return true;
+}
+
+/* ---- The core's flushes, to be removed one at a time ---- */
+
+extern struct flush_site *const __start_flush_sites[] __attribute__((weak, visibility("hidden")));
+extern struct flush_site *const __stop_flush_sites[] __attribute__((weak, visibility("hidden")));
+static const struct flush_site *removed_site;
+
+bool machine_flush_removed(struct flush_site *site)
+{
+	__atomic_store_n(&site->reached, true, __ATOMIC_RELAXED);
+	return site == removed_site;
+}
+
+size_t sim_flush_count(void)
+{
+	return (size_t)(__stop_flush_sites - __start_flush_sites);
+}
+
+struct flush_site *sim_flush_site(size_t i)
+{
+	return __start_flush_sites[i];
+}
+
+void sim_flush_remove(const struct flush_site *site)
+{
+	removed_site = site;
 }
 
 /* ---- CPUID, MSRs, control registers, ports, time ---- */
@@ -122,9 +154,10 @@ struct cpuid_regs machine_cpuid(u32 leaf)
 	switch (leaf) {
 	case 0: return (struct cpuid_regs){ .eax = 7 };
 	case 1: return (struct cpuid_regs){ .eax = 0x506e3, .ecx = BIT(5), .ebx = sim_self->index << 24 };
+	case 7: return (struct cpuid_regs){ .ecx = BIT(16) };
 	case 0x80000000: return (struct cpuid_regs){ .eax = 0x80000008 };
 	case 0x80000001: return (struct cpuid_regs){ .edx = BIT(11) | BIT(20) | BIT(29) };
-	case 0x80000008: return (struct cpuid_regs){ .eax = 48 << 8 | 46 };
+	case 0x80000008: return (struct cpuid_regs){ .eax = 57 << 8 | 46 };
 	default: return (struct cpuid_regs){ 0 };
 	}
 }
@@ -148,13 +181,13 @@ static const struct { u32 first, last; u64 value; } msr_reset[] = {
 	{ MSR_IA32_VMX_CR0_FIXED0, MSR_IA32_VMX_CR0_FIXED0, CR0_PE | CR0_PG | CR0_NE },
 	{ MSR_IA32_VMX_CR0_FIXED1, MSR_IA32_VMX_CR0_FIXED1, 0xffffffff },
 	{ MSR_IA32_VMX_CR4_FIXED0, MSR_IA32_VMX_CR4_FIXED0, CR4_VMXE },
-	{ MSR_IA32_VMX_CR4_FIXED1, MSR_IA32_VMX_CR4_FIXED1, 0x3727ff },
+	{ MSR_IA32_VMX_CR4_FIXED1, MSR_IA32_VMX_CR4_FIXED1, 0x3737ff },
 	{ MSR_IA32_VMX_VMCS_ENUM, MSR_IA32_VMX_VMCS_ENUM, 0x2e },
 	{ MSR_IA32_VMX_PROCBASED_CTLS2, MSR_IA32_VMX_PROCBASED_CTLS2, ALL_CTLS & ~((u64)PROC2_SHADOW_VMCS << 32) },
 	{ MSR_IA32_VMX_EPT_VPID_CAP, MSR_IA32_VMX_EPT_VPID_CAP,
 	  EPTCAP_EXEC_ONLY | EPTCAP_WALK_4 | EPTCAP_UC | EPTCAP_WB | EPTCAP_2M | EPTCAP_1G | EPTCAP_INVEPT |
 	  EPTCAP_INVEPT_SINGLE | EPTCAP_INVEPT_ALL | EPTCAP_INVVPID | EPTCAP_INVVPID_ADDR | EPTCAP_INVVPID_SINGLE |
-	  EPTCAP_INVVPID_ALL },
+	  EPTCAP_INVVPID_ALL | EPTCAP_INVVPID_GLOBALS },
 	{ MSR_IA32_VMX_TRUE_PINBASED_CTLS, MSR_IA32_VMX_TRUE_ENTRY_CTLS, ALL_CTLS },
 };
 
@@ -302,20 +335,13 @@ u32 lapic_id(void) { return sim_self->index; }
 u32 lapic_read(u32 offset) { return (void)offset, 0; }
 void lapic_write(u32 offset, u32 value) { (void)offset, (void)value; }
 
-void smp_guest_init(u32 icr, u32 dest)
+void traps_halt(void)
 {
-	(void)icr, (void)dest;
-	sim_fault("the guest sends INIT, which is not simulated");
-}
+	struct sim_cpu *c = sim_self;
 
-void smp_guest_sipi(u32 icr, u32 dest)
-{
-	(void)icr, (void)dest;
-	sim_fault("the guest sends SIPI, which is not simulated");
-}
-
-void smp_park(struct percpu *cpu)
-{
-	(void)cpu;
-	sim_fault("INIT arrives, which is not simulated");
+	pthread_mutex_lock(&c->mutex);
+	while (!atomic_load(&c->nmis) && !c->core->work)
+		pthread_cond_wait(&c->wake, &c->mutex);
+	pthread_mutex_unlock(&c->mutex);
+	machine_relax();
 }

@@ -14,19 +14,46 @@
 #include "cpu/percpu.h"
 #include "vmx/vmx_insn.h"
 
-#define TLB_ENTRIES 512 /* direct-mapped; a power of two */
+#define TLB_SETS 256 /* of each kind */
+#define TLB_WAYS 4
+#define TLB_ENTRIES (TLB_SETS * TLB_WAYS)
 #define MACHINE_MSRS 64
 #define LOCKS_HELD 8
 
-/*
- * A combined mapping (SDM vol. 3, "Information That May Be Cached"): found by all three of the tag, kept until flushed.
- */
-struct tlb_entry {
-	u64 gva;    /* page; the low bit is 1 if the entry is valid */
-	u64 eptp;
-	u16 vpid;
-	u32 rights; /* enum hypapi_rights */
-	u64 gpa, hpa;
+/* Where a mapping leads, with the EPT's rights and memory type. */
+struct tlb_target {
+	u64 hpa;      /* of a page, or of an EPT table */
+	u32 rights;   /* enum hypapi_rights */
+	u8 type;
+	bool cached;  /* by an entry for this very page that an earlier access has left */
+};
+
+/* A combined mapping (SDM vol. 3, "Information That May Be Cached"). */
+struct tlb_linear {
+	bool valid, global;
+	u16 vpid, pcid;
+	u64 ep4ta;      /* address of the EPT's root: bits 51:12 of EPTP */
+	u64 gva, gpa;   /* pages */
+	u64 refused;    /* bits of page-table entries: PTE_W, PTE_U where one is 0, PTE_NX where one is 1 */
+	struct tlb_target to;
+};
+
+/* A guest-physical mapping: of a page (level 1), or of what an EPT entry of a higher level leads to. */
+struct tlb_physical {
+	bool valid;
+	unsigned int level;
+	u64 ep4ta, gpa;
+	struct tlb_target to;
+};
+
+/* Which linear mappings go. */
+struct tlb_drop {
+	bool every_vpid;  /* but 0 */
+	bool every_pcid;
+	bool globals;     /* those that are global, too */
+	bool one;         /* of one page */
+	u16 vpid, pcid;
+	u64 gva;
 };
 
 /* Whose C code runs in this thread; differs from the core's run mode from an exit until the other world's code runs. */
@@ -41,7 +68,9 @@ struct sim_cpu {
 	struct machine_vmcs *vmcs;        /* current */
 	u64 cr[5];
 	struct { u32 number; u64 value; } msrs[MACHINE_MSRS];
-	struct tlb_entry tlb[TLB_ENTRIES];
+	struct tlb_linear linear[TLB_ENTRIES];
+	struct tlb_physical physical[TLB_ENTRIES];
+	u32 tlb_victim;
 	struct { const void *lock; const char *name; } held[LOCKS_HELD];
 	u32 held_count;
 
@@ -88,7 +117,13 @@ struct mmu_fault {
 };
 /* What the guest of this CPU that runs may reach at gva with these rights. Fills the TLB. */
 enum mmu_result mmu_translate(struct sim_cpu *c, u64 gva, u32 rights, u64 *hpa, struct mmu_fault *fault);
-void mmu_flush(struct sim_cpu *c, bool by_eptp, u64 eptp, bool by_vpid, u16 vpid, bool by_gva, u64 gva);
+void mmu_invept(struct sim_cpu *c, bool all, u64 eptp);
+void mmu_drop_linear(struct sim_cpu *c, const struct tlb_drop *d);
+/* What an instruction of the guest drops. Operand of MOV to CR3: the new value; of INVLPG: the address. */
+enum mmu_guest_insn { MMU_MOV_CR3, MMU_INVLPG, MMU_EVERYTHING, MMU_THIS_PCID };
+void mmu_guest_drops(struct sim_cpu *c, enum mmu_guest_insn insn, u64 operand);
+void mmu_crossing(struct sim_cpu *c);     /* VM entry or exit */
+void mmu_leave_behind(struct sim_cpu *c); /* before the core has started this CPU: as if others had used VMX on it */
 
 /* guest.c: one VM exit, and all until a guest runs again */
 void guest_exit(struct sim_cpu *c, u32 reason, u64 qualification, u32 insn_len);

@@ -18,12 +18,13 @@ SIM_FLAGS_tsan := -O1 -fsanitize=thread
 
 # The core's files that run in it: all but those that are the machine's own.
 SIM_CORE := $(filter-out %/main.c %/log.c %/root_map.c,$(wildcard xmhf/core/*.c xmhf/mem/*.c xmhf/nested/*.c xmhf/vmx/*.c)) \
-	xmhf/boot/memory_map.c xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/cpu/quiesce_hooks.c xmhf/cpu/apic_guard.c
+	xmhf/boot/memory_map.c xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/cpu/quiesce_hooks.c xmhf/cpu/apic_guard.c \
+	xmhf/cpu/smp.c
 SIM_SRC := $(wildcard hypapi/sim/*.c)
 SIM_CFLAGS := -std=gnu11 -g -fno-strict-aliasing -Wall -Wextra -Werror -MMD -MP -D_GNU_SOURCE \
 	-include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine -I $(SIM_O)/include -I . -I xmhf -I hypapi/sim/include -I hypapi/include
-# Each stop that the core asks for goes past hypapi/sim/lock.c, which can delay it.
-SIM_INTERPOSE := -Dquiesce_begin=sim_quiesce_begin -Dquiesce_begin_ept=sim_quiesce_begin_ept
+# Each stop that the core asks for goes past hypapi/sim/lock.c, which can delay it; each flush can be removed.
+SIM_INTERPOSE := -DSIM_FLUSH_SITES -Dquiesce_begin=sim_quiesce_begin -Dquiesce_begin_ept=sim_quiesce_begin_ept
 
 $(SIM_O)/include/core/config.h: $(O)/include/core/config.h
 	@mkdir -p $(@D)
@@ -62,6 +63,13 @@ REPLAY_SRC := tools/replay/hypapps.c tools/replay/trustvisor.c \
 REPLAY_FLAGS := -I hypapps/trustvisor/include -I tools/replay
 SIM_SRC_replay := $(REPLAY_SRC)
 SIM_TEST_FLAGS_replay := $(REPLAY_FLAGS) '-DSIM_TRACE="$(CURDIR)/tests/sim/pal.trace"'
+# Flushes of the core by file, counted in the text: the test has a row for each (tests/sim/sim_flushes.c).
+SIM_TEST_FLAGS_flushes := -I . -I $(SIM_O)/include
+FLUSH_SOURCES := $(filter-out xmhf/core/quiesce.c,$(wildcard xmhf/*/*.c))
+$(SIM_O)/include/flush_counts.inc: $(FLUSH_SOURCES) hypapi/sim/sim.mk
+	@mkdir -p $(@D)
+	$(Q)grep -oHE '\b(invept|invvpid|flush_ept|flush_vpid|quiesce_add_work)\(' $(FLUSH_SOURCES) | cut -d: -f1 | sort | uniq -c | \
+		awk '{ printf "{ \"%s\", %d },\n", $$2, $$1 }' > $@
 SIM_TESTS :=
 
 # variant, name, sources, flags
@@ -75,6 +83,8 @@ endef
 sim_sources = $(filter-out hypapps/$(1)/test_%,$(wildcard hypapps/$(1)/*.c))
 $(foreach v,asan tsan,$(foreach a,$(SIM_HYPAPPS),$(eval $(call sim_program,$(v),$(a),$(call sim_sources,$(a)),-I hypapps/$(a)/include))))
 $(foreach v,asan tsan,$(foreach t,$(SIM_TEST_NAMES),$(eval $(call sim_program,$(v),$(t),tests/sim/sim_$(t).c $(SIM_SRC_$(t)),$(SIM_TEST_FLAGS_$(t))))))
+
+$(foreach v,asan tsan,$(UNIT_DIR)/sim_flushes_$(v)): $(SIM_O)/include/flush_counts.inc hypapi/sim/flushes.h
 
 # ---- The program that replays serial logs
 

@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include <hypapi/sim_cmocka.h>
@@ -12,6 +13,7 @@ enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, OFFER = 5000 };
 enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT };
 enum { VECTOR_TAKEN = 0x41, SLP_EN = 1 << 13, S3 = 3 };
 #define MTRR_DEF_TYPE 0x2ff
+#define VMCS_EPTP 0x201a
 
 /* ---- A hypapp that answers everything it claims with a mark ---- */
 
@@ -118,8 +120,10 @@ static void stop_one_ept(struct hypapi_event *ev)
 	uint64_t first = 0, now = 0;
 	bool still = hypapi_quiesce_ept(ev, ev->eptp02) >= 0 && !hypapi_copy_from_gpa1(ev, &first, at, 8);
 
-	for (uint32_t i = 0; i < 1000 && still; i++)
+	for (uint32_t i = 0; i < 200 && still; i++) {
+		usleep(10); /* lets the other CPU's thread run, if it may */
 		still = !hypapi_copy_from_gpa1(ev, &now, at, 8) && now == first;
+	}
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, still);
 }
 
@@ -461,6 +465,8 @@ static void change_word(void *arg)
 static void stop_the_l2(void *arg)
 {
 	(void)arg;
+	while (!sim_read64(GVA(0x5000)))
+		sim_pause(); /* the other CPU is not there yet */
 	for (uint32_t i = 0; i < 10; i++) {
 		sim_set(HYPAPI_REG_RBX, sim_l2_memory(l2, GPA2(0x5000)).addr);
 		sim_assert(sim_hypercall(STOP_EPT) == 0 && sim_get(HYPAPI_REG_RAX) == 1);
@@ -476,6 +482,22 @@ static void one_ept_stands_still(void **state)
 	(void)state;
 	boot();
 	sim_start(1, changer, NULL);
+	sim_start(0, stopper, NULL);
+	sim_wait();
+}
+
+/* The same EPT12 by another EPTP12: uncacheable tables. Its CPU must not go on while the others stand still. */
+static void changer_by_other_eptp12(void *arg)
+{
+	sim_l2_vmwrite(l2, VMCS_EPTP, sim_l2_vmread(l2, VMCS_EPTP) & ~7ull);
+	changer(arg);
+}
+
+static void one_ept_has_one_name(void **state)
+{
+	(void)state;
+	boot();
+	sim_start(1, changer_by_other_eptp12, NULL);
 	sim_start(0, stopper, NULL);
 	sim_wait();
 }
@@ -507,6 +529,7 @@ int main(void)
 		sim_test(sleep_can_be_denied),
 		sim_test(work_comes_to_every_cpu),
 		sim_test(one_ept_stands_still),
+		sim_test(one_ept_has_one_name),
 		sim_test_fault(assertions_are_faults, "sim_cpu_index() == 0"),
 	};
 

@@ -77,7 +77,7 @@ struct percpu {
 	enum run_mode caller_mode;      /* of the partition: RUN_L1 or RUN_L2 */
 	struct vmcs *caller_vmcs;
 	u64 caller_gpr[GPR_COUNT];
-	u64 partition_cached;           /* handle of the partition whose translations this CPU may hold */
+	const u64 *partition_ept;       /* EPT root in vmcs_partition; NULL: none yet */
 	bool parked;      /* waits for SIPI in root; others read it while they have this CPU stopped */
 	u32 logical_id;   /* LDR of xAPIC mode, bits 31:24, as the guest last wrote it; read under a stop */
 	bool smm_closed;  /* see cpu/smm.h; constant after the probe */

@@ -22,10 +22,9 @@ void quiesce_hook_send_nmi(u32 cpu)
 
 void quiesce_hook_flush(u32 work)
 {
-	if (!invept(INVEPT_ALL, 0))
-		panic("INVEPT of everything failed");
 	if (work & QUIESCE_FLUSH_EPT02)
 		nested_drop_ept02(this_cpu());
+	flush_ept(INVEPT_ALL, 0); /* after the tables have changed, once for all of them */
 	audit_all(this_cpu());
 }
 

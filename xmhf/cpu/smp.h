@@ -18,4 +18,7 @@ void smp_guest_sipi(u32 icr, u32 dest);
 /* Waits in root for the guest's SIPI, serving stops; leaves with VMCS01 set up to start at the SIPI's vector. */
 void smp_park(struct percpu *cpu);
 
+/* All CPUs of the MADT have been started, or left out; from then on parked ones get WORK. */
+extern _Atomic bool smp_all_started;
+
 #endif

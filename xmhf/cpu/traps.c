@@ -106,6 +106,16 @@ void trap_nmi_handler(u64 *rip)
 	restart(rip, park_check, park_end);
 }
 
+/* The NMI handler sets work; if it ran between the check and HLT it came back to the check. */
+void traps_halt(void)
+{
+	asm volatile(".globl park_check, park_end\n"
+		     "park_check: cmpl $0, %%gs:%c0\n"
+		     "jne park_end\n"
+		     "hlt\n"
+		     "park_end:" : : "i"(PERCPU_WORK) : "memory", "cc");
+}
+
 #define FAULTS_TO(label)                                                                       \
 	".pushsection .fixups, \"a\"\n"                                                 \
 	".quad 1b, " label "\n"                                                                \

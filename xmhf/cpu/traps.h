@@ -20,6 +20,9 @@ u64 traps_idt_base(void);
 /* IRET to the next instruction: unblocks NMIs, in root as in the guest. */
 void traps_unblock_nmi(void);
 
+/* HLT until an NMI has set this CPU's `work`; at once if it is set. */
+void traps_halt(void);
+
 /*
  * Takes one external interrupt off the CPU, with interrupts on for one instruction: its vector, in service now in whatever
  * controller it came from; -1: there is none.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Instructions of the host CPU. Every function is one instruction, so that the simulator (hypapi/sim) has another file
- * in place of this one.
+ * Instructions of the host CPU. Every function is one instruction or a few, so that the simulator (hypapi/sim) has
+ * another file in place of this one.
  */
 #ifndef XMHF_X86_INSN_H
 #define XMHF_X86_INSN_H
@@ -29,6 +29,13 @@ static inline u64 rdmsr(u32 msr)
 static inline void wrmsr(u32 msr, u64 value)
 {
 	asm volatile("wrmsr" : : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
+}
+
+/* As INIT leaves them. */
+static inline void reset_debug_registers(void)
+{
+	asm volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3; mov %1, %%dr6"
+		     : : "r"(0ul), "r"(0xffff0ff0ul));
 }
 
 static inline u64 rdtsc(void)

@@ -37,12 +37,6 @@ bool ept12_replace(gpa1_t entry, u64 old, u64 new)
 						    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-static void flush_ept02(enum invept_type type, u64 pointer)
-{
-	if (!invept(type, pointer))
-		vmx_field_failed("INVEPT", (u32)type, pointer);
-}
-
 void nested_select_ept02(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
@@ -56,7 +50,7 @@ void nested_select_ept02(struct percpu *cpu)
 	n->root = ept02_root(&n->ept02, n->vmcs12.eptp, &flush);
 	vmwrite(VMCS_EPTP, ept02_pointer(&n->ept02, n->root));
 	if (flush) {
-		flush_ept02(INVEPT_SINGLE, ept02_pointer(&n->ept02, n->root));
+		flush_ept(INVEPT_SINGLE, ept02_pointer(&n->ept02, n->root));
 		n->eptp12_made = n->vmcs12.eptp;
 	}
 }
@@ -68,13 +62,13 @@ bool nested_invept(struct percpu *cpu, enum invept_type type, u64 eptp12)
 
 	if (unlikely(type == INVEPT_ALL)) {
 		ept02_invalidate_all(ept);
-		flush_ept02(INVEPT_ALL, 0);
+		flush_ept(INVEPT_ALL, 0);
 		return true;
 	}
 	bool found = ept02_invalidate(ept, eptp12, &roots);
 
 	for (; roots; roots &= roots - 1)
-		flush_ept02(INVEPT_SINGLE, ept02_pointer(ept, (u32)__builtin_ctz(roots)));
+		flush_ept(INVEPT_SINGLE, ept02_pointer(ept, (u32)__builtin_ctz(roots)));
 	return found;
 }
 
@@ -98,7 +92,7 @@ static always_inline void fill(struct nested_cpu *n, gpa2_t gpa2, const struct e
 	if (likely(ept02_map(&n->ept02, n->root, gpa2.addr, level, entry)))
 		return;
 	ept02_empty(&n->ept02);
-	flush_ept02(INVEPT_ALL, 0);
+	flush_ept(INVEPT_ALL, 0);
 	n->emptied = true;
 	this_cpu()->work = 1;
 	if (!ept02_map(&n->ept02, n->root, gpa2.addr, level, entry))
@@ -265,7 +259,7 @@ static bool still_l1s(u64 entry, unsigned int level)
 
 /*
  * EPT01 lost rights: nothing made from what it lost may be reached, and no translated address of L1's may stay in
- * VMCS02.
+ * VMCS02. The caller executes INVEPT afterwards, for this and for EPT01.
  */
 void nested_drop_ept02(struct percpu *cpu)
 {
@@ -278,7 +272,6 @@ void nested_drop_ept02(struct percpu *cpu)
 		ept02_revalidate(&n->ept02, still_l1s);
 	else
 		ept02_invalidate_all(&n->ept02);
-	flush_ept02(INVEPT_ALL, 0);
 	if (!n->in_vmx || n->ept01_seen == ept01_generation)
 		return;
 	struct vmcs *current = cpu->current;

@@ -267,8 +267,8 @@ void nested_reflect(struct percpu *cpu, const struct exit_info *exit)
 	u32 bad_host = nested_load_host_state(cpu, &l2);
 
 	abort = abort ? abort : bad_host;
-	if (!n->own_vpid && !invvpid(INVVPID_SINGLE, VPID_L1, 0))
-		vmx_field_failed("INVVPID", VPID_L1, 0);
+	if (!n->own_vpid)
+		flush_vpid(INVVPID_SINGLE, VPID_L1);
 	if (v->exit_msr_load_count && !abort && msr_area_load(cpu, v->exit_msr_load_addr, v->exit_msr_load_count))
 		abort = VMX_ABORT_MSR_LOAD;
 	if (unlikely(abort))

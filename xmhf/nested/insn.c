@@ -329,7 +329,7 @@ static bool vpid_descriptor_ok(u64 type, const struct descriptor *d)
  * VPIDs that share VPID_L2 are flushed at every entry anyway. The CPU judges an address by root's paging, so that it
  * may refuse one that is canonical for L1.
  */
-static bool flush_vpid(enum invvpid_type type, const struct descriptor *d)
+static bool invvpid_of_l1(enum invvpid_type type, const struct descriptor *d)
 {
 	bool own = false;
 	u16 vpid02 = vpid02_of((u16)d->low, &own);
@@ -353,7 +353,7 @@ static int insn_invvpid(const struct insn *i)
 
 	if (result)
 		return result;
-	bool ok = vpid_descriptor_ok(type, &d) && flush_vpid((enum invvpid_type)type, &d);
+	bool ok = vpid_descriptor_ok(type, &d) && invvpid_of_l1((enum invvpid_type)type, &d);
 
 	return ok ? VMXERR_NONE : VMXERR_BAD_INVALIDATE;
 }

@@ -247,8 +247,8 @@ void vmcs02_merge(struct percpu *cpu)
 		vmwrite(VMCS_PREEMPTION_TIMER, v->preemption_timer);
 	if (n->msrs.count | n->ports.count)
 		nested_recheck_open(n);
-	if (!n->own_vpid && !invvpid(INVVPID_SINGLE, n->vpid02, 0))
-		vmx_field_failed("INVVPID", n->vpid02, 0);
+	if (!n->own_vpid)
+		flush_vpid(INVVPID_SINGLE, n->vpid02);
 	n->dirty = 0;
 }
 

@@ -110,15 +110,16 @@ static u64 caller_tsc_offset(void)
 	return vmread(VMCS_PROC_CTLS) & PROC_TSC_OFFSETTING ? vmread(VMCS_TSC_OFFSET) : 0;
 }
 
-/* Makes the partition's memory current, with nothing left of the one that ran here before. */
+/*
+ * Makes the partition's memory current. Nothing is flushed: what this CPU caches under an EPT is found under that EPT's
+ * root only, and when a partition ends, the INVEPT of that stop drops it on every CPU before the root is used again.
+ */
 static void select_memory(struct percpu *cpu, const struct partition *p)
 {
-	if (cpu->partition_cached == p->handle)
+	if (cpu->partition_ept == p->ept_root)
 		return;
 	vmwrite(VMCS_EPTP, ept_pointer(p->ept_root));
-	if (!invept(INVEPT_SINGLE, ept_pointer(p->ept_root)) || !invvpid(INVVPID_SINGLE, VPID_PARTITION, 0))
-		panic("INVEPT or INVVPID for a partition failed");
-	cpu->partition_cached = p->handle;
+	cpu->partition_ept = p->ept_root;
 }
 
 void partition_enter(struct percpu *cpu, struct partition *p, const struct hypapi_partition_entry *entry)

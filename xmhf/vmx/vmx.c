@@ -278,7 +278,7 @@ void vmx_start(struct percpu *cpu)
 	set_controls();
 	vmx_reset_guest(cpu);
 	vmwrite(VMCS_GUEST_PAT, rdmsr(MSR_PAT));
-	if (!invept(INVEPT_ALL, 0) || !invvpid(INVVPID_ALL, 0, 0))
-		panic("INVEPT or INVVPID of everything failed");
+	/* All that is cached under an EPT, for every VPID. Nothing of the core runs with a VPID and without EPT. */
+	flush_ept(INVEPT_ALL, 0);
 	nested_start(cpu);
 }

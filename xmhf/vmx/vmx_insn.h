@@ -90,4 +90,20 @@ static inline must_check bool invvpid(enum invvpid_type type, u16 vpid, u64 line
 	return ok;
 }
 
+/*
+ * The core's own flushes, with operands that cannot be wrong. Each call of these two, of invept() and of invvpid() is a
+ * site that tests/sim/sim_flushes.c removes: a test must fail then.
+ */
+static inline void flush_ept(enum invept_type type, u64 eptp)
+{
+	if (unlikely(!invept(type, eptp)))
+		vmx_field_failed("INVEPT", (u32)type, eptp);
+}
+
+static inline void flush_vpid(enum invvpid_type type, u16 vpid)
+{
+	if (unlikely(!invvpid(type, vpid, 0)))
+		vmx_field_failed("INVVPID", vpid, 0);
+}
+
 #endif

@@ -111,7 +111,8 @@ int sim_isolated(int (*run)(void *arg), void *arg, char fault[SIM_FAULT_BYTES]);
 /** @param reg  any that hypapi_reg_get() knows @return its value @since 1.2 */
 uint64_t sim_get(enum hypapi_reg reg);
 /**
- * @param reg  a general one, RIP, RFLAGS or CR3 (which drops the TLB's entries as MOV to CR3 does)
+ * @param reg  a general one, RIP, RFLAGS, CR3, CR0 or CR4; what MOV to a control register drops of the TLB,
+ *             this drops (CR3: bit 63 and PCIDs with CR4.PCIDE)
  * @param value  new
  * @since 1.2
  */
@@ -180,6 +181,9 @@ void sim_write64(gva_t gva, uint64_t value);
  */
 int sim_call(gva_t target);
 
+/** INVLPG. @param gva  linear address @since 1.2 */
+void sim_invlpg(gva_t gva);
+
 /** PAUSE: nothing but the moment at which an NMI arrives. Waiting loops of guest code need it. @since 1.2 */
 void sim_pause(void);
 /**
@@ -199,6 +203,13 @@ int sim_exit(uint32_t reason, uint64_t qualification);
 void sim_interrupt(uint8_t vector);
 /** External interrupts that the guest on this CPU has got. @return count since boot @since 1.2 */
 uint64_t sim_interrupts(void);
+
+/**
+ * L1's code after a SIPI has started this CPU anew, in real mode without paging (its general registers then show it, and
+ * CR0): it comes to the state in which sim_boot() leaves a CPU.
+ * @since 1.2
+ */
+void sim_start_again(void);
 
 /** Any thread. Sends an NMI, as a device or another CPU of the guest would. @param cpu  index @since 1.2 */
 void sim_send_nmi(uint32_t cpu);
@@ -248,6 +259,38 @@ gpa1_t sim_l2_memory(const struct sim_l2 *l2, gpa2_t gpa2);
 void sim_l2_map(struct sim_l2 *l2, gpa2_t gpa2, gpa1_t gpa1, uint32_t rights);
 /** L1 executes INVEPT, single-context, for this L2. @param l2  an L2 @since 1.2 */
 void sim_l2_invept(struct sim_l2 *l2);
+
+/**
+ * L1 executes INVEPT.
+ * @param type  of the SDM: 1 single-context, 2 all
+ * @param eptp12  for type 1
+ * @since 1.2
+ */
+void sim_invept(uint32_t type, uint64_t eptp12);
+/**
+ * L1 executes INVVPID.
+ * @param type  of the SDM: 0 one address, 1 single-context, 2 all, 3 single-context without globals
+ * @param vpid12  not 0, but for type 2
+ * @param gva  for type 0
+ * @since 1.2
+ */
+void sim_invvpid(uint32_t type, uint16_t vpid12, gva_t gva);
+/**
+ * L1, outside of L2's code: VMREAD of an L2's VMCS of this CPU, which is made at first.
+ * @param l2     an L2
+ * @param field  encoding
+ * @return its value
+ * @since 1.2
+ */
+uint64_t sim_l2_vmread(struct sim_l2 *l2, uint32_t field);
+/**
+ * L1, outside of L2's code: VMWRITE, likewise.
+ * @param l2     an L2
+ * @param field  encoding
+ * @param value  new
+ * @since 1.2
+ */
+void sim_l2_vmwrite(struct sim_l2 *l2, uint32_t field, uint64_t value);
 
 /** An exit of L2 that L1 sees. @since 1.2 */
 struct sim_l2_exit {

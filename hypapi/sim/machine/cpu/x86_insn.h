@@ -37,6 +37,7 @@ static inline void *read_gs_self(void) { return machine_self(); }
 static inline void cpu_pause(void) { machine_relax(); }
 static inline void xsetbv(u32 index, u64 value) { (void)index, (void)value; }
 static inline void wbinvd(void) { }
+static inline void reset_debug_registers(void) { }
 
 #define X86_CR(n)                                                                              \
 	static inline u64 read_cr##n(void) { return *machine_cr(n); }                          \

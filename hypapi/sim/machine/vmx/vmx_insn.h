@@ -4,6 +4,7 @@
 #define XMHF_VMX_INSN_H
 
 #include "core/insn_counts.h"
+#include "hypapi/sim/flushes.h"
 #include "lib/base.h"
 #include "vmx/vmcs.h"
 
@@ -15,8 +16,15 @@ must_check bool vmx_vmwrite(u32 field, u64 value);
 must_check bool vmxon(hpa_t region);
 must_check bool vmclear(hpa_t region);
 must_check bool vmptrld(hpa_t region);
-must_check bool invept(enum invept_type type, u64 eptp);
-must_check bool invvpid(enum invvpid_type type, u16 vpid, u64 linear);
+must_check bool machine_invept(enum invept_type type, u64 eptp);
+must_check bool machine_invvpid(enum invvpid_type type, u16 vpid, u64 linear);
+
+#define invept(type, eptp) (FLUSH_REMOVED("invept(" #type ", " #eptp ")") || machine_invept(type, eptp))
+#define invvpid(type, vpid, linear)                                                                                  \
+	(FLUSH_REMOVED("invvpid(" #type ", " #vpid ", " #linear ")") || machine_invvpid(type, vpid, linear))
+#define flush_ept(type, eptp) ((void)(FLUSH_REMOVED("flush_ept(" #type ", " #eptp ")") || machine_invept(type, eptp)))
+#define flush_vpid(type, vpid)                                                                                       \
+	((void)(FLUSH_REMOVED("flush_vpid(" #type ", " #vpid ")") || machine_invvpid(type, vpid, 0)))
 
 static inline u64 vmread(u32 field)
 {

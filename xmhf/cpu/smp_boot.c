@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Starts the other CPUs at boot: INIT, SIPI, the trampoline in low memory, and then they park like CPUs that the guest's
+ * INIT has reached (cpu/smp.c). Caller: main.c, on the boot CPU.
+ */
+#include "cpu/smp.h"
+
+#include "boot/acpi.h"
+#include "core/events.h"
+#include "core/log.h"
+#include "cpu/lapic.h"
+#include "cpu/smm.h"
+#include "cpu/traps.h"
+#include "cpu/x86.h"
+#include "lib/string.h"
+#include "mem/mtrr.h"
+#include "mem/pages.h"
+#include "mem/root_map.h"
+#include "vmx/vmx.h"
+
+#define TRAMPOLINE 0x8000ul
+#define START_TIMEOUT_US 1000000
+
+extern const char trampoline_start[], trampoline_end[];
+extern const u64 trampoline_cr3, trampoline_cpu, trampoline_stack;
+
+static _Atomic u32 started; /* the CPU that starts counts itself in; the boot CPU reads */
+
+void smp_delay_us(u32 us)
+{
+	/* A write to the POST port takes about a microsecond on every PC. */
+	while (us--)
+		outb(0x80, 0);
+}
+
+static void *in_trampoline(const void *symbol)
+{
+	return phys_to_virt(HPA(TRAMPOLINE + (u64)((const char *)symbol - trampoline_start)));
+}
+
+static bool start_one(struct percpu *cpu, u64 cr3)
+{
+	u32 before = atomic_load(&started);
+
+	*(u64 *)in_trampoline(&trampoline_cr3) = cr3;
+	*(u64 *)in_trampoline(&trampoline_cpu) = (u64)cpu;
+	*(u64 *)in_trampoline(&trampoline_stack) = cpu->stack_top;
+	lapic_send(cpu->apic_id, ICR_INIT | ICR_ASSERT | ICR_LEVEL);
+	smp_delay_us(200);
+	lapic_send(cpu->apic_id, ICR_INIT | ICR_LEVEL);
+	smp_delay_us(10000);
+	for (int sipi = 0; sipi < 2; sipi++) {
+		lapic_send(cpu->apic_id, ICR_STARTUP | ICR_ASSERT | TRAMPOLINE >> 12);
+		for (u32 us = 0; us < START_TIMEOUT_US / 2; us += 10) {
+			if (atomic_load(&started) != before)
+				return true;
+			smp_delay_us(10);
+		}
+	}
+	return false;
+}
+
+/* What handlers of CPU_INIT have posted to their own CPUs. */
+static void let_work_begin(void)
+{
+	u64 waiting = 0;
+
+	atomic_store(&smp_all_started, true);
+	for (u32 i = 0; i < cpu_count; i++)
+		if (atomic_load(&cpus[i]->mail_for))
+			waiting |= BIT(i);
+	(void)!quiesce_kick(&this_cpu()->quiesce, waiting);
+}
+
+void smp_start_others(void)
+{
+	u8 *low = phys_to_virt(HPA(TRAMPOLINE)), *saved = pages_boot_alloc(1);
+	u64 cr3 = root_map_trampoline_cr3();
+	size_t len = (size_t)(trampoline_end - trampoline_start);
+
+	memcpy(saved, low, PAGE_SIZE);
+	memcpy(low, trampoline_start, len);
+	for (u32 i = 0; i < acpi_info.cpu_count; i++) {
+		if (acpi_info.apic_ids[i] == this_cpu()->apic_id)
+			continue;
+		if (!start_one(percpu_create(acpi_info.apic_ids[i]), cr3)) {
+			log_error("CPU with APIC id %u does not start and is left out", acpi_info.apic_ids[i]);
+			cpu_count--;
+		}
+	}
+	memcpy(low, saved, PAGE_SIZE);
+	root_map_trampoline_done();
+	let_work_begin();
+}
+
+_Noreturn void ap_main(struct percpu *cpu)
+{
+	write_cr3(vmx_root_cr3());
+	percpu_load(cpu);
+	cpu->apic_base = rdmsr(MSR_APIC_BASE);
+	traps_unblock_nmi();
+	mtrr_read(cpu);
+	smm_probe(cpu);
+	vmx_start(cpu);
+	event_cpu_init(cpu);
+	quiesce_online(&cpu->quiesce, cpu->index);
+	cpu->parked = true;
+	atomic_fetch_add(&started, 1);
+	smp_park(cpu);
+	vmx_run(cpu);
+}
