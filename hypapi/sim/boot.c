@@ -33,7 +33,7 @@
 #include "nested/nested.h"
 #include "vmx/cpuid.h"
 #include "vmx/msr.h"
-#include "vmx/power.h"
+#include "power/power.h"
 #include "vmx/vmx.h"
 
 #define SIM_MAX_CPUS 16

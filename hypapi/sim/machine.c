@@ -16,6 +16,7 @@
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "mem/pages.h"
+#include "power/reset.h"
 #include "vmx/vmx.h"
 
 _Thread_local struct sim_cpu *sim_self;
@@ -263,6 +264,27 @@ void machine_out(u16 port, u32 size, u32 value)
 	if (machine_options.on_reset)
 		machine_options.on_reset();
 	machine_end(SIM_RESET_STATUS);
+}
+
+/* In place of xmhf/power/reset.c: here a process ends. */
+_Atomic bool reset_is_near;
+
+void reset_end_cpu(struct percpu *cpu)
+{
+	(void)cpu;
+	abort();
+}
+
+void reset_machine(struct percpu *cpu)
+{
+	(void)cpu;
+	outb(PORT_RESET, 6);
+	abort();
+}
+
+void reset_wait_ms(u32 ms)
+{
+	(void)ms;
 }
 
 /* ---- This CPU, and interrupts of others ---- */

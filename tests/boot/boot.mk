@@ -3,19 +3,21 @@
 # Input: O, the build folder. Target: boot-disks, which `make check` needs.
 
 BOOT_DIR := tests/boot
-BOOT_DISKS := $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/boot/linux.img
+BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/boot/linux.img
 
 .PHONY: boot-disks check-files
 boot-disks: $(BOOT_DISKS)
 check-files: boot-disks
 
-$(O)/boot/boot.elf: $(BOOT_DIR)/boot.S
+$(O)/boot/%.elf: $(BOOT_DIR)/%.S
 	@mkdir -p $(@D)
 	$(say) LD $@
 	$(Q)$(CC) -m32 -nostdlib -static -no-pie -o $@ $< \
 		-Wl,-m,elf_i386,--build-id=none,-N,--no-warn-rwx-segments,-Ttext=0x7c00
 
 $(O)/boot/test.img: $(O)/boot/boot.elf
+$(O)/boot/scan.img: $(O)/boot/scan.elf
+$(O)/boot/test.img $(O)/boot/scan.img:
 	$(say) IMG $@
 	$(Q)objcopy -O binary -j .text $< $@
 	$(Q)truncate -s 1032192 $@

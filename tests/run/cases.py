@@ -8,6 +8,7 @@ from memory_map import hides_root_memory
 from stop_counts import as_the_hypapp_counts, exits_of_l1, rounds_stop_twice
 from trace_shows import shows_pal
 import tutorial
+import ways_down
 
 GUEST = "build/guest/test.bzimage"
 AUDIT = "build/audit/xmhf.elf"
@@ -215,6 +216,9 @@ CASES = [
     on_xmhf("stops", cpus=2),
     on_xmhf("stops", cpus=8, suffix="-8cpu"),
     dict(on_xmhf("throughput", cpus=8, suffix="-8cpu"), xmhf="build/bench/stopper.elf", xmhf_args=NO_CAP),
+    # Each boot goes down in another way; the boot sector of the next one looks for what was left (tests/boot/scan.S).
+    *(dict(on_xmhf("ways-down", cpus=cpus), name=f"security/ways-down-{cpus}cpu", megs=128, disk="build/boot/scan.img",
+           boot="disk, cdrom", judge=judge) for cpus, judge in ((2, ways_down.TWO_CPUS),)),
     # A CPU without VMCS shadowing.
     transcript("vmx-insn", model=IVY_BRIDGE, suffix="-ivy-bridge"),
     transcript("vmx-entry", model=IVY_BRIDGE, suffix="-ivy-bridge"),

@@ -45,6 +45,7 @@ class Case:
     xmhf: str | bool = False    # True: the default image; a path: another build of it; False: the bare machine
     xmhf_args: str = ""
     loader: str = ""            # "grub" or "syslinux"; default: the faster one that can load the guest
+    boot: str = ""              # order of the BIOS; default: the image, without one the disk
     disk: str = ""              # first hard disk: without a guest it is booted, on XMHF by a chain start
     compare: str = ""           # lines that must be the same on the bare machine and on XMHF; a regular expression
     judge: typing.Callable | None = None    # (bare log with `compare`, else None; log) -> None, or what is wrong
@@ -121,7 +122,7 @@ def run_machine(case, xmhf):
         raise Failure(f"{case.disk} was not built")
     result = emulator.run(
         iso, cpus=case.cpus, megs=case.megs, model=case.model, ips=case.ips, timeout=case.timeout,
-        disk=disk, boot="cdrom" if iso else "disk",
+        disk=disk, boot=case.boot or ("cdrom" if iso else "disk"),
         expect=case.expect, fail=[*case.fail, *GUEST_FAILS, *([] if case.panics else XMHF_FAILS)], until=case.until, serial=log,
         triple_fault=case.triple_fault, options=case.options, name=re.sub("/", "-", case.name))
     if not result.ok:

@@ -25,15 +25,14 @@ struct sdt {
 	u32 oem_revision, creator, creator_revision;
 } __attribute__((packed));
 
-#define FADT_DSDT 40
-#define FADT_PM1A_CNT 64
-#define FADT_PM1B_CNT 68
-#define FADT_FLAGS 112
+/* Offsets in the FADT. Those of GAS_BYTES are generic address structures: space, width, offset, access size, address. */
+enum {
+	FADT_FACS = 36, FADT_DSDT = 40, FADT_PM1A_CNT = 64, FADT_PM1B_CNT = 68, FADT_FLAGS = 112, FADT_RESET_REG = 116,
+	FADT_RESET_VALUE = 128, FADT_X_FACS = 132, FADT_X_DSDT = 140, FADT_X_PM1A_CNT = 172, FADT_X_PM1B_CNT = 184,
+	FADT_SLEEP_CONTROL = 244, GAS_BYTES = 12,
+};
 #define FADT_HAS_RESET BIT(10)
-#define FADT_RESET_REG 116 /* a generic address structure: space, width, offset, access, address */
-#define FADT_RESET_VALUE 128
-#define FADT_X_DSDT 140
-#define GAS_IO 1
+#define FACS_BYTES 64
 #define MADT_ENTRIES 44
 enum { MADT_LAPIC = 0, MADT_X2APIC = 9 };
 
@@ -105,32 +104,64 @@ static void parse_madt(const struct sdt *madt)
 	}
 }
 
+/* A field of the FADT; 0 where the table ends before it. */
+static u64 fadt_field(const struct sdt *fadt, u32 offset, u32 bytes)
+{
+	u64 value = 0;
+
+	if (offset + bytes <= fadt->length)
+		memcpy(&value, (const u8 *)fadt + offset, bytes);
+	return value;
+}
+
+static struct acpi_register fadt_register(const struct sdt *fadt, u32 offset)
+{
+	return (struct acpi_register){ (u8)fadt_field(fadt, offset, 1), fadt_field(fadt, offset + 4, GAS_BYTES - 4) };
+}
+
 /* What S5 is: the machine's power-off; without it every sleep counts as that. */
 static void parse_dsdt(const struct sdt *fadt)
 {
-	u64 addr = *(const u32 *)((const u8 *)fadt + FADT_DSDT);
-	const struct sdt *dsdt;
+	u64 addr = fadt_field(fadt, FADT_DSDT, 4);
+	const struct sdt *dsdt = table_at(addr ? addr : fadt_field(fadt, FADT_X_DSDT, 8));
 
-	if (!addr && fadt->length >= FADT_X_DSDT + 8)
-		memcpy(&addr, (const u8 *)fadt + FADT_X_DSDT, 8);
-	dsdt = table_at(addr);
 	if (dsdt)
 		acpi_info.s5 = aml_find_package((const u8 *)(dsdt + 1), dsdt->length - sizeof(*dsdt), "_S5_");
 }
 
+/* It has no checksum. One of the old field and one of the new may differ: firmware wakes by either. */
+static u64 facs_at(u64 addr)
+{
+	if (!addr || addr % FACS_BYTES || addr >= (1ull << 32) - FACS_BYTES)
+		return 0;
+	return memcmp(physical(addr), "FACS", 4) ? 0 : addr;
+}
+
+static void parse_pm1(const struct sdt *fadt)
+{
+	static const u32 old[] = { FADT_PM1A_CNT, FADT_PM1B_CNT }, extended[] = { FADT_X_PM1A_CNT, FADT_X_PM1B_CNT };
+
+	for (u32 i = 0; i < ACPI_PM1_BLOCKS; i++) {
+		struct acpi_register x = fadt_register(fadt, extended[i]);
+
+		acpi_info.pm1_cnt[i] = (u16)fadt_field(fadt, old[i], 4);
+		if (x.space == ACPI_IO && x.addr != acpi_info.pm1_cnt[i])
+			acpi_info.pm1_cnt[ACPI_PM1_BLOCKS + i] = (u16)x.addr;
+		else if (x.addr && x.space != ACPI_IO)
+			log_warn("ACPI: PM1 control block %u at 0x%lx in space %u is not watched", i, x.addr, x.space);
+	}
+}
+
 static void parse_fadt(const struct sdt *fadt)
 {
-	if (fadt->length < FADT_PM1B_CNT + 4)
-		return;
-	const u8 *f = (const u8 *)fadt;
-
-	acpi_info.pm1_cnt[0] = *(const u16 *)(f + FADT_PM1A_CNT);
-	acpi_info.pm1_cnt[1] = *(const u16 *)(f + FADT_PM1B_CNT);
+	parse_pm1(fadt);
 	parse_dsdt(fadt);
-
-	if (fadt->length > FADT_RESET_VALUE && *(const u32 *)(f + FADT_FLAGS) & FADT_HAS_RESET && f[FADT_RESET_REG] == GAS_IO) {
-		acpi_info.reset_port = *(const u16 *)(f + FADT_RESET_REG + 4);
-		acpi_info.reset_value = f[FADT_RESET_VALUE];
+	acpi_info.facs[0] = facs_at(fadt_field(fadt, FADT_FACS, 4));
+	acpi_info.facs[1] = facs_at(fadt_field(fadt, FADT_X_FACS, 8));
+	acpi_info.sleep_control = fadt_register(fadt, FADT_SLEEP_CONTROL);
+	if (fadt_field(fadt, FADT_FLAGS, 4) & FADT_HAS_RESET) {
+		acpi_info.reset = fadt_register(fadt, FADT_RESET_REG);
+		acpi_info.reset_value = (u8)fadt_field(fadt, FADT_RESET_VALUE, 1);
 	}
 }
 

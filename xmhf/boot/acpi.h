@@ -4,18 +4,34 @@
 #define XMHF_ACPI_H
 
 #include "boot/aml.h"
+#include "boot/pci.h"
 #include "cpu/percpu.h"
 
+/* Where a register is (ACPI specification, "Generic Address Structure"); addr 0: there is none. */
+enum acpi_space { ACPI_MEMORY = 0, ACPI_IO = 1, ACPI_PCI = 2 };
+struct acpi_register {
+	u8 space;
+	u64 addr; /* ACPI_PCI: device, function and offset on bus 0, 16 bits each */
+};
+
+#define ACPI_PM1_BLOCKS 2
 struct acpi_info {
 	u32 apic_ids[MAX_CPUS]; /* of enabled CPUs, in MADT order */
 	u32 cpu_count;
-	u16 pm1_cnt[2];         /* I/O ports of the PM1a and PM1b control blocks, 0: none */
+	u16 pm1_cnt[2 * ACPI_PM1_BLOCKS]; /* I/O ports of control blocks a and b, of the old fields and then the new; 0: none */
 	struct aml_package s5;  /* their SLP_TYP for power-off */
-	u16 reset_port;         /* likewise */
+	struct acpi_register sleep_control, reset;
 	u8 reset_value;
+	u64 facs[2];            /* of the old field and the new, perhaps the same; 0: none */
 };
 
 extern struct acpi_info acpi_info;
+
+/* The PCI address of a register in configuration space. */
+static inline u32 acpi_pci_address(const struct acpi_register *r)
+{
+	return PCI_ADDRESS(0, r->addr >> 32 & 31, r->addr >> 16 & 7, r->addr & 0xff);
+}
 
 /* Once, after boot_info is filled. A machine without ACPI has one CPU and no power ports. */
 void acpi_parse(void);

@@ -6,7 +6,7 @@
 #include "core/stop_budget.h"
 #include "core/trace.h"
 #include "cpu/clock.h"
-#include "vmx/power.h"
+#include "power/power.h"
 
 /* A stop of all inside a stop of one EPT counts the ticks of both. */
 static void note_start(struct dispatch *d, const struct quiesce_cpu *quiesce)

@@ -27,9 +27,9 @@
 #include "mem/partition.h"
 #include "mem/root_map.h"
 #include "nested/nested.h"
+#include "power/power.h"
 #include "vmx/cpuid.h"
 #include "vmx/msr.h"
-#include "vmx/power.h"
 #include "vmx/vmx.h"
 
 /* Root memory: the image, what each CPU needs (its structure, nested state and EPT02 pool), and the shared pool. */

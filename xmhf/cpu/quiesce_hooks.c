@@ -7,7 +7,8 @@
 #include "cpu/percpu.h"
 #include "cpu/x86.h"
 #include "nested/nested.h"
-#include "vmx/power.h"
+#include "power/power.h"
+#include "power/reset.h"
 #include "vmx/vmx_insn.h"
 
 void quiesce_hook_send_nmi_all_but_self(void)
@@ -36,6 +37,8 @@ u64 quiesce_hook_ticks(void)
 void quiesce_hook_relax(void)
 {
 	cpu_pause();
+	if (unlikely(atomic_load_explicit(&reset_is_near, memory_order_relaxed)))
+		reset_end_cpu(this_cpu());
 }
 
 u32 quiesce_hook_locks_held(void)

@@ -132,6 +132,11 @@ u64 root_map_stack(u32 cpu_index, enum root_stack stack)
 	return at;
 }
 
+u64 root_map_stack_bytes(enum root_stack stack)
+{
+	return stacks[stack].pages * PAGE_SIZE;
+}
+
 const char *root_map_guard(u64 address, u32 *cpu_index)
 {
 	u64 page = (address - STACKS_VIRTUAL) / PAGE_SIZE;

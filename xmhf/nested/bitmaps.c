@@ -41,6 +41,12 @@ void nested_close_all(struct open_bits *open)
 		close_bit(open, 0);
 }
 
+void nested_close_ports(struct percpu *cpu)
+{
+	if (cpu->nested)
+		nested_close_all(&cpu->nested->ports);
+}
+
 /* L1's page for a bit of the I/O bitmaps: A has the ports below 0x8000, B the others. */
 static bool l1_io_bit(const struct nested_cpu *n, u32 port)
 {

@@ -11,7 +11,7 @@
 #include "mem/pages.h"
 #include "mem/phys_bits.h"
 #include "nested/state.h"
-#include "vmx/power.h"
+#include "power/power.h"
 #include "vmx/vmx.h"
 
 struct nested_caps nested_caps;

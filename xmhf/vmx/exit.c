@@ -18,11 +18,11 @@
 #include "mem/guest.h"
 #include "mem/partition.h"
 #include "nested/nested.h"
+#include "power/power.h"
 #include "vmx/cpuid.h"
 #include "vmx/interrupts.h"
 #include "vmx/io.h"
 #include "vmx/msr.h"
-#include "vmx/power.h"
 #include "vmx/vmx.h"
 
 void vmx_skip_instruction(void)
@@ -197,6 +197,9 @@ static void handle_init(struct percpu *cpu)
 		atomic_store(&cpu->request, REQUEST_NONE);
 		return;
 	}
+	/* It never parks, so there is always a CPU that runs. */
+	if (cpu->index == 0)
+		power_init_boot_cpu(cpu);
 	if (cpu->mode == RUN_PARTITION)
 		partition_abort(cpu);
 	nested_teardown(cpu);

@@ -10,7 +10,7 @@
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/guest.h"
-#include "vmx/power.h"
+#include "power/power.h"
 
 /* Exit qualification for I/O instructions */
 #define IO_SIZE(q) ((unsigned int)((q) & 7) + 1)
@@ -25,18 +25,6 @@
 static u64 port_read(u16 port, unsigned int size)
 {
 	return size == 1 ? inb(port) : size == 2 ? inw(port) : inl(port);
-}
-
-static void port_write(struct percpu *cpu, u16 port, unsigned int size, u32 value)
-{
-	if (power_port_write(cpu, port, size, value))
-		return;
-	if (size == 1)
-		outb(port, (u8)value);
-	else if (size == 2)
-		outw(port, (u16)value);
-	else
-		outl(port, value);
 }
 
 static u64 address_mask(void)
@@ -149,7 +137,7 @@ void io_perform(struct percpu *cpu, struct io *io)
 	if (a->in && a->count)
 		a->value = port_read(a->port, a->size);
 	else if (a->count)
-		port_write(cpu, a->port, a->size, (u32)a->value);
+		power_port_write(cpu, a->port, a->size, (u32)a->value);
 	io_complete(cpu, io);
 }
 

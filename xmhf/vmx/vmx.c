@@ -141,6 +141,7 @@ void vmx_switch(struct percpu *cpu, struct vmcs *vmcs)
 void vmx_intercept_port(u16 port)
 {
 	vmx_io_bitmaps[port / 8] |= (u8)BIT(port % 8);
+	vmx_io_bitmaps_l2[port / 8] |= (u8)BIT(port % 8);
 }
 
 /* The bitmap for claims at a level: L2's becomes one of its own, with all that L1's has so far, which is the core's. */

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See pm_base.h. Writes of the address port exit anyway, because of the reset port among its bytes. The data port exits only
+ * while the address selects a register that moves the base. Invariant: the address port changes between such a register and
+ * others only under a stop, in which the intercept of the data port changes with it, so that no other CPU can use the one
+ * without the other. A scan of the bus costs nothing more, but two stops for each such register.
+ */
+#include "power/pm_base.h"
+
+#include "boot/pci.h"
+#include "core/log.h"
+#include "cpu/x86.h"
+#include "nested/nested.h"
+#include "power/ports.h"
+#include "vmx/vmx.h"
+
+#define DATA_PORTS 4
+#define PM1_CNT 4 /* behind the base */
+
+/* Registers: PIIX4, "Power Management Base Address" and "PMREGMISC"; ICH9, "PMBASE" and "ACPI_CNTL". */
+static const struct chip {
+	const char *name;
+	u32 id, id_mask;
+	u8 first_device, last_device, function;
+	u8 base_reg, enable_reg, enable_bit;
+	u16 base_mask;
+} chips[] = {
+	{ "PIIX4", 0x71138086, 0xffffffff, 0, 31, 3, 0x40, 0x80, 0, 0xffc0 },
+	{ "ICH9", 0x29108086, 0xfff0ffff, 31, 31, 0, 0x40, 0x44, 7, 0xff80 },
+};
+
+/* All changed under a stop only, but at boot. */
+static const struct chip *chip;
+static u32 function_address;
+static u16 control;
+static bool selected;                            /* the address port selects the base or its switch */
+static u8 bits_before[2];                        /* of the data ports in L1's and L2's bitmap */
+
+static void read_base(void)
+{
+	u32 base = pci_read32(function_address | chip->base_reg), enable = pci_read32(function_address | chip->enable_reg);
+	u16 now = enable >> chip->enable_bit & 1 ? (u16)((base & chip->base_mask) + PM1_CNT) : 0;
+
+	if (now == control)
+		return;
+	control = now;
+	ports_intercept_pm1(now);
+	for (u32 i = 0; i < cpu_count; i++)
+		nested_close_ports(cpus[i]);
+	log_info("%s: the PM1 control register is at port 0x%x", chip->name, now);
+}
+
+static bool find(const struct chip *c)
+{
+	for (u32 device = c->first_device; device <= c->last_device; device++) {
+		u32 address = PCI_ADDRESS(0, device, c->function, 0);
+
+		if ((pci_read32(address) & c->id_mask) != c->id)
+			continue;
+		chip = c;
+		function_address = address;
+		return true;
+	}
+	return false;
+}
+
+void pm_base_init(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(chips); i++) {
+		if (find(&chips[i])) {
+			read_base();
+			return;
+		}
+	}
+	log_info("chipset not known: a move of the PM base is not seen, and a sleep there raises no event");
+}
+
+u16 pm_base_control(void)
+{
+	return control;
+}
+
+static bool selects(u32 address)
+{
+	u32 reg = address & 0xfc;
+
+	return (address & PCI_ENABLE) && (address & 0x00ffff00) == function_address &&
+	       (reg == chip->base_reg || reg == chip->enable_reg);
+}
+
+static void write_address(u32 value)
+{
+	spin_lock(&pci_lock);
+	outl(PCI_ADDRESS_PORT, value);
+	spin_unlock(&pci_lock);
+}
+
+/* Intercepts the data ports, or no longer. */
+static void set_intercept(bool on)
+{
+	u8 *const bitmaps[] = { vmx_io_bitmaps, vmx_io_bitmaps_l2 }, mask = (u8)(BITS(DATA_PORTS - 1, 0) << PCI_DATA_PORT % 8);
+
+	for (size_t i = 0; i < ARRAY_SIZE(bitmaps); i++) {
+		u8 *bits = &bitmaps[i][PCI_DATA_PORT / 8];
+
+		if (i && bitmaps[1] == bitmaps[0])
+			break;
+		if (on)
+			bits_before[i] = *bits;
+		*bits = on ? *bits | mask : bits_before[i];
+	}
+	for (u32 i = 0; i < cpu_count; i++)
+		nested_close_ports(cpus[i]);
+	selected = on;
+}
+
+static void guest_selects(struct percpu *cpu, u32 address)
+{
+	bool now = selects(address);
+
+	if (now == selected) {
+		write_address(address);
+		return;
+	}
+	(void)!quiesce_begin(&cpu->quiesce);
+	/* Another CPU's stop may have come first, with an address of its own. */
+	if (now != selected)
+		set_intercept(now);
+	write_address(address);
+	quiesce_end(&cpu->quiesce);
+}
+
+/* The register that is selected may be one of ours; if another CPU has selected one meanwhile, this write is to that. */
+static void guest_writes(struct percpu *cpu, u16 port, unsigned int size, u32 value)
+{
+	(void)!quiesce_begin(&cpu->quiesce);
+	if (size == 1)
+		outb(port, (u8)value);
+	else if (size == 2)
+		outw(port, (u16)value);
+	else
+		outl(port, value);
+	read_base();
+	quiesce_end(&cpu->quiesce);
+}
+
+bool pm_base_takes(struct percpu *cpu, u16 port, unsigned int size, u32 value)
+{
+	if (!chip || !cpu->quiesce.online)
+		return false;
+	if (port == PCI_ADDRESS_PORT && size == 4) {
+		guest_selects(cpu, value);
+		return true;
+	}
+	if (!selected || port + size <= PCI_DATA_PORT || port >= PCI_DATA_PORT + DATA_PORTS)
+		return false;
+	guest_writes(cpu, port, size, value);
+	return true;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where the chipset has its PM1 control register, on PIIX4 and ICH9: the guest can move it by PCI configuration, and events
+ * follow. That no sleep gets past the core does not depend on this, but on wake.h.
+ */
+#ifndef XMHF_PM_BASE_H
+#define XMHF_PM_BASE_H
+
+#include "cpu/percpu.h"
+
+/* At boot; a chipset that is not known is not watched. */
+void pm_base_init(void);
+
+/* The port of PM1a_CNT as the chipset has it now, 0: not known, or switched off. */
+u16 pm_base_control(void);
+
+/* A write of the guest to the ports of PCI configuration, of a known chipset: true, and carried out. */
+must_check bool pm_base_takes(struct percpu *cpu, u16 port, unsigned int size, u32 value);
+
+#endif

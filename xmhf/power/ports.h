@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The ports that end the machine. power_port_write() is in power.h. */
+#ifndef XMHF_POWER_PORTS_H
+#define XMHF_POWER_PORTS_H
+
+#include "lib/base.h"
+
+/* Intercepts the ports that are always there and those that ACPI names. */
+void ports_init(void);
+
+/* Intercepts a PM1 control register; 0: none. At boot, and under a stop. */
+void ports_intercept_pm1(u16 control);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See power.h: the order of a way down, the same for all. */
+#include "power/power.h"
+
+#include "boot/acpi.h"
+#include "core/events.h"
+#include "core/log.h"
+#include "core/stats.h"
+#include "core/trace.h"
+#include "cpu/x86.h"
+#include "lib/string.h"
+#include "power/pm_base.h"
+#include "power/ports.h"
+#include "power/reset.h"
+#include "vmx/vmx_insn.h"
+
+/* Firmware may take its time in SMM before the machine sleeps. */
+#define SLEEP_MS 200
+
+static void stop_others(struct percpu *cpu)
+{
+	if (cpu->quiesce.online)
+		(void)!quiesce_begin(&cpu->quiesce);
+}
+
+/* The others are stopped. Hypapps wipe; what they could not end has no registers left either. */
+static void tell(struct percpu *cpu, enum hypapi_event_type event)
+{
+	event_notify(cpu, event);
+	for (u32 i = 0; i < cpu_count; i++)
+		if (cpus[i]->mode == RUN_PARTITION)
+			memset(cpus[i]->gpr, 0, sizeof(cpus[i]->gpr));
+	stats_log();
+	trace_log();
+	log_flush();
+}
+
+void power_init(void)
+{
+	ports_init();
+	pm_base_init();
+}
+
+void power_reset(struct percpu *cpu)
+{
+	log_info("the guest resets the machine");
+	stop_others(cpu);
+	tell(cpu, HYPAPI_EV_RESET);
+	reset_machine(cpu);
+}
+
+void power_triple_fault(struct percpu *cpu)
+{
+	log_warn("CPU %u: triple fault in L1 at RIP %lx, CR3 %lx: the machine is reset, as the bare one would be", cpu->index,
+		 vmread(VMCS_GUEST_RIP), vmread(VMCS_GUEST_CR3));
+	stop_others(cpu);
+	event_notify(cpu, HYPAPI_EV_TRIPLE_FAULT);
+	tell(cpu, HYPAPI_EV_RESET);
+	reset_machine(cpu);
+}
+
+void power_init_boot_cpu(struct percpu *cpu)
+{
+	log_warn("INIT for the boot CPU: the machine is reset");
+	power_reset(cpu);
+}
+
+/* False: a hypapp denies it. */
+static bool may_sleep(struct percpu *cpu, u32 type)
+{
+	if (!event_sleep_prepare(cpu, type))
+		return false;
+	event_sleep(cpu, type);
+	return true;
+}
+
+void power_sleep(struct percpu *cpu, const struct power_sleep *sleep)
+{
+	const struct aml_package *s5 = &acpi_info.s5;
+	bool power_off = !s5->found || sleep->type == s5->values[sleep->block];
+
+	log_info("the guest asks for sleep type %u%s", sleep->type, power_off ? "" : ", which is not power-off");
+	stop_others(cpu);
+	if (power_off || may_sleep(cpu, sleep->type)) {
+		tell(cpu, HYPAPI_EV_SHUTDOWN);
+		wbinvd();
+		sleep->carry_out(sleep);
+		reset_wait_ms(SLEEP_MS);
+		log_info("the machine did not sleep: the guest goes on");
+	}
+	quiesce_end(&cpu->quiesce);
+}
