@@ -81,8 +81,10 @@ static bool smi_gives(struct percpu *cpu, const volatile u32 *mark, u32 value)
 
 static void install_stub(u8 *at, const volatile struct smm_mailbox *mailbox)
 {
+	u32 address = (u32)virt_to_phys((const void *)mailbox).addr;
+
 	memcpy(at, smm_stub, (size_t)(smm_stub_end - smm_stub));
-	*(u32 *)(at + (smm_stub_mailbox - smm_stub)) = (u32)virt_to_phys((const void *)mailbox).addr;
+	memcpy(at + (smm_stub_mailbox - smm_stub), &address, sizeof(address));
 }
 
 static enum smm_state probe(struct percpu *cpu, u8 *segment)
