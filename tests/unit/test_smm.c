@@ -255,6 +255,7 @@ static void what_stays_open(void **state)
 	(void)state;
 	set_up(1, 0x30101, 0xff00); /* a map of nobody's: SMBASE is not where it should be */
 	check_open(false);
+	assert_int_equal(machine[0].smis, 1);
 	set_up(1, 0x30101, 0xfef8);
 	machine[0].fixed = true; /* SMBASE cannot be moved: the stub runs once more */
 	check_open(true);

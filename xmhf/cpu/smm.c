@@ -102,10 +102,8 @@ static enum smm_state probe(struct percpu *cpu, u8 *segment)
 		return SMM_OPEN;
 	stub->new_base = (u32)virt_to_phys(handler).addr - SMM_ENTRY;
 	stub->slot = SMBASE_RESET + slot;
-	/* The second run moves SMBASE; then the handler must run, and the stub no more. */
-	if (!smi_gives(cpu, &stub->runs, 2) || !smi_gives(cpu, &stays->runs, 1) || stub->runs != 2)
-		return SMM_OPEN;
-	return SMM_OURS;
+	/* The second run moves SMBASE; then it is the handler that runs, and not the stub. */
+	return smi_gives(cpu, &stub->runs, 2) && smi_gives(cpu, &stays->runs, 1) ? SMM_OURS : SMM_OPEN;
 }
 
 static void store_lvt(const struct percpu *cpu, u32 offset, u32 value)
