@@ -11,39 +11,13 @@
 
 #include <cmocka.h>
 
-#define XMHF_X86_INSN_H /* in place of the real instructions */
-#include "lib/base.h"
+#include "../../xmhf/boot/chipset.c"
 
-static u32 address;
 static u8 config[256];
 static bool lying; /* the bridge has no lock, whatever it reads as */
 static const struct bridge *model;
 static u32 writes;
 static jmp_buf refused;
-
-static void write8(u8 at, u8 value);
-
-static void outl(u16 port, u32 value)
-{
-	assert_int_equal(port, 0xcf8);
-	address = value;
-}
-
-static u8 inb(u16 port)
-{
-	assert_int_equal(address & 0xffffff03, 0x80000000);
-	return config[(address & 0xfc) + (port - 0xcfc)];
-}
-
-static void outb(u16 port, u8 value)
-{
-	assert_int_equal(address & 0xffffff03, 0x80000000);
-	write8((u8)((address & 0xfc) + (port - 0xcfc)), value);
-}
-
-struct cpuid_regs { u32 eax, ebx, ecx, edx; };
-
-#include "../../xmhf/boot/chipset.c"
 
 u64 root_start = 0x3f000000, root_end = 0x3fe00000;
 enum log_level log_threshold = LOG_DEBUG;
@@ -75,6 +49,15 @@ static bool is_locked_register(u8 at)
 	return false;
 }
 
+u32 pci_read32(u32 at)
+{
+	u32 value;
+
+	assert_true(at < sizeof(config));
+	memcpy(&value, config + (at & ~3u), 4);
+	return value;
+}
+
 static void write8(u8 at, u8 value)
 {
 	writes++;
@@ -85,6 +68,12 @@ static void write8(u8 at, u8 value)
 	} else if (!is_locked_register(at)) {
 		config[at] = value;
 	}
+}
+
+void pci_write8(u32 at, u8 value)
+{
+	assert_true(at < sizeof(config));
+	write8((u8)at, value);
 }
 
 static void set(u8 at, u64 value, unsigned int bytes)

@@ -22,6 +22,7 @@ struct cpuid_regs { u32 eax, ebx, ecx, edx; };
 static u64 x2apic_lvt[16];
 static void wrmsr(u32 msr, u64 value) { x2apic_lvt[msr & 15] = value; }
 static void *read_gs_self(void) { return NULL; }
+static inline void cpu_pause(void) { }
 
 #include "../../xmhf/cpu/smm.c"
 

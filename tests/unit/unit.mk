@@ -21,7 +21,7 @@ UNIT_OF_msr_policy := xmhf/vmx/msr_policy.c xmhf/vmx/msr.c xmhf/vmx/cpuid.c xmhf
 # Instructions of the host CPU and of VMX are calls, as in the simulator.
 UNIT_FLAGS_msr_policy := -I hypapi/sim/machine
 UNIT_OF_stop_budget := xmhf/core/stop_budget.c
-# test_smm.c and test_chipset.c include the file that they test, with instructions of their own.
+# test_smm.c and test_chipset.c include the file that they test.
 UNIT_OF_smm := xmhf/cpu/smm_stub.S
 UNIT_FLAGS_smm := -Wl,-z,noexecstack
 $(UNIT_DIR)/smm: xmhf/cpu/smm.c

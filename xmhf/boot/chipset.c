@@ -5,13 +5,10 @@
  */
 #include "boot/chipset.h"
 
+#include "boot/pci.h"
 #include "core/log.h"
-#include "cpu/x86.h"
 #include "mem/pages.h"
 
-#define PCI_ADDRESS 0xcf8
-#define PCI_DATA 0xcfc
-#define PCI_ENABLE BIT(31)
 #define VENDOR_INTEL 0x8086u
 
 #define SMRAM_ENABLE BIT(3)
@@ -66,14 +63,7 @@ static const struct { u16 device; const struct bridge *bridge; } known[] = {
 
 static u8 config_read8(u8 at)
 {
-	outl(PCI_ADDRESS, (u32)PCI_ENABLE | (at & ~3u));
-	return inb(PCI_DATA + (at & 3));
-}
-
-static void config_write8(u8 at, u8 value)
-{
-	outl(PCI_ADDRESS, (u32)PCI_ENABLE | (at & ~3u));
-	outb(PCI_DATA + (at & 3), value);
+	return (u8)(pci_read32(at) >> 8 * (at & 3));
 }
 
 static u64 config_read(u8 at, unsigned int bytes)
@@ -105,13 +95,13 @@ static bool lock_smram(const struct bridge *b)
 
 	if (!(value & SMRAM_LOCK)) {
 		value &= (u8)~SMRAM_OPEN;
-		config_write8(b->smram, value);
-		config_write8(b->smram, value | SMRAM_LOCK);
+		pci_write8(b->smram, value);
+		pci_write8(b->smram, value | SMRAM_LOCK);
 	}
 	value = config_read8(b->smram);
-	config_write8(b->smram, (u8)((value & ~SMRAM_CLOSED) ^ b->smram_fixed));
+	pci_write8(b->smram, (u8)((value & ~SMRAM_CLOSED) ^ b->smram_fixed));
 	tried = config_read8(b->smram);
-	config_write8(b->smram, value);
+	pci_write8(b->smram, value);
 	return value & SMRAM_LOCK && !(value & SMRAM_OPEN) && !((value ^ tried) & b->smram_fixed);
 }
 
@@ -124,7 +114,7 @@ static bool lock_registers(const struct bridge *b)
 		u8 low = config_read8(b->locks[i]);
 
 		if (!(low & REGISTER_LOCK))
-			config_write8(b->locks[i], low | REGISTER_LOCK);
+			pci_write8(b->locks[i], low | REGISTER_LOCK);
 		locked &= config_read8(b->locks[i]) & REGISTER_LOCK;
 	}
 	return locked;
