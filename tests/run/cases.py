@@ -17,6 +17,8 @@ OUT_OF_TREE = "build/install/greeter.elf"
 TUTORIAL = "build/tutorial/journal/build/journal.elf"
 NO_CAP = "stop-share=100"         # or stops from L2 would be told to wait
 HELLO_ALONE = "build/install/hello.elf"
+# More lines of one kind than a guest may cause.
+FLOOD = r"(?s)(no 32-bit MOV or XCHG.*){40}"
 DISK = "build/boot/test.img"
 ASLEEP = r"^xmhf: lockdown: sleep of type 1$"
 IVY_BRIDGE = "corei7_ivy_bridge_3770k"
@@ -50,6 +52,11 @@ def on_xmhf(test, suffix="", expect=None, **more):
     """A bare-metal guest that judges itself and has a sense on XMHF only."""
     return dict(name=f"vmx/{test}{suffix}", guest=GUEST, append=f"test={test}", xmhf=True,
                 expect=expect or [rf"^T end {test}$"], **more)
+
+
+def security(test, expect=None, **more):
+    return dict(name=f"security/{test}", guest=GUEST, append=f"test={test}", xmhf=True, expect=expect or [rf"^T end {test}$"],
+                **more)
 
 
 def torture(suffix, rounds, **more):
@@ -219,6 +226,9 @@ CASES = [
     # Each boot goes down in another way; the boot sector of the next one looks for what was left (tests/boot/scan.S).
     *(dict(on_xmhf("ways-down", cpus=cpus), name=f"security/ways-down-{cpus}cpu", megs=128, disk="build/boot/scan.img",
            boot="disk, cdrom", judge=judge) for cpus, judge in ((2, ways_down.TWO_CPUS),)),
+
+    security("device-memory"),
+    security("delivery-fault", fail=[FLOOD], timeout=60),
     # A CPU without VMCS shadowing.
     transcript("vmx-insn", model=IVY_BRIDGE, suffix="-ivy-bridge"),
     transcript("vmx-entry", model=IVY_BRIDGE, suffix="-ivy-bridge"),

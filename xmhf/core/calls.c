@@ -469,10 +469,13 @@ uint32_t hypapi_l2_hypercall_base(void)
 
 void hypapi_log(const char *format, ...)
 {
+	static struct log_limit limits[MAX_HYPAPPS + 1]; /* [0]: outside of all deliveries */
+	const struct dispatch *d = this_cpu()->dispatch;
 	va_list args;
 
 	va_start(args, format);
-	if (log_threshold >= LOG_INFO)
+	/* A guest makes a hypapp log, too: what makes one silent must not make the others. */
+	if (log_threshold >= LOG_INFO && log_allowed(&limits[d ? hypapps_number(d->link->app) : 0], 256, 64))
 		log_line_va(LOG_INFO, format, args);
 	va_end(args);
 }

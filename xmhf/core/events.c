@@ -343,7 +343,7 @@ static bool prepare(struct dispatch *d)
 	const struct link *denies = ask_phase(d, HYPAPI_PREPARE, chain->first, chain->first + chain->count);
 
 	if (denies) {
-		log_info("hypapp %s denies event %s", denies->app->name, event_info[d->ev.type].name);
+		log_limited(LOG_INFO, "hypapp %s denies event %s", denies->app->name, event_info[d->ev.type].name);
 		d->ev.decided_by = hypapps_number(denies->app);
 		(void)ask_phase(d, HYPAPI_ABORT, chain->first, denies);
 	}

@@ -4,6 +4,8 @@
 #define XMHF_LOG_H
 
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
@@ -21,6 +23,20 @@ void log_line_va(enum log_level level, const char *format, va_list args);
 #define log_warn(...) log_at(LOG_WARN, __VA_ARGS__)
 #define log_info(...) log_at(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
+
+/* For lines that a guest can cause, as often as it likes: at first `burst` of them, then one in `interval_ms`. */
+struct log_limit {
+	uint64_t due;     /* both changed by atomic operations */
+	uint32_t dropped; /* since the last line that was written */
+};
+bool log_allowed(struct log_limit *limit, unsigned int burst, unsigned int interval_ms);
+
+#define log_limited(level, ...)                                                                \
+	do {                                                                                   \
+		static struct log_limit limit_;                                                \
+		if ((level) <= log_threshold && log_allowed(&limit_, 8, 1000))                 \
+			log_line(level, __VA_ARGS__);                                          \
+	} while (0)
 
 /* A broken invariant of the core: prints the message and what the VMCS says, and halts. No guest may reach one. */
 _Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -147,12 +147,14 @@ bool apic_guard_store(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
 
 	if (!(qualification & EPT_QUAL_WRITE))
 		return false;
+	const u64 insn_store = EPT_QUAL_GLA_VALID | EPT_QUAL_GLA_FINAL;
 	struct store s = { 0 };
 
-	if (fetch(cpu, insn))
+	/* Neither the push of an event's delivery nor a page walk: that is no store of the instruction at RIP. */
+	if ((qualification & insn_store) == insn_store && !(vmread(VMCS_IDT_INFO) & INTR_VALID) && fetch(cpu, insn))
 		s = decode(cpu, insn, guest_long_mode());
 	if (!s.len) {
-		log_warn("CPU %u: a store to the local APIC by an instruction that is no 32-bit MOV or XCHG: #GP", cpu->index);
+		log_limited(LOG_WARN, "CPU %u: a store to the local APIC by no 32-bit MOV or XCHG: #GP", cpu->index);
 		vmx_raise(cpu, VEC_GP, 0, GVA(0));
 		return true;
 	}
@@ -188,7 +190,7 @@ bool apic_guard_write_base(struct percpu *cpu, u32 msr, u64 value)
 	    (old & ~mode & APIC_BASE_X2APIC) || (!old && mode & APIC_BASE_X2APIC) || ((value ^ cpu->apic_base) & APIC_BASE_BSP))
 		return false;
 	if ((value ^ cpu->apic_base) & APIC_BASE_ADDR) {
-		log_warn("CPU %u: the guest tries to move its local APIC to 0x%lx: #GP", cpu->index, value & APIC_BASE_ADDR);
+		log_limited(LOG_WARN, "CPU %u: the guest tries to move its local APIC to 0x%lx: #GP", cpu->index, value & APIC_BASE_ADDR);
 		return false;
 	}
 	if ((mode & APIC_BASE_X2APIC) && !(old & APIC_BASE_X2APIC) && !wrmsr_safe(msr, value))

@@ -198,7 +198,7 @@ enum vmx_error nested_enter(struct percpu *cpu, bool launch)
 		commit(cpu, &env, launch);
 		return VMXERR_NONE;
 	}
-	log_debug("CPU %u: L2 entry refused: %s (%s)", cpu->index, entry_check_info[failed].text,
+	log_limited(LOG_DEBUG, "CPU %u: L2 entry refused: %s (%s)", cpu->index, entry_check_info[failed].text,
 		  entry_check_info[failed].section);
 	if (entry_check_error(failed))
 		return entry_check_error(failed);

@@ -81,10 +81,10 @@ static int insn_vmptrld(const struct insn *i)
 
 	if (!read_pointer(i, &gpa1))
 		return INSN_DONE;
+	if (!pointer_ok(gpa1))
+		return VMXERR_VMPTRLD_BAD_ADDR; /* NO_VMCS among them */
 	if (gpa1 == n->current)
 		return VMXERR_NONE;
-	if (!pointer_ok(gpa1))
-		return VMXERR_VMPTRLD_BAD_ADDR;
 	if (gpa1 == n->vmxon.addr)
 		return VMXERR_VMPTRLD_VMXON_PTR;
 	const void *region = region_of(n, gpa1, HYPAPI_R);

@@ -130,7 +130,7 @@ bool nested_entry_refused(struct percpu *cpu)
 		return false;
 	u32 error = (u32)vmread(VMCS_INSN_ERROR);
 
-	log_error("CPU %u: VMCS02 refused with error %u, which the checks let through", cpu->index, error);
+	log_limited(LOG_ERROR, "CPU %u: VMCS02 refused with error %u, which the checks let through", cpu->index, error);
 	nested_to_l1(cpu);
 	if (n->entering)
 		n->vmcs12.launched = 0;
@@ -191,6 +191,27 @@ void nested_pending_nmi(struct percpu *cpu)
 		vmcs02_nmi_window(cpu, true);
 }
 
+/*
+ * With the event whose delivery it ends; but #DF stands for that, too (SDM vol. 3, "Information for VM Exits That Occur
+ * During Event Delivery").
+ */
+static void reflect_exception(struct percpu *cpu, unsigned int vector, bool has_error, u32 error_code, gva_t cr2)
+{
+	struct exit_info exit = {
+		.reason = EXIT_EXCEPTION_NMI,
+		.qualification = vector == VEC_PF ? cr2.addr : 0,
+		.intr_info = INTR_VALID | INTR_TYPE_HW_EXCEPTION | vector | (has_error ? (u32)INTR_ERROR_CODE : 0),
+		.intr_error = has_error ? error_code : 0,
+		.idt_info = vector == VEC_DF ? 0 : (u32)vmread(VMCS_IDT_INFO),
+	};
+
+	if (exit.idt_info & INTR_VALID)
+		exit.insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN);
+	if (exit.idt_info & INTR_ERROR_CODE)
+		exit.idt_error = (u32)vmread(VMCS_IDT_ERROR);
+	nested_reflect(cpu, &exit);
+}
+
 void nested_inject(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr2)
 {
 	const struct vmcs12 *v = &cpu->nested->vmcs12;
@@ -204,11 +225,10 @@ void nested_inject(struct percpu *cpu, unsigned int vector, u32 error_code, gva_
 	else if (!wanted)
 		vmx_inject(vector, error_code);
 	else
-		nested_reflect(cpu, &(struct exit_info){
-					    .reason = EXIT_EXCEPTION_NMI,
-					    .qualification = vector == VEC_PF ? cr2.addr : 0,
-					    .intr_info = INTR_VALID | INTR_TYPE_HW_EXCEPTION | vector |
-							 (has_error ? (u32)INTR_ERROR_CODE : 0),
-					    .intr_error = has_error ? error_code : 0,
-				    });
+		reflect_exception(cpu, vector, has_error, error_code, cr2);
+}
+
+void nested_reflect_triple_fault(struct percpu *cpu)
+{
+	nested_reflect(cpu, &(struct exit_info){ .reason = EXIT_TRIPLE_FAULT });
 }

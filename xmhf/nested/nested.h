@@ -50,6 +50,9 @@ void nested_pending_nmi(struct percpu *cpu);
  */
 void nested_inject(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr2);
 
+/* L2's CPU shuts down: an exit to L1, always. */
+void nested_reflect_triple_fault(struct percpu *cpu);
+
 /* EPT02 as software sees it: L2-physical to L1- and host-physical, with the rights that EPT12 and EPT01 allow. */
 bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page);
 

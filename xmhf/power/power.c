@@ -79,7 +79,7 @@ void power_sleep(struct percpu *cpu, const struct power_sleep *sleep)
 	const struct aml_package *s5 = &acpi_info.s5;
 	bool power_off = !s5->found || sleep->type == s5->values[sleep->block];
 
-	log_info("the guest asks for sleep type %u%s", sleep->type, power_off ? "" : ", which is not power-off");
+	log_limited(LOG_INFO, "the guest asks for sleep type %u%s", sleep->type, power_off ? "" : ", which is not power-off");
 	stop_others(cpu);
 	if (power_off || may_sleep(cpu, sleep->type)) {
 		tell(cpu, HYPAPI_EV_SHUTDOWN);

@@ -20,6 +20,7 @@
 #include "nested/nested.h"
 #include "power/power.h"
 #include "vmx/cpuid.h"
+#include "vmx/double_fault.h"
 #include "vmx/interrupts.h"
 #include "vmx/io.h"
 #include "vmx/msr.h"
@@ -89,9 +90,43 @@ void vmx_inject_pf(gva_t gva, u32 error_code)
 	vmx_inject(VEC_PF, error_code);
 }
 
-void vmx_raise(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr2)
+static void triple_fault(struct percpu *cpu)
 {
 	if (cpu->mode == RUN_L2)
+		nested_reflect_triple_fault(cpu);
+	else
+		power_triple_fault(cpu);
+}
+
+/*
+ * The event whose delivery came to an exit gives way to the exception, as on hardware; an NMI blocks NMIs all the same.
+ * False: the CPU shuts down.
+ */
+static __attribute__((noinline)) bool give_way(u32 first, u32 *vector, u32 *error_code, gva_t cr2)
+{
+	u32 type = first & INTR_TYPE, second = *vector;
+	bool program = type == INTR_TYPE_SW_INTR || type == INTR_TYPE_SW_EXCEPTION;
+
+	vmwrite(VMCS_ENTRY_INTR_INFO, 0);
+	if (type == INTR_TYPE_NMI)
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
+	*vector = double_fault(first, second);
+	if (*vector != second && second == VEC_PF)
+		write_cr2(cr2.addr);
+	if (*vector == VEC_DF)
+		*error_code = 0;
+	else if (second == VEC_GP && !program)
+		*error_code |= ERROR_CODE_EXT;
+	return *vector != SHUTDOWN;
+}
+
+void vmx_raise(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr2)
+{
+	u32 first = (u32)vmread(VMCS_IDT_INFO);
+
+	if (unlikely(first & INTR_VALID) && !give_way(first, &vector, &error_code, cr2))
+		triple_fault(cpu);
+	else if (cpu->mode == RUN_L2)
 		nested_inject(cpu, vector, error_code, cr2);
 	else if (vector == VEC_PF)
 		vmx_inject_pf(cr2, error_code);
@@ -343,9 +378,9 @@ void exit_ept_violation(struct percpu *cpu)
 
 static void exit_task_switch(struct percpu *cpu)
 {
-	(void)cpu;
-	log_warn("a hardware task switch in L1 is not supported: #GP instead");
-	vmx_inject(VEC_GP, (u32)vmread(VMCS_EXIT_QUALIFICATION) & 0xfffc);
+	log_limited(LOG_WARN, "a hardware task switch in L1 is not supported: #GP instead");
+	/* A task gate may be that of #GP. */
+	vmx_raise(cpu, VEC_GP, (u32)vmread(VMCS_EXIT_QUALIFICATION) & 0xfffc, GVA(0));
 }
 
 /* An INIT that no ICR sent: from the I/O APIC, a message-signaled interrupt or LINT. */

@@ -163,7 +163,7 @@ void partition_abort(struct percpu *cpu)
 	const struct hypapi_partition_exit_args args = { .reason = HYPAPI_PEXIT_INIT, .exit_reason = EXIT_INIT };
 
 	if (event_partition_exit(cpu, &args))
-		log_debug("CPU %u: INIT ends a partition whose owner has no answer", cpu->index);
+		log_limited(LOG_DEBUG, "CPU %u: INIT ends a partition whose owner has no answer", cpu->index);
 	if (cpu->mode == RUN_PARTITION)
 		partition_leave(cpu);
 }
@@ -182,7 +182,7 @@ static void ask_owner(struct percpu *cpu, const struct hypapi_partition_exit_arg
 {
 	if (!event_partition_exit(cpu, args))
 		return;
-	log_warn("CPU %u: nobody answers for a partition's exit %u, vector %u: its caller gets #GP", cpu->index, args->exit_reason,
+	log_limited(LOG_WARN, "CPU %u: nobody answers for a partition's exit %u, vector %u: its caller gets #GP", cpu->index, args->exit_reason,
 		 args->vector);
 	if (cpu->mode == RUN_PARTITION)
 		partition_leave(cpu);

@@ -228,6 +228,7 @@ enum exit_reason {
 #define INTR_TYPE (7u << 8)
 #define INTR_ERROR_CODE BIT(11)
 #define INTR_NMI_UNBLOCK BIT(12) /* VM-exit information only: NMI unblocking due to IRET */
+#define ERROR_CODE_EXT BIT(0) /* of a fault in the delivery of what the program did not ask for */
 #define INTR_RESERVED BITS(30, 12)
 #define INTR_VALID BIT(31)
 enum intr_type {

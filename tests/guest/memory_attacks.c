@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * On XMHF only; they judge themselves, and a "T FAIL" line fails the case. test=device-memory: each address that L1 can
+ * hand to the core points at a device, whose registers root must not touch (Bochs stops where it reads the I/O APIC by
+ * eight bytes). test=delivery-fault: events whose delivery ends at a page that is not the guest's.
+ */
+#include "../../hypapps/trustvisor/include/trustvisor/abi.h"
+#include "test.h"
+
+#define IO_APIC 0xfec00000ull
+#define APIC_STACK 0xfee00ff8ull	/* pushes go to the local APIC's page, which is read-only */
+
+static void judge(const char *what, bool is_good)
+{
+	print(is_good ? "T %s: good\n" : "T FAIL %s: BAD\n", what);
+}
+
+/* ---- Device memory ---- */
+
+static struct ept12 ept;
+
+static void pointers_of_instructions(void)
+{
+	const u64 device = IO_APIC, *at_device = (const u64 *)IO_APIC;
+	u64 own = hv_vmcs_alloc();
+
+	judge("VMPTRLD of a device", try_vmptrld(&device) != VMX_OK);
+	judge("VMCLEAR of a device", try_vmclear(&device) == VMX_OK);
+	judge("VMPTRLD, operand at a device", try_vmptrld(at_device) != VMX_OK);
+	judge("own VMCS", try_vmclear(&own) == VMX_OK && try_vmptrld(&own) == VMX_OK);
+	judge("VMPTRST to a device", try_vmptrst((u64 *)IO_APIC) == VMX_OK);
+	judge("VMREAD to a device", try_vmread(VMCS_LINK_POINTER, (u64 *)IO_APIC) == VMX_OK);
+	judge("INVEPT, operand at a device", try_invept(1, (const struct inv_descriptor *)IO_APIC) != VMX_OK);
+	try_vmxoff();
+	judge("VMXON of a device", try_vmxon(&device) == VMX_FAIL_INVALID);
+	judge("VMXON, operand at a device", try_vmxon(at_device) == VMX_FAIL_INVALID);
+	hv_on();
+}
+
+static void l2_touches(void)
+{
+	asm volatile("movl $0x10, %%ecx; rdmsr; inb $0x80, %%al; movq %%cr8, %%rax; movq %%rax, %%cr8"
+		     ::: "rax", "rcx", "rdx", "memory");
+	l2_end();
+}
+
+static const struct { const char *what; u16 field, control; u64 bits, low; u32 reason; } fields[] = {
+	{ "MSR list at entry", VMCS_ENTRY_MSR_LOAD_ADDR, VMCS_ENTRY_MSR_LOAD_COUNT, 2, 0, EXIT_ENTRY_FAILED | 34 },
+	{ "EPT12 root", VMCS_EPTP, VMCS_ENTRY_INTR_INFO, 0, EPTP_WB_4_LEVELS, 49 },
+	{ "link pointer", VMCS_LINK_POINTER, VMCS_ENTRY_INTR_INFO, 0, 0, EXIT_ENTRY_FAILED | 33 },
+	{ "MSR bitmap", VMCS_MSR_BITMAP, VMCS_CPU_CONTROLS, CPU_MSR_BITMAP, 0, 31 }, /* as all ones */
+	{ "I/O bitmap", VMCS_IO_BITMAP_A, VMCS_CPU_CONTROLS, CPU_IO_BITMAPS, 0, 30 },
+	{ "virtual-APIC page", VMCS_VIRTUAL_APIC_ADDR, VMCS_CPU_CONTROLS, CPU_TPR_SHADOW, 0, 18 },
+};
+
+static void pointers_in_a_vmcs(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		hv_init(&l2, HV_LONG64, l2_touches);
+		hv_set(fields[i].control, fields[i].bits);
+		vmwrite(fields[i].field, IO_APIC | fields[i].low);
+		vmx_result result = hv_run(&l2);
+
+		print("%s: result %u, exit %x\n", fields[i].what, result, l2.exit.reason);
+		judge(fields[i].what, result == VMX_OK && l2.exit.reason == fields[i].reason);
+	}
+}
+
+/* L2's page tables, and an EPT12 below its root. */
+static void tables(void)
+{
+	hv_init(&l2, HV_LONG64, l2_touches);
+	*ept_entry(&ept, 0, 4) = IO_APIC | EPT_RWX;
+	vmwrite(VMCS_EPTP, ept.eptp);
+	judge("an EPT12 table", hv_run(&l2) == VMX_OK && l2.exit.reason == 49);
+}
+
+static void hypercall_arguments(void)
+{
+	u32 eax = TV_CMD_REGISTER;
+
+	fault_reset();
+	asm volatile(MAY_FAULT("vmcall") : "+a"(eax) : "b"(0), "c"(IO_APIC), "d"(0), "S"(IO_APIC), "D"(IO_APIC) : "memory");
+	judge("a hypercall's arguments", last_fault() != NO_FAULT || (eax != TV_CMD_REGISTER && eax != TV_OK));
+	/* The port is a reset port, which exits; all ones from the device would be a reset. */
+	fault_reset();
+	asm volatile(MAY_FAULT("outsb") :: "S"(IO_APIC), "d"(0x92) : "memory");
+	judge("OUTS", last_fault() == VEC_GP);
+}
+
+DEFINE_TEST(device_memory, "device-memory", "XMHF only: pointers into a device")
+{
+	if (!hv_supported())
+		return;
+	ept_init(&ept);
+	hv_on();
+	pointers_of_instructions();
+	pointers_in_a_vmcs();
+	tables();
+	hv_off();
+	hypercall_arguments();
+}
+
+/* ---- Faults in the delivery of events ---- */
+
+static const u8 double_fault_ist = 1;
+
+/* #DF on a stack of its own, or not. */
+static void double_fault_stack(struct cpu *cpu, bool own)
+{
+	static u8 *stack;
+
+	stack = stack ? stack : page_alloc();
+	u64 top = (u64)stack + PAGE_SIZE;
+
+	cpu->tss[9] = (u32)top;
+	cpu->tss[10] = (u32)(top >> 32);
+	idt[VEC_DF * 2] = (idt[VEC_DF * 2] & ~(7ull << 32)) | (own ? (u64)double_fault_ist << 32 : 0);
+}
+
+/* An event on a stack that cannot be written. `insn` may take RAX for a pointer to the APIC's task priority. */
+#define ON_BAD_STACK(insn)                                                                                            \
+	({                                                                                                            \
+		fault_reset();                                                                                        \
+		asm volatile("movq %%rsp, %%rbx\n\t" MAY_FAULT("movq %0, %%rsp\n\t" insn) "\n\tmovq %%rbx, %%rsp"       \
+			     :: "r"(APIC_STACK), "a"(0xfee00080ull), "c"(0x55) : "rbx", "memory", "cc");              \
+		last_fault();                                                                                         \
+	})
+
+/* RFLAGS.TF set by an IRET that goes on, on the bad stack, at a store to the APIC: #DB comes after a NOP, before it. */
+static u32 step_before_store(void)
+{
+	fault_reset();
+	asm volatile("movq %%rsp, %%rbx\n\tmovq $772f, %%gs:8\n\t"
+		     "pushq %3; pushq %0; pushfq; orl $0x100, (%%rsp); pushq %4; pushq $771f; iretq\n"
+		     "771:\tnop; movl %%ecx, (%%rax)\n"
+		     "772:\tmovq $0, %%gs:8\n\tmovq %%rbx, %%rsp"
+		     :: "r"(APIC_STACK), "a"(0xfee00080ull), "c"(0x55), "i"(SEL_DATA), "i"(SEL_CODE64)
+		     : "rbx", "memory", "cc");
+	return last_fault();
+}
+
+static volatile u32 l2_saw;
+
+static void l2_on_bad_stack(void)
+{
+	l2_saw = ON_BAD_STACK("ud2");
+	l2_end();
+}
+
+static void in_l2(bool own_stack, u32 wanted, const char *what)
+{
+	hv_init(&l2, HV_LONG64, l2_on_bad_stack);
+	double_fault_stack(l2.cpu, own_stack);
+	vmwrite(VMCS_EXCEPTION_BITMAP, wanted);
+	l2_saw = NO_FAULT;
+	vmx_result result = hv_run(&l2);
+
+	print("%s: result %u, exit %x, event %x error %x during %x\n", what, result, l2.exit.reason, l2.exit.intr_info,
+	      l2.exit.intr_error, l2.exit.idt_info);
+}
+
+/* The APIC's register that the pushes and the instructions below would write. */
+static bool apic_untouched(void)
+{
+	return lapic_read(LAPIC_TPR) == 0;
+}
+
+DEFINE_TEST(delivery_fault, "delivery-fault", "XMHF only: events whose delivery cannot be finished")
+{
+	lapic_write(LAPIC_TPR, 0);
+	double_fault_stack(this_cpu(), true);
+	judge("L1, #UD becomes #DF", ON_BAD_STACK("ud2") == VEC_DF);
+	judge("L1, INT3 becomes #DF", ON_BAD_STACK("int3") == VEC_DF);
+	/* The event's delivery stores, and not the instruction at RIP, which would be a good store to the APIC. */
+	judge("L1, an interrupt before a store", ON_BAD_STACK("int $0x42; movl %%ecx, (%%rax)") == VEC_DF);
+	judge("L1, a single step before a store", step_before_store() == VEC_DF);
+	judge("L1, a push", ON_BAD_STACK("pushq %%rcx") == VEC_DF);
+	judge("the APIC is as it was", apic_untouched());
+	for (u32 i = 0; i < 200; i++)
+		(void)ON_BAD_STACK("ud2");
+	if (!hv_supported())
+		return;
+	hv_on();
+	in_l2(true, 0, "L2");
+	judge("L2, #UD becomes #DF", l2.exit.reason == EXIT_VMCALL && l2_saw == VEC_DF);
+	in_l2(true, BIT(VEC_GP), "L2, #GP is L1's");
+	judge("L2, #GP is L1's, and tells of #UD", l2.exit.reason == 0 && (l2.exit.intr_info & 0xff) == VEC_GP &&
+	      l2.exit.intr_error == 1 && l2.exit.idt_info == (BIT(31) | 0x300 | VEC_UD));
+	in_l2(true, BIT(VEC_DF), "L2, #DF is L1's");
+	judge("L2, #DF is L1's", l2.exit.reason == 0 && (l2.exit.intr_info & 0xff) == VEC_DF && !l2.exit.intr_error &&
+	      !(l2.exit.idt_info & BIT(31)));
+	in_l2(false, 0, "L2, no stack");
+	judge("L2, a triple fault is L1's exit", l2.exit.reason == 2 && !(l2.exit.idt_info & BIT(31)));
+	hv_off();
+	double_fault_stack(this_cpu(), true);
+	judge("L1 goes on", ON_BAD_STACK("ud2") == VEC_DF);
+}
