@@ -5,6 +5,7 @@
  * No CPU is stopped here. A PAL is run by one CPU at a time (the state in pal.h); a second caller executes its fetch
  * again and again, with its interrupts open, until the PAL is free. What comes from the caller is read once. What goes
  * back to it is decided by what was read then, never by what stands in the PAL's memory, which the PAL can change.
+ * What was copied through here is cleared when the copy has been used: what of it there was, no more, for it costs time.
  */
 #include "pal.h"
 
@@ -51,9 +52,17 @@ static enum hypapi_verdict refuse_call(struct hypapi_event *ev, const struct pal
 	return refuse_fetch(ev, pal->entry, pal->cpl);
 }
 
+/* The call is over: what the caller gave is not kept. */
+static void forget_call(struct pal *pal)
+{
+	for (uint32_t i = 0; i < pal->params.num_params; i++)
+		pal->args[i] = 0;
+}
+
 /* Gives up the PAL after a call; if somebody doomed it meanwhile, that is carried out now. */
 static void release(struct hypapi_event *ev, struct pal *pal)
 {
+	forget_call(pal);
 	if (!pal_change_state(pal, PAL_RUNNING, PAL_READY))
 		pal_destroy(ev, pal);
 }
@@ -136,6 +145,7 @@ static uint64_t pointed_bytes(const struct pal *pal, uint32_t i)
 static int fill_params(const struct hypapi_event *ev, const struct pal *pal)
 {
 	struct param_stream stream;
+	uint64_t used;
 
 	if (pal->param_start == 0)
 		return HYPAPI_OK;
@@ -154,6 +164,8 @@ static int fill_params(const struct hypapi_event *ev, const struct pal *pal)
 			stream_from_caller(&stream, pal->args[i], len);
 	}
 	stream_flush(&stream);
+	used = stream.position - pal->param_start;
+	wipe(stream.buffer, used < STREAM_BYTES ? used : sizeof(stream.buffer));
 	return stream.error;
 }
 
@@ -172,6 +184,8 @@ static int read_args(const struct hypapi_event *ev, struct pal *pal)
 	for (uint32_t i = 0; i < count; i++)
 		pal->args[i] = i < in_regs ? hypapi_reg_get(ev, arg_regs[i]) :
 			       get_word(&stack[(1 + i - in_regs) * pal->word_bytes], pal->word_bytes);
+	if (on_stack > 0)
+		wipe(stack, sizeof(stack));
 	return is_canonical(pal->return_address) ? HYPAPI_OK : HYPAPI_EINVAL;
 }
 
@@ -218,6 +232,7 @@ static int build_frame(const struct hypapi_event *ev, const struct pal *pal, str
 	uint64_t return_address = pal->long_mode ? RETURN_64 : RETURN_32;
 	uint8_t stack[(1 + TV_MAX_PARAMS) * 8 + WORD_SLACK];
 	uint32_t used = put_word(stack, return_address, pal->word_bytes);
+	int rc;
 
 	*entry = (struct hypapi_partition_entry){ .rip = pal->entry.addr, .long_mode = pal->long_mode };
 	for (uint32_t i = 0; i < pal->params.num_params; i++) {
@@ -231,13 +246,28 @@ static int build_frame(const struct hypapi_event *ev, const struct pal *pal, str
 	}
 	/* The parameters begin at a multiple of 16, the return address stands below them. */
 	entry->gpr[HYPAPI_REG_RSP] = ((pal->stack_end - (used - pal->word_bytes)) & ~15ull) - pal->word_bytes;
-	return hypapi_partition_write(ev, pal->partition, GVA(entry->gpr[HYPAPI_REG_RSP]), stack, used);
+	rc = hypapi_partition_write(ev, pal->partition, GVA(entry->gpr[HYPAPI_REG_RSP]), stack, used);
+	if (used > pal->word_bytes)
+		wipe(stack, sizeof(stack));
+	return rc;
+}
+
+static int enter(struct hypapi_event *ev, const struct pal *pal)
+{
+	struct hypapi_partition_entry entry;
+	int rc = build_frame(ev, pal, &entry);
+
+	if (rc == HYPAPI_OK)
+		rc = hypapi_partition_enter(ev, pal->partition, &entry);
+	for (uint32_t i = 0; i < ARG_REGS; i++)
+		entry.gpr[arg_regs[i]] = 0;
+	__asm__ volatile("" : : "r"(&entry) : "memory"); /* the compiler must not drop that */
+	return rc;
 }
 
 /* With the PAL owned: everything up to the entry. Anything but HYPAPI_OK leaves the caller at its fetch. */
 static int prepare_call(struct hypapi_event *ev, struct pal *pal)
 {
-	struct hypapi_partition_entry entry;
 	gva_t bad = GVA(0);
 	int rc = read_args(ev, pal);
 
@@ -253,9 +283,7 @@ static int prepare_call(struct hypapi_event *ev, struct pal *pal)
 	if (rc == HYPAPI_OK)
 		rc = fill_params(ev, pal);
 	if (rc == HYPAPI_OK)
-		rc = build_frame(ev, pal, &entry);
-	if (rc == HYPAPI_OK)
-		rc = hypapi_partition_enter(ev, pal->partition, &entry);
+		rc = enter(ev, pal);
 	if (rc != HYPAPI_OK)
 		refuse_call(ev, pal);
 	return rc;
@@ -341,6 +369,8 @@ static int copy_back_one(const struct hypapi_event *ev, const struct pal *pal, u
 		dst += len;
 		left -= len;
 	}
+	left = pointed_bytes(pal, i);
+	wipe(buffer, left < sizeof(buffer) ? left : sizeof(buffer));
 	return rc;
 }
 
@@ -395,6 +425,7 @@ enum hypapi_verdict tv_on_partition_exit(struct hypapi_event *ev)
 	if (!pal_returned(ev, pal)) {
 		log_fault(ev, pal);
 		hypapi_partition_leave(ev);
+		forget_call(pal);
 		pal_destroy(ev, pal);
 		return refuse_call(ev, pal);
 	}

@@ -75,6 +75,13 @@ int pal_destroy(struct hypapi_event *ev, struct pal *pal);
 /** An argument of a hypercall: 32 bits of the register for a 32-bit caller. */
 uint64_t tv_arg(const struct hypapi_event *ev, enum hypapi_reg reg);
 
+/** Clears a copy of a caller's or a PAL's data: a store that no compiler leaves out, though nobody reads it. */
+static inline void wipe(void *at, uint64_t len_bytes)
+{
+	__builtin_memset(at, 0, len_bytes);
+	__asm__ volatile("" : : "r"(at) : "memory");
+}
+
 /** Whether the address is one that a 64-bit CPU accepts: its upper bits copy bit 47. */
 static inline bool is_canonical(uint64_t addr)
 {

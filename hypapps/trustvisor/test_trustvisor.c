@@ -879,6 +879,50 @@ static void detection(void **state)
 	assert_int_equal(fake.pal_regs[HYPAPI_REG_RBX], 0); /* the first slot */
 }
 
+/* ---- What stays behind ---- */
+
+#define SECRET_WORDS 400 /* more than a buffer of the copies holds */
+#define SECRET(i) (0x5ec2e70000000000ull + (i))
+
+/* How many words of a call's data lie in what is free of the stack now: what was called before has left them there. */
+__attribute__((noinline, no_sanitize("address", "undefined"))) static int left_on_stack(void)
+{
+	const volatile uint64_t *word = __builtin_frame_address(0);
+	int found = 0;
+
+	for (int i = 2; i < 4096; i++)
+		found += (word[-i] ^ SECRET(0)) < 4096;
+	return found;
+}
+
+static void no_copies_are_left(void **state)
+{
+	uint64_t *caller = fake_mem(BUFFER), *stack = fake_mem(CALLER_STACK), *copy;
+
+	(void)state;
+	params.num_params = 8;
+	params.params[0] = (struct tv_pal_param){ .type = TV_PARAM_POINTER, .size = SECRET_WORDS };
+	for (int i = 1; i < 8; i++)
+		params.params[i] = (struct tv_pal_param){ .type = TV_PARAM_INTEGER };
+	assert_int_equal(register_pal(), TV_OK);
+	for (uint64_t i = 0; i < SECRET_WORDS; i++)
+		caller[i] = SECRET(i);
+	fake.regs[HYPAPI_REG_RDI] = BUFFER;
+	fake.regs[HYPAPI_REG_RSI] = fake.regs[HYPAPI_REG_RDX] = fake.regs[HYPAPI_REG_RCX] = SECRET(1000);
+	fake.regs[HYPAPI_REG_R8] = fake.regs[HYPAPI_REG_R9] = SECRET(1001);
+	stack[1] = stack[2] = SECRET(1002);
+	assert_int_equal(left_on_stack(), 0);
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	assert_int_not_equal(fake.current, 0);
+	assert_int_equal(left_on_stack(), 0);
+
+	copy = fake_partition_mem(fake.current, fake.pal_regs[HYPAPI_REG_RDI]);
+	assert_true(copy[SECRET_WORDS - 1] == SECRET(SECRET_WORDS - 1));
+	assert_int_equal(pal_return(7), HYPAPI_HANDLED);
+	assert_int_equal(fake.current, 0);
+	assert_int_equal(left_on_stack(), 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, setup)
@@ -897,6 +941,7 @@ int main(void)
 		TEST(all_code_must_be_the_callers_to_write), TEST(records_what_is_so_under_the_stop),
 		TEST(outside_write_to_a_running_pal), TEST(memory_of_others_is_passed_on),
 		TEST(vuln_3_shutdown_wipes), TEST(serves_32_bit_callers), TEST(answers_every_command), TEST(detection),
+		TEST(no_copies_are_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

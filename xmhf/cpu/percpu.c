@@ -55,6 +55,14 @@ struct percpu *percpu_create(u32 apic_id)
 	return cpu;
 }
 
+void percpu_wipe(void)
+{
+	for (u32 i = 0; i < cpu_count; i++) {
+		wipe(cpus[i]->gpr, sizeof(cpus[i]->gpr));
+		wipe(cpus[i]->caller_gpr, sizeof(cpus[i]->caller_gpr));
+	}
+}
+
 void percpu_load(struct percpu *cpu)
 {
 	struct { u16 limit; u64 base; } __attribute__((packed)) gdtr = { sizeof(cpu->gdt) - 1, (u64)cpu->gdt };

@@ -132,6 +132,9 @@ void percpu_locks_add(int n);
 /* Allocates and fills the structure for the CPU with this APIC id. Boot CPU only. */
 struct percpu *percpu_create(u32 apic_id);
 
+/* Clears the registers of guests and partitions that root holds, of all CPUs; they are stopped, and no guest runs again. */
+void percpu_wipe(void);
+
 /* Loads GDT, IDT, TSS and GS of this CPU. */
 void percpu_load(struct percpu *cpu);
 

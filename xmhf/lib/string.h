@@ -13,6 +13,13 @@ size_t strlen(const char *s);
 int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t n);
 
+/* Clears a copy of a secret: a store that no compiler leaves out, though nobody reads it. */
+static inline void wipe(void *at, size_t n)
+{
+	__builtin_memset(at, 0, n);
+	asm volatile("" : : "r"(at) : "memory");
+}
+
 /* Copies at most size - 1 characters and always ends dst with NUL. Returns the length of src. */
 size_t string_copy(char *dst, const char *src, size_t size);
 

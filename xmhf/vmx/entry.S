@@ -7,10 +7,7 @@
 #include "cpu/percpu.h"
 
 	.text
-	/* All registers are the guest's, but RSP (stack_top) and GS (this CPU). */
-	.globl vmx_exit_entry
-	.balign 16
-vmx_exit_entry:
+	.macro save_guest
 	movq %rax, %gs:PERCPU_GPR + 0 * 8
 	movq %rcx, %gs:PERCPU_GPR + 1 * 8
 	movq %rdx, %gs:PERCPU_GPR + 2 * 8
@@ -26,6 +23,25 @@ vmx_exit_entry:
 	movq %r13, %gs:PERCPU_GPR + 13 * 8
 	movq %r14, %gs:PERCPU_GPR + 14 * 8
 	movq %r15, %gs:PERCPU_GPR + 15 * 8
+	.endm
+
+	/* All registers are the partition's, but RSP (stack_top) and GS (this CPU). */
+	.globl vmx_exit_partition
+	.balign 16
+vmx_exit_partition:
+	save_guest
+	/* Those that functions would save to the root stack. The others are nobody's to keep. */
+	.irp reg, ebx, ebp, r12d, r13d, r14d, r15d
+	xorl %\reg, %\reg
+	.endr
+	jmp handle_exit
+
+	/* The same, of L1 or L2. */
+	.globl vmx_exit_entry
+	.balign 16
+vmx_exit_entry:
+	save_guest
+handle_exit:
 	movq %gs:0, %rdi
 	call vmx_handle_exit
 

@@ -17,6 +17,8 @@
 #include "vmx/exit.h"
 #include "vmx/vmx.h"
 
+extern const char vmx_exit_partition[];
+
 #define AR_CODE64 0xa0fb
 #define AR_CODE32 0xc0fb
 #define AR_DATA 0xc0f3
@@ -90,6 +92,7 @@ static void reset_state(void)
 static void first_use(struct percpu *cpu)
 {
 	vmx_set_host_state(cpu);
+	vmwrite(VMCS_HOST_RIP, (u64)vmx_exit_partition);
 	vmwrite(VMCS_PIN_CTLS, vmx_controls(&vmx_pin_caps, P_PIN));
 	vmwrite(VMCS_PROC_CTLS, vmx_controls(&vmx_proc_caps, P_PROC));
 	vmwrite(VMCS_PROC2_CTLS, vmx_controls(&vmx_proc2_caps, P_PROC2));
@@ -153,6 +156,7 @@ void partition_leave(struct percpu *cpu)
 	cpu->partition = NULL;
 	vmx_switch(cpu, cpu->caller_vmcs);
 	memcpy(cpu->gpr, cpu->caller_gpr, sizeof(cpu->gpr));
+	wipe(cpu->caller_gpr, sizeof(cpu->caller_gpr));
 	partition_release(p);
 	/* NMIs that came meanwhile are the caller's. */
 	cpu->work |= cpu->guest_nmis != 0;
