@@ -155,6 +155,10 @@ CASES = [
     dict(name="pal/misuse", guest="tiny", xmhf=True, xmhf_args="partition-time=100ms", cpus=2, append="job=pal-misuse",
          expect=[r"^endless loop: the PAL is destroyed, its caller faults\r?$", r"^JOB pal-misuse EXIT 0$", *POWERED_OFF]),
 
+    # One process goes for another's functions and PALs.
+    dict(name="security/pal-owner", guest="tiny", xmhf=True, cpus=2, append="job=owners",
+         expect=[r"^JOB owners EXIT 0$", *POWERED_OFF]),
+
     # The core's own hypercalls, and #UD without the option.
     dict(name="trace/pal", guest="tiny", xmhf=True, xmhf_args="trace=on control=on", cpus=2, append="job=ctl",
          judge=shows_pal, expect=[r"^JOB ctl EXIT 0$", *POWERED_OFF]),
