@@ -124,6 +124,7 @@ static void life(void *arg)
 	sim_assert(register_pal() == TV_E_OWNED);
 	sim_assert(*chips(1) == SECRET);
 	sim_assert(sim_read64(GVA(data_at())) == 0);
+	sim_assert(sim_read64(GVA(code_at())) == TV_INT3_WORD);
 	sim_assert(call_pal(5) == SECRET + 5);
 	sim_assert(call_pal(6) == SECRET + 11);
 	for (uint32_t i = 0; i < BUFFER_WORDS; i++)
@@ -247,6 +248,81 @@ static void stress_in_both(void *arg)
 	stress(arg);
 }
 
+/* ---- L1 shares pages of L2: as KSM does, read-only, and between two machines ---- */
+
+enum { MERGE_CODE = 0x7000, UNMERGE, MERGE_STACK, VMCALL = 18 }; /* what L2 asks of L1, by hypercalls that are nobody's */
+
+static bool l1_merges(struct sim_l2 *l2, const struct sim_l2_exit *exit, void *arg)
+{
+	const gpa1_t *other = arg;
+
+	if (exit->reason != VMCALL)
+		return false;
+	switch (exit->gpr[HYPAPI_REG_RAX] - hypapi_l2_hypercall_base()) {
+	case MERGE_CODE:
+		sim_l2_map(l2, GPA2(code_at()), GPA1(place.gpa1), HYPAPI_RX);
+		break;
+	case UNMERGE:
+		sim_l2_map(l2, GPA2(code_at()), GPA1(place.gpa1), HYPAPI_RWX);
+		break;
+	default:
+		sim_l2_map(l2, GPA2(stack_at()), *other, HYPAPI_RX);
+		break;
+	}
+	sim_l2_invept(l2);
+	sim_l2_skip(exit);
+	return true;
+}
+
+static void merged(void *arg)
+{
+	(void)arg;
+	sim_write64(GVA(data_at()), SECRET);
+	sim_hypercall(MERGE_CODE);
+	sim_assert(register_pal() == TV_E_OWNED);
+	sim_hypercall(UNMERGE);
+	sim_assert(register_pal() == TV_OK);
+	sim_assert(sim_read64(GVA(code_at())) == TV_INT3_WORD);
+	sim_assert(call_pal(5) == SECRET + 5);
+	sim_hypercall(MERGE_STACK);
+	sim_assert(unregister_pal() == TV_E_NO_PAL);
+	sim_assert(*chips(1) == SECRET + 5);
+	sim_assert(sim_call(GVA(entry())) == SIM_NOT_A_CALL);
+	sim_assert(*chips(1) == 0);
+}
+
+static void merged_in_l2(void *arg)
+{
+	sim_assert(sim_l2_run(place.l2, merged, arg, l1_merges) == HLT);
+}
+
+static void register_and_call(void *arg)
+{
+	(void)arg;
+	sim_write64(GVA(data_at()), SECRET);
+	sim_assert(register_pal() == TV_OK);
+	sim_assert(call_pal(5) == SECRET + 5);
+}
+
+/* Another machine, with the same code page, may not end the PAL by asking; its own function stays its own. */
+static void be_another(void *arg)
+{
+	(void)arg;
+	sim_assert(unregister_pal() == TV_E_NO_PAL);
+	sim_assert(*chips(1) == SECRET + 5);
+	sim_assert(sim_call(GVA(entry())) == SIM_NOT_A_CALL);
+	sim_assert(*chips(1) == 0);
+}
+
+static void two_machines(void *arg)
+{
+	struct sim_l2 *other = arg;
+
+	sim_l2_map(other, GPA2(code_at()), GPA1(place.gpa1), HYPAPI_RWX);
+	sim_assert(sim_l2_run(place.l2, register_and_call, NULL, NULL) == HLT);
+	sim_assert(sim_l2_run(other, be_another, NULL, NULL) == HLT);
+}
+
 /* ---- Tests ---- */
 
 static void boot(uint32_t cpus, bool collide, bool in_l2)
@@ -303,6 +379,23 @@ static void all_cpus(bool collide)
 static void on_all_cpus(void **state) { (void)state; all_cpus(false); }
 static void on_all_cpus_when_stops_meet(void **state) { (void)state; all_cpus(true); }
 
+static void merged_pages(void **state)
+{
+	gpa1_t other;
+
+	(void)state;
+	boot(2, false, true);
+	other = sim_memory(PAGES(1));
+	sim_run(0, merged_in_l2, &other);
+}
+
+static void shared_between_machines(void **state)
+{
+	(void)state;
+	boot(2, false, true);
+	sim_run(0, two_machines, sim_l2_create(1 << 20));
+}
+
 static void call_that_ends(void *arg)
 {
 	(void)arg;
@@ -353,6 +446,8 @@ int main(void)
 		sim_test(pal_of_l2_seen_by_l2),
 		sim_test(on_all_cpus),
 		sim_test(on_all_cpus_when_stops_meet),
+		sim_test(merged_pages),
+		sim_test(shared_between_machines),
 		sim_test(ends_a_pal_that_looks_out),
 		sim_test_reset(resets),
 	};
