@@ -21,7 +21,8 @@
 #define HELLO_STOP_BY_CALL 0x102u
 #define IOAPIC 0xfec00000ul
 #define BRIDGE_SMRAM 0x72	/* of the 440FX */
-enum { D_OPEN = 0x40, D_LOCK = 0x10 };
+#define SPARE 0xe0		/* nobody's */
+enum { D_OPEN = 0x40, D_LOCK = 0x10, G_SMRAME = 8 };
 
 /* Real mode, data segments based at 0: counts, and reads a word. Its first instruction has the address of a struct note. */
 asm(".section .rodata\n.code16\nsmi_handler:\n"
@@ -187,6 +188,32 @@ static void config_write(u8 at, u8 value)
 	outb((u16)(0xcfc + (at & 3)), value);
 }
 
+static void config_write32(u8 at, u32 value)
+{
+	config(at);
+	asm volatile("outl %0, %1" :: "a"(value), "d"((u16)0xcfc) : "memory");
+}
+
+/* One CPU selects SMRAM's register and another one in turn, while this one writes to whatever is selected. */
+static void select_in_turn(void *unused)
+{
+	(void)unused;
+	for (u32 i = 0; i < 200; i++)
+		config(i & 1 ? SPARE : BRIDGE_SMRAM);
+}
+
+static void race(void)
+{
+	u32 before = config(BRIDGE_SMRAM), hits = 0;
+
+	smp_run(1, select_in_turn, NULL);
+	while (cpus[1].work) {
+		outb(0xcfe, D_OPEN);
+		hits++;
+	}
+	judge("SMRAM as it was after a race", hits > 100 && config(BRIDGE_SMRAM) == before && config(SPARE + 2) == D_OPEN);
+}
+
 /* Port 0xb2 sends the boot CPU an SMI, which runs what is in SMRAM at 0xa8000. */
 static void by_smram(void)
 {
@@ -194,6 +221,13 @@ static void by_smram(void)
 
 	config_write(BRIDGE_SMRAM, (u8)((before | D_OPEN) & ~D_LOCK));
 	judge("SMRAM stays closed", !(config(BRIDGE_SMRAM) & D_OPEN));
+	config_write(BRIDGE_SMRAM, (u8)(before & ~G_SMRAME));	/* an SMI would fetch from the display's memory */
+	config_write32(BRIDGE_SMRAM, 0);
+	judge("SMRAM stays enabled", config(BRIDGE_SMRAM) & G_SMRAME);
+	config_write(BRIDGE_SMRAM + 1, 0x40);
+	judge("its neighbours can be written", config(BRIDGE_SMRAM + 1) == 0x40);
+	if (cpu_count > 1)
+		race();
 	put_handler(SMRAM, &in_smram);
 	config_write(BRIDGE_SMRAM, before);
 	outb(0xb2, 0);

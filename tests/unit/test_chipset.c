@@ -16,7 +16,7 @@
 static u8 config[256];
 static bool lying; /* the bridge has no lock, whatever it reads as */
 static const struct bridge *model;
-static u32 writes;
+static u32 writes, guarded;
 static jmp_buf refused;
 
 u64 root_start = 0x3f000000, root_end = 0x3fe00000;
@@ -47,6 +47,11 @@ static bool is_locked_register(u8 at)
 		if ((at & 0xfc) == model->locks[i] && config[at & 0xfc] & 1)
 			return true;
 	return false;
+}
+
+void pm_base_guard(u32 at)
+{
+	guarded = at;
 }
 
 u32 pci_read32(u32 at)
@@ -89,7 +94,7 @@ static void set_up(u16 device, const struct bridge *b, u8 smram)
 	if (b)
 		config[b->smram] = smram;
 	lying = false;
-	writes = 0;
+	writes = guarded = 0;
 	lines[0] = 0;
 }
 
@@ -113,6 +118,7 @@ static void smram_is_locked(void **state)
 			set_up(known[i].device, b, left == 0 ? 0x0a : left == 1 ? 0x4a : 0x1a);
 			assert_true(chipset_lock());
 			assert_int_equal(config[at], 0x1a);
+			assert_int_equal(guarded, known[i].device == 0x1237 ? 0x72 : 0);
 			/* What L1 would do. */
 			write8(at, 0x4a);
 			assert_int_equal(config[at] & (SMRAM_OPEN | SMRAM_LOCK), SMRAM_LOCK);
@@ -131,6 +137,12 @@ static void a_lock_that_does_not_hold(void **state)
 	assert_int_equal(config[0x9d] & SMRAM_OPEN, 0); /* closed again, at least */
 	assert_int_equal(config[0x9d] & SMRAM_ENABLE, SMRAM_ENABLE);
 	assert_non_null(strstr(lines, "warning: host bridge Q35: SMRAM is NOT locked"));
+	/* QEMU's 440FX: the guard of its port does instead. */
+	set_up(0x1237, &i440fx, 0x4a);
+	lying = true;
+	assert_true(chipset_lock());
+	assert_int_equal(guarded, 0x72);
+	assert_int_equal(config[0x72] & (SMRAM_OPEN | SMRAM_ENABLE), SMRAM_ENABLE);
 }
 
 static void an_unknown_bridge(void **state)

@@ -8,6 +8,7 @@
 #include "boot/pci.h"
 #include "core/log.h"
 #include "mem/pages.h"
+#include "power/pm_base.h"
 
 #define VENDOR_INTEL 0x8086u
 
@@ -25,9 +26,11 @@ struct bridge {
 	u8 smram, smram_fixed; /* register, and which of its bits the lock covers */
 	struct address tolud, tseg, remap_base, remap_limit;
 	u8 locks[6];           /* registers whose bit 0 locks them, 0 ends */
+	bool ports_only;       /* the ports are the one way to its registers, so that SMRAM's can be guarded there as well */
 };
 
-static const struct bridge i440fx = { .name = "440FX", .smram = 0x72, .smram_fixed = SMRAM_OPEN };
+/* Its lock leaves the enable bit, and QEMU's has no lock. */
+static const struct bridge i440fx = { .name = "440FX", .smram = 0x72, .smram_fixed = SMRAM_OPEN, .ports_only = true };
 
 /* The lock of SMRAM covers none of the others. */
 static const struct bridge q35 = {
@@ -146,7 +149,9 @@ bool chipset_lock(void)
 		return false;
 	}
 	check_root_memory(b);
-	smram = lock_smram(b);
+	smram = lock_smram(b) | b->ports_only;
+	if (b->ports_only)
+		pm_base_guard(PCI_ADDRESS(0, 0, 0, b->smram));
 	map = lock_registers(b);
 	log_at(smram ? LOG_INFO : LOG_WARN, "host bridge %s: SMRAM is %slocked, its memory map is %s", b->name,
 	       smram ? "" : "NOT ", map ? "locked" : b->tolud.at ? "not" : "fixed");

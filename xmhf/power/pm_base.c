@@ -33,7 +33,8 @@ static const struct chip {
 static const struct chip *chip;
 static u32 function_address;
 static u16 control;
-static bool selected;                            /* the address port selects the base or its switch */
+static bool selected;                            /* the address port selects the base, its switch, or the guarded byte */
+static u32 guarded;                              /* an address with PCI_ENABLE, or 0. Constant after boot */
 static u8 bits_before[2];                        /* of the data ports in L1's and L2's bitmap */
 
 static void read_base(void)
@@ -75,6 +76,11 @@ void pm_base_init(void)
 	log_info("chipset not known: a move of the PM base is not seen, and a sleep there raises no event");
 }
 
+void pm_base_guard(u32 address)
+{
+	guarded = address | (u32)PCI_ENABLE;
+}
+
 u16 pm_base_control(void)
 {
 	return control;
@@ -84,7 +90,9 @@ static bool selects(u32 address)
 {
 	u32 reg = address & 0xfc;
 
-	return (address & PCI_ENABLE) && (address & 0x00ffff00) == function_address &&
+	if (guarded && ((address ^ guarded) & (PCI_ENABLE | 0x00fffffc)) == 0)
+		return true;
+	return chip && (address & PCI_ENABLE) && (address & 0x00ffff00) == function_address &&
 	       (reg == chip->base_reg || reg == chip->enable_reg);
 }
 
@@ -130,23 +138,34 @@ static void guest_selects(struct percpu *cpu, u32 address)
 	quiesce_end(&cpu->quiesce);
 }
 
+/* Under a stop, in which the address port stands still. */
+static bool meets_guarded(u16 port, unsigned int size)
+{
+	u32 address = inl(PCI_ADDRESS_PORT), byte = PCI_DATA_PORT + (guarded & 3);
+
+	return guarded && ((address ^ guarded) & (PCI_ENABLE | 0x00fffffc)) == 0 && port <= byte && byte < port + size;
+}
+
 /* The register that is selected may be one of ours; if another CPU has selected one meanwhile, this write is to that. */
 static void guest_writes(struct percpu *cpu, u16 port, unsigned int size, u32 value)
 {
 	(void)!quiesce_begin(&cpu->quiesce);
-	if (size == 1)
+	if (meets_guarded(port, size))
+		log_debug("CPU %u: a write of a guarded register of the host bridge is dropped", cpu->index);
+	else if (size == 1)
 		outb(port, (u8)value);
 	else if (size == 2)
 		outw(port, (u16)value);
 	else
 		outl(port, value);
-	read_base();
+	if (chip)
+		read_base();
 	quiesce_end(&cpu->quiesce);
 }
 
 bool pm_base_takes(struct percpu *cpu, u16 port, unsigned int size, u32 value)
 {
-	if (!chip || !cpu->quiesce.online)
+	if ((!chip && !guarded) || !cpu->quiesce.online)
 		return false;
 	if (port == PCI_ADDRESS_PORT && size == 4) {
 		guest_selects(cpu, value);

@@ -11,6 +11,9 @@
 /* At boot; a chipset that is not known is not watched. */
 void pm_base_init(void);
 
+/* From here on guests do not change the byte of PCI configuration at this address (see boot/pci.h). At boot, for one byte. */
+void pm_base_guard(u32 address);
+
 /* The port of PM1a_CNT as the chipset has it now, 0: not known, or switched off. */
 u16 pm_base_control(void);
 
