@@ -5,8 +5,10 @@ Names are paths, so that `check.py --only ^vmx/` selects a group. `bare/` shows 
 init script, emulator) works without XMHF, so that a failure elsewhere is ours.
 """
 from memory_map import hides_root_memory
+from msrs import msrs_written
 from stop_counts import as_the_hypapp_counts, exits_of_l1, rounds_stop_twice
 from trace_shows import shows_pal
+from emulator import ROOT
 import tutorial
 import ways_down
 
@@ -20,6 +22,8 @@ HELLO_ALONE = "build/install/hello.elf"
 # More lines of one kind than a guest may cause.
 FLOOD = r"(?s)(no 32-bit MOV or XCHG.*){40}"
 DISK = "build/boot/test.img"
+DANGER_MSRS = [f'cpu: msrs="{ROOT}/tests/run/danger.msrs"']
+LINUX_WRITES = [0x174, 0xc0000080, 0xc0000082, 0xc0000100, 0xc0000101]
 ASLEEP = r"^xmhf: lockdown: sleep of type 1$"
 IVY_BRIDGE = "corei7_ivy_bridge_3770k"
 L2_INITRD = "build/linux/l2.cpio"
@@ -130,7 +134,8 @@ CASES = [
     dict(name="bare/linux-debian", guest="debian", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
 
     dict(name="xmhf/linux-tiny", guest="tiny", xmhf=True, expect=[linux_ready(1), *POWERED_OFF]),
-    dict(name="xmhf/linux-tiny-grub", guest="tiny", xmhf=True, loader="grub", expect=[linux_ready(1), *POWERED_OFF]),
+    dict(name="xmhf/linux-tiny-grub", guest="tiny", xmhf=True, xmhf_args="msr=watch", loader="grub", append="loglevel=7",
+         judge=msrs_written("tiny", L1=LINUX_WRITES), expect=[linux_ready(1), *POWERED_OFF]),
     dict(name="xmhf/linux-tiny-2cpu", guest="tiny", xmhf=True, cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
     dict(name="xmhf/linux-tiny-8cpu", guest="tiny", xmhf=True, cpus=8, megs=1024, timeout=900,
          expect=[linux_ready(8), *POWERED_OFF]),
@@ -139,7 +144,8 @@ CASES = [
     # Linux resets by a triple fault: XMHF reports it and resets the machine. (Bare Bochs hangs in its own.)
     dict(name="xmhf/linux-triple-fault", guest="tiny", xmhf=True, append="after=reboot reboot=t",
          until=r"(?s)INIT DONE.*INIT READY", expect=[r"(?s)INIT DONE.*triple fault.*INIT READY"]),
-    dict(name="xmhf/linux-l2", guest="tiny", initrd=L2_INITRD, xmhf=True, append="job=l2-linux", timeout=600,
+    dict(name="xmhf/linux-l2", guest="tiny", initrd=L2_INITRD, xmhf=True, xmhf_args="msr=watch", append="job=l2-linux loglevel=7", timeout=600,
+         judge=msrs_written("linux-l2", L1=LINUX_WRITES, L2=[0xc0000100, 0xc0000102]),
          expect=[l2_ready(1), *POWERED_OFF]),
     dict(name="xmhf/linux-l2-2cpu", guest="tiny", initrd=L2_INITRD, xmhf=True, cpus=2, append="job=l2-linux l2cpus=2",
          timeout=900, expect=[l2_ready(2), *POWERED_OFF]),
@@ -147,7 +153,8 @@ CASES = [
     # PALs called from L1 and from a KVM guest; then on both CPUs of L1 and in the guest at once.
     dict(name="pal/l1-and-l2", guest="tiny", xmhf=True, cpus=2, append="job=pal-l1,pal-l2",
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
-    dict(name="pal/l1-and-l2-debian", guest="debian", xmhf=True, cpus=2, megs=1024, append="job=pal-l1,pal-l2",
+    dict(name="pal/l1-and-l2-debian", guest="debian", xmhf=True, xmhf_args="msr=watch", cpus=2, megs=1024,
+         append="job=pal-l1,pal-l2 loglevel=7", judge=msrs_written("debian", L1=LINUX_WRITES),
          timeout=600, expect=[linux_ready(2), r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
     dict(name="pal/both-at-once", guest="tiny", xmhf=True, cpus=2, append="job=pal-both rounds=200", timeout=900,
          judge=rounds_stop_twice(400, l1_destroys=1), expect=[r"^JOB pal-both EXIT 0$", *POWERED_OFF]),
@@ -187,6 +194,11 @@ CASES = [
          until=ASLEEP, expect=[r"^T L2, all sectors: ok$", ASLEEP]),
     dict(name="audit/lockdown-window", guest=GUEST, append="test=lockdown window=yes sleep=yes", xmhf=AUDIT, cpus=2, disk=DISK,
          xmhf_args="lockdown.disk=16-63", expect=[r"^xmhf: lockdown: sleep of type 1 is refused$", r"^T end lockdown$"]),
+
+    # Writes that would reach past the tables, by both levels and by lists, on a CPU that takes them.
+    dict(name="security/msr", guest=GUEST, append="test=msr-policy", xmhf=True, options=DANGER_MSRS,
+         expect=[r"(?s)T L1: done.*T L2: done.*T list: done", r"^T levels of XMHF: 1$", r"^T end msr-policy$",
+                 r"^xmhf: warning: CPU 0: writes of MSR 0x5f0 are dropped \(unknown\)$"]),
 
     # SMIs of L1 run nothing of L1's; with smm=off the CPUs are open, and what the core drops and masks is all that helps.
     dict(name="security/smm", guest=GUEST, append="test=smm", xmhf=True, xmhf_args="smm=require", cpus=2,
