@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Makes a hard disk image that boots Linux through the BIOS, as an installed system does: GRUB's boot sector and core
-in front of one FAT partition, which holds the kernel and the initrd. No mounts and no loop devices. Called by boot.mk.
+in front of one FAT partition, which holds the kernel and the initrd; with --xen, Xen and Linux as its first domain. No
+mounts and no loop devices. Called by boot.mk.
 """
 import argparse
 import os
@@ -11,7 +12,7 @@ import subprocess
 import tempfile
 
 GRUB_DIR = pathlib.Path("/usr/lib/grub/i386-pc")
-GRUB_MODULES = ["biosdisk", "part_msdos", "fat", "linux", "boot"]
+GRUB_MODULES = ["biosdisk", "part_msdos", "fat", "linux", "multiboot2", "boot"]
 SECTOR = 512
 PARTITION_SECTOR = 2048
 PARTITION_MIB = 24
@@ -27,8 +28,12 @@ def partition_entry(start, count):
 
 def grub_core(o, work):
     config = work / "grub.cfg"
-    words = " ".join(f"'{word}'" for word in o.append.split())
-    config.write_text(f"linux (hd0,msdos1)/kernel {words}\ninitrd (hd0,msdos1)/initrd\nboot\n")
+    words, xen_words = (" ".join(f"'{word}'" for word in text.split()) for text in (o.append, o.xen_append))
+    if o.xen:
+        text = f"multiboot2 (hd0,msdos1)/xen {xen_words}\nmodule2 (hd0,msdos1)/kernel {words}\nmodule2 (hd0,msdos1)/initrd\n"
+    else:
+        text = f"linux (hd0,msdos1)/kernel {words}\ninitrd (hd0,msdos1)/initrd\n"
+    config.write_text(text + "boot\n")
     subprocess.run(["grub-mkimage", "-O", "i386-pc", "-p", "(hd0,msdos1)/", "-c", str(config), "-o", str(work / "core"),
                     *GRUB_MODULES], check=True)
     core = (work / "core").read_bytes()
@@ -49,7 +54,7 @@ def make(o, work):
     partition = f"{disk}@@{PARTITION_SECTOR * SECTOR}"
     subprocess.run(["mformat", "-i", partition, "-T", str(sectors), "-h", "16", "-s", "63", "-H", str(PARTITION_SECTOR),
                     "-N", "12345678", "::"], check=True)
-    for source, target in ((o.kernel, "kernel"), (o.initrd, "initrd")):
+    for source, target in ((o.kernel, "kernel"), (o.initrd, "initrd"), *([(o.xen, "xen")] if o.xen else [])):
         subprocess.run(["mcopy", "-i", partition, source, f"::{target}"], check=True)
     os.replace(disk, o.output)
 
@@ -60,6 +65,8 @@ def main():
     parser.add_argument("--kernel", required=True, metavar="FILE", help="bzImage")
     parser.add_argument("--initrd", required=True, metavar="FILE")
     parser.add_argument("--append", default="", metavar="STR", help="the kernel's command line")
+    parser.add_argument("--xen", metavar="FILE", help="Xen's ELF image")
+    parser.add_argument("--xen-append", default="", metavar="STR", help="its command line")
     o = parser.parse_args()
     output = pathlib.Path(o.output)
     output.parent.mkdir(parents=True, exist_ok=True)
