@@ -75,6 +75,15 @@ no_long_mode:
 	movl %cr4, %eax
 	orl $0x20, %eax                 /* PAE */
 	movl %eax, %cr4
+	movl $0x80000001, %eax          /* firmware may have turned execute disable off: IA32_MISC_ENABLE bit 34 */
+	cpuid
+	btl $20, %edx
+	jc 9f
+	movl $0x1a0, %ecx
+	rdmsr
+	andl $~4, %edx
+	wrmsr
+9:
 	movl $0xc0000080, %ecx          /* EFER: LME, NXE */
 	rdmsr
 	orl $0x900, %eax
