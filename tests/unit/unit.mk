@@ -19,7 +19,7 @@ UNIT_OF_aml := xmhf/boot/aml.c
 UNIT_OF_msr_policy := xmhf/vmx/msr_policy.c xmhf/vmx/msr.c xmhf/vmx/cpuid.c xmhf/nested/msr_area.c xmhf/nested/bitmaps.c \
 	xmhf/nested/entry_checks.c xmhf/nested/caps.c xmhf/nested/vmcs12.c
 # Instructions of the host CPU and of VMX are calls, as in the simulator.
-UNIT_FLAGS_msr_policy := -I hypapi/sim/machine
+UNIT_FLAGS_msr_policy := -I hypapi/sim/machine -I .
 UNIT_OF_stop_budget := xmhf/core/stop_budget.c
 # test_smm.c and test_chipset.c include the file that they test.
 UNIT_OF_smm := xmhf/cpu/smm_stub.S
