@@ -9,6 +9,8 @@
  *           0x101                                stop asked for by the event's flag
  *           0x102                                stop by hypapi_quiesce()
  *     answer: EAX = 0, EBX = number of such calls so far on all CPUs, this one included
+ *
+ * The last two are for the kernel of L1 (CPL 0): to others they answer EAX = 1, and do nothing. A stop costs all CPUs.
  */
 
 /* Step 1: this header is all that a hypapp includes, apart from freestanding C. */
@@ -20,18 +22,30 @@ enum { HELLO_RUNNING = 0x100, HELLO_STOP_BY_FLAG, HELLO_STOP_BY_CALL, HELLO_LAST
 /* Step 2: state. Callbacks run on all CPUs at once, so what they share is atomic, or is changed under a stop only. */
 static uint32_t calls;
 
+/* Step 3: who may do that? A hypapp asks where its callers could do harm. */
+static enum hypapi_verdict refuse(struct hypapi_event *ev)
+{
+	hypapi_reg_set(ev, HYPAPI_REG_RAX, 1);
+	return HYPAPI_HANDLED;
+}
+
+static bool is_l1_kernel(const struct hypapi_event *ev)
+{
+	return ev->level == HYPAPI_L1 && ev->cpl == 0;
+}
+
 static enum hypapi_verdict answer(struct hypapi_event *ev)
 {
 	uint32_t count = __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED);
 
-	/* Step 3: registers are those of whoever made the call, of L1's CPU or of L2's. No "am I nested" anywhere. */
+	/* Step 4: registers are those of whoever made the call, of L1's CPU or of L2's. No "am I nested" anywhere. */
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, 0);
 	hypapi_reg_set(ev, HYPAPI_REG_RBX, count);
 	/* HANDLED: the core steps over the VMCALL and resumes the caller; L1 does not learn of an L2 call. */
 	return HYPAPI_HANDLED;
 }
 
-/* Step 4: a handler. It looks at the event, does its work through hypapi calls, and returns a verdict. */
+/* Step 5: a handler. It looks at the event, does its work through hypapi calls, and returns a verdict. */
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 {
 	switch (ev->args.hypercall.number) { /* the same number at both levels: the core took the L2 base off */
@@ -44,6 +58,8 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 		 * handler can decide cheaply whether it needs the stop. (With `.quiesce = true` in the subscription it
 		 * would be stopped every time, before the first delivery.)
 		 */
+		if (!is_l1_kernel(ev))
+			return refuse(ev);
 		if (!ev->stopped) {
 			ev->quiesce = true;
 			return HYPAPI_RETRY;
@@ -55,6 +71,8 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 		 * Stop here and go on. An answer of 1 would mean that another CPU had its stop in between, so that what
 		 * this handler read before must be read again; this one has read nothing yet.
 		 */
+		if (!is_l1_kernel(ev))
+			return refuse(ev);
 		if (hypapi_quiesce(ev) < 0)
 			return HYPAPI_DENY;
 		return answer(ev); /* the stop ends with the event */
@@ -74,7 +92,7 @@ static enum hypapi_verdict on_init(struct hypapi_event *ev)
 }
 
 /*
- * Step 5: the descriptor. It names the hypapp, the groups of calls that it makes, the events that it wants and the
+ * Step 6: the descriptor. It names the hypapp, the groups of calls that it makes, the events that it wants and the
  * numbers that it claims. `./configure --with-hypapps=helloworld` links it; nothing else has to be edited.
  */
 HYPAPP_DEFINE(helloworld,

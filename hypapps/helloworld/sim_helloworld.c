@@ -23,6 +23,30 @@ static uint32_t call(uint32_t number)
 	return (uint32_t)sim_get(HYPAPI_REG_RBX);
 }
 
+static void is_refused(uint32_t number)
+{
+	sim_set(HYPAPI_REG_RBX, 77);
+	sim_assert(sim_hypercall(number) == 0);
+	sim_assert(sim_get(HYPAPI_REG_RAX) == 1 && sim_get(HYPAPI_REG_RBX) == 77);
+}
+
+/* The stops are for L1's kernel alone. */
+static void without_rights(void *arg)
+{
+	uint32_t *answer = arg;
+
+	*answer = call(RUNNING);
+	is_refused(STOP_BY_FLAG);
+	is_refused(STOP_BY_CALL);
+}
+
+static void as_process(void *arg)
+{
+	sim_set_mode(true, 3);
+	without_rights(arg);
+	sim_set_mode(true, 0);
+}
+
 static void each_once(void *arg)
 {
 	uint32_t *answers = arg;
@@ -32,30 +56,41 @@ static void each_once(void *arg)
 	sim_assert(sim_hypercall(UNUSED) == UD);
 }
 
-static void many(void *arg)
+static void call_many(uint32_t forms)
 {
 	uint32_t last = 0;
 
-	(void)arg;
 	for (uint32_t i = 0; i < CALLS; i++) {
-		uint32_t count = call(RUNNING + i % 3);
+		uint32_t count = call(RUNNING + i % forms);
 
 		sim_assert(count > last);
 		last = count;
 	}
 }
 
+static void many(void *arg)
+{
+	(void)arg;
+	call_many(3);
+}
+
+static void many_in_l2(void *arg)
+{
+	(void)arg;
+	call_many(1);
+}
+
 static void in_l2(void *arg)
 {
 	struct sim_l2 *l2 = sim_l2_create(1 << 20);
 
-	sim_assert(sim_l2_run(l2, each_once, arg, NULL) == HLT);
+	sim_assert(sim_l2_run(l2, without_rights, arg, NULL) == HLT);
 }
 
 static void many_in_both(void *arg)
 {
 	many(NULL);
-	sim_assert(sim_l2_run(arg, many, NULL, NULL) == HLT);
+	sim_assert(sim_l2_run(arg, many_in_l2, NULL, NULL) == HLT);
 	many(NULL);
 }
 
@@ -93,18 +128,21 @@ static uint32_t deliveries(uint32_t cpu, uint32_t level, uint32_t *stops)
 
 static void answers_l1_and_l2(void **state)
 {
-	uint32_t answers[6], stops;
+	uint32_t answers[5], stops;
 
 	(void)state;
 	sim_boot(hypapps, &(struct sim_options){ .options = "trace=on" });
 	sim_run(0, each_once, answers);
 	sim_run(1, in_l2, answers + 3);
-	for (uint32_t i = 0; i < 6; i++)
+	sim_run(1, as_process, answers + 4);
+	for (uint32_t i = 0; i < 5; i++)
 		assert_int_equal(answers[i], i + 1);
 	assert_int_equal(deliveries(0, HYPAPI_L1, &stops), 4);
 	assert_int_equal(stops, 2);
-	assert_int_equal(deliveries(1, HYPAPI_L2, &stops), 4);
-	assert_int_equal(stops, 2);
+	assert_int_equal(deliveries(1, HYPAPI_L2, &stops), 3);
+	assert_int_equal(stops, 0);
+	assert_int_equal(deliveries(1, HYPAPI_L1, &stops), 3);
+	assert_int_equal(stops, 0);
 }
 
 static void leaves_the_rest_alone(void **state)

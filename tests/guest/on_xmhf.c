@@ -2,7 +2,7 @@
 /*
  * Tests that have a sense on XMHF only, with TrustVisor and helloworld in it. They judge themselves: each line says
  * "good" or "BAD", and a BAD line begins with "T FAIL", which fails the case. test=hypercalls: who may call what.
- * test=stops: all CPUs ask for stops at once, in L1 and in L2, while NMIs fly. test=attack: every address that L1 can
+ * test=stops: all CPUs ask for stops at once, then run L2 among those of others, while NMIs fly. test=attack: every address that L1 can
  * hand to the hypervisor points at its memory or at a PAL's, and the PAL's secret stays in the PAL. test=no-exits: what
  * nobody claims does not exit.
  */
@@ -59,6 +59,7 @@ static bool is_xmhf(void)
 /* ---- hypercalls ---- */
 
 static void user_test_call(void) { asm volatile("movl $255, %%eax; vmcall; int $0x80" ::: "memory"); }
+static void user_stop_call(void) { asm volatile("movl $0x101, %%eax; vmcall; cmpl $1, %%eax; jne 1f; int $0x80; 1: ud2" ::: "memory"); }
 static void user_unknown_call(void) { asm volatile("movl $0x7777, %%eax; vmcall; int $0x80" ::: "memory"); }
 
 extern const u8 compat_test_call[];
@@ -102,6 +103,7 @@ DEFINE_TEST(hypercalls, "hypercalls",
 	judge("unclaimed numbers", is_undefined(0x7777) && is_undefined(0x5ff) && is_undefined(~0u) &&
 		is_undefined(L2_BASE + 255));
 	judge("CPL 3, known", user_run(user_test_call).vector == NO_FAULT);
+	judge("CPL 3, a stop of helloworld", user_run(user_stop_call).vector == NO_FAULT);
 	judge("CPL 3, unknown", user_run(user_unknown_call).vector == VEC_UD);
 	judge("32-bit code", user_run32(compat_test_call, (u32)(u64)page_alloc() + 0xff0).vector == NO_FAULT);
 	judge("register with bad pointers",
@@ -134,19 +136,19 @@ DEFINE_TEST(hypercalls, "hypercalls",
 static struct vcpu vcpus[MAX_CPUS];
 static volatile u32 failures, finished;
 
-static void ask_for_stops(u32 base)
+static void ask(u32 i, u32 base, u32 expected)
 {
-	for (u32 i = 0; i < ROUNDS; i++) {
-		u32 number = i % 3 == 0 ? HELLO_RUNNING : i % 3 == 1 ? HELLO_STOP_BY_FLAG : HELLO_STOP_BY_CALL;
+	u32 number = i % 3 == 0 ? HELLO_RUNNING : i % 3 == 1 ? HELLO_STOP_BY_FLAG : HELLO_STOP_BY_CALL;
 
-		if (!answers(base + number, 0))
-			__atomic_fetch_add(&failures, 1, __ATOMIC_SEQ_CST);
-	}
+	if (!answers(base + number, i % 3 ? expected : 0))
+		__atomic_fetch_add(&failures, 1, __ATOMIC_SEQ_CST);
 }
 
+/* L2 is stopped by others, and may not stop them itself. */
 static void l2_ask_for_stops(void)
 {
-	ask_for_stops(L2_BASE);
+	for (u32 i = 0; i < ROUNDS; i++)
+		ask(i, L2_BASE, 1);
 	l2_end();
 }
 
@@ -156,7 +158,8 @@ static void ask_on_both_levels(void *unused)
 	struct vcpu *v = &vcpus[this_cpu()->index];
 
 	(void)unused;
-	ask_for_stops(0);
+	for (u32 i = 0; i < ROUNDS; i++)
+		ask(i, 0, 0);
 	hv_on();
 	hv_init(v, HV_LONG64, l2_ask_for_stops);
 	if (hv_run(v) != VMX_OK || v->exit.reason != EXIT_VMCALL || v->regs[RAX] != L2_END)
@@ -203,7 +206,7 @@ static u32 hello_count(void)
 	return ebx;
 }
 
-DEFINE_TEST(stops, "stops", "XMHF only: every CPU asks for stops at once in L1 and L2, with NMIs on top")
+DEFINE_TEST(stops, "stops", "XMHF only: every CPU asks for stops at once in L1, or runs L2 meanwhile, with NMIs on top")
 {
 	u32 before, sent = 0;
 
@@ -224,7 +227,7 @@ DEFINE_TEST(stops, "stops", "XMHF only: every CPU asks for stops at once in L1 a
 	ask_on_both_levels(NULL);
 	print("NMIs sent meanwhile: %u\n", sent);
 	judge("all answers", failures == 0);
-	judge("helloworld's count", hello_count() == before + 2 * ROUNDS * cpu_count + 1);
+	judge("helloworld's count", hello_count() == before + (ROUNDS + ROUNDS / 3) * cpu_count + 1);
 }
 
 /* ---- attacks ---- */
