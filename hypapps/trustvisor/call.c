@@ -310,6 +310,8 @@ static bool is_call(const struct hypapi_event *ev, const struct pal *pal)
  */
 static enum hypapi_verdict expel(struct hypapi_event *ev, struct pal *pal)
 {
+	if (!hypapi_may_stop(ev))
+		return HYPAPI_RETRY; /* the access waits for its turn, with nothing done */
 	if (!pal_change_state(pal, PAL_READY, PAL_RUNNING)) {
 		/* It runs on another CPU, which will destroy it at its end; the access is tried until then. */
 		pal_change_state(pal, PAL_RUNNING, PAL_DOOMED);

@@ -20,7 +20,7 @@
 
 #include "include/trustvisor/abi.h"
 
-#define TV_MAX_PALS 64
+#define TV_MAX_PALS 63 /* as many as the core has partitions */
 
 enum pal_state { PAL_FREE = 0, PAL_READY, PAL_RUNNING, PAL_DOOMED };
 
@@ -82,13 +82,28 @@ static inline void wipe(void *at, uint64_t len_bytes)
 	__asm__ volatile("" : : "r"(at) : "memory");
 }
 
+/** In place of an answer of a command: the caller executes its instruction again. */
+#define TV_REPEAT UINT32_MAX
+
 /** Whether the address is one that a 64-bit CPU accepts: its upper bits copy bit 47. */
 static inline bool is_canonical(uint64_t addr)
 {
 	return (uint64_t)((int64_t)(addr << 16) >> 16) == addr;
 }
 
-/* register.c: commands that change the table; answer enum tv_result */
+/* limits.c: what one caller may take from the others */
+void limits_init(void);
+/** Whether the share of its caller has room for one more PAL like this. It stays so only under the stop. */
+bool limits_have_room(const struct pal *pal);
+/** A PAL has come, under the stop; one has gone. */
+void limits_take(const struct pal *pal);
+void limits_give(const struct pal *pal);
+/** Would the pages be accepted now? HYPAPI_OK or the error. Without a stop: it serves to refuse. */
+int limits_foresee(const struct hypapi_event *ev, const struct pal *pal);
+/** Bytes of each CPU that limits_foresee() uses. */
+#define LIMITS_CPU_BYTES (TV_MAX_PAGES * sizeof(uint64_t))
+
+/* register.c: commands that change the table; answer enum tv_result or TV_REPEAT */
 uint32_t tv_register(struct hypapi_event *ev);
 uint32_t tv_unregister(struct hypapi_event *ev);
 

@@ -190,20 +190,20 @@ static uint32_t entry_rights(const struct hypapi_event *ev)
 }
 
 /* What another CPU can make stale, as it is now: by itself it serves to refuse without a stop. */
-static uint32_t check_entry(const struct hypapi_event *ev, struct hypapi_page *page)
+static uint32_t check_entry(const struct hypapi_event *ev, const struct pal *pal, struct hypapi_page *page)
 {
 	int rc = hypapi_translate(ev, GVA(tv_arg(ev, HYPAPI_REG_RDI)), entry_rights(ev), page);
 
 	if (rc != HYPAPI_OK)
 		return result_of(rc);
-	return pal_free_slot() ? TV_OK : TV_E_NO_ROOM;
+	return pal_free_slot() && limits_have_room(pal) ? TV_OK : TV_E_NO_ROOM;
 }
 
 /* Under the stop: the pages by which calls will be known. */
 static uint32_t record_identity(const struct hypapi_event *ev, struct pal *pal)
 {
 	struct hypapi_page entry, stack;
-	uint32_t result = check_entry(ev, &entry);
+	uint32_t result = check_entry(ev, pal, &entry);
 	int rc;
 
 	if (result != TV_OK)
@@ -249,6 +249,7 @@ static uint32_t take_pages(struct hypapi_event *ev, struct pal *pal)
 		return result_of(rc);
 	slot = pal_free_slot();
 	*slot = *pal;
+	limits_take(slot);
 	pal_set_state(slot, PAL_READY);
 	return TV_OK;
 }
@@ -261,9 +262,13 @@ uint32_t tv_register(struct hypapi_event *ev)
 	int stop;
 
 	if (result == TV_OK)
-		result = check_entry(ev, &page);
+		result = check_entry(ev, &pal, &page);
+	if (result == TV_OK)
+		result = result_of(limits_foresee(ev, &pal));
 	if (result != TV_OK)
 		return result;
+	if (!hypapi_may_stop(ev))
+		return TV_REPEAT;
 	stop = hypapi_quiesce(ev);
 	return stop < 0 ? result_of(stop) : take_pages(ev, &pal);
 }
@@ -286,11 +291,15 @@ static struct pal *find_registered(const struct hypapi_event *ev, gva_t entry)
 uint32_t tv_unregister(struct hypapi_event *ev)
 {
 	gva_t entry = GVA(tv_arg(ev, HYPAPI_REG_RCX));
+	struct pal *pal = find_registered(ev, entry);
 	int stop;
-	struct pal *pal;
 
-	if (!find_registered(ev, entry))
+	if (!pal)
 		return TV_E_NO_PAL;
+	if (pal_state(pal) != PAL_READY)
+		return TV_E_BUSY;
+	if (!hypapi_may_stop(ev))
+		return TV_REPEAT;
 	stop = hypapi_quiesce(ev);
 	if (stop < 0)
 		return result_of(stop);

@@ -93,6 +93,26 @@ int hypapi_quiesce(struct hypapi_event *ev)
 	return fake.quiesce_answer;
 }
 
+int hypapi_may_stop(struct hypapi_event *ev)
+{
+	(void)ev;
+	return fake.refusals == 0 || fake.refusals-- == 0;
+}
+
+const char *hypapi_option(const char *name)
+{
+	return strcmp(name, "trustvisor.share-user") == 0 ? fake.share_user : NULL;
+}
+
+void *hypapi_cpu_storage(const struct hypapi_event *ev, uint32_t cpu)
+{
+	static _Alignas(16) uint8_t storage[HYPAPI_PAGE_SIZE];
+
+	(void)ev;
+	assert_int_equal(cpu, 0);
+	return storage;
+}
+
 uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg)
 {
 	(void)ev;

@@ -35,6 +35,8 @@ extern struct fake {
 	uint8_t cpl;                       /* of the caller */
 	int stops;                         /* hypapi_quiesce() calls */
 	int quiesce_answer;
+	int refusals;                      /* hypapi_may_stop() answers 0 so often */
+	const char *share_user;            /* the boot option trustvisor.share-user */
 	void (*on_quiesce)(void);          /* what another CPU does before this one gets its stop */
 	int injected;                      /* vector, 0: none */
 	uint32_t injected_code;

@@ -50,6 +50,9 @@ static int setup(void **state)
 	end = fake_event(HYPAPI_EV_SHUTDOWN, HYPAPI_L0);
 	fake_raise(&hypapp_trustvisor, &end);
 	fake_reset();
+	end = fake_event(HYPAPI_EV_INIT, HYPAPI_L0);
+	fake_raise(&hypapp_trustvisor, &end);
+	fake.log_lines = 0;
 
 	sections = (struct tv_pal_sections){ .num_sections = 4, .sections = {
 		{ TV_SECTION_CODE, 1, CODE }, { TV_SECTION_DATA, 1, DATA },
@@ -367,20 +370,158 @@ static void checks_again_after_a_foreign_stop(void **state)
 	assert_int_equal(unregister_pal(), TV_OK);
 }
 
-static void table_full(void **state)
+static void boot(void)
 {
-	(void)state;
+	struct hypapi_event ev = fake_event(HYPAPI_EV_INIT, HYPAPI_L0);
+
+	fake_raise(&hypapp_trustvisor, &ev);
+}
+
+/* The i-th of many PALs of two pages; around the caller's own pages. */
+static uint32_t register_small(uint32_t i)
+{
+	uint64_t code = i < 4 ? PAGE(2 * i) : PAGE(2 * i + 12);
+
 	params.num_params = 0;
 	sections.num_sections = 2;
-	sections.sections[1] = (struct tv_pal_section){ TV_SECTION_STACK, 1, 0 };
-	for (uint32_t i = 0; i <= 64; i++) {
-		uint64_t code = i < 4 ? PAGE(2 * i) : PAGE(2 * i + 12); /* around the caller's own pages */
+	sections.sections[0].start_addr = entry = code;
+	sections.sections[1] = (struct tv_pal_section){ TV_SECTION_STACK, 1, code + 0x1000 };
+	return register_pal();
+}
 
-		sections.sections[0].start_addr = entry = code;
-		sections.sections[1].start_addr = code + 0x1000;
-		assert_int_equal(register_pal(), i < 64 ? TV_OK : TV_E_NO_ROOM);
+/* Processes and L2 come to the end of their shares, and leave 15 of 63 to the kernel. No refusal stops the CPUs. */
+static void table_full(void **state)
+{
+	static const struct { uint32_t level; uint8_t cpl; uint32_t pals; } callers[] = {
+		{ HYPAPI_L1, 3, 24 }, { HYPAPI_L2, 0, 24 }, { HYPAPI_L1, 0, 15 },
+	};
+	uint32_t i = 0;
+
+	(void)state;
+	for (size_t c = 0; c < sizeof(callers) / sizeof(callers[0]); c++) {
+		level = callers[c].level;
+		fake.cpl = callers[c].cpl;
+		for (uint32_t n = 0; n < callers[c].pals; n++)
+			assert_int_equal(register_small(i++), TV_OK);
+		assert_int_equal(register_small(i), TV_E_NO_ROOM);
 	}
-	assert_int_equal(fake.stops, 64);
+	assert_int_equal(i, 63);
+	assert_int_equal(fake.stops, 63);
+	entry = PAGE(0);
+	fake.cpl = 3;
+	assert_int_equal(unregister_pal(), TV_OK);
+	assert_int_equal(register_small(0), TV_OK);
+	assert_int_equal(register_small(i), TV_E_NO_ROOM);
+	level = HYPAPI_L2; /* at another privilege level: the same share */
+	assert_int_equal(register_small(i), TV_E_NO_ROOM);
+}
+
+static void shares_count_pages(void **state)
+{
+	struct hypapi_event ev;
+
+	(void)state;
+	fake.share_user = "9,5";
+	boot();
+	assert_int_equal(register_pal(), TV_OK); /* four pages */
+	assert_int_equal(register_small(4), TV_E_NO_ROOM);
+	fake.cpl = 0;
+	assert_int_equal(register_small(4), TV_OK);
+	fake.cpl = 3;
+	ev = violation(DATA, HYPAPI_W); /* a PAL that is destroyed gives back what it had */
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
+	assert_int_equal(register_small(5), TV_OK);
+	assert_int_equal(register_small(6), TV_OK);
+	assert_int_equal(register_small(7), TV_E_NO_ROOM);
+}
+
+static void a_wrong_share_allows_nothing(void **state)
+{
+	static const char *const wrong[] = { "", "5", "5,", ",5", "5,5,", "5;5", "all", "-1,5", "5,x", "5, 5" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		fake.share_user = wrong[i];
+		boot();
+		assert_int_equal(register_small((uint32_t)i), TV_E_NO_ROOM);
+		fake.cpl = 0;
+		assert_int_equal(register_small((uint32_t)i), TV_OK);
+		fake.cpl = 3;
+	}
+}
+
+static void doom_page_twice(void) { fake.pages[3].frame = 1; }
+static void doom_code_twice(void) { fake.pages[2].frame = 0; }
+static void doom_data_unmapped(void) { fake.pages[1].rights = 0; }
+static void doom_stack_read_only(void) { fake.pages[3].rights = HYPAPI_R; }
+static void doom_data_owned(void) { fake.owner[1] = 77; }
+static void doom_second_code_page(void)
+{
+	sections.sections[0].page_num = 2;
+	sections.sections[1].start_addr = PAGE(12);
+	fake.pages[1].rights = HYPAPI_RX;
+}
+
+/* What could be known before the stop is: else a registration that always fails stops the CPUs as often as one likes. */
+static void doomed_registrations_cost_no_stop(void **state)
+{
+	static void (*const doom[])(void) = { doom_page_twice, doom_code_twice, doom_data_unmapped, doom_stack_read_only,
+					      doom_data_owned, doom_second_code_page };
+
+	for (size_t i = 0; i < 2 * sizeof(doom) / sizeof(doom[0]); i++) {
+		setup(state);
+		level = i % 2 ? HYPAPI_L2 : HYPAPI_L1;
+		doom[i / 2]();
+		if (register_pal() == TV_OK || fake.stops != 0)
+			fail_msg("doomed registration %zu: %d stops", i / 2, fake.stops);
+	}
+	setup(state);
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	uint64_t running = fake.current;
+
+	fake.current = 0;
+	assert_int_equal(unregister_pal(), TV_E_BUSY);
+	assert_int_equal(fake.stops, 1);
+	fake.current = running;
+	assert_int_equal(pal_return(0), HYPAPI_HANDLED);
+}
+
+static void repeats(uint32_t command)
+{
+	struct hypapi_event ev = fake_event(HYPAPI_EV_HYPERCALL, level);
+	int stops = fake.stops;
+
+	ev.args.hypercall.number = command;
+	fake.regs[HYPAPI_REG_RAX] = 0x1234;
+	fake.refusals = 3;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
+	assert_int_equal(fake.regs[HYPAPI_REG_RAX], 0x1234);
+	assert_int_equal(fake.stops, stops);
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+	assert_int_equal(fake.regs[HYPAPI_REG_RAX], TV_OK);
+}
+
+/* Without budget the instruction is executed again, and nothing has happened. */
+static void an_empty_budget_repeats(void **state)
+{
+	struct hypapi_event ev;
+
+	(void)state;
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(unregister_pal(), TV_OK);
+	fake.regs[HYPAPI_REG_RCX] = SECTIONS; /* the others are still those of register_pal() */
+	repeats(TV_CMD_REGISTER);
+	fake.regs[HYPAPI_REG_RCX] = entry;
+	repeats(TV_CMD_UNREGISTER);
+	assert_int_equal(register_pal(), TV_OK);
+	fake.refusals = 1;
+	ev = violation(DATA, HYPAPI_W);
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
+	assert_int_not_equal(fake.owner[1], 0);
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
+	assert_int_equal(fake.owner[1], 0);
 }
 
 static void unregister_knows_the_whole_identity(void **state)
@@ -931,6 +1072,8 @@ int main(void)
 		TEST(descriptors_are_read_up_to_their_count), TEST(descriptors_may_cross_pages),
 		TEST(vuln_4_read_only_page_as_data),
 		TEST(pages_with_two_names_are_refused), TEST(checks_again_after_a_foreign_stop), TEST(table_full),
+		TEST(shares_count_pages), TEST(a_wrong_share_allows_nothing), TEST(doomed_registrations_cost_no_stop),
+		TEST(an_empty_budget_repeats),
 		TEST(unregister_knows_the_whole_identity), TEST(passes_integers_and_hides_registers),
 		TEST(passes_eight_integers), TEST(copies_pointed_words_in_and_out), TEST(copies_large_buffers),
 		TEST(unwritable_pointer_faults_as_its_own_access), TEST(hopeless_pointers_are_refused_at_the_entry),

@@ -73,8 +73,10 @@ int pal_destroy(struct hypapi_event *ev, struct pal *pal)
 {
 	int rc = hypapi_partition_destroy(ev, pal->partition);
 
-	if (rc == HYPAPI_OK)
+	if (rc == HYPAPI_OK) {
+		limits_give(pal);
 		pal_set_state(pal, PAL_FREE);
+	}
 	return rc;
 }
 
@@ -134,7 +136,6 @@ static uint32_t run_command(struct hypapi_event *ev)
 
 	if (number >= COMMAND_COUNT || !commands[number].run)
 		return TV_E_UNKNOWN;
-	__atomic_add_fetch(&command_calls[number], 1, __ATOMIC_RELAXED);
 	if (ev->partition.id != HYPAPI_NONE && !(commands[number].place & INSIDE))
 		return TV_E_IN_PAL;
 	if (ev->partition.id == HYPAPI_NONE && !(commands[number].place & OUTSIDE))
@@ -144,7 +145,13 @@ static uint32_t run_command(struct hypapi_event *ev)
 
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 {
-	hypapi_reg_set(ev, HYPAPI_REG_RAX, run_command(ev));
+	uint32_t result = run_command(ev), number = ev->args.hypercall.number;
+
+	if (result == TV_REPEAT)
+		return HYPAPI_RETRY;
+	if (number < COMMAND_COUNT)
+		__atomic_add_fetch(&command_calls[number], 1, __ATOMIC_RELAXED);
+	hypapi_reg_set(ev, HYPAPI_REG_RAX, result);
 	return HYPAPI_HANDLED;
 }
 
@@ -170,6 +177,7 @@ static enum hypapi_verdict on_cpuid(struct hypapi_event *ev)
 static enum hypapi_verdict on_init(struct hypapi_event *ev)
 {
 	(void)ev;
+	limits_init();
 	hypapi_log("trustvisor: room for %u PALs of up to %u pages", TV_MAX_PALS, TV_MAX_PAGES);
 	return HYPAPI_PASS;
 }
@@ -198,7 +206,7 @@ static enum hypapi_verdict on_end(struct hypapi_event *ev)
 			wipe_in_place(ev, &pals[i]);
 
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		if (command_calls[i])
+		if (commands[i].run && command_calls[i])
 			hypapi_log("trustvisor: %s: %lu calls", commands[i].name, (unsigned long)command_calls[i]);
 	hypapi_log("trustvisor: PALs: %lu calls, %lu returns", (unsigned long)tv_invocations,
 		   (unsigned long)tv_returns);
@@ -209,6 +217,7 @@ HYPAPP_DEFINE(trustvisor,
 	.priority = 100,
 	.capabilities = HYPAPI_CAP_REGISTERS | HYPAPI_CAP_MEMORY | HYPAPI_CAP_PARTITIONS | HYPAPI_CAP_QUIESCE,
 	.needs = HYPAPI_FEATURE_PARTITIONS,
+	.cpu_bytes = LIMITS_CPU_BYTES,
 	.subscriptions = {
 		{ .type = HYPAPI_EV_INIT, .handler = on_init },
 		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },

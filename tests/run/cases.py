@@ -236,6 +236,7 @@ CASES = [
     on_xmhf("hypercalls", cpus=2),
     on_xmhf("attack", cpus=2),
     on_xmhf("no-exits"),
+    dict(on_xmhf("stop-storm", cpus=2), name="security/stop-storm"),
     on_xmhf("stops", cpus=2),
     on_xmhf("stops", cpus=8, suffix="-8cpu"),
     dict(on_xmhf("throughput", cpus=8, suffix="-8cpu"), xmhf="build/bench/stopper.elf", xmhf_args=NO_CAP),

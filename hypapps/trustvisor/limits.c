@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a registration may cost others. Three kinds of callers, L1's kernel, L1's processes and L2, have a share of PALs
+ * and of pages each, so that one of them cannot take all; and a caller that nobody trusts has its pages looked at before
+ * the CPUs are stopped for it, since a stop that ends in an error is a weapon. That look only refuses: what holds is
+ * checked under the stop, by hypapi_partition_create().
+ *
+ * Counts grow under the stop only, so a share that has room then has it until the PAL is in. They shrink at any time.
+ */
+#include "pal.h"
+
+static struct share {
+	const char *option; /* PALS,PAGES */
+	uint32_t default_pals, default_pages;
+	uint32_t max_pals, max_pages;
+	uint32_t pals, pages; /* in use; atomic */
+} shares[] = {
+	{ .option = "trustvisor.share-kernel", .default_pals = TV_MAX_PALS, .default_pages = TV_MAX_PALS * TV_MAX_PAGES },
+	/* Both together leave a quarter of the PALs to the kernel. */
+	{ .option = "trustvisor.share-user", .default_pals = 24, .default_pages = 1024 },
+	{ .option = "trustvisor.share-l2", .default_pals = 24, .default_pages = 1024 },
+};
+#define SHARE_COUNT (sizeof(shares) / sizeof(shares[0]))
+
+static struct share *share_of(const struct pal *pal)
+{
+	return &shares[pal->level == HYPAPI_L2 ? 2 : pal->cpl != 0];
+}
+
+static uint32_t page_count(const struct pal *pal)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < pal->sections.num_sections; i++)
+		count += pal->sections.sections[i].page_num;
+	return count;
+}
+
+/* ---- Shares ---- */
+
+/* A decimal number up to a million; NULL if there is none. */
+static const char *read_number(const char *at, uint32_t *number)
+{
+	const char *start = at;
+
+	for (*number = 0; *at >= '0' && *at <= '9' && *number <= 100000; at++)
+		*number = *number * 10 + (uint32_t)(*at - '0');
+	return at == start ? NULL : at;
+}
+
+/* An option that says nothing allows nothing: an error must not open what was to be closed. */
+static void read_share(struct share *share)
+{
+	const char *text = hypapi_option(share->option), *rest;
+
+	share->max_pals = share->default_pals;
+	share->max_pages = share->default_pages;
+	share->pals = share->pages = 0;
+	if (!text)
+		return;
+	rest = read_number(text, &share->max_pals);
+	if (rest && *rest == ',')
+		rest = read_number(rest + 1, &share->max_pages);
+	else
+		rest = NULL;
+	if (rest && !*rest)
+		return;
+	share->max_pals = share->max_pages = 0;
+	hypapi_log("%s=%s: not PALS,PAGES: no PAL is registered for these callers", share->option, text);
+}
+
+void limits_init(void)
+{
+	for (size_t i = 0; i < SHARE_COUNT; i++)
+		read_share(&shares[i]);
+}
+
+bool limits_have_room(const struct pal *pal)
+{
+	const struct share *share = share_of(pal);
+
+	return __atomic_load_n(&share->pals, __ATOMIC_RELAXED) < share->max_pals &&
+	       __atomic_load_n(&share->pages, __ATOMIC_RELAXED) + page_count(pal) <= share->max_pages;
+}
+
+void limits_take(const struct pal *pal)
+{
+	__atomic_add_fetch(&share_of(pal)->pals, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&share_of(pal)->pages, page_count(pal), __ATOMIC_RELAXED);
+}
+
+void limits_give(const struct pal *pal)
+{
+	__atomic_sub_fetch(&share_of(pal)->pals, 1, __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&share_of(pal)->pages, page_count(pal), __ATOMIC_RELAXED);
+}
+
+/* ---- Pages, before the stop ---- */
+
+/* One page: mapped with the rights that it needs, nobody else's, and not among those before it. */
+static int foresee_page(const struct hypapi_event *ev, gva_t gva, uint32_t rights, uint64_t *frames, uint32_t count)
+{
+	struct hypapi_page page;
+	int rc = hypapi_translate(ev, gva, rights, &page);
+
+	if (rc != HYPAPI_OK)
+		return rc;
+	for (uint32_t i = 0; i < count; i++)
+		if (frames[i] == page.hpa.addr)
+			return HYPAPI_EPERM;
+	frames[count] = page.hpa.addr;
+	return HYPAPI_OK;
+}
+
+int limits_foresee(const struct hypapi_event *ev, const struct pal *pal)
+{
+	uint64_t *frames = hypapi_cpu_storage(ev, ev->cpu); /* of this CPU's callback alone: the list of pages so far */
+	uint32_t count = 0;
+
+	if (ev->level == HYPAPI_L1 && ev->cpl == 0)
+		return HYPAPI_OK; /* the kernel may stop the machine; and it need not be able to write what it registers */
+	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
+		const struct tv_pal_section *section = &pal->sections.sections[i];
+		bool code = section->type == TV_SECTION_CODE || section->type == TV_SECTION_SHARED_CODE;
+
+		for (uint32_t n = 0; n < section->page_num; n++, count++) {
+			gva_t gva = GVA(section->start_addr + n * HYPAPI_PAGE_SIZE);
+			int rc = foresee_page(ev, gva, code ? HYPAPI_RWX : HYPAPI_RW, frames, count);
+
+			if (rc != HYPAPI_OK)
+				return rc;
+		}
+	}
+	return HYPAPI_OK;
+}

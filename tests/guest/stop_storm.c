@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * XMHF only: who is not L1's kernel stops the other CPU in a loop, in every way there is, and that CPU keeps its speed.
+ * Two CPUs, TrustVisor and helloworld. The storms run at CPL 3 of L1 and in L2; each must make progress, too, and never
+ * see an error that is not its own. Lines begin with "T FAIL" where something is wrong.
+ */
+#include "../../hypapps/trustvisor/include/trustvisor/abi.h"
+#include "test.h"
+
+#define HELLO_STOP_BY_FLAG 0x101u
+#define L2_BASE TV_L2_BASE_DEFAULT
+#define DRAIN_TICKS 2500000ull		/* a storm uses up what is allowed as a burst */
+#define WINDOW_TICKS 2500000ull
+#define PAL_RET 0xc3			/* the PAL's code */
+
+enum form { REFUSED_TWICE, REFUSED_OWNED, SUCCEEDS, DESTROYED, HELLO, FORMS };
+
+static const char *const form_names[FORMS] = {
+	"registrations with a page twice", "registrations with a page of a PAL", "register and unregister",
+	"register and write to it", "helloworld's stop",
+};
+
+extern u64 page_pdpt[512];
+static struct tv_pal_sections good, twice, owned;
+static const struct tv_pal_params params;
+static u8 *code, *data, *stack, *other;
+static volatile u32 form, hypercall_base, errors, rounds;
+static volatile bool over;
+static volatile u64 phase, alone, stormed;	/* the victim's counts */
+
+static void judge(const char *where, const char *what, bool is_good)
+{
+	print(is_good ? "T %s, %s: good\n" : "T FAIL %s, %s: BAD\n", where, what);
+}
+
+static u32 tv(u32 command, const void *c, const void *s, const void *d)
+{
+	u32 eax = command + hypercall_base;
+
+	asm volatile("vmcall" : "+a"(eax) : "c"(c), "d"(0ull), "S"(s), "D"(d) : "rbx", "memory");
+	return eax;
+}
+
+static u32 ask(const struct tv_pal_sections *sections)
+{
+	return tv(TV_CMD_REGISTER, sections, &params, code);
+}
+
+/* One round of the storm: true if all of it came out as it must. */
+static bool one_round(void)
+{
+	switch (form) {
+	case REFUSED_TWICE:
+		return ask(&twice) == TV_E_OWNED;
+	case REFUSED_OWNED:
+		return ask(&owned) == TV_E_OWNED;
+	case SUCCEEDS:
+		code[0] = PAL_RET;
+		return ask(&good) == TV_OK && tv(TV_CMD_UNREGISTER, code, NULL, NULL) == TV_OK;
+	case DESTROYED:
+		if (ask(&good) != TV_OK)
+			return false;
+		*(volatile u8 *)data = 1;
+		return true;
+	default:
+		return tv(HELLO_STOP_BY_FLAG, NULL, NULL, NULL) == 1; /* not for these */
+	}
+}
+
+static void storm(void)
+{
+	while (!over) {
+		errors += !one_round();
+		rounds++;
+	}
+}
+
+static void user_storm(void)
+{
+	storm();
+	asm volatile("int $0x80");
+}
+
+static void l2_storm(void)
+{
+	storm();
+	l2_end();
+}
+
+/* What the other CPU gets done in a window. */
+static u64 count_for(u64 ticks)
+{
+	u64 end = rdtsc() + ticks, count = 0;
+
+	while (rdtsc() < end)
+		count++;
+	return count;
+}
+
+static void victim(void *unused)
+{
+	(void)unused;
+	alone = count_for(WINDOW_TICKS);
+	phase = 1;
+	count_for(DRAIN_TICKS);
+	rounds = 0;
+	stormed = count_for(WINDOW_TICKS);
+	over = true;
+}
+
+static void run_storm(bool in_l2)
+{
+	over = false;
+	errors = rounds = 0;
+	phase = 0;
+	smp_run(1, victim, NULL);
+	while (!phase)
+		pause();
+	if (in_l2) {
+		hypercall_base = L2_BASE;
+		hv_init(&l2, HV_LONG64, l2_storm);
+		if (hv_run(&l2) != VMX_OK || l2.exit.reason != EXIT_VMCALL)
+			errors++;
+		hypercall_base = 0;
+	} else if (user_run(user_storm).vector != NO_FAULT) {
+		errors++;
+	}
+	smp_wait(1);
+}
+
+/* The kernel's own registrations do not wait, however little the others have left. */
+static void judge_kernel(const char *where)
+{
+	u64 start = rdtsc();
+	bool ok = ask(&good) == TV_OK && tv(TV_CMD_UNREGISTER, code, NULL, NULL) == TV_OK;
+
+	judge(where, "L1's kernel does not wait", ok && rdtsc() - start < 40000);
+}
+
+static void all_forms(const char *where, bool in_l2)
+{
+	for (u32 f = 0; f < FORMS; f++) {
+		form = f;
+		run_storm(in_l2);
+		print("%s, %s: %u rounds, %u errors, the other CPU counts %lu, alone %lu\n", where, form_names[f], rounds,
+		      errors, stormed, alone);
+		judge(where, form_names[f], errors == 0 && rounds > 5 && stormed * 10 >= alone * 9);
+		if (f == SUCCEEDS)
+			judge_kernel(where);
+	}
+}
+
+static struct tv_pal_sections pages(const void *data_page, const void *stack_page)
+{
+	return (struct tv_pal_sections){ .num_sections = 3, .sections = {
+		{ TV_SECTION_CODE, 1, (u64)code }, { TV_SECTION_DATA, 1, (u64)data_page },
+		{ TV_SECTION_STACK, 1, (u64)stack_page } } };
+}
+
+DEFINE_TEST(stop_storm, "stop-storm", "XMHF only: storms of stops by others than L1's kernel; two CPUs")
+{
+	static struct tv_pal_sections others;
+
+	if (!hv_supported())
+		return;
+	code = page_alloc();
+	data = page_alloc();
+	stack = page_alloc();
+	other = page_alloc();
+	code[0] = PAL_RET;
+	page_pdpt[4] = page_pdpt[0]; /* the first GiB has a second name */
+	good = pages(data, stack);
+	twice = pages(data, data + BIT(32));
+	owned = pages(data, other);
+	others = (struct tv_pal_sections){ .num_sections = 2, .sections = {
+		{ TV_SECTION_CODE, 1, (u64)page_alloc() }, { TV_SECTION_STACK, 1, (u64)other } } };
+	hv_identity_ept();
+	smp_start();
+	hv_on();
+	judge("L1", "a PAL of the kernel", tv(TV_CMD_REGISTER, &others, &params, (void *)others.sections[0].start_addr) == TV_OK);
+	all_forms("CPL 3", false);
+	all_forms("L2", true);
+	hv_off();
+}
