@@ -17,6 +17,7 @@
 #include "cpu/x86.h"
 #include "mem/pages.h"
 #include "power/reset.h"
+#include "power/wake.h"
 #include "vmx/vmx.h"
 
 _Thread_local struct sim_cpu *sim_self;
@@ -285,6 +286,18 @@ void reset_machine(struct percpu *cpu)
 void reset_wait_ms(u32 ms)
 {
 	(void)ms;
+}
+
+/* In place of xmhf/power/wake.c: there is no firmware. */
+void wake_init(void)
+{
+}
+
+bool wake_guard_store(struct percpu *cpu, gpa1_t gpa1)
+{
+	(void)cpu;
+	(void)gpa1;
+	return false;
 }
 
 /* ---- This CPU, and interrupts of others ---- */

@@ -2,7 +2,7 @@
 /*
  * test=ways-down: each boot ends the machine in another way, with a PAL's secret in memory of L1, in memory of L2 and, of two
  * CPUs, in the registers of a PAL that the first one runs. One CPU takes other ways than two, because Bochs' clock stands
- * still once the first of two CPUs has reset the machine. tests/boot/scan.S, which the BIOS starts before, looks for them in the next
+ * still once the first of two CPUs has reset the machine. first=N: begins with way N. tests/boot/scan.S, which the BIOS starts before, looks for them in the next
  * boot, and finds a mark in L1's own memory alone. CMOS memory, which a reset keeps, counts the boots. Secrets are made in
  * registers and left nowhere else by this program.
  */
@@ -12,7 +12,7 @@
 #define CMOS_BOOTS 0x6e
 #define L2_BASE TV_L2_BASE_DEFAULT
 #define PM_BASE 0xb000u		/* where Bochs' BIOS has it */
-#define OTHER_PM_BASE 0xc000u
+#define OTHER_PM_BASE 0xd000u
 #define PM1_CNT 4u
 #define S3 0x2400u
 #define PIIX4_PM 0x80000b00u	/* device 1, function 3 */
@@ -151,10 +151,43 @@ static u8 *table_of(u32 signature)
 	fail("no ACPI table");
 }
 
+/* All stores to the FACS and around it that an operating system makes go on working, but for those to the vectors. */
+static void use_facs(u8 *facs)
+{
+	static u8 copy[64];
+	volatile u32 *lock = (u32 *)(facs + 16), *vector = (u32 *)(facs + 12), *signature = (u32 *)(facs + 8);
+	u32 found = *lock + 1, ours = *vector;
+	bool same;
+
+	*lock = 0;
+	asm volatile("lock cmpxchgl %3, %1; sete %2" : "+a"(found), "+m"(*lock), "=r"(same) : "r"(2) : "cc");
+	t_check("a global lock of another value", !same && !found && !*lock);
+	asm volatile("lock cmpxchgl %3, %1; sete %2" : "+a"(found), "+m"(*lock), "=r"(same) : "r"(2) : "cc");
+	t_check("the global lock is taken", same && !found && *lock == 2);
+	found = 3;
+	asm volatile("xchgl %0, %1" : "+r"(found), "+m"(*lock));
+	t_check("and exchanged", found == 2 && *lock == 3);
+	*(volatile u16 *)(facs + 18) = 0x1234;
+	*(volatile u8 *)(facs + 17) = 0x56;
+	t_check("and written by parts", *lock == 0x12345603);
+	*(volatile u64 *)signature = 0x77777777abcdef01;
+	t_check("a store that meets the vector is cut", *signature == 0xabcdef01 && *vector == ours);
+	copy_bytes(copy, facs, sizeof(copy));
+	set_bytes(facs + 8, 0x55, 56);
+	t_check("STOS", *lock == 0x55555555 && facs[63] == 0x55 && *vector == ours);
+	copy_bytes(facs, copy, sizeof(copy));
+	t_check("MOVS", *lock == 0x12345603 && *signature == 0xabcdef01 && *vector == ours);
+	fault_reset();
+	asm volatile(MAY_FAULT("addl $1, %0") : "+m"(*vector));
+	t_check("an instruction that is not known", last_fault() == VEC_GP && *vector == ours);
+	*lock = 0;
+}
+
 static void set_waking_vector(void)
 {
 	u8 *facs = (u8 *)(u64)*(u32 *)(table_of(0x50434146) + 36);	/* "FACP", FIRMWARE_CTRL */
 
+	use_facs(facs);
 	copy_bytes((void *)LOW_CODE, wake_code, (size_t)(wake_code_end - wake_code));
 	*(volatile u32 *)(facs + 12) = LOW_CODE;
 }
@@ -215,12 +248,12 @@ static void go(void *argument)
 
 DEFINE_TEST(ways_down, "ways-down", "XMHF only: each boot ends in another way, and leaves no secret")
 {
-	u8 boot = cmos_read(CMOS_BOOTS);
+	u8 boot = (u8)(cmos_read(CMOS_BOOTS) + option_number("first", 0));
 	const struct way *way = &ways[cpu_count > 1][boot];
 
 	if (boot >= ARRAY_SIZE(ways[0]) || !way->name)
 		return;
-	cmos_write(CMOS_BOOTS, boot + 1);
+	cmos_write(CMOS_BOOTS, cmos_read(CMOS_BOOTS) + 1);
 	smp_start();
 	hv_identity_ept();
 	make_secrets_of_l1();

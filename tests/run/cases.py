@@ -242,7 +242,7 @@ CASES = [
     dict(on_xmhf("throughput", cpus=8, suffix="-8cpu"), xmhf="build/bench/stopper.elf", xmhf_args=NO_CAP),
     # Each boot goes down in another way; the boot sector of the next one looks for what was left (tests/boot/scan.S).
     *(dict(on_xmhf("ways-down", cpus=cpus), name=f"security/ways-down-{cpus}cpu", megs=128, disk="build/boot/scan.img",
-           boot="disk, cdrom", judge=judge) for cpus, judge in ((2, ways_down.TWO_CPUS),)),
+           boot="disk, cdrom", fail=[r": NO$"], judge=judge) for cpus, judge in ((1, ways_down.ONE_CPU), (2, ways_down.TWO_CPUS))),
 
     security("device-memory"),
     security("delivery-fault", fail=[FLOOD], timeout=60),

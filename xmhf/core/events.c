@@ -10,6 +10,7 @@
 #include "core/trace.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"
+#include "power/wake.h"
 #include "vmx/exit.h"
 
 static always_inline enum hypapi_level level_of(const struct percpu *cpu)
@@ -242,6 +243,8 @@ void event_violation(struct percpu *cpu, const struct event_violation *v)
 		};
 		verdict = dispatch_to(&d, cpu, link);
 	}
+	if (!link && cpu->mode == RUN_L1 && (v->access & HYPAPI_W) && wake_guard_store(cpu, v->gpa1))
+		return;
 	if (verdict == HYPAPI_PASS || verdict == HYPAPI_DENY)
 		/*
 		 * Not #PF: an operating system whose page tables allow the access takes that as spurious, and retries

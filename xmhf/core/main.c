@@ -28,6 +28,7 @@
 #include "mem/root_map.h"
 #include "nested/nested.h"
 #include "power/power.h"
+#include "power/wake.h"
 #include "vmx/cpuid.h"
 #include "vmx/msr.h"
 #include "vmx/vmx.h"
@@ -69,6 +70,7 @@ static u64 reserve_root_memory(void)
 	root_start = at;
 	root_end = at + size;
 	memory_map_set(root_start, root_end, MEMORY_RESERVED);
+	wake_reserve();
 	pages_init(HPA(at + image));
 	return image;
 }

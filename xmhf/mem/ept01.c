@@ -27,6 +27,7 @@ static struct ept ept01 = { .alloc = page_alloc };
 static struct spinlock ept01_lock; /* whoever maps on demand, outside a stop */
 static u64 zero_page, int3_page, scratch_page;
 static u64 apic_page = ~0ull;
+static u64 guarded_pages[2]; /* 0: none. L1 may read and run them, and its stores are decoded */
 /*
  * By 2 MiB: translations of this memory may be remembered, in an EPT02 or a VMCS02, since all of those were dropped
  * last. Set by any CPU, cleared under a stop.
@@ -51,9 +52,10 @@ static void map_identity(u64 addr, unsigned int level, unsigned int max_level)
 {
 	u64 size = EPT_LEVEL_SIZE(level);
 	int type = mtrr_type(addr, size), ram = memory_map_is_ram(addr, addr + size);
-	bool meets_root = addr < root_end && root_start < addr + size;
+	bool meets_low = addr < root_low + ROOT_LOW_BYTES && root_low < addr + size;
+	bool meets_root = (addr < root_end && root_start < addr + size) || (root_low && meets_low);
 
-	if (meets_root && addr >= root_start && addr + size <= root_end)
+	if (meets_root && is_root_memory(addr) && is_root_memory(addr + size - 1))
 		return;
 	/* A page that is RAM in part only is none. */
 	if (type >= 0 && (ram >= 0 || level == 1) && !meets_root && level <= max_level) {
@@ -321,12 +323,17 @@ u32 ept01_flush_work(void)
 	return QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02;
 }
 
+static bool is_guarded(u64 page)
+{
+	return page && (page == guarded_pages[0] || page == guarded_pages[1]);
+}
+
 int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
 {
 	u32 by = ept01_hypapp(page);
 	unsigned int level;
 
-	if (page.addr >= mapped_top || page.addr == apic_page || is_root_memory(page.addr) || (by && by != app) ||
+	if (page.addr >= mapped_top || page.addr == apic_page || is_guarded(page.addr) || is_root_memory(page.addr) || (by && by != app) ||
 	    (!by && ept01_owner(page)))
 		return HYPAPI_EPERM;
 	*takes |= (*ept_find(&ept01, page.addr, &level) & EPT_RIGHTS & ~(u64)rights) != 0;
@@ -356,6 +363,17 @@ void ept01_set_apic_page(gpa1_t page)
 	apic_page = page.addr;
 	if (!ept_set(&ept01, page.addr, 1, page.addr | HYPAPI_R))
 		panic("no page for EPT01 at boot");
+	ept01_regions[page.addr / SIZE_2M] = 0;
+}
+
+void ept01_guard_page(gpa1_t page)
+{
+	unsigned int level;
+
+	guarded_pages[guarded_pages[0] && guarded_pages[0] != page.addr] = page.addr;
+	if (!ept_make(&ept01, page.addr, 1))
+		panic("no page for EPT01 at boot");
+	*ept_find(&ept01, page.addr, &level) &= ~(u64)HYPAPI_W;
 	ept01_regions[page.addr / SIZE_2M] = 0;
 }
 

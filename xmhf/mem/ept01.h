@@ -150,6 +150,9 @@ void ept01_retype(void);
 /* Access for L1's LAPIC page: read-only where the core carries out INIT and SIPI. At boot, and under a stop. */
 void ept01_set_apic_page(gpa1_t page);
 
+/* L1 keeps a page to read and to run: stores exit, to power/wake.h. At boot, two pages at most. */
+void ept01_guard_page(gpa1_t page);
+
 /* Copies from or to L1-physical memory; only RAM that L1 owns, with the rights it has. False: touched nothing. */
 must_check bool ept01_read(gpa1_t src, void *dst, size_t len_bytes);
 must_check bool ept01_write(gpa1_t dst, const void *src, size_t len_bytes);

@@ -9,7 +9,7 @@
 #include "cpu/spinlock.h"
 #include "lib/string.h"
 
-u64 root_start, root_end, direct_map_end = 1ul << 32;
+u64 root_start, root_end, root_low, direct_map_end = 1ul << 32;
 
 static struct spinlock pool_lock;
 static u64 next;         /* first byte never handed out; pool_lock */

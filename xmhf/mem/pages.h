@@ -14,6 +14,9 @@
 
 /* The core's own range, host-physical: [root_start, root_end), 2 MiB aligned. Constant after boot. */
 extern u64 root_start, root_end;
+/* And a part of it below 1 MiB, where the firmware goes when it wakes the machine (power/wake.h); 0: none. Constant after boot. */
+extern u64 root_low;
+#define ROOT_LOW_BYTES 0x2000ul
 
 static inline void *phys_to_virt(hpa_t hpa)
 {
@@ -31,7 +34,7 @@ extern u64 direct_map_end;
 
 static inline bool is_root_memory(u64 hpa)
 {
-	return hpa >= root_start && hpa < root_end;
+	return (hpa >= root_start && hpa < root_end) || (root_low && hpa - root_low < ROOT_LOW_BYTES);
 }
 
 /* The pool becomes [start, root_end). Once, at boot. */

@@ -12,6 +12,7 @@
 #include "power/pm_base.h"
 #include "power/ports.h"
 #include "power/reset.h"
+#include "power/wake.h"
 #include "vmx/vmx_insn.h"
 
 /* Firmware may take its time in SMM before the machine sleeps. */
@@ -39,6 +40,7 @@ void power_init(void)
 {
 	ports_init();
 	pm_base_init();
+	wake_init();
 }
 
 void power_reset(struct percpu *cpu)

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See wake.h. Invariant: from wake_init() on no store of L1 reaches a waking vector, by whatever instruction; so stores to the
+ * page that are not known are refused, and a store is cut where it meets a vector.
+ */
+#include "power/wake.h"
+
+#include "boot/acpi.h"
+#include "boot/boot_info.h"
+#include "core/log.h"
+#include "cpu/store.h"
+#include "lib/string.h"
+#include "mem/ept01.h"
+#include "mem/guest.h"
+#include "mem/pages.h"
+#include "vmx/exit.h"
+#include "vmx/vmcs.h"
+#include "vmx/vmx_insn.h"
+
+#define LOW_START 0x10000ul
+#define LOW_END 0xa0000ul
+#define STUB_PAGES (ROOT_LOW_BYTES / PAGE_SIZE)
+#define PTE_RW_LARGE 0x83
+#define PDPT_PRESENT 1
+#define SIZE_1K 1024ul
+
+/* The FACS */
+#define FACS_LENGTH 4
+#define FACS_VECTOR 12
+#define FACS_X_VECTOR 24
+#define FACS_X_END 32
+
+extern const char wake_stub[], wake_stub_end[], wake_gdtr_base[], wake_far[], wake_code32[], wake_gdt[], wake_pdpt[], wake_ranges[];
+
+static struct { u64 start, end; } vectors[2 * ARRAY_SIZE(acpi_info.facs)];
+static u32 vector_count;
+static u64 pages[ARRAY_SIZE(acpi_info.facs)]; /* that L1 may not write; 0: none */
+
+void wake_reserve(void)
+{
+	u64 at = memory_map_find(ROOT_LOW_BYTES, PAGE_SIZE, LOW_START, LOW_END), end = at + ROOT_LOW_BYTES;
+
+	if (!at)
+		boot_refuse("no %lu bytes of free RAM below 1 MiB for the core", ROOT_LOW_BYTES);
+	/* Less than a page above it is of no use to anybody; base memory ends below, in a chain start. */
+	while (end < at + ROOT_LOW_BYTES + PAGE_SIZE && memory_map_is_ram(end, end + SIZE_1K) > 0)
+		end += SIZE_1K;
+	root_low = at;
+	memory_map_set(at, end, MEMORY_RESERVED);
+}
+
+static void *in_stub(const char *symbol)
+{
+	return phys_to_virt(HPA(root_low + (u64)(symbol - wake_stub)));
+}
+
+/* All RAM of the map, and root memory, which the map does not have. */
+static void fill_ranges(void)
+{
+	struct { u64 start, end; } *to = in_stub(wake_ranges);
+	size_t room = (PAGE_SIZE - (size_t)(wake_ranges - wake_stub)) / sizeof(*to), count = 0;
+
+	to[count].start = root_start;
+	to[count++].end = root_end;
+	for (u32 i = 0; i < boot_info.memory_count; i++) {
+		const struct memory_range *r = &boot_info.memory[i];
+
+		if (r->type != MEMORY_RAM)
+			continue;
+		if (count + 1 == room)
+			panic("the list of RAM is too long for the wake stub");
+		to[count].start = ALIGN_UP(r->start, 4ul);
+		to[count++].end = ALIGN_DOWN(r->start + r->size, 4ul);
+	}
+}
+
+static void install_stub(void)
+{
+	u64 *directory = phys_to_virt(HPA(root_low + PAGE_SIZE));
+
+	memset(phys_to_virt(HPA(root_low)), 0, ROOT_LOW_BYTES);
+	memcpy(phys_to_virt(HPA(root_low)), wake_stub, (size_t)(wake_stub_end - wake_stub));
+	*(u32 *)in_stub(wake_gdtr_base) = (u32)(root_low + (u64)(wake_gdt - wake_stub));
+	*(u32 *)in_stub(wake_far) = (u32)(root_low + (u64)(wake_code32 - wake_stub));
+	*(u64 *)in_stub(wake_pdpt) = (root_low + PAGE_SIZE) | PDPT_PRESENT;
+	directory[0] = PTE_RW_LARGE;
+	fill_ranges();
+}
+
+static void guard(u64 start, u64 end)
+{
+	vectors[vector_count].start = start;
+	vectors[vector_count++].end = end;
+}
+
+static void guard_facs(u64 addr, u64 *page)
+{
+	u8 *facs = phys_to_virt(HPA(addr));
+	u32 length = *(u32 *)(facs + FACS_LENGTH);
+
+	*(u32 *)(facs + FACS_VECTOR) = (u32)root_low;
+	guard(addr + FACS_VECTOR, addr + FACS_VECTOR + 4);
+	if (length >= FACS_X_END) {
+		*(u64 *)(facs + FACS_X_VECTOR) = 0;
+		guard(addr + FACS_X_VECTOR, addr + FACS_X_END);
+	}
+	*page = ALIGN_DOWN(addr, PAGE_SIZE);
+	ept01_guard_page(GPA1(*page));
+	log_info("the wake is guarded: FACS at 0x%lx, stub at 0x%lx", addr, root_low);
+}
+
+void wake_init(void)
+{
+	install_stub();
+	for (size_t i = 0; i < ARRAY_SIZE(acpi_info.facs); i++)
+		if (acpi_info.facs[i] && (!i || acpi_info.facs[i] != acpi_info.facs[0]))
+			guard_facs(acpi_info.facs[i], &pages[i]);
+	if (!vector_count)
+		log_info("no FACS: no wake to be guarded");
+}
+
+/* ---- Stores ---- */
+
+static bool is_vector(u64 addr)
+{
+	for (u32 i = 0; i < vector_count; i++)
+		if (addr >= vectors[i].start && addr < vectors[i].end)
+			return true;
+	return false;
+}
+
+static bool meets_vector(u64 addr, unsigned int size)
+{
+	bool meets = false;
+
+	for (unsigned int i = 0; i < size; i++)
+		meets |= is_vector(addr + i);
+	return meets;
+}
+
+static void store(u64 addr, unsigned int size, u64 value)
+{
+	volatile void *at = phys_to_virt(HPA(addr));
+
+	if (meets_vector(addr, size)) {
+		for (unsigned int i = 0; i < size; i++)
+			if (!is_vector(addr + i))
+				((volatile u8 *)at)[i] = (u8)(value >> 8 * i);
+		return;
+	}
+	switch (size) {
+	case 1: *(volatile u8 *)at = (u8)value; break;
+	case 2: *(volatile u16 *)at = (u16)value; break;
+	case 4: *(volatile u32 *)at = (u32)value; break;
+	case 8: *(volatile u64 *)at = value; break;
+	}
+}
+
+/* One atomic step, as the firmware sees it; at a vector nothing is stored. *expected becomes what was there. */
+#define COMPARE_EXCHANGE(type)                                                                                             \
+	{                                                                                                                  \
+		type old = (type)*expected;                                                                                \
+		bool same = __atomic_compare_exchange_n((type *)at, &old, (type)value, false, __ATOMIC_SEQ_CST,             \
+							__ATOMIC_SEQ_CST);                                                 \
+		*expected = old;                                                                                           \
+		return same;                                                                                               \
+	}
+static bool compare_exchange(u64 addr, unsigned int size, u64 *expected, u64 value)
+{
+	void *at = phys_to_virt(HPA(addr));
+
+	if (meets_vector(addr, size)) {
+		u64 mask = size == 8 ? ~0ull : BIT(8 * size) - 1, old = 0;
+
+		memcpy(&old, at, size);
+		bool same = old == (*expected & mask);
+
+		*expected = old;
+		return same;
+	}
+	switch (size) {
+	case 1: COMPARE_EXCHANGE(u8)
+	case 2: COMPARE_EXCHANGE(u16)
+	case 4: COMPARE_EXCHANGE(u32)
+	default: COMPARE_EXCHANGE(u64)
+	}
+}
+
+static u64 gpr_read(const struct percpu *cpu, unsigned int reg)
+{
+	return reg == GPR_RSP ? vmread(VMCS_GUEST_RSP) : cpu->gpr[reg];
+}
+
+static void gpr_write(struct percpu *cpu, unsigned int reg, u64 value)
+{
+	if (reg == GPR_RSP)
+		vmwrite(VMCS_GUEST_RSP, value);
+	else
+		cpu->gpr[reg] = value;
+}
+
+/* A register takes an operand of this size: 32 bits clear the rest, fewer leave it. */
+static void gpr_put(struct percpu *cpu, const struct store *s, unsigned int reg, u64 value)
+{
+	u64 old = gpr_read(cpu, reg), shift = s->high_byte ? 8 : 0, mask = s->size >= 4 ? ~0ull : (BIT(8 * s->size) - 1) << shift;
+
+	gpr_write(cpu, reg, (old & ~mask) | (value << shift & mask));
+}
+
+static u64 source(const struct percpu *cpu, const struct store *s)
+{
+	return s->immediate ? s->value : gpr_read(cpu, s->reg) >> (s->high_byte ? 8 : 0);
+}
+
+static void do_xchg(struct percpu *cpu, const struct store *s, u64 addr)
+{
+	u64 old = 0, value = source(cpu, s);
+
+	while (!compare_exchange(addr, s->size, &old, value))
+		;
+	gpr_put(cpu, s, s->reg, old);
+}
+
+/* Flags of a comparison of a and b (SDM vol. 1, "Status Flags"). */
+static u64 compare_flags(u64 a, u64 b, unsigned int size)
+{
+	u64 top = BIT(8 * size - 1), mask = top | (top - 1), r;
+
+	a &= mask;
+	b &= mask;
+	r = (a - b) & mask;
+	return (a < b ? RFLAGS_CF : 0) | (__builtin_parity((u8)r) ? 0 : RFLAGS_PF) | ((a ^ b ^ r) & RFLAGS_AF) |
+	       (r ? 0 : RFLAGS_ZF) | (r & top ? RFLAGS_SF : 0) | ((a ^ b) & (a ^ r) & top ? RFLAGS_OF : 0);
+}
+
+static void do_cmpxchg(struct percpu *cpu, const struct store *s, u64 addr)
+{
+	struct store accumulator = *s;
+	u64 expected = cpu->gpr[GPR_RAX], found = expected;
+
+	accumulator.high_byte = false;
+	if (!compare_exchange(addr, s->size, &found, source(cpu, s)))
+		gpr_put(cpu, &accumulator, GPR_RAX, found);
+	vmwrite(VMCS_GUEST_RFLAGS, (vmread(VMCS_GUEST_RFLAGS) & ~RFLAGS_ARITHMETIC) | compare_flags(expected, found, s->size));
+}
+
+static u64 segment_base(const struct store *s, bool long_mode)
+{
+	static const u32 bases[] = { VMCS_GUEST_ES_BASE, VMCS_GUEST_CS_BASE, VMCS_GUEST_SS_BASE, VMCS_GUEST_DS_BASE,
+				     VMCS_GUEST_FS_BASE, VMCS_GUEST_GS_BASE };
+
+	return long_mode && s->segment < 4 ? 0 : vmread(bases[s->segment]);
+}
+
+static void step(struct percpu *cpu, unsigned int reg, const struct store *s, u64 by)
+{
+	u64 mask = s->address_size == 8 ? ~0ull : BIT(8 * s->address_size) - 1, sum = (cpu->gpr[reg] + by) & mask;
+
+	cpu->gpr[reg] = s->address_size == 2 ? (cpu->gpr[reg] & ~mask) | sum : sum;
+}
+
+/* One element. False: its source faults. Answers in *again whether the instruction goes on. */
+static bool do_string(struct percpu *cpu, const struct store *s, u64 addr, bool long_mode, bool *again)
+{
+	u64 by = vmread(VMCS_GUEST_RFLAGS) & BIT(10) ? -(u64)s->size : s->size, value = cpu->gpr[GPR_RAX];
+	u64 mask = s->address_size == 8 ? ~0ull : BIT(8 * s->address_size) - 1;
+	struct guest_fault fault;
+
+	if (s->kind == STORE_MOVS) {
+		gva_t from = GVA(segment_base(s, long_mode) + (cpu->gpr[GPR_RSI] & mask));
+		enum guest_access_result result = guest_read(cpu, &value, from, s->size, &fault);
+
+		if (result != GUEST_OK) {
+			vmx_raise(cpu, result == GUEST_PAGE_FAULT ? VEC_PF : VEC_GP, result == GUEST_PAGE_FAULT ? fault.error_code : 0,
+				  result == GUEST_PAGE_FAULT ? fault.gva : GVA(0));
+			return false;
+		}
+		step(cpu, GPR_RSI, s, by);
+	}
+	store(addr, s->size, value);
+	step(cpu, GPR_RDI, s, by);
+	if (s->rep)
+		step(cpu, GPR_RCX, s, ~0ull);
+	*again = s->rep && (cpu->gpr[GPR_RCX] & mask);
+	return true;
+}
+
+static struct store fetch(struct percpu *cpu, unsigned int code_size)
+{
+	gva_t rip = GVA((code_size == 64 ? 0 : vmread(VMCS_GUEST_CS_BASE)) + vmread(VMCS_GUEST_RIP));
+	size_t in_page = MIN(PAGE_SIZE - (rip.addr & (PAGE_SIZE - 1)), (size_t)STORE_MAX_INSN), bytes = STORE_MAX_INSN;
+	u8 insn[STORE_MAX_INSN];
+
+	if (guest_read(cpu, insn, rip, STORE_MAX_INSN, NULL) != GUEST_OK) {
+		bytes = in_page;
+		if (guest_read(cpu, insn, rip, bytes, NULL) != GUEST_OK)
+			bytes = 0;
+	}
+	return store_decode(insn, (unsigned int)bytes, code_size);
+}
+
+static void skip(unsigned int len)
+{
+	vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + len);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(u64)(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	vmx_complete_instruction();
+}
+
+static void carry_out(struct percpu *cpu, const struct store *s, u64 addr, bool long_mode)
+{
+	bool again = false;
+
+	switch (s->kind) {
+	case STORE_MOV:
+		store(addr, s->size, source(cpu, s));
+		break;
+	case STORE_XCHG:
+		do_xchg(cpu, s, addr);
+		break;
+	case STORE_CMPXCHG:
+		do_cmpxchg(cpu, s, addr);
+		break;
+	default:
+		if (!do_string(cpu, s, addr, long_mode, &again))
+			return;
+	}
+	if (!again)
+		skip(s->len);
+}
+
+bool wake_guard_store(struct percpu *cpu, gpa1_t gpa1)
+{
+	u64 page = gpa1.addr & HYPAPI_PAGE_MASK, cs = vmread(VMCS_GUEST_CS_AR);
+	unsigned int code_size = cs & AR_L && guest_long_mode() ? 64 : cs & AR_DB ? 32 : 16;
+
+	if (page != pages[0] && page != pages[1])
+		return false;
+	struct store s = fetch(cpu, code_size);
+
+	/* An event's delivery that pushes there, and a store that leaves the page, are no use of an operating system's. */
+	if (!s.len || gpa1.addr + s.size > page + PAGE_SIZE || vmread(VMCS_IDT_INFO) & INTR_VALID) {
+		log_warn("CPU %u: a store to the page of the FACS by an instruction that is not known: #GP", cpu->index);
+		vmx_raise(cpu, VEC_GP, 0, GVA(0));
+		return true;
+	}
+	carry_out(cpu, &s, gpa1.addr, code_size == 64);
+	return true;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guard of the wake. Whatever port put the machine to sleep, the firmware wakes it by the waking vectors in the FACS
+ * (ACPI specification, "Firmware ACPI Control Structure"). They lead to a stub of the core, in a page that L1 never has; what
+ * L1 stores there is kept aside. All else of the FACS's page is L1's as before, the global lock that it shares with the
+ * firmware as well.
+ */
+#ifndef XMHF_WAKE_H
+#define XMHF_WAKE_H
+
+#include "cpu/percpu.h"
+
+/* Takes the stub's pages out of the memory map. At boot, before EPT01 is made. */
+void wake_reserve(void);
+
+/* Writes stub and vectors, and takes the right to write the FACS's page. At boot, after EPT01 is made. */
+void wake_init(void);
+
+/* L1 stored where it may not: true if it was such a page, and the instruction was carried out, or got its fault. */
+must_check bool wake_guard_store(struct percpu *cpu, gpa1_t gpa1);
+
+#endif
