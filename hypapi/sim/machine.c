@@ -363,6 +363,7 @@ int traps_catch_interrupt(void)
 }
 
 bool lapic_in_service(u8 vector) { return sim_self->served_vector == vector + 1u; }
+void lapic_reset(void) { }
 void lapic_eoi(void) { sim_self->served_vector = 0; }
 void traps_catch_init(void) { }
 

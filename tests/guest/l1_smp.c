@@ -216,6 +216,47 @@ static void restart_in_nmi(void)
 	t_check("and takes NMIs", wait_for(&cpus[1].irq_count[VEC_NMI], before + 1));
 }
 
+/* What CPU 1 leaves in its local APIC: an interrupt in service, a timer that runs, all else not as INIT leaves it. */
+static const struct { u32 reg, value; } apic_before[] = {
+	{ 0x80, 0x50 }, { 0xd0, 0x04000000 }, { 0xe0, 0x0fffffff }, { 0xf0, 0x1ef }, { 0x310, 0x07000000 },
+	{ 0x320, 0x20041 }, { 0x330, 0x10042 }, { 0x340, 0x10043 }, { 0x350, 0x10044 }, { 0x360, 0x10045 },
+	{ 0x370, 0x46 }, { 0x3e0, 0x3 }, { 0x380, 0x4000000 },
+};
+static u32 apic_after[ARRAY_SIZE(apic_before)], in_service_after;
+
+static void leave_apic_so(struct trap_frame *f)
+{
+	if (f->vector != VEC_WAKE || this_cpu()->index != 1)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(apic_before); i++)
+		lapic_write(apic_before[i].reg, apic_before[i].value);
+	count_up(NULL);
+}
+
+static void look_at_apic(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(apic_before); i++)
+		apic_after[i] = lapic_read(apic_before[i].reg);
+	in_service_after = 0;
+	for (u32 reg = 0x100; reg < 0x180; reg += 16)
+		in_service_after |= lapic_read(reg);
+}
+
+static void apic_after_init(void)
+{
+	progress = 0;
+	irq_hook = leave_apic_so;
+	ap_hook = look_at_apic;
+	send_ipi(1, VEC_WAKE);
+	t_check("CPU 1 has an interrupt in service", wait_for(&progress, 1));
+	irq_hook = NULL;
+	t_check("it starts again", smp_start_one(1));
+	ap_hook = NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(apic_before); i++)
+		print("T APIC register %x after INIT: %x\n", apic_before[i].reg, apic_after[i]);
+	print("T in service after INIT: %x\n", in_service_after);
+}
+
 static void needless_sipi(void)
 {
 	u32 seen;
@@ -298,6 +339,7 @@ DEFINE_TEST(l1_smp, "l1-smp", "several CPUs: start, restart, NMIs and IPIs")
 	restart("while running with interrupts on", count_up_open);
 	restart("in HLT", halt_closed);
 	restart_in_nmi();
+	apic_after_init();
 	needless_sipi();
 	restart_by_shorthand();
 	first_state();

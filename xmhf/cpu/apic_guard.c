@@ -17,7 +17,6 @@
 #include "vmx/exit.h"
 
 #define LAPIC_ID 0x20
-#define LAPIC_LDR 0xd0
 #define MAX_INSN 15
 
 struct store {

@@ -3,6 +3,7 @@
 #include "cpu/lapic.h"
 
 #include "core/insn_counts.h"
+#include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "mem/root_map.h"
 
@@ -80,4 +81,51 @@ void lapic_eoi(void)
 		wrmsr(MSR_X2APIC_FIRST + LAPIC_EOI / 16, 0);
 	else
 		lapic_write(LAPIC_EOI, 0);
+}
+
+/*
+ * What INIT leaves in the registers (SDM vol. 3, "Local APIC State After It Receives an INIT Reset"). Sources of
+ * interrupts come first, the APIC itself is disabled last. The low half of the ICR would send what is written to it.
+ */
+static const struct after_init { u16 offset; bool xapic_only; u32 value; } after_init[] = {
+	{ LAPIC_LVT_TIMER, false, LVT_MASKED }, { LAPIC_TIMER_INITIAL, false, 0 }, { LAPIC_TIMER_DIVIDE, false, 0 },
+	{ LAPIC_LVT_LINT0, false, LVT_MASKED }, { LAPIC_LVT_LINT1, false, LVT_MASKED },
+	{ LAPIC_LVT_ERROR, false, LVT_MASKED }, { LAPIC_ESR, false, 0 }, { LAPIC_ESR, false, 0 },
+	{ LAPIC_TPR, false, 0 }, { LAPIC_DFR, true, ~0u }, { LAPIC_LDR, true, 0 }, { LAPIC_ICR_HIGH, true, 0 },
+	{ LAPIC_SVR, false, SVR_RESET },
+};
+/* Entries of the local vector table that older APICs lack: there from this "max LVT entry" of the version on. */
+static const struct { u16 offset, max_lvt; } optional_lvt[] = {
+	{ LAPIC_LVT_PERF, 4 }, { LAPIC_LVT_THERMAL, 5 }, { LAPIC_LVT_CMCI, 6 },
+};
+
+static void put(u32 offset, u32 value)
+{
+	if (in_x2apic_mode())
+		(void)!wrmsr_safe(MSR_X2APIC_FIRST + offset / 16, value);
+	else
+		lapic_write(offset, value);
+}
+
+static bool any_in_service(void)
+{
+	u32 bits = 0;
+
+	for (u32 i = 0; i < 8; i++)
+		bits |= lapic_read(LAPIC_ISR + i * 16);
+	return bits;
+}
+
+void lapic_reset(void)
+{
+	u32 max_lvt = lapic_read(LAPIC_VERSION) >> 16 & 0xff;
+
+	for (size_t i = 0; i < ARRAY_SIZE(optional_lvt); i++)
+		if (max_lvt >= optional_lvt[i].max_lvt)
+			put(optional_lvt[i].offset, LVT_MASKED);
+	for (u32 i = 0; i < 256 && any_in_service(); i++)
+		lapic_eoi();
+	for (size_t i = 0; i < ARRAY_SIZE(after_init); i++)
+		if (!after_init[i].xapic_only || !in_x2apic_mode())
+			put(after_init[i].offset, after_init[i].value);
 }

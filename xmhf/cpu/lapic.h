@@ -9,16 +9,27 @@
 #include "cpu/percpu.h"
 
 #define LAPIC_BASE 0xfee00000ull
-#define LAPIC_VERSION 0x30
+#define LAPIC_VERSION 0x30 /* 23:16: number of LVT entries, less 1 */
+#define LAPIC_TPR 0x80
 #define LAPIC_EOI 0xb0
+#define LAPIC_LDR 0xd0
+#define LAPIC_DFR 0xe0
+#define LAPIC_SVR 0xf0
 #define LAPIC_ISR 0x100 /* 32 vectors each 16 bytes */
+#define LAPIC_ESR 0x280
+#define LAPIC_LVT_CMCI 0x2f0
 #define LAPIC_ICR_LOW 0x300
 #define LAPIC_ICR_HIGH 0x310
-#define LAPIC_LVT_CMCI 0x2f0
+#define LAPIC_LVT_TIMER 0x320
 #define LAPIC_LVT_THERMAL 0x330
 #define LAPIC_LVT_PERF 0x340
 #define LAPIC_LVT_LINT0 0x350
 #define LAPIC_LVT_LINT1 0x360
+#define LAPIC_LVT_ERROR 0x370
+#define LAPIC_TIMER_INITIAL 0x380
+#define LAPIC_TIMER_DIVIDE 0x3e0
+#define LVT_MASKED BIT(16)
+#define SVR_RESET 0xffu /* disabled by software; NMIs are taken and IPIs sent all the same */
 
 #define APIC_BASE_BSP BIT(8)
 #define APIC_BASE_X2APIC BIT(10)
@@ -42,7 +53,6 @@
 
 #define LVT_MODE BITS(10, 8)
 #define LVT_SMI (2u << 8)
-#define LVT_MASKED BIT(16)
 
 void lapic_init(void);                /* maps the page; once, boot CPU */
 u32 lapic_id(void);
@@ -50,6 +60,11 @@ u32 lapic_read(u32 offset);           /* xAPIC register of this CPU; also in x2A
 void lapic_write(u32 offset, u32 value);
 void lapic_send(u32 apic_id, u32 icr_low);
 void lapic_nmi_others(void);
+/*
+ * This CPU's registers as an INIT leaves them. Interrupts that it has accepted but not delivered stay, and the ICR's low
+ * half: nothing but a real INIT clears these.
+ */
+void lapic_reset(void);
 bool lapic_in_service(u8 vector);     /* this CPU's APIC has delivered it, and waits for its EOI */
 void lapic_eoi(void);                 /* of the highest vector in service */
 

@@ -41,6 +41,8 @@ void smp_park(struct percpu *cpu)
 
 	cpu->parked = true;
 	percpu_use_ept(cpu, QUIESCE_EPT_NONE);
+	lapic_reset();
+	cpu->logical_id = 0;
 	while (((request = atomic_exchange(&cpu->request, REQUEST_NONE)) & 0xff) != REQUEST_SIPI) {
 		traps_halt();
 		cpu->work = 0;

@@ -122,6 +122,7 @@ void *page_alloc_many(size_t count, size_t align);	/* contiguous; not zeroed, so
 
 /* smp.c: the local APIC is used in xAPIC mode by plain 32-bit loads and stores. */
 extern u32 cpu_count;
+extern void (*volatile ap_hook)(void);		/* a started CPU calls it, if set, before it enables its local APIC */
 void smp_discover(void);			/* reads the MADT; fills cpu_count and cpus[].apic_id */
 void smp_start(void);				/* INIT-SIPI-SIPI to all others; returns when each is online */
 bool smp_start_one(u32 index);

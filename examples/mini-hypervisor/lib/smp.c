@@ -11,6 +11,7 @@
 struct cpu cpus[MAX_CPUS];
 u32 cpu_count = 1;
 volatile u32 ap_start_stack;
+void (*volatile ap_hook)(void);
 
 static volatile u32 ap_start_index;
 extern const u8 ap_trampoline[], ap_trampoline_end[];
@@ -110,6 +111,8 @@ void ap_start(void)
 	struct cpu *cpu = &cpus[ap_start_index];
 
 	cpu_init(cpu, ap_start_stack - 2 * PAGE_SIZE);
+	if (ap_hook)
+		ap_hook();
 	lapic_enable();
 	cpu->online = true;
 	for (;;) {
