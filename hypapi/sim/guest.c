@@ -78,6 +78,7 @@ static void enter(struct sim_cpu *c)
 		while (c->core->work)
 			vmx_handle_work(c->core);
 		mmu_crossing(c);
+		mmu_judge_vmcs(c);
 		deliver_event(c);
 		if (!window_is_open(c, &reason))
 			return;

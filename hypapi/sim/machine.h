@@ -123,6 +123,7 @@ void mmu_drop_linear(struct sim_cpu *c, const struct tlb_drop *d);
 enum mmu_guest_insn { MMU_MOV_CR3, MMU_INVLPG, MMU_EVERYTHING, MMU_THIS_PCID };
 void mmu_guest_drops(struct sim_cpu *c, enum mmu_guest_insn insn, u64 operand);
 void mmu_crossing(struct sim_cpu *c);     /* VM entry or exit */
+void mmu_judge_vmcs(const struct sim_cpu *c); /* at VM entry */
 void mmu_leave_behind(struct sim_cpu *c); /* before the core has started this CPU: as if others had used VMX on it */
 
 /* guest.c: one VM exit, and all until a guest runs again */

@@ -289,6 +289,17 @@ static void judge(const struct sim_cpu *c, const struct tlb_linear *e, u32 right
 		breach(c, e, "to which L1's rights were taken by hypapp", ept01_entry_hypapp(entry));
 }
 
+/* L1's virtual-APIC page, to which the CPU itself writes for L2: it is L1's, or one that the core puts in its place. */
+void mmu_judge_vmcs(const struct sim_cpu *c)
+{
+	u64 page = vmread(VMCS_VIRTUAL_APIC_ADDR);
+
+	if (c->core->mode == RUN_L2 && (vmread(VMCS_PROC_CTLS) & PROC_TPR_SHADOW) && !is_root_memory(page) &&
+	    ept01_owner(GPA1(page)))
+		sim_fault("CPU %u: L2's virtual-APIC page is host page 0x%lx of partition %u", c->index, page,
+			  ept01_owner(GPA1(page)));
+}
+
 /* ---- The guest's page tables ---- */
 
 /* What page-table bits refuse, at the privilege and in the mode of this moment. */

@@ -24,7 +24,7 @@ SIM_SRC := $(wildcard hypapi/sim/*.c)
 SIM_CFLAGS := -std=gnu11 -g -fno-strict-aliasing -Wall -Wextra -Werror -MMD -MP -D_GNU_SOURCE \
 	-include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine -I $(SIM_O)/include -I . -I xmhf -I hypapi/sim/include -I hypapi/include
 # Each stop that the core asks for goes past hypapi/sim/lock.c, which can delay it; each flush can be removed.
-SIM_INTERPOSE := -DSIM_FLUSH_SITES -Dquiesce_begin=sim_quiesce_begin -Dquiesce_begin_ept=sim_quiesce_begin_ept
+SIM_INTERPOSE := -Dquiesce_begin=sim_quiesce_begin -Dquiesce_begin_ept=sim_quiesce_begin_ept
 
 $(SIM_O)/include/core/config.h: $(O)/include/core/config.h
 	@mkdir -p $(@D)
@@ -36,7 +36,7 @@ SIM_OBJ_$(1) := $(patsubst %.c,$(SIM_O)/$(1)/%.o,$(SIM_CORE) $(SIM_SRC))
 $(SIM_O)/$(1)/xmhf/%.o: xmhf/%.c $(SIM_O)/include/core/config.h
 	@mkdir -p $$(@D)
 	$$(say) SIM $$@
-	$$(Q)$$(CC) $$(SIM_CFLAGS) $$(if $$(filter quiesce,$$(basename $$(@F))),,$$(SIM_INTERPOSE)) $$(SIM_FLAGS_$(1)) -c -o $$@ $$<
+	$$(Q)$$(CC) $$(SIM_CFLAGS) -DSIM_FILE_$$(basename $$(@F)) $$(if $$(filter quiesce,$$(basename $$(@F))),,$$(SIM_INTERPOSE)) $$(SIM_FLAGS_$(1)) -c -o $$@ $$<
 $(SIM_O)/$(1)/hypapi/%.o: hypapi/%.c $(SIM_O)/include/core/config.h
 	@mkdir -p $$(@D)
 	$$(say) SIM $$@
@@ -65,11 +65,12 @@ SIM_SRC_replay := $(REPLAY_SRC)
 SIM_TEST_FLAGS_replay := $(REPLAY_FLAGS) '-DSIM_TRACE="$(CURDIR)/tests/sim/pal.trace"'
 # Flushes of the core by file, counted in the text: the test has a row for each (tests/sim/sim_flushes.c).
 SIM_TEST_FLAGS_flushes := -I . -I $(SIM_O)/include
-FLUSH_SOURCES := $(filter-out xmhf/core/quiesce.c,$(wildcard xmhf/*/*.c))
+FLUSH_CALLS := invept|invvpid|flush_ept|flush_vpid|quiesce_add_work|ept02_(in|re)validate(_all)?|vmcs02_retranslate
+FLUSH_SOURCES := $(filter-out xmhf/nested/ept02.c,$(wildcard xmhf/*/*.c))
 $(SIM_O)/include/flush_counts.inc: $(FLUSH_SOURCES) hypapi/sim/sim.mk
 	@mkdir -p $(@D)
-	$(Q)grep -oHE '\b(invept|invvpid|flush_ept|flush_vpid|quiesce_add_work)\(' $(FLUSH_SOURCES) | cut -d: -f1 | sort | uniq -c | \
-		awk '{ printf "{ \"%s\", %d },\n", $$2, $$1 }' > $@
+	$(Q)awk '/^\t/ { count[FILENAME] += gsub(/[^a-z0-9_]($(FLUSH_CALLS))\(/, "&") } \
+		END { for (f in count) if (count[f]) printf "{ \"%s\", %d },\n", f, count[f] }' $(FLUSH_SOURCES) > $@
 SIM_TESTS :=
 
 # variant, name, sources, flags

@@ -19,8 +19,8 @@
 enum { TAKE = 0x10, CREATE, DESTROY, ENTER, LEAVE, EXIT_CPUID = 10, EXIT_HLT = 12, GP = 13 };
 enum { ADDR, SINGLE, ALL, GLOBALS }; /* types of INVVPID; of INVEPT: 1 and 2 */
 enum { VMCS_EPTP = 0x201a, VMCS_PROC2 = 0x401e, VMCS_VPID = 0, VMCS_GUEST_CR3 = 0x6802, VMCS_GUEST_CR4 = 0x6804,
-       VMCS_HOST_CR3 = 0x6c02, VMCS_HOST_CR4 = 0x6c04 };
-enum { PROC2_VPID = 1 << 5, MTRR_DEF_TYPE = 0x2ff, APIC_BASE = 0x1b, X2APIC_ICR = 0x830, INIT = 0x4500, SIPI = 0x4608 };
+       VMCS_VIRTUAL_APIC = 0x2012, VMCS_PROC = 0x4002, VMCS_HOST_CR3 = 0x6c02, VMCS_HOST_CR4 = 0x6c04 };
+enum { PROC_TPR_SHADOW = 1 << 21, PROC2_VPID = 1 << 5, MTRR_DEF_TYPE = 0x2ff, APIC_BASE = 0x1b, X2APIC_ICR = 0x830, INIT = 0x4500, SIPI = 0x4608 };
 enum { PTE = 7, PTE_GLOBAL = 1 << 8, PTE_LARGE = 1 << 7, CR0_PG = 1u << 31, CR4_PGE = 1 << 7, CR4_LA57 = 1 << 12 };
 
 #define PAGE 0x1000ull
@@ -386,6 +386,43 @@ static void loses(void *arg)
 
 static void rights_are_taken(void) { two_cpus(takes, loses); }
 
+/* The same page of an L2: which runs meanwhile, or has run before. */
+static void l2_uses(void *arg) { (void)arg; sim_assert(sim_read64(GVA(0x5000)) == 5); }
+
+static void l2_loses(void *arg)
+{
+	uint64_t value;
+
+	(void)arg;
+	sim_assert(sim_read(GVA(0x5000), &value, 8) == GP);
+}
+
+static void l2_uses_and_loses(void *arg)
+{
+	l2_uses(arg);
+	reach(1);
+	wait_for(2);
+	l2_loses(arg);
+}
+
+static void loses_in_l2(void *arg)
+{
+	sim_l2_map(l2, GPA2(0x5000), page, HYPAPI_RWX);
+	sim_assert(sim_l2_run(l2, l2_uses_and_loses, arg, NULL) == EXIT_HLT);
+}
+
+static void loses_before_l2(void *arg)
+{
+	sim_l2_map(l2, GPA2(0x5000), page, HYPAPI_RWX);
+	sim_assert(sim_l2_run(l2, l2_uses, arg, NULL) == EXIT_HLT);
+	reach(1);
+	wait_for(2);
+	sim_assert(sim_l2_run(l2, l2_loses, arg, NULL) == EXIT_HLT);
+}
+
+static void rights_are_taken_in_l2(void) { two_cpus(takes, loses_in_l2); }
+static void rights_are_taken_before_l2(void) { two_cpus(takes, loses_before_l2); }
+
 static void makes_partition(void *arg) { (void)arg; wait_for(1); call(CREATE); reach(2); }
 
 static void sees_zeros(void *arg)
@@ -398,6 +435,24 @@ static void sees_zeros(void *arg)
 }
 
 static void partition_takes(void) { two_cpus(makes_partition, sees_zeros); }
+
+static void l2_goes_on(void *arg)
+{
+	(void)arg;
+	reach(1);
+	wait_for(2);
+	sim_pause();
+}
+
+/* The CPU writes to L1's virtual-APIC page by the address in VMCS02, past every EPT. */
+static void has_virtual_apic(void *arg)
+{
+	sim_l2_vmwrite(l2, VMCS_PROC, sim_l2_vmread(l2, VMCS_PROC) | PROC_TPR_SHADOW);
+	sim_l2_vmwrite(l2, VMCS_VIRTUAL_APIC, page.addr);
+	sim_assert(sim_l2_run(l2, l2_goes_on, arg, NULL) == EXIT_HLT);
+}
+
+static void partition_takes_virtual_apic(void) { two_cpus(makes_partition, has_virtual_apic); }
 
 static void ends_partition(void *arg)
 {
@@ -549,6 +604,11 @@ static const struct row {
 	    partition_gives_back),
 	ROW("nested/ept02_fault.c", "nested_select_ept02",
 	    "flush_ept(INVEPT_SINGLE, ept02_pointer(&n->ept02, n->root))", ept02_roots_change_hands),
+	ROW("nested/ept02_fault.c", "nested_invept", "ept02_invalidate(ept, eptp12, &roots)", invept_single),
+	ROW("nested/ept02_fault.c", "nested_invept", "ept02_invalidate_all(ept)", invept_all),
+	ROW("nested/ept02_fault.c", "nested_drop_ept02", "ept02_revalidate(&n->ept02, still_l1s)", rights_are_taken_in_l2),
+	ROW("nested/ept02_fault.c", "nested_drop_ept02", "ept02_invalidate_all(&n->ept02)", rights_are_taken_before_l2),
+	ROW("nested/ept02_fault.c", "nested_drop_ept02", "vmcs02_retranslate(cpu)", partition_takes_virtual_apic),
 	ROW("nested/ept02_fault.c", "nested_invept", "flush_ept(INVEPT_ALL, 0)", invept_all),
 	ROW("nested/ept02_fault.c", "nested_invept",
 	    "flush_ept(INVEPT_SINGLE, ept02_pointer(ept, (u32)__builtin_ctz(roots)))", invept_single),

@@ -3,11 +3,10 @@
 #ifndef HYPAPI_SIM_QUIESCE_H
 #define HYPAPI_SIM_QUIESCE_H
 
+#include "hypapi/sim/flushes.h"
 #include "xmhf/core/quiesce.h"
 
-#ifdef SIM_FLUSH_SITES /* everywhere but in quiesce.c itself */
-#include "hypapi/sim/flushes.h"
-
+#ifndef SIM_FILE_quiesce /* which defines it */
 #define quiesce_add_work(self, work)                                                                                 \
 	(FLUSH_REMOVED("quiesce_add_work(" #work ")") ? (void)0 : (quiesce_add_work)(self, work))
 #endif
