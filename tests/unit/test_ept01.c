@@ -30,6 +30,7 @@ static struct percpu self;
 static u32 width = 52;
 static u64 tme_activate;
 static int device_type;
+static u64 odd_page; /* uncached RAM; 0: none */
 
 /* ---- The machine ---- */
 
@@ -46,6 +47,8 @@ bool rdmsr_safe(u32 msr, u64 *value)
 
 int mtrr_type(u64 start, u64 size)
 {
+	if (odd_page && start <= odd_page && odd_page < start + size)
+		return size > PAGE_SIZE ? -1 : 0;
 	if (start < RAM_END)
 		return start + size <= RAM_END ? MTRR_WB : -1;
 	return device_type;
@@ -204,6 +207,106 @@ static void ram_that_is_not_l1s(void **state)
 	assert_false(is_ram(0xd0000000));
 }
 
+/* ---- Table pages ---- */
+
+#define ROUNDS 40
+#define SCATTERED 250
+
+static gpa1_t scattered(u64 round, u64 i)
+{
+	return GPA1((1 + i) * SIZE_2M + (round * 7 + i) % 512 * PAGE_SIZE);
+}
+
+/* Partitions whose pages lie in a region of 2 MiB each, as an operating system hands them out when it has run a while. */
+static void scattered_pages_come_back(void **state)
+{
+	size_t at_first = pages_left();
+
+	(void)state;
+	for (u64 round = 0; round < ROUNDS; round++) {
+		for (u64 i = 0; i < SCATTERED; i++)
+			if (scattered(round, i).addr < root_start)
+				assert_int_equal(ept01_claim(scattered(round, i), 3), HYPAPI_OK);
+		for (u64 i = 0; i < SCATTERED; i++)
+			if (scattered(round, i).addr < root_start)
+				ept01_take(scattered(round, i), i & 1);
+		assert_int_equal(ept01_flush_work() & QUIESCE_FLUSH_EPT01, QUIESCE_FLUSH_EPT01);
+		for (u64 i = 0; i < SCATTERED; i++)
+			if (scattered(round, i).addr < root_start)
+				ept01_give(scattered(round, i));
+		assert_int_equal(ept01_flush_work() & QUIESCE_FLUSH_EPT01, QUIESCE_FLUSH_EPT01);
+		assert_true(pages_left() + 40 > at_first);
+		for (u64 i = 0; i < SCATTERED; i++)
+			if (scattered(round, i).addr < root_start)
+				assert_true(is_ram(scattered(round, i).addr));
+	}
+	assert_int_equal(ept01_flush_work() & QUIESCE_FLUSH_EPT01, 0);
+}
+
+/* Claims that fail leave split tables, too; what is taken in a region keeps its table, and restrictions count. */
+static void tables_in_use_stay(void **state)
+{
+	u64 region = 5 * SIZE_2M;
+	bool takes = false;
+
+	(void)state;
+	assert_int_equal(ept01_claim(GPA1(region), 3), HYPAPI_OK);
+	assert_int_equal(ept01_claim(GPA1(region + PAGE_SIZE), 3), HYPAPI_OK);
+	ept01_take(GPA1(region), false);
+	ept01_unclaim(GPA1(region + PAGE_SIZE));
+	assert_int_equal(ept01_check_restrict(GPA1(region + 2 * PAGE_SIZE), HYPAPI_R, 1, &takes), HYPAPI_OK);
+	ept01_restrict(GPA1(region + 2 * PAGE_SIZE), HYPAPI_R, 1);
+	ept01_give(GPA1(region));
+	size_t before = pages_left();
+
+	for (u64 i = 10; i < 110; i++) {
+		assert_int_equal(ept01_claim(GPA1(i * SIZE_2M), 3), HYPAPI_OK);
+		ept01_unclaim(GPA1(i * SIZE_2M));
+	}
+	assert_int_equal(ept01_flush_work() & QUIESCE_FLUSH_EPT01, QUIESCE_FLUSH_EPT01);
+	assert_true(pages_left() + 33 > before);
+	assert_int_equal(ept01_entry(GPA1(region + 2 * PAGE_SIZE)) & EPT_RIGHTS, HYPAPI_R);
+	assert_true(is_ram(region));
+	ept01_restrict(GPA1(region + 2 * PAGE_SIZE), HYPAPI_RWX, 1);
+	assert_int_equal(ept01_entry(GPA1(region + 2 * PAGE_SIZE)) & EPT_RIGHTS, HYPAPI_RWX);
+}
+
+/* L1 plays with its MTRRs: what was split for types that are one again is merged. */
+static void types_that_change_back(void **state)
+{
+	size_t before = pages_left();
+
+	(void)state;
+	for (u64 i = 0; i < 100; i++) {
+		odd_page = (20 + i) * SIZE_2M + 0x5000;
+		ept01_retype();
+		assert_int_equal(ept01_entry(GPA1(odd_page)) & EPT_TYPE, 0);
+		assert_int_equal(ept01_entry(GPA1(odd_page + PAGE_SIZE)) & EPT_TYPE, EPT_WB);
+	}
+	odd_page = 0;
+	ept01_retype();
+	assert_true(pages_left() + 2 > before);
+}
+
+/* Partitions take what they can get; L1 still reaches a device that it has not used before. */
+static void pages_kept_for_l1(void **state)
+{
+	struct ept01_leaf leaf;
+	u64 i;
+
+	(void)state;
+	while (page_alloc())
+		;
+	assert_int_equal(ept01_claim(GPA1(9 * SIZE_2M), 3), HYPAPI_ENOMEM);
+	for (i = 0; i < 30; i++)
+		assert_true(ept01_lookup(GPA1(BIT(40) + i * SIZE_1G), &leaf));
+	/* With leaves of 1 GiB L1 cannot use them up by looking around. */
+	vmx_ept_vpid_cap = EPTCAP_1G;
+	for (; i < 3000; i++)
+		assert_true(ept01_lookup(GPA1(BIT(40) + i * SIZE_1G), &leaf));
+	vmx_ept_vpid_cap = 0;
+}
+
 /* Entries in any order, one inside another, and one that runs over the end of all addresses. */
 static void maps_that_firmware_makes(void **state)
 {
@@ -231,8 +334,12 @@ int main(void)
 		cmocka_unit_test_setup(devices_cannot_be_taken, boot),
 		cmocka_unit_test_setup(ram_is_what_the_boot_map_says, boot),
 		cmocka_unit_test_setup(ram_that_is_not_l1s, boot),
+		cmocka_unit_test_setup(scattered_pages_come_back, boot),
+		cmocka_unit_test_setup(tables_in_use_stay, boot),
+		cmocka_unit_test_setup(types_that_change_back, boot),
 		cmocka_unit_test(maps_that_firmware_makes),
 		cmocka_unit_test_setup(key_bits_are_no_address, boot),
+		cmocka_unit_test_setup(pages_kept_for_l1, boot), /* the last: nothing is left */
 	};
 
 	/* phys_bits() is asked once a boot: 52 bits less seven of keys. */

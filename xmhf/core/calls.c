@@ -374,8 +374,7 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 	int error = partition_create(d->link->app, list, page_count, &partition->id);
 
 	d->progress.walking = false;
-	if (!error)
-		quiesce_add_work(&this_cpu()->quiesce, ept01_flush_work());
+	quiesce_add_work(&this_cpu()->quiesce, ept01_flush_work());
 	return error;
 }
 

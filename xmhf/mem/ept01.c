@@ -23,7 +23,8 @@
 u64 ept01_generation = 1, ept01_pointer;
 u64 *ept01_regions, ept01_region_count;
 
-static struct ept ept01 = { .alloc = page_alloc };
+/* One table, under two names: what L1 itself needs may take the last table pages. */
+static struct ept ept01 = { .alloc = page_alloc }, for_l1 = { .alloc = page_alloc_for_l1 };
 static struct spinlock ept01_lock; /* whoever maps on demand, outside a stop */
 static u64 zero_page, int3_page, scratch_page;
 static u64 apic_page = ~0ull;
@@ -34,6 +35,16 @@ static u64 guarded_pages[2]; /* 0: none. L1 may read and run them, and its store
  */
 static u64 *remembered;
 static bool taken_remembered; /* a page taken or given back since then was in such memory */
+static bool moved; /* a page was taken or given back since the last ept01_flush_work() */
+/*
+ * By 2 MiB: how many pages are claimed, taken or restricted; and whether the region waits for its level-1 table to be
+ * made one large leaf again. The next use of the same pages would split it again, so the last ones in the queue wait.
+ */
+#define WAITS BIT(15)
+#define QUEUE_SIZE 1024
+#define QUEUE_KEPT 32
+static u16 *away;     /* changed under a stop, or under ept01_lock */
+static u32 *queue, queue_first, queue_end; /* as `away`; what finds no place is split until it is used again */
 static u64 mapped_top; /* what was mapped at boot, all RAM among it; it has places in ept01_regions and `remembered` */
 static u64 address_end; /* the first address that L1 has not: no leaf is made, and none is found, from here on */
 
@@ -74,7 +85,7 @@ static unsigned int largest_level(void)
 
 void ept01_init(void)
 {
-	ept01.root = pages_boot_alloc(1);
+	ept01.root = for_l1.root = pages_boot_alloc(1);
 	zero_page = virt_to_phys(pages_boot_alloc(1)).addr;
 	int3_page = virt_to_phys(memset(pages_boot_alloc(1), INT3, PAGE_SIZE)).addr;
 	scratch_page = virt_to_phys(pages_boot_alloc(1)).addr;
@@ -88,6 +99,8 @@ void ept01_map_all(u64 top)
 	ept01_regions = pages_boot_alloc(mapped_top / SIZE_2M * sizeof(*ept01_regions) / PAGE_SIZE);
 	ept01_region_count = mapped_top / SIZE_2M;
 	remembered = pages_boot_alloc(ALIGN_UP(ept01_region_count / 8, PAGE_SIZE) / PAGE_SIZE);
+	away = pages_boot_alloc(ALIGN_UP(ept01_region_count * sizeof(*away), PAGE_SIZE) / PAGE_SIZE);
+	queue = pages_boot_alloc(QUEUE_SIZE * sizeof(*queue) / PAGE_SIZE);
 	for (u64 at = 0; at < mapped_top; at += SIZE_1G)
 		map_identity(at, 3, largest_level());
 }
@@ -222,15 +235,22 @@ u32 ept01_hypapp(gpa1_t gpa1)
 	return ept01_entry_hypapp(ept01_entry(gpa1));
 }
 
-/* What an address that has no leaf yet leads to: scratch for root memory, a device otherwise. */
-static bool map_on_demand(u64 addr)
+/*
+ * What an address that has no leaf yet leads to: scratch for root memory, a device otherwise, by a leaf no larger than
+ * the hole.
+ */
+static bool map_on_demand(u64 addr, unsigned int hole)
 {
-	if (is_root_memory(addr))
-		return ept_set(&ept01, ALIGN_DOWN(addr, PAGE_SIZE), 1, scratch_page | HYPAPI_RW | EPT_WB);
-	addr = ALIGN_DOWN(addr, SIZE_2M);
-	int type = mtrr_type(addr, SIZE_2M);
+	unsigned int level = MAX(MIN(hole, largest_level()), 2u);
 
-	return ept_set(&ept01, addr, 2, identity(addr, type < 0 ? 0 : type));
+	if (is_root_memory(addr))
+		return ept_set(&for_l1, ALIGN_DOWN(addr, PAGE_SIZE), 1, scratch_page | HYPAPI_RW | EPT_WB);
+	if (level == 3 && mtrr_type(ALIGN_DOWN(addr, SIZE_1G), SIZE_1G) < 0)
+		level = 2;
+	addr = ALIGN_DOWN(addr, EPT_LEVEL_SIZE(level));
+	int type = mtrr_type(addr, EPT_LEVEL_SIZE(level));
+
+	return ept_set(&for_l1, addr, level, identity(addr, type < 0 ? 0 : type));
 }
 
 bool ept01_touch(gpa1_t gpa1, u32 access)
@@ -241,7 +261,7 @@ bool ept01_touch(gpa1_t gpa1, u32 access)
 	if (unlikely(!(entry & EPT_RIGHTS)) && gpa1.addr < address_end) {
 		spin_lock(&ept01_lock);
 		entry = *ept_find(&ept01, gpa1.addr, &level);
-		if (!(entry & (EPT_RIGHTS | EPT01_OWNER_BITS)) && map_on_demand(gpa1.addr))
+		if (!(entry & (EPT_RIGHTS | EPT01_OWNER_BITS)) && map_on_demand(gpa1.addr, level))
 			entry = *ept_find(&ept01, gpa1.addr, &level);
 		spin_unlock(&ept01_lock);
 	}
@@ -284,7 +304,63 @@ int ept01_claim(gpa1_t page, u8 owner)
 	if (!entry)
 		return HYPAPI_ENOMEM;
 	__atomic_store_n(entry, *entry | owner_encode(owner), __ATOMIC_RELEASE);
+	away[page.addr / SIZE_2M]++;
 	return HYPAPI_OK;
+}
+
+/*
+ * A page of the region is the identity again; with the last one its table waits to be merged, which happens when a
+ * partition is made or ends.
+ */
+static void comes_back(u64 addr)
+{
+	u32 region = (u32)(addr / SIZE_2M);
+
+	if (--away[region] || queue_end - queue_first == QUEUE_SIZE)
+		return;
+	away[region] = WAITS;
+	queue[queue_end++ % QUEUE_SIZE] = region;
+}
+
+/*
+ * Makes a region whose level-1 table maps one identity a large leaf, and gives the table back. Under a stop: no walk
+ * of ours is under way then; before guests run again every CPU must forget where the table was, by INVEPT. False: it
+ * is not such a table.
+ */
+static bool merge(u32 region)
+{
+	u64 addr = region * SIZE_2M, first;
+	unsigned int level;
+	u64 *table = ept_find(&ept01, addr, &level);
+
+	if (level != 1)
+		return false;
+	first = table[0];
+	if ((first & (EPT_ADDR | EPT_RIGHTS | EPT01_OWNER_BITS | RETYPED)) != (addr | EPT_RIGHTS))
+		return false;
+	for (u64 i = 1; i < 512; i++)
+		if (table[i] != first + i * PAGE_SIZE)
+			return false;
+	__atomic_store_n(ept_make(&ept01, addr, 2), first | EPT_LARGE, __ATOMIC_RELEASE);
+	__atomic_store_n(&ept01_regions[region], first, __ATOMIC_RELEASE);
+	memset(table, 0, PAGE_SIZE);
+	page_free(table);
+	return true;
+}
+
+/* Whether a table was given back. */
+static bool merge_waiting(void)
+{
+	bool merged = false;
+
+	while (queue_end - queue_first > QUEUE_KEPT) {
+		u32 region = queue[queue_first++ % QUEUE_SIZE];
+
+		away[region] &= (u16)~WAITS;
+		if (!away[region])
+			merged |= merge(region);
+	}
+	return merged;
 }
 
 void ept01_unclaim(gpa1_t page)
@@ -292,6 +368,7 @@ void ept01_unclaim(gpa1_t page)
 	u64 *entry = own_entry(page.addr);
 
 	__atomic_store_n(entry, *entry & ~EPT01_OWNER_BITS, __ATOMIC_RELEASE);
+	comes_back(page.addr);
 }
 
 void ept01_take(gpa1_t page, bool code)
@@ -299,6 +376,7 @@ void ept01_take(gpa1_t page, bool code)
 	u64 *entry = own_entry(page.addr);
 
 	__atomic_store_n(entry, (code ? int3_page : zero_page) | HYPAPI_R | EPT_WB | (*entry & EPT01_OWNER_BITS), __ATOMIC_RELEASE);
+	moved = true;
 	taken_remembered |= is_remembered(page.addr);
 	ept01_generation++;
 }
@@ -310,17 +388,22 @@ void ept01_give(gpa1_t page)
 	int type = *entry & RETYPED ? mtrr_type(page.addr, PAGE_SIZE) : MTRR_WB;
 
 	__atomic_store_n(entry, identity(page.addr, type) | EPT01_RAM, __ATOMIC_RELEASE);
+	comes_back(page.addr);
+	moved = true;
 	taken_remembered |= is_remembered(page.addr);
 	ept01_generation++;
 }
 
 u32 ept01_flush_work(void)
 {
+	u32 work = merge_waiting() || moved ? QUIESCE_FLUSH_EPT01 : 0;
+
+	moved = false;
 	if (!taken_remembered)
-		return QUIESCE_FLUSH_EPT01;
+		return work;
 	taken_remembered = false;
 	memset(remembered, 0, ept01_region_count / 8);
-	return QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02;
+	return work | QUIESCE_FLUSH_EPT02;
 }
 
 static bool is_guarded(u64 page)
@@ -354,8 +437,16 @@ void ept01_restrict(gpa1_t page, u32 rights, u32 app)
 		entry = all;
 	else if (!rights) /* no address of RAM in an entry that is not present: L1TF */
 		entry &= ~EPT_ADDR;
+	spin_lock(&ept01_lock);
+	bool was = *own & EPT01_HYPAPP;
+
 	__atomic_store_n(own, entry, __ATOMIC_RELEASE);
 	ept01_generation++;
+	if (!was && (entry & EPT01_HYPAPP))
+		away[page.addr / SIZE_2M]++;
+	else if (was && !(entry & EPT01_HYPAPP))
+		comes_back(page.addr);
+	spin_unlock(&ept01_lock);
 }
 
 void ept01_set_apic_page(gpa1_t page)
@@ -391,11 +482,14 @@ static void retype_table(u64 *table, unsigned int level, u64 base)
 		}
 		if (level > 1 && !(entry & EPT_LARGE)) {
 			retype_table(phys_to_virt(HPA(entry & EPT_ADDR)), level - 1, at);
+			/* Split for types that are one again. */
+			if (level == 2 && at < mapped_top && !(away[at / SIZE_2M] & ~WAITS))
+				(void)merge((u32)(at / SIZE_2M));
 			continue;
 		}
 		type = mtrr_type(at, EPT_LEVEL_SIZE(level));
 		/* A split that finds no page leaves the range uncached: slow, and right. */
-		if (type < 0 && level > 1 && ept_make(&ept01, at, level - 1)) {
+		if (type < 0 && level > 1 && ept_make(&for_l1, at, level - 1)) {
 			retype_table(phys_to_virt(HPA(table[i] & EPT_ADDR)), level - 1, at);
 			continue;
 		}

@@ -135,7 +135,10 @@ void ept01_take(gpa1_t page, bool code);
 /* Gives a taken page back to L1. Under a stop. */
 void ept01_give(gpa1_t page);
 
-/* What the release of this stop must flush for pages taken and given back: enum quiesce_work. */
+/*
+ * Before the end of a stop in which pages were claimed, taken or given back: gives table pages back that are not needed
+ * any more, and tells what the release must flush, enum quiesce_work; 0: nothing.
+ */
 u32 ept01_flush_work(void);
 
 /*

@@ -43,12 +43,19 @@ void *pages_boot_alloc(size_t count)
 	return memset(pages, 0, count * PAGE_SIZE);
 }
 
-void *page_alloc(void)
+#define KEPT_FOR_L1 64
+
+/* Leaves that many pages. */
+static void *take(size_t leave)
 {
 	void **page;
 
 	spin_lock(&pool_lock);
 	page = free_list;
+	if (unlikely(pages_left() <= leave)) {
+		spin_unlock(&pool_lock);
+		return NULL;
+	}
 	if (likely(page)) {
 		free_list = *page;
 		free_count--;
@@ -59,6 +66,16 @@ void *page_alloc(void)
 	page = take_new(1);
 	spin_unlock(&pool_lock);
 	return page ? memset(page, 0, PAGE_SIZE) : NULL;
+}
+
+void *page_alloc(void)
+{
+	return take(KEPT_FOR_L1);
+}
+
+void *page_alloc_for_l1(void)
+{
+	return take(0);
 }
 
 void page_free(void *page)

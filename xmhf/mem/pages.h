@@ -48,6 +48,8 @@ void *pages_boot_alloc(size_t count);
 
 /* One zeroed page, or NULL when the pool is empty. Any CPU. Who frees a page has cleared what it wrote there. */
 void *page_alloc(void);
+/* The same for what L1 needs of its own machine: the last pages are kept for that, whatever partitions take. */
+void *page_alloc_for_l1(void);
 void page_free(void *page);
 size_t pages_left(void);
 
