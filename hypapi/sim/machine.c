@@ -79,10 +79,13 @@ bool vmptrld(hpa_t region)
 	return has_revision(region);
 }
 
-/* Fields whose index is above 31 are none that the core uses: HIDDEN ones of newer CPUs. */
+/*
+ * Fields whose index is above 31 are none that the core uses: HIDDEN ones of newer CPUs. Of the CR3 targets this CPU has
+ * two, as IA32_VMX_MISC says.
+ */
 u64 *vmcs_field(struct sim_cpu *c, u32 field)
 {
-	if (!c->vmcs || VMCS_ENC_INDEX(field) > 31 || field & (VMCS_ENC_RESERVED | VMCS_ENC_HIGH))
+	if (!c->vmcs || field == VMCS_CR3_TARGET_2 || field == VMCS_CR3_TARGET_3 || VMCS_ENC_INDEX(field) > 31 || field & (VMCS_ENC_RESERVED | VMCS_ENC_HIGH))
 		return NULL;
 	return &c->vmcs->field[VMCS_SLOT(field)];
 }
@@ -179,7 +182,7 @@ static const struct { u32 first, last; u64 value; } msr_reset[] = {
 	{ MSR_IA32_VMX_BASIC, MSR_IA32_VMX_BASIC, 1 | PAGE_SIZE << VMX_BASIC_SIZE_SHIFT |
 	  (u64)EPT_TYPE_WB << VMX_BASIC_TYPE_SHIFT | VMX_BASIC_TRUE_CTLS | VMX_BASIC_INS_OUTS },
 	{ MSR_IA32_VMX_PINBASED_CTLS, MSR_IA32_VMX_ENTRY_CTLS, ALL_CTLS },
-	{ MSR_IA32_VMX_MISC, MSR_IA32_VMX_MISC, 4 << VMX_MISC_CR3_TARGETS_SHIFT | VMX_MISC_ACT_HLT },
+	{ MSR_IA32_VMX_MISC, MSR_IA32_VMX_MISC, 2 << VMX_MISC_CR3_TARGETS_SHIFT | VMX_MISC_ACT_HLT },
 	{ MSR_IA32_VMX_CR0_FIXED0, MSR_IA32_VMX_CR0_FIXED0, CR0_PE | CR0_PG | CR0_NE },
 	{ MSR_IA32_VMX_CR0_FIXED1, MSR_IA32_VMX_CR0_FIXED1, 0xffffffff },
 	{ MSR_IA32_VMX_CR4_FIXED0, MSR_IA32_VMX_CR4_FIXED0, CR4_VMXE },
