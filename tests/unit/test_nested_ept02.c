@@ -49,6 +49,21 @@ static int fresh(void **state)
 	return 0;
 }
 
+/* EPT12's type, but no device that EPT01 has uncached in a cache. */
+static void memory_types(void **state)
+{
+	(void)state;
+	for (u64 type = 0; type < 8; type++)
+		for (u64 pat = 0; pat <= EPT_IGNORE_PAT; pat += EPT_IGNORE_PAT) {
+			u64 type12 = type << EPT_TYPE_SHIFT | pat;
+
+			assert_int_equal(ept02_type(type12, true, 0), type12);
+			assert_int_equal(ept02_type(type12, true, 6), type12);
+			assert_int_equal(ept02_type(type12, false, 6), type12); /* flash, say */
+			assert_int_equal(ept02_type(type12, false, 0), type == 1 ? type12 : pat);
+		}
+}
+
 static void maps_and_forgets(void **state)
 {
 	u32 level, found;
@@ -323,6 +338,7 @@ static void random_work(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(memory_types),
 		cmocka_unit_test_setup(maps_and_forgets, fresh),
 		cmocka_unit_test_setup(the_same_table_goes_whatever_its_flags, fresh),
 		cmocka_unit_test_setup(tables_are_used_again, fresh),

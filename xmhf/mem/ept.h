@@ -14,6 +14,7 @@
 #define EPT_RIGHTS 7ull
 #define EPT_TYPE_SHIFT 3
 #define EPT_TYPE (7ull << EPT_TYPE_SHIFT)
+#define EPT_WC (1ull << EPT_TYPE_SHIFT)
 #define EPT_WB (6ull << EPT_TYPE_SHIFT)
 #define EPT_IGNORE_PAT BIT(6)
 #define EPT_LARGE BIT(7)

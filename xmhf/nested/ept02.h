@@ -13,7 +13,7 @@
 #ifndef XMHF_NESTED_EPT02_H
 #define XMHF_NESTED_EPT02_H
 
-#include "lib/base.h"
+#include "mem/ept.h"
 
 #define EPT02_PAGES 256 /* a CPU: 1 MiB; maps about 500 MiB of L2 by 4 KiB pages before it starts over */
 #define EPT02_ROOTS 4
@@ -68,6 +68,18 @@ void ept02_invalidate_all(struct ept02 *ept);
 #define EPT02_LOOKS 64
 typedef bool ept02_keep(u64 entry, unsigned int level);
 void ept02_revalidate(struct ept02 *ept, ept02_keep *keep);
+
+/*
+ * Memory type of a leaf: type12, bits 6:3 of EPT12's leaf, as on a bare machine, where with EPT no MTRR counts. But what
+ * is no RAM and uncached in EPT01 L2 gets uncached, or write-combined: cached lines of a device that root uses, the local
+ * APIC above all, would answer in the device's place, or end in a machine check in root.
+ */
+static inline u64 ept02_type(u64 type12, bool ram, u8 type01)
+{
+	u64 type = type12 & EPT_TYPE;
+
+	return ram || type01 || type == EPT_WC ? type12 : type12 & ~EPT_TYPE;
+}
 
 /* Gives all tables but the roots back to the pool. Then INVEPT all. */
 void ept02_empty(struct ept02 *ept);

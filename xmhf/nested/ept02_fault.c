@@ -87,7 +87,8 @@ static always_inline void fill(struct nested_cpu *n, gpa2_t gpa2, const struct e
 {
 	unsigned int level = MIN(l12->level, l01->level);
 	u64 rights = legal_rights(l12->rights & l01->rights);
-	u64 entry = ALIGN_DOWN(l01->hpa.addr, EPT_LEVEL_SIZE(level)) | l12->type | rights | l01->ram;
+	u64 type = ept02_type(l12->type, l01->ram, l01->type);
+	u64 entry = ALIGN_DOWN(l01->hpa.addr, EPT_LEVEL_SIZE(level)) | type | rights | l01->ram;
 
 	if (likely(ept02_map(&n->ept02, n->root, gpa2.addr, level, entry)))
 		return;
