@@ -128,6 +128,59 @@ static void run_storm(bool in_l2)
 	smp_wait(1);
 }
 
+/* ---- Interrupts of a caller that waits for its turn ---- */
+
+/* Each registration stands behind STI, which blocks interrupts for one instruction. */
+static void l2_storm_behind_sti(void)
+{
+	while (!over) {
+		u32 eax = TV_CMD_REGISTER + L2_BASE;
+
+		code[0] = PAL_RET;
+		asm volatile("cli; sti; vmcall" : "+a"(eax) : "c"(&good), "d"(0ull), "S"(&params), "D"(code) : "rbx", "memory");
+		errors += eax != TV_OK || tv(TV_CMD_UNREGISTER, code, NULL, NULL) != TV_OK;
+		rounds++;
+	}
+	l2_end();
+}
+
+/* How long the slowest of some interrupts takes to arrive there. */
+static void send_probes(void *unused)
+{
+	volatile u32 *count = &l2.cpu->irq_count[VEC_TEST];
+
+	(void)unused;
+	count_for(DRAIN_TICKS);
+	stormed = 0;
+	for (u32 i = 0; i < 12; i++) {
+		u64 start = rdtsc(), taken;
+		u32 before = *count;
+
+		send_ipi(0, VEC_TEST);
+		while (*count == before && rdtsc() - start < WINDOW_TICKS)
+			;
+		taken = rdtsc() - start;
+		stormed = taken > stormed ? taken : stormed;
+		count_for(30011 * i);
+	}
+	over = true;
+}
+
+static void judge_interrupts(void)
+{
+	over = false;
+	errors = rounds = 0;
+	hypercall_base = L2_BASE;
+	hv_init(&l2, HV_LONG64, l2_storm_behind_sti);
+	smp_run(1, send_probes, NULL);
+	if (hv_run(&l2) != VMX_OK || l2.exit.reason != EXIT_VMCALL)
+		errors++;
+	smp_wait(1);
+	hypercall_base = 0;
+	print("%u rounds, %u errors, the slowest interrupt took %lu ticks\n", rounds, errors, stormed);
+	judge("L2", "interrupts come while a registration behind STI waits", errors == 0 && stormed < 30000);
+}
+
 /* The kernel's own registrations do not wait, however little the others have left. */
 static void judge_kernel(const char *where)
 {
@@ -180,5 +233,6 @@ DEFINE_TEST(stop_storm, "stop-storm", "XMHF only: storms of stops by others than
 	judge("L1", "a PAL of the kernel", tv(TV_CMD_REGISTER, &others, &params, (void *)others.sections[0].start_addr) == TV_OK);
 	all_forms("CPL 3", false);
 	all_forms("L2", true);
+	judge_interrupts();
 	hv_off();
 }
