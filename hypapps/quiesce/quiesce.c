@@ -11,6 +11,7 @@
  *     0x302                                all CPUs are done: the counts are compared
  *     0x303                                RDX: how much work is posted and not yet delivered
  *     0x304  form, counter                 the mix with that number, first of `mixes`; RDX 0: none
+ *     0x305                                never comes back: this CPU stops for nobody
  *     CPUID leaf 0x51554945                a stop by the subscription's initial flag
  *
  * Each fault is a line "quiesce: FAULT". Shared variables are of three kinds: `only_stopped` is read by whoever is in a
@@ -18,7 +19,7 @@
  */
 #include <hypapi/hypapi.h>
 
-enum { QUIESCE_SETUP = 0x300, QUIESCE_MIX, QUIESCE_END, QUIESCE_OPEN, QUIESCE_FORM, QUIESCE_LAST = 0x30f };
+enum { QUIESCE_SETUP = 0x300, QUIESCE_MIX, QUIESCE_END, QUIESCE_OPEN, QUIESCE_FORM, QUIESCE_HANG, QUIESCE_LAST = 0x30f };
 enum { LEAF = 0x51554945, CPUS = 64, PAGES = 4, COUNTERS = 2, GUEST_COUNTERS = 4, COUNTER_OF_L1 = 0 };
 enum { EVENT_HYPERCALL, EVENT_CPUID, EVENT_VIOLATION, EVENT_WORK, EVENTS };
 
@@ -678,6 +679,9 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 		compare_counts(ev);
 	else if (ev->args.hypercall.number == QUIESCE_FORM && is_set_up)
 		return on_form(ev);
+	else if (ev->args.hypercall.number == QUIESCE_HANG)
+		for (;;)
+			__asm__ volatile("hlt"); /* an NMI ends it, and the next begins */
 	else if (ev->args.hypercall.number == QUIESCE_OPEN && is_set_up)
 		hypapi_reg_set(ev, HYPAPI_REG_RDX, all_open_posts());
 	else

@@ -55,6 +55,30 @@ DEFINE_TEST(reset_port, "reset-port", "reset by port 0xCF9")
 	no_reset();
 }
 
+static void call_hypapp(u32 number)
+{
+	asm volatile("vmcall" : "+a"(number) :: "rbx", "rcx", "rdx", "memory");
+}
+
+static void stop_the_silent(void *unused)
+{
+	(void)unused;
+	for (u64 start = rdtsc(); rdtsc() - start < 100000;)
+		pause();
+	call_hypapp(0x101);	/* helloworld's stop */
+}
+
+/* Not CPU 0 resets: Bochs stops the clock when that does while another CPU is alive. */
+DEFINE_TEST(reset_silent_cpu, "reset-silent-cpu", "XMHF only: a CPU that never stops for another; stop-timeout=reset:TIME")
+{
+	if (is_second_boot())
+		return;
+	smp_start();
+	smp_run(1, stop_the_silent, NULL);
+	call_hypapp(0x305);	/* of hypapps/quiesce: never comes back */
+	no_reset();
+}
+
 DEFINE_TEST(reset_triple_fault, "reset-triple-fault", "reset by a triple fault")
 {
 	if (is_second_boot())

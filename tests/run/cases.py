@@ -35,6 +35,9 @@ REFUSED = r"^xmhf: drive 0x80: its first sector cannot be read, INT 13h says AX=
 NO_DRIVE = r"^xmhf: drive 0x81: its first sector cannot be read, INT 13h says AX=0x01\w\w$"
 SLEEPS = (r"(?s)sleep type 1: prepare.*hypapp bystander denies event sleep.*sleep type 1: abort.*T S3, denied: ok.*"
           r"sleep type 1: prepare.*sleep type 1: commit.*bystander: shutdown")
+# Named, and then the machine goes down without it: hypapps wipe, and it boots anew.
+SILENT_CPU = (r"(?s)T test.*CPU 0 has not answered stop.*it took the NMI.*is reset without the CPUs that do not answer.*"
+              r"trustvisor: PALs: .*T booted again.*T end reset-silent-cpu")
 BAD_DRIVE = r"^xmhf: .*option drive=0x80: not a BIOS drive number"
 
 
@@ -237,6 +240,8 @@ CASES = [
     on_xmhf("attack", cpus=2),
     on_xmhf("no-exits"),
     dict(on_xmhf("stop-storm", cpus=2), name="security/stop-storm"),
+    dict(on_xmhf("reset-silent-cpu", cpus=2, expect=[SILENT_CPU]), name="security/silent-cpu", xmhf=AUDIT,
+         xmhf_args="stop-bound=20ms stop-timeout=reset:60ms"),
     on_xmhf("stops", cpus=2),
     on_xmhf("stops", cpus=8, suffix="-8cpu"),
     dict(on_xmhf("throughput", cpus=8, suffix="-8cpu"), xmhf="build/bench/stopper.elf", xmhf_args=NO_CAP),
