@@ -15,8 +15,9 @@ check-files: $(CHECK_FILES)
 
 # A part that cannot be built is one failed case, and the rest is tested all the same.
 check-long: CHECK_LONG := --long
+check-long: CHECK_MORE := long-images
 check check-long: setup
-	@failed=; $(MAKE) -k $(CHECK_PARALLEL) --no-print-directory check-files || failed=--failed=build; \
+	@failed=; $(MAKE) -k $(CHECK_PARALLEL) --no-print-directory check-files $(CHECK_MORE) || failed=--failed=build; \
 	tests/run/check.py $(if $(CHECK_JOBS),--jobs $(CHECK_JOBS)) $(CHECK_LONG) $(if $(ONLY),--only '$(value ONLY)') \
 		$(if $(TOUCHED),--touched '$(value TOUCHED)') $$failed $(UNIT_TESTS)
 

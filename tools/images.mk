@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Kernels, initramfs and ISO images for the emulator runs. Included by the top-level Makefile.
 # Input: O, the build folder; LINUX_PROGRAMS, built programs for the initramfs. Include it after examples/examples.mk.
-# Targets: linux-images (all that the cases in tests/run/cases.py boot).
+# Targets: linux-images (what the cases in tests/run/cases.py boot), long-images (what those of check-long do beside).
 
 LINUX_PROGRAMS ?= $(EXAMPLES)
 LINUX_JOBS := $(wildcard examples/linux/jobs/*)
@@ -50,6 +50,26 @@ $(O)/linux/tiny.cpio: $(LINUX_INITRAMFS_INPUTS)
 $(O)/linux/debian.cpio: $(LINUX_INITRAMFS_INPUTS) $(LINUX_MODULES)
 	$(say) CPIO $@
 	$(Q)$(LINUX_INITRAMFS) $(addprefix --module ,$(LINUX_MODULES))
+
+# A 32-bit Linux, whose programs are busybox alone, and Xen with a Linux as its first domain.
+.PHONY: long-images
+long-images: $(O)/linux/i386/vmlinuz $(O)/linux/i386.cpio $(O)/boot/xen.img
+
+$(O)/linux/i386/vmlinuz: tools/linux/i386-kernel
+	$(say) GET $@
+	$(Q)tools/linux/i386-kernel $(O)/linux
+
+$(O)/linux/i386.cpio: $(O)/linux/i386/vmlinuz tools/linux/initramfs examples/linux/init
+	$(say) CPIO $@
+	$(Q)tools/linux/initramfs --plain -o $@ --busybox $(O)/linux/i386/busybox --init examples/linux/init
+
+$(O)/linux/xen/vmlinuz: tools/linux/xen
+	$(say) GET $@
+	$(Q)tools/linux/xen $(O)/linux
+
+$(O)/linux/dom0.cpio: tools/linux/initramfs examples/linux/init $(O)/linux/busybox $(O)/linux/ticks
+	$(say) CPIO $@
+	$(Q)tools/linux/initramfs --plain -o $@ --busybox $(O)/linux/busybox --init examples/linux/init --bin $(O)/linux/ticks
 
 # A Linux for L1 that carries QEMU and a Linux for L2: the tiny kernel with its initramfs at both levels.
 L2_FILES := $(addprefix $(O)/linux/,tiny/bzImage tiny.cpio cmdline.l2)

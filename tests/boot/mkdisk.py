@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 
 GRUB_DIR = pathlib.Path("/usr/lib/grub/i386-pc")
-GRUB_MODULES = ["biosdisk", "part_msdos", "fat", "linux", "multiboot2", "boot"]
+GRUB_MODULES = ["biosdisk", "part_msdos", "fat", "linux", "multiboot", "boot"]
 SECTOR = 512
 PARTITION_SECTOR = 2048
 PARTITION_MIB = 24
@@ -30,7 +30,7 @@ def grub_core(o, work):
     config = work / "grub.cfg"
     words, xen_words = (" ".join(f"'{word}'" for word in text.split()) for text in (o.append, o.xen_append))
     if o.xen:
-        text = f"multiboot2 (hd0,msdos1)/xen {xen_words}\nmodule2 (hd0,msdos1)/kernel {words}\nmodule2 (hd0,msdos1)/initrd\n"
+        text = f"multiboot (hd0,msdos1)/xen {xen_words}\nmodule (hd0,msdos1)/kernel {words}\nmodule (hd0,msdos1)/initrd\n"
     else:
         text = f"linux (hd0,msdos1)/kernel {words}\ninitrd (hd0,msdos1)/initrd\n"
     config.write_text(text + "boot\n")

@@ -153,6 +153,12 @@ CASES = [
     dict(name="xmhf/linux-l2-2cpu", guest="tiny", initrd=L2_INITRD, xmhf=True, cpus=2, append="job=l2-linux l2cpus=2",
          timeout=900, expect=[l2_ready(2), *POWERED_OFF]),
 
+    # The table of MSRs and a 32-bit Linux; Xen and its first domain.
+    dict(name="xmhf/linux-i386", guest="i386", xmhf=True, xmhf_args="msr=watch", append="mce=off loglevel=7", timeout=900, long=True,
+         judge=msrs_written("i386", L1=[0x174, 0xc0000080]), expect=POWERED_OFF),
+    dict(name="xmhf/xen", disk="build/boot/xen.img", xmhf=True, xmhf_args="msr=watch", megs=768, timeout=1500, long=True,
+         judge=msrs_written("xen", L1=[0xc0000080, 0xc0000082, 0xc0000102]), expect=[r"INIT READY", r"INIT DONE", r"^xmhf: stat cpu 0"]),
+
     # PALs called from L1 and from a KVM guest; then on both CPUs of L1 and in the guest at once.
     dict(name="pal/l1-and-l2", guest="tiny", xmhf=True, cpus=2, append="job=pal-l1,pal-l2",
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),

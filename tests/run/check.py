@@ -27,7 +27,8 @@ ROOT = emulator.ROOT
 BUILD = ROOT / "build"
 LOGS = BUILD / "check"
 LINUX = {"tiny": ("build/linux/tiny/bzImage", "build/linux/tiny.cpio"),
-         "debian": ("build/linux/debian/vmlinuz", "build/linux/debian.cpio")}
+         "debian": ("build/linux/debian/vmlinuz", "build/linux/debian.cpio"),
+         "i386": ("build/linux/i386/vmlinuz", "build/linux/i386.cpio")}
 XMHF = "build/xmhf.elf"
 XMHF_FAILS = [r"^xmhf: PANIC"]
 DEAREST = 10     # so many cases are named at the end
@@ -38,7 +39,7 @@ GUEST_FAILS = [r"^T FAIL", r"Kernel panic"]
 class Case:
     """One row of cases.py: a machine or a command. Paths are relative to the project's root."""
     name: str
-    # A machine. guest: "tiny" or "debian" (Linux), or a file in bzImage format.
+    # A machine. guest: "tiny", "debian" or "i386" (Linux), or a file in bzImage format.
     guest: str = ""
     initrd: str = ""            # for Linux the one with the jobs, unless given here
     append: str = ""            # guest's command line; Linux gets tools/linux/cmdline before it

@@ -34,7 +34,9 @@ static const struct hidden { u32 leaf, subleaf; u8 reg; u32 bits; } hidden[] = {
 	{ 7, 0, GPR_RBX, BIT(25) },                    /* Intel PT */
 	{ 7, 0, GPR_RCX, BIT(13) },                    /* memory encryption (TME) */
 	{ 7, 0, GPR_RDX, BIT(5) | BIT(18) | BIT(19) }, /* user interrupts, PCONFIG, architectural branch records */
-	{ 7, 1, GPR_RAX, BIT(8) | BIT(17) },           /* leaf 0x23, FRED */
+	{ 7, 1, GPR_RAX, BIT(8) | BIT(17) | BIT(27) }, /* leaf 0x23, FRED, lists of MSRs in an instruction */
+	{ 7, 1, GPR_RCX, BIT(5) },                     /* MSR number in an instruction */
+	{ 7, 1, GPR_RDX, BIT(15) },                    /* MSRs at CPL 3 */
 	{ 0xd, 1, GPR_RCX, (u32)~XSS_ALLOWED }, { 0xd, 1, GPR_RDX, ALL },
 	{ 0x14, EVERY, GPR_RAX, ALL }, { 0x14, EVERY, GPR_RBX, ALL }, { 0x14, EVERY, GPR_RCX, ALL }, { 0x14, EVERY, GPR_RDX, ALL },
 	{ 0x1c, EVERY, GPR_RAX, ALL }, { 0x1c, EVERY, GPR_RBX, ALL }, { 0x1c, EVERY, GPR_RCX, ALL }, { 0x1c, EVERY, GPR_RDX, ALL },

@@ -39,6 +39,13 @@ static u32 msr_at(u32 place)
 	return place < BITMAP_MSRS ? place : 0xc0000000 + place - BITMAP_MSRS;
 }
 
+static bool has(const struct msr_set *set, u32 msr)
+{
+	u32 place = msr_place(msr, false);
+
+	return atomic_load(&set->bits[place / 8]) >> (place % 8) & 1;
+}
+
 /* False: it was there already. */
 static bool add(struct msr_set *set, u32 msr)
 {
@@ -101,11 +108,13 @@ void msr_log_watched(void)
 
 bool msr_drop(const struct percpu *cpu, u32 msr, const char *why)
 {
+	static struct log_limit limit;
 	u64 value;
 
 	if (!rdmsr_safe(msr, &value))
 		return false;
-	if (add(&said, msr))
+	/* One line of each, but not all in one second: a hypervisor below may have every MSR. */
+	if (!has(&said, msr) && log_allowed(&limit, 8, 1000) && add(&said, msr))
 		log_warn("CPU %u: writes of MSR 0x%x are dropped (%s)", cpu->index, msr, why);
 	return true;
 }
