@@ -183,11 +183,23 @@ static void use_facs(u8 *facs)
 	*lock = 0;
 }
 
+/* A firmware that looks for the FACS anew must not find one of ours. */
+static void lead_astray(u8 *facs)
+{
+	u8 *fadt = table_of(0x50434146), *fake = page_alloc();
+
+	copy_bytes(fake, facs, 64);
+	*(u32 *)(fake + 12) = LOW_CODE;
+	*(volatile u32 *)(fadt + 36) = (u32)(u64)fake;
+	t_check("the way to the FACS stays", *(volatile u32 *)(fadt + 36) == (u32)(u64)facs);
+}
+
 static void set_waking_vector(void)
 {
 	u8 *facs = (u8 *)(u64)*(u32 *)(table_of(0x50434146) + 36);	/* "FACP", FIRMWARE_CTRL */
 
 	use_facs(facs);
+	lead_astray(facs);
 	copy_bytes((void *)LOW_CODE, wake_code, (size_t)(wake_code_end - wake_code));
 	*(volatile u32 *)(facs + 12) = LOW_CODE;
 }

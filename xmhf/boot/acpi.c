@@ -10,6 +10,8 @@
 #include "mem/pages.h"
 
 #define MAX_TABLE_BYTES (1u << 20)
+#define RSDP_ROM 0xe0000ul
+#define RSDP_OLD_BYTES 20
 
 struct rsdp {
 	char signature[8];
@@ -55,7 +57,7 @@ static bool checksum_ok(const void *data, size_t len)
 static const struct rsdp *find_rsdp_in(u64 start, u64 end)
 {
 	for (u64 at = start; at + sizeof(struct rsdp) <= end; at += 16)
-		if (!memcmp(physical(at), "RSD PTR ", 8) && checksum_ok(physical(at), 20))
+		if (!memcmp(physical(at), "RSD PTR ", 8) && checksum_ok(physical(at), RSDP_OLD_BYTES))
 			return physical(at);
 	return NULL;
 }
@@ -67,7 +69,7 @@ static const struct rsdp *find_rsdp(void)
 
 	if (ebda >= 0x80000 && ebda < 0xa0000)
 		rsdp = find_rsdp_in(ebda, MIN(ebda + 1024, 0xa0000ul));
-	return rsdp ? rsdp : find_rsdp_in(0xe0000, 0x100000);
+	return rsdp ? rsdp : find_rsdp_in(RSDP_ROM, 0x100000);
 }
 
 static const struct sdt *table_at(u64 addr)
@@ -81,6 +83,14 @@ static const struct sdt *table_at(u64 addr)
 		return NULL;
 	}
 	return t;
+}
+
+static void note_way(const void *table, u64 bytes)
+{
+	if (table && acpi_info.way_count < ACPI_WAY_MAX) {
+		acpi_info.way_to_facs[acpi_info.way_count].addr = virt_to_phys(table).addr;
+		acpi_info.way_to_facs[acpi_info.way_count++].bytes = bytes;
+	}
 }
 
 static void add_cpu(u32 apic_id, u32 flags)
@@ -154,6 +164,7 @@ static void parse_pm1(const struct sdt *fadt)
 
 static void parse_fadt(const struct sdt *fadt)
 {
+	note_way(fadt, fadt->length);
 	parse_pm1(fadt);
 	parse_dsdt(fadt);
 	acpi_info.facs[0] = facs_at(fadt_field(fadt, FADT_FACS, 4));
@@ -188,12 +199,18 @@ static void parse_root(const struct sdt *root, u32 entry_bytes)
 void acpi_parse(void)
 {
 	const struct rsdp *rsdp = find_rsdp();
-	const struct sdt *root = NULL;
+	const struct sdt *rsdt = rsdp ? table_at(rsdp->rsdt) : NULL;
+	const struct sdt *xsdt = rsdp && rsdp->revision >= 2 ? table_at(rsdp->xsdt) : NULL;
 
-	if (rsdp && rsdp->revision >= 2 && (root = table_at(rsdp->xsdt)))
-		parse_root(root, 8);
-	else if (rsdp && (root = table_at(rsdp->rsdt)))
-		parse_root(root, 4);
-	if (!root)
+	if (!rsdt && !xsdt) {
 		log_warn("no ACPI tables: one CPU is used");
+		return;
+	}
+	if (virt_to_phys(rsdp).addr >= RSDP_ROM)
+		note_way(rsdp, rsdp->revision >= 2 ? sizeof(*rsdp) : RSDP_OLD_BYTES);
+	if (rsdt)
+		note_way(rsdt, rsdt->length);
+	if (xsdt)
+		note_way(xsdt, xsdt->length);
+	parse_root(xsdt ? xsdt : rsdt, xsdt ? 8 : 4);
 }

@@ -15,6 +15,7 @@ struct acpi_register {
 };
 
 #define ACPI_PM1_BLOCKS 2
+#define ACPI_WAY_MAX 4
 struct acpi_info {
 	u32 apic_ids[MAX_CPUS]; /* of enabled CPUs, in MADT order */
 	u32 cpu_count;
@@ -23,6 +24,9 @@ struct acpi_info {
 	struct acpi_register sleep_control, reset;
 	u8 reset_value;
 	u64 facs[2];            /* of the old field and the new, perhaps the same; 0: none */
+	/* By which a firmware finds the FACS when it wakes the machine: RSDP (not in the EBDA, which the BIOS writes), RSDT, XSDT, FADT. */
+	struct { u64 addr, bytes; } way_to_facs[ACPI_WAY_MAX];
+	u32 way_count;
 };
 
 extern struct acpi_info acpi_info;

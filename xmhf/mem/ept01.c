@@ -28,7 +28,8 @@ static struct ept ept01 = { .alloc = page_alloc }, for_l1 = { .alloc = page_allo
 static struct spinlock ept01_lock; /* whoever maps on demand, outside a stop */
 static u64 zero_page, int3_page, scratch_page;
 static u64 apic_page = ~0ull;
-static u64 guarded_pages[2]; /* 0: none. L1 may read and run them, and its stores are decoded */
+static u64 guarded_pages[EPT01_MAX_GUARDED]; /* L1 may read and run them, and its stores are decoded. Constant after boot */
+static u32 guarded_count;
 /*
  * By 2 MiB: translations of this memory may be remembered, in an EPT02 or a VMCS02, since all of those were dropped
  * last. Set by any CPU, cleared under a stop.
@@ -406,9 +407,12 @@ u32 ept01_flush_work(void)
 	return work | QUIESCE_FLUSH_EPT02;
 }
 
-static bool is_guarded(u64 page)
+bool ept01_is_guarded(u64 page)
 {
-	return page && (page == guarded_pages[0] || page == guarded_pages[1]);
+	for (u32 i = 0; i < guarded_count; i++)
+		if (page == guarded_pages[i])
+			return true;
+	return false;
 }
 
 int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
@@ -416,7 +420,7 @@ int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
 	u32 by = ept01_hypapp(page);
 	unsigned int level;
 
-	if (page.addr >= mapped_top || page.addr == apic_page || is_guarded(page.addr) || is_root_memory(page.addr) || (by && by != app) ||
+	if (page.addr >= mapped_top || page.addr == apic_page || ept01_is_guarded(page.addr) || is_root_memory(page.addr) || (by && by != app) ||
 	    (!by && ept01_owner(page)))
 		return HYPAPI_EPERM;
 	*takes |= (*ept_find(&ept01, page.addr, &level) & EPT_RIGHTS & ~(u64)rights) != 0;
@@ -461,7 +465,11 @@ void ept01_guard_page(gpa1_t page)
 {
 	unsigned int level;
 
-	guarded_pages[guarded_pages[0] && guarded_pages[0] != page.addr] = page.addr;
+	if (ept01_is_guarded(page.addr))
+		return;
+	if (guarded_count == EPT01_MAX_GUARDED)
+		panic("more than %u pages are to be guarded", EPT01_MAX_GUARDED);
+	guarded_pages[guarded_count++] = page.addr;
 	if (!ept_make(&ept01, page.addr, 1))
 		panic("no page for EPT01 at boot");
 	*ept_find(&ept01, page.addr, &level) &= ~(u64)HYPAPI_W;

@@ -153,8 +153,10 @@ void ept01_retype(void);
 /* Access for L1's LAPIC page: read-only where the core carries out INIT and SIPI. At boot, and under a stop. */
 void ept01_set_apic_page(gpa1_t page);
 
-/* L1 keeps a page to read and to run: stores exit, to power/wake.h. At boot, two pages at most. */
+/* L1 keeps a page to read and to run: stores exit, to power/wake.h. At boot; once more does nothing. */
+#define EPT01_MAX_GUARDED 16
 void ept01_guard_page(gpa1_t page);
+bool ept01_is_guarded(u64 page);
 
 /* Copies from or to L1-physical memory; only RAM that L1 owns, with the rights it has. False: touched nothing. */
 must_check bool ept01_read(gpa1_t src, void *dst, size_t len_bytes);

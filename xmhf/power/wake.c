@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See wake.h. Invariant: from wake_init() on no store of L1 reaches a waking vector, by whatever instruction; so stores to the
- * page that are not known are refused, and a store is cut where it meets a vector.
+ * See wake.h. Invariant: from wake_init() on no store of L1 reaches a waking vector, nor a table that leads to it, by whatever
+ * instruction; so stores to these pages that are not known are refused, and a store is cut where it meets what is kept.
  */
 #include "power/wake.h"
 
@@ -32,9 +32,9 @@
 
 extern const char wake_stub[], wake_stub_end[], wake_gdtr_base[], wake_far[], wake_code32[], wake_gdt[], wake_pdpt[], wake_ranges[];
 
-static struct { u64 start, end; } vectors[2 * ARRAY_SIZE(acpi_info.facs)];
-static u32 vector_count;
-static u64 pages[ARRAY_SIZE(acpi_info.facs)]; /* that L1 may not write; 0: none */
+/* Where stores of L1 have no effect. Constant after boot. */
+static struct { u64 start, end; } kept[2 * ARRAY_SIZE(acpi_info.facs) + ACPI_WAY_MAX];
+static u32 kept_count;
 
 void wake_reserve(void)
 {
@@ -89,11 +89,13 @@ static void install_stub(void)
 
 static void guard(u64 start, u64 end)
 {
-	vectors[vector_count].start = start;
-	vectors[vector_count++].end = end;
+	kept[kept_count].start = start;
+	kept[kept_count++].end = end;
+	for (u64 page = ALIGN_DOWN(start, PAGE_SIZE); page < end; page += PAGE_SIZE)
+		ept01_guard_page(GPA1(page));
 }
 
-static void guard_facs(u64 addr, u64 *page)
+static void guard_facs(u64 addr)
 {
 	u8 *facs = phys_to_virt(HPA(addr));
 	u32 length = *(u32 *)(facs + FACS_LENGTH);
@@ -104,8 +106,6 @@ static void guard_facs(u64 addr, u64 *page)
 		*(u64 *)(facs + FACS_X_VECTOR) = 0;
 		guard(addr + FACS_X_VECTOR, addr + FACS_X_END);
 	}
-	*page = ALIGN_DOWN(addr, PAGE_SIZE);
-	ept01_guard_page(GPA1(*page));
 	log_info("the wake is guarded: FACS at 0x%lx, stub at 0x%lx", addr, root_low);
 }
 
@@ -114,27 +114,33 @@ void wake_init(void)
 	install_stub();
 	for (size_t i = 0; i < ARRAY_SIZE(acpi_info.facs); i++)
 		if (acpi_info.facs[i] && (!i || acpi_info.facs[i] != acpi_info.facs[0]))
-			guard_facs(acpi_info.facs[i], &pages[i]);
-	if (!vector_count)
+			guard_facs(acpi_info.facs[i]);
+	if (!kept_count) {
 		log_info("no FACS: no wake to be guarded");
+		return;
+	}
+	/* Some firmware looks for the FACS anew, on the way that the tables show. A root table of many pages is not one's. */
+	for (u32 i = 0; i < acpi_info.way_count; i++)
+		if (acpi_info.way_to_facs[i].bytes < PAGE_SIZE)
+			guard(acpi_info.way_to_facs[i].addr, acpi_info.way_to_facs[i].addr + acpi_info.way_to_facs[i].bytes);
 }
 
 /* ---- Stores ---- */
 
-static bool is_vector(u64 addr)
+static bool is_kept(u64 addr)
 {
-	for (u32 i = 0; i < vector_count; i++)
-		if (addr >= vectors[i].start && addr < vectors[i].end)
+	for (u32 i = 0; i < kept_count; i++)
+		if (addr >= kept[i].start && addr < kept[i].end)
 			return true;
 	return false;
 }
 
-static bool meets_vector(u64 addr, unsigned int size)
+static bool meets_kept(u64 addr, unsigned int size)
 {
 	bool meets = false;
 
 	for (unsigned int i = 0; i < size; i++)
-		meets |= is_vector(addr + i);
+		meets |= is_kept(addr + i);
 	return meets;
 }
 
@@ -142,9 +148,9 @@ static void store(u64 addr, unsigned int size, u64 value)
 {
 	volatile void *at = phys_to_virt(HPA(addr));
 
-	if (meets_vector(addr, size)) {
+	if (meets_kept(addr, size)) {
 		for (unsigned int i = 0; i < size; i++)
-			if (!is_vector(addr + i))
+			if (!is_kept(addr + i))
 				((volatile u8 *)at)[i] = (u8)(value >> 8 * i);
 		return;
 	}
@@ -156,7 +162,7 @@ static void store(u64 addr, unsigned int size, u64 value)
 	}
 }
 
-/* One atomic step, as the firmware sees it; at a vector nothing is stored. *expected becomes what was there. */
+/* One atomic step, as the firmware sees it; where bytes are kept nothing is stored. *expected becomes what was there. */
 #define COMPARE_EXCHANGE(type)                                                                                             \
 	{                                                                                                                  \
 		type old = (type)*expected;                                                                                \
@@ -169,7 +175,7 @@ static bool compare_exchange(u64 addr, unsigned int size, u64 *expected, u64 val
 {
 	void *at = phys_to_virt(HPA(addr));
 
-	if (meets_vector(addr, size)) {
+	if (meets_kept(addr, size)) {
 		u64 mask = size == 8 ? ~0ull : BIT(8 * size) - 1, old = 0;
 
 		memcpy(&old, at, size);
@@ -333,13 +339,13 @@ bool wake_guard_store(struct percpu *cpu, gpa1_t gpa1)
 	u64 page = gpa1.addr & HYPAPI_PAGE_MASK, cs = vmread(VMCS_GUEST_CS_AR);
 	unsigned int code_size = cs & AR_L && guest_long_mode() ? 64 : cs & AR_DB ? 32 : 16;
 
-	if (page != pages[0] && page != pages[1])
+	if (!ept01_is_guarded(page))
 		return false;
 	struct store s = fetch(cpu, code_size);
 
 	/* An event's delivery that pushes there, and a store that leaves the page, are no use of an operating system's. */
 	if (!s.len || gpa1.addr + s.size > page + PAGE_SIZE || vmread(VMCS_IDT_INFO) & INTR_VALID) {
-		log_warn("CPU %u: a store to the page of the FACS by an instruction that is not known: #GP", cpu->index);
+		log_warn("CPU %u: a store to a page of ACPI tables by an instruction that is not known: #GP", cpu->index);
 		vmx_raise(cpu, VEC_GP, 0, GVA(0));
 		return true;
 	}
