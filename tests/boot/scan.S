@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A boot sector that looks through all of memory for what the boot before has left, as an attacker's would, says so on COM1
- * and lets the BIOS go on with the next device. It looks for the 64-bit words that tests/guest/ways_down.c makes: "S marks
- * secrets address": how many marks of L1's own, which show that memory survived; how many secrets; and where the last of those was.
- * The words are kept inverted here, so that the sector does not find itself.
+ * A boot sector that looks through all of memory for what the boot before has left, as an attacker's would, says so
+ * on COM1 and lets the BIOS go on with the next device. It looks for the 64-bit words that tests/guest/ways_down.c
+ * makes: "S marks secrets address": how many marks of L1's own, which show that memory survived; how many secrets;
+ * and where the last of those was. The words are kept inverted here, so that the sector does not find itself.
  */
 	.set COM1, 0x3f8
 	.set LOW_INVERTED, 0xa5173c29   /* ~ of the low half */

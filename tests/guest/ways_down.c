@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test=ways-down: each boot ends the machine in another way, with a PAL's secret in memory of L1, in memory of L2 and, of two
- * CPUs, in the registers of a PAL that the first one runs. One CPU takes other ways than two, because Bochs' clock stands
- * still once the first of two CPUs has reset the machine. first=N: begins with way N. tests/boot/scan.S, which the BIOS starts before, looks for them in the next
- * boot, and finds a mark in L1's own memory alone. CMOS memory, which a reset keeps, counts the boots. Secrets are made in
- * registers and left nowhere else by this program.
+ * test=ways-down: each boot ends the machine in another way, with a PAL's secret in memory of L1, in memory of L2
+ * and, of two CPUs, in the registers of a PAL that the first one runs. One CPU takes other ways than two, because
+ * Bochs' clock stands still once the first of two CPUs has reset the machine. first=N: begins with way N.
+ * tests/boot/scan.S, which the BIOS starts before, looks for them in the next boot, and finds a mark in L1's own
+ * memory alone. CMOS memory, which a reset keeps, counts the boots. Secrets are made in registers and left nowhere
+ * else by this program.
  */
 #include "../../hypapps/trustvisor/include/trustvisor/abi.h"
 #include "test.h"

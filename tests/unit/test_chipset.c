@@ -51,7 +51,7 @@ static bool is_locked_register(u8 at)
 
 void pm_base_guard(u32 at)
 {
-	guarded = at;
+	guarded = guarded ? guarded : at; /* the registers of shadow RAM follow */
 }
 
 u32 pci_read32(u32 at)

@@ -24,7 +24,10 @@ struct acpi_info {
 	struct acpi_register sleep_control, reset;
 	u8 reset_value;
 	u64 facs[2];            /* of the old field and the new, perhaps the same; 0: none */
-	/* By which a firmware finds the FACS when it wakes the machine: RSDP (not in the EBDA, which the BIOS writes), RSDT, XSDT, FADT. */
+	/*
+	 * By which a firmware finds the FACS when it wakes the machine: RSDP (not in the EBDA, which the BIOS
+	 * writes), RSDT, XSDT, FADT.
+	 */
 	struct { u64 addr, bytes; } way_to_facs[ACPI_WAY_MAX];
 	u32 way_count;
 };

@@ -17,6 +17,7 @@
 #define SMRAM_CLOSED BIT(5)
 #define SMRAM_OPEN BIT(6)
 #define REGISTER_LOCK BIT(0)
+#define PAM_BYTES 7u
 
 /* Addresses that a bridge holds, by the place and form in which it holds them. at 0: it has no such register. */
 struct address { u8 at, bytes, shift; u64 mask; };
@@ -26,11 +27,12 @@ struct bridge {
 	u8 smram, smram_fixed; /* register, and which of its bits the lock covers */
 	struct address tolud, tseg, remap_base, remap_limit;
 	u8 locks[6];           /* registers whose bit 0 locks them, 0 ends */
+	u8 pam;                /* first of the registers of who may write 0xC0000 to 0xFFFFF */
 	bool ports_only;       /* the ports are the one way to its registers, so that SMRAM's can be guarded there as well */
 };
 
 /* Its lock leaves the enable bit, and QEMU's has no lock. */
-static const struct bridge i440fx = { .name = "440FX", .smram = 0x72, .smram_fixed = SMRAM_OPEN, .ports_only = true };
+static const struct bridge i440fx = { .name = "440FX", .smram = 0x72, .pam = 0x59, .smram_fixed = SMRAM_OPEN, .ports_only = true };
 
 /* The lock of SMRAM covers none of the others. */
 static const struct bridge q35 = {
@@ -150,8 +152,12 @@ bool chipset_lock(void)
 	}
 	check_root_memory(b);
 	smram = lock_smram(b) | b->ports_only;
-	if (b->ports_only)
+	if (b->ports_only) {
 		pm_base_guard(PCI_ADDRESS(0, 0, 0, b->smram));
+		/* The BIOS's copy in RAM, by which it wakes the machine, stays as read-only as the BIOS has made it. */
+		for (u32 at = b->pam; at < b->pam + PAM_BYTES; at++)
+			pm_base_guard(PCI_ADDRESS(0, 0, 0, at));
+	}
 	map = lock_registers(b);
 	log_at(smram ? LOG_INFO : LOG_WARN, "host bridge %s: SMRAM is %slocked, its memory map is %s", b->name,
 	       smram ? "" : "NOT ", map ? "locked" : b->tolud.at ? "not" : "fixed");

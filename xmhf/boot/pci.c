@@ -7,7 +7,7 @@
 struct spinlock pci_lock;
 
 /* Selects a register; answers what the address port held. */
-static u32 select(u32 address)
+static u32 select_register(u32 address)
 {
 	spin_lock(&pci_lock);
 	u32 before = inl(PCI_ADDRESS_PORT);
@@ -24,7 +24,7 @@ static void restore(u32 before)
 
 u32 pci_read32(u32 address)
 {
-	u32 before = select(address), value = inl(PCI_DATA_PORT);
+	u32 before = select_register(address), value = inl(PCI_DATA_PORT);
 
 	restore(before);
 	return value;
@@ -32,7 +32,7 @@ u32 pci_read32(u32 address)
 
 void pci_write8(u32 address, u8 value)
 {
-	u32 before = select(address);
+	u32 before = select_register(address);
 
 	outb((u16)(PCI_DATA_PORT + (address & 3)), value);
 	restore(before);
@@ -40,7 +40,7 @@ void pci_write8(u32 address, u8 value)
 
 void pci_write32(u32 address, u32 value)
 {
-	u32 before = select(address);
+	u32 before = select_register(address);
 
 	outl(PCI_DATA_PORT, value);
 	restore(before);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PCI configuration by the address and data ports. The pair has one lock, which accesses of the guest take as well where
- * they are intercepted (power/pm_base.c); the guest finds its address as it left it.
+ * PCI configuration by the address and data ports. The pair has one lock, which accesses of the guest take as well
+ * where they are intercepted (power/pm_base.c); the guest finds its address as it left it.
  */
 #ifndef XMHF_PCI_H
 #define XMHF_PCI_H

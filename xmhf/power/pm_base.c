@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See pm_base.h. Writes of the address port exit anyway, because of the reset port among its bytes. The data port exits only
- * while the address selects a register that moves the base. Invariant: the address port changes between such a register and
- * others only under a stop, in which the intercept of the data port changes with it, so that no other CPU can use the one
- * without the other. A scan of the bus costs nothing more, but two stops for each such register.
+ * See pm_base.h. Writes of the address port exit anyway, because of the reset port among its bytes. The data port
+ * exits only while the address selects a register that moves the base. Invariant: the address port changes between
+ * such a register and others only under a stop, in which the intercept of the data port changes with it, so that no
+ * other CPU can use the one without the other. A scan of the bus costs nothing more, but two stops for each such
+ * register.
  */
 #include "power/pm_base.h"
 
@@ -33,8 +34,9 @@ static const struct chip {
 static const struct chip *chip;
 static u32 function_address;
 static u16 control;
-static bool selected;                            /* the address port selects the base, its switch, or the guarded byte */
-static u32 guarded;                              /* an address with PCI_ENABLE, or 0. Constant after boot */
+static bool selected;                            /* the address port selects the base, its switch, or a guarded byte */
+static u32 guarded[PM_BASE_MAX_GUARDED];         /* addresses with PCI_ENABLE. Constant after boot */
+static u32 guarded_count;
 static u8 bits_before[2];                        /* of the data ports in L1's and L2's bitmap */
 
 static void read_base(void)
@@ -48,7 +50,7 @@ static void read_base(void)
 	ports_intercept_pm1(now);
 	for (u32 i = 0; i < cpu_count; i++)
 		nested_close_ports(cpus[i]);
-	log_info("%s: the PM1 control register is at port 0x%x", chip->name, now);
+	log_limited(LOG_INFO, "%s: the PM1 control register is at port 0x%x", chip->name, now);
 }
 
 static bool find(const struct chip *c)
@@ -78,7 +80,9 @@ void pm_base_init(void)
 
 void pm_base_guard(u32 address)
 {
-	guarded = address | (u32)PCI_ENABLE;
+	if (guarded_count == PM_BASE_MAX_GUARDED)
+		panic("more than %u bytes of PCI configuration are to be guarded", PM_BASE_MAX_GUARDED);
+	guarded[guarded_count++] = address | (u32)PCI_ENABLE;
 }
 
 u16 pm_base_control(void)
@@ -86,11 +90,23 @@ u16 pm_base_control(void)
 	return control;
 }
 
+/* One of these data ports is a guarded byte. */
+static bool meets_guarded(u32 address, u16 port, unsigned int size)
+{
+	for (u32 i = 0; i < guarded_count; i++) {
+		u32 byte = PCI_DATA_PORT + (guarded[i] & 3);
+
+		if (!((address ^ guarded[i]) & (PCI_ENABLE | 0x00fffffc)) && port <= byte && byte < port + size)
+			return true;
+	}
+	return false;
+}
+
 static bool selects(u32 address)
 {
 	u32 reg = address & 0xfc;
 
-	if (guarded && ((address ^ guarded) & (PCI_ENABLE | 0x00fffffc)) == 0)
+	if (meets_guarded(address, PCI_DATA_PORT, DATA_PORTS))
 		return true;
 	return chip && (address & PCI_ENABLE) && (address & 0x00ffff00) == function_address &&
 	       (reg == chip->base_reg || reg == chip->enable_reg);
@@ -138,19 +154,13 @@ static void guest_selects(struct percpu *cpu, u32 address)
 	quiesce_end(&cpu->quiesce);
 }
 
-/* Under a stop, in which the address port stands still. */
-static bool meets_guarded(u16 port, unsigned int size)
-{
-	u32 address = inl(PCI_ADDRESS_PORT), byte = PCI_DATA_PORT + (guarded & 3);
-
-	return guarded && ((address ^ guarded) & (PCI_ENABLE | 0x00fffffc)) == 0 && port <= byte && byte < port + size;
-}
-
-/* The register that is selected may be one of ours; if another CPU has selected one meanwhile, this write is to that. */
+/*
+ * The register that is selected may be one of ours; if another CPU has selected one meanwhile, this write is to that.
+ */
 static void guest_writes(struct percpu *cpu, u16 port, unsigned int size, u32 value)
 {
 	(void)!quiesce_begin(&cpu->quiesce);
-	if (meets_guarded(port, size))
+	if (meets_guarded(inl(PCI_ADDRESS_PORT), port, size))
 		log_debug("CPU %u: a write of a guarded register of the host bridge is dropped", cpu->index);
 	else if (size == 1)
 		outb(port, (u8)value);
@@ -165,7 +175,7 @@ static void guest_writes(struct percpu *cpu, u16 port, unsigned int size, u32 va
 
 bool pm_base_takes(struct percpu *cpu, u16 port, unsigned int size, u32 value)
 {
-	if ((!chip && !guarded) || !cpu->quiesce.online)
+	if ((!chip && !guarded_count) || !cpu->quiesce.online)
 		return false;
 	if (port == PCI_ADDRESS_PORT && size == 4) {
 		guest_selects(cpu, value);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where the chipset has its PM1 control register, on PIIX4 and ICH9: the guest can move it by PCI configuration, and events
- * follow. That no sleep gets past the core does not depend on this, but on wake.h.
+ * Where the chipset has its PM1 control register, on PIIX4 and ICH9: the guest can move it by PCI configuration, and
+ * events follow. That no sleep gets past the core does not depend on this, but on wake.h.
  */
 #ifndef XMHF_PM_BASE_H
 #define XMHF_PM_BASE_H
@@ -11,7 +11,8 @@
 /* At boot; a chipset that is not known is not watched. */
 void pm_base_init(void);
 
-/* From here on guests do not change the byte of PCI configuration at this address (see boot/pci.h). At boot, for one byte. */
+/* From here on guests do not change the byte of PCI configuration at this address (see boot/pci.h). At boot. */
+#define PM_BASE_MAX_GUARDED 8
 void pm_base_guard(u32 address);
 
 /* The port of PM1a_CNT as the chipset has it now, 0: not known, or switched off. */

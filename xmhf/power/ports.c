@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the guest's writes to the intercepted ports mean, and carrying them out. Invariant: what is judged is what the port
- * gets. A device with a command port and a data port is therefore judged and written under one lock, so that no other CPU
- * comes between the judgement and the write: the keyboard controller here, PCI configuration in pm_base.c.
+ * What the guest's writes to the intercepted ports mean, and carrying them out. Invariant: what is judged is what the
+ * port gets. A device with a command port and a data port is therefore judged and written under one lock, so that no
+ * other CPU comes between the judgement and the write: the keyboard controller here, PCI configuration in pm_base.c.
  */
 #include "power/ports.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ends of the machine: reset, power-off and sleep, asked for by the guest. All ways down have one order: the CPUs meet,
- * hypapps are told and wipe, root wipes what it has copies of, caches are written back, and only then does the machine go,
- * under that stop. docs/security.md, "Sleep, reset and power", lists the ways and what cannot be seen.
+ * The ends of the machine: reset, power-off and sleep, asked for by the guest. All ways down have one order: the CPUs
+ * meet, hypapps are told and wipe, root wipes what it has copies of, caches are written back, and only then does the
+ * machine go, under that stop. docs/security.md, "Sleep, reset and power", lists the ways and what cannot be seen.
  */
 #ifndef XMHF_POWER_H
 #define XMHF_POWER_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See reset.h. Port 0xCF9 comes first, whatever the guest has chosen: a reset without the chipset's leaves
- * IA32_FEATURE_CONTROL locked, on which some firmware stumbles. A way that does nothing within its time is followed by the
- * next one; the last is a triple fault, which no chipset ignores.
+ * IA32_FEATURE_CONTROL locked, on which some firmware stumbles. A way that does nothing within its time is followed
+ * by the next one; the last is a triple fault, which no chipset ignores.
  */
 #include "power/reset.h"
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How the machine is made to reset, and how CPUs end; the simulator has other ways. Caller: power.c, and those who wait in root. */
+/*
+ * How the machine is made to reset, and how CPUs end; the simulator has other ways. Caller: power.c, and those who
+ * wait in root.
+ */
 #ifndef XMHF_RESET_H
 #define XMHF_RESET_H
 
@@ -12,8 +15,8 @@ extern _Atomic bool reset_is_near;
 _Noreturn void reset_end_cpu(struct percpu *cpu);
 
 /*
- * Under a stop that lasts for ever: ends the other CPUs, wipes what root memory has of guests' registers and what lies on the
- * stacks, writes caches back, and resets by the first way that works.
+ * Under a stop that lasts for ever: ends the other CPUs, wipes what root memory has of guests' registers and what
+ * lies on the stacks, writes caches back, and resets by the first way that works.
  */
 _Noreturn void reset_machine(struct percpu *cpu);
 

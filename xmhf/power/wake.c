@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See wake.h. Invariant: from wake_init() on no store of L1 reaches a waking vector, nor a table that leads to it, by whatever
- * instruction; so stores to these pages that are not known are refused, and a store is cut where it meets what is kept.
+ * See wake.h. Invariant: from wake_init() on no store of L1 reaches a waking vector, nor a table that leads to it, by
+ * whatever instruction; so stores to these pages that are not known are refused, and a store is cut where it meets
+ * what is kept.
  */
 #include "power/wake.h"
 
@@ -119,7 +120,10 @@ void wake_init(void)
 		log_info("no FACS: no wake to be guarded");
 		return;
 	}
-	/* Some firmware looks for the FACS anew, on the way that the tables show. A root table of many pages is not one's. */
+	/*
+	 * Some firmware looks for the FACS anew, on the way that the tables show. A root table of many pages is not
+	 * one's.
+	 */
 	for (u32 i = 0; i < acpi_info.way_count; i++)
 		if (acpi_info.way_to_facs[i].bytes < PAGE_SIZE)
 			guard(acpi_info.way_to_facs[i].addr, acpi_info.way_to_facs[i].addr + acpi_info.way_to_facs[i].bytes);
@@ -162,7 +166,9 @@ static void store(u64 addr, unsigned int size, u64 value)
 	}
 }
 
-/* One atomic step, as the firmware sees it; where bytes are kept nothing is stored. *expected becomes what was there. */
+/*
+ * One atomic step, as the firmware sees it; where bytes are kept nothing is stored. *expected becomes what was there.
+ */
 #define COMPARE_EXCHANGE(type)                                                                                             \
 	{                                                                                                                  \
 		type old = (type)*expected;                                                                                \
@@ -343,9 +349,13 @@ bool wake_guard_store(struct percpu *cpu, gpa1_t gpa1)
 		return false;
 	struct store s = fetch(cpu, code_size);
 
-	/* An event's delivery that pushes there, and a store that leaves the page, are no use of an operating system's. */
+	/*
+	 * An event's delivery that pushes there, and a store that leaves the page, are no use of an operating
+	 * system's.
+	 */
 	if (!s.len || gpa1.addr + s.size > page + PAGE_SIZE || vmread(VMCS_IDT_INFO) & INTR_VALID) {
-		log_warn("CPU %u: a store to a page of ACPI tables by an instruction that is not known: #GP", cpu->index);
+		log_limited(LOG_WARN, "CPU %u: a store to a page of ACPI tables by an instruction that is not known: #GP",
+			    cpu->index);
 		vmx_raise(cpu, VEC_GP, 0, GVA(0));
 		return true;
 	}

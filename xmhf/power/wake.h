@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guard of the wake. Whatever port put the machine to sleep, the firmware wakes it by the waking vectors in the FACS
- * (ACPI specification, "Firmware ACPI Control Structure"). They lead to a stub of the core, in a page that L1 never has; what
- * L1 stores there is dropped, as are stores to the tables that lead to the FACS. All else of these pages is L1's as before, the global lock that it shares with the
- * firmware as well.
+ * The guard of the wake. Whatever port put the machine to sleep, the firmware wakes it by the waking vectors in the
+ * FACS (ACPI specification, "Firmware ACPI Control Structure"). They lead to a stub of the core, in a page that L1
+ * never has; what L1 stores there is dropped, as are stores to the tables that lead to the FACS. All else of these
+ * pages is L1's as before, the global lock that it shares with the firmware as well.
  */
 #ifndef XMHF_WAKE_H
 #define XMHF_WAKE_H

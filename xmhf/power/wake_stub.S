@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where the firmware goes when the machine wakes from a sleep: real mode, CS the page's segment, IP 0. All memory that a
- * guest or the core had is overwritten with zeros, and the machine is reset. Copied to the first of two pages that L1 never
- * has, the fields at its end filled by wake.c; the second page is the page directory. No stack: ESP is a number like others.
- * EBX: the page's address.
+ * Where the firmware goes when the machine wakes from a sleep: real mode, CS the page's segment, IP 0. All memory
+ * that a guest or the core had is overwritten with zeros, and the machine is reset. Copied to the first of two pages
+ * that L1 never has, the fields at its end filled by wake.c; the second page is the page directory. No stack: ESP is
+ * a number like others. EBX: the page's address.
  */
 	.section .rodata
 	.globl wake_stub, wake_stub_end, wake_gdtr_base, wake_far, wake_code32, wake_gdt, wake_pdpt, wake_ranges

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the core takes from the FADT: old and new fields, tables of every length, and firmware that lies about them. The
+ * machine's memory is an array that ends in a page which nobody may touch.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+static uint64_t machine_memory;
+#define DIRECT_MAP machine_memory
+#include "../../hypapi/sim/machine/cpu/x86_insn.h"
+
+u32 machine_in(u16 port, u32 size) { (void)port, (void)size; return ~0u; }
+void machine_out(u16 port, u32 size, u32 value) { (void)port, (void)size, (void)value; }
+void *machine_self(void) { return NULL; }
+void machine_relax(void) { }
+
+#include "../../xmhf/boot/acpi.c"
+
+#define BYTES (1ul << 20)
+#define RSDP_AT 0xf0000ul
+#define RSDT_AT 0x80000ul
+#define FADT_AT 0x81000ul
+#define FACS_AT 0x82000ul
+#define X_FACS_AT 0x82040ul
+#define FADT_BYTES 268
+
+enum log_level log_threshold;
+void log_line(enum log_level level, const char *f, ...) { (void)level, (void)f; }
+void boot_refuse(const char *f, ...) { fail_msg("%s", f); abort(); }
+void percpu_locks_add(int n) { (void)n; }
+_Atomic bool quiesce_given_up;
+
+static void put(u64 at, u64 value, unsigned int bytes)
+{
+	memcpy(physical(at), &value, bytes);
+}
+
+static void put_register(u64 at, u8 space, u64 addr)
+{
+	put(at, space, 1);
+	put(at + 4, addr, 8);
+}
+
+static void end_table(u64 at, const char *signature, u32 length)
+{
+	u8 sum = 0;
+
+	memcpy(physical(at), signature, 4);
+	put(at + 4, length, 4);
+	put(at + 9, 0, 1);
+	for (u32 i = 0; i < length; i++)
+		sum += *(u8 *)physical(at + i);
+	put(at + 9, (u8)-sum, 1);
+}
+
+static void end_rsdp(void)
+{
+	u8 sum = 0;
+
+	memcpy(physical(RSDP_AT), "RSD PTR ", 8);
+	put(RSDP_AT + 8, 0, 1);
+	put(RSDP_AT + 16, RSDT_AT, 4);
+	for (u32 i = 0; i < 20; i++)
+		sum += *(u8 *)physical(RSDP_AT + i);
+	put(RSDP_AT + 8, (u8)-sum, 1);
+}
+
+/* All fields filled, and then cut to a length. */
+static void make(u32 fadt_bytes)
+{
+	memset(physical(0), 0, BYTES);
+	memset(&acpi_info, 0, sizeof(acpi_info));
+	end_rsdp();
+	put(RSDT_AT + 36, FADT_AT, 4);
+	end_table(RSDT_AT, "RSDT", 40);
+	put(FADT_AT + 36, FACS_AT, 4);
+	put(FADT_AT + 64, 0x404, 4);
+	put(FADT_AT + 68, 0x504, 4);
+	put(FADT_AT + 112, BIT(10), 4);
+	put_register(FADT_AT + 116, ACPI_IO, 0xcf9);
+	put(FADT_AT + 128, 6, 1);
+	put(FADT_AT + 132, X_FACS_AT, 8);
+	put_register(FADT_AT + 172, ACPI_IO, 0x604);
+	put_register(FADT_AT + 184, ACPI_IO, 0x504);
+	put_register(FADT_AT + 244, ACPI_IO, 0x700);
+	memcpy(physical(FACS_AT), "FACS", 4);
+	memcpy(physical(X_FACS_AT), "FACS", 4);
+	end_table(FADT_AT, "FACP", fadt_bytes);
+}
+
+static void old_and_new_fields(void **state)
+{
+	(void)state;
+	make(FADT_BYTES);
+	acpi_parse();
+	assert_int_equal(acpi_info.pm1_cnt[0], 0x404);
+	assert_int_equal(acpi_info.pm1_cnt[1], 0x504);
+	assert_int_equal(acpi_info.pm1_cnt[2], 0x604);
+	assert_int_equal(acpi_info.pm1_cnt[3], 0); /* the same as the old one */
+	assert_int_equal(acpi_info.reset.addr, 0xcf9);
+	assert_int_equal(acpi_info.reset_value, 6);
+	assert_int_equal(acpi_info.sleep_control.addr, 0x700);
+	assert_int_equal(acpi_info.facs[0], FACS_AT);
+	assert_int_equal(acpi_info.facs[1], X_FACS_AT);
+	assert_int_equal(acpi_info.way_count, 3);
+	assert_int_equal(acpi_info.way_to_facs[0].addr, RSDP_AT);
+	assert_int_equal(acpi_info.way_to_facs[2].addr, FADT_AT);
+	assert_int_equal(acpi_info.way_to_facs[2].bytes, FADT_BYTES);
+}
+
+/* A field that the table does not wholly have is not there. */
+static void every_length(void **state)
+{
+	(void)state;
+	for (u32 bytes = 36; bytes <= FADT_BYTES; bytes++) {
+		make(bytes);
+		acpi_parse();
+		assert_int_equal(acpi_info.facs[0], bytes >= 40 ? FACS_AT : 0);
+		assert_int_equal(acpi_info.pm1_cnt[0], bytes >= 68 ? 0x404 : 0);
+		assert_int_equal(acpi_info.pm1_cnt[1], bytes >= 72 ? 0x504 : 0);
+		assert_int_equal(acpi_info.reset.addr, bytes >= 128 ? 0xcf9 : 0);
+		assert_int_equal(acpi_info.facs[1], bytes >= 140 ? X_FACS_AT : 0);
+		assert_int_equal(acpi_info.pm1_cnt[2], bytes >= 184 ? 0x604 : 0);
+		assert_int_equal(acpi_info.sleep_control.addr, bytes >= 256 ? 0x700 : 0);
+	}
+}
+
+static void lies(void **state)
+{
+	static const u64 facs[] = { 1, FACS_AT + 4, FACS_AT + 0x100, BIT(32) - 32, BIT(32), BIT(52), ~0ull };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(facs); i++) {
+		make(FADT_BYTES);
+		put(FADT_AT + 132, facs[i], 8);
+		end_table(FADT_AT, "FACP", FADT_BYTES);
+		acpi_parse();
+		assert_int_equal(acpi_info.facs[1], 0);
+		assert_int_equal(acpi_info.facs[0], FACS_AT);
+	}
+	/* A length below the header's, and one without end. */
+	for (u32 length = 0; length < 36; length++) {
+		make(FADT_BYTES);
+		put(FADT_AT + 4, length, 4);
+		acpi_parse();
+		assert_int_equal(acpi_info.pm1_cnt[0], 0);
+	}
+	make(FADT_BYTES);
+	put(FADT_AT + 4, ~0u, 4);
+	acpi_parse();
+	assert_int_equal(acpi_info.facs[0], 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(old_and_new_fields), cmocka_unit_test(every_length), cmocka_unit_test(lies),
+	};
+
+	/* 4 GiB and a page of addresses, of which the first MiB is memory. */
+	machine_memory = (u64)mmap(NULL, (1ul << 32) + 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (machine_memory == (u64)MAP_FAILED || mprotect((void *)machine_memory, BYTES, PROT_READ | PROT_WRITE))
+		return 1;
+	return cmocka_run_group_tests_name("acpi", tests, NULL, NULL);
+}
