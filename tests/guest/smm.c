@@ -161,6 +161,7 @@ static void ioapic_write(u32 index, u32 value)
 static void by_ioapic(u32 cpu)
 {
 	static const u8 inputs[] = { 0, 2 };
+	u32 stops = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(inputs); i++) {
 		ioapic_write(0x11 + 2u * inputs[i], cpus[cpu].apic_id << 24);
@@ -170,7 +171,8 @@ static void by_ioapic(u32 cpu)
 	outb(0x40, 0x80);
 	outb(0x40, 0);		/* 107 microseconds */
 	for (u64 start = rdtsc(); rdtsc() - start < 100000;)
-		pause();
+		stops += hypercall(HELLO_RUNNING);
+	judge("stops among SMIs", stops > 10);
 	for (size_t i = 0; i < ARRAY_SIZE(inputs); i++)
 		ioapic_write(0x10 + 2u * inputs[i], LVT_MASKED);
 	judge_quiet(cpu ? "SMIs of the I/O APIC to the other CPU" : "SMIs of the I/O APIC");

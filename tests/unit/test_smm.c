@@ -210,7 +210,11 @@ static void check_relocated(u32 revision, u32 slot)
 		base = machine[i].base;
 		take_smi(&machine[i]);
 		assert_int_equal(machine[i].base, base);
+		memset(machine[i].percpu.smm_map, 0, SMM_MAP_BYTES);
 	}
+	/* So all that they left could be found, and wiped. */
+	for (u32 at = POOL; at < sizeof(memory); at++)
+		assert_int_not_equal(memory[at], 0x5a);
 	assert_memory_equal(before, memory, sizeof(before));
 }
 

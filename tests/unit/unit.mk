@@ -23,11 +23,12 @@ UNIT_OF_msr_policy := xmhf/vmx/msr_policy.c xmhf/vmx/msr.c xmhf/vmx/cpuid.c xmhf
 # Instructions of the host CPU and of VMX are calls, as in the simulator.
 UNIT_FLAGS_msr_policy := -I hypapi/sim/machine -I .
 UNIT_OF_stop_budget := xmhf/core/stop_budget.c
-# test_smm.c and test_chipset.c include the file that they test.
+# These tests include the file that they test.
 UNIT_OF_smm := xmhf/cpu/smm_stub.S
 UNIT_FLAGS_smm := -Wl,-z,noexecstack
 $(UNIT_DIR)/smm: xmhf/cpu/smm.c
 $(UNIT_DIR)/chipset: xmhf/boot/chipset.c
+$(UNIT_DIR)/mtrr: xmhf/mem/mtrr.c
 UNIT_OF_trace := xmhf/core/trace.c
 UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c xmhf/core/cmdline.c xmhf/core/hypapps_check.c xmhf/core/event_info.c
 # A hypapp's tests stand beside it: hypapps/NAME/test_*.c with the whole hypapp.

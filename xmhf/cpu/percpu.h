@@ -81,6 +81,7 @@ struct percpu {
 	bool parked;      /* waits for SIPI in root; others read it while they have this CPU stopped */
 	u32 logical_id;   /* LDR of xAPIC mode, bits 31:24, as the guest last wrote it; read under a stop */
 	bool smm_closed;  /* see cpu/smm.h; constant after the probe */
+	u8 *smm_map;      /* where an SMI leaves this CPU's registers in root memory, SMM_MAP_BYTES; NULL: not there */
 	u64 apic_base;    /* IA32_APIC_BASE as the guest sees it */
 	bool xd_disabled; /* IA32_MISC_ENABLE's bit as the guest set it; hardware has it clear */
 	u64 mtrr_def_type;

@@ -103,7 +103,10 @@ static enum smm_state probe(struct percpu *cpu, u8 *segment)
 	stub->new_base = (u32)virt_to_phys(handler).addr - SMM_ENTRY;
 	stub->slot = SMBASE_RESET + slot;
 	/* The second run moves SMBASE; then it is the handler that runs, and not the stub. */
-	return smi_gives(cpu, &stub->runs, 2) && smi_gives(cpu, &stays->runs, 1) ? SMM_OURS : SMM_OPEN;
+	if (!smi_gives(cpu, &stub->runs, 2) || !smi_gives(cpu, &stays->runs, 1))
+		return SMM_OPEN;
+	cpu->smm_map = handler - SMM_ENTRY + SMM_SEGMENT_BYTES - SMM_MAP_BYTES;
+	return SMM_OURS;
 }
 
 static void store_lvt(const struct percpu *cpu, u32 offset, u32 value)

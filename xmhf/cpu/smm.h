@@ -13,6 +13,7 @@
 enum smm_state { SMM_OPEN, SMM_FIRMWARE, SMM_OURS, SMM_STATE_COUNT };
 
 #define SMM_SEGMENT_BYTES 0x10000ul
+#define SMM_MAP_BYTES 0x400ul /* the save map, at the end of the segment, in either of its forms */
 
 /* What a stub reads and writes, below 4 GiB. */
 struct smm_mailbox {

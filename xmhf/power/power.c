@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "core/stats.h"
 #include "core/trace.h"
+#include "cpu/smm.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "power/pm_base.h"
@@ -28,6 +29,10 @@ static void stop_others(struct percpu *cpu)
 static void tell(struct percpu *cpu, enum hypapi_event_type event)
 {
 	event_notify(cpu, event);
+	/* An SMI that met a PAL has left its registers behind. */
+	for (u32 i = 0; i < cpu_count; i++)
+		if (cpus[i]->smm_map)
+			memset(cpus[i]->smm_map, 0, SMM_MAP_BYTES);
 	for (u32 i = 0; i < cpu_count; i++)
 		if (cpus[i]->mode == RUN_PARTITION)
 			memset(cpus[i]->gpr, 0, sizeof(cpus[i]->gpr));

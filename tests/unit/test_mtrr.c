@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* mem/mtrr.c on the host: the memory types that EPT01 follows, as L1's MTRRs have them, and SMRAM's that L1 does not choose. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define XMHF_X86_INSN_H /* in place of the real instructions */
+#include "lib/base.h"
+
+struct cpuid_regs { u32 eax, ebx, ecx, edx; };
+static struct cpuid_regs cpuid(u32 leaf, u32 subleaf) { (void)leaf, (void)subleaf; return (struct cpuid_regs){ .eax = 39 }; }
+static u64 rdmsr(u32 msr);
+static void *read_gs_self(void) { return NULL; }
+static inline void cpu_pause(void) { }
+
+#include "../../xmhf/mem/mtrr.c"
+
+static u64 def_type, fixed, variable[2];
+
+static u64 rdmsr(u32 msr)
+{
+	if (msr == MSR_MTRRCAP)
+		return 0x508;
+	if (msr == MSR_MTRR_DEF_TYPE)
+		return def_type;
+	return msr - MSR_MTRR_PHYSBASE0 < 2 ? variable[msr - MSR_MTRR_PHYSBASE0] : msr >= MSR_MTRR_FIX64K ? fixed : 0;
+}
+
+bool event_mtrr_prepare(struct percpu *cpu, u32 msr, u64 value) { (void)cpu, (void)msr, (void)value; return true; }
+void event_mtrr(struct percpu *cpu, u32 msr, u64 value) { (void)cpu, (void)msr, (void)value; }
+void ept01_retype(void) { }
+u64 quiesce_begin(struct quiesce_cpu *q) { (void)q; return 0; }
+void quiesce_end(struct quiesce_cpu *q) { (void)q; }
+void quiesce_add_work(struct quiesce_cpu *q, u32 work) { (void)q, (void)work; }
+
+static void set_up(u64 type, u64 of_fixed)
+{
+	static struct percpu cpu;
+
+	def_type = type;
+	fixed = of_fixed;
+	variable[0] = variable[1] = 0;
+	mtrr_read(&cpu);
+	mtrr_publish(&cpu);
+}
+
+static void types_are_those_of_l1(void **state)
+{
+	(void)state;
+	set_up(DEF_ENABLE | DEF_FIXED | MTRR_WB, 0x0606060606060606);
+	assert_int_equal(mtrr_type(0x80000, PAGE_SIZE), MTRR_WB);
+	assert_int_equal(mtrr_type(0xc0000, PAGE_SIZE), MTRR_WB);
+	assert_int_equal(mtrr_type(0x200000, SIZE_2M), MTRR_WB);
+	assert_int_equal(mtrr_type(0, SIZE_2M), -1);
+	set_up(DEF_ENABLE | MTRR_WB, 0);
+	assert_int_equal(mtrr_type(0, SIZE_2M), -1);
+	assert_int_equal(mtrr_type(0x9f000, PAGE_SIZE), MTRR_WB);
+	assert_int_equal(mtrr_type(0xf0000, PAGE_SIZE), MTRR_WB);
+	assert_int_equal(mtrr_type(0x40000000, SIZE_1G), MTRR_WB);
+}
+
+static void smram_is_never_cached(void **state)
+{
+	static const u64 types[] = { DEF_ENABLE | DEF_FIXED | MTRR_WB, DEF_ENABLE | MTRR_WB, 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		set_up(types[i], 0x0606060606060606);
+		for (u64 at = 0xa0000; at < 0xc0000; at += PAGE_SIZE)
+			assert_int_equal(mtrr_type(at, PAGE_SIZE), TYPE_UC);
+		assert_int_not_equal(mtrr_type(0, SIZE_2M), MTRR_WB);
+		assert_int_not_equal(mtrr_type(0, SIZE_1G), MTRR_WB);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(types_are_those_of_l1),
+		cmocka_unit_test(smram_is_never_cached),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
