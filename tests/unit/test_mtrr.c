@@ -33,8 +33,8 @@ static u64 rdmsr(u32 msr)
 bool event_mtrr_prepare(struct percpu *cpu, u32 msr, u64 value) { (void)cpu, (void)msr, (void)value; return true; }
 void event_mtrr(struct percpu *cpu, u32 msr, u64 value) { (void)cpu, (void)msr, (void)value; }
 void ept01_retype(void) { }
-u64 quiesce_begin(struct quiesce_cpu *q) { (void)q; return 0; }
-void quiesce_end(struct quiesce_cpu *q) { (void)q; }
+bool quiesce_begin(struct quiesce_cpu *q) { (void)q; return true; }
+bool quiesce_end(struct quiesce_cpu *q) { (void)q; return true; }
 void quiesce_add_work(struct quiesce_cpu *q, u32 work) { (void)q, (void)work; }
 
 static void set_up(u64 type, u64 of_fixed)

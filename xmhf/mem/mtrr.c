@@ -13,6 +13,8 @@
 #define TYPE_UC 0
 #define TYPE_WT 4
 #define FIXED_END 0x100000ul
+#define SMRAM_START 0xa0000ul
+#define SMRAM_END 0xc0000ul
 
 static u32 variable_count;
 static u64 address_bits; /* mask of the physical-address bits */
@@ -84,6 +86,9 @@ int mtrr_type(u64 start, u64 size)
 {
 	if (!(live.def_type & DEF_ENABLE))
 		return TYPE_UC;
+	/* Lines of L1's that were cached while SMRAM is closed would be what the firmware's code in SMM finds there. */
+	if (start < SMRAM_END && start + size > SMRAM_START)
+		return size > PAGE_SIZE ? -1 : TYPE_UC;
 	if (start >= FIXED_END || !(live.def_type & DEF_FIXED))
 		return variable_type(start, size);
 	return size > PAGE_SIZE ? -1 : fixed_type(start);
