@@ -120,3 +120,8 @@ DEFINE_TEST(msr_policy, "msr-policy", "XMHF only: writes of MSRs that would reac
 	leaves();
 	xd_disable();
 }
+
+DEFINE_TEST(xmhf_levels, "xmhf-levels", "XMHF only: how many levels of it there are, and the leaves of other hypervisors")
+{
+	leaves();
+}

@@ -210,6 +210,10 @@ CASES = [
          expect=[r"(?s)T L1: done.*T L2: done.*T list: done", r"^T levels of XMHF: 1$", r"^T end msr-policy$",
                  r"^xmhf: warning: CPU 0: writes of MSR 0x5f0 are dropped \(unknown\)$"]),
 
+    # XMHF below XMHF: each fills a register of its own.
+    dict(name="security/xmhf-twice", disk="build/boot/twice.img", xmhf=True, megs=256,
+         expect=[r"(?s)XMHF \S+, hypapi.*XMHF \S+, hypapi", r"^T levels of XMHF: 2$", r"^T end xmhf-levels$"]),
+
     # SMIs of L1 run nothing of L1's; with smm=off the CPUs are open, and what the core drops and masks is all that helps.
     dict(name="security/smm", guest=GUEST, append="test=smm", xmhf=True, xmhf_args="smm=require", cpus=2,
          expect=[r"^xmhf: host bridge 440FX: SMRAM is locked",
