@@ -330,7 +330,7 @@ static void other_thread_moves_the_code(void)
 
 static void other_thread_moves_the_stack(void)
 {
-	fake.pages[3].frame = 21;
+	fake.pages[3].frame++;
 }
 
 /* Page tables change without a stop, so what is recorded is what was so under it. */
@@ -340,13 +340,14 @@ static void records_what_is_so_under_the_stop(void **state)
 
 	for (size_t i = 0; i < 2; i++) {
 		setup(state);
+		fake.pages[3].frame = 30;
 		fake.on_quiesce = moves[i];
 		assert_int_equal(register_pal(), TV_OK);
 		fake.on_quiesce = NULL;
 		assert_pal_works();
 		assert_int_equal(unregister_pal(), TV_OK);
 		assert_int_equal(register_pal(), TV_OK);
-		fake.on_quiesce = i ? other_thread_moves_the_code : other_thread_moves_the_stack;
+		fake.on_quiesce = other_thread_moves_the_stack;
 		assert_int_equal(unregister_pal(), TV_E_NO_PAL);
 	}
 }
@@ -534,11 +535,7 @@ static void unregister_knows_the_whole_identity(void **state)
 	level = HYPAPI_L2;
 	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
 	level = HYPAPI_L1;
-	fake.pages[0].frame = 20; /* the same address in another process */
-	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
-	assert_int_equal(fake.stops, 1);
-	fake.pages[0].frame = 0;
-	fake.pages[3].frame = 20; /* another process that has the code, but not the stack */
+	fake.pages[3].frame = 20; /* another process */
 	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
 	fake.pages[3] = (struct fake_page){ .frame = 3 };
 	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
