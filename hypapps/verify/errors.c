@@ -306,6 +306,7 @@ void verify_errors_no_guest(struct hypapi_event *ev)
 	expect("bare, restrict", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_RWX), HYPAPI_EPERM);
 	expect("bare, rights", hypapi_memory_rights(ev, FREE_PAGE, &rights), HYPAPI_EPERM);
 	expect("bare, create", create(ev, GVA(0x300000), HYPAPI_RW, 1), HYPAPI_EPERM);
+	expect("bare, at home", hypapi_partition_at_home(ev, none), HYPAPI_EPERM);
 	expect("bare, destroy", hypapi_partition_destroy(ev, none), HYPAPI_EPERM);
 	expect("bare, read", hypapi_partition_read(ev, none, &byte, GVA(0x1000), 1), HYPAPI_EPERM);
 	expect("bare, write", hypapi_partition_write(ev, none, GVA(0x1000), &byte, 1), HYPAPI_EPERM);

@@ -369,7 +369,7 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
  * are compared, which operating systems and hypervisors change for one address space. Cheaper than hypapi_translate().
  * @param ev         the event of this callback
  * @param partition  one of this hypapp's own
- * @return HYPAPI_OK; HYPAPI_EFAULT: it is not there, or no page was made HYPAPI_HOME; HYPAPI_ESTALE; HYPAPI_EPERM;
+ * @return HYPAPI_OK; HYPAPI_EFAULT: it is not there, or no page was made HYPAPI_HOME; HYPAPI_ESTALE;
  *         HYPAPI_ENOTSUP at level L0 or while a partition runs
  * @since 1.3
  */
