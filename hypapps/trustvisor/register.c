@@ -234,7 +234,10 @@ uint32_t tv_register(struct hypapi_event *ev)
 	if (!hypapi_may_stop(ev))
 		return TV_REPEAT;
 	stop = hypapi_quiesce(ev);
-	return stop < 0 ? result_of(stop) : take_pages(ev, &pal);
+	result = stop < 0 ? result_of(stop) : take_pages(ev, &pal);
+	if (result != TV_OK)
+		limits_failed(&pal);
+	return result;
 }
 
 uint32_t tv_unregister(struct hypapi_event *ev)
