@@ -53,6 +53,7 @@ CORE_OBJ = $(patsubst %,$(O)/core/%.o,$(basename $(CORE_SRC))) $(foreach a,$(HYP
 
 CORE_FLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -O2 -g \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-strict-aliasing \
+	-mindirect-branch=thunk-extern -mindirect-branch-register -fno-jump-tables \
 	-Wall -Wextra -Wstrict-prototypes -Wframe-larger-than=1024 -Werror -MMD -MP
 CORE_CFLAGS := $(CORE_FLAGS) -I xmhf -I hypapi/include -I $(O)/include
 HYPAPP_CFLAGS := $(CORE_FLAGS) -I hypapi/include
@@ -88,9 +89,9 @@ $(O)/core/xmhf/%.o: xmhf/%.S $(O)/include/core/config.h
 	$(call compile,$(CORE_CFLAGS))
 # hypapps_linked.c changes when a name gets another folder.
 define hypapp_rules
-$(O)/core/hypapps/$(1)/%.o: $(HYPAPP_DIR_$(1))/%.c $(O)/hypapps_linked.c
+$(O)/core/hypapps/$(1)/%.o: $(HYPAPP_DIR_$(1))/%.c $(O)/hypapps_linked.c Makefile
 	$$(call compile,$$(HYPAPP_CFLAGS) -I $$(<D)/include)
-$(O)/core/hypapps/$(1)/%.o: $(HYPAPP_DIR_$(1))/%.S $(O)/hypapps_linked.c
+$(O)/core/hypapps/$(1)/%.o: $(HYPAPP_DIR_$(1))/%.S $(O)/hypapps_linked.c Makefile
 	$$(call compile,$$(HYPAPP_CFLAGS) -I $$(<D)/include)
 endef
 $(foreach a,$(HYPAPPS),$(eval $(call hypapp_rules,$(a))))

@@ -5,7 +5,7 @@
 Runs the bare-metal guest (test=bench) and the tiny Linux with its benchmark programs on both machines, and writes into
 the output folder: bench.tsv (operation, cpus, bare, xmhf; "-" where the bare machine has no such thing), counts.tsv
 (VMX instructions, exits and IPIs of one operation, from a core built with --enable-insn-counts, and an estimate of its
-cost on silicon), bench.svg, and the serial logs.
+cost on silicon), mitigations.tsv (what it does against speculation, on CPUs that need it), bench.svg, and the serial logs.
 Ticks are medians of at least 100 rounds after a warm-up; Bochs counts executed instructions, so they are exact for one
 CPU. `linux-boot` is one boot: from the start of the kernel's own clock to the init script, so no loader counts in it.
 """
@@ -49,7 +49,11 @@ LINUX_BOOT_AIM = 1.01   # times the bare machine
 WEIGHTS = {"VMREAD": 40, "VMWRITE": 40, "VMPTRLD": 250, "VMCLEAR": 300, "INVEPT": 500, "INVVPID": 500, "IPI": 1500,
            "exits": 1200}
 TICK_WEIGHT = 0.5
-COUNTERS = list(WEIGHTS)
+# What a CPU that needs it does against speculation (docs/security.md): what it is done for each of, and its cost in cycles,
+# again as orders of magnitude. No CPU needs all of them, and the emulated one needs none, so the estimate above has none.
+MITIGATIONS = {"IBPB": ("IBPB", 3500), "IBPB-to-L1": ("IBPB-to-L1", 3500), "L1D-flush": ("flush", 2000), "VERW": ("flush", 500),
+               "L1D-flush-to-L2": ("flush-to-L2", 2000), "SPEC_CTRL": ("exits", 300), "RSB-fill": ("exits", 60)}
+COUNTERS = [*WEIGHTS, "IBPB", "IBPB-to-L1", "flush", "flush-to-L2"]
 
 
 # ---- runs
@@ -197,6 +201,13 @@ def collect_counts(logs, ticks):
             for operation, cpus in sorted(counts, key=lambda key: (order.get(key[0], len(order)), *key))]
 
 
+def collect_mitigations(counts):
+    """[(mitigation, operation, cpus, times, cycles)] of what collect_counts() found."""
+    times = [(operation, cpus, dict(zip(COUNTERS, more))) for operation, cpus, *more in counts]
+    return [(name, operation, cpus, of[counter], of[counter] * cycles) for name, (counter, cycles) in MITIGATIONS.items()
+            for operation, cpus, of in times if of[counter]]
+
+
 def aim(rows, row):
     """(ticks aimed at, ticks to compare with it), or None."""
     operation, cpus, bare, xmhf = row
@@ -311,11 +322,15 @@ def main():
     counts = collect_counts(logs, ticks_of(rows, extra))
     write_tsv(bench.out / "bench.tsv", ["operation", "cpus", "bare", "xmhf"], rows)
     write_tsv(bench.out / "counts.tsv", ["operation", "cpus", *COUNTERS, "silicon"], counts)
+    mitigations = collect_mitigations(counts)
+    write_tsv(bench.out / "mitigations.tsv", ["mitigation", "operation", "cpus", "times", "cycles"], mitigations)
     (bench.out / "bench.svg").write_text(chart(rows))
     print_ticks(rows, extra)
     print("\nVMX instructions, IPIs (a broadcast is one) and exits of one operation, on all CPUs; estimate in cycles")
     print_table(["operation", "CPUs", *COUNTERS, "silicon"], counts)
-    print(f"\nFiles: {o.out}/bench.tsv, counts.tsv, bench.svg")
+    print("\nWhat is done against speculation in one operation, on CPUs that need it; estimates in cycles")
+    print_table(["mitigation", "operation", "CPUs", "times", "cycles"], mitigations)
+    print(f"\nFiles: {o.out}/bench.tsv, counts.tsv, mitigations.tsv, bench.svg")
     missing = [f"{operation} on {cpus} CPUs" for operation, cpus, _, xmhf in rows if xmhf is None]
     if missing:
         print(f"make bench: FAILED: no figure for {', '.join(missing)}")

@@ -24,7 +24,7 @@ _Thread_local struct sim_cpu *sim_self;
 struct acpi_info acpi_info = { .pm1_cnt = { SIM_PM1_PORT }, .s5 = { .found = true, .values = { SIM_POWER_OFF } } };
 u32 cpu_count;
 struct percpu *cpus[MAX_CPUS];
-const char vmx_exit_entry[1], vmx_exit_partition[1]; /* the host RIP of every VMCS: nothing jumps there */
+const char vmx_exit_entry[1], vmx_exit_partition[1], vmx_exit_guarded[1]; /* the host RIP of every VMCS: nothing jumps there */
 
 /* ---- VMCSs, found by the address of their region ---- */
 
@@ -80,13 +80,12 @@ bool vmptrld(hpa_t region)
 }
 
 /*
- * Fields whose index is above 31 are none that the core uses: HIDDEN ones of newer CPUs. Of the CR3 targets this CPU
- * has two, as IA32_VMX_MISC says.
+ * Fields whose index is above 31 are none that the core uses: HIDDEN ones of newer CPUs. Of the CR3 targets this CPU has
+ * two, as IA32_VMX_MISC says.
  */
 u64 *vmcs_field(struct sim_cpu *c, u32 field)
 {
-	if (!c->vmcs || field == VMCS_CR3_TARGET_2 || field == VMCS_CR3_TARGET_3 || VMCS_ENC_INDEX(field) > 31 ||
-	    field & (VMCS_ENC_RESERVED | VMCS_ENC_HIGH))
+	if (!c->vmcs || field == VMCS_CR3_TARGET_2 || field == VMCS_CR3_TARGET_3 || VMCS_ENC_INDEX(field) > 31 || field & (VMCS_ENC_RESERVED | VMCS_ENC_HIGH))
 		return NULL;
 	return &c->vmcs->field[VMCS_SLOT(field)];
 }
@@ -217,6 +216,8 @@ static u64 *msr_at(u32 msr)
 			return &sim_self->msrs[i].value;
 	return NULL;
 }
+
+void machine_verw(void) { }
 
 bool machine_rdmsr(u32 msr, u64 *value)
 {

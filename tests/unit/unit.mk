@@ -19,9 +19,11 @@ UNIT_OF_acpi := xmhf/boot/aml.c
 UNIT_OF_aml := xmhf/boot/aml.c
 UNIT_OF_store := xmhf/cpu/store.c
 UNIT_OF_msr_policy := xmhf/vmx/msr_policy.c xmhf/vmx/msr.c xmhf/vmx/cpuid.c xmhf/nested/msr_area.c xmhf/nested/bitmaps.c \
-	xmhf/nested/entry_checks.c xmhf/nested/caps.c xmhf/nested/vmcs12.c
+	xmhf/nested/entry_checks.c xmhf/nested/caps.c xmhf/nested/vmcs12.c xmhf/cpu/speculation.c
 # Instructions of the host CPU and of VMX are calls, as in the simulator.
 UNIT_FLAGS_msr_policy := -I hypapi/sim/machine -I .
+UNIT_OF_speculation := xmhf/cpu/speculation.c
+UNIT_FLAGS_speculation := -I hypapi/sim/machine -I .
 UNIT_OF_stop_budget := xmhf/core/stop_budget.c
 # These tests include the file that they test.
 UNIT_OF_smm := xmhf/cpu/smm_stub.S

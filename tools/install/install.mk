@@ -8,7 +8,7 @@ INSTALL_O := $(O)/install
 INSTALL := install
 INSTALL_CORE := $(patsubst %,$(O)/core/%.o,$(basename $(CORE_SRC)))
 # What hypapps may call, what GCC calls by itself, and the entry. All other names of the core stay its own.
-INSTALL_GLOBALS := hypapi_* boot_entry memcpy memmove memset memcmp strlen
+INSTALL_GLOBALS := hypapi_* __x86_indirect_thunk_* boot_entry memcpy memmove memset memcmp strlen
 INSTALL_HYPAPPS = $(foreach a,$(HYPAPPS),$(INSTALL_O)/hypapps/$(a).o)
 # For hypapp-boot.
 INSTALL_BOOT := tools/mkiso.py tools/timeline.py tests/run/emulator.py $(O)/guest/mini-hypervisor.bzimage

@@ -8,6 +8,7 @@
 #include "core/insn_counts.h"
 #include "core/log.h"
 #include "core/trace.h"
+#include "lib/string.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"
 #include "power/wake.h"
@@ -35,8 +36,10 @@ static enum hypapi_verdict ask(struct dispatch *d, struct percpu *cpu, const str
 /* HANDLED, after the caller has stepped over what has to be stepped over. */
 static inline void finish(struct dispatch *d)
 {
-	if (d->progress.entered && d->enter)
+	if (d->progress.entered && d->enter) {
 		partition_enter(this_cpu(), d->enter, &d->entry);
+		wipe(d->entry.gpr, sizeof(d->entry.gpr));
+	}
 }
 
 static __attribute__((noinline)) void deny(struct percpu *cpu, unsigned int vector)

@@ -21,15 +21,27 @@ static u32 exits(void)
 	return (u32)total;
 }
 
+static void answer(struct percpu *cpu, u32 a, u32 b, u32 c, u32 d)
+{
+	cpu->gpr[GPR_RAX] = a;
+	cpu->gpr[GPR_RBX] = b;
+	cpu->gpr[GPR_RCX] = c;
+	cpu->gpr[GPR_RDX] = d;
+}
+
 bool insn_counts_cpuid(struct percpu *cpu, u32 leaf)
 {
 	if (leaf != INSN_COUNTS_LEAF)
 		return false;
-	bool second = cpu->gpr[GPR_RCX] & 1;
-
-	cpu->gpr[GPR_RAX] = sum(second ? INSN_INVEPT : INSN_VMREAD);
-	cpu->gpr[GPR_RBX] = sum(second ? INSN_INVVPID : INSN_VMWRITE);
-	cpu->gpr[GPR_RCX] = second ? sum(INSN_IPI) : sum(INSN_VMPTRLD);
-	cpu->gpr[GPR_RDX] = second ? exits() : sum(INSN_VMCLEAR);
+	switch (cpu->gpr[GPR_RCX]) {
+	case 0:
+		answer(cpu, sum(INSN_VMREAD), sum(INSN_VMWRITE), sum(INSN_VMPTRLD), sum(INSN_VMCLEAR));
+		break;
+	case 1:
+		answer(cpu, sum(INSN_INVEPT), sum(INSN_INVVPID), sum(INSN_IPI), exits());
+		break;
+	default:
+		answer(cpu, sum(INSN_IBPB), sum(INSN_IBPB_TO_L1), sum(INSN_FLUSH), sum(INSN_FLUSH_TO_L2));
+	}
 	return true;
 }

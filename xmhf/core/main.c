@@ -18,6 +18,7 @@
 #include "cpu/lapic.h"
 #include "cpu/smm.h"
 #include "cpu/smp.h"
+#include "cpu/speculation.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
@@ -136,6 +137,7 @@ _Noreturn void boot_main(u32 magic, u32 info)
 	multiboot_parse(magic, info);
 	cmdline_parse(boot_info.cmdline);
 	set_log_level();
+	speculation_init();
 	vmx_check_features();
 	acpi_parse();
 

@@ -5,6 +5,7 @@
  */
 #include "cpu/percpu.h"
 
+#include "cpu/speculation.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
@@ -55,14 +56,6 @@ struct percpu *percpu_create(u32 apic_id)
 	return cpu;
 }
 
-void percpu_wipe(void)
-{
-	for (u32 i = 0; i < cpu_count; i++) {
-		wipe(cpus[i]->gpr, sizeof(cpus[i]->gpr));
-		wipe(cpus[i]->caller_gpr, sizeof(cpus[i]->caller_gpr));
-	}
-}
-
 void percpu_load(struct percpu *cpu)
 {
 	struct { u16 limit; u64 base; } __attribute__((packed)) gdtr = { sizeof(cpu->gdt) - 1, (u64)cpu->gdt };
@@ -74,5 +67,6 @@ void percpu_load(struct percpu *cpu)
 	asm volatile("ltr %w0" : : "r"(SEL_TSS));
 	wrmsr(MSR_GS_BASE, (u64)cpu);
 	traps_load();
+	speculation_cpu_init(cpu);
 	gs_is_loaded = true;
 }

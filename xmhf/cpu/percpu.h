@@ -9,8 +9,9 @@
 /* Offsets for assembly; compared with the structure below. */
 #define PERCPU_GPR 8
 #define PERCPU_WORK 136
-#define PERCPU_LAUNCHED 140
-#define PERCPU_STACK_TOP 144
+#define PERCPU_GUARD 140 /* with PERCPU_WORK one quadword */
+#define PERCPU_LAUNCHED 144
+#define PERCPU_STACK_TOP 152
 
 #ifndef __ASSEMBLER__
 
@@ -45,7 +46,8 @@ struct hypapp_stats;
 struct trace;
 
 /* What insn_counts.h counts. */
-enum insn_kind { INSN_VMREAD, INSN_VMWRITE, INSN_VMPTRLD, INSN_VMCLEAR, INSN_INVEPT, INSN_INVVPID, INSN_IPI, INSN_KINDS };
+enum insn_kind { INSN_VMREAD, INSN_VMWRITE, INSN_VMPTRLD, INSN_VMCLEAR, INSN_INVEPT, INSN_INVVPID, INSN_IPI,
+	INSN_IBPB, INSN_IBPB_TO_L1, INSN_FLUSH, INSN_FLUSH_TO_L2, INSN_KINDS };
 
 /* Counts for the statistics at the end of a run. Owner writes. */
 struct cpu_stats {
@@ -57,6 +59,7 @@ struct percpu {
 	struct percpu *self;
 	u64 gpr[GPR_COUNT];
 	u32 work;         /* not 0: look for work before the next VM entry. Set by this CPU's NMI handler, too */
+	u32 guard;        /* GUARD_ bits of cpu/speculation.h: to be done last before the next VM entry. Owner only */
 	u8 launched;      /* of the current VMCS */
 	u64 stack_top;
 	u32 index;        /* 0 .. cpu_count - 1; the boot CPU is 0 */
@@ -84,6 +87,7 @@ struct percpu {
 	u8 *smm_map;      /* where an SMI leaves this CPU's registers in root memory, SMM_MAP_BYTES; NULL: not there */
 	u64 apic_base;    /* IA32_APIC_BASE as the guest sees it */
 	bool xd_disabled; /* IA32_MISC_ENABLE's bit as the guest set it; hardware has it clear */
+	u64 guest_spec_ctrl; /* the guest's IA32_SPEC_CTRL, while root has its own */
 	u64 mtrr_def_type;
 	u64 mtrr_fixed[11];
 	u64 mtrr_var[32]; /* base, mask in turn */
@@ -96,7 +100,6 @@ struct percpu {
 	struct cpu_stats stats;
 	u64 insns[INSN_KINDS]; /* see core/insn_counts.h */
 	struct nested_cpu *nested; /* nested VMX, NULL if it is off */
-	u64 invepts;               /* that L1 has executed here, which may change where L2's memory lies */
 
 	/* Public part: other CPUs. */
 	line_aligned _Atomic u32 request; /* enum cpu_request | SIPI vector << 8 */
@@ -110,6 +113,7 @@ struct percpu {
 
 _Static_assert(offsetof(struct percpu, gpr) == PERCPU_GPR, "entry.S");
 _Static_assert(offsetof(struct percpu, work) == PERCPU_WORK, "entry.S");
+_Static_assert(offsetof(struct percpu, guard) == PERCPU_GUARD, "entry.S");
 _Static_assert(offsetof(struct percpu, launched) == PERCPU_LAUNCHED, "entry.S");
 _Static_assert(offsetof(struct percpu, stack_top) == PERCPU_STACK_TOP, "entry.S");
 
@@ -133,9 +137,6 @@ void percpu_locks_add(int n);
 
 /* Allocates and fills the structure for the CPU with this APIC id. Boot CPU only. */
 struct percpu *percpu_create(u32 apic_id);
-
-/* Clears the registers of guests and partitions that root holds, of all CPUs; they are stopped, and no guest runs again. */
-void percpu_wipe(void);
 
 /* Loads GDT, IDT, TSS and GS of this CPU. */
 void percpu_load(struct percpu *cpu);

@@ -15,7 +15,7 @@ struct gate { u16 offset_low, selector; u8 ist, type; u16 offset_mid; u32 offset
 struct trap_frame { u64 r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax, vector, error_code, rip, cs, rflags, rsp, ss; };
 
 extern const char trap_stubs[], catch_stubs[], trap_nmi[];
-extern const char vmx_enter_check[], vmx_enter_end[], park_check[], park_end[];
+extern const char vmx_enter_check[], vmx_enter_end[], vmx_guarded_check[], vmx_guarded_end[], park_check[], park_end[];
 
 static struct gate idt[32];
 /* While an interrupt is caught: any vector may come, those of exceptions too, since the guest chooses them. */
@@ -103,6 +103,7 @@ void trap_nmi_handler(u64 *rip)
 		cpu->guest_nmis++;
 	cpu->work = 1;
 	restart(rip, vmx_enter_check, vmx_enter_end);
+	restart(rip, vmx_guarded_check, vmx_guarded_end);
 	restart(rip, park_check, park_end);
 }
 

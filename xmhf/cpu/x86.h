@@ -55,6 +55,10 @@
 #define EFER_NXE BIT(11)
 
 #define MSR_APIC_BASE 0x1b
+#define MSR_SPEC_CTRL 0x48
+#define MSR_PRED_CMD 0x49
+#define MSR_ARCH_CAPABILITIES 0x10a
+#define MSR_FLUSH_CMD 0x10b
 
 #define MSR_MTRRCAP 0xfe
 #define MSR_SYSENTER_CS 0x174

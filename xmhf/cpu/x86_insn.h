@@ -105,6 +105,19 @@ static inline void xsetbv(u32 index, u64 value)
 	asm volatile("xsetbv" : : "c"(index), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
 }
 
+static inline void lfence(void)
+{
+	asm volatile("lfence" : : : "memory");
+}
+
+/* Clears the CPU's buffers, where it says MD_CLEAR; the selector is that of root's data. */
+static inline void verw(void)
+{
+	static const u16 selector = 0x10;
+
+	asm volatile("verw %0" : : "m"(selector) : "memory", "cc");
+}
+
 static inline void wbinvd(void)
 {
 	asm volatile("wbinvd" : : : "memory");

@@ -5,6 +5,7 @@
  */
 #include "core/events.h"
 #include "core/log.h"
+#include "cpu/speculation.h"
 #include "cpu/x86.h"
 #include "mem/ept01.h"
 #include "nested/state.h"
@@ -132,7 +133,6 @@ void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification)
 	};
 	u32 abort = nested_load_host_state(cpu, &kept);
 
-	flush_vpid(INVVPID_SINGLE, VPID_L1); /* an entry and an exit without VPID, for all that L1 knows */
 	if (!abort && msr_area_load(cpu, v->exit_msr_load_addr, v->exit_msr_load_count))
 		abort = VMX_ABORT_MSR_LOAD;
 	if (unlikely(abort))
@@ -171,6 +171,7 @@ static void commit(struct percpu *cpu, const struct entry_env *env, bool launch)
 	if (n->missed_access)
 		nested_refill(cpu);
 	cpu->mode = RUN_L2;
+	speculation_to_l2(cpu);
 	percpu_use_ept(cpu, n->use);
 	if (unlikely(cpu->crossing))
 		nested_crossed(cpu, HYPAPI_EV_EXIT102);

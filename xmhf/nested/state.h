@@ -8,6 +8,7 @@
 
 #include <hypapi/event.h>
 
+#include "cpu/speculation.h"
 #include "nested/ept02.h"
 #include "nested/ept12.h"
 #include "nested/entry_checks.h"
@@ -102,6 +103,7 @@ static inline void nested_to_l1(struct percpu *cpu)
 	vmx_switch(cpu, &cpu->vmcs01);
 	cpu->mode = RUN_L1;
 	percpu_use_ept(cpu, QUIESCE_EPT01);
+	speculation_to_l1();
 }
 void nested_fix_cr0(bool fixed);
 

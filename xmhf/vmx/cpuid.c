@@ -9,6 +9,7 @@
 
 #include "core/cmdline.h"
 #include "cpu/lapic.h"
+#include "cpu/speculation.h"
 #include "cpu/x86.h"
 #include "mem/phys_bits.h"
 #include "nested/nested.h"
@@ -21,6 +22,7 @@
 #define ECX1_OSXSAVE BIT(27)
 #define EDX1_APIC BIT(9)
 #define ECX7_OSPKE BIT(4)
+#define EDX7_ARCH_CAPABILITIES BIT(29)
 #define EDX_NX BIT(20)
 #define PERFMON_VERSION 0xffu
 #define PERFMON_VERSION_MAX 5u /* 6 has the counters at 0x19xx */
@@ -80,6 +82,8 @@ static void adjust_by_state(struct percpu *cpu, u32 leaf, u32 subleaf)
 		set_if(&gpr[GPR_RDX], EDX1_APIC, gpr[GPR_RDX] & EDX1_APIC && cpu->apic_base & APIC_BASE_ENABLE);
 	} else if (leaf == 7 && subleaf == 0) {
 		set_if(&gpr[GPR_RCX], ECX7_OSPKE, cr4 & CR4_PKE);
+		if (speculation_does(SPEC_L1D_FLUSH))
+			gpr[GPR_RDX] |= EDX7_ARCH_CAPABILITIES; /* ours, where the CPU has none */
 	} else if (leaf == 0xa && (gpr[GPR_RAX] & PERFMON_VERSION) > PERFMON_VERSION_MAX) {
 		gpr[GPR_RAX] = (gpr[GPR_RAX] & ~(u64)PERFMON_VERSION) | PERFMON_VERSION_MAX;
 	} else if (leaf == 0x80000008) {

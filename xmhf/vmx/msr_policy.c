@@ -6,6 +6,7 @@
 #include "vmx/msr_policy.h"
 
 #include "cpu/apic_guard.h"
+#include "cpu/speculation.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "mem/mtrr.h"
@@ -123,7 +124,8 @@ const struct msr_row msr_rows[] = {
 	ROW_OWN(0x3a, 0x3a, OWN, read_feature_control, REFUSE, NULL, "FEATURE_CONTROL: locked"),
 	ROW(0x3b, 0x3b, PASS, PASS, "TSC_ADJUST: as the TSC"),
 	ROW(0x40, 0x47, PASS, PASS, "branch records: stopped at each exit"),
-	ROW(0x48, 0x49, PASS, PASS, "SPEC_CTRL, PRED_CMD: hot"),
+	ROW_OWN(MSR_SPEC_CTRL, MSR_SPEC_CTRL, PASS, speculation_read_ctrl, PASS, speculation_write_ctrl, "hot; root may have its own"),
+	ROW(MSR_PRED_CMD, MSR_PRED_CMD, PASS, PASS, "PRED_CMD: hot"),
 	ROW(0x60, 0x67, PASS, PASS, "branch records: stopped at each exit"),
 	ROW_OWN(0x79, 0x79, PASS, NULL, OWN, ignore_microcode, "microcode: is read by an address that no EPT checks"),
 	ROW_OWN(MSR_BIOS_SIGN_ID, MSR_BIOS_SIGN_ID, PASS, NULL, OWN, write_bios_sign, "revision of the microcode"),
@@ -135,7 +137,8 @@ const struct msr_row msr_rows[] = {
 	ROW(0xe1, 0xe2, PASS, PASS, "UMWAIT_CONTROL; C-state limits"),
 	ROW(0xe7, 0xe8, PASS, PASS, "MPERF, APERF"),
 	ROW(MSR_MTRRCAP, MSR_MTRRCAP, PASS, REFUSE, "read-only"),
-	ROW(0x10a, 0x10a, PASS, REFUSE, "ARCH_CAPABILITIES: read-only"),
+	ROW_OWN(MSR_ARCH_CAPABILITIES, MSR_ARCH_CAPABILITIES, OWN, speculation_read_capabilities, REFUSE, NULL,
+		"ARCH_CAPABILITIES: L1 reads that L0 flushes L1D"),
 	ROW(0x10b, 0x10b, PASS, PASS, "FLUSH_CMD: hot"),
 	ROW(0x122, 0x122, PASS, PASS, "TSX_CTRL"),
 	ROW_MASK(0x123, MCU_OPT_RTM, "MCU_OPT_CTRL: the other bits turn off what keeps secrets of root and PALs in"),

@@ -7,6 +7,7 @@
  */
 #include "core/events.h"
 #include "core/log.h"
+#include "cpu/speculation.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/ept.h"
@@ -92,7 +93,8 @@ static void reset_state(void)
 static void first_use(struct percpu *cpu)
 {
 	vmx_set_host_state(cpu);
-	vmwrite(VMCS_HOST_RIP, (u64)vmx_exit_partition);
+	if (!speculation_guards_exits())
+		vmwrite(VMCS_HOST_RIP, (u64)vmx_exit_partition);
 	vmwrite(VMCS_PIN_CTLS, vmx_controls(&vmx_pin_caps, P_PIN));
 	vmwrite(VMCS_PROC_CTLS, vmx_controls(&vmx_proc_caps, P_PROC));
 	vmwrite(VMCS_PROC2_CTLS, vmx_controls(&vmx_proc2_caps, P_PROC2));
@@ -145,6 +147,7 @@ void partition_enter(struct percpu *cpu, struct partition *p, const struct hypap
 	vmwrite(VMCS_GUEST_RIP, entry->rip);
 	vmwrite(VMCS_GUEST_RSP, entry->gpr[GPR_RSP]);
 	memcpy(cpu->gpr, entry->gpr, sizeof(cpu->gpr));
+	speculation_partition_crossed();
 }
 
 void partition_leave(struct percpu *cpu)
@@ -158,6 +161,8 @@ void partition_leave(struct percpu *cpu)
 	memcpy(cpu->gpr, cpu->caller_gpr, sizeof(cpu->gpr));
 	wipe(cpu->caller_gpr, sizeof(cpu->caller_gpr));
 	partition_release(p);
+	speculation_touched(cpu);
+	speculation_partition_crossed();
 	/* NMIs that came meanwhile are the caller's. */
 	cpu->work |= cpu->guest_nmis != 0;
 }

@@ -5,6 +5,7 @@
 #include <hypapi/hypapp.h>
 
 #include "core/log.h"
+#include "cpu/speculation.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
@@ -20,7 +21,7 @@ u64 vmx_basic, vmx_ept_vpid_cap;
 u8 *vmx_msr_bitmap, *vmx_io_bitmaps, *vmx_msr_bitmap_l2, *vmx_io_bitmaps_l2;
 
 static u64 root_cr3;
-extern const char vmx_exit_entry[];
+extern const char vmx_exit_entry[], vmx_exit_guarded[];
 
 #define PIN_WANTED (PIN_NMI_EXITING | PIN_VIRTUAL_NMIS)
 #define PROC_WANTED (PROC_MSR_BITMAPS | PROC_IO_BITMAPS | PROC_SECONDARY)
@@ -197,7 +198,7 @@ void vmx_set_host_state(struct percpu *cpu)
 	vmwrite(VMCS_HOST_PAT, 0x0007040600070406);
 	vmwrite(VMCS_HOST_EFER, EFER_LME | EFER_LMA | EFER_NXE);
 	vmwrite(VMCS_HOST_RSP, cpu->stack_top);
-	vmwrite(VMCS_HOST_RIP, (u64)vmx_exit_entry);
+	vmwrite(VMCS_HOST_RIP, (u64)(speculation_guards_exits() ? vmx_exit_guarded : vmx_exit_entry));
 }
 
 static void set_controls(void)
