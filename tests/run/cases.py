@@ -260,7 +260,7 @@ CASES = [
     on_xmhf("stops", cpus=8, suffix="-8cpu"),
     dict(on_xmhf("throughput", cpus=8, suffix="-8cpu"), xmhf="build/bench/stopper.elf", xmhf_args=NO_CAP),
     # Each boot goes down in another way; the boot sector of the next one looks for what was left (tests/boot/scan.S).
-    *(dict(on_xmhf("ways-down", cpus=cpus), name=f"security/ways-down-{cpus}cpu", megs=128, disk="build/boot/scan.img",
+    *(dict(on_xmhf("ways-down", cpus=cpus), name=f"security/ways-down-{cpus}cpu", megs=64, disk="build/boot/scan.img",
            boot="disk, cdrom", fail=[r": NO$"], judge=judge) for cpus, judge in ((1, ways_down.ONE_CPU), (2, ways_down.TWO_CPUS))),
 
     security("device-memory"),

@@ -246,7 +246,7 @@ void event_violation(struct percpu *cpu, const struct event_violation *v)
 		};
 		verdict = dispatch_to(&d, cpu, link);
 	}
-	if (!link && cpu->mode == RUN_L1 && (v->access & HYPAPI_W) && wake_guard_store(cpu, v->gpa1))
+	if (!link && cpu->mode == RUN_L1 && (v->access & HYPAPI_W) && v->gva_valid && wake_guard_store(cpu, v->gpa1))
 		return;
 	if (verdict == HYPAPI_PASS || verdict == HYPAPI_DENY)
 		/*

@@ -20,6 +20,8 @@
 
 #define LOW_START 0x10000ul
 #define LOW_END 0xa0000ul
+#define BDA_BASE_KIB 0x413ul /* BIOS data area: KiB of base memory; what is above is somebody's, whatever the map says */
+#define BASE_KIB_SANE 128
 #define STUB_PAGES (ROOT_LOW_BYTES / PAGE_SIZE)
 #define PTE_RW_LARGE 0x83
 #define PDPT_PRESENT 1
@@ -39,7 +41,11 @@ static u32 kept_count;
 
 void wake_reserve(void)
 {
-	u64 at = memory_map_find(ROOT_LOW_BYTES, PAGE_SIZE, LOW_START, LOW_END), end = at + ROOT_LOW_BYTES;
+	u64 base_kib = *(const u16 *)phys_to_virt(HPA(BDA_BASE_KIB)), top = LOW_END;
+
+	if (base_kib >= BASE_KIB_SANE)
+		top = MIN(base_kib * SIZE_1K, LOW_END);
+	u64 at = memory_map_find(ROOT_LOW_BYTES, PAGE_SIZE, LOW_START, top), end = at + ROOT_LOW_BYTES;
 
 	if (!at)
 		boot_refuse("no %lu bytes of free RAM below 1 MiB for the core", ROOT_LOW_BYTES);
@@ -55,7 +61,7 @@ static void *in_stub(const char *symbol)
 	return phys_to_virt(HPA(root_low + (u64)(symbol - wake_stub)));
 }
 
-/* All RAM of the map, and root memory, which the map does not have. */
+/* All that may be used as RAM by the map, and root memory, which the map does not have. */
 static void fill_ranges(void)
 {
 	struct { u64 start, end; } *to = in_stub(wake_ranges);
@@ -66,7 +72,7 @@ static void fill_ranges(void)
 	for (u32 i = 0; i < boot_info.memory_count; i++) {
 		const struct memory_range *r = &boot_info.memory[i];
 
-		if (r->type != MEMORY_RAM)
+		if (r->type != MEMORY_RAM && r->type != MEMORY_ACPI)
 			continue;
 		if (count + 1 == room)
 			panic("the list of RAM is too long for the wake stub");
