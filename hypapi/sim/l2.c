@@ -23,6 +23,7 @@ struct sim_l2 {
 	u64 ept12;             /* EPTP12 */
 	u64 vmcs[MAX_CPUS];    /* regions, 0: none yet; each its CPU's */
 	bool launched[MAX_CPUS];
+	bool launching[MAX_CPUS]; /* the newest entry was VMLAUNCH */
 	bool running[MAX_CPUS];
 	sim_l2_handler *handler[MAX_CPUS];
 	void *handler_arg[MAX_CPUS];
@@ -213,6 +214,7 @@ static void l1_enter(struct sim_cpu *c, struct sim_l2 *l2)
 {
 	bool launched = l2->launched[c->index];
 
+	l2->launching[c->index] = !launched;
 	l2->launched[c->index] = true;
 	l1_insn(c, launched ? EXIT_VMRESUME : EXIT_VMLAUNCH, 0, 0, launched ? "VMRESUME" : "VMLAUNCH");
 }
@@ -275,8 +277,8 @@ void l1_answer(struct sim_cpu *c)
 	exit.gpa2 = l1_vmread(c, VMCS_GUEST_PHYS_ADDR);
 	exit.insn_len = (u32)l1_vmread(c, VMCS_EXIT_INSN_LEN);
 	if (exit.reason & EXIT_REASON_ENTRY_FAILED)
-		sim_fault("CPU %u: VM entry of L1 fails, exit reason 0x%x", c->index, exit.reason);
-	if (l2->handler[c->index])
+		l2->launched[c->index] &= !l2->launching[c->index];
+	else if (l2->handler[c->index])
 		resume = l2->handler[c->index](l2, &exit, l2->handler_arg[c->index]);
 	if (!resume) {
 		c->core->gpr[GPR_RAX] = exit.reason;

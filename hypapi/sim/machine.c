@@ -80,12 +80,13 @@ bool vmptrld(hpa_t region)
 }
 
 /*
- * Fields whose index is above 31 are none that the core uses: HIDDEN ones of newer CPUs. Of the CR3 targets this CPU has
- * two, as IA32_VMX_MISC says.
+ * Fields whose index is above 31 are none that the core uses: HIDDEN ones of newer CPUs. Of the CR3 targets this CPU
+ * has two, as IA32_VMX_MISC says.
  */
 u64 *vmcs_field(struct sim_cpu *c, u32 field)
 {
-	if (!c->vmcs || field == VMCS_CR3_TARGET_2 || field == VMCS_CR3_TARGET_3 || VMCS_ENC_INDEX(field) > 31 || field & (VMCS_ENC_RESERVED | VMCS_ENC_HIGH))
+	if (!c->vmcs || field == VMCS_CR3_TARGET_2 || field == VMCS_CR3_TARGET_3 || VMCS_ENC_INDEX(field) > 31 ||
+	    field & (VMCS_ENC_RESERVED | VMCS_ENC_HIGH))
 		return NULL;
 	return &c->vmcs->field[VMCS_SLOT(field)];
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a registration may cost others. Three kinds of callers, L1's kernel, L1's processes and L2, have a share of PALs
- * and of pages each, so that one of them cannot take all; and a caller that nobody trusts has its pages looked at before
- * the CPUs are stopped for it, since a stop that ends in an error is a weapon. That look only refuses: what holds is
- * checked under the stop, by hypapi_partition_create().
+ * and of pages each, so that one of them cannot take all; and pages are looked at before the CPUs are stopped, since a
+ * stop that ends in an error is a weapon. That look only refuses: what holds is checked under the stop, by
+ * hypapi_partition_create(). It costs up to 700 ticks a page in L2, so it begins when a registration of somebody who is
+ * not trusted has failed under the stop, and lasts for the next WARY_FOR that succeed: of all their stops at most one in
+ * that many ends in an error.
  *
  * Counts grow under the stop only, so a share that has room then has it until the PAL is in. They shrink at any time.
  */
@@ -21,6 +23,10 @@ static struct share {
 	{ .option = "trustvisor.share-l2", .default_pals = 24, .default_pages = 1024 },
 };
 #define SHARE_COUNT (sizeof(shares) / sizeof(shares[0]))
+#define SHARE_OF_KERNEL (&shares[0])
+
+#define WARY_FOR 64
+static uint32_t wary; /* so many registrations more are looked at before their stop; atomic */
 
 static struct share *share_of(const struct pal *pal)
 {
@@ -73,6 +79,7 @@ void limits_init(void)
 {
 	for (size_t i = 0; i < SHARE_COUNT; i++)
 		read_share(&shares[i]);
+	wary = 0;
 }
 
 bool limits_have_room(const struct pal *pal)
@@ -87,6 +94,8 @@ void limits_take(const struct pal *pal)
 {
 	__atomic_add_fetch(&share_of(pal)->pals, 1, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&share_of(pal)->pages, page_count(pal), __ATOMIC_RELAXED);
+	if (wary && share_of(pal) != SHARE_OF_KERNEL)
+		__atomic_sub_fetch(&wary, 1, __ATOMIC_RELAXED);
 }
 
 void limits_give(const struct pal *pal)
@@ -96,6 +105,12 @@ void limits_give(const struct pal *pal)
 }
 
 /* ---- Pages, before the stop ---- */
+
+void limits_failed(const struct pal *pal)
+{
+	if (share_of(pal) != SHARE_OF_KERNEL)
+		__atomic_store_n(&wary, WARY_FOR, __ATOMIC_RELAXED);
+}
 
 /* One page: mapped with the rights that it needs, nobody else's, and not among those before it. */
 static int foresee_page(const struct hypapi_event *ev, gva_t gva, uint32_t rights, uint64_t *frames, uint32_t count)
@@ -117,8 +132,9 @@ int limits_foresee(const struct hypapi_event *ev, const struct pal *pal)
 	uint64_t *frames = hypapi_cpu_storage(ev, ev->cpu); /* of this CPU's callback alone: the list of pages so far */
 	uint32_t count = 0;
 
-	if (ev->level == HYPAPI_L1 && ev->cpl == 0)
-		return HYPAPI_OK; /* the kernel may stop the machine; and it need not be able to write what it registers */
+	/* The kernel may stop the machine; and it need not be able to write what it registers. */
+	if (share_of(pal) == SHARE_OF_KERNEL || !__atomic_load_n(&wary, __ATOMIC_RELAXED))
+		return HYPAPI_OK;
 	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
 		const struct tv_pal_section *section = &pal->sections.sections[i];
 		bool code = section->type == TV_SECTION_CODE || section->type == TV_SECTION_SHARED_CODE;

@@ -27,10 +27,7 @@ enum pal_state { PAL_FREE = 0, PAL_READY, PAL_RUNNING, PAL_DOOMED };
 struct pal {
 	/* Constant from registration on. */
 	hypapi_partition_t partition; /* stays in a FREE slot: its number is never used again */
-	hpa_t entry_hpa;              /* with entry and level: the PAL's identity */
-	gva_t entry;
-	gva_t stack_last;             /* last byte of the stack section: whoever has it here is the PAL's address space */
-	hpa_t stack_last_hpa;
+	gva_t entry;                  /* with level and address space: the PAL's identity */
 	uint32_t level;               /* of the callers, HYPAPI_L1 or HYPAPI_L2 */
 	uint8_t cpl;                  /* of the callers */
 	bool long_mode;               /* 64-bit callers and PAL; else both are 32-bit */
@@ -53,13 +50,16 @@ struct pal {
 
 /** The slot whose partition this is or was, or NULL. */
 struct pal *pal_by_partition(hypapi_partition_t partition);
-/** The registered PAL with this identity, or NULL. */
-struct pal *pal_by_entry(const struct hypapi_event *ev, gva_t entry, hpa_t entry_hpa);
+/** The PAL of the caller's address space with this entry point, or NULL. */
+struct pal *pal_by_entry(const struct hypapi_event *ev, gva_t entry);
 /**
- * Is the caller of this event in the address space that registered the PAL, or one that shares its stack? Judged by
- * where the last byte of the stack section leads to: CR3 and EPTP12 change at the operating system's pleasure.
+ * Is the caller of this event in the address space that registered the PAL, or one that shares its stack? Judged by the
+ * last page of the stack section: CR3 and EPTP12 change at the operating system's pleasure.
  */
-bool pal_is_callers(const struct hypapi_event *ev, const struct pal *pal);
+static inline bool pal_is_callers(const struct hypapi_event *ev, const struct pal *pal)
+{
+	return hypapi_partition_at_home(ev, pal->partition) == HYPAPI_OK;
+}
 /** A FREE slot, or NULL. It stays free only under the stop. */
 struct pal *pal_free_slot(void);
 /** Number of the PAL, as CPUID shows it. */
@@ -98,7 +98,9 @@ bool limits_have_room(const struct pal *pal);
 /** A PAL has come, under the stop; one has gone. */
 void limits_take(const struct pal *pal);
 void limits_give(const struct pal *pal);
-/** Would the pages be accepted now? HYPAPI_OK or the error. Without a stop: it serves to refuse. */
+/** A registration failed under the stop: the next ones are looked at before. */
+void limits_failed(const struct pal *pal);
+/** Would the pages be accepted now, as far as that is looked at? HYPAPI_OK or the error. Without a stop: it serves to refuse. */
 int limits_foresee(const struct hypapi_event *ev, const struct pal *pal);
 /** Bytes of each CPU that limits_foresee() uses. */
 #define LIMITS_CPU_BYTES (TV_MAX_PAGES * sizeof(uint64_t))

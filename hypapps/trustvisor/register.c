@@ -183,40 +183,6 @@ static bool is_l1_kernel(const struct hypapi_event *ev)
 	return ev->level == HYPAPI_L1 && ev->cpl == 0;
 }
 
-/* What the caller must be allowed at the entry point. */
-static uint32_t entry_rights(const struct hypapi_event *ev)
-{
-	return is_l1_kernel(ev) ? HYPAPI_RX : HYPAPI_RWX;
-}
-
-/* What another CPU can make stale, as it is now: by itself it serves to refuse without a stop. */
-static uint32_t check_entry(const struct hypapi_event *ev, const struct pal *pal, struct hypapi_page *page)
-{
-	int rc = hypapi_translate(ev, GVA(tv_arg(ev, HYPAPI_REG_RDI)), entry_rights(ev), page);
-
-	if (rc != HYPAPI_OK)
-		return result_of(rc);
-	return pal_free_slot() && limits_have_room(pal) ? TV_OK : TV_E_NO_ROOM;
-}
-
-/* Under the stop: the pages by which calls will be known. */
-static uint32_t record_identity(const struct hypapi_event *ev, struct pal *pal)
-{
-	struct hypapi_page entry, stack;
-	uint32_t result = check_entry(ev, pal, &entry);
-	int rc;
-
-	if (result != TV_OK)
-		return result;
-	pal->stack_last = GVA(pal->stack_end - 1);
-	rc = hypapi_translate(ev, pal->stack_last, HYPAPI_RW, &stack);
-	if (rc != HYPAPI_OK)
-		return result_of(rc);
-	pal->entry_hpa = entry.hpa;
-	pal->stack_last_hpa = stack.hpa;
-	return TV_OK;
-}
-
 /* ---- Commands ---- */
 
 static size_t list_pages(const struct hypapi_event *ev, const struct pal *pal, struct hypapi_partition_page *pages)
@@ -230,7 +196,8 @@ static size_t list_pages(const struct hypapi_event *ev, const struct pal *pal, s
 
 		for (uint64_t gva = section->start_addr; gva < section_end(section); gva += HYPAPI_PAGE_SIZE)
 			pages[count++] = (struct hypapi_partition_page){
-				.gva = GVA(gva), .rights = code ? code_rights : HYPAPI_RW };
+				.gva = GVA(gva), .rights = code ? code_rights :
+				gva == pal->stack_end - HYPAPI_PAGE_SIZE ? HYPAPI_RW | HYPAPI_HOME : HYPAPI_RW };
 	}
 	return count;
 }
@@ -238,16 +205,14 @@ static size_t list_pages(const struct hypapi_event *ev, const struct pal *pal, s
 static uint32_t take_pages(struct hypapi_event *ev, struct pal *pal)
 {
 	static struct hypapi_partition_page pages[TV_MAX_PAGES]; /* used under the stop only */
-	uint32_t result = record_identity(ev, pal);
-	struct pal *slot;
+	struct pal *slot = pal_free_slot();
 	int rc;
 
-	if (result != TV_OK)
-		return result;
+	if (!slot || !limits_have_room(pal))
+		return TV_E_NO_ROOM;
 	rc = hypapi_partition_create(ev, pages, list_pages(ev, pal, pages), &pal->partition);
 	if (rc != HYPAPI_OK)
 		return result_of(rc);
-	slot = pal_free_slot();
 	*slot = *pal;
 	limits_take(slot);
 	pal_set_state(slot, PAL_READY);
@@ -258,11 +223,10 @@ uint32_t tv_register(struct hypapi_event *ev)
 {
 	struct pal pal = { .state = PAL_FREE };
 	uint32_t result = read_request(ev, &pal);
-	struct hypapi_page page;
 	int stop;
 
-	if (result == TV_OK)
-		result = check_entry(ev, &pal, &page);
+	if (result == TV_OK && (!pal_free_slot() || !limits_have_room(&pal)))
+		result = TV_E_NO_ROOM;
 	if (result == TV_OK)
 		result = result_of(limits_foresee(ev, &pal));
 	if (result != TV_OK)
@@ -270,28 +234,16 @@ uint32_t tv_register(struct hypapi_event *ev)
 	if (!hypapi_may_stop(ev))
 		return TV_REPEAT;
 	stop = hypapi_quiesce(ev);
-	return stop < 0 ? result_of(stop) : take_pages(ev, &pal);
-}
-
-/*
- * The caller names the entry point; its page is in a partition, so that translating it answers HYPAPI_EPERM with the
- * page filled in. A mapped page of anybody else's is not a PAL, and a PAL of another address space is not the caller's.
- */
-static struct pal *find_registered(const struct hypapi_event *ev, gva_t entry)
-{
-	struct hypapi_page page;
-	struct pal *pal;
-
-	if (hypapi_translate(ev, entry, HYPAPI_RX, &page) != HYPAPI_EPERM)
-		return NULL;
-	pal = pal_by_entry(ev, entry, page.hpa);
-	return pal && pal_is_callers(ev, pal) ? pal : NULL;
+	result = stop < 0 ? result_of(stop) : take_pages(ev, &pal);
+	if (result != TV_OK)
+		limits_failed(&pal);
+	return result;
 }
 
 uint32_t tv_unregister(struct hypapi_event *ev)
 {
 	gva_t entry = GVA(tv_arg(ev, HYPAPI_REG_RCX));
-	struct pal *pal = find_registered(ev, entry);
+	struct pal *pal = pal_by_entry(ev, entry);
 	int stop;
 
 	if (!pal)
@@ -303,7 +255,7 @@ uint32_t tv_unregister(struct hypapi_event *ev)
 	stop = hypapi_quiesce(ev);
 	if (stop < 0)
 		return result_of(stop);
-	pal = find_registered(ev, entry);
+	pal = pal_by_entry(ev, entry); /* page tables have changed without a stop, perhaps */
 	if (!pal)
 		return TV_E_NO_PAL;
 	if (pal_state(pal) != PAL_READY)

@@ -210,6 +210,10 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 			return rc;
 		made->pages[i].gva = pages[i].gva.addr;
 		made->pages[i].rights = rights;
+		if (pages[i].rights & HYPAPI_HOME) {
+			made->home = pages[i].gva.addr;
+			made->home_frame = (uint32_t)((page.hpa.addr - FAKE_HPA) / HYPAPI_PAGE_SIZE);
+		}
 		made->pages[i].frame = (uint32_t)((page.hpa.addr - FAKE_HPA) / HYPAPI_PAGE_SIZE);
 		for (size_t j = 0; j < i; j++)
 			if (made->pages[j].frame == made->pages[i].frame)
@@ -221,6 +225,18 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 	for (size_t i = 0; i < page_count; i++)
 		fake.owner[made->pages[i].frame] = partition->id;
 	return HYPAPI_OK;
+}
+
+int hypapi_partition_at_home(const struct hypapi_event *ev, hypapi_partition_t handle)
+{
+	const struct fake_partition *partition = partition_of(handle);
+	struct hypapi_page page;
+
+	if (!partition)
+		return HYPAPI_ESTALE;
+	if (!partition->home || hypapi_translate(ev, GVA(partition->home), HYPAPI_R, &page) != HYPAPI_EPERM)
+		return HYPAPI_EFAULT;
+	return page.hpa.addr == FAKE_HPA + partition->home_frame * HYPAPI_PAGE_SIZE ? HYPAPI_OK : HYPAPI_EFAULT;
 }
 
 int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t handle)

@@ -21,6 +21,8 @@ struct fake_page {
 struct fake_partition {
 	bool exists, running;
 	size_t count;
+	uint64_t home;    /* linear address of the home page */
+	uint32_t home_frame;
 	struct { uint64_t gva; uint32_t frame, rights; } pages[512];
 };
 

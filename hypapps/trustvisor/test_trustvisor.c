@@ -330,7 +330,7 @@ static void other_thread_moves_the_code(void)
 
 static void other_thread_moves_the_stack(void)
 {
-	fake.pages[3].frame = 21;
+	fake.pages[3].frame++;
 }
 
 /* Page tables change without a stop, so what is recorded is what was so under it. */
@@ -340,13 +340,14 @@ static void records_what_is_so_under_the_stop(void **state)
 
 	for (size_t i = 0; i < 2; i++) {
 		setup(state);
+		fake.pages[3].frame = 30;
 		fake.on_quiesce = moves[i];
 		assert_int_equal(register_pal(), TV_OK);
 		fake.on_quiesce = NULL;
 		assert_pal_works();
 		assert_int_equal(unregister_pal(), TV_OK);
 		assert_int_equal(register_pal(), TV_OK);
-		fake.on_quiesce = i ? other_thread_moves_the_code : other_thread_moves_the_stack;
+		fake.on_quiesce = other_thread_moves_the_stack;
 		assert_int_equal(unregister_pal(), TV_E_NO_PAL);
 	}
 }
@@ -462,8 +463,8 @@ static void doom_second_code_page(void)
 	fake.pages[1].rights = HYPAPI_RX;
 }
 
-/* What could be known before the stop is: else a registration that always fails stops the CPUs as often as one likes. */
-static void doomed_registrations_cost_no_stop(void **state)
+/* Registrations that always fail do not stop the CPUs as often as one likes: one stop, and then none. */
+static void doomed_registrations_cost_one_stop(void **state)
 {
 	static void (*const doom[])(void) = { doom_page_twice, doom_code_twice, doom_data_unmapped, doom_stack_read_only,
 					      doom_data_owned, doom_second_code_page };
@@ -472,14 +473,48 @@ static void doomed_registrations_cost_no_stop(void **state)
 		setup(state);
 		level = i % 2 ? HYPAPI_L2 : HYPAPI_L1;
 		doom[i / 2]();
-		if (register_pal() == TV_OK || fake.stops != 0)
-			fail_msg("doomed registration %zu: %d stops", i / 2, fake.stops);
+		for (int n = 0; n < 10; n++)
+			if (register_pal() == TV_OK || fake.stops > 1)
+				fail_msg("doomed registration %zu: %d stops", i / 2, fake.stops);
 	}
-	setup(state);
+}
+
+/* At most one failure under the stop for 64 successes; the kernel's count for nothing. */
+static void wary_for_a_while(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		fake.next_id = 1;
+		doom_page_twice();
+		assert_int_equal(register_pal(), TV_E_OWNED);
+		fake.pages[3].frame = 3;
+		for (int i = 0; i < 64; i++) {
+			int stops = fake.stops;
+
+			doom_page_twice();
+			assert_int_equal(register_pal(), TV_E_OWNED);
+			assert_int_equal(fake.stops, stops);
+			fake.pages[3].frame = 3;
+			fake.cpl = 0;
+			assert_int_equal(register_pal(), TV_OK);
+			assert_int_equal(unregister_pal(), TV_OK);
+			fake.cpl = 3;
+			assert_int_equal(register_pal(), TV_OK);
+			assert_int_equal(unregister_pal(), TV_OK);
+			fake.next_id = 1;
+		}
+		assert_int_equal(fake.stops, (round + 1) * (1 + 64 * 4));
+	}
+}
+
+static void unregister_of_a_running_pal_costs_no_stop(void **state)
+{
+	uint64_t running;
+
+	(void)state;
 	assert_int_equal(register_pal(), TV_OK);
 	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
-	uint64_t running = fake.current;
-
+	running = fake.current;
 	fake.current = 0;
 	assert_int_equal(unregister_pal(), TV_E_BUSY);
 	assert_int_equal(fake.stops, 1);
@@ -534,11 +569,7 @@ static void unregister_knows_the_whole_identity(void **state)
 	level = HYPAPI_L2;
 	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
 	level = HYPAPI_L1;
-	fake.pages[0].frame = 20; /* the same address in another process */
-	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
-	assert_int_equal(fake.stops, 1);
-	fake.pages[0].frame = 0;
-	fake.pages[3].frame = 20; /* another process that has the code, but not the stack */
+	fake.pages[3].frame = 20; /* another process */
 	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
 	fake.pages[3] = (struct fake_page){ .frame = 3 };
 	assert_int_equal(unregister_pal(), TV_E_NO_PAL);
@@ -1072,7 +1103,8 @@ int main(void)
 		TEST(descriptors_are_read_up_to_their_count), TEST(descriptors_may_cross_pages),
 		TEST(vuln_4_read_only_page_as_data),
 		TEST(pages_with_two_names_are_refused), TEST(checks_again_after_a_foreign_stop), TEST(table_full),
-		TEST(shares_count_pages), TEST(a_wrong_share_allows_nothing), TEST(doomed_registrations_cost_no_stop),
+		TEST(shares_count_pages), TEST(a_wrong_share_allows_nothing), TEST(doomed_registrations_cost_one_stop),
+		TEST(wary_for_a_while), TEST(unregister_of_a_running_pal_costs_no_stop),
 		TEST(an_empty_budget_repeats),
 		TEST(unregister_knows_the_whole_identity), TEST(passes_integers_and_hides_registers),
 		TEST(passes_eight_integers), TEST(copies_pointed_words_in_and_out), TEST(copies_large_buffers),

@@ -20,25 +20,16 @@ struct pal *pal_by_partition(hypapi_partition_t partition)
 	return NULL;
 }
 
-struct pal *pal_by_entry(const struct hypapi_event *ev, gva_t entry, hpa_t entry_hpa)
+struct pal *pal_by_entry(const struct hypapi_event *ev, gva_t entry)
 {
 	for (size_t i = 0; i < TV_MAX_PALS; i++) {
 		struct pal *pal = &pals[i];
 
-		if (pal_state(pal) != PAL_FREE && pal->entry_hpa.addr == entry_hpa.addr &&
-		    pal->entry.addr == entry.addr && pal->level == ev->level)
+		if (pal_state(pal) != PAL_FREE && pal->entry.addr == entry.addr && pal->level == ev->level &&
+		    pal_is_callers(ev, pal))
 			return pal;
 	}
 	return NULL;
-}
-
-bool pal_is_callers(const struct hypapi_event *ev, const struct pal *pal)
-{
-	struct hypapi_page page;
-
-	/* HYPAPI_EPERM: mapped and readable, but a partition's. A page that EPT12 has no place for has the address 0. */
-	return hypapi_translate(ev, pal->stack_last, HYPAPI_R, &page) == HYPAPI_EPERM &&
-	       page.hpa.addr == pal->stack_last_hpa.addr;
 }
 
 struct pal *pal_free_slot(void)

@@ -163,6 +163,7 @@ static void no_partition(struct hypapi_event *ev)
 
 	expect("create without a stop", hypapi_partition_create(ev, &page, 1, &none), HYPAPI_ESTATE);
 	expect("destroy no partition", hypapi_partition_destroy(ev, none), HYPAPI_ESTALE);
+	expect("at home of no partition", hypapi_partition_at_home(ev, none), HYPAPI_ESTALE);
 	expect("read no partition", hypapi_partition_read(ev, none, &byte, GVA(0), 1), HYPAPI_ESTALE);
 	expect("write no partition", hypapi_partition_write(ev, none, GVA(0), &byte, 1), HYPAPI_ESTALE);
 	expect("enter no partition", hypapi_partition_enter(ev, none, &entry), HYPAPI_ESTALE);
@@ -200,7 +201,7 @@ static void stops(struct hypapi_event *ev)
 	expect("create at an odd address", create(ev, GVA(0x1001), HYPAPI_RW, 1), HYPAPI_EINVAL);
 	expect("create above 2^47", create(ev, GVA(1ull << 47), HYPAPI_RW, 1), HYPAPI_EINVAL);
 	expect("create with all rights", create(ev, GVA(0x300000), HYPAPI_RWX, 1), HYPAPI_EINVAL);
-	expect("create with an unknown right", create(ev, GVA(0x300000), HYPAPI_RX | 1u << 4, 1), HYPAPI_EINVAL);
+	expect("create with an unknown right", create(ev, GVA(0x300000), HYPAPI_RX | 1u << 5, 1), HYPAPI_EINVAL);
 	expect("restrict what the caller must write", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_RX), HYPAPI_OK);
 	expect("create with it", create(ev, GVA(0x300000), HYPAPI_RX | HYPAPI_CALLER_WRITES, 1), HYPAPI_EPERM);
 	expect("give it back", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_RWX), HYPAPI_OK);
@@ -305,6 +306,7 @@ void verify_errors_no_guest(struct hypapi_event *ev)
 	expect("bare, restrict", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_RWX), HYPAPI_EPERM);
 	expect("bare, rights", hypapi_memory_rights(ev, FREE_PAGE, &rights), HYPAPI_EPERM);
 	expect("bare, create", create(ev, GVA(0x300000), HYPAPI_RW, 1), HYPAPI_EPERM);
+	expect("bare, at home", hypapi_partition_at_home(ev, none), HYPAPI_EPERM);
 	expect("bare, destroy", hypapi_partition_destroy(ev, none), HYPAPI_EPERM);
 	expect("bare, read", hypapi_partition_read(ev, none, &byte, GVA(0x1000), 1), HYPAPI_EPERM);
 	expect("bare, write", hypapi_partition_write(ev, none, GVA(0x1000), &byte, 1), HYPAPI_EPERM);

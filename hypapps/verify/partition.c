@@ -8,7 +8,7 @@ static struct { hypapi_partition_t partition; uint64_t wrong; } run; /* one test
 
 static int create(struct hypapi_event *ev, uint64_t gva, hypapi_partition_t *partition)
 {
-	const struct hypapi_partition_page page = { .gva = GVA(gva), .rights = HYPAPI_RX };
+	const struct hypapi_partition_page page = { .gva = GVA(gva), .rights = HYPAPI_RX | HYPAPI_HOME };
 
 	return hypapi_partition_create(ev, &page, 1, partition);
 }
@@ -29,6 +29,17 @@ static uint64_t use_up(struct hypapi_event *ev, uint64_t pages)
 	return wrong;
 }
 
+/* One that nobody's page is the home of. */
+static uint64_t use_homeless(struct hypapi_event *ev, uint64_t at)
+{
+	const struct hypapi_partition_page page = { .gva = GVA(at), .rights = HYPAPI_RW };
+	hypapi_partition_t homeless = { 0 };
+	uint64_t wrong = verify_expect("create without a home", hypapi_partition_create(ev, &page, 1, &homeless), HYPAPI_OK);
+
+	wrong += verify_expect("at no home", hypapi_partition_at_home(ev, homeless), HYPAPI_EFAULT);
+	return wrong + verify_expect("destroy it", hypapi_partition_destroy(ev, homeless), HYPAPI_OK);
+}
+
 static uint64_t use_memory(struct hypapi_event *ev, hypapi_partition_t p, uint64_t at)
 {
 	uint8_t code[2] = { 0 }, other = 0x90;
@@ -40,6 +51,7 @@ static uint64_t use_memory(struct hypapi_event *ev, hypapi_partition_t p, uint64
 	wrong += verify_expect("write", hypapi_partition_write(ev, p, GVA(at + 2), &other, 1), HYPAPI_OK);
 	wrong += verify_expect("read outside", hypapi_partition_read(ev, p, code, GVA(at + 4095), 2), HYPAPI_EFAULT);
 	wrong += verify_expect("write outside", hypapi_partition_write(ev, p, GVA(at - 1), code, 1), HYPAPI_EFAULT);
+	wrong += verify_expect("at home", hypapi_partition_at_home(ev, p), HYPAPI_OK);
 	wrong += verify_expect("taken again", create(ev, at, &p), HYPAPI_EPERM);
 	wrong += verify_expect("translate it", hypapi_translate(ev, GVA(at), HYPAPI_R, &page), HYPAPI_EPERM);
 	wrong += verify_expect("its rights", page.rights, 0);
@@ -57,6 +69,7 @@ bool verify_partition(struct hypapi_event *ev, uint64_t pages)
 
 	run.wrong = verify_expect("quiesce", hypapi_quiesce(ev) < 0, 0);
 	run.wrong += use_up(ev, pages);
+	run.wrong += use_homeless(ev, pages + HYPAPI_PAGE_SIZE);
 	run.wrong += verify_expect("create", create(ev, pages, &run.partition), HYPAPI_OK);
 	run.wrong += use_memory(ev, run.partition, pages);
 	run.wrong += verify_expect("resume", hypapi_resume(ev), HYPAPI_OK);
@@ -80,6 +93,7 @@ enum hypapi_verdict verify_partition_exit(struct hypapi_event *ev)
 	wrong += verify_expect("its handle", ev->partition.id == run.partition.id, true);
 	wrong += verify_expect("translate in a partition", hypapi_translate(ev, GVA(rip), HYPAPI_R, &page), HYPAPI_ENOTSUP);
 	wrong += verify_expect("copy in a partition", hypapi_copy_from(ev, &page, GVA(rip), 1), HYPAPI_ENOTSUP);
+	wrong += verify_expect("at home in a partition", hypapi_partition_at_home(ev, run.partition), HYPAPI_ENOTSUP);
 	wrong += verify_expect("create in a partition", create(ev, rip, &run.partition), HYPAPI_ENOTSUP);
 	wrong += verify_expect("inject in a partition", hypapi_inject(ev, 6, 0, GVA(0)), HYPAPI_ESTATE);
 	wrong += verify_expect("window in a partition", hypapi_window(ev, HYPAPI_WINDOW_NMI), HYPAPI_ENOTSUP);

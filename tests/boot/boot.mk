@@ -3,7 +3,7 @@
 # Input: O, the build folder. Targets: boot-disks, which `make check` needs; xen.img is for `make check-long`.
 
 BOOT_DIR := tests/boot
-BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/boot/linux.img
+BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/boot/linux.img $(O)/boot/twice.img
 
 .PHONY: boot-disks check-files
 boot-disks: $(BOOT_DISKS)
@@ -36,6 +36,12 @@ $(O)/boot/linux.img: $(BOOT_DIR)/mkdisk.py $(O)/linux/tiny/bzImage $(O)/linux/ti
 	$(Q)$(BOOT_DIR)/mkdisk.py -o $@ --kernel $(O)/linux/tiny/bzImage --initrd $(O)/linux/tiny.cpio \
 		--append "$$(cat tools/linux/cmdline tools/linux/cmdline.bochs | tr '\n' ' ' | sed 's/\bquiet\b//')"
 
+# XMHF as an operating system would be, with a guest of its own.
+$(O)/boot/twice.img: $(BOOT_DIR)/mkdisk.py $(O)/xmhf.elf $(O)/guest/test.bzimage
+	@mkdir -p $(@D)
+	$(say) IMG $@
+	$(Q)$(BOOT_DIR)/mkdisk.py -o $@ --kernel $(O)/guest/test.bzimage --append test=xmhf-levels --multiboot $(O)/xmhf.elf
+
 # Off is what Xen does against speculation, as in the other Linuxes, and what needs MSRs that the emulated CPU lacks.
 XEN_APPEND := com1=115200,8n1 console=com1 sync_console dom0_mem=400M dom0_max_vcpus=1 spec-ctrl=no xpti=no ucode=no watchdog=no \
 	mce=off mwait-idle=no cpuidle=no cpufreq=none
@@ -44,4 +50,4 @@ $(O)/boot/xen.img: $(BOOT_DIR)/boot.mk $(BOOT_DIR)/mkdisk.py $(O)/linux/xen/vmli
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkdisk.py -o $@ --kernel $(O)/linux/xen/vmlinuz --initrd $(O)/linux/dom0.cpio \
 		--append "$$(sed 's/console=[^ ]*/console=hvc0/; s/\bquiet\b/loglevel=7/' tools/linux/cmdline)" \
-		--xen $(O)/linux/xen/xen.elf --xen-append "$(XEN_APPEND)"
+		--multiboot $(O)/linux/xen/xen.elf --multiboot-append "$(XEN_APPEND)"

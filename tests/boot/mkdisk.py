@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Makes a hard disk image that boots Linux through the BIOS, as an installed system does: GRUB's boot sector and core
-in front of one FAT partition, which holds the kernel and the initrd; with --xen, Xen and Linux as its first domain. No
-mounts and no loop devices. Called by boot.mk.
+in front of one FAT partition, which holds the kernel and the initrd, and with --multiboot a hypervisor that starts them.
+No mounts and no loop devices. Called by boot.mk.
 """
 import argparse
 import os
@@ -28,11 +28,12 @@ def partition_entry(start, count):
 
 def grub_core(o, work):
     config = work / "grub.cfg"
-    words, xen_words = (" ".join(f"'{word}'" for word in text.split()) for text in (o.append, o.xen_append))
-    if o.xen:
-        text = f"multiboot (hd0,msdos1)/xen {xen_words}\nmodule (hd0,msdos1)/kernel {words}\nmodule (hd0,msdos1)/initrd\n"
+    words, below_words = (" ".join(f"'{word}'" for word in text.split()) for text in (o.append, o.multiboot_append))
+    root = "(hd0,msdos1)"
+    if o.multiboot:
+        text = f"multiboot {root}/below {below_words}\nmodule {root}/kernel {words}\n" + (f"module {root}/initrd\n" if o.initrd else "")
     else:
-        text = f"linux (hd0,msdos1)/kernel {words}\ninitrd (hd0,msdos1)/initrd\n"
+        text = f"linux {root}/kernel {words}\n" + (f"initrd {root}/initrd\n" if o.initrd else "")
     config.write_text(text + "boot\n")
     subprocess.run(["grub-mkimage", "-O", "i386-pc", "-p", "(hd0,msdos1)/", "-c", str(config), "-o", str(work / "core"),
                     *GRUB_MODULES], check=True)
@@ -54,8 +55,9 @@ def make(o, work):
     partition = f"{disk}@@{PARTITION_SECTOR * SECTOR}"
     subprocess.run(["mformat", "-i", partition, "-T", str(sectors), "-h", "16", "-s", "63", "-H", str(PARTITION_SECTOR),
                     "-N", "12345678", "::"], check=True)
-    for source, target in ((o.kernel, "kernel"), (o.initrd, "initrd"), *([(o.xen, "xen")] if o.xen else [])):
-        subprocess.run(["mcopy", "-i", partition, source, f"::{target}"], check=True)
+    for source, target in ((o.kernel, "kernel"), (o.initrd, "initrd"), (o.multiboot, "below")):
+        if source:
+            subprocess.run(["mcopy", "-i", partition, source, f"::{target}"], check=True)
     os.replace(disk, o.output)
 
 
@@ -63,10 +65,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", required=True, metavar="FILE")
     parser.add_argument("--kernel", required=True, metavar="FILE", help="bzImage")
-    parser.add_argument("--initrd", required=True, metavar="FILE")
+    parser.add_argument("--initrd", metavar="FILE")
     parser.add_argument("--append", default="", metavar="STR", help="the kernel's command line")
-    parser.add_argument("--xen", metavar="FILE", help="Xen's ELF image")
-    parser.add_argument("--xen-append", default="", metavar="STR", help="its command line")
+    parser.add_argument("--multiboot", metavar="FILE", help="ELF image of the hypervisor that starts the kernel")
+    parser.add_argument("--multiboot-append", default="", metavar="STR", help="its command line")
     o = parser.parse_args()
     output = pathlib.Path(o.output)
     output.parent.mkdir(parents=True, exist_ok=True)

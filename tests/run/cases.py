@@ -147,17 +147,18 @@ CASES = [
     # Linux resets by a triple fault: XMHF reports it and resets the machine. (Bare Bochs hangs in its own.)
     dict(name="xmhf/linux-triple-fault", guest="tiny", xmhf=True, append="after=reboot reboot=t",
          until=r"(?s)INIT DONE.*INIT READY", expect=[r"(?s)INIT DONE.*triple fault.*INIT READY"]),
-    dict(name="xmhf/linux-l2", guest="tiny", initrd=L2_INITRD, xmhf=True, xmhf_args="msr=watch", append="job=l2-linux loglevel=7", timeout=600,
-         judge=msrs_written("linux-l2", L1=LINUX_WRITES, L2=[0xc0000100, 0xc0000102]),
+    dict(name="xmhf/linux-l2", guest="tiny", initrd=L2_INITRD, xmhf=True, xmhf_args="msr=watch", timeout=600,
+         append="job=l2-linux loglevel=7", judge=msrs_written("linux-l2", L1=LINUX_WRITES, L2=[0xc0000100, 0xc0000102]),
          expect=[l2_ready(1), *POWERED_OFF]),
     dict(name="xmhf/linux-l2-2cpu", guest="tiny", initrd=L2_INITRD, xmhf=True, cpus=2, append="job=l2-linux l2cpus=2",
          timeout=900, expect=[l2_ready(2), *POWERED_OFF]),
 
     # The table of MSRs and a 32-bit Linux; Xen and its first domain.
-    dict(name="xmhf/linux-i386", guest="i386", xmhf=True, xmhf_args="msr=watch", append="mce=off loglevel=7", timeout=900, long=True,
-         judge=msrs_written("i386", L1=[0x174, 0xc0000080]), expect=POWERED_OFF),
-    dict(name="xmhf/xen", disk="build/boot/xen.img", xmhf=True, xmhf_args="msr=watch", megs=768, timeout=1500, long=True,
-         judge=msrs_written("xen", L1=[0xc0000080, 0xc0000082, 0xc0000102]), expect=[r"INIT READY", r"INIT DONE", r"^xmhf: stat cpu 0"]),
+    dict(name="xmhf/linux-i386", guest="i386", xmhf=True, xmhf_args="msr=watch", append="mce=off loglevel=7",
+         timeout=900, long=True, judge=msrs_written("i386", L1=[0x174, 0xc0000080]), expect=POWERED_OFF),
+    dict(name="xmhf/xen", disk="build/boot/xen.img", xmhf=True, xmhf_args="msr=watch", megs=768, timeout=1500,
+         long=True, judge=msrs_written("xen", L1=[0xc0000080, 0xc0000082, 0xc0000102]),
+         expect=[r"INIT READY", r"INIT DONE", r"^xmhf: stat cpu 0"]),
 
     # PALs called from L1 and from a KVM guest; then on both CPUs of L1 and in the guest at once.
     dict(name="pal/l1-and-l2", guest="tiny", xmhf=True, cpus=2, append="job=pal-l1,pal-l2",
@@ -216,6 +217,10 @@ CASES = [
     dict(name="security/msr", guest=GUEST, append="test=msr-policy", xmhf=True, options=DANGER_MSRS,
          expect=[r"(?s)T L1: done.*T L2: done.*T list: done", r"^T levels of XMHF: 1$", r"^T end msr-policy$",
                  r"^xmhf: warning: CPU 0: writes of MSR 0x5f0 are dropped \(unknown\)$"]),
+
+    # XMHF below XMHF: each fills a register of its own.
+    dict(name="security/xmhf-twice", disk="build/boot/twice.img", xmhf=True, megs=256,
+         expect=[r"(?s)XMHF \S+, hypapi.*XMHF \S+, hypapi", r"^T levels of XMHF: 2$", r"^T end xmhf-levels$"]),
 
     # SMIs of L1 run nothing of L1's; with smm=off the CPUs are open, and what the core drops and masks is all that helps.
     dict(name="security/smm", guest=GUEST, append="test=smm", xmhf=True, xmhf_args="smm=require", cpus=2,

@@ -17,10 +17,15 @@
 #include "hypapi/sim/flushes.h"
 
 enum { TAKE = 0x10, CREATE, DESTROY, ENTER, LEAVE, EXIT_CPUID = 10, EXIT_HLT = 12, GP = 13 };
+enum { ENTRY_FAILED = (int)0x80000021 }; /* by the guest state */
 enum { ADDR, SINGLE, ALL, GLOBALS }; /* types of INVVPID; of INVEPT: 1 and 2 */
-enum { VMCS_EPTP = 0x201a, VMCS_PROC2 = 0x401e, VMCS_VPID = 0, VMCS_GUEST_CR3 = 0x6802, VMCS_GUEST_CR4 = 0x6804,
-       VMCS_VIRTUAL_APIC = 0x2012, VMCS_PROC = 0x4002, VMCS_HOST_CR3 = 0x6c02, VMCS_HOST_CR4 = 0x6c04 };
-enum { PROC_TPR_SHADOW = 1 << 21, PROC2_VPID = 1 << 5, MTRR_DEF_TYPE = 0x2ff, APIC_BASE = 0x1b, X2APIC_ICR = 0x830, INIT = 0x4500, SIPI = 0x4608 };
+enum { /* VMCS fields */
+	VMCS_VPID = 0, VMCS_VIRTUAL_APIC = 0x2012, VMCS_EPTP = 0x201a, VMCS_PROC = 0x4002, VMCS_PROC2 = 0x401e,
+	VMCS_GUEST_CR3 = 0x6802, VMCS_GUEST_CR4 = 0x6804, VMCS_GUEST_RFLAGS = 0x6820, VMCS_HOST_CR3 = 0x6c02,
+	VMCS_HOST_CR4 = 0x6c04,
+};
+enum { PROC_TPR_SHADOW = 1 << 21, PROC2_VPID = 1 << 5, MTRR_DEF_TYPE = 0x2ff, APIC_BASE = 0x1b };
+enum { X2APIC_ICR = 0x830, INIT = 0x4500, SIPI = 0x4608 };
 enum { PTE = 7, PTE_GLOBAL = 1 << 8, PTE_LARGE = 1 << 7, CR0_PG = 1u << 31, CR4_PGE = 1 << 7, CR4_LA57 = 1 << 12 };
 
 #define PAGE 0x1000ull
@@ -149,6 +154,27 @@ static void exit_to_l1_without_vpid(void)
 {
 	boot();
 	sim_run(0, l1_changes_its_table, NULL);
+}
+
+/* The entry fails with L1's host state loaded, which is an exit, too: RFLAGS of 0 are no guest's. */
+static void l1_fails_to_enter(void *arg)
+{
+	struct l1_window w = l1_window();
+
+	(void)arg;
+	without_vpid();
+	sim_l2_vmwrite(l2, VMCS_GUEST_RFLAGS, 0);
+	*w.entry = w.page | PTE;
+	sim_assert(sim_read64(GVA(WINDOW)) == 1);
+	*w.entry = (w.page + PAGE) | PTE;
+	sim_assert(sim_l2_run(l2, nothing, NULL, NULL) == (uint32_t)ENTRY_FAILED);
+	sim_assert(sim_read64(GVA(WINDOW)) == 2);
+}
+
+static void failed_entry_without_vpid(void)
+{
+	boot();
+	sim_run(0, l1_fails_to_enter, NULL);
 }
 
 /* L2 changes its table and comes to L1 by CPUID, which does what the test says and lets it go on. */
@@ -613,6 +639,7 @@ static const struct row {
 	ROW("nested/ept02_fault.c", "nested_invept",
 	    "flush_ept(INVEPT_SINGLE, ept02_pointer(ept, (u32)__builtin_ctz(roots)))", invept_single),
 	ROW("nested/ept02_fault.c", "fill", "flush_ept(INVEPT_ALL, 0)", ept02_pages_change_hands),
+	ROW("nested/entry.c", "nested_entry_failed", "flush_vpid(INVVPID_SINGLE, VPID_L1)", failed_entry_without_vpid),
 	ROW("nested/exit.c", "nested_reflect", "flush_vpid(INVVPID_SINGLE, VPID_L1)", exit_to_l1_without_vpid),
 	ROW("nested/insn.c", "invvpid_of_l1", "invvpid(type, 0, 0)", invvpid_all),
 	ROW("nested/insn.c", "invvpid_of_l1", "invvpid(type, vpid02, d->high)", invvpid_one_vpid),
@@ -622,7 +649,7 @@ static const struct row {
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
-/* How often the sources of the core flush, by file: counted by text, so that no file is missed that is not simulated. */
+/* How often the sources of the core flush, by file: counted in the text, also of files that are not simulated. */
 static const struct { const char *file; size_t count; } sources[] = {
 #include "flush_counts.inc"
 };

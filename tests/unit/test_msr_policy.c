@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every MSR by every way that a guest has to it: L1's WRMSR and RDMSR past the MSR bitmap, L2's past the bitmap that the
- * core makes from L1's, which asks for nothing, and L1's lists. The machine is a mock in which all MSRs exist, so that a
- * write which gets through shows. CPUID is a mock in which all bits are set, so that one which is not hidden shows.
+ * Every MSR by every way that a guest has to it: L1's WRMSR and RDMSR past the MSR bitmap, L2's past the bitmap that
+ * the core makes from L1's, which asks for nothing, and L1's lists. The machine is a mock in which all MSRs exist, so
+ * that a write which gets through shows. CPUID is a mock in which all bits are set, so that one which is not hidden
+ * shows.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -135,7 +136,11 @@ bool cmdline_is(const char *name, const char *word)
 {
 	return !strcmp(name, "msr") && ((watching && !strcmp(word, "watch")) || (strict && !strcmp(word, "strict")));
 }
-bool log_allowed(struct log_limit *limit, unsigned int burst, unsigned int ms) { (void)limit, (void)burst, (void)ms; return true; }
+bool log_allowed(struct log_limit *limit, unsigned int burst, unsigned int ms)
+{
+	(void)limit, (void)burst, (void)ms;
+	return true;
+}
 static char log_text[200][80];
 void log_line(enum log_level level, const char *format, ...)
 {
@@ -269,27 +274,90 @@ static bool never_in_list(u32 msr, bool write)
 enum answer { PASS, MASK, DROP, REFUSE, VMCS, EMULATED, ACCEPT };
 
 static const struct expected { u32 first, last; enum answer write; u64 mask; } expected[] = {
-	{ 0x10, 0x10, PASS, 0 }, { 0x17, 0x17, REFUSE, 0 }, { 0x1b, 0x1b, EMULATED, 0 }, { 0x3a, 0x3a, REFUSE, 0 },
-	{ 0x3b, 0x3b, PASS, 0 }, { 0x40, 0x49, PASS, 0 }, { 0x60, 0x67, PASS, 0 }, { 0x79, 0x79, ACCEPT, 0 },
-	{ 0x8c, 0x8f, PASS, 0 }, { 0x9b, 0x9b, REFUSE, 0 }, { 0xc1, 0xc8, PASS, 0 }, { 0xcf, 0xcf, REFUSE, 0 },
-	{ 0xe1, 0xe2, PASS, 0 }, { 0xe7, 0xe8, PASS, 0 }, { 0xfe, 0xfe, REFUSE, 0 }, { 0x10a, 0x10a, REFUSE, 0 },
-	{ 0x10b, 0x10b, PASS, 0 }, { 0x122, 0x122, PASS, 0 }, { 0x123, 0x123, MASK, 0x6 }, { 0x140, 0x140, REFUSE, 0 },
-	{ 0x174, 0x176, VMCS, 0 }, { 0x179, 0x179, REFUSE, 0 }, { 0x17a, 0x17b, PASS, 0 }, { 0x186, 0x18d, PASS, 0 },
-	{ 0x198, 0x198, REFUSE, 0 }, { 0x199, 0x199, MASK, 0x10000ff00 }, { 0x19a, 0x19c, PASS, 0 }, { 0x1a0, 0x1a0, PASS, 0 },
-	{ 0x1a2, 0x1a2, MASK, 0x3f0000ff }, { 0x1a4, 0x1a4, PASS, 0 }, { 0x1a6, 0x1a7, PASS, 0 }, { 0x1ad, 0x1ad, PASS, 0 },
-	{ 0x1b0, 0x1b2, PASS, 0 }, { 0x1c4, 0x1c5, PASS, 0 }, { 0x1c8, 0x1c9, PASS, 0 }, { 0x1cc, 0x1d4, REFUSE, 0 },
-	{ 0x1d9, 0x1d9, VMCS, 0 }, { 0x1fc, 0x1fc, MASK, 0x180002 }, { 0x200, 0x21f, EMULATED, 0 }, { 0x250, 0x250, EMULATED, 0 },
-	{ 0x258, 0x259, EMULATED, 0 }, { 0x268, 0x26f, EMULATED, 0 }, { 0x277, 0x277, VMCS, 0 }, { 0x280, 0x29f, PASS, 0 },
-	{ 0x2ff, 0x2ff, EMULATED, 0 }, { 0x309, 0x30f, PASS, 0 }, { 0x329, 0x329, PASS, 0 }, { 0x345, 0x345, REFUSE, 0 },
-	{ 0x38d, 0x390, PASS, 0 }, { 0x3f4, 0x3f5, REFUSE, 0 }, { 0x3f6, 0x3f7, PASS, 0 }, { 0x400, 0x47f, PASS, 0 },
-	{ 0x480, 0x493, REFUSE, 0 }, { 0x4c1, 0x4c8, PASS, 0 }, { 0x4d0, 0x4d0, PASS, 0 }, { 0x560, 0x58f, REFUSE, 0 },
-	{ 0x610, 0x610, PASS, 0 }, { 0x618, 0x618, PASS, 0 }, { 0x638, 0x638, PASS, 0 }, { 0x640, 0x640, PASS, 0 },
-	{ 0x680, 0x69f, PASS, 0 }, { 0x6a0, 0x6a8, PASS, 0 }, { 0x6c0, 0x6df, PASS, 0 }, { 0x6e0, 0x6e1, PASS, 0 },
-	{ 0x770, 0x777, PASS, 0 }, { 0x800, 0x82f, PASS, 0 }, { 0x830, 0x830, EMULATED, 0 }, { 0x831, 0x8ff, PASS, 0 },
-	{ 0x981, 0x984, REFUSE, 0 }, { 0xc81, 0xc82, PASS, 0 }, { 0xc8d, 0xd5f, PASS, 0 }, { 0xd90, 0xd90, PASS, 0 }, { 0xd93, 0xd93, PASS, 0 },
-	{ 0xda0, 0xda0, REFUSE, 0 }, { 0xdc0, 0xddf, PASS, 0 }, { 0x1200, 0x121f, REFUSE, 0 }, { 0x14ce, 0x14cf, REFUSE, 0 },
-	{ 0x1500, 0x151f, REFUSE, 0 }, { 0x1600, 0x161f, REFUSE, 0 }, { 0x17d0, 0x17d4, REFUSE, 0 }, { 0x1900, 0x19ff, REFUSE, 0 },
-	{ 0xc0000080, 0xc0000080, VMCS, 0 }, { 0xc0000081, 0xc0000084, PASS, 0 }, { 0xc0000100, 0xc0000101, VMCS, 0 },
+	{ 0x10, 0x10, PASS, 0 },
+	{ 0x17, 0x17, REFUSE, 0 },
+	{ 0x1b, 0x1b, EMULATED, 0 },
+	{ 0x3a, 0x3a, REFUSE, 0 },
+	{ 0x3b, 0x3b, PASS, 0 },
+	{ 0x40, 0x49, PASS, 0 },
+	{ 0x60, 0x67, PASS, 0 },
+	{ 0x79, 0x79, ACCEPT, 0 },
+	{ 0x8c, 0x8f, PASS, 0 },
+	{ 0x9b, 0x9b, REFUSE, 0 },
+	{ 0xc1, 0xc8, PASS, 0 },
+	{ 0xcf, 0xcf, REFUSE, 0 },
+	{ 0xe1, 0xe2, PASS, 0 },
+	{ 0xe7, 0xe8, PASS, 0 },
+	{ 0xfe, 0xfe, REFUSE, 0 },
+	{ 0x10a, 0x10a, REFUSE, 0 },
+	{ 0x10b, 0x10b, PASS, 0 },
+	{ 0x122, 0x122, PASS, 0 },
+	{ 0x123, 0x123, MASK, 0x6 },
+	{ 0x140, 0x140, REFUSE, 0 },
+	{ 0x174, 0x176, VMCS, 0 },
+	{ 0x179, 0x179, REFUSE, 0 },
+	{ 0x17a, 0x17b, PASS, 0 },
+	{ 0x186, 0x18d, PASS, 0 },
+	{ 0x198, 0x198, REFUSE, 0 },
+	{ 0x199, 0x199, MASK, 0x10000ff00 },
+	{ 0x19a, 0x19c, PASS, 0 },
+	{ 0x1a0, 0x1a0, PASS, 0 },
+	{ 0x1a2, 0x1a2, MASK, 0x3f0000ff },
+	{ 0x1a4, 0x1a4, PASS, 0 },
+	{ 0x1a6, 0x1a7, PASS, 0 },
+	{ 0x1ad, 0x1ad, PASS, 0 },
+	{ 0x1b0, 0x1b2, PASS, 0 },
+	{ 0x1c4, 0x1c5, PASS, 0 },
+	{ 0x1c8, 0x1c9, PASS, 0 },
+	{ 0x1cc, 0x1d4, REFUSE, 0 },
+	{ 0x1d9, 0x1d9, VMCS, 0 },
+	{ 0x1fc, 0x1fc, MASK, 0x180002 },
+	{ 0x200, 0x21f, EMULATED, 0 },
+	{ 0x250, 0x250, EMULATED, 0 },
+	{ 0x258, 0x259, EMULATED, 0 },
+	{ 0x268, 0x26f, EMULATED, 0 },
+	{ 0x277, 0x277, VMCS, 0 },
+	{ 0x280, 0x29f, PASS, 0 },
+	{ 0x2ff, 0x2ff, EMULATED, 0 },
+	{ 0x309, 0x30f, PASS, 0 },
+	{ 0x329, 0x329, PASS, 0 },
+	{ 0x345, 0x345, REFUSE, 0 },
+	{ 0x38d, 0x390, PASS, 0 },
+	{ 0x3f4, 0x3f5, REFUSE, 0 },
+	{ 0x3f6, 0x3f7, PASS, 0 },
+	{ 0x400, 0x47f, PASS, 0 },
+	{ 0x480, 0x493, REFUSE, 0 },
+	{ 0x4c1, 0x4c8, PASS, 0 },
+	{ 0x4d0, 0x4d0, PASS, 0 },
+	{ 0x560, 0x58f, REFUSE, 0 },
+	{ 0x610, 0x610, PASS, 0 },
+	{ 0x618, 0x618, PASS, 0 },
+	{ 0x638, 0x638, PASS, 0 },
+	{ 0x640, 0x640, PASS, 0 },
+	{ 0x680, 0x69f, PASS, 0 },
+	{ 0x6a0, 0x6a8, PASS, 0 },
+	{ 0x6c0, 0x6df, PASS, 0 },
+	{ 0x6e0, 0x6e1, PASS, 0 },
+	{ 0x770, 0x777, PASS, 0 },
+	{ 0x800, 0x82f, PASS, 0 },
+	{ 0x830, 0x830, EMULATED, 0 },
+	{ 0x831, 0x8ff, PASS, 0 },
+	{ 0x981, 0x984, REFUSE, 0 },
+	{ 0xc81, 0xc82, PASS, 0 },
+	{ 0xc8d, 0xd5f, PASS, 0 },
+	{ 0xd90, 0xd90, PASS, 0 },
+	{ 0xd93, 0xd93, PASS, 0 },
+	{ 0xda0, 0xda0, REFUSE, 0 },
+	{ 0xdc0, 0xddf, PASS, 0 },
+	{ 0x1200, 0x121f, REFUSE, 0 },
+	{ 0x14ce, 0x14cf, REFUSE, 0 },
+	{ 0x1500, 0x151f, REFUSE, 0 },
+	{ 0x1600, 0x161f, REFUSE, 0 },
+	{ 0x17d0, 0x17d4, REFUSE, 0 },
+	{ 0x1900, 0x19ff, REFUSE, 0 },
+	{ 0xc0000080, 0xc0000080, VMCS, 0 },
+	{ 0xc0000081, 0xc0000084, PASS, 0 },
+	{ 0xc0000100, 0xc0000101, VMCS, 0 },
 	{ 0xc0000102, 0xc0000103, PASS, 0 },
 };
 
@@ -368,8 +436,9 @@ static void absent_msrs_fault(void **state)
 
 static bool is_refused_to_read(u32 msr)
 {
-	static const u32 ranges[][2] = { { 0x9b, 0x9b }, { 0x1cc, 0x1d4 }, { 0x3f4, 0x3f5 }, { 0x560, 0x58f }, { 0x981, 0x984 }, { 0x1200, 0x121f },
-					 { 0x14ce, 0x14cf }, { 0x1500, 0x151f }, { 0x1600, 0x161f }, { 0x17d0, 0x17d4 }, { 0x1900, 0x19ff } };
+	static const u32 ranges[][2] = {{ 0x9b, 0x9b },	  { 0x1cc, 0x1d4 },   { 0x3f4, 0x3f5 },   { 0x560, 0x58f },
+					{ 0x981, 0x984 },	  { 0x1200, 0x121f }, { 0x14ce, 0x14cf }, { 0x1500, 0x151f },
+					{ 0x1600, 0x161f }, { 0x17d0, 0x17d4 }, { 0x1900, 0x19ff }};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++)
 		if (msr >= ranges[i][0] && msr <= ranges[i][1])
@@ -394,9 +463,9 @@ static void every_read_by_every_way(void **state)
 /* Numbers beyond the bitmaps never get to the CPU, where rdmsr_safe() and wrmsr_safe() would complain. */
 static void beyond_the_bitmaps(void **state)
 {
-	static const u32 msrs[] = { 0x2000, 0x4b564d00, 0x4b564d01, 0x4b564d02, 0x4b564d03, 0x4b564d04, 0x4b564d05, 0x4b564d08, 0x40000000,
-				    0x40000001, 0x40000020, 0x40000021, 0x40000073, 0x400000f0, 0xbfffffff, 0xc0002000, 0xc0010015,
-				    0xc0011029, 0xffffffff };
+	static const u32 msrs[] = {0x2000,     0x4b564d00, 0x4b564d01, 0x4b564d02, 0x4b564d03, 0x4b564d04, 0x4b564d05,
+				   0x4b564d08, 0x40000000, 0x40000001, 0x40000020, 0x40000021, 0x40000073, 0x400000f0,
+				   0xbfffffff, 0xc0002000, 0xc0010015, 0xc0011029, 0xffffffff};
 	u64 value;
 
 	(void)state;
@@ -410,9 +479,12 @@ static void beyond_the_bitmaps(void **state)
 /* The list: what operating systems write all the time must not exit, and once opened, not in L2 either. */
 static void hot_msrs_do_not_exit(void **state)
 {
-	static const u32 hot[] = { 0x10, 0x48, 0x49, 0x10b, 0x174, 0x175, 0x176, 0x1c4, 0x1c5, 0x6a0, 0x6a2, 0x6a4, 0x6a8, 0x6e0, 0x6e1, 0xe1,
-				   0xc8d, 0xc8f, 0xc0000081, 0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103, 0x808, 0x80b,
-				   0x838, 0x83f, 0xc1, 0xc8, 0x186, 0x18d, 0x309, 0x30c, 0x38d, 0x38f, 0x390, 0x4c1, 0x4c8, 0x1a6, 0x1a7 };
+	static const u32 hot[] = {0x10,	      0x48,	  0x49,	      0x10b, 0x174,	 0x175,	     0x176,
+				  0x1c4,      0x1c5,	  0x6a0,      0x6a2, 0x6a4,	 0x6a8,	     0x6e0,
+				  0x6e1,      0xe1,	  0xc8d,      0xc8f, 0xc0000081, 0xc0000084, 0xc0000100,
+				  0xc0000101, 0xc0000102, 0xc0000103, 0x808, 0x80b,	 0x838,	     0x83f,
+				  0xc1,	      0xc8,	  0x186,      0x18d, 0x309,	 0x30c,	     0x38d,
+				  0x38f,      0x390,	  0x4c1,      0x4c8, 0x1a6,	 0x1a7};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(hot); i++) {
@@ -426,13 +498,15 @@ static void hot_msrs_do_not_exit(void **state)
 /* No value of these reaches the CPU by any way. */
 static void dangerous_bits(void **state)
 {
-	static const struct { u32 msr; u64 value; bool fault; } writes[] = {
-		{ 0x33, BIT(29), true }, { 0x33, BIT(28), true }, { 0x33, BIT(31), false }, { 0x33, 0, false },
-		{ 0x140, 1, true }, { 0x140, 2, true }, { 0x140, 0, false },
-		{ 0x150, ~0ull, false }, { 0x17d0, 0x1001, true }, { 0x17d1, 1, true }, { 0x3f1, 1, false }, { 0x3f4, 0x1001, true },
-		{ 0x600, 0x1000, false }, { 0x1903, ~0ull, true }, { 0x982, 3, true }, { 0x560, 0x1000, true }, { 0x570, 1, true },
-		{ 0x3a, 5, true }, { 0x9b, 1, true }, { 0x1f2, 0x1000, false }, { 0x391, 1, false }, { 0x8b, 5, false },
-		{ 0xda0, BIT(8), true }, { 0xda0, BIT(14), true }, { 0xda0, BIT(15), true }, { 0xda0, BIT(63), true },
+	static const struct { u32 msr; u64 value; bool fault;
+	} writes[] = {
+		{ 0x33, BIT(29), true },	{ 0x33, BIT(28), true },	{ 0x33, BIT(31), false }, { 0x33, 0, false },
+		{ 0x140, 1, true },	{ 0x140, 2, true },	{ 0x140, 0, false },	{ 0x150, ~0ull, false },
+		{ 0x17d0, 0x1001, true }, { 0x17d1, 1, true },	{ 0x3f1, 1, false },	{ 0x3f4, 0x1001, true },
+		{ 0x600, 0x1000, false }, { 0x1903, ~0ull, true },	{ 0x982, 3, true },	{ 0x560, 0x1000, true },
+		{ 0x570, 1, true },	{ 0x3a, 5, true },	{ 0x9b, 1, true },	{ 0x1f2, 0x1000, false },
+		{ 0x391, 1, false },	{ 0x8b, 5, false },	{ 0xda0, BIT(8), true },	{ 0xda0, BIT(14), true },
+		{ 0xda0, BIT(15), true }, { 0xda0, BIT(63), true },
 	};
 
 	(void)state;
@@ -441,7 +515,8 @@ static void dangerous_bits(void **state)
 			bool fault = writes[i].fault || (way == LIST && never_in_list(writes[i].msr, true));
 
 			if (write_msr(way, writes[i].msr, writes[i].value) == fault)
-				fail_msg("way %u, MSR %x, value %lx: fault %u expected", way, writes[i].msr, writes[i].value, fault);
+				fail_msg("way %u, MSR %x, value %lx: fault %u expected", way, writes[i].msr,
+					 writes[i].value, fault);
 			assert_int_equal(machine[msr_place(writes[i].msr, false)], BEFORE);
 		}
 	assert_true(write_msr(L1, 0xda0, BIT(11) | BIT(12)));
@@ -452,7 +527,10 @@ static void dangerous_bits(void **state)
 
 static void masked_bits(void **state)
 {
-	static const struct { u32 msr; u64 may; } rows[] = { { 0x123, 6 }, { 0x199, 0x10000ff00 }, { 0x1a2, 0x3f0000ff }, { 0x1fc, 0x180002 } };
+	static const struct {
+		u32 msr;
+		u64 may;
+	} rows[] = {{ 0x123, 6 }, { 0x199, 0x10000ff00 }, { 0x1a2, 0x3f0000ff }, { 0x1fc, 0x180002 }};
 
 	(void)state;
 	for (enum way way = L1; way < WAYS; way++)
@@ -460,7 +538,8 @@ static void masked_bits(void **state)
 			for (u32 ones = 0; ones < 2; ones++) {
 				machine[rows[i].msr] = BEFORE;
 				assert_true(write_msr(way, rows[i].msr, ones ? ~0ull : 0));
-				assert_int_equal(machine[rows[i].msr], ones ? BEFORE | rows[i].may : BEFORE & ~rows[i].may);
+				assert_int_equal(machine[rows[i].msr],
+						 ones ? BEFORE | rows[i].may : BEFORE & ~rows[i].may);
 			}
 }
 
@@ -471,7 +550,8 @@ static struct cpuid_regs guest_cpuid(u32 leaf, u32 subleaf)
 	cpu.gpr[GPR_RAX] = leaf;
 	cpu.gpr[GPR_RCX] = subleaf;
 	cpuid_emulate(&cpu);
-	return (struct cpuid_regs){ (u32)cpu.gpr[GPR_RAX], (u32)cpu.gpr[GPR_RBX], (u32)cpu.gpr[GPR_RCX], (u32)cpu.gpr[GPR_RDX] };
+	return (struct cpuid_regs){(u32)cpu.gpr[GPR_RAX], (u32)cpu.gpr[GPR_RBX], (u32)cpu.gpr[GPR_RCX],
+				   (u32)cpu.gpr[GPR_RDX]};
 }
 
 static const struct cpuid_regs all_bits = { ~0u, ~0u, ~0u, ~0u };
@@ -608,7 +688,8 @@ static void watch_notes_every_write(void **state)
 	watching = true;
 	memset(bitmap, 0, sizeof(bitmap));
 	msr_init();
-	assert_true(write_msr(L1, 0x48, 1) && write_msr(L2, 0xc0000100, 1) && write_msr(L2, 0xc0000100, 2) && write_msr(LIST, 0x150, 1));
+	assert_true(write_msr(L1, 0x48, 1) && write_msr(L2, 0xc0000100, 1) && write_msr(L2, 0xc0000100, 2) &&
+		    write_msr(LIST, 0x150, 1));
 	assert_int_equal(vmcs[VMCS_GUEST_FS_BASE], 2);
 	logged = 0;
 	msr_log_watched();

@@ -339,7 +339,7 @@ int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_
 
 static bool page_request_ok(const struct hypapi_partition_page *page)
 {
-	u32 rights = page->rights & ~HYPAPI_CALLER_WRITES;
+	u32 rights = page->rights & ~(HYPAPI_CALLER_WRITES | HYPAPI_HOME);
 	bool known = rights == HYPAPI_R || rights == HYPAPI_RW || rights == HYPAPI_RX;
 
 	return known && !(page->gva.addr & (HYPAPI_PAGE_SIZE - 1)) && page->gva.addr < BIT(47);
@@ -350,6 +350,7 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 {
 	/* Used under a stop only, so one list serves all CPUs. */
 	static struct partition_page list[PARTITION_MAX_PAGES];
+	static struct partition_home home;
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
 
 	if (!d)
@@ -360,6 +361,8 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 		return HYPAPI_ESTATE;
 	if (!page_count || page_count > PARTITION_MAX_PAGES)
 		return HYPAPI_EINVAL;
+	home.gpa1 = PARTITION_NO_HOME;
+	home.path.levels = GUEST_NO_PATH;
 	for (size_t i = 0; i < page_count; i++) {
 		u32 rights = pages[i].rights & HYPAPI_RWX;
 		u32 needed = rights | (pages[i].rights & HYPAPI_CALLER_WRITES ? HYPAPI_W : 0);
@@ -371,12 +374,29 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 		if (error)
 			return error;
 		list[i] = (struct partition_page){ pages[i].gva.addr | rights, found.gpa1.addr };
+		if (pages[i].rights & HYPAPI_HOME) {
+			home.gpa1 = found.gpa1.addr;
+			home.path.gva = pages[i].gva.addr;
+			guest_path_record(&home.path, &d->walk);
+		}
 	}
-	int error = partition_create(d->link->app, list, page_count, &partition->id);
+	int error = partition_create(d->link->app, list, page_count, &home, &partition->id);
 
 	d->progress.walking = false;
 	quiesce_add_work(&this_cpu()->quiesce, ept01_flush_work());
 	return error;
+}
+
+int hypapi_partition_at_home(const struct hypapi_event *ev, hypapi_partition_t partition)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+	struct partition *p = d ? partition_get(partition.id, d->link->app) : NULL;
+
+	if (!p)
+		return d ? HYPAPI_ESTALE : HYPAPI_EPERM;
+	if (!in_guest(d) || this_cpu()->mode == RUN_PARTITION)
+		return HYPAPI_ENOTSUP;
+	return partition_at_home(p, walk_of(d)) ? HYPAPI_OK : HYPAPI_EFAULT;
 }
 
 int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partition)

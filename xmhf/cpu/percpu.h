@@ -100,6 +100,7 @@ struct percpu {
 	struct cpu_stats stats;
 	u64 insns[INSN_KINDS]; /* see core/insn_counts.h */
 	struct nested_cpu *nested; /* nested VMX, NULL if it is off */
+	u64 invepts;               /* that L1 has executed here, which may change where L2's memory lies */
 
 	/* Public part: other CPUs. */
 	line_aligned _Atomic u32 request; /* enum cpu_request | SIPI vector << 8 */

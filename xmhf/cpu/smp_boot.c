@@ -20,11 +20,12 @@
 
 #define TRAMPOLINE 0x8000ul
 #define START_TIMEOUT_US 1000000
+#define READY_TIMEOUT_US 10000000 /* the SMI of its probe may take it to firmware that waits for all CPUs */
 
 extern const char trampoline_start[], trampoline_end[];
 extern const u64 trampoline_cr3, trampoline_cpu, trampoline_stack;
 
-static _Atomic u32 started; /* the CPU that starts counts itself in; the boot CPU reads */
+static _Atomic u32 arrived, started; /* the CPU that starts counts itself in; the boot CPU reads */
 
 void smp_delay_us(u32 us)
 {
@@ -38,25 +39,39 @@ static void *in_trampoline(const void *symbol)
 	return phys_to_virt(HPA(TRAMPOLINE + (u64)((const char *)symbol - trampoline_start)));
 }
 
+static bool grows(const _Atomic u32 *count, u32 before, u32 timeout_us)
+{
+	for (u32 us = 0; us < timeout_us && atomic_load(count) == before; us += 10)
+		smp_delay_us(10);
+	return atomic_load(count) != before;
+}
+
+static void send_init(u32 apic_id)
+{
+	lapic_send(apic_id, ICR_INIT | ICR_ASSERT | ICR_LEVEL);
+	smp_delay_us(200);
+	lapic_send(apic_id, ICR_INIT | ICR_LEVEL);
+}
+
 static bool start_one(struct percpu *cpu, u64 cr3)
 {
-	u32 before = atomic_load(&started);
+	u32 here = atomic_load(&arrived), ready = atomic_load(&started);
 
 	*(u64 *)in_trampoline(&trampoline_cr3) = cr3;
 	*(u64 *)in_trampoline(&trampoline_cpu) = (u64)cpu;
 	*(u64 *)in_trampoline(&trampoline_stack) = cpu->stack_top;
-	lapic_send(cpu->apic_id, ICR_INIT | ICR_ASSERT | ICR_LEVEL);
-	smp_delay_us(200);
-	lapic_send(cpu->apic_id, ICR_INIT | ICR_LEVEL);
+	send_init(cpu->apic_id);
 	smp_delay_us(10000);
 	for (int sipi = 0; sipi < 2; sipi++) {
 		lapic_send(cpu->apic_id, ICR_STARTUP | ICR_ASSERT | TRAMPOLINE >> 12);
-		for (u32 us = 0; us < START_TIMEOUT_US / 2; us += 10) {
-			if (atomic_load(&started) != before)
-				return true;
-			smp_delay_us(10);
-		}
+		if (!grows(&arrived, here, START_TIMEOUT_US / 2))
+			continue;
+		if (!grows(&started, ready, READY_TIMEOUT_US))
+			boot_refuse("CPU with APIC id %u stops while it starts", cpu->apic_id);
+		return true;
 	}
+	/* It must not come later, when the trampoline is another CPU's. */
+	send_init(cpu->apic_id);
 	return false;
 }
 
@@ -97,6 +112,7 @@ _Noreturn void ap_main(struct percpu *cpu)
 {
 	write_cr3(vmx_root_cr3());
 	percpu_load(cpu);
+	atomic_fetch_add(&arrived, 1);
 	cpu->apic_base = rdmsr(MSR_APIC_BASE);
 	traps_unblock_nmi();
 	mtrr_read(cpu);

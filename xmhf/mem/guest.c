@@ -168,6 +168,7 @@ static always_inline enum guest_access_result walk_tables(struct guest_walk *w, 
 					  load_legacy_entry(levels, table, gva, shift);
 
 		w->level = level;
+		w->at[level].entry = entry;
 		if (!(entry & PTE_P))
 			return GUEST_PAGE_FAULT;
 		*refused |= entry ^ (PTE_W | PTE_U);
@@ -229,6 +230,31 @@ enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 ri
 		return GUEST_NOT_OWNED;
 	page->rights &= allowed;
 	return GUEST_OK;
+}
+
+void guest_path_record(struct guest_path *path, const struct guest_walk *w)
+{
+	u64 user = PTE_U;
+
+	path->levels = GUEST_NO_PATH;
+	if (w->levels < 4)
+		return;
+	for (u32 level = w->level; level < w->levels; level++) {
+		u32 index = (u32)(path->gva >> (PAGE_SHIFT + 9 * level)) & 511;
+
+		path->at[level] = (const volatile u64 *)w->at[level].table + index;
+		path->entry[level] = w->at[level].entry;
+		user &= w->at[level].entry;
+	}
+	if (w->cpl != 3 && user && (w->cr4 & CR4_SMAP))
+		return; /* RFLAGS.AC has a say */
+	path->ept = atomic_load_explicit(&w->cpu->quiesce.using, memory_order_relaxed);
+	path->cpu = w->cpu->index;
+	path->invepts = w->cpu->invepts;
+	path->cr4 = w->cr4;
+	path->cpl = w->cpl;
+	path->level = w->level;
+	path->levels = w->levels;
 }
 
 static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void *buf, size_t len, u32 rights, bool copy,

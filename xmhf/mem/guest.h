@@ -45,6 +45,7 @@ struct guest_walk {
 	struct {
 		const void *table; /* in the core's memory; NULL at the top: the guest may not read it */
 		u64 refused;       /* collected on the way to it */
+		u64 entry;         /* of it, on the way to `gva` */
 	} at[5];        /* tables of the last walk, from the top down to `level` */
 };
 
@@ -53,6 +54,48 @@ void guest_walk_begin(struct guest_walk *w, struct percpu *cpu);
 /* One page, for an access at the guest's privilege. rights: what is wanted (enum hypapi_rights). fault: may be NULL. */
 enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 rights, struct guest_page *page,
 					 struct guest_fault *fault);
+
+/*
+ * The way on which a walk found that an address leads to a page and may be read, to be asked again for less: it still does
+ * where the same tables have the same entries. Where a table of L2 lies is EPT12's to say, so, as in the CPU's caches,
+ * the way is known until L1 executes INVEPT. A table's page may be a partition's by now: entries are compared, not used.
+ */
+struct guest_path {
+	u64 gva;
+	u64 ept;     /* as quiesce_use() */
+	u64 invepts; /* with `cpu`: of its percpu, unless `ept` is QUIESCE_EPT01 */
+	u64 cr4;
+	u32 cpu, cpl;
+	u32 levels;  /* as of the walk; GUEST_NO_PATH: none is known */
+	u32 level;   /* of the last table */
+	const volatile u64 *at[5];
+	u64 entry[5];
+};
+#define GUEST_NO_PATH 0xffu
+
+/* The last walk of `w` was to path->gva, and it may be read. */
+void guest_path_record(struct guest_path *path, const struct guest_walk *w);
+
+static inline bool guest_path_holds(const struct guest_path *path, const struct guest_walk *w)
+{
+	const u64 accessed_dirty = BITS(6, 5);
+	u32 level = w->levels - 1;
+	u64 other;
+
+	if (unlikely(path->levels != w->levels))
+		return false;
+	other = (path->cr4 ^ w->cr4) | (path->cpl ^ w->cpl) |
+		(path->ept ^ atomic_load_explicit(&w->cpu->quiesce.using, memory_order_relaxed)) |
+		(((u64)path->at[level] ^ (u64)w->at[level].table) & ~(u64)(PAGE_SIZE - 1));
+	if (path->ept != QUIESCE_EPT01)
+		other |= (path->invepts ^ w->cpu->invepts) | (path->cpu ^ w->cpu->index);
+	if (unlikely(other))
+		return false;
+	for (; !((*path->at[level] ^ path->entry[level]) & ~accessed_dirty); level--)
+		if (level == path->level)
+			return true;
+	return false;
+}
 
 /* As guest_read() and guest_write(). */
 enum guest_access_result guest_walk_read(struct guest_walk *w, void *dst, gva_t src, size_t len_bytes,

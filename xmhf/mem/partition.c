@@ -200,7 +200,7 @@ static struct partition *find_free(void)
 }
 
 int partition_create(const struct hypapp_descriptor *owner, const struct partition_page *pages, size_t count,
-		     u64 *handle)
+		     const struct partition_home *home, u64 *handle)
 {
 	struct partition *p = find_free();
 
@@ -221,7 +221,31 @@ int partition_create(const struct hypapp_descriptor *owner, const struct partiti
 		ept01_take(GPA1(pages[i].gpa1), pages[i].gva & HYPAPI_X);
 	p->handle = *handle = ++serial << 8 | owner_number(p);
 	p->app = owner;
+	p->home = *home;
 	return HYPAPI_OK;
+}
+
+/* The page is a partition's: the walk finds which it is, and that it is not the guest's. */
+static __attribute__((noinline)) bool walk_home(struct partition *p, struct guest_walk *w, bool record)
+{
+	struct guest_page page = { .gpa1 = GPA1(0) };
+
+	if (guest_walk_page(w, GVA(p->home.path.gva), HYPAPI_R, &page, NULL) != GUEST_NOT_OWNED ||
+	    page.gpa1.addr != p->home.gpa1)
+		return false;
+	if (record)
+		guest_path_record(&p->home.path, w);
+	return true;
+}
+
+bool partition_at_home(struct partition *p, struct guest_walk *w)
+{
+	bool mine = !atomic_exchange(&p->home_busy, true);
+	bool found = (mine && likely(guest_path_holds(&p->home.path, w))) || walk_home(p, w, mine);
+
+	if (mine)
+		atomic_store_explicit(&p->home_busy, false, memory_order_release);
+	return found;
 }
 
 static void give_back(struct partition *p)

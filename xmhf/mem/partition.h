@@ -10,6 +10,7 @@
 #define XMHF_PARTITION_H
 
 #include "core/hypapps.h"
+#include "mem/guest.h"
 
 #define PARTITION_MAX_PAGES 256
 
@@ -19,12 +20,21 @@ struct partition_page {
 	u64 gpa1; /* page-aligned */
 };
 
+/* The page by which the caller's address space is known. */
+struct partition_home {
+	struct guest_path path; /* gva is constant */
+	u64 gpa1;               /* page-aligned; constant. PARTITION_NO_HOME: none was named */
+};
+#define PARTITION_NO_HOME (~0ull)
+
 /*
  * Takes the pages. The CPUs are stopped, the caller's rights are checked. HYPAPI_EPERM: a page is not L1's, or there
  * twice.
  */
 int partition_create(const struct hypapp_descriptor *owner, const struct partition_page *pages, size_t count,
-		     u64 *handle);
+		     const struct partition_home *home, u64 *handle);
+/* Whether the guest of this walk has the home page, readable, at its address. */
+bool partition_at_home(struct partition *p, struct guest_walk *w);
 /* HYPAPI_EBUSY: it runs. HYPAPI_ESTALE: it was destroyed before the stop began. */
 int partition_destroy(struct percpu *cpu, struct partition *p);
 

@@ -26,6 +26,8 @@ struct partition {
 	u64 handle;                          /* different for each partition ever made; slot number + 1 in the low byte */
 	u32 page_count, table_count;
 	_Atomic u32 runner;                  /* CPU index + 1; 0: does not run */
+	struct partition_home home;          /* by whoever holds home_busy */
+	_Atomic bool home_busy;
 
 	/* Pages of root memory that stay with the slot once made; empty while it is free. */
 	u64 *ept_root;

@@ -133,6 +133,7 @@ void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification)
 	};
 	u32 abort = nested_load_host_state(cpu, &kept);
 
+	flush_vpid(INVVPID_SINGLE, VPID_L1); /* an entry and an exit without VPID, for all that L1 knows */
 	if (!abort && msr_area_load(cpu, v->exit_msr_load_addr, v->exit_msr_load_count))
 		abort = VMX_ABORT_MSR_LOAD;
 	if (unlikely(abort))

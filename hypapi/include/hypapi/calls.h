@@ -332,11 +332,18 @@ int hypapi_memory_rights(const struct hypapi_event *ev, gpa1_t page, uint32_t *r
  */
 #define HYPAPI_CALLER_WRITES (1u << 3)
 
+/**
+ * May be added to the rights of one page, the last counts: the page by which hypapi_partition_at_home() knows the caller's
+ * address space.
+ * @since 1.3
+ */
+#define HYPAPI_HOME (1u << 4)
+
 /** A page to put into a partition. @since 1.0 */
 struct hypapi_partition_page {
 	gva_t gva;       /**< page-aligned linear address, both in the caller and in the partition; below 2^47 */
 	uint32_t rights; /**< what the partition may do: HYPAPI_R, HYPAPI_RW or HYPAPI_RX; the caller must be allowed the same;
-	                      HYPAPI_CALLER_WRITES or not */
+	                      HYPAPI_CALLER_WRITES and HYPAPI_HOME or not */
 };
 
 /**
@@ -355,6 +362,18 @@ struct hypapi_partition_page {
  */
 int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partition_page *pages, size_t page_count,
 			    hypapi_partition_t *partition);
+
+/**
+ * Whether the caller is in the address space from which the partition was made, or one that shares its home page: the
+ * page is mapped at its linear address, and the caller may read it there, as far as its page tables say. Not CR3 and not EPTP12
+ * are compared, which operating systems and hypervisors change for one address space. Cheaper than hypapi_translate().
+ * @param ev         the event of this callback
+ * @param partition  one of this hypapp's own
+ * @return HYPAPI_OK; HYPAPI_EFAULT: it is not there, or no page was made HYPAPI_HOME; HYPAPI_ESTALE;
+ *         HYPAPI_ENOTSUP at level L0 or while a partition runs
+ * @since 1.3
+ */
+int hypapi_partition_at_home(const struct hypapi_event *ev, hypapi_partition_t partition);
 
 /**
  * Destroys a partition and gives its pages back to L1. Pages that the partition could write are zeroed first.

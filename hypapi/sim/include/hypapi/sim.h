@@ -313,7 +313,7 @@ typedef bool sim_l2_handler(struct sim_l2 *l2, const struct sim_l2_exit *exit, v
  * @param code     L2's
  * @param arg      for `code` and `handler`
  * @param handler  L1's; NULL: every exit ends L2's code
- * @return reason of the exit that ended it: 12 (HLT) if the code returned
+ * @return reason of the exit that ended it: 12 (HLT) if the code returned; bit 31 is set if the entry itself failed
  * @since 1.2
  */
 uint32_t sim_l2_run(struct sim_l2 *l2, sim_code *code, void *arg, sim_l2_handler *handler);
