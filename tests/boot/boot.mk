@@ -49,5 +49,5 @@ $(O)/boot/xen.img: $(BOOT_DIR)/boot.mk $(BOOT_DIR)/mkdisk.py $(O)/linux/xen/vmli
 	@mkdir -p $(@D)
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkdisk.py -o $@ --kernel $(O)/linux/xen/vmlinuz --initrd $(O)/linux/dom0.cpio \
-		--append "$$(sed 's/console=[^ ]*/console=hvc0/; s/\bquiet\b/loglevel=7/' tools/linux/cmdline)" \
+		--append "$$(sed 's/console=[^ ]*/console=hvc0/; s/\bquiet\b/loglevel=5/' tools/linux/cmdline)" \
 		--multiboot $(O)/linux/xen/xen.elf --multiboot-append "$(XEN_APPEND)"

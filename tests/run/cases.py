@@ -23,6 +23,7 @@ HELLO_ALONE = "build/install/hello.elf"
 FLOOD = r"(?s)(no 32-bit MOV or XCHG.*){40}"
 DISK = "build/boot/test.img"
 DANGER_MSRS = [f'cpu: msrs="{ROOT}/tests/run/danger.msrs"']
+XEN_MSRS = [f'cpu: msrs="{ROOT}/tests/run/xen.msrs"']
 LINUX_WRITES = [0x174, 0xc0000080, 0xc0000082, 0xc0000100, 0xc0000101]
 ASLEEP = r"^xmhf: lockdown: sleep of type 1$"
 IVY_BRIDGE = "corei7_ivy_bridge_3770k"
@@ -157,7 +158,7 @@ CASES = [
     dict(name="xmhf/linux-i386", guest="i386", xmhf=True, xmhf_args="msr=watch", append="mce=off loglevel=7",
          timeout=900, long=True, judge=msrs_written("i386", L1=[0x174, 0xc0000080]), expect=POWERED_OFF),
     dict(name="xmhf/xen", disk="build/boot/xen.img", xmhf=True, xmhf_args="msr=watch", megs=768, timeout=1500,
-         long=True, judge=msrs_written("xen", L1=[0xc0000080, 0xc0000082, 0xc0000102]),
+         long=True, options=XEN_MSRS, judge=msrs_written("xen", L1=[0x830, 0xc0000080, 0xc0000082, 0xc0000102]),
          expect=[r"INIT READY", r"INIT DONE", r"^xmhf: stat cpu 0"]),
 
     # PALs called from L1 and from a KVM guest; then on both CPUs of L1 and in the guest at once.
