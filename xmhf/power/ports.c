@@ -8,6 +8,7 @@
 
 #include "boot/acpi.h"
 #include "boot/pci.h"
+#include "core/log.h"
 #include "cpu/spinlock.h"
 #include "cpu/x86.h"
 #include "power/pm_base.h"
@@ -29,6 +30,14 @@
 static struct spinlock kbc_lock;
 static bool output_port_next; /* kbc_lock: the command for the output port waits here for its byte */
 
+static void watch_register(const char *name, const struct acpi_register *r)
+{
+	if (r->addr && r->space == ACPI_IO)
+		vmx_intercept_port((u16)r->addr);
+	else if (r->addr)
+		log_warn("ACPI: the %s register at 0x%lx in space %u is not watched", name, r->addr, r->space);
+}
+
 void ports_init(void)
 {
 	static const u16 always[] = { PORT_KBC_DATA, PORT_KBC_COMMAND, PORT_FAST_A20, PORT_RESET };
@@ -37,10 +46,8 @@ void ports_init(void)
 		vmx_intercept_port(always[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(acpi_info.pm1_cnt); i++)
 		ports_intercept_pm1(acpi_info.pm1_cnt[i]);
-	if (acpi_info.reset.addr && acpi_info.reset.space == ACPI_IO)
-		vmx_intercept_port((u16)acpi_info.reset.addr);
-	if (acpi_info.sleep_control.addr && acpi_info.sleep_control.space == ACPI_IO)
-		vmx_intercept_port((u16)acpi_info.sleep_control.addr);
+	watch_register("reset", &acpi_info.reset);
+	watch_register("sleep control", &acpi_info.sleep_control);
 }
 
 void ports_intercept_pm1(u16 control)
