@@ -196,7 +196,7 @@ static void all_forms(const char *where, bool in_l2)
 {
 	for (u32 f = 0; f < FORMS; f++) {
 		form = f;
-		is_first = !in_l2 && f == SUCCEEDS;
+		is_first = f == SUCCEEDS;
 		run_storm(in_l2);
 		print("%s, %s: %u rounds, %u errors, the other CPU counts %lu, alone %lu\n", where, form_names[f], rounds,
 		      errors, stormed, alone);
