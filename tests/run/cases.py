@@ -34,6 +34,7 @@ ROOT_TABLES = r"^xmhf: audit: root's tables, \d+ leaves: only text executes"
 NO_SIGNATURE = r"^xmhf: drive 0x80: its first sector has no boot signature but 0x0000$"
 REFUSED = r"^xmhf: drive 0x80: its first sector cannot be read, INT 13h says AX=0x0c00$"
 NO_DRIVE = r"^xmhf: drive 0x81: its first sector cannot be read, INT 13h says AX=0x01\w\w$"
+NOT_KNOWN = r"^xmhf: error: smm=require: open on 0 CPUs, 0 more did not start, SMRAM is not known to be locked$"
 SLEEPS = (r"(?s)sleep type 1: prepare.*hypapp bystander denies event sleep.*sleep type 1: abort.*T S3, denied: ok.*"
           r"sleep type 1: prepare.*sleep type 1: commit.*bystander: shutdown")
 # Named, and then the machine goes down without it: hypapps wipe, and it boots anew.
@@ -229,6 +230,8 @@ CASES = [
                  r"^xmhf: SMM: closed by the firmware on 1 CPUs, by the core on 1$", r"^T end smm$"]),
     dict(name="security/smm-open", guest=GUEST, append="test=smm open=1", xmhf=True, xmhf_args="smm=off", cpus=2,
          expect=[r"^xmhf: warning: CPU 1: SMM is open", r"^T end smm$"]),
+    dict(name="security/smm-require", guest=GUEST, append="test=smm", xmhf=True, xmhf_args="smm=require", cpus=2,
+         options=["pci: enabled=1, chipset=i440bx"], until=NOT_KNOWN, expect=[r"^xmhf: warning: host bridge 8086:7190", NOT_KNOWN]),
 
     torture("", rounds=40000, cpus=2, timeout=600),
     torture("-8cpu", rounds=6000, cpus=8, timeout=600),
