@@ -85,3 +85,4 @@ $(UNIT_DIR)/%.h.ok: %.h $(PUBLIC_HEADERS)
 # Included by their tests, which have other functions under them.
 $(UNIT_DIR)/power: xmhf/boot/pci.c xmhf/power/pm_base.c xmhf/power/ports.c
 $(UNIT_DIR)/acpi: xmhf/boot/acpi.c
+$(UNIT_DIR)/reset: xmhf/power/reset.c

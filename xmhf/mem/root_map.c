@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "cpu/percpu.h"
 #include "cpu/x86.h"
+#include "lib/string.h"
 #include "mem/pages.h"
 
 #define PTE_P BIT(0)
@@ -123,9 +124,14 @@ void root_map_trampoline_done(void)
 	trampoline_pml4[0] = 0;
 }
 
+static u64 stack_bottom(u32 cpu_index, enum root_stack stack)
+{
+	return STACKS_VIRTUAL + (cpu_index * SLOT_PAGES + stacks[stack].guard + 1) * PAGE_SIZE;
+}
+
 u64 root_map_stack(u32 cpu_index, enum root_stack stack)
 {
-	u64 at = STACKS_VIRTUAL + (cpu_index * SLOT_PAGES + stacks[stack].guard + 1) * PAGE_SIZE;
+	u64 at = stack_bottom(cpu_index, stack);
 
 	for (unsigned int page = 0; page < stacks[stack].pages; page++, at += PAGE_SIZE)
 		map(at, virt_to_phys(pages_boot_alloc(1)).addr, 1, PTE_NX | PTE_W);
@@ -135,6 +141,11 @@ u64 root_map_stack(u32 cpu_index, enum root_stack stack)
 u64 root_map_stack_bytes(enum root_stack stack)
 {
 	return stacks[stack].pages * PAGE_SIZE;
+}
+
+void root_map_wipe_stack(u32 cpu_index, enum root_stack stack)
+{
+	memset((void *)stack_bottom(cpu_index, stack), 0, root_map_stack_bytes(stack));
 }
 
 const char *root_map_guard(u64 address, u32 *cpu_index)

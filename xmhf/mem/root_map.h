@@ -19,6 +19,8 @@ u64 root_map_build(hpa_t image, u64 top);
 enum root_stack { ROOT_STACK_MAIN, ROOT_STACK_NMI, ROOT_STACK_FAULT, ROOT_STACKS };
 u64 root_map_stack(u32 cpu_index, enum root_stack stack);
 u64 root_map_stack_bytes(enum root_stack stack);
+/* Of a stack that nobody is on. */
+void root_map_wipe_stack(u32 cpu_index, enum root_stack stack);
 const char *root_map_guard(u64 address, u32 *cpu_index);
 
 /* CR3 of the same tables with the low 4 GiB also mapped as they are, for CPUs that come from real mode. */

@@ -71,7 +71,9 @@ static void by_triple_fault(void)
 	asm volatile("lidt %0; ud2" : : "m"(nothing));
 }
 
-static void (*const ways[])(void) = { by_chipset, by_acpi_register, by_keyboard_controller, by_fast_a20, by_triple_fault };
+static void (*const ways[])(void) = {
+	by_chipset, by_acpi_register, by_keyboard_controller, by_fast_a20, by_triple_fault,
+};
 
 static void wipe_registers(struct percpu *cpu)
 {
@@ -103,7 +105,8 @@ static void end_others(u32 count)
 
 static __attribute__((noinline)) void wipe_below(const struct percpu *cpu)
 {
-	u64 bottom = cpu->stack_top - root_map_stack_bytes(ROOT_STACK_MAIN), here = (u64)__builtin_frame_address(0) - RED_ZONE_BYTES;
+	u64 bottom = cpu->stack_top - root_map_stack_bytes(ROOT_STACK_MAIN);
+	u64 here = (u64)__builtin_frame_address(0) - RED_ZONE_BYTES;
 
 	if (here > bottom && here < cpu->stack_top)
 		memset((void *)bottom, 0, here - bottom);
@@ -112,8 +115,11 @@ static __attribute__((noinline)) void wipe_below(const struct percpu *cpu)
 _Noreturn void reset_machine(struct percpu *cpu)
 {
 	end_others(cpu->quiesce.online ? cpu_count - 1 : 0);
-	for (u32 i = 0; i < cpu_count; i++)
+	for (u32 i = 0; i < cpu_count; i++) {
 		wipe_registers(cpus[i]);
+		root_map_wipe_stack(i, ROOT_STACK_NMI);
+		root_map_wipe_stack(i, ROOT_STACK_FAULT);
+	}
 	wipe_below(cpu);
 	wbinvd();
 	for (size_t i = 0;; i = (i + 1) % ARRAY_SIZE(ways)) {
