@@ -10,10 +10,12 @@
 
 enum { UD = 6, GP = 13, PF = 14, EXIT_CPUID = 10, EXIT_HLT = 12, EXIT_VIOLATION = 48, ALL = HYPAPI_RWX };
 enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, OFFER = 5000 };
-enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT };
+enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT, COPY_TO, COPY_FROM };
 enum { VECTOR_TAKEN = 0x41, SLP_EN = 1 << 13, S3 = 3 };
 #define MTRR_DEF_TYPE 0x2ff
 #define VMCS_EPTP 0x201a
+#define VMCS_GUEST_CR3 0x6802
+#define EPTP_AD (1 << 6)
 
 /* ---- A hypapp that answers everything it claims with a mark ---- */
 
@@ -127,12 +129,25 @@ static void stop_one_ept(struct hypapi_event *ev)
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, still);
 }
 
+/* Eight bytes at RBX. */
+static void copy(struct hypapi_event *ev)
+{
+	gva_t at = GVA(hypapi_reg_get(ev, HYPAPI_REG_RBX));
+	uint64_t value = 77;
+	int error = ev->args.hypercall.number == COPY_TO ? hypapi_copy_to(ev, at, &value, sizeof(value)) :
+							   hypapi_copy_from(ev, &value, at, sizeof(value));
+
+	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)error);
+}
+
 static enum hypapi_verdict on_others(struct hypapi_event *ev)
 {
 	if (ev->args.hypercall.number == WINDOWS)
 		hypapi_window(ev, HYPAPI_WINDOW_INTERRUPT | HYPAPI_WINDOW_NMI);
 	else if (ev->args.hypercall.number == POST)
 		hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)hypapi_post(ev, 3, 4));
+	else if (ev->args.hypercall.number >= COPY_TO)
+		copy(ev);
 	else
 		stop_one_ept(ev);
 	return HYPAPI_HANDLED;
@@ -155,7 +170,7 @@ HYPAPP_DEFINE(second,
 		{ .type = HYPAPI_EV_SHUTDOWN, .handler = on_any },
 	},
 	.claims = {
-		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = STOP_EPT },
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = COPY_FROM },
 	});
 
 HYPAPP_DEFINE(rival,
@@ -502,6 +517,80 @@ static void one_ept_has_one_name(void **state)
 	sim_wait();
 }
 
+/* ---- Accessed and dirty flags ---- */
+
+enum { PTE = 7, PTE_AD = 0x60, EPT_A = 1 << 8, EPT_D = 1 << 9 };
+#define PAGE 0x1000ull
+#define WINDOW (1ull << 39) /* linear; the guests' own tables end below it */
+
+static uint64_t *ram(uint64_t hpa) { return sim_ram(HPA(hpa)); }
+
+/* Maps WINDOW to the fourth page from `tables` on. base: where the guest's physical address 0 lies. The page's entry. */
+static uint64_t *window(uint64_t base, uint64_t pml4, uint64_t tables)
+{
+	ram(base + pml4)[WINDOW >> 39] = tables | PTE;
+	ram(base + tables)[0] = (tables + PAGE) | PTE;
+	ram(base + tables + PAGE)[0] = (tables + 2 * PAGE) | PTE;
+	ram(base + tables + 2 * PAGE)[0] = (tables + 3 * PAGE) | PTE;
+	return ram(base + tables + 2 * PAGE);
+}
+
+static int copies(uint32_t number)
+{
+	sim_assert(sim_hypercall(number) == 0);
+	return (int)sim_get(HYPAPI_REG_RAX);
+}
+
+static void copy_to_window(void *arg)
+{
+	uint64_t *entry = arg;
+
+	sim_set(HYPAPI_REG_RBX, WINDOW + 8);
+	sim_assert(copies(COPY_FROM) == HYPAPI_OK && !(*entry & PTE_AD));
+	sim_assert(copies(COPY_TO) == HYPAPI_OK && (*entry & PTE_AD) == PTE_AD);
+	sim_assert(sim_read64(GVA(WINDOW + 8)) == 77);
+	/* A page that may not be written gets no flag. */
+	*entry &= ~(uint64_t)(PTE_AD | 2);
+	sim_set_mode(true, 3);
+	sim_assert(copies(COPY_TO) == HYPAPI_EFAULT && !(*entry & PTE_AD));
+	sim_set_mode(true, 0);
+}
+
+static uint64_t *ept12_leaf(uint64_t gpa2)
+{
+	uint64_t table = sim_l2_vmread(l2, VMCS_EPTP);
+
+	for (uint32_t shift = 39;; shift -= 9) {
+		uint64_t *entry = ram(table & 0xffffffffff000) + (gpa2 >> shift & 511);
+
+		if (shift == 12 || (*entry & 1 << 7))
+			return entry;
+		table = *entry;
+	}
+}
+
+static void copies_in_l1_and_l2(void *arg)
+{
+	uint64_t base = sim_l2_memory(l2, GPA2(0)).addr, tables2 = 0x80000;
+
+	(void)arg;
+	copy_to_window(window(0, sim_get(HYPAPI_REG_CR3), sim_memory(4 * PAGE).addr));
+	sim_l2_vmwrite(l2, VMCS_EPTP, sim_l2_vmread(l2, VMCS_EPTP) | EPTP_AD);
+	uint64_t *entry = window(base, sim_l2_vmread(l2, VMCS_GUEST_CR3), tables2);
+
+	sim_assert(!(*ept12_leaf(tables2 + 3 * PAGE) & EPT_D) && !(*ept12_leaf(tables2 + 2 * PAGE) & EPT_D));
+	sim_assert(sim_l2_run(l2, copy_to_window, entry, NULL) == EXIT_HLT);
+	sim_assert((*ept12_leaf(tables2 + 3 * PAGE) & (EPT_A | EPT_D)) == (EPT_A | EPT_D));
+	sim_assert((*ept12_leaf(tables2 + 2 * PAGE) & (EPT_A | EPT_D)) == (EPT_A | EPT_D));
+}
+
+static void copies_make_pages_dirty(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, copies_in_l1_and_l2, NULL);
+}
+
 static void fails(void *arg)
 {
 	(void)arg;
@@ -530,6 +619,7 @@ int main(void)
 		sim_test(work_comes_to_every_cpu),
 		sim_test(one_ept_stands_still),
 		sim_test(one_ept_has_one_name),
+		sim_test(copies_make_pages_dirty),
 		sim_test_fault(assertions_are_faults, "sim_cpu_index() == 0"),
 	};
 

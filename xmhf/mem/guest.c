@@ -17,6 +17,8 @@
 #define PTE_P BIT(0)
 #define PTE_W BIT(1)
 #define PTE_U BIT(2)
+#define PTE_A BIT(5)
+#define PTE_D BIT(6)
 #define PTE_LARGE BIT(7)
 #define PTE_NX BIT(63)
 
@@ -36,6 +38,7 @@ static inline bool physical(struct percpu *cpu, u64 gpa, struct guest_page *page
 	if (!(entry & EPT_RIGHTS))
 		return false;
 	page->memory = ept01_memory(entry, gpa);
+	page->clean = false;
 	page->hpa = HPA((entry & EPT_ADDR) | (gpa & (PAGE_SIZE - 1)));
 	page->gpa1 = GPA1(gpa);
 	page->rights = entry & EPT_RIGHTS;
@@ -135,7 +138,8 @@ void guest_walk_begin(struct guest_walk *w, struct percpu *cpu)
 		w->levels = 2;
 	}
 	w->level = w->levels - 1;
-	w->at[w->level].table = readable(cpu, cr3 & (w->levels == 3 ? BITS(51, 5) : BITS(51, 12)), cpu->mode == RUN_L2);
+	w->at[w->level].gpa = cr3 & (w->levels == 3 ? BITS(51, 5) : BITS(51, 12));
+	w->at[w->level].table = readable(cpu, w->at[w->level].gpa, cpu->mode == RUN_L2);
 	w->at[w->level].refused = 0;
 }
 
@@ -143,8 +147,8 @@ void guest_walk_begin(struct guest_walk *w, struct percpu *cpu)
 static u64 load_legacy_entry(u32 levels, const void *table, u64 gva, u32 shift)
 {
 	if (levels == 2)
-		return ((const volatile u32 *)table)[gva >> shift & 1023];
-	u64 entry = ((const volatile u64 *)table)[gva >> shift & 511];
+		return __atomic_load_n((const u32 *)table + (gva >> shift & 1023), __ATOMIC_RELAXED);
+	u64 entry = __atomic_load_n((const u64 *)table + (gva >> shift & 511), __ATOMIC_RELAXED);
 
 	return shift == 30 ? (entry | PTE_W | PTE_U) & ~PTE_NX : entry;
 }
@@ -164,7 +168,7 @@ static always_inline enum guest_access_result walk_tables(struct guest_walk *w, 
 	w->gva = gva;
 	*refused = w->at[level].refused;
 	for (const void *table = w->at[level].table;;) {
-		u64 entry = levels >= 4 ? ((const volatile u64 *)table)[gva >> shift & 511] :
+		u64 entry = levels >= 4 ? __atomic_load_n((const u64 *)table + (gva >> shift & 511), __ATOMIC_RELAXED) :
 					  load_legacy_entry(levels, table, gva, shift);
 
 		w->level = level;
@@ -182,6 +186,8 @@ static always_inline enum guest_access_result walk_tables(struct guest_walk *w, 
 		level--;
 		shift -= bits;
 		w->at[level].table = table;
+		if (in_l2)
+			w->at[level].gpa = entry & BITS(51, 12);
 		w->at[level].refused = *refused;
 	}
 }
@@ -257,9 +263,38 @@ void guest_path_record(struct guest_path *path, const struct guest_walk *w)
 	path->levels = w->levels;
 }
 
+/* The leaf of the last walk, if it is still what was read: accessed and dirty, as the CPU makes it before a store. */
+static bool mark_leaf(const struct guest_walk *w)
+{
+	u32 bits = w->levels == 2 ? 10 : 9, index = w->gva >> (PAGE_SHIFT + bits * w->level) & (BIT(bits) - 1);
+	u64 old = w->at[w->level].entry, new = old | PTE_A | PTE_D;
+	u32 old32 = (u32)old;
+	void *table = (void *)w->at[w->level].table;
+
+	/* A table that EPT12 lets L2 only read stays as it is: L1 watches it, and would be told by an exit, not by a copy. */
+	if (w->cpu->mode == RUN_L2 && !nested_mark_written(w->cpu, GPA2(w->at[w->level].gpa)))
+		return true;
+	if (w->levels == 2)
+		return __atomic_compare_exchange_n((u32 *)table + index, &old32, (u32)new, false, __ATOMIC_SEQ_CST,
+						   __ATOMIC_SEQ_CST);
+	return __atomic_compare_exchange_n((u64 *)table + index, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* False: another CPU of the guest has changed the page's mapping. */
+static inline bool mark_written(const struct guest_walk *w, const struct guest_page *page)
+{
+	if (unlikely(w->levels && (w->at[w->level].entry & (PTE_A | PTE_D)) != (PTE_A | PTE_D)) && !mark_leaf(w))
+		return false;
+	return likely(!page->clean) || nested_mark_written(w->cpu, page->gpa2);
+}
+
+#define MARK_TRIES 8
+
 static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void *buf, size_t len, u32 rights, bool copy,
 					  struct guest_fault *fault)
 {
+	u32 tries = 0;
+
 	for (size_t done = 0; done < len;) {
 		gva_t at = GVA(gva.addr + done);
 		size_t part = MIN(len - done, PAGE_SIZE - (at.addr & (PAGE_SIZE - 1)));
@@ -268,8 +303,12 @@ static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void 
 
 		if (result != GUEST_OK)
 			return result;
-		if (!page.memory)
+		if (!page.memory || tries == MARK_TRIES)
 			return GUEST_NOT_OWNED;
+		if (copy && rights == HYPAPI_W && unlikely(!mark_written(w, &page))) {
+			tries++;
+			continue;
+		}
 		if (copy && rights == HYPAPI_W)
 			memcpy(page.memory, (u8 *)buf + done, part);
 		else if (copy)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Guest memory by linear address: a walk of the guest's page tables at the level that runs (L1 or L2), in every paging
- * mode. Nothing of the guest is changed: accessed and dirty bits stay as they are. Reads memory only through EPT01 or
+ * mode. A copy to a page sets the accessed and dirty bits of its leaf first, and those of EPT12; a page that seems clean
+ * would be thrown away when it is swapped or migrated. A copy from memory sets none. Reads memory only through EPT01 or
  * EPT02, so that no address of a guest's choosing reaches root memory or a partition.
  */
 #ifndef XMHF_GUEST_H
@@ -16,6 +17,7 @@ struct guest_page {
 	gpa2_t gpa2;  /* in RUN_L2 only */
 	u32 rights;   /* what page tables, EPT12 and EPT01 all allow at this privilege */
 	void *memory; /* of hpa, as root sees it; NULL: not RAM, or not the guest's */
+	bool clean;   /* EPT12 may have a dirty flag for it that is not set */
 };
 
 enum guest_access_result {
@@ -44,6 +46,7 @@ struct guest_walk {
 	u64 gva;        /* the last address */
 	struct {
 		const void *table; /* in the core's memory; NULL at the top: the guest may not read it */
+		u64 gpa;           /* of the table, in RUN_L2 */
 		u64 refused;       /* collected on the way to it */
 		u64 entry;         /* of it, on the way to `gva` */
 	} at[5];        /* tables of the last walk, from the top down to `level` */

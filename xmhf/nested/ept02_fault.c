@@ -16,6 +16,8 @@
 /* Bits of a violation's exit qualification that are hardware's to say; 5:3 come from our walk of EPT12. */
 #define QUAL_HARDWARE (EPT_QUAL_ACCESS | EPT_QUAL_GLA_VALID | EPT_QUAL_GLA_FINAL | EPT_QUAL_NMI_UNBLOCK)
 
+#define MARK_TRIES 8
+
 struct fault {
 	gpa2_t gpa2;
 	u64 qualification; /* 0 for a misconfiguration */
@@ -250,7 +252,27 @@ bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page)
 	page->gpa2 = gpa2;
 	page->rights = l01.owner ? 0 : l12.rights & l01.rights;
 	page->memory = l01.ram ? phys_to_virt(l01.hpa) : NULL;
+	page->clean = true;
 	return true;
+}
+
+bool nested_mark_written(struct percpu *cpu, gpa2_t gpa2)
+{
+	struct nested_cpu *n = cpu->nested;
+	struct ept12_leaf l12 = { .gpa1 = GPA1(gpa2.addr), .rights = HYPAPI_RWX };
+	struct ept01_leaf l01;
+	bool walks = uses_ept12(&n->vmcs12), marks = walks && (n->vmcs12.eptp & EPTP_AD), dirty;
+
+	l1_memory_check(&n->memory);
+	for (u32 tries = 0; tries < MARK_TRIES; tries++) {
+		if (walks && ept12_walk(&nested_caps, n->vmcs12.eptp, gpa2, &l12) != EPT12_MAPPED)
+			return false;
+		if (!l1_leaf(&n->memory, l12.gpa1, &l01) || !(l12.rights & l01.rights & HYPAPI_W))
+			return false;
+		if (!marks || ept12_mark(&l12, true, &dirty))
+			return true;
+	}
+	return false; /* L1 changes it all the time */
 }
 
 /* Stand-ins never stay: EPT01 gives L1 no root memory with all rights. */

@@ -56,6 +56,12 @@ void nested_reflect_triple_fault(struct percpu *cpu);
 /* EPT02 as software sees it: L2-physical to L1- and host-physical, with the rights that EPT12 and EPT01 allow. */
 bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page);
 
+/*
+ * The core is about to write to L2's memory at gpa2: sets the flags of EPT12, if L1 has those on. L2 runs. False: EPT12
+ * does not allow the write.
+ */
+must_check bool nested_mark_written(struct percpu *cpu, gpa2_t gpa2);
+
 /* EPTP12 of the L2 that runs. */
 u64 nested_eptp12(const struct percpu *cpu);
 

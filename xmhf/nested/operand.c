@@ -93,6 +93,7 @@ static bool linear_address(struct percpu *cpu, u32 info, bool long_mode, size_t 
 #define PTE_P BIT(0)
 #define PTE_W BIT(1)
 #define PTE_U BIT(2)
+#define PTE_D BIT(6)
 #define PTE_LARGE BIT(7)
 
 /* 4-level paging, a supervisor's access, without faults: what is not plain success leaves levels 0. */
@@ -113,6 +114,11 @@ static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
 		user &= entry;
 		writable &= entry;
 		table = entry & BITS(51, 12);
+		/* The dirty bit is set on the slow way. */
+		bool leaf = shift == 12 || ((entry & PTE_LARGE) && shift <= 30);
+
+		if (leaf && write && !(entry & PTE_D))
+			return;
 		if (shift == 12)
 			break;
 		if ((entry & PTE_LARGE) && shift <= 30) {

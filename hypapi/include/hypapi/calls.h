@@ -239,7 +239,7 @@ int hypapi_copy_from(const struct hypapi_event *ev, void *dst, gva_t src, size_t
 
 /**
  * Copies to the caller's linear addresses, as its own stores would be allowed to; the whole range is checked before the
- * first byte is written.
+ * first byte is written. The pages' accessed and dirty bits are set, in the caller's page tables and in EPT12.
  * @param ev         the event of this callback
  * @param dst        linear address; may cross pages
  * @param src        the hypapp's buffer
