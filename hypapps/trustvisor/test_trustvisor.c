@@ -323,6 +323,25 @@ static void all_code_must_be_the_callers_to_write(void **state)
 	}
 }
 
+static void other_thread_shares_the_code(void)
+{
+	fake.pages[0].rights = HYPAPI_RX;
+}
+
+/* What was writable before the stop counts for nothing. */
+static void code_must_be_writable_under_the_stop(void **state)
+{
+	for (uint32_t i = 0; i < 3; i++) {
+		setup(state);
+		level = i ? HYPAPI_L2 : HYPAPI_L1;
+		fake.cpl = i == 2 ? 0 : 3;
+		fake.on_quiesce = other_thread_shares_the_code;
+		assert_int_equal(register_pal(), TV_E_FAULT);
+		assert_int_equal(fake.stops, 1);
+		assert_int_equal(fake.next_id, 1);
+	}
+}
+
 static void other_thread_moves_the_code(void)
 {
 	fake.pages[0].frame = 20;
@@ -1113,6 +1132,7 @@ int main(void)
 		TEST(bad_caller_stack_is_refused), TEST(second_caller_retries), TEST(faulting_pal_is_destroyed),
 		TEST(outside_write_destroys), TEST(fetch_of_another_address_space_destroys),
 		TEST(foreign_fetch_while_a_pal_runs), TEST(code_must_be_the_callers_to_write),
+		TEST(code_must_be_writable_under_the_stop),
 		TEST(all_code_must_be_the_callers_to_write), TEST(records_what_is_so_under_the_stop),
 		TEST(outside_write_to_a_running_pal), TEST(memory_of_others_is_passed_on),
 		TEST(vuln_3_shutdown_wipes), TEST(serves_32_bit_callers), TEST(answers_every_command), TEST(detection),
