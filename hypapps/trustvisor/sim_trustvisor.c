@@ -250,6 +250,7 @@ static void stress_in_both(void *arg)
 
 /* ---- L1 shares pages of L2: as KSM does, read-only, and between two machines ---- */
 
+#define PAGE_TABLE (IN_L2 + PAGES(10))
 enum { MERGE_CODE = 0x7000, UNMERGE, MERGE_STACK, VMCALL = 18 }; /* what L2 asks of L1, by hypercalls that are nobody's */
 
 static bool l1_merges(struct sim_l2 *l2, const struct sim_l2_exit *exit, void *arg)
@@ -289,6 +290,44 @@ static void merged(void *arg)
 	sim_assert(*chips(1) == SECRET + 5);
 	sim_assert(sim_call(GVA(entry())) == SIM_NOT_A_CALL);
 	sim_assert(*chips(1) == 0);
+}
+
+/* L2's own page tables map its memory at the same addresses, by large pages: the first of them becomes a table. */
+static void split_page_table(void)
+{
+	uint64_t pdpt = sim_read64(GVA(sim_get(HYPAPI_REG_CR3))) & HYPAPI_PAGE_MASK;
+	uint64_t pd = sim_read64(GVA(pdpt)) & HYPAPI_PAGE_MASK;
+
+	for (uint64_t i = 0; i < 512; i++)
+		sim_write64(GVA(PAGE_TABLE + 8 * i), PAGES(i) | 7);
+	sim_write64(GVA(pd), PAGE_TABLE | 7);
+}
+
+static void remap(uint64_t gva, uint64_t to)
+{
+	sim_write64(GVA(PAGE_TABLE + gva / PAGES(1) * 8), to | 7);
+}
+
+/* As when another process runs on the same tables, where CR3 says nothing. */
+static void remapped_in_l2(void *arg)
+{
+	(void)arg;
+	split_page_table();
+	sim_write64(GVA(data_at()), SECRET);
+	sim_assert(register_pal() == TV_OK);
+	sim_assert(call_pal(5) == SECRET + 5);
+	remap(stack_at(), IN_L2 + PAGES(9));
+	sim_assert(unregister_pal() == TV_E_NO_PAL);
+	remap(stack_at(), stack_at());
+	sim_assert(call_pal(5) == SECRET + 10);
+	remap(stack_at(), IN_L2 + PAGES(9));
+	sim_assert(sim_call(GVA(entry())) == SIM_NOT_A_CALL);
+	sim_assert(*chips(1) == 0);
+}
+
+static void remap_stack(void *arg)
+{
+	sim_assert(sim_l2_run(place.l2, remapped_in_l2, arg, NULL) == HLT);
 }
 
 static void merged_in_l2(void *arg)
@@ -389,6 +428,13 @@ static void merged_pages(void **state)
 	sim_run(0, merged_in_l2, &other);
 }
 
+static void remapped_stack(void **state)
+{
+	(void)state;
+	boot(2, false, true);
+	sim_run(0, remap_stack, NULL);
+}
+
 static void shared_between_machines(void **state)
 {
 	(void)state;
@@ -447,6 +493,7 @@ int main(void)
 		sim_test(on_all_cpus),
 		sim_test(on_all_cpus_when_stops_meet),
 		sim_test(merged_pages),
+		sim_test(remapped_stack),
 		sim_test(shared_between_machines),
 		sim_test(ends_a_pal_that_looks_out),
 		sim_test_reset(resets),
