@@ -139,7 +139,7 @@ CASES = [
     dict(name="bare/linux-debian", guest="debian", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
 
     dict(name="xmhf/linux-tiny", guest="tiny", xmhf=True, expect=[linux_ready(1), *POWERED_OFF]),
-    dict(name="xmhf/linux-tiny-grub", guest="tiny", xmhf=True, xmhf_args="msr=watch", loader="grub", append="loglevel=7",
+    dict(name="xmhf/linux-tiny-grub", guest="tiny", xmhf=True, xmhf_args="msr=watch", loader="grub", append="loglevel=5",
          judge=msrs_written("tiny", L1=LINUX_WRITES), expect=[linux_ready(1), *POWERED_OFF]),
     dict(name="xmhf/linux-tiny-2cpu", guest="tiny", xmhf=True, cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
     dict(name="xmhf/linux-tiny-8cpu", guest="tiny", xmhf=True, cpus=8, megs=1024, timeout=900,
@@ -150,13 +150,13 @@ CASES = [
     dict(name="xmhf/linux-triple-fault", guest="tiny", xmhf=True, append="after=reboot reboot=t",
          until=r"(?s)INIT DONE.*INIT READY", expect=[r"(?s)INIT DONE.*triple fault.*INIT READY"]),
     dict(name="xmhf/linux-l2", guest="tiny", initrd=L2_INITRD, xmhf=True, xmhf_args="msr=watch", timeout=600,
-         append="job=l2-linux loglevel=7", judge=msrs_written("linux-l2", L1=LINUX_WRITES, L2=[0xc0000100, 0xc0000102]),
+         append="job=l2-linux loglevel=5", judge=msrs_written("linux-l2", L1=LINUX_WRITES, L2=[0xc0000100, 0xc0000102]),
          expect=[l2_ready(1), *POWERED_OFF]),
     dict(name="xmhf/linux-l2-2cpu", guest="tiny", initrd=L2_INITRD, xmhf=True, cpus=2, append="job=l2-linux l2cpus=2",
          timeout=900, expect=[l2_ready(2), *POWERED_OFF]),
 
     # The table of MSRs and a 32-bit Linux; Xen and its first domain.
-    dict(name="xmhf/linux-i386", guest="i386", xmhf=True, xmhf_args="msr=watch", append="mce=off loglevel=7",
+    dict(name="xmhf/linux-i386", guest="i386", xmhf=True, xmhf_args="msr=watch", append="mce=off loglevel=5",
          timeout=900, long=True, judge=msrs_written("i386", L1=[0x174, 0xc0000080]), expect=POWERED_OFF),
     dict(name="xmhf/xen", disk="build/boot/xen.img", xmhf=True, xmhf_args="msr=watch", megs=768, timeout=1500,
          long=True, options=XEN_MSRS, judge=msrs_written("xen", L1=[0x830, 0xc0000080, 0xc0000082, 0xc0000102]),
@@ -166,7 +166,7 @@ CASES = [
     dict(name="pal/l1-and-l2", guest="tiny", xmhf=True, cpus=2, append="job=pal-l1,pal-l2",
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
     dict(name="pal/l1-and-l2-debian", guest="debian", xmhf=True, xmhf_args="msr=watch", cpus=2, megs=1024,
-         append="job=pal-l1,pal-l2 loglevel=7", judge=msrs_written("debian", L1=LINUX_WRITES),
+         append="job=pal-l1,pal-l2 loglevel=5", judge=msrs_written("debian", L1=LINUX_WRITES),
          timeout=600, expect=[linux_ready(2), r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
     dict(name="pal/both-at-once", guest="tiny", xmhf=True, cpus=2, append="job=pal-both rounds=200", timeout=900,
          judge=rounds_stop_twice(400, l1_destroys=1), expect=[r"^JOB pal-both EXIT 0$", *POWERED_OFF]),
