@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test=smm: L1 sends SMIs in every way it has, with a handler of its own where a CPU looks for one after a reset (0x38000),
- * and in SMRAM (0xa8000), which it tries to open. The handler counts, and reads a byte of root memory. On XMHF it never
- * runs; CPUs and stops go on. With open=1 (XMHF has smm=off) CPUs are not closed, so that only what the core drops or
- * masks is tried. Each line says "good" or "T FAIL".
+ * test=smm: L1 sends SMIs in every way it has, with a handler of its own where a CPU looks for one after a reset
+ * (0x38000), and in SMRAM (0xa8000), which it tries to open. The handler counts, and reads a byte of root memory. On
+ * XMHF it never runs; CPUs and stops go on. With open=1 (XMHF has smm=off) CPUs are not closed, so that only what the
+ * core drops or masks is tried. Each line says "good" or "T FAIL".
  */
 #include "test.h"
 
@@ -24,7 +24,7 @@
 #define SPARE 0xe0		/* nobody's */
 enum { D_OPEN = 0x40, D_LOCK = 0x10, G_SMRAME = 8 };
 
-/* Real mode, data segments based at 0: counts, and reads a word. Its first instruction has the address of a struct note. */
+/* Real mode, data segments based at 0: counts, and reads a word. Its first instruction has a struct note's address. */
 asm(".section .rodata\n.code16\nsmi_handler:\n"
     "movl $0, %esi\n"
     "lock incl (%esi)\n"
@@ -59,7 +59,8 @@ static void judge_quiet(const char *what)
 	for (u64 start = rdtsc(); rdtsc() - start < 20000;)
 		pause();
 	if (at_reset.runs != ran_before)
-		print("the handler ran %u times, and read %x from root memory\n", at_reset.runs - ran_before, at_reset.value);
+		print("the handler ran %u times, and read %x from root memory\n", at_reset.runs - ran_before,
+		      at_reset.value);
 	judge(what, at_reset.runs == ran_before);
 	ran_before = at_reset.runs;
 }
@@ -213,7 +214,8 @@ static void race(void)
 		outb(0xcfe, D_OPEN);
 		hits++;
 	}
-	judge("SMRAM as it was after a race", hits > 100 && config(BRIDGE_SMRAM) == before && config(SPARE + 2) == D_OPEN);
+	judge("SMRAM as it was after a race", hits > 100 && config(BRIDGE_SMRAM) == before);
+	judge("writes to another register in the race", config(SPARE + 2) == D_OPEN);
 }
 
 /* Port 0xb2 sends the boot CPU an SMI, which runs what is in SMRAM at 0xa8000. */

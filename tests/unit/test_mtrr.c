@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* mem/mtrr.c on the host: the memory types that EPT01 follows, as L1's MTRRs have them, and SMRAM's that L1 does not choose. */
+/* mem/mtrr.c on the host: the memory types of EPT01, which are L1's, and that of SMRAM, which is not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 #include "lib/base.h"
 
 struct cpuid_regs { u32 eax, ebx, ecx, edx; };
-static struct cpuid_regs cpuid(u32 leaf, u32 subleaf) { (void)leaf, (void)subleaf; return (struct cpuid_regs){ .eax = 39 }; }
+static struct cpuid_regs cpuid(u32 leaf, u32 subleaf) { (void)leaf, (void)subleaf; return (struct cpuid_regs){ 39, 0, 0, 0 }; }
 static u64 rdmsr(u32 msr);
 static void *read_gs_self(void) { return NULL; }
 static inline void cpu_pause(void) { }

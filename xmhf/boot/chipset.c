@@ -28,11 +28,13 @@ struct bridge {
 	struct address tolud, tseg, remap_base, remap_limit;
 	u8 locks[6];           /* registers whose bit 0 locks them, 0 ends */
 	u8 pam;                /* first of the registers of who may write 0xC0000 to 0xFFFFF */
-	bool ports_only;       /* the ports are the one way to its registers, so that SMRAM's can be guarded there as well */
+	bool ports_only;       /* the ports are the one way to its registers, which can be guarded there as well */
 };
 
 /* Its lock leaves the enable bit, and QEMU's has no lock. */
-static const struct bridge i440fx = { .name = "440FX", .smram = 0x72, .pam = 0x59, .smram_fixed = SMRAM_OPEN, .ports_only = true };
+static const struct bridge i440fx = {
+	.name = "440FX", .smram = 0x72, .smram_fixed = SMRAM_OPEN, .pam = 0x59, .ports_only = true,
+};
 
 /* The lock of SMRAM covers none of the others. */
 static const struct bridge q35 = {
@@ -137,7 +139,8 @@ static void check_root_memory(const struct bridge *b)
 	if (tseg && tseg < tolud && root_end > tseg)
 		boot_refuse("host bridge: root memory ends at 0x%lx, but TSEG begins at 0x%lx", root_end, tseg);
 	if (first && first <= last && first < root_end && last >= root_start)
-		boot_refuse("host bridge: root memory at 0x%lx meets remapping of 0x%lx to 0x%lx", root_start, first, last);
+		boot_refuse("host bridge: root memory at 0x%lx meets remapping of 0x%lx to 0x%lx", root_start, first,
+			    last);
 }
 
 bool chipset_lock(void)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See smm.h. Each CPU's handler and save map lie in pages of their own: those of CPU i at SMBASE + i pages, the handler at
- * the begin of a page and the save map in the last KiB of another, so that no two meet however many CPUs are in SMM at once.
+ * See smm.h. Each CPU's handler and save map lie in pages of their own: those of CPU i at SMBASE + i pages, the
+ * handler at the begin of a page and the save map in the last KiB of another, so that no two meet however many CPUs
+ * are in SMM at once.
  */
 #include "cpu/smm.h"
 
@@ -155,6 +156,6 @@ void smm_finish(void)
 	saved = NULL;
 	log_info("SMM: closed by the firmware on %u CPUs, by the core on %u", count[SMM_FIRMWARE], count[SMM_OURS]);
 	if (cmdline_is("smm", "require") && (count[SMM_OPEN] || silent || !smram_locked))
-		boot_refuse("smm=require: open on %u CPUs, %u more did not start, SMRAM is %slocked", count[SMM_OPEN], silent,
-			    smram_locked ? "" : "not known to be ");
+		boot_refuse("smm=require: open on %u CPUs, %u more did not start, SMRAM is %slocked", count[SMM_OPEN],
+			    silent, smram_locked ? "" : "not known to be ");
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * System management mode. An SMI takes a CPU to the code at SMBASE + 0x8000, past all tables of ours. After a reset SMBASE
- * is 0x30000, which is L1's memory. A CPU is closed when an SMI of ours did not run a stub there, since then the firmware
- * has moved SMBASE, or when the stub ran and moved it to root memory. On a closed CPU an SMI does no harm, whoever sends it.
+ * System management mode. An SMI takes a CPU to the code at SMBASE + 0x8000, past all tables of ours. After a reset
+ * SMBASE is 0x30000, which is L1's memory. A CPU is closed when an SMI of ours did not run a stub there, since then
+ * the firmware has moved SMBASE, or when the stub ran and moved it to root memory. On a closed CPU an SMI does no
+ * harm, whoever sends it.
  */
 #ifndef XMHF_SMM_H
 #define XMHF_SMM_H
@@ -28,7 +29,7 @@ u64 smm_bytes(u32 cpu_count);
 /* Takes that memory, and locks SMRAM where the host bridge is known. Boot CPU, once, before any probe. */
 void smm_init(void);
 
-/* Closes this CPU if it can. In root, before VMXON; one CPU at a time, since the first 64 KiB of SMBASE are borrowed. */
+/* Closes this CPU if it can. In root, before VMXON; one CPU at a time, since the 64 KiB at SMBASE are borrowed. */
 void smm_probe(struct percpu *cpu);
 
 /* When all CPUs have been probed: says what is open, and refuses to go on where smm=require was given. */
@@ -38,8 +39,8 @@ void smm_finish(void);
 u32 smm_base_slot(const u8 *segment, u32 base);
 
 /*
- * The LVT entry as it may be stored on this CPU. One that would send an SMI to an open CPU is masked, and not dropped: L1
- * reads back what became of it, and the entry that stood there before does not go on.
+ * The LVT entry as it may be stored on this CPU. One that would send an SMI to an open CPU is masked, and not
+ * dropped: L1 reads back what became of it, and the entry that stood there before does not go on.
  */
 static inline u32 smm_filter_lvt(const struct percpu *cpu, u32 value)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Starts the other CPUs at boot: INIT, SIPI, the trampoline in low memory, and then they park like CPUs that the guest's
- * INIT has reached (cpu/smp.c). Caller: main.c, on the boot CPU.
+ * Starts the other CPUs at boot: INIT, SIPI, the trampoline in low memory, and then they park like CPUs that the
+ * guest's INIT has reached (cpu/smp.c). Caller: main.c, on the boot CPU.
  */
 #include "cpu/smp.h"
 
