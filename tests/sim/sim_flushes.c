@@ -96,7 +96,7 @@ static struct sim_l2 *l2;
 
 static void boot(void)
 {
-	sim_boot(hypapps, &(struct sim_options){ .seconds = 10 });
+	sim_boot(hypapps, &(struct sim_options){ .seconds = 60 });
 	l2 = sim_l2_create(1 << 20);
 }
 
