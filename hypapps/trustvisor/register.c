@@ -183,6 +183,19 @@ static bool is_l1_kernel(const struct hypapi_event *ev)
 	return ev->level == HYPAPI_L1 && ev->cpl == 0;
 }
 
+/* Refuses what cannot succeed, as things are now: another CPU can change it until the stop. */
+static uint32_t check_before_stop(const struct hypapi_event *ev, const struct pal *pal)
+{
+	struct hypapi_page page;
+	int rc = hypapi_translate(ev, pal->entry, is_l1_kernel(ev) ? HYPAPI_RX : HYPAPI_RWX, &page);
+
+	if (rc != HYPAPI_OK)
+		return result_of(rc);
+	if (!pal_free_slot() || !limits_have_room(pal))
+		return TV_E_NO_ROOM;
+	return result_of(limits_foresee(ev, pal));
+}
+
 /* ---- Commands ---- */
 
 static size_t list_pages(const struct hypapi_event *ev, const struct pal *pal, struct hypapi_partition_page *pages)
@@ -225,10 +238,8 @@ uint32_t tv_register(struct hypapi_event *ev)
 	uint32_t result = read_request(ev, &pal);
 	int stop;
 
-	if (result == TV_OK && (!pal_free_slot() || !limits_have_room(&pal)))
-		result = TV_E_NO_ROOM;
 	if (result == TV_OK)
-		result = result_of(limits_foresee(ev, &pal));
+		result = check_before_stop(ev, &pal);
 	if (result != TV_OK)
 		return result;
 	if (!hypapi_may_stop(ev))
