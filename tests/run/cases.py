@@ -301,7 +301,7 @@ CASES = [
 TOUCHES = {
     r"xmhf/boot|tools/mkiso|tools/linux": "^(boot|chain|bare|xmhf)/|^unit/(core|aml)",
     r"xmhf/": "^(unit|audit|security)/|^vmx/(l1|attack|hypercalls|no-exits)|^pal/l1-and-l2$|^xmhf/linux-tiny-2cpu",
-    r"xmhf/(core|cpu)": "^(vmx/(stops|reset|power|l1)|trace|events|model|install)",
+    r"xmhf/(core|cpu|power)": "^(vmx/(stops|reset|power|l1)|trace|events|model|install)",
     r"xmhf/core/quiesce|tests/model": "^model/",
     r"xmhf/(nested|vmx|mem)": "^vmx/|^xmhf/linux-l2$",
     r"hypapi/": "^(unit|install|by-path|docs|events|audit)/",

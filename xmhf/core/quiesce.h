@@ -191,7 +191,7 @@ void quiesce_hook_flush(u32 work);
 /* This CPU's time stamp counter. */
 u64 quiesce_hook_ticks(void);
 
-/* Once around a spin loop: PAUSE. */
+/* Once around a spin loop: PAUSE. Does not come back once the machine goes down (power/reset.h). */
 void quiesce_hook_relax(void);
 
 /* How many locks this CPU holds. */
