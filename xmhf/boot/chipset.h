@@ -12,7 +12,6 @@
 /*
  * Sets the locks of a known bridge, and says what they cover. Refuses to boot where root memory lies in what the bridge
  * does not give to us. True: SMRAM is locked. Boot CPU, before L1 runs.
-
  */
 bool chipset_lock(void);
 
