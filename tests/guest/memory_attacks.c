@@ -2,7 +2,8 @@
 /*
  * On XMHF only; they judge themselves, and a "T FAIL" line fails the case. test=device-memory: each address that L1 can
  * hand to the core points at a device, whose registers root must not touch (Bochs stops where it reads the I/O APIC by
- * eight bytes). test=delivery-fault: events whose delivery ends at a page that is not the guest's.
+ * eight bytes). test=delivery-fault: events whose delivery ends at a page that is not the guest's. test=table-pool: PALs
+ * whose pages lie in 246 regions of 2 MiB, in others each time.
  */
 #include "../../hypapps/trustvisor/include/trustvisor/abi.h"
 #include "test.h"
@@ -99,6 +100,83 @@ DEFINE_TEST(device_memory, "device-memory", "XMHF only: pointers into a device")
 	tables();
 	hv_off();
 	hypercall_arguments();
+}
+
+/* ---- Table pages ---- */
+
+#define WINDOW 0x180000000ull		/* linear; behind what is mapped one to one */
+#define SMALL_PALS 0x1e00000ull		/* their memory */
+#define FIRST_REGION 0x2000000ull
+#define REGION 0x200000ull
+#define PAGES 246u
+#define ROUNDS 4u
+
+extern u64 page_pml4[512];
+
+static u64 *window_table(void)
+{
+	u64 *table = page_alloc(), *directory = page_alloc(), *pdpt = (u64 *)(page_pml4[0] & EPT_ADDRESS);
+
+	pdpt[WINDOW >> 30] = (u64)directory | 7;
+	directory[WINDOW >> 21 & 511] = (u64)table | 7;
+	return table;
+}
+
+/* One page each of code, stack and parameters, and the rest data. */
+static u32 pal_register(u64 at, u32 pages)
+{
+	static const struct tv_pal_params params;
+	const struct tv_pal_sections sections = { .num_sections = 4, .sections = {
+		{ TV_SECTION_CODE, 1, at }, { TV_SECTION_STACK, 1, at + PAGE_SIZE }, { TV_SECTION_PARAM, 1, at + 2 * PAGE_SIZE },
+		{ TV_SECTION_DATA, pages - 3, at + 3 * PAGE_SIZE } } };
+	u32 eax = TV_CMD_REGISTER;
+
+	asm volatile("vmcall" : "+a"(eax) : "b"(0), "c"(&sections), "d"(0), "S"(&params), "D"(at) : "memory");
+	return eax;
+}
+
+static u32 pal_unregister(u64 at)
+{
+	u32 eax = TV_CMD_UNREGISTER;
+
+	asm volatile("vmcall" : "+a"(eax) : "b"(0), "c"(at), "d"(0) : "memory");
+	return eax;
+}
+
+/* As many at a time as L1's kernel can have: each keeps some pages of the core's. */
+static void small_pals(u64 *table)
+{
+	u32 made = 0, gone = 0;
+
+	for (u32 i = 256; i < 384; i++)
+		table[i] = (SMALL_PALS + (i - 256) * PAGE_SIZE) | 7;
+	for (u64 at = WINDOW + 256 * PAGE_SIZE; at < WINDOW + 384 * PAGE_SIZE; at += 4 * PAGE_SIZE)
+		made += pal_register(at, 4) == TV_OK;
+	for (u64 at = WINDOW + 256 * PAGE_SIZE; at < WINDOW + 384 * PAGE_SIZE; at += 4 * PAGE_SIZE)
+		gone += pal_unregister(at) == TV_OK;
+	judge("small PALs", made == 32 && gone == 32);
+}
+
+DEFINE_TEST(table_pool, "table-pool", "XMHF only: PALs of scattered pages do not use up the core's table pages")
+{
+	u64 *table = window_table(), at = FIRST_REGION;
+
+	small_pals(table);
+	for (u32 round = 0; round < ROUNDS; round++) {
+		for (u32 i = 0; i < PAGES; i++, at += REGION)
+			table[i] = (at + (i + round) % 512 * PAGE_SIZE) | 7;
+		write_cr3(read_cr3());
+		u32 made = pal_register(WINDOW, PAGES), gone = pal_unregister(WINDOW);
+
+		print("round %u: registered %u, unregistered %u\n", round, made, gone);
+		judge("a round", made == TV_OK && gone == TV_OK);
+	}
+	/* A device that nobody has used yet. */
+	table[0] = BIT(38) | 7;
+	write_cr3(read_cr3());
+	fault_reset();
+	asm volatile(MAY_FAULT("movl (%0), %%eax") :: "r"(WINDOW) : "rax", "memory");
+	judge("a device", last_fault() == NO_FAULT);
 }
 
 /* ---- Faults in the delivery of events ---- */

@@ -273,6 +273,7 @@ CASES = [
            boot="disk, cdrom", fail=[r": NO$"], judge=judge) for cpus, judge in ((1, ways_down.ONE_CPU), (2, ways_down.TWO_CPUS))),
 
     security("device-memory"),
+    security("table-pool", megs=2048),
     security("delivery-fault", fail=[FLOOD], timeout=60),
     # A CPU without VMCS shadowing.
     transcript("vmx-insn", model=IVY_BRIDGE, suffix="-ivy-bridge"),
