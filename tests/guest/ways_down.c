@@ -194,6 +194,13 @@ static void lead_astray(u8 *facs)
 	copy_bytes(fake, facs, 64);
 	*(u32 *)(fake + 12) = LOW_CODE;
 	*(volatile u32 *)(fadt + 36) = (u32)(u64)fake;
+	for (u32 reg = 0x58; reg <= 0x5c; reg += 4) {	/* the 440FX's registers of who writes the BIOS's copy in RAM */
+		outl(0xcf8, 0x80000000 | reg);
+		u32 before = inl(0xcfc);
+
+		outl(0xcfc, 0x33333333);
+		t_check("shadow RAM stays as it is", inl(0xcfc) == before && before != 0x33333333);
+	}
 	t_check("the way to the FACS stays", *(volatile u32 *)(fadt + 36) == (u32)(u64)facs);
 }
 
