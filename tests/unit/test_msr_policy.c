@@ -303,7 +303,7 @@ static const struct expected { u32 first, last; enum answer write; u64 mask; } e
 	{ 0x198, 0x198, REFUSE, 0 },
 	{ 0x199, 0x199, MASK, 0x10000ff00 },
 	{ 0x19a, 0x19c, PASS, 0 },
-	{ 0x1a0, 0x1a0, PASS, 0 },
+	{ 0x1a0, 0x1a0, MASK, ~0x1800ull },
 	{ 0x1a2, 0x1a2, MASK, 0x3f0000ff },
 	{ 0x1a4, 0x1a4, PASS, 0 },
 	{ 0x1a6, 0x1a7, PASS, 0 },
@@ -357,6 +357,7 @@ static const struct expected { u32 first, last; enum answer write; u64 mask; } e
 	{ 0x1600, 0x161f, REFUSE, 0 },
 	{ 0x17d0, 0x17d4, REFUSE, 0 },
 	{ 0x1900, 0x19ff, REFUSE, 0 },
+	{ 0x1b01, 0x1b01, PASS, 0 },
 	{ 0xc0000080, 0xc0000080, VMCS, 0 },
 	{ 0xc0000081, 0xc0000084, PASS, 0 },
 	{ 0xc0000100, 0xc0000101, VMCS, 0 },
@@ -569,9 +570,9 @@ static void xd_disable_is_the_guests_alone(void **state)
 		assert_true(guest_cpuid(0x80000001, 0).edx & BIT(20));
 		assert_true(write_msr(way, 0xc0000080, EFER_LME | EFER_LMA | EFER_NXE));
 		assert_true(write_msr(way, 0x1a0, BIT(34) | 1));
-		assert_int_equal(machine[0x1a0], 1);
+		assert_int_equal(machine[0x1a0], (BEFORE & 0x1800) | 1);
 		assert_true(read_msr(way, 0x1a0, &value));
-		assert_int_equal(value, BIT(34) | 1);
+		assert_int_equal(value, BIT(34) | 0x1801); /* and neither branch trace nor PEBS */
 		assert_false(guest_cpuid(0x80000001, 0).edx & BIT(20));
 		assert_false(write_msr(way, 0xc0000080, EFER_LME | EFER_LMA | EFER_NXE));
 		assert_true(write_msr(way, 0xc0000080, EFER_LME | EFER_LMA));

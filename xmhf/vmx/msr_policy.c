@@ -20,6 +20,7 @@
 #define TEST_CTRL_LOCK_FAULTS (BIT(28) | BIT(29)) /* #GP for a lock on uncacheable memory, #AC for a split one */
 #define PLATFORM_INFO_CPUID_FAULTING BIT(31)
 #define CORE_CAPABILITIES_LOCK_FAULTS (BIT(4) | BIT(5))
+#define MISC_ENABLE_NO_DS (BIT(11) | BIT(12)) /* neither branch trace nor PEBS; read-only */
 #define MISC_ENABLE_XD_DISABLE BIT(34)
 #define MCU_OPT_RTM (BIT(1) | BIT(2))
 #define PERF_CTL_RATIO (0xff00ul | BIT(32))
@@ -84,19 +85,24 @@ static bool write_misc_features(struct percpu *cpu, u32 msr, u64 value)
 	return !value && rdmsr_safe(msr, &value);
 }
 
-/* XD disabled would make the core's own EFER.NXE reserved: L1 has the bit, its CPUID and its EFER follow, the CPU has not. */
+/*
+ * XD disabled would make the core's own EFER.NXE reserved: L1 has the bit, its CPUID and its EFER follow, the CPU has not.
+ * Since DS_AREA and PEBS_ENABLE cannot be written, what needs them is shown as absent.
+ */
 static bool read_misc_enable(struct percpu *cpu, u32 msr, u64 *value)
 {
 	if (!rdmsr_safe(msr, value))
 		return false;
-	if (cpu->xd_disabled)
-		*value |= MISC_ENABLE_XD_DISABLE;
+	*value |= MISC_ENABLE_NO_DS | (cpu->xd_disabled ? MISC_ENABLE_XD_DISABLE : 0);
 	return true;
 }
 
 static bool write_misc_enable(struct percpu *cpu, u32 msr, u64 value)
 {
-	if (!wrmsr_safe(msr, value & ~MISC_ENABLE_XD_DISABLE))
+	u64 old;
+
+	if (!rdmsr_safe(msr, &old) ||
+	    !wrmsr_safe(msr, (value & ~(MISC_ENABLE_XD_DISABLE | MISC_ENABLE_NO_DS)) | (old & MISC_ENABLE_NO_DS)))
 		return false;
 	cpu->xd_disabled = value & MISC_ENABLE_XD_DISABLE;
 	return true;
@@ -216,6 +222,7 @@ const struct msr_row msr_rows[] = {
 	ROW(0x1600, 0x161f, REFUSE, REFUSE, "architectural branch records: hidden, they would show root"),
 	ROW(0x17d0, 0x17d4, REFUSE, REFUSE, "hardware feedback: hidden, it writes to a physical address"),
 	ROW(0x1900, 0x19ff, REFUSE, REFUSE, "counters by other numbers, with PEBS: hidden"),
+	ROW(0x1b01, 0x1b01, PASS, PASS, "UARCH_MISC_CTL: timing that does not depend on data"),
 	ROW_OWN(MSR_EFER, MSR_EFER, PASS, msr_read_vmcs, OWN, msr_write_vmcs, "in the VMCS; NXE goes by the XD-disable bit"),
 	ROW(0xc0000081, 0xc0000084, PASS, PASS, "SYSCALL: hot"),
 	ROW_VMCS(MSR_FS_BASE, MSR_GS_BASE, "in the VMCS: hot"),
