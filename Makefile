@@ -45,7 +45,8 @@ override HYPAPPS := $(notdir $(HYPAPPS))
 
 # ---- the core and its hypapps
 
-CORE_SRC := $(wildcard xmhf/*/*.c xmhf/*/*.S)
+# xmhf/iommu is not used yet but by its self-test: see docs/design.md.
+CORE_SRC := $(filter-out xmhf/iommu/%,$(wildcard xmhf/*/*.c xmhf/*/*.S))
 # Of one hypapp. test_*.c and sim_*.c are programs of the host.
 hypapp_src = $(filter-out $(HYPAPP_DIR_$(1))/test_% $(HYPAPP_DIR_$(1))/sim_%,$(wildcard $(HYPAPP_DIR_$(1))/*.c $(HYPAPP_DIR_$(1))/*.S))
 hypapp_obj = $(patsubst %,$(O)/core/hypapps/$(1)/%.o,$(basename $(notdir $(hypapp_src))))
@@ -129,6 +130,7 @@ include tests/check.mk
 include tools/install/install.mk
 include bench.mk
 include tests/boot/boot.mk
+include tests/selftest/selftest.mk
 include docs/docs.mk
 
 .PHONY: help
@@ -139,4 +141,4 @@ help:
 .PHONY: clean
 clean:
 	rm -rf $(O)/core $(O)/xmhf.elf $(O)/include $(O)/hypapps_linked.c $(O)/config.mk $(O)/guest $(O)/examples $(O)/run $(O)/iso \
-		$(O)/unit $(O)/model $(O)/check $(O)/install $(O)/boot $(O)/counts $(O)/audit $(O)/by-path $(O)/bench $(O)/sim $(O)/run.iso $(O)/run.log
+		$(O)/unit $(O)/selftest $(O)/model $(O)/check $(O)/install $(O)/boot $(O)/counts $(O)/audit $(O)/by-path $(O)/bench $(O)/sim $(O)/run.iso $(O)/run.log

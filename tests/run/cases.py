@@ -83,6 +83,13 @@ def refuses(name, qemu, line, image="build/xmhf.elf"):
     return dict(name=f"boot/{name}", command=["bash", "-c", script])
 
 
+def selftest(name, image, *qemu):
+    """An image of tests/selftest: 33 is what it ends QEMU with when all its checks held."""
+    run = " ".join(["timeout -k 5 100 qemu-system-x86_64 -M q35,kernel-irqchip=split -display none -serial stdio -monitor none",
+                    "-net none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=1", *qemu, f"-kernel build/selftest/{image}.elf"])
+    return dict(name=name, command=["bash", "-c", f"{run}; test $? = 33"], timeout=120)
+
+
 CASES = [
     dict(name="unit/public-headers-alone", command=["make", "-s", "public-headers"]),
     # The tests must notice a missing fence (66: ThreadSanitizer) and a missing restart.
@@ -112,6 +119,9 @@ CASES = [
     refuses("no-vmx", "qemu-system-x86_64 -append log=debug", "this CPU has no VMX"),
     refuses("unknown-option", "qemu-system-x86_64 -append logg=debug", 'unknown option "logg"'),
     refuses("bad-value", "qemu-system-x86_64 -append boot=floppy", "option boot=floppy: the value is none of"),
+
+    # What needs no VMX, in images of its own on QEMU.
+    selftest("selftest/start", "start", "-m 256 -smp 2"),
 
     # hypapp-link's image of helloworld and of a hypapp that hypapp-new wrote, what is seen of it, what is refused.
     dict(name="install/commands", command=["tests/run/install", "build/install"]),
@@ -309,6 +319,7 @@ TOUCHES = {
     r"hypapps/trustvisor|examples/(libtv|pal|linux|kvm-guest)": "^(pal|unit/hypapp|audit/l1-and-l2|security/pal)",
     r"hypapps/": "^(unit/|audit/|security/|chain/lockdown)",
     r"examples/": "^docs/tutorial|^install/",
+    r"xmhf/(boot|iommu|cpu|lib|mem)|tests/selftest": "^(selftest|iommu)/",
     r"tests/unit": "^unit/",
     r"tests/guest": "^(vmx|audit|security)/",
     r"tests/(run|bench|boot|abi)|Makefile|.*[.]mk$|configure": "^(unit|install|by-path|events|chain)/|^xmhf/linux-tiny$",

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Self-test images: the core's objects but core/main.o, with a test in place of the hypervisor, for `qemu -kernel`. They
+# run what needs no VMX on devices that the emulator with VMX lacks. Included by the top-level Makefile.
+# Targets: selftests, which `make check` needs: build/selftest/NAME.elf of each tests/selftest/NAME.c.
+
+SELFTEST_NAMES := $(patsubst tests/selftest/%.c,%,$(filter-out %/selftest.c,$(wildcard tests/selftest/*.c)))
+SELFTEST_CORE = $(filter-out %/xmhf/core/main.o,$(CORE_OBJ)) $(patsubst %.c,$(O)/core/%.o,$(wildcard xmhf/iommu/*.c))
+
+.PHONY: selftests check-files
+selftests: $(patsubst %,$(O)/selftest/%.elf,$(SELFTEST_NAMES))
+check-files: selftests
+
+$(O)/selftest/%.o: tests/selftest/%.c $(O)/include/core/config.h
+	$(call compile,$(CORE_CFLAGS) -I tests/selftest)
+.SECONDARY: $(patsubst %,$(O)/selftest/%.o,$(SELFTEST_NAMES) selftest)
+
+$(O)/selftest/%.elf: $(O)/selftest/%.o $(O)/selftest/selftest.o $(SELFTEST_CORE) xmhf/boot/linker.lds
+	$(say) LD $@
+	$(Q)$(CC) $(CORE_LINK_FLAGS) -T xmhf/boot/linker.lds -o $@ $(filter %.o,$^)
+
+-include $(wildcard $(O)/selftest/*.d) $(patsubst xmhf/%.c,$(O)/core/xmhf/%.d,$(wildcard xmhf/iommu/*.c))

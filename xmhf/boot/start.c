@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From the loader to core_main(): boot_main() runs where the loader put the image, reads what loader and firmware tell,
+ * and moves the image to the top of low RAM. Nothing here needs VMX. What is allocated after the move stays for ever.
+ */
+#include "boot/start.h"
+
+#include "boot/acpi.h"
+#include "boot/boot_info.h"
+#include "core/cmdline.h"
+#include "core/hypapps.h"
+#include "core/log.h"
+#include "core/trace.h"
+#include "cpu/smm.h"
+#include "cpu/speculation.h"
+#include "mem/pages.h"
+#include "mem/root_map.h"
+#include "power/wake.h"
+
+/* Root memory: the image, what each CPU needs (its structure, nested state and EPT02 pool), and the shared pool. */
+#define POOL_BYTES (4ul << 20)
+#define BYTES_PER_CPU (1152ul << 10)
+#define IMAGE_LOAD 0x200000ul
+#define IMAGE_VIRTUAL 0xffffffff80000000ul
+
+extern const char image_end[];
+void boot_relocate(void *dst, const void *src, u64 bytes, u64 cr3);
+
+static const char *const log_names[] = { "error", "warn", "info", "debug" };
+
+static void set_log_level(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(log_names); i++)
+		if (cmdline_is("log", log_names[i]))
+			log_threshold = (enum log_level)i;
+}
+
+static u64 reserve_root_memory(void)
+{
+	u64 image = (u64)image_end - IMAGE_VIRTUAL;
+	u64 per_cpu = BYTES_PER_CPU + trace_bytes() + ALIGN_UP(hypapps_cpu_bytes(), PAGE_SIZE);
+	u32 count = MAX(acpi_info.cpu_count, 1u);
+	u64 size = ALIGN_UP(image + POOL_BYTES + count * per_cpu + smm_bytes(count), SIZE_2M);
+	u64 at = memory_map_find(size, SIZE_2M, 16 * SIZE_2M, 1ul << 32);
+
+	if (!at)
+		boot_refuse("no %lu MiB of free RAM below 4 GiB for the core", size >> 20);
+	root_start = at;
+	root_end = at + size;
+	memory_map_set(root_start, root_end, MEMORY_RESERVED);
+	wake_reserve();
+	pages_init(HPA(at + image));
+	return image;
+}
+
+_Noreturn void boot_main(u32 magic, u32 info)
+{
+	serial_init();
+	multiboot_parse(magic, info);
+	cmdline_parse(boot_info.cmdline);
+	set_log_level();
+	speculation_init();
+	acpi_parse();
+
+	u64 image = reserve_root_memory();
+	u64 cr3 = root_map_build(HPA(root_start), MAX(memory_map_top(), 1ul << 32));
+
+	boot_relocate(phys_to_virt(HPA(root_start)), phys_to_virt(HPA(IMAGE_LOAD)), image, cr3);
+	core_main();
+}
