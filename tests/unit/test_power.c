@@ -287,6 +287,26 @@ static void no_sleep_at_a_moved_base_is_unseen(void **state)
 	assert_true(slips > ROUNDS / 100 && sleeps_done > ROUNDS / 100);
 }
 
+/* The firmware's last access was to a guarded byte, and the guest's first one selects nothing. */
+static void what_the_firmware_selected_is_closed(void **state)
+{
+	(void)state;
+	other_cpu = NULL;
+	config[0][GUARDED_BYTE] = 0x5a;
+	guarded_count = 0;
+	pci_address = PCI_ADDRESS(0, 0, 0, GUARDED_BYTE & ~3u) | (u32)PCI_ENABLE;
+	selected = false;
+	memset(l1_bitmap, 0, sizeof(l1_bitmap));
+	ports_init();
+	pm_base_init();
+	pm_base_guard(PCI_ADDRESS(0, 0, 0, GUARDED_BYTE));
+	guest_out(&cpu_a, PCI_DATA_PORT + (GUARDED_BYTE & 3), 1, 0xff);
+	assert_int_equal(config[0][GUARDED_BYTE], 0x5a);
+	guest_out(&cpu_a, PCI_ADDRESS_PORT, 4, PCI_ADDRESS(0, 0, 0, GUARDED_BYTE & ~3u) | (u32)PCI_ENABLE);
+	guest_out(&cpu_a, PCI_DATA_PORT + (GUARDED_BYTE & 3), 1, 0xff);
+	assert_int_equal(config[0][GUARDED_BYTE], 0x5a);
+}
+
 static void parts_of_a_write_are_judged(void **state)
 {
 	static const struct { u16 port; u8 size; u32 value; bool reset; } writes[] = {
@@ -338,6 +358,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_reset_line_is_never_pulled_unseen),
 		cmocka_unit_test(no_sleep_at_a_moved_base_is_unseen),
+		cmocka_unit_test(what_the_firmware_selected_is_closed),
 		cmocka_unit_test(parts_of_a_write_are_judged),
 		cmocka_unit_test(sleeps_are_found_in_all_registers),
 	};

@@ -69,6 +69,8 @@ static bool find(const struct chip *c)
 
 void pm_base_init(void)
 {
+	/* The firmware may have left a register of ours selected. Nothing is, until the guest selects. */
+	outl(PCI_ADDRESS_PORT, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(chips); i++) {
 		if (find(&chips[i])) {
 			read_base();
