@@ -31,6 +31,7 @@ UNIT_FLAGS_smm := -Wl,-z,noexecstack
 $(UNIT_DIR)/smm: xmhf/cpu/smm.c
 $(UNIT_DIR)/chipset: xmhf/boot/chipset.c
 $(UNIT_DIR)/mtrr: xmhf/mem/mtrr.c
+$(UNIT_DIR)/log_limit: xmhf/core/log_limit.c
 UNIT_OF_trace := xmhf/core/trace.c
 UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c xmhf/core/cmdline.c xmhf/core/hypapps_check.c xmhf/core/event_info.c
 # A hypapp's tests stand beside it: hypapps/NAME/test_*.c with the whole hypapp.

@@ -9,7 +9,10 @@
 #include "cpu/x86.h"
 #include "lib/base.h"
 
-/* `due` is when the lines so far would have been written at the steady rate; a burst may run ahead of it. */
+/*
+ * `due` is when the lines so far would have been written at the steady rate; a burst may run ahead of it. More than a
+ * burst it never is: then L1 has set back this CPU's time stamp counter, or another one's was ahead.
+ */
 bool log_allowed(struct log_limit *limit, unsigned int burst, unsigned int interval_ms)
 {
 	u64 now = rdtsc(), interval = interval_ms * clock_ticks_per_ms(), start;
@@ -17,7 +20,7 @@ bool log_allowed(struct log_limit *limit, unsigned int burst, unsigned int inter
 	u32 dropped;
 
 	do {
-		start = MAX(due, now);
+		start = due > now && due - now <= (burst + 1) * interval ? due : now;
 		if (start - now >= burst * interval && interval) {
 			__atomic_fetch_add(&limit->dropped, 1, __ATOMIC_RELAXED);
 			return false;
