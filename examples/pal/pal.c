@@ -38,12 +38,23 @@ TV_PAL_ENTRY(pal_time, (uint64_t a, uint64_t b), (a, b))
 	return read_ticks();
 }
 
+/* CPUID exits to the hypervisor, which answers. */
+static inline __attribute__((always_inline)) void ask_cpu(void)
+{
+	uint32_t eax = 0, ebx, ecx = 0, edx;
+
+	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+}
+
 TV_PAL_ENTRY(pal_misuse, (uint64_t how, uint64_t unused), (how, unused))
 {
 	(void)unused;
 	if (how == PAL_LOOP)
 		for (;;)
 			__asm__ volatile("pause");
+	if (how == PAL_LOOP_OF_EXITS)
+		for (;;)
+			ask_cpu();
 	if (how == PAL_NULL_SEGMENTS)
 		__asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" : : "r"(0));
 	if (how == PAL_HALT)

@@ -30,7 +30,7 @@ uint64_t pal_crypt(uint64_t number, uint64_t *words);
 /** Parameters: two integers, ignored. @return the time stamp counter in the PAL, which splits a call into halves */
 uint64_t pal_time(uint64_t a, uint64_t b);
 
-enum pal_misuse { PAL_LOOP, PAL_NULL_SEGMENTS, PAL_HALT, PAL_FPU };
+enum pal_misuse { PAL_LOOP, PAL_NULL_SEGMENTS, PAL_HALT, PAL_FPU, PAL_LOOP_OF_EXITS };
 
 /**
  * Parameters: what to do that a PAL should not (enum pal_misuse), an integer, ignored.

@@ -77,6 +77,7 @@ struct percpu {
 	struct vmcs *current; /* the VMCS that is loaded */
 	struct vmcs vmcs01, vmcs_partition;
 	struct partition *partition;    /* the one that runs here, in RUN_PARTITION */
+	u64 partition_since;            /* the tick at which it was entered */
 	enum run_mode caller_mode;      /* of the partition: RUN_L1 or RUN_L2 */
 	struct vmcs *caller_vmcs;
 	u64 caller_gpr[GPR_COUNT];

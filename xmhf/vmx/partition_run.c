@@ -3,7 +3,8 @@
  * How a partition runs: this CPU's partition VMCS, CPL 3, flat segments, every exception and every privileged
  * instruction an exit. Its controls owe nothing to any guest: no external-interrupt exit, no bitmap of L1's choosing,
  * so "no exit to L1 while a PAL runs" holds by construction. NMIs reach root and wait for the caller. The preemption
- * timer is the core's own: code that holds interrupts back has a bound.
+ * timer is the core's own: code that holds interrupts back has a bound. The timer stands still in root, so a partition
+ * that goes on after an exit is asked for the time, too.
  */
 #include "core/events.h"
 #include "core/log.h"
@@ -52,14 +53,16 @@ static const struct { u32 field; u64 value; } fixed_state[] = {
 	{ VMCS_GUEST_TR_AR, 0x8b },
 };
 
-/* In units of the preemption timer. Constant after boot. */
-static u32 timer_start;
+/* Constant after boot. */
+static u64 time_ticks;  /* a partition's bound */
+static u32 timer_start; /* the same in units of the preemption timer */
 
 void partition_set_time(u64 ticks)
 {
 	u64 units = ticks >> (rdmsr(MSR_IA32_VMX_MISC) & VMX_MISC_TIMER_SHIFT);
 
 	timer_start = (u32)MIN(units, 0xfffffffful);
+	time_ticks = ticks;
 }
 
 /*
@@ -132,6 +135,7 @@ void partition_enter(struct percpu *cpu, struct partition *p, const struct hypap
 	u64 tsc_offset = caller_tsc_offset();
 
 	cpu->partition = p;
+	cpu->partition_since = rdtsc();
 	cpu->caller_mode = cpu->mode;
 	cpu->caller_vmcs = cpu->current;
 	memcpy(cpu->caller_gpr, cpu->gpr, sizeof(cpu->gpr));
@@ -224,10 +228,18 @@ static void exception(struct percpu *cpu)
 	ask_owner(cpu, &args);
 }
 
+/* After these exits the partition goes on. An exit costs a hundred times what the partition spends on its instruction. */
+static bool loops_for_too_long(const struct percpu *cpu, u32 reason)
+{
+	return (reason == EXIT_CPUID || reason == EXIT_VMCALL) && rdtsc() - cpu->partition_since > time_ticks;
+}
+
 void partition_exit(struct percpu *cpu, u32 reason)
 {
 	struct hypapi_partition_exit_args args = { .reason = HYPAPI_PEXIT_INSTRUCTION, .exit_reason = reason };
 
+	if (unlikely(loops_for_too_long(cpu, reason)))
+		reason = EXIT_PREEMPTION_TIMER;
 	switch (reason) {
 	case EXIT_EXCEPTION_NMI:
 		exception(cpu);
