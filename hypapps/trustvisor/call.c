@@ -305,12 +305,12 @@ static bool is_call(const struct hypapi_event *ev, const struct pal *pal)
 
 /*
  * The PAL ends, the guest goes on with its pages: it wrote to them (swapped or reused, or an attack), or somebody fetches
- * there who is not in the PAL's address space.
+ * there who is not in the PAL's address space. The budget of stops is not asked: this ends what a registration began,
+ * which did wait. Whoever comes here is a victim as often as not, and in the middle of an event's delivery, which the
+ * CPU repeats before any other interrupt, waiting would hold back those of L1.
  */
 static enum hypapi_verdict expel(struct hypapi_event *ev, struct pal *pal)
 {
-	if (!hypapi_may_stop(ev))
-		return HYPAPI_RETRY; /* the access waits for its turn, with nothing done */
 	if (!pal_change_state(pal, PAL_READY, PAL_RUNNING)) {
 		/* It runs on another CPU, which will destroy it at its end; the access is tried until then. */
 		pal_change_state(pal, PAL_RUNNING, PAL_DOOMED);

@@ -195,6 +195,7 @@ static void bad_page_sum(void) { *second = (struct tv_pal_section){ TV_SECTION_D
 static void bad_alignment(void) { second->start_addr++; }
 static void bad_wrap(void) { *second = (struct tv_pal_section){ TV_SECTION_DATA, 2, 0xfffffffffffff000 }; }
 static void bad_upper_half(void) { *second = (struct tv_pal_section){ TV_SECTION_DATA, 2, 0x7ffffffff000 }; }
+static void bad_null_page(void) { sections.sections[2].start_addr = 0; } /* which would count as no parameters */
 static void bad_overlap(void) { sections.sections[3].start_addr = DATA; }
 static void bad_entry_in_data(void) { entry = DATA + 8; }
 static void bad_entry_in_shared(void) { sections.sections[0].type = TV_SECTION_SHARED_CODE; }
@@ -217,7 +218,7 @@ static void bad_requests_cost_no_stop(void **state)
 		CASE(bad_section_type, TV_E_INVALID), CASE(bad_section_type_zero, TV_E_INVALID),
 		CASE(bad_no_pages, TV_E_INVALID), CASE(bad_page_count, TV_E_INVALID),
 		CASE(bad_page_sum, TV_E_INVALID), CASE(bad_alignment, TV_E_INVALID), CASE(bad_wrap, TV_E_INVALID),
-		CASE(bad_upper_half, TV_E_INVALID), CASE(bad_overlap, TV_E_INVALID),
+		CASE(bad_upper_half, TV_E_INVALID), CASE(bad_null_page, TV_E_INVALID), CASE(bad_overlap, TV_E_INVALID),
 		CASE(bad_entry_in_data, TV_E_INVALID), CASE(bad_entry_in_shared, TV_E_INVALID),
 		CASE(bad_entry_past_end, TV_E_INVALID), CASE(bad_no_stack, TV_E_INVALID),
 		CASE(bad_no_param_section, TV_E_INVALID), CASE(bad_many_params, TV_E_INVALID),
@@ -560,8 +561,6 @@ static void repeats(uint32_t command)
 /* Without budget the instruction is executed again, and nothing has happened. */
 static void an_empty_budget_repeats(void **state)
 {
-	struct hypapi_event ev;
-
 	(void)state;
 	assert_int_equal(register_pal(), TV_OK);
 	assert_int_equal(unregister_pal(), TV_OK);
@@ -569,13 +568,26 @@ static void an_empty_budget_repeats(void **state)
 	repeats(TV_CMD_REGISTER);
 	fake.regs[HYPAPI_REG_RCX] = entry;
 	repeats(TV_CMD_UNREGISTER);
-	assert_int_equal(register_pal(), TV_OK);
-	fake.refusals = 1;
-	ev = violation(DATA, HYPAPI_W);
-	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
-	assert_int_not_equal(fake.owner[1], 0);
-	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
-	assert_int_equal(fake.owner[1], 0);
+}
+
+/* It may be in the middle of the delivery of an interrupt, which holds all others back; and the registration has waited. */
+static void a_destruction_does_not_wait(void **state)
+{
+	static const uint32_t access[] = { HYPAPI_W, HYPAPI_X };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct hypapi_event ev;
+
+		assert_int_equal(register_pal(), TV_OK);
+		fake.pages[3].frame = 20; /* another address space, which fetches or writes */
+		fake.refusals = 1000;
+		ev = violation(CODE, access[i]);
+		assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
+		assert_int_equal(fake.owner[0], 0);
+		fake.refusals = 0;
+		fake.pages[3].frame = 3;
+	}
 }
 
 static void unregister_knows_the_whole_identity(void **state)
@@ -1125,6 +1137,7 @@ int main(void)
 		TEST(shares_count_pages), TEST(a_wrong_share_allows_nothing), TEST(doomed_registrations_cost_one_stop),
 		TEST(wary_for_a_while), TEST(unregister_of_a_running_pal_costs_no_stop),
 		TEST(an_empty_budget_repeats),
+		TEST(a_destruction_does_not_wait),
 		TEST(unregister_knows_the_whole_identity), TEST(passes_integers_and_hides_registers),
 		TEST(passes_eight_integers), TEST(copies_pointed_words_in_and_out), TEST(copies_large_buffers),
 		TEST(unwritable_pointer_faults_as_its_own_access), TEST(hopeless_pointers_are_refused_at_the_entry),
