@@ -460,7 +460,8 @@ const char *hypapi_option(const char *name);
 uint32_t hypapi_l2_hypercall_base(void);
 
 /**
- * Writes one line to the serial log, at level info. The newline is added.
+ * Writes one line to the serial log, at level info. The newline is added. Since guests cause such lines, a hypapp has 256 of
+ * them at once and then 16 a second; the next line that comes says how many were left out.
  * @param format  as printf: d u x lx p s c, widths and zero padding; no floating point
  * @since 1.0
  */

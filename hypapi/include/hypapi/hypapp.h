@@ -13,6 +13,9 @@
  *
  * Naming the hypapp on the configure line is all that links it. Two hypapps with one name do not link; equal
  * priorities, overlapping claims and unknown events are refused at boot, with one line that names both.
+ *
+ * Callbacks run on the core's stack, which has 16 KiB: keep large buffers in static memory or in cpu_bytes. hypapp.mk
+ * refuses a frame of more than 1 KiB, and an overflow ends the machine with one line that names the CPU.
  */
 #ifndef HYPAPI_HYPAPP_H
 #define HYPAPI_HYPAPP_H
