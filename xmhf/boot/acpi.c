@@ -176,12 +176,20 @@ static void parse_fadt(const struct sdt *fadt)
 	}
 }
 
+static void note_dmar(const struct sdt *dmar)
+{
+	acpi_info.dmar = dmar;
+	acpi_info.dmar_bytes = dmar->length;
+}
+
 static void parse_table(const struct sdt *table)
 {
 	if (table && !memcmp(table->signature, "APIC", 4))
 		parse_madt(table);
 	else if (table && !memcmp(table->signature, "FACP", 4))
 		parse_fadt(table);
+	else if (table && !memcmp(table->signature, "DMAR", 4))
+		note_dmar(table);
 }
 
 static void parse_root(const struct sdt *root, u32 entry_bytes)

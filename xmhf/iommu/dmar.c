@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See dmar.h. A structure's handler gets it whole: the walk has compared its length with the table and with the row. */
+#include "iommu/dmar.h"
+
+#include "lib/string.h"
+
+#define TABLE_LENGTH 4 /* of every ACPI table */
+#define TABLE_WIDTH 36
+#define TABLE_FLAGS 37
+#define TABLE_STRUCTURES 48
+#define FLAG_INTR_REMAP BIT(0)
+#define FLAG_X2APIC_OPT_OUT BIT(1)
+#define UNIT_THE_REST BIT(0)
+#define MIN_WIDTH 32
+#define MAX_WIDTH 64
+#define ADDRESS_END BIT(52)
+
+enum { DRHD = 0, RMRR = 1, ATSR = 2, KINDS };
+enum { DRHD_FLAGS = 4, DRHD_SEGMENT = 6, DRHD_BASE = 8, DRHD_SCOPES = 16 };
+enum { RMRR_SEGMENT = 6, RMRR_BASE = 8, RMRR_LIMIT = 16, RMRR_SCOPES = 24 };
+enum { ATSR_SCOPES = 8 };
+enum { SCOPE_TYPE = 0, SCOPE_LENGTH = 1, SCOPE_ID = 4, SCOPE_BUS = 5, SCOPE_PATH = 6 };
+
+static u64 field(const u8 *at, u32 offset, u32 bytes)
+{
+	u64 value = 0;
+
+	memcpy(&value, at + offset, bytes);
+	return value;
+}
+
+/* One at `at`, of `length` bytes, all in its structure. */
+static const char *parse_scope(struct dmar *dmar, const u8 *at, u32 length)
+{
+	struct dmar_scope *scope = &dmar->scopes[dmar->scope_count];
+	u32 hops = (length - SCOPE_PATH) / 2;
+
+	if (dmar->scope_count == DMAR_MAX_SCOPES)
+		return "more device scopes than XMHF has room for";
+	if ((length - SCOPE_PATH) % 2 || !hops || hops > DMAR_MAX_HOPS)
+		return "a device scope whose path is no way to a device";
+	*scope = (struct dmar_scope){ at[SCOPE_TYPE], at[SCOPE_ID], at[SCOPE_BUS], (u8)hops, { 0 } };
+	for (u32 i = 0; i < hops; i++) {
+		u8 device = at[SCOPE_PATH + 2 * i], function = at[SCOPE_PATH + 2 * i + 1];
+
+		if (device > 31 || function > 7)
+			return "a device scope with a device above 31 or a function above 7";
+		scope->path[i] = (u8)(device << 3 | function);
+	}
+	dmar->scope_count++;
+	return NULL;
+}
+
+static const char *parse_scopes(struct dmar *dmar, struct dmar_scopes *scopes, const u8 *at, const u8 *end)
+{
+	const char *wrong = NULL;
+
+	scopes->first = (u16)dmar->scope_count;
+	while (at < end && !wrong) {
+		if (end - at < SCOPE_PATH || at[SCOPE_LENGTH] < SCOPE_PATH || at[SCOPE_LENGTH] > end - at)
+			return "a device scope that does not end in its structure";
+		wrong = parse_scope(dmar, at, at[SCOPE_LENGTH]);
+		at += at[SCOPE_LENGTH];
+	}
+	scopes->count = (u16)(dmar->scope_count - scopes->first);
+	return wrong;
+}
+
+static const char *parse_drhd(struct dmar *dmar, const u8 *at, u32 length)
+{
+	struct dmar_unit *unit = &dmar->units[dmar->unit_count];
+	u64 base = field(at, DRHD_BASE, 8);
+
+	if (dmar->unit_count == DMAR_MAX_UNITS)
+		return "more remapping units than XMHF has room for";
+	if (!base || base % PAGE_SIZE || base >= ADDRESS_END)
+		return "a remapping unit whose registers cannot be where it says";
+	for (u32 i = 0; i < dmar->unit_count; i++)
+		if (dmar->units[i].base == base)
+			return "two remapping units with the same registers";
+	*unit = (struct dmar_unit){ .base = base, .segment = (u16)field(at, DRHD_SEGMENT, 2),
+				    .the_rest = at[DRHD_FLAGS] & UNIT_THE_REST };
+	dmar->unit_count++;
+	return parse_scopes(dmar, &unit->scopes, at + DRHD_SCOPES, at + length);
+}
+
+static const char *parse_rmrr(struct dmar *dmar, const u8 *at, u32 length)
+{
+	struct dmar_region *region = &dmar->regions[dmar->region_count];
+	u64 start = field(at, RMRR_BASE, 8), last = field(at, RMRR_LIMIT, 8);
+
+	if (dmar->region_count == DMAR_MAX_REGIONS)
+		return "more reserved memory regions than XMHF has room for";
+	if (start % PAGE_SIZE || last % PAGE_SIZE != PAGE_SIZE - 1 || start > last || last >= ADDRESS_END)
+		return "a reserved memory region that is not whole pages of memory";
+	*region = (struct dmar_region){ .start = start, .end = last + 1, .segment = (u16)field(at, RMRR_SEGMENT, 2) };
+	dmar->region_count++;
+	return parse_scopes(dmar, &region->scopes, at + RMRR_SCOPES, at + length);
+}
+
+/* Its scopes must be well formed; what they are does not matter, as no device's own translations are let through. */
+static const char *parse_atsr(struct dmar *dmar, const u8 *at, u32 length)
+{
+	struct dmar_scopes scopes;
+
+	dmar->ats = true;
+	return parse_scopes(dmar, &scopes, at + ATSR_SCOPES, at + length);
+}
+
+static const struct {
+	u32 min_bytes;
+	const char *(*parse)(struct dmar *dmar, const u8 *at, u32 length);
+} kinds[KINDS] = {
+	[DRHD] = { DRHD_SCOPES, parse_drhd },
+	[RMRR] = { RMRR_SCOPES, parse_rmrr },
+	[ATSR] = { ATSR_SCOPES, parse_atsr },
+};
+
+/* The specification wants structures of unknown kinds skipped. */
+static const char *parse_structure(struct dmar *dmar, const u8 *at, size_t left, u32 *length)
+{
+	u32 kind;
+
+	if (left < 4)
+		return "bytes behind its last structure";
+	kind = (u32)field(at, 0, 2);
+	*length = (u32)field(at, 2, 2);
+	if (*length < 4 || *length > left)
+		return "a structure that does not end in the table";
+	if (kind >= KINDS)
+		return NULL;
+	if (*length < kinds[kind].min_bytes)
+		return "a structure that is too short for its kind";
+	return kinds[kind].parse(dmar, at, *length);
+}
+
+const char *dmar_parse(struct dmar *dmar, const void *table, size_t bytes)
+{
+	const u8 *at = table, *end = at + bytes;
+	const char *wrong = NULL;
+	u32 length = TABLE_STRUCTURES;
+
+	memset(dmar, 0, sizeof(*dmar));
+	if (bytes < TABLE_STRUCTURES || field(at, TABLE_LENGTH, 4) != bytes)
+		return "a length that is not the table's";
+	dmar->width = (u8)(at[TABLE_WIDTH] + 1);
+	if (at[TABLE_WIDTH] + 1 < MIN_WIDTH || at[TABLE_WIDTH] + 1 > MAX_WIDTH)
+		return "a width of addresses that no machine has";
+	dmar->interrupt_remapping = at[TABLE_FLAGS] & FLAG_INTR_REMAP;
+	dmar->x2apic_opt_out = at[TABLE_FLAGS] & FLAG_X2APIC_OPT_OUT;
+	for (at += length; at < end && !wrong; at += length)
+		wrong = parse_structure(dmar, at, (size_t)(end - at), &length);
+	if (!wrong && !dmar->unit_count)
+		wrong = "no remapping unit";
+	return wrong;
+}
+
+static bool has_the_rest(const struct dmar *dmar, u16 segment)
+{
+	for (u32 i = 0; i < dmar->unit_count; i++)
+		if (dmar->units[i].segment == segment && dmar->units[i].the_rest)
+			return true;
+	return false;
+}
+
+int dmar_open_segment(const struct dmar *dmar)
+{
+	for (u32 i = 0; i < dmar->unit_count; i++)
+		if (!has_the_rest(dmar, dmar->units[i].segment))
+			return dmar->units[i].segment;
+	return -1;
+}
