@@ -19,6 +19,8 @@ UNIT_OF_acpi := xmhf/boot/aml.c
 UNIT_OF_aml := xmhf/boot/aml.c
 UNIT_OF_store := xmhf/cpu/store.c
 UNIT_OF_dmar := xmhf/iommu/dmar.c
+UNIT_OF_domain := xmhf/iommu/domain.c
+UNIT_FLAGS_domain := -include hypapi/sim/machine/direct_map.h
 UNIT_OF_msr_policy := xmhf/vmx/msr_policy.c xmhf/vmx/msr.c xmhf/vmx/cpuid.c xmhf/nested/msr_area.c xmhf/nested/bitmaps.c \
 	xmhf/nested/entry_checks.c xmhf/nested/caps.c xmhf/nested/vmcs12.c xmhf/cpu/speculation.c
 # Instructions of the host CPU and of VMX are calls, as in the simulator.

@@ -118,6 +118,16 @@ static inline void verw(void)
 	asm volatile("verw %0" : : "m"(selector) : "memory", "cc");
 }
 
+static inline void clflush(const void *at)
+{
+	asm volatile("clflush %0" : : "m"(*(const char *)at) : "memory");
+}
+
+static inline void mfence(void)
+{
+	asm volatile("mfence" : : : "memory");
+}
+
 static inline void wbinvd(void)
 {
 	asm volatile("wbinvd" : : : "memory");
