@@ -7,7 +7,6 @@
 
 #include "boot/acpi.h"
 #include "boot/boot_info.h"
-#include "cpu/clock.h"
 #include "cpu/x86.h"
 #include "mem/pages.h"
 
@@ -21,7 +20,7 @@ static bool is_zero(const u64 *page)
 
 void selftest(void)
 {
-	u64 *page = page_alloc(), *again, rate = clock_ticks_per_ms();
+	u64 *page = page_alloc(), *again;
 
 	check_that(acpi_info.cpu_count == 2, "the MADT has %u CPUs", acpi_info.cpu_count);
 	check_that(acpi_info.facs[0] && acpi_info.pm1_cnt[0], "the FADT has a FACS and a PM1 control block");
@@ -34,5 +33,4 @@ void selftest(void)
 	page[1] = 0;
 	again = page_alloc();
 	check_that(again == page && is_zero(again), "a page comes back to the pool");
-	check_that(rate != 3000000, "the clock is calibrated: %lu ticks in a millisecond", rate);
 }

@@ -53,7 +53,8 @@ static void fresh(u32 levels, u32 largest, bool grants_flush, u32 pages)
 	memset(in_use, 0, sizeof(in_use));
 	for (free_pages = 0; free_pages < pages; free_pages++)
 		order[free_pages] = free_pages;
-	domain = (struct domain){ .levels = levels, .largest = largest, .coherent = grants_flush, .grants_flush = grants_flush };
+	domain = (struct domain){ .levels = levels, .largest = largest, .coherent = grants_flush,
+				  .grants_flush = grants_flush };
 	assert_true(domain_init(&domain));
 }
 
@@ -199,7 +200,8 @@ int main(void)
 		cmocka_unit_test(changes), cmocka_unit_test(no_pages), cmocka_unit_test(large_memory),
 	};
 
-	machine_direct_map = (u64)mmap(NULL, POOL_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	machine_direct_map = (u64)mmap(NULL, POOL_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (machine_direct_map == (u64)MAP_FAILED)
 		return 1;
 	return cmocka_run_group_tests_name("domain", tests, NULL, NULL);

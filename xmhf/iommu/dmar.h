@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The ACPI DMAR table (VT-d specification, "BIOS Considerations"): which remapping units there are, and what the
- * firmware wants its devices to reach. Pure; unit-tested. The firmware's lengths and addresses are not trusted. A table with an
- * error is refused as a whole: a unit that is left out is a device that nobody holds.
+ * firmware wants its devices to reach. Pure; unit-tested. The firmware's lengths and addresses are not trusted. A table
+ * with an error is refused as a whole: a unit that is left out is a device that nobody holds.
  */
 #ifndef XMHF_DMAR_H
 #define XMHF_DMAR_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The second-level tables of the one domain that all devices share (VT-d specification, "Second-Level Paging Entries"):
- * a device's address is the host-physical one, or leads nowhere. Pages of the shared pool; leaves are as large as rights
- * and units allow. Who changes the tables holds the others off. A change counts once the units were flushed.
+ * The second-level tables of the one domain that all devices share (VT-d specification, "Second-Level Paging
+ * Entries"): a device's address is the host-physical one, or leads nowhere. Pages of the shared pool; leaves are as
+ * large as rights and units allow. Who changes the tables holds the others off. A change counts once the units were
+ * flushed.
  */
 #ifndef XMHF_DOMAIN_H
 #define XMHF_DOMAIN_H

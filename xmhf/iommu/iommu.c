@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See iommu.h. All units of all segments have the same tables: every bus has the same page of context entries, and
+ * every entry leads to the one domain. The translation type is 0: what devices translate for themselves is blocked.
+ */
+#include "iommu/iommu.h"
+
+#include "boot/acpi.h"
+#include "boot/boot_info.h"
+#include "core/log.h"
+#include "iommu/dmar.h"
+#include "iommu/domain.h"
+#include "iommu/vtd.h"
+#include "mem/pages.h"
+#include "mem/root_map.h"
+
+#define TABLE_ENTRIES 256 /* of the root table and of a context table */
+#define PRESENT BIT(0)
+#define CONTEXT_WIDTH(levels) ((levels) - 2ul)
+#define CONTEXT_DOMAIN(number) ((u64)(number) << 8)
+
+static struct dmar dmar;
+static struct vtd_unit units[DMAR_MAX_UNITS];
+static u32 unit_count; /* that are on */
+static struct domain domain;
+
+static bool probe_units(void)
+{
+	for (u32 i = 0; i < dmar.unit_count; i++) {
+		u64 base = dmar.units[i].base;
+		const char *wrong = "its registers would be in RAM";
+
+		if (!memory_map_is_ram(base, base + PAGE_SIZE) && !is_root_memory(base))
+			wrong = vtd_probe(&units[i], root_map_uncached(HPA(base)), base, dmar.units[i].segment);
+		if (wrong) {
+			log_warn("no DMA protection: the IOMMU at 0x%lx cannot be used, %s", base, wrong);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* What all units can do. Four levels, where all have them: memory may lie above 512 GiB. */
+static bool choose_tables(void)
+{
+	bool three = true, four = true;
+
+	domain = (struct domain){ .largest = 3, .coherent = true };
+	for (u32 i = 0; i < dmar.unit_count; i++) {
+		three &= vtd_has_levels(&units[i], 3);
+		four &= vtd_has_levels(&units[i], 4);
+		domain.largest = MIN(domain.largest, vtd_largest_leaf(&units[i]));
+		domain.coherent &= vtd_is_coherent(&units[i]);
+		domain.grants_flush |= vtd_grants_flush(&units[i]);
+	}
+	domain.levels = four ? 4 : 3;
+	if (!three && !four)
+		log_warn("no DMA protection: the IOMMUs have no number of table levels in common");
+	return three || four;
+}
+
+/* The firmware's devices keep their regions, but none that is root's. */
+static bool regions_are_free(void)
+{
+	for (u32 i = 0; i < dmar.region_count; i++) {
+		const struct dmar_region *r = &dmar.regions[i];
+
+		if ((r->start < root_end && r->end > root_start) ||
+		    (root_low && r->start < root_low + ROOT_LOW_BYTES && r->end > root_low)) {
+			log_warn("no DMA protection: the firmware's devices use 0x%lx to 0x%lx, where the core is",
+				 r->start, r->end);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool is_usable(const struct memory_range *r)
+{
+	return r->type == MEMORY_RAM || r->type == MEMORY_ACPI;
+}
+
+/* Root memory last: entries of a firmware's map may contradict each other. */
+static bool fill_domain(void)
+{
+	bool done = domain_init(&domain);
+
+	for (u32 i = 0; i < boot_info.memory_count && done; i++) {
+		const struct memory_range *r = &boot_info.memory[i];
+		u64 start = ALIGN_UP(r->start, PAGE_SIZE), end = ALIGN_DOWN(r->start + r->size, PAGE_SIZE);
+
+		if (is_usable(r) && start < end)
+			done = domain_set(&domain, start, end, DOMAIN_RW);
+	}
+	for (u32 i = 0; i < dmar.region_count && done; i++)
+		done = domain_set(&domain, dmar.regions[i].start, dmar.regions[i].end, DOMAIN_RW);
+	done = done && domain_set(&domain, root_start, root_end, 0);
+	if (done && root_low)
+		done = domain_set(&domain, root_low, root_low + ROOT_LOW_BYTES, 0);
+	if (!done)
+		log_warn("no DMA protection: root memory is too small for the tables");
+	return done;
+}
+
+/* One context table for all buses. */
+static u64 make_root_table(void)
+{
+	u64 *root = pages_boot_alloc(1), *context = pages_boot_alloc(1);
+
+	for (u32 i = 0; i < TABLE_ENTRIES; i++) {
+		root[2 * i] = virt_to_phys(context).addr | PRESENT;
+		context[2 * i] = virt_to_phys(domain.root).addr | PRESENT;
+		context[2 * i + 1] = CONTEXT_DOMAIN(VTD_DOMAIN) | CONTEXT_WIDTH(domain.levels);
+	}
+	domain_write_back(&domain, root, PAGE_SIZE);
+	domain_write_back(&domain, context, PAGE_SIZE);
+	return virt_to_phys(root).addr;
+}
+
+static bool start_units(void)
+{
+	u64 root = make_root_table();
+	u32 *done = pages_boot_alloc(1);
+
+	for (u32 i = 0; i < dmar.unit_count; i++)
+		if (!vtd_start(&units[i], root, pages_boot_alloc(1), &done[i]))
+			return false;
+	domain_flushed(&domain);
+	unit_count = dmar.unit_count;
+	return true;
+}
+
+bool iommu_start(void)
+{
+	const char *wrong;
+	int open;
+
+	if (!acpi_info.dmar) {
+		log_warn("no DMA protection: the firmware shows no Intel IOMMU");
+		return false;
+	}
+	wrong = dmar_parse(&dmar, acpi_info.dmar, acpi_info.dmar_bytes);
+	if (wrong) {
+		log_warn("no DMA protection: the firmware's DMAR table has %s", wrong);
+		return false;
+	}
+	if (!probe_units() || !choose_tables() || !regions_are_free() || !fill_domain() || !start_units())
+		return false;
+	open = dmar_open_segment(&dmar);
+	if (open >= 0)
+		log_warn("devices of PCI segment %d that the DMAR table does not name are not held back", open);
+	log_info("DMA protection: %u IOMMUs, %u levels, leaves up to level %u, invalidation by %s", unit_count, domain.levels,
+		 domain.largest, units[0].queue ? "queue" : "registers");
+	return true;
+}
+
+bool iommu_is_on(void)
+{
+	return unit_count;
+}
+
+bool iommu_set(u64 start, u64 end, u64 rights)
+{
+	return !unit_count || domain_set(&domain, start, end, rights);
+}
+
+bool iommu_flush(void)
+{
+	if (!domain.owes_flush)
+		return true;
+	for (u32 i = 0; i < unit_count; i++)
+		if (!vtd_flush(&units[i]))
+			return false;
+	domain_flushed(&domain);
+	return true;
+}
+
+static void report(const struct vtd_fault *f)
+{
+	log_limited(LOG_WARN, "device %04x:%02x:%02x.%x is kept from %s 0x%lx: %s (%u)", f->segment, f->source >> 8,
+		    f->source >> 3 & 31, f->source & 7, f->write ? "writing" : "reading", f->address,
+		    vtd_fault_reason(f->reason), f->reason);
+}
+
+/* A device may raise faults without end: no more are taken in one go than units can hold. */
+u32 iommu_report_faults(void)
+{
+	struct vtd_fault fault;
+	u32 count = 0;
+
+	for (u32 i = 0; i < unit_count; i++)
+		for (u32 taken = 0; taken < VTD_MAX_FAULTS && vtd_next_fault(&units[i], &fault); taken++, count++)
+			report(&fault);
+	return count;
+}

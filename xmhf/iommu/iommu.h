@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Memory that devices reach: L1's by identity, less what was taken. This is all that the rest of the core needs to know
+ * of Intel VT-d. Rights are lost when iommu_flush() has returned. One CPU at a time, and no L1 beside a loss.
+ */
+#ifndef XMHF_IOMMU_H
+#define XMHF_IOMMU_H
+
+#include "lib/base.h"
+
+/*
+ * Boot: finds the units by the ACPI table, makes tables for the memory map (usable memory, and what the firmware's
+ * devices go on to use) less root memory, and turns them on. False: a line says why, and no page can be taken.
+ */
+bool iommu_start(void);
+
+/* Whether iommu_start() has done its work. */
+bool iommu_is_on(void);
+
+/*
+ * Rights of devices, DOMAIN_R and DOMAIN_W ored, for [start, end) of host-physical addresses, whole pages. False: the
+ * pool has no page for a table; then a range of one page is unchanged.
+ */
+bool iommu_set(u64 start, u64 end, u64 rights);
+
+/* Makes what iommu_set() did true for all devices. False: a unit does not answer, a line says which; it is not true. */
+bool iommu_flush(void);
+
+/* Takes all faults that units have recorded, names each in the log, limited in rate. Their number. */
+u32 iommu_report_faults(void);
+
+#endif
