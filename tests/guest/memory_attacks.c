@@ -274,3 +274,42 @@ DEFINE_TEST(delivery_fault, "delivery-fault", "XMHF only: events whose delivery 
 	double_fault_stack(this_cpu(), true);
 	judge("L1 goes on", ON_BAD_STACK("ud2") == VEC_DF);
 }
+
+/* ---- Address line 20 ---- */
+
+#define LOW_WORD ((volatile u32 *)0x3000)
+#define ITS_ALIAS ((volatile u32 *)0x103000)
+
+static void by_fast_a20(void) { outb(0x92, inb(0x92) & 0xfc); }
+static void by_wide_write(void) { asm volatile("outw %0, %1" :: "a"((u16)0), "d"((u16)0x91)); }
+
+static void kbc(u16 port, u8 value)
+{
+	while (inb(0x64) & 2)
+		pause();
+	outb(port, value);
+}
+
+static void by_output_port(void)
+{
+	kbc(0x64, 0xd1);
+	kbc(0x60, 0xdd);
+}
+
+static void by_command(void) { kbc(0x64, 0xdd); }
+
+static const struct { const char *what; void (*off)(void); } a20_ways[] = {
+	{ "port 0x92", by_fast_a20 }, { "ports 0x91 and 0x92", by_wide_write },
+	{ "the keyboard controller's output port", by_output_port }, { "its command", by_command },
+};
+
+/* Where it goes off, root and this program lose half of their memory. */
+DEFINE_TEST(a20, "a20", "XMHF only: address line 20 switched off")
+{
+	for (size_t i = 0; i < ARRAY_SIZE(a20_ways); i++) {
+		print("T off by %s\n", a20_ways[i].what);
+		a20_ways[i].off();
+		*LOW_WORD = ~*ITS_ALIAS;
+		judge("memory above 1 MiB is its own", *LOW_WORD != *ITS_ALIAS);
+	}
+}

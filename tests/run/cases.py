@@ -295,6 +295,7 @@ CASES = [
            boot="disk, cdrom", fail=[r": NO$"], judge=judge) for cpus, judge in ((1, ways_down.ONE_CPU), (2, ways_down.TWO_CPUS))),
 
     security("device-memory"),
+    security("a20", timeout=30),
     security("table-pool", megs=2048),
     security("delivery-fault", fail=[FLOOD], timeout=60),
     # A CPU without VMCS shadowing.

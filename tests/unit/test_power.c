@@ -2,7 +2,8 @@
 /*
  * Ports that belong together, with a second CPU that slips in wherever the core lets it: the keyboard controller's command
  * and byte, PCI configuration's address and data. The devices are models; the core's files are the real ones. What must
- * hold: the controller never pulls the reset line, and the machine is never put to sleep, without the core's knowledge.
+ * hold: the controller never pulls the reset line, and the machine is never put to sleep, without the core's knowledge; and
+ * nobody switches address line 20 off.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -117,6 +118,7 @@ void power_sleep(struct percpu *cpu, const struct power_sleep *sleep)
 /* ---- The devices ---- */
 
 static bool kbc_expects_output_port;
+static bool a20_off;
 static u32 resets_done, sleeps_done, pci_address;
 static u8 config[2][256]; /* of the host bridge and of the power management function */
 
@@ -150,6 +152,7 @@ static void kbc_out(u16 port, u8 value)
 	bool expected = kbc_expects_output_port;
 
 	kbc_expects_output_port = port == 0x64 && value == 0xd1;
+	a20_off |= port == 0x64 ? value == 0xdd : expected && !(value & 2);
 	if (port == 0x64 ? (value & 0xf1) == 0xf0 : expected && !(value & 1))
 		resets_done++;
 }
@@ -160,6 +163,8 @@ void machine_out(u16 port, u32 size, u32 value)
 	slip_in(false);
 	if (port == 0x60 || port == 0x64)
 		kbc_out(port, (u8)value);
+	else if (port <= 0x92 && 0x92 < port + size)
+		a20_off |= !(value >> 8 * (0x92 - port) & 2);
 	else if (port == PCI_ADDRESS_PORT && size == 4)
 		pci_address = value;
 	else if (port >= PCI_DATA_PORT && port < PCI_DATA_PORT + 4 && selected_config())
@@ -183,7 +188,7 @@ static void guest_out(struct percpu *cpu, u16 port, u32 size, u32 value)
 		machine_out(port, size, value);
 }
 
-static const u8 kbc_bytes[] = { 0xd1, 0xd1, 0xdf, 0x01, 0xfe, 0x02, 0xf4, 0xaa };
+static const u8 kbc_bytes[] = { 0xd1, 0xd1, 0xdf, 0xdd, 0x01, 0xfe, 0x02, 0xf4, 0xaa };
 
 static void write_kbc(struct percpu *cpu)
 {
@@ -217,6 +222,7 @@ static void the_reset_line_is_never_pulled_unseen(void **state)
 		}
 		write_kbc(&cpu_a);
 		assert_int_equal(resets_done, 0);
+		assert_false(a20_off);
 	}
 	assert_true(resets_seen > ROUNDS / 100);
 }
@@ -311,7 +317,7 @@ static void parts_of_a_write_are_judged(void **state)
 {
 	static const struct { u16 port; u8 size; u32 value; bool reset; } writes[] = {
 		{ 0xcf9, 1, 6, true }, { 0xcf9, 1, 2, false }, { 0xcf8, 2, 0x0600, true }, { 0xcf8, 4, 0x80000600, false },
-		{ 0xcf7, 4, 0x00060000, true }, { 0x92, 1, 1, true }, { 0x92, 1, 2, false }, { 0x91, 2, 0x0100, true },
+		{ 0xcf7, 4, 0x00060000, true }, { 0x92, 1, 1, true }, { 0x92, 1, 2, false }, { 0x92, 1, 0, false }, { 0x8f, 4, 0, false }, { 0x91, 2, 0x0100, true },
 		{ 0x64, 1, 0xfe, true }, { 0x63, 2, 0xfe00, true }, { 0x64, 2, 0x00fe, true }, { 0x64, 1, 0xff, false },
 		{ 0x1234, 1, 0x99, true }, { 0x1234, 1, 0x98, false }, { 0x1233, 2, 0x9900, true },
 	};
@@ -325,6 +331,7 @@ static void parts_of_a_write_are_judged(void **state)
 		resets_seen = 0;
 		if (!setjmp(reset_jump))
 			guest_out(&cpu_a, writes[i].port, writes[i].size, writes[i].value);
+		assert_false(a20_off);
 		any_lock = kbc_lock.held = false;
 		if (resets_seen != writes[i].reset)
 			fail_msg("row %zu", i);

@@ -18,9 +18,11 @@
 #define PORT_KBC_DATA 0x60
 #define PORT_KBC_COMMAND 0x64
 #define KBC_WRITE_OUTPUT_PORT 0xd1
+#define KBC_DISABLE_A20 0xdd
 #define KBC_INPUT_FULL BIT(1)
 #define KBC_MAX_POLLS 20000 /* of about a microsecond */
 #define PORT_FAST_A20 0x92
+#define A20 BIT(1) /* of the controller's output port, and of port 0x92 */
 #define PORT_RESET 0xcf9
 #define PM1_SLP_EN BIT(13)
 #define PM1_SLP_TYP(v) ((v) >> 10 & 7)
@@ -88,7 +90,11 @@ static void write_output_port(u8 value)
 		outb(PORT_KBC_DATA, value);
 }
 
-/* True: this byte resets the machine, and was not written. */
+/*
+ * True: this byte resets the machine, and was not written. Nobody switches address line 20 off, here or at port 0x92: a CPU in
+ * VMX operation does not look at it (SDM vol. 3, "Restrictions on VMX Operation"), but an emulator may, and then the
+ * addresses that EPT has allowed are not those that memory gets, nor are root's.
+ */
 static bool kbc_write(u16 port, u8 value)
 {
 	bool reset = false;
@@ -98,13 +104,13 @@ static bool kbc_write(u16 port, u8 value)
 		output_port_next = value == KBC_WRITE_OUTPUT_PORT;
 		/* 0xf0 to 0xff pulse output lines whose bit is 0; bit 0 is the reset line */
 		reset = (value & 0xf1) == 0xf0;
-		if (!output_port_next && !reset)
+		if (!output_port_next && !reset && value != KBC_DISABLE_A20)
 			outb(port, value);
 	} else if (output_port_next) {
 		output_port_next = false;
 		reset = !(value & 1);
 		if (!reset)
-			write_output_port(value);
+			write_output_port(value | (u8)A20);
 	} else {
 		outb(port, value);
 	}
@@ -185,6 +191,11 @@ static bool is_sleep(struct power_sleep *s)
 	return value & SLEEP_CONTROL_EN;
 }
 
+static u32 with_a20(u16 port, unsigned int size, u32 value)
+{
+	return covers(port, size, PORT_FAST_A20) ? value | (u32)A20 << 8 * (PORT_FAST_A20 - port) : value;
+}
+
 static void carry_out(const struct power_sleep *s)
 {
 	write_port(s->port, s->size, s->value);
@@ -209,5 +220,5 @@ void power_port_write(struct percpu *cpu, u16 port, unsigned int size, u32 value
 	if (is_sleep(&sleep))
 		power_sleep(cpu, &sleep);
 	else
-		write_port(port, size, value);
+		write_port(port, size, with_a20(port, size, value));
 }
