@@ -122,6 +122,7 @@ static bool a20_off;
 static u32 resets_done, sleeps_done, pci_address;
 static u8 config[2][256]; /* of the host bridge and of the power management function */
 
+/* As QEMU has it: the address keeps its lowest bits, which are ORed to those of the data port. */
 static u8 *selected_config(void)
 {
 	if (!(pci_address & 0x80000000))
@@ -143,7 +144,7 @@ u32 machine_in(u16 port, u32 size)
 	if (port == PCI_ADDRESS_PORT && size == 4)
 		return pci_address;
 	if (port >= PCI_DATA_PORT && port < PCI_DATA_PORT + 4 && selected_config())
-		memcpy(&value, selected_config() + (pci_address & 0xfc) + (port & 3), size);
+		memcpy(&value, selected_config() + ((pci_address & 0xff) | (port & 3)), size);
 	return value;
 }
 
@@ -168,7 +169,7 @@ void machine_out(u16 port, u32 size, u32 value)
 	else if (port == PCI_ADDRESS_PORT && size == 4)
 		pci_address = value;
 	else if (port >= PCI_DATA_PORT && port < PCI_DATA_PORT + 4 && selected_config())
-		memcpy(selected_config() + (pci_address & 0xfc) + (port & 3), &value, size);
+		memcpy(selected_config() + ((pci_address & 0xff) | (port & 3)), &value, size);
 	else if (model_control() && port == model_control() && value & 0x2000)
 		sleeps_done++;
 }
@@ -231,7 +232,7 @@ static void other_writes_config(void);
 
 static void write_config(struct percpu *cpu)
 {
-	static const u32 addresses[] = { PIIX4_PM | 0x40, PIIX4_PM | 0x80, PIIX4_PM | 0x04, 0x80000070, 0x80000058, 0x80001000 };
+	static const u32 addresses[] = { PIIX4_PM | 0x40, PIIX4_PM | 0x80, PIIX4_PM | 0x04, 0x80000070, 0x80000072, 0x80000058, 0x80001000 };
 	static const u16 bases[] = { 0xb001, 0xc001, 0xd001, 0xb101 };
 
 	switch (rand() % 8) {

@@ -114,10 +114,11 @@ static bool selects(u32 address)
 	       (reg == chip->base_reg || reg == chip->enable_reg);
 }
 
+/* Chipsets do not have bits 1:0; QEMU keeps them, and by them the first data port would lead to another byte. */
 static void write_address(u32 value)
 {
 	spin_lock(&pci_lock);
-	outl(PCI_ADDRESS_PORT, value);
+	outl(PCI_ADDRESS_PORT, value & ~3u);
 	spin_unlock(&pci_lock);
 }
 
