@@ -21,9 +21,10 @@
  * file with TV_PAL_CFLAGS of examples.mk (position-independent, no jump tables, no calls into the C library, no SIMD),
  * and put its constants into TV_PAL_DATA too. One set of sections can be one PAL at a time.
  *
- * A call that does not reach the PAL does not compute without protection. While the PAL is registered, its code reads as
- * INT3 and its data as zeros, so a copy (by fork(), migration, swapping) traps; where the code itself is back and the PAL is
- * gone, TV_PAL_ENTRY answers TV_NOT_IN_PAL. Not before tv_register() has returned: until then the data is still there.
+ * A call that does not reach the PAL does not compute without protection. While the PAL is registered, its code reads
+ * as INT3 and its data as zeros, so a copy (by fork(), migration, swapping) traps; where the code itself is back and
+ * the PAL is gone, TV_PAL_ENTRY answers TV_NOT_IN_PAL. Not before tv_register() has returned: until then the data is
+ * still there.
  *
  * The functions are thread-safe as long as two threads do not use the same sections.
  */
@@ -45,8 +46,8 @@
 extern uint64_t tv_pal_is_there __attribute__((visibility("hidden")));
 
 /**
- * Defines an entry point that returns uint64_t: TV_PAL_ENTRY(name, (parameters), (their names)) { body }. Its first act is
- * to see whether it runs in the PAL.
+ * Defines an entry point that returns uint64_t: TV_PAL_ENTRY(name, (parameters), (their names)) { body }. Its first act
+ * is to see whether it runs in the PAL.
  */
 #define TV_PAL_ENTRY(name, parameters, names)                                                                \
 	static inline __attribute__((always_inline)) uint64_t name##_in_pal parameters;                      \

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pal-owner: whose PAL it is. A process tries to take over functions of another one, by a page of the program's file that
- * both execute, and by memory that both may write; others call and unregister its PALs; PALs' pages are copied, as by
- * fork() and by an operating system that moves them; page tables change while a registration is made. Raw hypercalls on
- * pages that may be read, written and executed, as programs from before libtv use them. Exit code 0 only if every line is
- * as it should be, 2 without TrustVisor.
+ * pal-owner: whose PAL it is. A process tries to take over functions of another one, by a page of the program's file
+ * that both execute, and by memory that both may write; others call and unregister its PALs; PALs' pages are copied, as
+ * by fork() and by an operating system that moves them; page tables change while a registration is made. Raw hypercalls
+ * on pages that may be read, written and executed, as programs from before libtv use them. Exit code 0 only if every
+ * line is as it should be, 2 without TrustVisor.
  */
 #define _GNU_SOURCE
 #include <pthread.h>

@@ -10,8 +10,8 @@
 	.section .pal.text, "ax"
 	.code32
 /*
- * cdecl: (u32 number, u32 *words): adds the number and the secret to both words; returns the first. Outside of the PAL it
- * returns -1, as TV_PAL_ENTRY does.
+ * cdecl: (u32 number, u32 *words): adds the number and the secret to both words; returns the first. Outside of the PAL
+ * it returns -1, as TV_PAL_ENTRY does.
  */
 	.globl pal32_add
 pal32_add:

@@ -5,7 +5,8 @@
  * No CPU is stopped here. A PAL is run by one CPU at a time (the state in pal.h); a second caller executes its fetch
  * again and again, with its interrupts open, until the PAL is free. What comes from the caller is read once. What goes
  * back to it is decided by what was read then, never by what stands in the PAL's memory, which the PAL can change.
- * What was copied through here is cleared when the copy has been used: what of it there was, no more, for it costs time.
+ * What was copied through here is cleared when the copy has been used: what of it there was, no more, for it costs
+ * time.
  */
 #include "pal.h"
 
@@ -304,10 +305,10 @@ static bool is_call(const struct hypapi_event *ev, const struct pal *pal)
 }
 
 /*
- * The PAL ends, the guest goes on with its pages: it wrote to them (swapped or reused, or an attack), or somebody fetches
- * there who is not in the PAL's address space. The budget of stops is not asked: this ends what a registration began,
- * which did wait. Whoever comes here is a victim as often as not, and in the middle of an event's delivery, which the
- * CPU repeats before any other interrupt, waiting would hold back those of L1.
+ * The PAL ends, the guest goes on with its pages: it wrote to them (swapped or reused, or an attack), or somebody
+ * fetches there who is not in the PAL's address space. The budget of stops is not asked: this ends what a registration
+ * began, which did wait. Whoever comes here is a victim as often as not, and in the middle of an event's delivery,
+ * which the CPU repeats before any other interrupt, waiting would hold back those of L1.
  */
 static enum hypapi_verdict expel(struct hypapi_event *ev, struct pal *pal)
 {

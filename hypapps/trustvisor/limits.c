@@ -4,8 +4,8 @@
  * and of pages each, so that one of them cannot take all; and pages are looked at before the CPUs are stopped, since a
  * stop that ends in an error is a weapon. That look only refuses: what holds is checked under the stop, by
  * hypapi_partition_create(). It costs up to 700 ticks a page in L2, so it begins when a registration of somebody who is
- * not trusted has failed under the stop, and lasts for the next WARY_FOR that succeed: of all their stops at most one in
- * that many ends in an error.
+ * not trusted has failed under the stop, and lasts for the next WARY_FOR that succeed: of all their stops at most one
+ * in that many ends in an error.
  *
  * Counts grow under the stop only, so a share that has room then has it until the PAL is in. They shrink at any time.
  */

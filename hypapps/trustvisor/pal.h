@@ -100,7 +100,10 @@ void limits_take(const struct pal *pal);
 void limits_give(const struct pal *pal);
 /** A registration failed under the stop: the next ones are looked at before. */
 void limits_failed(const struct pal *pal);
-/** Would the pages be accepted now, as far as that is looked at? HYPAPI_OK or the error. Without a stop: it serves to refuse. */
+/**
+ * Would the pages be accepted now, as far as that is looked at? HYPAPI_OK or the error. Without a stop: it serves to
+ * refuse.
+ */
 int limits_foresee(const struct hypapi_event *ev, const struct pal *pal);
 /** Bytes of each CPU that limits_foresee() uses. */
 #define LIMITS_CPU_BYTES (TV_MAX_PAGES * sizeof(uint64_t))

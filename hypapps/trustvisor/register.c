@@ -5,11 +5,11 @@
  * The caller's descriptors are copied once, and everything is decided from the copy: first without a stop, so that a
  * wrong request costs the other CPUs nothing; then the CPUs are stopped, and all that page tables and the table of PALs
  * say is looked at under the stop, since a guest changes its page tables without one. hypapi_partition_create() checks
- * every page against the rights that the *PAL* will have (not those that some descriptor names), and that no page is used
- * twice or owned already.
+ * every page against the rights that the *PAL* will have (not those that some descriptor names), and that no page is
+ * used twice or owned already.
  *
- * Whose pages they are: reading and executing a page is everybody's right who maps the same file. So a caller that is not
- * L1's kernel must be able to write each page, code too: such a page is nobody else's to trust.
+ * Whose pages they are: reading and executing a page is everybody's right who maps the same file. So a caller that is
+ * not L1's kernel must be able to write each page, code too: such a page is nobody else's to trust.
  */
 #include "pal.h"
 

@@ -570,7 +570,10 @@ static void an_empty_budget_repeats(void **state)
 	repeats(TV_CMD_UNREGISTER);
 }
 
-/* It may be in the middle of the delivery of an interrupt, which holds all others back; and the registration has waited. */
+/*
+ * It may be in the middle of the delivery of an interrupt, which holds all others back; and the registration has
+ * waited.
+ */
 static void a_destruction_does_not_wait(void **state)
 {
 	static const uint32_t access[] = { HYPAPI_W, HYPAPI_X };

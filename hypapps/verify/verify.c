@@ -167,7 +167,10 @@ static bool split(uint64_t which, uint32_t *app, uint32_t *phase, uint32_t *type
 	return *app < APPS && *phase <= HYPAPI_ABORT && *type < HYPAPI_EV_COUNT && *level <= HYPAPI_L2;
 }
 
-/* Twice what the root stack holds, in frames as large as the build allows at most: the page under it is hit, not jumped. */
+/*
+ * Twice what the root stack holds, in frames as large as the build allows at most: the page under it is hit, not
+ * jumped.
+ */
 static __attribute__((noinline)) uint64_t overflow(uint32_t frames)
 {
 	volatile uint8_t frame[900];

@@ -2,8 +2,8 @@
 /*
  * On XMHF only; they judge themselves, and a "T FAIL" line fails the case. test=device-memory: each address that L1 can
  * hand to the core points at a device, whose registers root must not touch (Bochs stops where it reads the I/O APIC by
- * eight bytes). test=delivery-fault: events whose delivery ends at a page that is not the guest's. test=table-pool: PALs
- * whose pages lie in 246 regions of 2 MiB, in others each time.
+ * eight bytes). test=delivery-fault: events whose delivery ends at a page that is not the guest's. test=table-pool:
+ * PALs whose pages lie in 246 regions of 2 MiB, in others each time.
  */
 #include "../../hypapps/trustvisor/include/trustvisor/abi.h"
 #include "test.h"

@@ -2,9 +2,9 @@
 /*
  * Tests that have a sense on XMHF only, with TrustVisor and helloworld in it. They judge themselves: each line says
  * "good" or "BAD", and a BAD line begins with "T FAIL", which fails the case. test=hypercalls: who may call what.
- * test=stops: all CPUs ask for stops at once, then run L2 among those of others, while NMIs fly. test=attack: every address that L1 can
- * hand to the hypervisor points at its memory or at a PAL's, and the PAL's secret stays in the PAL. test=no-exits: what
- * nobody claims does not exit.
+ * test=stops: all CPUs ask for stops at once, then run L2 among those of others, while NMIs fly. test=attack: every
+ * address that L1 can hand to the hypervisor points at its memory or at a PAL's, and the PAL's secret stays in the PAL.
+ * test=no-exits: what nobody claims does not exit.
  */
 #include "../../hypapps/trustvisor/include/trustvisor/abi.h"
 #include "test.h"

@@ -63,7 +63,9 @@ static void t_access(const char *what, enum command command, u64 address)
 		t_exit(what, &l2);
 }
 
-/* EPT12 has just granted it, without INVEPT: a CPU may first use the rights that it has cached, a violation drops them. */
+/*
+ * EPT12 has just granted it, without INVEPT: a CPU may first use the rights that it has cached, a violation drops them.
+ */
 static void t_granted(const char *what, enum command command, u64 address)
 {
 	u8 value = 0x5a;

@@ -184,7 +184,10 @@ static void use_facs(u8 *facs)
 	*lock = 0;
 }
 
-/* A firmware that looks for the FACS anew must not find one of ours, and what the vector leads to is not ours to change. */
+/*
+ * A firmware that looks for the FACS anew must not find one of ours, and what the vector leads to is not ours to
+ * change.
+ */
 static void lead_astray(u8 *facs)
 {
 	u8 *fadt = table_of(0x50434146), *fake = page_alloc();

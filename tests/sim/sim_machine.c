@@ -525,7 +525,9 @@ enum { PTE = 7, PTE_AD = 0x60, EPT_A = 1 << 8, EPT_D = 1 << 9 };
 
 static uint64_t *ram(uint64_t hpa) { return sim_ram(HPA(hpa)); }
 
-/* Maps WINDOW to the fourth page from `tables` on. base: where the guest's physical address 0 lies. The page's entry. */
+/*
+ * Maps WINDOW to the fourth page from `tables` on. base: where the guest's physical address 0 lies. The page's entry.
+ */
 static uint64_t *window(uint64_t base, uint64_t pml4, uint64_t tables)
 {
 	ram(base + pml4)[WINDOW >> 39] = tables | PTE;

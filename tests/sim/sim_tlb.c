@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The simulator's TLB keeps what a CPU may keep, and drops what it must drop: L1 moves a page in its own tables, and
- * sees that only after what the SDM says it must do (vol. 3, "Operations that Invalidate TLBs and Paging-Structure Caches").
- * What a hypervisor must do is for sim_flushes.c.
+ * sees that only after what the SDM says it must do (vol. 3, "Operations that Invalidate TLBs and Paging-Structure
+ * Caches"). What a hypervisor must do is for sim_flushes.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>

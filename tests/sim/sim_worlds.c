@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Where one world follows another on a CPU, the core does what the decision about speculation asks for: a barrier of
- * indirect branches around a partition and from L2 to L1, a note that secrets were touched, a flush of L1D before L2; and
- * nothing of the caller stays in root behind a partition. The decision is the test's, since the simulated CPU needs none.
+ * indirect branches around a partition and from L2 to L1, a note that secrets were touched, a flush of L1D before L2;
+ * and nothing of the caller stays in root behind a partition. The decision is the test's, since the simulated CPU needs
+ * none.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * cpu/clock.c against an interval timer and a time stamp counter of this file: each instruction takes its time, and some
- * of it is stolen, as SMM and a host's scheduler do.
+ * cpu/clock.c against an interval timer and a time stamp counter of this file: each instruction takes its time, and
+ * some of it is stolen, as SMM and a host's scheduler do.
  */
 #include <setjmp.h>
 #include <stdarg.h>

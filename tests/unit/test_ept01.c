@@ -217,7 +217,9 @@ static gpa1_t scattered(u64 round, u64 i)
 	return GPA1((1 + i) * SIZE_2M + (round * 7 + i) % 512 * PAGE_SIZE);
 }
 
-/* Partitions whose pages lie in a region of 2 MiB each, as an operating system hands them out when it has run a while. */
+/*
+ * Partitions whose pages lie in a region of 2 MiB each, as an operating system hands them out when it has run a while.
+ */
 static void scattered_pages_come_back(void **state)
 {
 	size_t at_first = pages_left();

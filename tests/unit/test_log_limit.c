@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* core/log_limit.c: a burst, then a rate; and no time stamp counter that a guest has written silences a line for ever. */
+/*
+ * core/log_limit.c: a burst, then a rate; and no time stamp counter that a guest has written silences a line for ever.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

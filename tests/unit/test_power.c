@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ports that belong together, with a second CPU that slips in wherever the core lets it: the keyboard controller's command
- * and byte, PCI configuration's address and data. The devices are models; the core's files are the real ones. What must
- * hold: the controller never pulls the reset line, and the machine is never put to sleep, without the core's knowledge; and
- * nobody switches address line 20 off.
+ * Ports that belong together, with a second CPU that slips in wherever the core lets it: the keyboard controller's
+ * command and byte, PCI configuration's address and data. The devices are models; the core's files are the real ones.
+ * What must hold: the controller never pulls the reset line, and the machine is never put to sleep, without the core's
+ * knowledge; and nobody switches address line 20 off.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -67,8 +67,8 @@ static jmp_buf slip_jump;
 static bool at_safe_point;
 
 /*
- * The other CPU does something, if nothing holds it. A stop that it asks for comes only when this CPU is at a safe point: else
- * it waits, and has done nothing yet.
+ * The other CPU does something, if nothing holds it. A stop that it asks for comes only when this CPU is at a safe
+ * point: else it waits, and has done nothing yet.
  */
 static void slip_in(bool safe_point)
 {

@@ -393,7 +393,9 @@ static void without_a_timeout_the_wait_goes_on(void **state)
 	assert_int_equal(given_up, 0);
 }
 
-/* A stop of all, one of an EPT, a kick: each ends in the hook once, with a silent CPU and with the stops of the hook. */
+/*
+ * A stop of all, one of an EPT, a kick: each ends in the hook once, with a silent CPU and with the stops of the hook.
+ */
 static void a_timeout_takes_the_machine_down(void **state)
 {
 	for (volatile u32 form = 0; form < 3; form++) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A machine that no port resets: all ways are tried in turn, each after the wipe, and the last one is a triple fault. */
+/*
+ * A machine that no port resets: all ways are tried in turn, each after the wipe, and the last one is a triple fault.
+ */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is done against speculation, on mocks of CPUs: the decision, and each MSR write and VERW that comes of it at an exit
- * and entry, around a PAL, and between L1 and L2. The values of CPUID and IA32_ARCH_CAPABILITIES are those that such CPUs
- * report with microcode of 2024; what is not about speculation is left out.
+ * What is done against speculation, on mocks of CPUs: the decision, and each MSR write and VERW that comes of it at an
+ * exit and entry, around a PAL, and between L1 and L2. The values of CPUID and IA32_ARCH_CAPABILITIES are those that
+ * such CPUs report with microcode of 2024; what is not about speculation is left out.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -166,7 +166,9 @@ static void each_cpu_does_what_it_needs(void **state)
 	}
 }
 
-/* Root has its own value, whatever the guest chose, and gives the guest's back; also one that a list wrote meanwhile. */
+/*
+ * Root has its own value, whatever the guest chose, and gives the guest's back; also one that a list wrote meanwhile.
+ */
 static void root_and_guest_have_their_own_value(void **state)
 {
 	u64 value;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Decoding of stores: the forms that operating systems use on ACPI tables, in 16-, 32- and 64-bit code, and all that is cut short. */
+/*
+ * Decoding of stores: the forms that operating systems use on ACPI tables, in 16-, 32- and 64-bit code, and all that is
+ * cut short.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

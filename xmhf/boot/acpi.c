@@ -27,7 +27,9 @@ struct sdt {
 	u32 oem_revision, creator, creator_revision;
 } __attribute__((packed));
 
-/* Offsets in the FADT. Those of GAS_BYTES are generic address structures: space, width, offset, access size, address. */
+/*
+ * Offsets in the FADT. Those of GAS_BYTES are generic address structures: space, width, offset, access size, address.
+ */
 enum {
 	FADT_FACS = 36, FADT_DSDT = 40, FADT_PM1A_CNT = 64, FADT_PM1B_CNT = 68, FADT_FLAGS = 112, FADT_RESET_REG = 116,
 	FADT_RESET_VALUE = 128, FADT_X_FACS = 132, FADT_X_DSDT = 140, FADT_X_PM1A_CNT = 172, FADT_X_PM1B_CNT = 184,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * An application processor's way from SIPI (real mode, CS:IP = page:0) to ap_main() in 64-bit mode. Copied to a page in
- * the first MiB; the parameters at its end are filled by smp_boot.c. Position-independent: EBX holds the page's address.
+ * the first MiB; the parameters at its end are filled by smp_boot.c. Position-independent: EBX holds the page's
+ * address.
  */
 	.section .rodata
 	.globl trampoline_start, trampoline_end, trampoline_cr3, trampoline_cpu, trampoline_stack

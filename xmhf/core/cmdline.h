@@ -14,7 +14,9 @@ const char *cmdline_get(const char *name);
 /* The option as a decimal number from 1 to `max`; refuses what is none. */
 u64 cmdline_number(const char *name, u64 fallback, u64 max);
 
-/* The option as a time, in milliseconds from 1 to `max`, after this prefix; refuses what is none. max: whole seconds. */
+/*
+ * The option as a time, in milliseconds from 1 to `max`, after this prefix; refuses what is none. max: whole seconds.
+ */
 u64 cmdline_ms(const char *name, const char *prefix, u64 fallback, u64 max);
 
 /* True if the option is `word`; refuses values other than those in the list that the core documents. */

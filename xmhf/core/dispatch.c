@@ -17,7 +17,10 @@ static void note_start(struct dispatch *d, const struct quiesce_cpu *quiesce)
 	d->progress.walking = false;
 }
 
-/* An instruction that can begin again; in the others a stop is charged and never put off. In a partition, too: its time is bounded. */
+/*
+ * An instruction that can begin again; in the others a stop is charged and never put off. In a partition, too: its time
+ * is bounded.
+ */
 #define EVENTS_THAT_REPEAT (BIT(HYPAPI_EV_HYPERCALL) | BIT(HYPAPI_EV_CPUID) | BIT(HYPAPI_EV_EPT_VIOLATION) | \
 			    BIT(HYPAPI_EV_PORT_IO) | BIT(HYPAPI_EV_MSR))
 #define LONGEST_WAIT_MS 10

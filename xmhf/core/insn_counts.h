@@ -6,9 +6,9 @@
  *
  *     EAX = 0x78696e73, ECX = 0: EAX, EBX, ECX, EDX = VMREAD, VMWRITE, VMPTRLD, VMCLEAR
  *                       ECX = 1: INVEPT, INVVPID, IPIs (a broadcast is one), VM exits
- *                       ECX = 2: what a CPU that needs it would do against speculation, see cpu/speculation.h: barriers of
- *                                indirect branches (IBPB) around partitions, and from L2 to L1; flushes of L1D and buffers
- *                                after secrets were touched; flushes of L1D before L2 runs
+ *                       ECX = 2: what a CPU that needs it would do against speculation, see cpu/speculation.h:
+ *                                barriers of indirect branches (IBPB) around partitions, and from L2 to L1; flushes of
+ *                                L1D and buffers after secrets were touched; flushes of L1D before L2 runs
  */
 #ifndef XMHF_INSN_COUNTS_H
 #define XMHF_INSN_COUNTS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The rate of lines that a guest can cause. One of them takes milliseconds at the serial line's speed, under a lock that
- * others may wait for, so a loop of them would be a weapon. Any CPU, no lock.
+ * The rate of lines that a guest can cause. One of them takes milliseconds at the serial line's speed, under a lock
+ * that others may wait for, so a loop of them would be a weapon. Any CPU, no lock.
  */
 #include "core/log.h"
 

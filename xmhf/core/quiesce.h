@@ -163,9 +163,9 @@ static inline u64 quiesce_holds(const struct quiesce_cpu *self)
 u64 quiesce_epoch(const struct quiesce_cpu *self);
 
 /*
- * After `bound` ticks of a wait for others the CPUs that have not answered are named, once a stop, and the wait goes on.
- * After `timeout` ticks, unless that is 0, quiesce_hook_give_up() is called; the owner word is kept for ever, and the stops
- * that it begins wait for nobody longer than `bound`.
+ * After `bound` ticks of a wait for others the CPUs that have not answered are named, once a stop, and the wait goes
+ * on. After `timeout` ticks, unless that is 0, quiesce_hook_give_up() is called; the owner word is kept for ever, and
+ * the stops that it begins wait for nobody longer than `bound`.
  */
 void quiesce_set_bounds(u64 bound, u64 timeout);
 

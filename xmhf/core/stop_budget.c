@@ -2,7 +2,9 @@
 /* See stop_budget.h. */
 #include "core/stop_budget.h"
 
-/* Stopped time that may be owed before others have to wait. Some thousand registrations on silicon, 200 in an emulator. */
+/*
+ * Stopped time that may be owed before others have to wait. Some thousand registrations on silicon, 200 in an emulator.
+ */
 #define DEPTH_MS 50
 /* What each other CPU loses beside the stop, by exit, entry and flush: a hundredth of this, 10 us. */
 #define BESIDE_MS_PART 100

@@ -2,7 +2,8 @@
 /*
  * How long the machine may stand still for those that nobody trusts: L2, and L1 outside of its kernel. One account for
  * all of them and all CPUs. Each of their stops is charged with its length and with what it costs the others beside; a
- * stop may begin while the debt is below `depth`, so that ordinary use, a burst, never waits, and a storm gets its share.
+ * stop may begin while the debt is below `depth`, so that ordinary use, a burst, never waits, and a storm gets its
+ * share.
  *
  * One number holds all of it: the tick at which everything charged so far is paid for, if of each tick `share` percent
  * pay. Any CPU reads and changes it, without a lock. Callers: core/dispatch.c, and hypapi's calls that stop CPUs.

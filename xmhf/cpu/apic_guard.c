@@ -84,8 +84,8 @@ static struct store decode(const struct percpu *cpu, const u8 *insn, bool long_m
 }
 
 /*
- * False: the ICR's delivery mode is not the core's business, and the write is still to be done. An SMI is dropped: it is the
- * firmware's to send, and what it would run is not under the core.
+ * False: the ICR's delivery mode is not the core's business, and the write is still to be done. An SMI is dropped: it
+ * is the firmware's to send, and what it would run is not under the core.
  */
 static bool took_icr(u32 icr, u32 dest)
 {

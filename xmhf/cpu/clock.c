@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See clock.h. Channel 2 of the 8254 counts down once for each round; its output is seen in port 0x61. A round says how
- * much it can be wrong by: what passed between the reads of the TSC around its start and around its end. Firmware in SMM,
- * or a host that takes the virtual CPU away, makes that long, so the round with the smallest doubt is taken.
+ * much it can be wrong by: what passed between the reads of the TSC around its start and around its end. Firmware in
+ * SMM, or a host that takes the virtual CPU away, makes that long, so the round with the smallest doubt is taken.
  *
  * CPUID's word comes second: emulators report the frequency of the CPU that they imitate.
  */

@@ -8,7 +8,10 @@
 
 #include "lib/base.h"
 
-/* Measures; takes up to 20 ms. Once, on the boot CPU, before any guest runs. Uses channel 2 of the timer, and leaves it idle. */
+/*
+ * Measures; takes up to 20 ms. Once, on the boot CPU, before any guest runs. Uses channel 2 of the timer, and leaves it
+ * idle.
+ */
 void clock_calibrate(void);
 
 /* Ticks of the time stamp counter in a millisecond: from 500 to 10,000,000, after clock_calibrate(). */

@@ -61,8 +61,8 @@ void lapic_write(u32 offset, u32 value);
 void lapic_send(u32 apic_id, u32 icr_low);
 void lapic_nmi_others(void);
 /*
- * This CPU's registers as an INIT leaves them. Interrupts that it has accepted but not delivered stay, and the ICR's low
- * half: nothing but a real INIT clears these.
+ * This CPU's registers as an INIT leaves them. Interrupts that it has accepted but not delivered stay, and the ICR's
+ * low half: nothing but a real INIT clears these.
  */
 void lapic_reset(void);
 bool lapic_in_service(u8 vector);     /* this CPU's APIC has delivered it, and waits for its EOI */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Makes a CPU's structure and its stacks, and loads what lets C code and NMIs run on it: GDT, IDT, TSS, GS base. NMIs and
- * exceptions have stacks of their own, so that an overflow of the main stack can be reported.
+ * Makes a CPU's structure and its stacks, and loads what lets C code and NMIs run on it: GDT, IDT, TSS, GS base. NMIs
+ * and exceptions have stacks of their own, so that an overflow of the main stack can be reported.
  */
 #include "cpu/percpu.h"
 

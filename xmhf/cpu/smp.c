@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guest's INIT and SIPI. Invariants: no INIT or SIPI of the guest reaches a LAPIC; a CPU's request word changes only
- * while that CPU is stopped or parked. A parked CPU is in HLT with a stop as its only alarm clock, so a SIPI is handed
- * over under a stop, too.
+ * The guest's INIT and SIPI. Invariants: no INIT or SIPI of the guest reaches a LAPIC; a CPU's request word changes
+ * only while that CPU is stopped or parked. A parked CPU is in HLT with a stop as its only alarm clock, so a SIPI is
+ * handed over under a stop, too.
  */
 #include "cpu/smp.h"
 

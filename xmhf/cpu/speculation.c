@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See speculation.h. The table rests on Intel's guidance on branch target injection, return stack buffer underflow,
- * post-barrier RSB predictions, branch history injection, L1 terminal fault, and register and buffer sampling. Where a CPU
- * does not say that it is safe, it is taken as unsafe. docs/security.md says what is not done.
+ * post-barrier RSB predictions, branch history injection, L1 terminal fault, and register and buffer sampling. Where a
+ * CPU does not say that it is safe, it is taken as unsafe. docs/security.md says what is not done.
  */
 #include "cpu/speculation.h"
 
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 
-/* IA32_ARCH_CAPABILITIES, by its own bits; and what CPUID offers, from bit 40 on, where that MSR has nothing that counts. */
+/*
+ * IA32_ARCH_CAPABILITIES, by its own bits; and what CPUID offers, from bit 40 on, where that MSR has nothing that
+ * counts.
+ */
 #define RDCL_NO BIT(0)
 #define IBRS_ALL BIT(1)
 #define RSBA BIT(2)

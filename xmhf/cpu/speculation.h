@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is done against speculation: in root, as the target of guests that train the CPU's predictors, and between worlds
- * that share a CPU. Decided once, at boot, from what the CPU offers and says of itself (the table in speculation.c), before
- * root's text becomes read-only; carried out here and in vmx/entry.S. A CPU that needs nothing executes nothing: its exits
- * come to another entry point, and its `guard` is never set.
+ * What is done against speculation: in root, as the target of guests that train the CPU's predictors, and between
+ * worlds that share a CPU. Decided once, at boot, from what the CPU offers and says of itself (the table in
+ * speculation.c), before root's text becomes read-only; carried out here and in vmx/entry.S. A CPU that needs nothing
+ * executes nothing: its exits come to another entry point, and its `guard` is never set.
  *
- * guard, a word of each CPU beside `work`: what must be done after root's last access to memory and before the guest runs.
- * Owner CPU only.
+ * guard, a word of each CPU beside `work`: what must be done after root's last access to memory and before the guest
+ * runs. Owner CPU only.
  */
 #ifndef XMHF_SPECULATION_H
 #define XMHF_SPECULATION_H
@@ -58,7 +58,10 @@ void speculation_decide(const struct cpuid_regs *leaf7, const struct cpuid_regs 
 /* Root's own IA32_SPEC_CTRL on this CPU, from now on. */
 void speculation_cpu_init(struct percpu *cpu);
 
-/* Rows of the MSR policy: the guest's IA32_SPEC_CTRL, and IA32_ARCH_CAPABILITIES, where L1 reads that it need not flush L1D. */
+/*
+ * Rows of the MSR policy: the guest's IA32_SPEC_CTRL, and IA32_ARCH_CAPABILITIES, where L1 reads that it need not flush
+ * L1D.
+ */
 bool speculation_read_ctrl(struct percpu *cpu, u32 msr, u64 *value);
 bool speculation_write_ctrl(struct percpu *cpu, u32 msr, u64 value);
 bool speculation_read_capabilities(struct percpu *cpu, u32 msr, u64 *value);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See speculation.h: what the CPU is asked at boot, the options, and the thunks of indirect branches (thunks.S). Runs before
- * the image moves: the boot tables let text be written, root's own will not.
+ * See speculation.h: what the CPU is asked at boot, the options, and the thunks of indirect branches (thunks.S). Runs
+ * before the image moves: the boot tables let text be written, root's own will not.
  */
 #include "core/cmdline.h"
 #include "core/log.h"

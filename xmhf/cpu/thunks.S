@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where all indirect branches of root go through (GCC's -mindirect-branch=thunk-extern): __x86_indirect_thunk_REG jumps to
- * the address in REG. Built as retpolines, whose target no guest can train; speculation_boot.c makes them plain jumps where
- * the CPU needs none. In the upper half of a cache line, where the CPUs with indirect target selection predict right.
+ * Where all indirect branches of root go through (GCC's -mindirect-branch=thunk-extern): __x86_indirect_thunk_REG jumps
+ * to the address in REG. Built as retpolines, whose target no guest can train; speculation_boot.c makes them plain
+ * jumps where the CPU needs none. In the upper half of a cache line, where the CPUs with indirect target selection
+ * predict right.
  */
 #include "cpu/speculation.h"
 

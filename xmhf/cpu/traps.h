@@ -6,7 +6,10 @@
 #define SEL_CODE 0x08
 #define SEL_DATA 0x10
 #define SEL_TSS 0x18
-/* Stacks that the CPU switches to: for NMIs, and for exceptions, which may have come from an overflow of the other stacks. */
+/*
+ * Stacks that the CPU switches to: for NMIs, and for exceptions, which may have come from an overflow of the other
+ * stacks.
+ */
 #define IST_NMI 1
 #define IST_FAULT 2
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See ept01.h. L1's addresses are host-physical ones, so a leaf differs from the identity only for memory that L1 does
- * not own: a partition's page (a page of zeros or of INT3, read-only, owner in ignored bits) and root memory (one scratch
- * page for all of it, with nothing of the core in it, so that a guest that pokes at the reserved range disturbs nobody).
+ * not own: a partition's page (a page of zeros or of INT3, read-only, owner in ignored bits) and root memory (one
+ * scratch page for all of it, with nothing of the core in it, so that a guest that pokes at the reserved range disturbs
+ * nobody).
  */
 #include "mem/ept01.h"
 

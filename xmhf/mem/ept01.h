@@ -2,9 +2,10 @@
 /*
  * EPT01: L1-physical to host-physical, the same table on every CPU, an identity map less what L1 does not own.
  *
- * Invariants: no leaf leads to root memory, but for two stand-ins, read-only. A page that a partition owns is mapped to one
- * of them, with the owner's number in ignored bits: to INT3 if it is code, so that a copy traps, else to zeros. Rights are granted at any time under ept01's lock;
- * they are taken away only while this CPU has the others stopped, and ept01_generation grows then.
+ * Invariants: no leaf leads to root memory, but for two stand-ins, read-only. A page that a partition owns is mapped to
+ * one of them, with the owner's number in ignored bits: to INT3 if it is code, so that a copy traps, else to zeros.
+ * Rights are granted at any time under ept01's lock; they are taken away only while this CPU has the others stopped,
+ * and ept01_generation grows then.
  */
 #ifndef XMHF_EPT01_H
 #define XMHF_EPT01_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Guest memory by linear address: a walk of the guest's page tables at the level that runs (L1 or L2), in every paging
- * mode. A copy to a page sets the accessed and dirty bits of its leaf first, and those of EPT12; a page that seems clean
- * would be thrown away when it is swapped or migrated. A copy from memory sets none. Reads memory only through EPT01 or
- * EPT02, so that no address of a guest's choosing reaches root memory or a partition.
+ * mode. A copy to a page sets the accessed and dirty bits of its leaf first, and those of EPT12; a page that seems
+ * clean would be thrown away when it is swapped or migrated. A copy from memory sets none. Reads memory only through
+ * EPT01 or EPT02, so that no address of a guest's choosing reaches root memory or a partition.
  */
 #ifndef XMHF_GUEST_H
 #define XMHF_GUEST_H
@@ -59,9 +59,10 @@ enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 ri
 					 struct guest_fault *fault);
 
 /*
- * The way on which a walk found that an address leads to a page and may be read, to be asked again for less: it still does
- * where the same tables have the same entries. Where a table of L2 lies is EPT12's to say, so, as in the CPU's caches,
- * the way is known until L1 executes INVEPT. A table's page may be a partition's by now: entries are compared, not used.
+ * The way on which a walk found that an address leads to a page and may be read, to be asked again for less: it still
+ * does where the same tables have the same entries. Where a table of L2 lies is EPT12's to say, so, as in the CPU's
+ * caches, the way is known until L1 executes INVEPT. A table's page may be a partition's by now: entries are compared,
+ * not used.
  */
 struct guest_path {
 	u64 gva;

@@ -14,7 +14,10 @@
 
 /* The core's own range, host-physical: [root_start, root_end), 2 MiB aligned. Constant after boot. */
 extern u64 root_start, root_end;
-/* And a part of it below 1 MiB, where the firmware goes when it wakes the machine (power/wake.h); 0: none. Constant after boot. */
+/*
+ * And a part of it below 1 MiB, where the firmware goes when it wakes the machine (power/wake.h); 0: none. Constant
+ * after boot.
+ */
 extern u64 root_low;
 #define ROOT_LOW_BYTES 0x2000ul
 

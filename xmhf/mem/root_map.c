@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See root_map.h. The direct map uses 1 GiB pages where the CPU has them, and smaller ones around the image's text and
- * read-only data, whose alias there is read-only as well. Built while the boot tables are live; the direct map of those reaches the first 4 GiB, where all
- * pages of the pool are.
+ * read-only data, whose alias there is read-only as well. Built while the boot tables are live; the direct map of those
+ * reaches the first 4 GiB, where all pages of the pool are.
  */
 #include "mem/root_map.h"
 

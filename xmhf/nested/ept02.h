@@ -70,9 +70,9 @@ typedef bool ept02_keep(u64 entry, unsigned int level);
 void ept02_revalidate(struct ept02 *ept, ept02_keep *keep);
 
 /*
- * Memory type of a leaf: type12, bits 6:3 of EPT12's leaf, as on a bare machine, where with EPT no MTRR counts. But what
- * is no RAM and uncached in EPT01 L2 gets uncached, or write-combined: cached lines of a device that root uses, the local
- * APIC above all, would answer in the device's place, or end in a machine check in root.
+ * Memory type of a leaf: type12, bits 6:3 of EPT12's leaf, as on a bare machine, where with EPT no MTRR counts. But
+ * what is no RAM and uncached in EPT01 L2 gets uncached, or write-combined: cached lines of a device that root uses,
+ * the local APIC above all, would answer in the device's place, or end in a machine check in root.
  */
 static inline u64 ept02_type(u64 type12, bool ram, u8 type01)
 {

@@ -71,7 +71,10 @@ u64 nested_ept_in_use(const struct percpu *cpu);
 /* The same of the L2 that runs or ran last: its EPT12 has one name, whatever type and flags EPTP12 has beside it. */
 u64 nested_ept_key(const struct percpu *cpu);
 
-/* L2's ports of this CPU exit again, whoever asks for them: what the core intercepts has changed. Under a stop, by any CPU. */
+/*
+ * L2's ports of this CPU exit again, whoever asks for them: what the core intercepts has changed. Under a stop, by any
+ * CPU.
+ */
 void nested_close_ports(struct percpu *cpu);
 
 /* Drops all EPT02 of this CPU, by the flush work of a stop; INVEPT is then the caller's. */

@@ -91,9 +91,9 @@ static void write_output_port(u8 value)
 }
 
 /*
- * True: this byte resets the machine, and was not written. Nobody switches address line 20 off, here or at port 0x92: a CPU in
- * VMX operation does not look at it (SDM vol. 3, "Restrictions on VMX Operation"), but an emulator may, and then the
- * addresses that EPT has allowed are not those that memory gets, nor are root's.
+ * True: this byte resets the machine, and was not written. Nobody switches address line 20 off, here or at port 0x92: a
+ * CPU in VMX operation does not look at it (SDM vol. 3, "Restrictions on VMX Operation"), but an emulator may, and then
+ * the addresses that EPT has allowed are not those that memory gets, nor are root's.
  */
 static bool kbc_write(u16 port, u8 value)
 {

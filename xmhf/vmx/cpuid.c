@@ -3,7 +3,8 @@
  * See cpuid.h. One table of what is hidden: features that work on physical addresses or leave VMX, and what enumerates
  * MSRs that the policy refuses (vmx/msr_policy.c); a key of memory is that of memory whoever owns it. OSXSAVE, OSPKE,
  * APIC and NX follow the guest's state, not the core's.
- * Leaves of hypervisors below are empty: their MSRs make that hypervisor write to addresses which no EPT of ours checks.
+ * Leaves of hypervisors below are empty: their MSRs make that hypervisor write to addresses which no EPT of ours
+ * checks.
  */
 #include "vmx/cpuid.h"
 

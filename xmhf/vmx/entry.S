@@ -73,7 +73,10 @@ vmx_exit_partition:
 	.endr
 	jmp handle_exit
 
-	/* The same, of any guest, on a CPU that needs it. No value of the guest's stays in a register for speculation to use. */
+	/*
+	 * The same, of any guest, on a CPU that needs it. No value of the guest's stays in a register for speculation
+	 * to use.
+	 */
 	.globl vmx_exit_guarded
 	.balign 16
 vmx_exit_guarded:

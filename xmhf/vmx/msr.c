@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * MSRs of guests, by the table of msr_policy.c: the MSR bitmap is made from it, and exits of both levels and MSR lists are
- * answered by it. The bitmap starts with all writes exiting. An MSR that L1 reaches without an exit comes here all the
- * same from L2, or by a list: then it is where the guest's value lives, in the current VMCS or in the CPU.
+ * MSRs of guests, by the table of msr_policy.c: the MSR bitmap is made from it, and exits of both levels and MSR lists
+ * are answered by it. The bitmap starts with all writes exiting. An MSR that L1 reaches without an exit comes here all
+ * the same from L2, or by a list: then it is where the guest's value lives, in the current VMCS or in the CPU.
  */
 #include "vmx/msr.h"
 

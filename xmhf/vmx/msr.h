@@ -17,7 +17,9 @@ void msr_watch(enum msr_source source, u32 msr);
 /* Lines "stat msr LEVEL NUMBER ANSWER" on the log: what has been written by then. */
 void msr_log_watched(void);
 
-/* From here on stores to the x2APIC LVT exit: a CPU is open to SMIs (see cpu/smm.h). At boot, before the guest starts. */
+/*
+ * From here on stores to the x2APIC LVT exit: a CPU is open to SMIs (see cpu/smm.h). At boot, before the guest starts.
+ */
 void msr_intercept_lvts(void);
 
 /* RDMSR or WRMSR of the level that runs, as the arguments of an event. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See msr_policy.h. Writes are denied by default, since a new CPU brings MSRs that no table knows, and some of them hold
- * physical addresses. Reads are passed by default. A row says why it is as it is; numbers by the SDM, vol. 4.
+ * See msr_policy.h. Writes are denied by default, since a new CPU brings MSRs that no table knows, and some of them
+ * hold physical addresses. Reads are passed by default. A row says why it is as it is; numbers by the SDM, vol. 4.
  */
 #include "vmx/msr_policy.h"
 
@@ -86,8 +86,8 @@ static bool write_misc_features(struct percpu *cpu, u32 msr, u64 value)
 }
 
 /*
- * XD disabled would make the core's own EFER.NXE reserved: L1 has the bit, its CPUID and its EFER follow, the CPU has not.
- * Since DS_AREA and PEBS_ENABLE cannot be written, what needs them is shown as absent.
+ * XD disabled would make the core's own EFER.NXE reserved: L1 has the bit, its CPUID and its EFER follow, the CPU has
+ * not. Since DS_AREA and PEBS_ENABLE cannot be written, what needs them is shown as absent.
  */
 static bool read_misc_enable(struct percpu *cpu, u32 msr, u64 *value)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What L1 and L2 may do to each MSR: one row for a range, sorted by number. Everybody who reads or writes an MSR for a
- * guest goes by it: exits of both levels, MSR lists, and the MSR bitmap. A write without a row is dropped; see msr_find().
+ * guest goes by it: exits of both levels, MSR lists, and the MSR bitmap. A write without a row is dropped; see
+ * msr_find().
  */
 #ifndef XMHF_MSR_POLICY_H
 #define XMHF_MSR_POLICY_H
@@ -40,7 +41,9 @@ const struct msr_row *msr_find(u32 msr);
 /* Option msr=strict: MSRs without a row are refused. At boot. */
 void msr_policy_strict(void);
 
-/* Whether the MSR bitmap has bits for it (SDM vol. 3, "MSR-Bitmap Address"). The others always exit, and do not exist. */
+/*
+ * Whether the MSR bitmap has bits for it (SDM vol. 3, "MSR-Bitmap Address"). The others always exit, and do not exist.
+ */
 static inline bool msr_in_bitmap(u32 msr)
 {
 	return (msr & ~0xc0001fffu) == 0 && (msr >> 30 == 0 || msr >> 30 == 3);

@@ -228,7 +228,9 @@ static void exception(struct percpu *cpu)
 	ask_owner(cpu, &args);
 }
 
-/* After these exits the partition goes on. An exit costs a hundred times what the partition spends on its instruction. */
+/*
+ * After these exits the partition goes on. An exit costs a hundred times what the partition spends on its instruction.
+ */
 static bool loops_for_too_long(const struct percpu *cpu, u32 reason)
 {
 	return (reason == EXIT_CPUID || reason == EXIT_VMCALL) && rdtsc() - cpu->partition_since > time_ticks;

@@ -47,15 +47,16 @@ uint32_t hypapi_features(void);
 int hypapi_quiesce(struct hypapi_event *ev);
 
 /**
- * May this event stop the other CPUs at once? Stops that L2 asks for, or L1 outside of its kernel (CPL 0), together may take
- * only a share of the machine's time (boot option `stop-share`). While that is used up the answer is 0, and a handler of
- * HYPERCALL, CPUID, EPT_VIOLATION, PORT_IO or MSR that has changed nothing yet answers HYPAPI_RETRY: the guest executes
- * its instruction again, with interrupts open, until its turn has come. The quiesce flag does that by itself. Who calls
- * hypapi_quiesce() without asking waits in it, for up to 10 ms, and the guest's interrupts wait, too.
+ * May this event stop the other CPUs at once? Stops that L2 asks for, or L1 outside of its kernel (CPL 0), together may
+ * take only a share of the machine's time (boot option `stop-share`). While that is used up the answer is 0, and a
+ * handler of HYPERCALL, CPUID, EPT_VIOLATION, PORT_IO or MSR that has changed nothing yet answers HYPAPI_RETRY: the
+ * guest executes its instruction again, with interrupts open, until its turn has come. The quiesce flag does that by
+ * itself. Who calls hypapi_quiesce() without asking waits in it, for up to 10 ms, and the guest's interrupts wait, too.
  * In other events, and for the kernel of L1, the answer is always 1.
  *
  * @param ev  the event
- * @return 1: the next stop of this event begins without a wait; 0: not now; HYPAPI_EPERM: HYPAPI_CAP_QUIESCE was not declared
+ * @return 1: the next stop of this event begins without a wait; 0: not now; HYPAPI_EPERM: HYPAPI_CAP_QUIESCE was not
+ *         declared
  * @since 1.3
  */
 int hypapi_may_stop(struct hypapi_event *ev);
@@ -231,8 +232,8 @@ int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, 
  * @param src        linear address; may cross pages
  * @param len_bytes  0 to 1 MiB
  * @return as hypapi_translate(), but HYPAPI_EPERM for what is no RAM by the memory map of the boot: devices, reserved
- *         memory, the place of the core's memory; HYPAPI_EINVAL for a length out of range or an address that wraps. After an
- *         error the buffer's content is unspecified.
+ *         memory, the place of the core's memory; HYPAPI_EINVAL for a length out of range or an address that wraps.
+ *         After an error the buffer's content is unspecified.
  * @since 1.0
  */
 int hypapi_copy_from(const struct hypapi_event *ev, void *dst, gva_t src, size_t len_bytes);
@@ -327,14 +328,15 @@ int hypapi_memory_rights(const struct hypapi_event *ev, gpa1_t page, uint32_t *r
 
 /**
  * May be added to the rights of a page: the caller must be allowed to write it now, though the partition may not. Pages
- * that the caller shares with others who trust their content (of the page cache, merged, for copy on write) are refused so.
+ * that the caller shares with others who trust their content (of the page cache, merged, for copy on write) are refused
+ * so.
  * @since 1.3
  */
 #define HYPAPI_CALLER_WRITES (1u << 3)
 
 /**
- * May be added to the rights of one page, the last counts: the page by which hypapi_partition_at_home() knows the caller's
- * address space.
+ * May be added to the rights of one page, the last counts: the page by which hypapi_partition_at_home() knows the
+ * caller's address space.
  * @since 1.3
  */
 #define HYPAPI_HOME (1u << 4)
@@ -348,9 +350,9 @@ struct hypapi_partition_page {
 
 /**
  * Creates a partition from pages of the caller: they leave L1 and L2 (writes and fetches there raise
- * HYPAPI_EV_EPT_VIOLATION for the owner), and form the partition's memory. Reads there see zeros; where the partition may
- * execute, INT3 (0xCC) instead (since 1.3), so that a copy of the code traps. All pages are checked before the first is
- * taken.
+ * HYPAPI_EV_EPT_VIOLATION for the owner), and form the partition's memory. Reads there see zeros; where the partition
+ * may execute, INT3 (0xCC) instead (since 1.3), so that a copy of the code traps. All pages are checked before the
+ * first is taken.
  * The CPUs must be stopped: rights are taken away.
  * @param ev          the event of this callback
  * @param pages       array of `page_count`, each linear page at most once
@@ -365,8 +367,9 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 
 /**
  * Whether the caller is in the address space from which the partition was made, or one that shares its home page: the
- * page is mapped at its linear address, and the caller may read it there, as far as its page tables say. Not CR3 and not EPTP12
- * are compared, which operating systems and hypervisors change for one address space. Cheaper than hypapi_translate().
+ * page is mapped at its linear address, and the caller may read it there, as far as its page tables say. Not CR3 and
+ * not EPTP12 are compared, which operating systems and hypervisors change for one address space. Cheaper than
+ * hypapi_translate().
  * @param ev         the event of this callback
  * @param partition  one of this hypapp's own
  * @return HYPAPI_OK; HYPAPI_EFAULT: it is not there, or no page was made HYPAPI_HOME; HYPAPI_ESTALE;
@@ -377,8 +380,8 @@ int hypapi_partition_at_home(const struct hypapi_event *ev, hypapi_partition_t p
 
 /**
  * Destroys a partition and gives its pages back to L1. Pages that the partition could write are zeroed first.
- * Stops the other CPUs for its own time if they are not stopped: they may hold translations to what reads as zeros. No CPU may
- * run the partition.
+ * Stops the other CPUs for its own time if they are not stopped: they may hold translations to what reads as zeros. No
+ * CPU may run the partition.
  * @param ev         the event of this callback
  * @param partition  one of this hypapp's own
  * @return HYPAPI_OK; HYPAPI_ESTALE; HYPAPI_EBUSY: it runs on some CPU
@@ -460,8 +463,8 @@ const char *hypapi_option(const char *name);
 uint32_t hypapi_l2_hypercall_base(void);
 
 /**
- * Writes one line to the serial log, at level info. The newline is added. Since guests cause such lines, a hypapp has 256 of
- * them at once and then 16 a second; the next line that comes says how many were left out.
+ * Writes one line to the serial log, at level info. The newline is added. Since guests cause such lines, a hypapp has
+ * 256 of them at once and then 16 a second; the next line that comes says how many were left out.
  * @param format  as printf: d u x lx p s c, widths and zero padding; no floating point
  * @since 1.0
  */

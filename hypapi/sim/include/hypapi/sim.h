@@ -205,8 +205,8 @@ void sim_interrupt(uint8_t vector);
 uint64_t sim_interrupts(void);
 
 /**
- * L1's code after a SIPI has started this CPU anew, in real mode without paging (its general registers then show it, and
- * CR0): it comes to the state in which sim_boot() leaves a CPU.
+ * L1's code after a SIPI has started this CPU anew, in real mode without paging (its general registers then show it,
+ * and CR0): it comes to the state in which sim_boot() leaves a CPU.
  * @since 1.2
  */
 void sim_start_again(void);
