@@ -24,7 +24,8 @@ _Thread_local struct sim_cpu *sim_self;
 struct acpi_info acpi_info = { .pm1_cnt = { SIM_PM1_PORT }, .s5 = { .found = true, .values = { SIM_POWER_OFF } } };
 u32 cpu_count;
 struct percpu *cpus[MAX_CPUS];
-const char vmx_exit_entry[1], vmx_exit_partition[1], vmx_exit_guarded[1]; /* the host RIP of every VMCS: nothing jumps there */
+/* The host RIP of every VMCS: nothing jumps there. */
+const char vmx_exit_entry[1], vmx_exit_partition[1], vmx_exit_guarded[1];
 
 /* ---- VMCSs, found by the address of their region ---- */
 

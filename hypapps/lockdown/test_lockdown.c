@@ -452,7 +452,8 @@ int main(void)
 		cmocka_unit_test(bits_of_the_device_register), cmocka_unit_test(the_command_comes_with_its_registers),
 		cmocka_unit_test(a_busy_drive_gets_nothing), cmocka_unit_test(wide_accesses), cmocka_unit_test(cylinder_head_and_sector),
 		cmocka_unit_test(what_is_no_window_leaves_nothing), cmocka_unit_test(status_and_switch),
-		cmocka_unit_test(guarded_pages_run_no_code), cmocka_unit_test(who_may_only_read_guards_nothing), cmocka_unit_test(counts_of_all_cpus),
+		cmocka_unit_test(guarded_pages_run_no_code), cmocka_unit_test(who_may_only_read_guards_nothing),
+		cmocka_unit_test(counts_of_all_cpus),
 		cmocka_unit_test(no_sleep_with_a_window),
 	};
 

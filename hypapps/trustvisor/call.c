@@ -299,7 +299,8 @@ static bool is_call(const struct hypapi_event *ev, const struct pal *pal)
 {
 	const struct hypapi_violation_args *violation = &ev->args.violation;
 
-	return violation->gva_valid && violation->gva.addr == pal->entry.addr && tv_arg(ev, HYPAPI_REG_RIP) == pal->entry.addr &&
+	return violation->gva_valid && violation->gva.addr == pal->entry.addr &&
+	       tv_arg(ev, HYPAPI_REG_RIP) == pal->entry.addr &&
 	       ev->level == pal->level && ev->cpl == pal->cpl && ev->long_mode == pal->long_mode &&
 	       (hypapi_reg_get(ev, HYPAPI_REG_RFLAGS) & RFLAGS_IF);
 }

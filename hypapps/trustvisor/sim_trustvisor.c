@@ -251,7 +251,8 @@ static void stress_in_both(void *arg)
 /* ---- L1 shares pages of L2: as KSM does, read-only, and between two machines ---- */
 
 #define PAGE_TABLE (IN_L2 + PAGES(10))
-enum { MERGE_CODE = 0x7000, UNMERGE, MERGE_STACK, VMCALL = 18 }; /* what L2 asks of L1, by hypercalls that are nobody's */
+/* What L2 asks of L1, by hypercalls that are nobody's. */
+enum { MERGE_CODE = 0x7000, UNMERGE, MERGE_STACK, VMCALL = 18 };
 
 static bool l1_merges(struct sim_l2 *l2, const struct sim_l2_exit *exit, void *arg)
 {

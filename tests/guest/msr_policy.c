@@ -121,7 +121,8 @@ DEFINE_TEST(msr_policy, "msr-policy", "XMHF only: writes of MSRs that would reac
 	xd_disable();
 }
 
-DEFINE_TEST(xmhf_levels, "xmhf-levels", "XMHF only: how many levels of it there are, and the leaves of other hypervisors")
+DEFINE_TEST(xmhf_levels, "xmhf-levels",
+	    "XMHF only: how many levels of it there are, and the leaves of other hypervisors")
 {
 	leaves();
 }

@@ -59,7 +59,10 @@ static bool is_xmhf(void)
 /* ---- hypercalls ---- */
 
 static void user_test_call(void) { asm volatile("movl $255, %%eax; vmcall; int $0x80" ::: "memory"); }
-static void user_stop_call(void) { asm volatile("movl $0x101, %%eax; vmcall; cmpl $1, %%eax; jne 1f; int $0x80; 1: ud2" ::: "memory"); }
+static void user_stop_call(void)
+{
+	asm volatile("movl $0x101, %%eax; vmcall; cmpl $1, %%eax; jne 1f; int $0x80; 1: ud2" ::: "memory");
+}
 static void user_unknown_call(void) { asm volatile("movl $0x7777, %%eax; vmcall; int $0x80" ::: "memory"); }
 
 extern const u8 compat_test_call[];

@@ -69,7 +69,8 @@ static void stop_the_silent(void *unused)
 }
 
 /* Not CPU 0 resets: Bochs stops the clock when that does while another CPU is alive. */
-DEFINE_TEST(reset_silent_cpu, "reset-silent-cpu", "XMHF only: a CPU that never stops for another; stop-timeout=reset:TIME")
+DEFINE_TEST(reset_silent_cpu, "reset-silent-cpu",
+	    "XMHF only: a CPU that never stops for another; stop-timeout=reset:TIME")
 {
 	if (is_second_boot())
 		return;

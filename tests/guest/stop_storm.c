@@ -233,7 +233,8 @@ DEFINE_TEST(stop_storm, "stop-storm", "XMHF only: storms of stops by others than
 	hv_identity_ept();
 	smp_start();
 	hv_on();
-	judge("L1", "a PAL of the kernel", tv(TV_CMD_REGISTER, &others, &params, (void *)others.sections[0].start_addr) == TV_OK);
+	judge("L1", "a PAL of the kernel",
+	      tv(TV_CMD_REGISTER, &others, &params, (void *)others.sections[0].start_addr) == TV_OK);
 	all_forms("CPL 3", false);
 	all_forms("L2", true);
 	judge_interrupts();

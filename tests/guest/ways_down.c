@@ -65,7 +65,8 @@ static void fill(void *page, u64 id)
 #define HOLD(data) "movq " data "(%rip), %rax; movq %rax, %rcx; movq %rax, %rdx; movq %rax, %rbx; movq %rax, %rbp\n" \
 		   "movq %rax, %rsi; movq %rax, %rdi; movq %rax, %r8; movq %rax, %r9; movq %rax, %r10; movq %rax, %r11\n" \
 		   "movq %rax, %r12; movq %rax, %r13; movq %rax, %r14; movq %rax, %r15; pushq %rax; popq %rax\n"
-asm(".section .text\n.balign 4096\npal_l1: pushq %rbx; pushq %rbp; pushq %r12; pushq %r13; pushq %r14; pushq %r15\n" HOLD("data_l1")
+asm(".section .text\n.balign 4096\n"
+    "pal_l1: pushq %rbx; pushq %rbp; pushq %r12; pushq %r13; pushq %r14; pushq %r15\n" HOLD("data_l1")
     "popq %r15; popq %r14; popq %r13; popq %r12; popq %rbp; popq %rbx; xorl %eax, %eax; ret\n"
     ".balign 4096\npal_l2: " HOLD("data_l2") "1: pause; jmp 1b\n"
     ".balign 4096\n.data\n.balign 4096\ndata_l1: .skip 4096\ndata_l2: .skip 4096\n.text\n");
@@ -134,7 +135,8 @@ static void make_secrets_of_l1(void)
 
 /* Where the firmware is told to wake us: real mode, at a paragraph below 1 MiB. */
 extern const u8 wake_code[], wake_code_end[];
-asm(".section .text\n.code16\nwake_code: cli; movw $0x3f8, %dx; movw %cs, %ax; movw %ax, %ds; movw $(wake_text - wake_code), %si\n"
+asm(".section .text\n.code16\n"
+    "wake_code: cli; movw $0x3f8, %dx; movw %cs, %ax; movw %ax, %ds; movw $(wake_text - wake_code), %si\n"
     "1: lodsb; testb %al, %al; jz 2f; outb %al, %dx; movw $2000, %cx; 3: loop 3b; jmp 1b\n2: hlt; jmp 2b\n"
     "wake_text: .asciz \"\\nT FAIL L1 was woken without XMHF\\n\"\nwake_code_end:\n.code64\n");
 

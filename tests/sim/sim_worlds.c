@@ -90,7 +90,8 @@ static void boot(sim_code *code)
 	sim_boot(hypapps, &(struct sim_options){ .seconds = 10 });
 	l2 = sim_l2_create(1 << 20);
 	page = sim_memory(HYPAPI_PAGE_SIZE);
-	speculation = (struct speculation){ .actions = BIT(SPEC_IBPB) | BIT(SPEC_IBPB_TO_L1), .touched = GUARD_VERW, .to_l2 = GUARD_L1D };
+	speculation = (struct speculation){ .actions = BIT(SPEC_IBPB) | BIT(SPEC_IBPB_TO_L1), .touched = GUARD_VERW,
+					    .to_l2 = GUARD_L1D };
 	sim_start(0, code, NULL);
 	sim_wait();
 }

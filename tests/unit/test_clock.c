@@ -79,7 +79,8 @@ static int start(void **state)
 {
 	(void)state;
 	warnings = 0;
-	pc = (typeof(pc)){ .now = 123456789, .hz = 2000000000, .port_ticks = 2000, .port_b = 0x02, .over_at = ~0ull, .highest = 0x16 };
+	pc = (typeof(pc)){ .now = 123456789, .hz = 2000000000, .port_ticks = 2000, .port_b = 0x02, .over_at = ~0ull,
+			   .highest = 0x16 };
 	return 0;
 }
 

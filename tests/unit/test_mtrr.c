@@ -12,7 +12,11 @@
 #include "lib/base.h"
 
 struct cpuid_regs { u32 eax, ebx, ecx, edx; };
-static struct cpuid_regs cpuid(u32 leaf, u32 subleaf) { (void)leaf, (void)subleaf; return (struct cpuid_regs){ 39, 0, 0, 0 }; }
+static struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
+{
+	(void)leaf, (void)subleaf;
+	return (struct cpuid_regs){ 39, 0, 0, 0 };
+}
 static u64 rdmsr(u32 msr);
 static void *read_gs_self(void) { return NULL; }
 static inline void cpu_pause(void) { }

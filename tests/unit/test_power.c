@@ -53,7 +53,13 @@ static void (*other_cpu)(void);
 
 void log_line(enum log_level level, const char *f, ...) { (void)level, (void)f; }
 enum log_level log_threshold;
-bool log_allowed(struct log_limit *limit, unsigned int burst, unsigned int interval_ms) { (void)limit; (void)burst; (void)interval_ms; return false; }
+
+bool log_allowed(struct log_limit *limit, unsigned int burst, unsigned int interval_ms)
+{
+	(void)limit, (void)burst, (void)interval_ms;
+	return false;
+}
+
 void panic(const char *f, ...) { fail_msg("%s", f); abort(); }
 void nested_close_ports(struct percpu *cpu) { (void)cpu; }
 
@@ -127,7 +133,9 @@ static u8 *selected_config(void)
 {
 	if (!(pci_address & 0x80000000))
 		return NULL;
-	return (pci_address & 0xffff00) == 0 ? config[0] : (pci_address & 0xffff00) == (PIIX4_PM & 0xffff00) ? config[1] : NULL;
+	if ((pci_address & 0xffff00) == 0)
+		return config[0];
+	return (pci_address & 0xffff00) == (PIIX4_PM & 0xffff00) ? config[1] : NULL;
 }
 
 static u16 model_control(void)
@@ -232,7 +240,9 @@ static void other_writes_config(void);
 
 static void write_config(struct percpu *cpu)
 {
-	static const u32 addresses[] = { PIIX4_PM | 0x40, PIIX4_PM | 0x80, PIIX4_PM | 0x04, 0x80000070, 0x80000072, 0x80000058, 0x80001000 };
+	static const u32 addresses[] = {
+		PIIX4_PM | 0x40, PIIX4_PM | 0x80, PIIX4_PM | 0x04, 0x80000070, 0x80000072, 0x80000058, 0x80001000,
+	};
 	static const u16 bases[] = { 0xb001, 0xc001, 0xd001, 0xb101 };
 
 	switch (rand() % 8) {
@@ -318,7 +328,8 @@ static void parts_of_a_write_are_judged(void **state)
 {
 	static const struct { u16 port; u8 size; u32 value; bool reset; } writes[] = {
 		{ 0xcf9, 1, 6, true }, { 0xcf9, 1, 2, false }, { 0xcf8, 2, 0x0600, true }, { 0xcf8, 4, 0x80000600, false },
-		{ 0xcf7, 4, 0x00060000, true }, { 0x92, 1, 1, true }, { 0x92, 1, 2, false }, { 0x92, 1, 0, false }, { 0x8f, 4, 0, false }, { 0x91, 2, 0x0100, true },
+		{ 0xcf7, 4, 0x00060000, true }, { 0x92, 1, 1, true }, { 0x92, 1, 2, false }, { 0x92, 1, 0, false },
+		{ 0x8f, 4, 0, false }, { 0x91, 2, 0x0100, true },
 		{ 0x64, 1, 0xfe, true }, { 0x63, 2, 0xfe00, true }, { 0x64, 2, 0x00fe, true }, { 0x64, 1, 0xff, false },
 		{ 0x1234, 1, 0x99, true }, { 0x1234, 1, 0x98, false }, { 0x1233, 2, 0x9900, true },
 	};
@@ -355,7 +366,9 @@ static void sleeps_are_found_in_all_registers(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(writes); i++) {
 		struct power_sleep s = { .port = writes[i].port, .size = writes[i].size, .value = writes[i].value };
 
-		if (is_sleep(&s) != (writes[i].type >= 0) || (writes[i].type >= 0 && ((int)s.type != writes[i].type || (int)s.block != writes[i].block)))
+		bool found = is_sleep(&s), same = (int)s.type == writes[i].type && (int)s.block == writes[i].block;
+
+		if (found != (writes[i].type >= 0) || (found && !same))
 			fail_msg("row %zu", i);
 		assert_true(l1_bitmap[(writes[i].port + writes[i].size - 1) / 8] || l1_bitmap[writes[i].port / 8]);
 	}

@@ -40,7 +40,8 @@ static const struct mock {
 	  A(THUNKS_PLAIN) | A(RSB_ONE) | A(CTRL_KEEP) | A(BHI_DIS) | A(IBPB) | A(IBPB_TO_L1), 0x401,
 	  { 2, 0, 0, 0 }, { 0, 0, 0, 0 }, { 2, 2, 0, 0 }, { 2, 0, 0, 0 }, { 2, 1, 0, 0 } },
 	/* Safe by its own word, but for MMIO stale data and what each guest may choose. */
-	{ "safe but for MMIO", 1u << 11, 0xbc000400, 0, 0x112012b, A(THUNKS_PLAIN) | A(CTRL_KEEP) | A(IBPB) | A(IBPB_TO_L1) | A(VERW), 1,
+	{ "safe but for MMIO", 1u << 11, 0xbc000400, 0, 0x112012b,
+	  A(THUNKS_PLAIN) | A(CTRL_KEEP) | A(IBPB) | A(IBPB_TO_L1) | A(VERW), 1,
 	  { 2, 0, 0, 0 }, { 0, 0, 0, 0 }, { 2, 2, 0, 1 }, { 2, 0, 0, 0 }, { 2, 1, 0, 0 } },
 	/* With RRSBA and no BHI_DIS_S the retpolines stay, and need its own bit. */
 	{ "retpolines and RRSBA", 0, 0xac000000, 1u << 2, 0x108012b,

@@ -19,7 +19,8 @@ struct acpi_register {
 struct acpi_info {
 	u32 apic_ids[MAX_CPUS]; /* of enabled CPUs, in MADT order */
 	u32 cpu_count;
-	u16 pm1_cnt[2 * ACPI_PM1_BLOCKS]; /* I/O ports of control blocks a and b, of the old fields and then the new; 0: none */
+	/* I/O ports of control blocks a and b, of the old fields and then the new; 0: none */
+	u16 pm1_cnt[2 * ACPI_PM1_BLOCKS];
 	struct aml_package s5;  /* their SLP_TYP for power-off */
 	struct acpi_register sleep_control, reset;
 	u8 reset_value;

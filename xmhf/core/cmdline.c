@@ -19,7 +19,7 @@ static const struct option {
 	{ "shadow-vmcs", "|on|off|" },
 	{ "mitigations", "|auto|off|full|" }, /* against speculation; full: also what the CPU does not ask for */
 	{ "trace", "|on|off|" },
-	{ "msr", "|drop|strict|watch|" },     /* writes of unknown MSRs; watch: as drop, and the log tells which were written */
+	{ "msr", "|drop|strict|watch|" },     /* writes of unknown MSRs; watch: as drop, and the log tells of all */
 	{ "announce", "|on|off|" },           /* CPUID 0x46484d58 */
 	{ "smm", "|probe|require|off|" },     /* see cpu/smm.h; require: refuse a machine where it is not closed */
 	{ "control", "|on|off|" },            /* the core's own hypercalls */

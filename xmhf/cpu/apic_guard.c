@@ -189,7 +189,8 @@ bool apic_guard_write_base(struct percpu *cpu, u32 msr, u64 value)
 	    (old & ~mode & APIC_BASE_X2APIC) || (!old && mode & APIC_BASE_X2APIC) || ((value ^ cpu->apic_base) & APIC_BASE_BSP))
 		return false;
 	if ((value ^ cpu->apic_base) & APIC_BASE_ADDR) {
-		log_limited(LOG_WARN, "CPU %u: the guest tries to move its local APIC to 0x%lx: #GP", cpu->index, value & APIC_BASE_ADDR);
+		log_limited(LOG_WARN, "CPU %u: the guest tries to move its local APIC to 0x%lx: #GP", cpu->index,
+			    value & APIC_BASE_ADDR);
 		return false;
 	}
 	if ((mode & APIC_BASE_X2APIC) && !(old & APIC_BASE_X2APIC) && !wrmsr_safe(msr, value))

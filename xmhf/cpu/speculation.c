@@ -85,7 +85,8 @@ static u64 facts_of(const struct cpuid_regs *leaf7, const struct cpuid_regs *lea
 	return facts;
 }
 
-void speculation_decide(const struct cpuid_regs *leaf7, const struct cpuid_regs *leaf7_2, u64 arch, struct speculation *s)
+void speculation_decide(const struct cpuid_regs *leaf7, const struct cpuid_regs *leaf7_2, u64 arch,
+			struct speculation *s)
 {
 	u64 facts = facts_of(leaf7, leaf7_2, arch);
 

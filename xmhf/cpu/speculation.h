@@ -53,7 +53,8 @@ void speculation_init(void);
 
 /* The decision alone. leaf7, leaf7_2: CPUID. arch: IA32_ARCH_CAPABILITIES, 0 where there is none. */
 struct cpuid_regs;
-void speculation_decide(const struct cpuid_regs *leaf7, const struct cpuid_regs *leaf7_2, u64 arch, struct speculation *s);
+void speculation_decide(const struct cpuid_regs *leaf7, const struct cpuid_regs *leaf7_2, u64 arch,
+			struct speculation *s);
 
 /* Root's own IA32_SPEC_CTRL on this CPU, from now on. */
 void speculation_cpu_init(struct percpu *cpu);

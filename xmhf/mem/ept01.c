@@ -29,7 +29,8 @@ static struct ept ept01 = { .alloc = page_alloc }, for_l1 = { .alloc = page_allo
 static struct spinlock ept01_lock; /* whoever maps on demand, outside a stop */
 static u64 zero_page, int3_page, scratch_page;
 static u64 apic_page = ~0ull;
-static u64 guarded_pages[EPT01_MAX_GUARDED]; /* L1 may read and run them, and its stores are decoded. Constant after boot */
+/* L1 may read and run them, and its stores are decoded. Constant after boot. */
+static u64 guarded_pages[EPT01_MAX_GUARDED];
 static u32 guarded_count;
 /*
  * By 2 MiB: translations of this memory may be remembered, in an EPT02 or a VMCS02, since all of those were dropped
@@ -375,9 +376,9 @@ void ept01_unclaim(gpa1_t page)
 
 void ept01_take(gpa1_t page, bool code)
 {
-	u64 *entry = own_entry(page.addr);
+	u64 *entry = own_entry(page.addr), stand_in = code ? int3_page : zero_page;
 
-	__atomic_store_n(entry, (code ? int3_page : zero_page) | HYPAPI_R | EPT_WB | (*entry & EPT01_OWNER_BITS), __ATOMIC_RELEASE);
+	__atomic_store_n(entry, stand_in | HYPAPI_R | EPT_WB | (*entry & EPT01_OWNER_BITS), __ATOMIC_RELEASE);
 	moved = true;
 	taken_remembered |= is_remembered(page.addr);
 	ept01_generation++;
@@ -421,8 +422,8 @@ int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
 	u32 by = ept01_hypapp(page);
 	unsigned int level;
 
-	if (page.addr >= mapped_top || page.addr == apic_page || ept01_is_guarded(page.addr) || is_root_memory(page.addr) || (by && by != app) ||
-	    (!by && ept01_owner(page)))
+	if (page.addr >= mapped_top || page.addr == apic_page || ept01_is_guarded(page.addr) ||
+	    is_root_memory(page.addr) || (by && by != app) || (!by && ept01_owner(page)))
 		return HYPAPI_EPERM;
 	*takes |= (*ept_find(&ept01, page.addr, &level) & EPT_RIGHTS & ~(u64)rights) != 0;
 	spin_lock(&ept01_lock);

@@ -20,7 +20,8 @@
 
 #define LOW_START 0x10000ul
 #define LOW_END 0xa0000ul
-#define BDA_BASE_KIB 0x413ul /* BIOS data area: KiB of base memory; what is above is somebody's, whatever the map says */
+/* BIOS data area: KiB of base memory; what is above is somebody's, whatever the map says. */
+#define BDA_BASE_KIB 0x413ul
 #define BASE_KIB_SANE 128
 #define STUB_PAGES (ROOT_LOW_BYTES / PAGE_SIZE)
 #define PTE_RW_LARGE 0x83
@@ -33,7 +34,8 @@
 #define FACS_X_VECTOR 24
 #define FACS_X_END 32
 
-extern const char wake_stub[], wake_stub_end[], wake_gdtr_base[], wake_far[], wake_code32[], wake_gdt[], wake_pdpt[], wake_ranges[];
+extern const char wake_stub[], wake_stub_end[], wake_gdtr_base[], wake_far[], wake_code32[], wake_gdt[], wake_pdpt[],
+	wake_ranges[];
 
 /* Where stores of L1 have no effect. Constant after boot. */
 static struct { u64 start, end; } kept[2 * ARRAY_SIZE(acpi_info.facs) + ACPI_WAY_MAX];
@@ -175,13 +177,13 @@ static void store(u64 addr, unsigned int size, u64 value)
 /*
  * One atomic step, as the firmware sees it; where bytes are kept nothing is stored. *expected becomes what was there.
  */
-#define COMPARE_EXCHANGE(type)                                                                                             \
-	{                                                                                                                  \
-		type old = (type)*expected;                                                                                \
-		bool same = __atomic_compare_exchange_n((type *)at, &old, (type)value, false, __ATOMIC_SEQ_CST,             \
-							__ATOMIC_SEQ_CST);                                                 \
-		*expected = old;                                                                                           \
-		return same;                                                                                               \
+#define COMPARE_EXCHANGE(type)                                                                                      \
+	{                                                                                                           \
+		type old = (type)*expected;                                                                         \
+		bool same = __atomic_compare_exchange_n((type *)at, &old, (type)value, false, __ATOMIC_SEQ_CST,     \
+							__ATOMIC_SEQ_CST);                                          \
+		*expected = old;                                                                                    \
+		return same;                                                                                        \
 	}
 static bool compare_exchange(u64 addr, unsigned int size, u64 *expected, u64 value)
 {
@@ -220,7 +222,8 @@ static void gpr_write(struct percpu *cpu, unsigned int reg, u64 value)
 /* A register takes an operand of this size: 32 bits clear the rest, fewer leave it. */
 static void gpr_put(struct percpu *cpu, const struct store *s, unsigned int reg, u64 value)
 {
-	u64 old = gpr_read(cpu, reg), shift = s->high_byte ? 8 : 0, mask = s->size >= 4 ? ~0ull : (BIT(8 * s->size) - 1) << shift;
+	u64 old = gpr_read(cpu, reg), shift = s->high_byte ? 8 : 0;
+	u64 mask = s->size >= 4 ? ~0ull : (BIT(8 * s->size) - 1) << shift;
 
 	gpr_write(cpu, reg, (old & ~mask) | (value << shift & mask));
 }
@@ -320,7 +323,8 @@ static struct store fetch(struct percpu *cpu, unsigned int code_size)
 static void skip(unsigned int len)
 {
 	vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + len);
-	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(u64)(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
+		vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(u64)(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
 	vmx_complete_instruction();
 }
 

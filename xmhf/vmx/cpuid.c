@@ -30,6 +30,10 @@
 #define EVERY (~0u) /* subleaf */
 #define ALL (~0u)   /* bits */
 
+#define EVERYTHING_OF(leaf)                                                                     \
+	{ leaf, EVERY, GPR_RAX, ALL }, { leaf, EVERY, GPR_RBX, ALL },                           \
+	{ leaf, EVERY, GPR_RCX, ALL }, { leaf, EVERY, GPR_RDX, ALL }
+
 static const struct hidden { u32 leaf, subleaf; u8 reg; u32 bits; } hidden[] = {
 	{ 1, EVERY, GPR_RCX, BIT(6) },                 /* SMX */
 	{ 6, EVERY, GPR_RAX, BIT(19) | BIT(23) },      /* hardware feedback, thread director */
@@ -41,9 +45,9 @@ static const struct hidden { u32 leaf, subleaf; u8 reg; u32 bits; } hidden[] = {
 	{ 7, 1, GPR_RCX, BIT(5) },                     /* MSR number in an instruction */
 	{ 7, 1, GPR_RDX, BIT(15) },                    /* MSRs at CPL 3 */
 	{ 0xd, 1, GPR_RCX, (u32)~XSS_ALLOWED }, { 0xd, 1, GPR_RDX, ALL },
-	{ 0x14, EVERY, GPR_RAX, ALL }, { 0x14, EVERY, GPR_RBX, ALL }, { 0x14, EVERY, GPR_RCX, ALL }, { 0x14, EVERY, GPR_RDX, ALL },
-	{ 0x1c, EVERY, GPR_RAX, ALL }, { 0x1c, EVERY, GPR_RBX, ALL }, { 0x1c, EVERY, GPR_RCX, ALL }, { 0x1c, EVERY, GPR_RDX, ALL },
-	{ 0x23, EVERY, GPR_RAX, ALL }, { 0x23, EVERY, GPR_RBX, ALL }, { 0x23, EVERY, GPR_RCX, ALL }, { 0x23, EVERY, GPR_RDX, ALL },
+	EVERYTHING_OF(0x14),
+	EVERYTHING_OF(0x1c),
+	EVERYTHING_OF(0x23),
 };
 
 /* Leaves below 64 with a row, or a case in adjust(). */

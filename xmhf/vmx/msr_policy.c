@@ -118,7 +118,8 @@ static bool write_xss(struct percpu *cpu, u32 msr, u64 value)
 /* ---- the table ---- */
 
 #define ROW(first, last, read, write, why) { first, last, MSR_##read, MSR_##write, NULL, NULL, 0, why }
-#define ROW_OWN(first, last, read, reader, write, writer, why) { first, last, MSR_##read, MSR_##write, reader, writer, 0, why }
+#define ROW_OWN(first, last, read, reader, write, writer, why) \
+	{ first, last, MSR_##read, MSR_##write, reader, writer, 0, why }
 #define ROW_MASK(msr, mask, why) { msr, msr, MSR_PASS, MSR_MASK, NULL, NULL, mask, why }
 #define ROW_VMCS(first, last, why) { first, last, MSR_PASS, MSR_PASS, msr_read_vmcs, msr_write_vmcs, 0, why }
 
@@ -130,7 +131,8 @@ const struct msr_row msr_rows[] = {
 	ROW_OWN(0x3a, 0x3a, OWN, read_feature_control, REFUSE, NULL, "FEATURE_CONTROL: locked"),
 	ROW(0x3b, 0x3b, PASS, PASS, "TSC_ADJUST: as the TSC"),
 	ROW(0x40, 0x47, PASS, PASS, "branch records: stopped at each exit"),
-	ROW_OWN(MSR_SPEC_CTRL, MSR_SPEC_CTRL, PASS, speculation_read_ctrl, PASS, speculation_write_ctrl, "hot; root may have its own"),
+	ROW_OWN(MSR_SPEC_CTRL, MSR_SPEC_CTRL, PASS, speculation_read_ctrl, PASS, speculation_write_ctrl,
+		"hot; root may have its own"),
 	ROW(MSR_PRED_CMD, MSR_PRED_CMD, PASS, PASS, "PRED_CMD: hot"),
 	ROW(0x60, 0x67, PASS, PASS, "branch records: stopped at each exit"),
 	ROW_OWN(0x79, 0x79, PASS, NULL, OWN, ignore_microcode, "microcode: is read by an address that no EPT checks"),
@@ -139,7 +141,8 @@ const struct msr_row msr_rows[] = {
 	ROW(0x9b, 0x9b, REFUSE, REFUSE, "SMM_MONITOR_CTL: there is no dual monitor for L1"),
 	ROW(0xc1, 0xc8, PASS, PASS, "counters"),
 	ROW_OWN(MSR_PLATFORM_INFO, MSR_PLATFORM_INFO, OWN, read_platform_info, DROP, NULL, "CPUID faulting is hidden"),
-	ROW_OWN(MSR_CORE_CAPABILITIES, MSR_CORE_CAPABILITIES, OWN, read_core_capabilities, REFUSE, NULL, "lock faults are hidden"),
+	ROW_OWN(MSR_CORE_CAPABILITIES, MSR_CORE_CAPABILITIES, OWN, read_core_capabilities, REFUSE, NULL,
+		"lock faults are hidden"),
 	ROW(0xe1, 0xe2, PASS, PASS, "UMWAIT_CONTROL; C-state limits"),
 	ROW(0xe7, 0xe8, PASS, PASS, "MPERF, APERF"),
 	ROW(MSR_MTRRCAP, MSR_MTRRCAP, PASS, REFUSE, "read-only"),
@@ -204,7 +207,8 @@ const struct msr_row msr_rows[] = {
 	ROW_OWN(MSR_X2APIC_LVT_CMCI, MSR_X2APIC_LVT_CMCI, PASS, NULL, PASS, apic_guard_write_lvt, "see msr_intercept_lvts()"),
 	ROW_OWN(MSR_X2APIC_ICR, MSR_X2APIC_ICR, PASS, NULL, OWN, apic_guard_write_icr, "SMI, INIT and SIPI are the core's"),
 	ROW(MSR_X2APIC_ICR + 1, MSR_X2APIC_LVT_THERMAL - 1, PASS, PASS, "local APIC: hot"),
-	ROW_OWN(MSR_X2APIC_LVT_THERMAL, MSR_X2APIC_LVT_LINT1, PASS, NULL, PASS, apic_guard_write_lvt, "see msr_intercept_lvts()"),
+	ROW_OWN(MSR_X2APIC_LVT_THERMAL, MSR_X2APIC_LVT_LINT1, PASS, NULL, PASS, apic_guard_write_lvt,
+		"see msr_intercept_lvts()"),
 	ROW(MSR_X2APIC_LVT_LINT1 + 1, 0x8ff, PASS, PASS, "local APIC: hot"),
 	ROW(0x981, 0x984, REFUSE, REFUSE, "memory encryption: hidden"),
 	ROW(0xc81, 0xc82, PASS, PASS, "cache allocation"),
@@ -231,7 +235,9 @@ const struct msr_row msr_rows[] = {
 const u32 msr_row_count = ARRAY_SIZE(msr_rows);
 
 static struct msr_row without_row = { .write = MSR_DROP, .why = "unknown" };
-static const struct msr_row beyond = { .read = MSR_REFUSE, .write = MSR_REFUSE, .why = "of a hypervisor below, or of no CPU" };
+static const struct msr_row beyond = {
+	.read = MSR_REFUSE, .write = MSR_REFUSE, .why = "of a hypervisor below, or of no CPU",
+};
 
 void msr_policy_strict(void)
 {

@@ -195,8 +195,8 @@ static void ask_owner(struct percpu *cpu, const struct hypapi_partition_exit_arg
 {
 	if (!event_partition_exit(cpu, args))
 		return;
-	log_limited(LOG_WARN, "CPU %u: nobody answers for a partition's exit %u, vector %u: its caller gets #GP", cpu->index, args->exit_reason,
-		 args->vector);
+	log_limited(LOG_WARN, "CPU %u: nobody answers for a partition's exit %u, vector %u: its caller gets #GP", cpu->index,
+		    args->exit_reason, args->vector);
 	if (cpu->mode == RUN_PARTITION)
 		partition_leave(cpu);
 	vmx_raise(cpu, VEC_GP, 0, GVA(0));

@@ -107,7 +107,8 @@ enum hypapi_partition_exit {
 	HYPAPI_PEXIT_EPT,           /**< an access outside the partition's memory that its page tables allow; cannot happen
 	                                 while the core builds the page tables, and is reported for completeness */
 	HYPAPI_PEXIT_INSTRUCTION,   /**< an instruction that a partition may not execute (HLT, I/O, RDMSR ...) */
-	HYPAPI_PEXIT_TIME,          /**< it ran longer than the boot option `partition-time` allows, with interrupts held back */
+	HYPAPI_PEXIT_TIME,          /**< it ran longer than the boot option `partition-time` allows, with interrupts held
+	                                 back */
 	HYPAPI_PEXIT_INIT,          /**< INIT for its CPU: the owner leaves the partition, and nothing of its caller goes on */
 };
 
