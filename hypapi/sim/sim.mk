@@ -57,6 +57,8 @@ SIM_HYPAPPS := $(patsubst hypapps/%/,%,$(sort $(dir $(wildcard hypapps/*/sim_*.c
 SIM_TEST_NAMES := $(patsubst tests/sim/sim_%.c,%,$(wildcard tests/sim/sim_*.c))
 # Calls between the core's files that a test takes over: it is linked with the objects, where all names are still global.
 SIM_WRAP_faults := -Wl,--wrap=quiesce_add_work
+# With the objects as well, since it guards a page as power/wake.c does.
+SIM_WRAP_machine := -Wl,--undefined=ept01_guard_page
 SIM_WRAP_worlds := -Wl,--wrap=machine_wrmsr
 SIM_TEST_FLAGS_worlds := -include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine -I $(SIM_O)/include -I . -I xmhf
 # How this tree's hypapps replay: with the test of that, and with the program.

@@ -586,6 +586,27 @@ static void copies_in_l1_and_l2(void *arg)
 	sim_assert((*ept12_leaf(tables2 + 2 * PAGE) & (EPT_A | EPT_D)) == (EPT_A | EPT_D));
 }
 
+void ept01_guard_page(gpa1_t page); /* xmhf/mem/ept01.h */
+
+/* A page table in a page that L1 may only read, as that of the FACS: no walk of the core's writes to it. */
+static void copy_by_a_guarded_table(void *arg)
+{
+	uint64_t tables = sim_memory(4 * PAGE).addr, *entry = window(0, sim_get(HYPAPI_REG_CR3), tables);
+
+	(void)arg;
+	ept01_guard_page(GPA1(tables + 2 * PAGE));
+	sim_set(HYPAPI_REG_RBX, WINDOW + 8);
+	sim_assert(copies(COPY_TO) == HYPAPI_OK && !(*entry & PTE_AD));
+	sim_assert(sim_read64(GVA(WINDOW + 8)) == 77);
+}
+
+static void no_flag_is_set_in_a_guarded_page(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, copy_by_a_guarded_table, NULL);
+}
+
 static void copies_make_pages_dirty(void **state)
 {
 	(void)state;
@@ -622,6 +643,7 @@ int main(void)
 		sim_test(one_ept_stands_still),
 		sim_test(one_ept_has_one_name),
 		sim_test(copies_make_pages_dirty),
+		sim_test(no_flag_is_set_in_a_guarded_page),
 		sim_test_fault(assertions_are_faults, "sim_cpu_index() == 0"),
 	};
 

@@ -271,8 +271,12 @@ static bool mark_leaf(const struct guest_walk *w)
 	u32 old32 = (u32)old;
 	void *table = (void *)w->at[w->level].table;
 
-	/* A table that EPT12 lets L2 only read stays as it is: L1 watches it, and would be told by an exit, not by a copy. */
-	if (w->cpu->mode == RUN_L2 && !nested_mark_written(w->cpu, GPA2(w->at[w->level].gpa)))
+	/*
+	 * A table that EPT12 lets L2 only read stays as it is: L1 watches it, and would be told by an exit, not by a copy.
+	 * So does one in a page whose stores the core decodes, for what is kept there.
+	 */
+	if (!(w->cpu->mode == RUN_L2 ? nested_mark_written(w->cpu, GPA2(w->at[w->level].gpa)) :
+				       (bool)(ept01_entry(GPA1(virt_to_phys(table).addr)) & HYPAPI_W)))
 		return true;
 	if (w->levels == 2)
 		return __atomic_compare_exchange_n((u32 *)table + index, &old32, (u32)new, false, __ATOMIC_SEQ_CST,
