@@ -15,7 +15,7 @@
 mb2_header:
 	.long MB2_MAGIC, 0, mb2_end - mb2_header, -(MB2_MAGIC + (mb2_end - mb2_header))
 	.balign 8
-	.short 1, 0                     /* information request: memory map, modules, command line, ACPI */
+	.short 1, 0                     /* information request: memory map, modules, command line */
 	.long 8 + 3 * 4, 6, 3, 1
 	.balign 8
 	.short 6, 0                     /* modules on page boundaries */

@@ -8,7 +8,6 @@
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/pages.h"
-#include "vmx/vmx.h"
 #include "vmx/vmx_insn.h"
 
 #define LOW_PARAMS 0x10000ul  /* boot_params, one page; then the command line, one page */

@@ -8,7 +8,6 @@
 #include "cpu/speculation.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
-#include "lib/string.h"
 #include "mem/pages.h"
 #include "mem/root_map.h"
 

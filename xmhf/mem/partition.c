@@ -7,7 +7,6 @@
  */
 #include "mem/partition.h"
 
-#include "core/log.h"
 #include "lib/string.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"

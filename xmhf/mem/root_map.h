@@ -23,7 +23,7 @@ u64 root_map_stack_bytes(enum root_stack stack);
 void root_map_wipe_stack(u32 cpu_index, enum root_stack stack);
 const char *root_map_guard(u64 address, u32 *cpu_index);
 
-/* CR3 of the same tables with the low 4 GiB also mapped as they are, for CPUs that come from real mode. */
+/* CR3 of the same tables with the low 2 MiB also mapped as they are, for CPUs that come from real mode. */
 u64 root_map_trampoline_cr3(void);
 /* All CPUs are here: the low mapping, which is writable and executable, goes. */
 void root_map_trampoline_done(void);

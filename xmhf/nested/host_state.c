@@ -4,7 +4,6 @@
  * "Loading Host State"). VMCS01 is current; vmcs12's host state passed the entry checks and cannot have changed since,
  * because L1 has not run. Callers: nested/exit.c.
  */
-#include "core/log.h"
 #include "cpu/x86.h"
 #include "mem/ept01.h"
 #include "nested/state.h"
