@@ -233,7 +233,7 @@ static bool instruction(enum way way, u32 msr, bool write, u64 *value)
 		cpu.gpr[GPR_RDX] = *value >> 32;
 		vmcs[VMCS_EXIT_REASON] = write ? EXIT_WRMSR : EXIT_RDMSR;
 		if (way == L1)
-			exit_msr_claimed(&cpu);
+			(write ? exit_wrmsr : exit_rdmsr)(&cpu);
 		else
 			nested_msr_exit(&cpu);
 		if (!write)

@@ -15,10 +15,7 @@
 #include "lib/string.h"
 #include "mem/pages.h"
 #include "nested/nested.h"
-#include "vmx/exit.h"
 #include "vmx/interrupts.h"
-#include "vmx/io.h"
-#include "vmx/msr.h"
 #include "vmx/vmx.h"
 
 extern const struct hypapp_descriptor *const hypapps_linked[]; /* made by the build, NULL at the end */
@@ -211,12 +208,6 @@ static void build_claims(const struct hypapp_descriptor *app)
 /* What nobody asks for has no handler, no intercept and no test: the exit tables hold other handlers from here on. */
 static void arm(void)
 {
-	if (hypapps_port_claims[HYPAPI_L1].count)
-		vmx_replace_exit(EXIT_IO, exit_io_claimed);
-	if (hypapps_msr_claims[HYPAPI_L1].count) {
-		vmx_replace_exit(EXIT_RDMSR, exit_msr_claimed);
-		vmx_replace_exit(EXIT_WRMSR, exit_msr_claimed);
-	}
 	if (hypapps_chain(HYPAPI_EV_INTERRUPT, HYPAPI_L1)->count)
 		interrupts_arm();
 	nested_arm();

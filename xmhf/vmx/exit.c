@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Exits of L1, through one table. An empty slot reaches exit_unexpected(): no control that we set can cause such an exit.
- * Exits of L2 and of partitions go to their own tables (nested/exit.c, mem/partition.c); the small handlers at the end are
- * shared with them.
+ * Exits of L2 and of partitions go to tables of their own (nested/exit.c, vmx/partition_run.c). Some handlers are shared.
  */
 #include "vmx/exit.h"
 
@@ -316,30 +315,6 @@ static void exit_cr_access(struct percpu *cpu)
 		vmwrite(VMCS_CR4_SHADOW, value & VMX_CR4_MASK);
 }
 
-static void exit_rdmsr(struct percpu *cpu)
-{
-	u64 value;
-
-	if (!msr_read(cpu, (u32)cpu->gpr[GPR_RCX], &value)) {
-		vmx_inject_gp();
-		return;
-	}
-	cpu->gpr[GPR_RAX] = (u32)value;
-	cpu->gpr[GPR_RDX] = value >> 32;
-	vmx_skip_instruction();
-}
-
-static void exit_wrmsr(struct percpu *cpu)
-{
-	u64 value = cpu->gpr[GPR_RDX] << 32 | (u32)cpu->gpr[GPR_RAX];
-
-	msr_watch(MSR_BY_L1, (u32)cpu->gpr[GPR_RCX]);
-	if (msr_write(cpu, (u32)cpu->gpr[GPR_RCX], value))
-		vmx_skip_instruction();
-	else
-		vmx_inject_gp();
-}
-
 void exit_cpuid(struct percpu *cpu)
 {
 	u32 leaf = (u32)cpu->gpr[GPR_RAX];
@@ -396,7 +371,7 @@ static void exit_inject_ud(struct percpu *cpu)
 	vmx_inject_ud();
 }
 
-static exit_handler *l1_exits[EXIT_REASON_COUNT] = {
+static exit_handler *const l1_exits[EXIT_REASON_COUNT] = {
 	[EXIT_EXCEPTION_NMI] = exit_exception_nmi,
 	[EXIT_TRIPLE_FAULT] = exit_triple_fault,
 	[EXIT_INIT] = exit_init,
@@ -420,11 +395,6 @@ static exit_handler *l1_exits[EXIT_REASON_COUNT] = {
 	[EXIT_XSETBV] = exit_xsetbv,
 	[EXIT_VMFUNC] = exit_inject_ud,
 };
-
-void vmx_replace_exit(u32 reason, exit_handler *handler)
-{
-	l1_exits[reason] = handler;
-}
 
 /* No guest is known to get here; if one does, its machine is reset like after a triple fault, secrets wiped, and not halted. */
 static _Noreturn void exit_unexpected(struct percpu *cpu, u32 reason)

@@ -17,9 +17,6 @@ void vmx_handle_exit(struct percpu *cpu);
 void vmx_handle_work(struct percpu *cpu);
 void vmx_entry_failed(struct percpu *cpu); /* returns only if it was VMCS02 that the CPU refused, and L1 goes on */
 
-/* At boot: hypapps claim something that this exit of L1 is about, and another handler asks them first. */
-void vmx_replace_exit(u32 reason, exit_handler *handler);
-
 /* Makes `vmcs` current (VMPTRLD) if it is not. */
 void vmx_switch(struct percpu *cpu, struct vmcs *vmcs);
 

@@ -8,7 +8,6 @@
 
 #include "core/events.h"
 #include "cpu/x86.h"
-#include "lib/string.h"
 #include "mem/guest.h"
 #include "power/power.h"
 
@@ -148,14 +147,6 @@ enum asked io_offer(struct percpu *cpu, struct io *io)
 }
 
 void exit_io(struct percpu *cpu)
-{
-	struct io io;
-
-	fetch(cpu, &io);
-	io_perform(cpu, &io);
-}
-
-void exit_io_claimed(struct percpu *cpu)
 {
 	struct io io;
 	enum asked answer = io_offer(cpu, &io);

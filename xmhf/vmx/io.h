@@ -22,9 +22,6 @@ void io_perform(struct percpu *cpu, struct io *io);
 /* The access is done: its result goes where the instruction wants it. */
 void io_complete(struct percpu *cpu, struct io *io);
 
-/* L1's port I/O, once a port is claimed there. */
-exit_handler exit_io_claimed;
-
 /* Exit reason 30, for L1 and for L2 where L1 does not want it. VMCS01 or VMCS02 is current. */
 exit_handler exit_io;
 

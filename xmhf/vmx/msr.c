@@ -237,11 +237,21 @@ void msr_perform(struct percpu *cpu, const struct hypapi_msr_args *msr, bool han
 	vmx_skip_instruction();
 }
 
-void exit_msr_claimed(struct percpu *cpu)
+static void msr_exit(struct percpu *cpu, bool write)
 {
-	struct hypapi_msr_args msr = msr_args(cpu, vmread(VMCS_EXIT_REASON) == EXIT_WRMSR);
+	struct hypapi_msr_args msr = msr_args(cpu, write);
 	enum asked answer = event_msr(cpu, &msr);
 
 	if (answer != ASKED_ENDED)
 		msr_perform(cpu, &msr, answer == ASKED_HANDLED);
+}
+
+void exit_rdmsr(struct percpu *cpu)
+{
+	msr_exit(cpu, false);
+}
+
+void exit_wrmsr(struct percpu *cpu)
+{
+	msr_exit(cpu, true);
 }

@@ -32,7 +32,7 @@ static inline struct hypapi_msr_args msr_args(const struct percpu *cpu, bool wri
 /* Carries it out by the policy, unless a hypapp has done so, and completes the instruction; or raises #GP(0). */
 void msr_perform(struct percpu *cpu, const struct hypapi_msr_args *msr, bool handled);
 
-/* L1's RDMSR and WRMSR, once an MSR is claimed there. */
-exit_handler exit_msr_claimed;
+/* L1's RDMSR and WRMSR. */
+exit_handler exit_rdmsr, exit_wrmsr;
 
 #endif
