@@ -478,9 +478,12 @@ void event_ept02_root(struct percpu *cpu, const struct hypapi_ept02_root_args *a
 
 void event_ept02_flush(struct percpu *cpu, u64 eptp12, u32 cause)
 {
+	const struct chain *chain = hypapps_chain(HYPAPI_EV_EPT02_FLUSH, level_of(cpu));
 	struct dispatch d;
-	const struct chain *chain = begin_signal(&d, cpu, HYPAPI_EV_EPT02_FLUSH);
 
+	if (likely(!chain->count))
+		return;
+	(void)begin_signal(&d, cpu, HYPAPI_EV_EPT02_FLUSH);
 	d.ev.args.ept02_flush = (struct hypapi_ept02_flush_args){ .eptp12 = eptp12, .cause = cause };
 	dispatch_tell(&d, cpu, chain);
 }

@@ -14,7 +14,6 @@
 #include "core/trace.h"
 #include "lib/string.h"
 #include "mem/pages.h"
-#include "nested/nested.h"
 #include "vmx/interrupts.h"
 #include "vmx/vmx.h"
 
@@ -205,14 +204,6 @@ static void build_claims(const struct hypapp_descriptor *app)
 			}
 }
 
-/* What nobody asks for has no handler, no intercept and no test: the exit tables hold other handlers from here on. */
-static void arm(void)
-{
-	if (hypapps_chain(HYPAPI_EV_INTERRUPT, HYPAPI_L1)->count)
-		interrupts_arm();
-	nested_arm();
-}
-
 void hypapps_init(void)
 {
 	char message[160];
@@ -224,7 +215,8 @@ void hypapps_init(void)
 	build_chains();
 	for (u32 i = 0; i < app_count; i++)
 		build_claims(apps[i]);
-	arm();
+	if (hypapps_chain(HYPAPI_EV_INTERRUPT, HYPAPI_L1)->count)
+		interrupts_arm();
 	stats_init(apps, app_count);
 	hypapps_cpu_init(this_cpu());
 	for (u32 i = 0; i < app_count; i++)

@@ -73,42 +73,28 @@ static u32 msr_bit(u32 msr, bool write)
 	return msr_in_bitmap(msr) ? msr_place(msr, write) : NO_BIT;
 }
 
-bool nested_l1_wants_msr(struct percpu *cpu, u32 reason)
+static bool l1_wants_msr(const struct nested_cpu *n, u32 bit)
 {
-	const struct nested_cpu *n = cpu->nested;
-	u32 bit = msr_bit((u32)cpu->gpr[GPR_RCX], reason == EXIT_WRMSR);
-
 	return bit == NO_BIT || !n->msr_bitmap12 || bit_of(n->msr_bitmap12, bit);
 }
 
-/* L1 lets this MSR through; so do we, unless L1 itself may not touch it. */
+/* What L1 lets through, so do we, unless L1 itself may not touch it. */
 void nested_msr_exit(struct percpu *cpu)
 {
-	bool write = vmread(VMCS_EXIT_REASON) == EXIT_WRMSR;
-	u32 bit = msr_bit((u32)cpu->gpr[GPR_RCX], write);
-
-	if (bit == NO_BIT || bit_of(vmx_msr_bitmap_l2, bit)) {
-		struct hypapi_msr_args msr = msr_args(cpu, write);
-
-		msr_perform(cpu, &msr, false);
-	} else {
-		open_bit(&cpu->nested->msrs, bit);
-	}
-}
-
-/* Where hypapps claim MSRs of L2, they are asked before L1. */
-void nested_msr_claimed(struct percpu *cpu)
-{
-	u32 reason = (u32)vmread(VMCS_EXIT_REASON);
+	u32 reason = (u32)vmread(VMCS_EXIT_REASON), bit = msr_bit((u32)cpu->gpr[GPR_RCX], reason == EXIT_WRMSR);
 	struct hypapi_msr_args msr = msr_args(cpu, reason == EXIT_WRMSR);
 	enum asked answer = event_msr(cpu, &msr);
 
+	if (answer == ASKED_ENDED)
+		return;
 	if (answer == ASKED_HANDLED)
 		msr_perform(cpu, &msr, true);
-	else if (answer == ASKED_NOBODY && nested_l1_wants_msr(cpu, reason))
+	else if (l1_wants_msr(cpu->nested, bit))
 		nested_reflect_hardware(cpu, reason);
-	else if (answer == ASKED_NOBODY)
-		nested_msr_exit(cpu);
+	else if (bit_of(vmx_msr_bitmap_l2, bit))
+		msr_perform(cpu, &msr, false);
+	else
+		open_bit(&cpu->nested->msrs, bit);
 }
 
 struct io_access {
@@ -123,13 +109,10 @@ static struct io_access io_access(void)
 }
 
 /* An access that wraps around port 0xffff exits whatever the bitmaps say. */
-bool nested_l1_wants_io(struct percpu *cpu, u32 reason)
+static bool l1_wants_io(const struct nested_cpu *n, struct io_access io)
 {
-	const struct nested_cpu *n = cpu->nested;
 	u32 proc = n->vmcs12.proc_ctls;
-	struct io_access io = io_access();
 
-	(void)reason;
 	if (!(proc & PROC_IO_BITMAPS))
 		return proc & PROC_UNCOND_IO_EXITING;
 	if (io.port + io.size > 0x10000)
@@ -140,9 +123,9 @@ bool nested_l1_wants_io(struct percpu *cpu, u32 reason)
 	return false;
 }
 
-void nested_io_exit(struct percpu *cpu)
+/* Neither a hypapp nor L1 wants it. */
+static void let_through(struct percpu *cpu, struct io_access io)
 {
-	struct io_access io = io_access();
 	bool ours = false;
 
 	for (u32 i = 0; i < io.size; i++)
@@ -159,10 +142,10 @@ void nested_io_exit(struct percpu *cpu)
 }
 
 /*
- * Where hypapps claim ports of L2, they are asked before L1. The memory operand is fetched for them; that it faults
- * matters only if the exit is not L1's, which comes before the fault.
+ * Hypapps that claim a port are asked before L1. The memory operand is fetched for them; that it faults matters only if
+ * the exit is not L1's, which comes before the fault.
  */
-void nested_io_claimed(struct percpu *cpu)
+void nested_io_exit(struct percpu *cpu)
 {
 	struct io_access access = io_access();
 	enum asked answer = ASKED_NOBODY;
@@ -173,10 +156,10 @@ void nested_io_claimed(struct percpu *cpu)
 		answer = io_offer(cpu, &io);
 	if (answer == ASKED_HANDLED)
 		io_complete(cpu, &io);
-	else if (answer == ASKED_NOBODY && nested_l1_wants_io(cpu, EXIT_IO))
+	else if (answer == ASKED_NOBODY && l1_wants_io(cpu->nested, access))
 		nested_reflect_hardware(cpu, EXIT_IO);
 	else if (answer == ASKED_NOBODY && claimed)
 		io_perform(cpu, &io);
 	else if (answer == ASKED_NOBODY)
-		nested_io_exit(cpu);
+		let_through(cpu, access);
 }

@@ -35,10 +35,24 @@ static bool wants_exception(struct percpu *cpu, u32 reason)
 	return vector == VEC_PF || (cpu->nested->vmcs12.exception_bitmap >> (vector & 31) & 1);
 }
 
-static bool wants_nmi_window(struct percpu *cpu, u32 reason)
+static bool subscribed(enum hypapi_event_type type)
 {
-	(void)reason;
-	return !cpu->nested->nmi_window;
+	return hypapps_chain(type, HYPAPI_L2)->count;
+}
+
+static bool wants_interrupt(struct percpu *cpu, u32 reason)
+{
+	(void)cpu, (void)reason;
+	return !subscribed(HYPAPI_EV_INTERRUPT);
+}
+
+/* L1's window, but not while the core or hypapps wait for the same one: they come first, and then it opens again. */
+static bool wants_window(struct percpu *cpu, u32 reason)
+{
+	bool nmi = reason == EXIT_NMI_WINDOW;
+	u32 control = nmi ? PROC_NMI_WINDOW : PROC_INTR_WINDOW;
+
+	return !cpu->windows[nmi] && !(nmi && cpu->nested->nmi_window) && (cpu->nested->vmcs12.proc_ctls & control);
 }
 
 static bool never(struct percpu *cpu, u32 reason)
@@ -49,8 +63,26 @@ static bool never(struct percpu *cpu, u32 reason)
 
 /* ---- L0's part ---- */
 
+/* A hypapp comes before L1, which gets the exit if the hypapp does not take the interrupt. */
+static void l0_interrupt(struct percpu *cpu)
+{
+	u64 info = vmread(VMCS_EXIT_INTR_INFO);
+
+	if (!interrupt_taken(cpu, info & INTR_VALID, info & INTR_VECTOR))
+		nested_reflect_hardware(cpu, EXIT_EXTERNAL_INTR);
+}
+
+static void l0_interrupt_window(struct percpu *cpu)
+{
+	if (cpu->windows[0])
+		event_window(cpu, HYPAPI_EV_INTERRUPT_WINDOW);
+	vmcs02_windows(cpu);
+}
+
 static void l0_nmi_window(struct percpu *cpu)
 {
+	if (cpu->windows[1])
+		event_window(cpu, HYPAPI_EV_NMI_WINDOW);
 	vmcs02_nmi_window(cpu, false);
 	cpu->work = 1;
 }
@@ -68,10 +100,11 @@ static void l0_vmcall(struct percpu *cpu)
 		nested_reflect_hardware(cpu, EXIT_VMCALL);
 }
 
-static struct exit_row rows[EXIT_REASON_COUNT] = {
+static const struct exit_row rows[EXIT_REASON_COUNT] = {
 	[EXIT_EXCEPTION_NMI] = { wants_exception, exit_exception_nmi, HAS_QUAL | HAS_INTR | HAS_LEN },
-	[EXIT_EXTERNAL_INTR] = { .has = HAS_INTR },
-	[EXIT_NMI_WINDOW] = { wants_nmi_window, l0_nmi_window, 0 },
+	[EXIT_EXTERNAL_INTR] = { wants_interrupt, l0_interrupt, HAS_INTR },
+	[EXIT_INTR_WINDOW] = { wants_window, l0_interrupt_window, 0 },
+	[EXIT_NMI_WINDOW] = { wants_window, l0_nmi_window, 0 },
 	[EXIT_TASK_SWITCH] = { .has = HAS_QUAL | HAS_LEN },
 	[EXIT_SIPI] = { .has = HAS_QUAL },
 	[EXIT_CPUID] = { never, l0_cpuid, HAS_LEN },
@@ -94,9 +127,9 @@ static struct exit_row rows[EXIT_REASON_COUNT] = {
 	[EXIT_VMXON] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
 	[EXIT_CR_ACCESS] = { .has = HAS_QUAL | HAS_LEN | HAS_GLA },
 	[EXIT_MOV_DR] = { .has = HAS_QUAL | HAS_LEN },
-	[EXIT_IO] = { nested_l1_wants_io, nested_io_exit, HAS_QUAL | HAS_LEN | HAS_INFO | HAS_GLA },
-	[EXIT_RDMSR] = { nested_l1_wants_msr, nested_msr_exit, HAS_LEN },
-	[EXIT_WRMSR] = { nested_l1_wants_msr, nested_msr_exit, HAS_LEN },
+	[EXIT_IO] = { never, nested_io_exit, HAS_QUAL | HAS_LEN | HAS_INFO | HAS_GLA },
+	[EXIT_RDMSR] = { never, nested_msr_exit, HAS_LEN },
+	[EXIT_WRMSR] = { never, nested_msr_exit, HAS_LEN },
 	[EXIT_MWAIT] = { .has = HAS_QUAL | HAS_LEN },
 	[EXIT_MONITOR] = { .has = HAS_LEN },
 	[EXIT_PAUSE] = { .has = HAS_LEN },
@@ -117,82 +150,6 @@ static struct exit_row rows[EXIT_REASON_COUNT] = {
 	[EXIT_XSAVES] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
 	[EXIT_XRSTORS] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
 };
-
-/* ---- What hypapps ask for; at boot, so that nobody else pays for it ---- */
-
-/* Before L1, which gets the exit if the hypapp does not take the interrupt. */
-static void interrupt_watched(struct percpu *cpu)
-{
-	u64 info = vmread(VMCS_EXIT_INTR_INFO);
-
-	if (!interrupt_taken(cpu, info & INTR_VALID, info & INTR_VECTOR))
-		nested_reflect_hardware(cpu, EXIT_EXTERNAL_INTR);
-}
-
-/* L1's window, but not while hypapps wait for the same one: they come first, and then it opens again. */
-static bool wants_window(struct percpu *cpu, u32 reason)
-{
-	bool nmi = reason == EXIT_NMI_WINDOW;
-	u32 control = nmi ? PROC_NMI_WINDOW : PROC_INTR_WINDOW;
-
-	return !cpu->windows[nmi] && !(nmi && cpu->nested->nmi_window) && (cpu->nested->vmcs12.proc_ctls & control);
-}
-
-static void window_watched(struct percpu *cpu)
-{
-	bool nmi = vmread(VMCS_EXIT_REASON) == EXIT_NMI_WINDOW;
-
-	if (cpu->windows[nmi])
-		event_window(cpu, nmi ? HYPAPI_EV_NMI_WINDOW : HYPAPI_EV_INTERRUPT_WINDOW);
-	if (nmi)
-		l0_nmi_window(cpu);
-	else
-		vmcs02_windows(cpu);
-}
-
-static exit_handler *unwatched[EXIT_REASON_COUNT];
-
-/* Exit 202, if L2 goes on: it may have become L1's after all, or a partition's call. */
-static void handle_watched(struct percpu *cpu)
-{
-	u32 reason = (u32)vmread(VMCS_EXIT_REASON);
-	u64 qualification = rows[reason].has & HAS_QUAL ? vmread(VMCS_EXIT_QUALIFICATION) : 0;
-
-	unwatched[reason](cpu);
-	if (cpu->mode == RUN_L2)
-		event_crossing(cpu, HYPAPI_EV_EXIT202, reason, qualification);
-}
-
-static bool subscribed(enum hypapi_event_type type, enum hypapi_level level)
-{
-	return hypapps_chain(type, level)->count;
-}
-
-void nested_arm(void)
-{
-	bool handled = subscribed(HYPAPI_EV_EXIT202, HYPAPI_L2);
-
-	if (subscribed(HYPAPI_EV_INTERRUPT, HYPAPI_L2))
-		rows[EXIT_EXTERNAL_INTR] = (struct exit_row){ never, interrupt_watched, HAS_INTR };
-	if (subscribed(HYPAPI_EV_INTERRUPT_WINDOW, HYPAPI_L2))
-		rows[EXIT_INTR_WINDOW] = (struct exit_row){ wants_window, window_watched, 0 };
-	if (subscribed(HYPAPI_EV_NMI_WINDOW, HYPAPI_L2))
-		rows[EXIT_NMI_WINDOW] = (struct exit_row){ wants_window, window_watched, 0 };
-	if (subscribed(HYPAPI_EV_EPT02_FLUSH, HYPAPI_L1))
-		nested_watch_invept();
-	if (hypapps_port_claims[HYPAPI_L2].count)
-		rows[EXIT_IO] = (struct exit_row){ never, nested_io_claimed, rows[EXIT_IO].has };
-	if (hypapps_msr_claims[HYPAPI_L2].count)
-		rows[EXIT_RDMSR] = rows[EXIT_WRMSR] =
-			(struct exit_row){ never, nested_msr_claimed, rows[EXIT_RDMSR].has };
-	if (hypapps_msr_claims[HYPAPI_L1].count)
-		msr_area_arm();
-	for (u32 i = 0; i < EXIT_REASON_COUNT && handled; i++)
-		if (rows[i].handle) {
-			unwatched[i] = rows[i].handle;
-			rows[i].handle = handle_watched;
-		}
-}
 
 /* ---- Exit 201 ---- */
 
@@ -305,17 +262,31 @@ void nested_reflect_hardware(struct percpu *cpu, u32 reason)
 	nested_reflect(cpu, &exit);
 }
 
+/* ---- Exit 202 ---- */
+
+/* Hypapps are told if L2 goes on: the exit may have become L1's after all, or a partition's call. */
+static void handle_and_tell(struct percpu *cpu, const struct exit_row *row, u32 reason)
+{
+	u64 qualification = row->has & HAS_QUAL ? vmread(VMCS_EXIT_QUALIFICATION) : 0;
+
+	row->handle(cpu);
+	if (cpu->mode == RUN_L2)
+		event_crossing(cpu, HYPAPI_EV_EXIT202, reason, qualification);
+}
+
 void nested_exit(struct percpu *cpu, u32 reason)
 {
 	if (unlikely(reason & EXIT_REASON_ENTRY_FAILED)) {
 		nested_entry_failed(cpu, reason & EXIT_REASON_BASIC, vmread(VMCS_EXIT_QUALIFICATION));
 		return;
 	}
-	struct exit_row row = rows[likely(reason < EXIT_REASON_COUNT) ? reason : EXIT_TRIPLE_FAULT];
+	const struct exit_row *row = &rows[likely(reason < EXIT_REASON_COUNT) ? reason : EXIT_TRIPLE_FAULT];
 
 	cpu->nested->entering = false;
-	if (row.handle && !row.l1_wants(cpu, reason))
-		row.handle(cpu);
-	else
+	if (!row->handle || row->l1_wants(cpu, reason))
 		nested_reflect_hardware(cpu, reason);
+	else if (unlikely(subscribed(HYPAPI_EV_EXIT202)))
+		handle_and_tell(cpu, row, reason);
+	else
+		row->handle(cpu);
 }

@@ -278,7 +278,7 @@ static int read_descriptor(const struct insn *i, u32 types, u64 *type, struct de
 	return operand_read(i->cpu, i->info, i->long_mode, d, sizeof(*d)) ? VMXERR_NONE : INSN_DONE;
 }
 
-static always_inline int invept_of_l1(const struct insn *i, u64 *eptp12)
+static int insn_invept(const struct insn *i)
 {
 	u64 cap = NESTED_CAP(&nested_caps, EPT_VPID_CAP), type;
 	u32 types = cap >> 24 & (1u << INVEPT_SINGLE | 1u << INVEPT_ALL); /* bits 25 and 26 */
@@ -292,28 +292,11 @@ static always_inline int invept_of_l1(const struct insn *i, u64 *eptp12)
 
 	if (result)
 		return result;
-	*eptp12 = type == INVEPT_ALL ? 0 : d.low;
 	/* An EPTP12 that has a root here is one that passed an entry's checks. */
-	if (nested_invept(i->cpu, (enum invept_type)type, d.low) || ept12_pointer_ok(&nested_caps, d.low))
-		return VMXERR_NONE;
-	return VMXERR_BAD_INVALIDATE;
-}
-
-static int insn_invept(const struct insn *i)
-{
-	u64 eptp12;
-
-	return invept_of_l1(i, &eptp12);
-}
-
-static int insn_invept_watched(const struct insn *i)
-{
-	u64 eptp12;
-	int result = invept_of_l1(i, &eptp12);
-
-	if (result == VMXERR_NONE)
-		event_ept02_flush(i->cpu, eptp12, HYPAPI_FLUSH_INVEPT);
-	return result;
+	if (!nested_invept(i->cpu, (enum invept_type)type, d.low) && !ept12_pointer_ok(&nested_caps, d.low))
+		return VMXERR_BAD_INVALIDATE;
+	event_ept02_flush(i->cpu, type == INVEPT_ALL ? 0 : d.low, HYPAPI_FLUSH_INVEPT);
+	return VMXERR_NONE;
 }
 
 static bool vpid_descriptor_ok(u64 type, const struct descriptor *d)
@@ -367,7 +350,7 @@ static int insn_vmcall(const struct insn *i)
 
 /* ---- What all share ---- */
 
-static int (*insns[EXIT_REASON_COUNT])(const struct insn *) = {
+static int (*const insns[EXIT_REASON_COUNT])(const struct insn *) = {
 	[EXIT_VMCALL] = insn_vmcall,
 	[EXIT_VMCLEAR] = insn_vmclear,
 	[EXIT_VMLAUNCH] = insn_vmlaunch,
@@ -381,11 +364,6 @@ static int (*insns[EXIT_REASON_COUNT])(const struct insn *) = {
 	[EXIT_INVEPT] = insn_invept,
 	[EXIT_INVVPID] = insn_invvpid,
 };
-
-void nested_watch_invept(void)
-{
-	insns[EXIT_INVEPT] = insn_invept_watched;
-}
 
 /* Real mode, virtual-8086 mode and compatibility mode have no VMX instructions; hardware says so itself, mostly. */
 static bool mode_allows(bool long_mode)

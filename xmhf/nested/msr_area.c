@@ -13,42 +13,24 @@
 /* IA32_VMX_MISC bits 27:25 are 0 for L1: 512 entries are the most that it may rely on. The rest fails. */
 #define MSR_AREA_MAX 512
 
-typedef bool list_access(struct percpu *cpu, struct msr_entry *entry);
-
-static bool store_msr(struct percpu *cpu, struct msr_entry *entry)
-{
-	return msr_read(cpu, entry->index, &entry->value);
-}
-
-static bool load_msr(struct percpu *cpu, struct msr_entry *entry)
-{
-	msr_watch(MSR_BY_LIST, entry->index);
-	return msr_write(cpu, entry->index, entry->value);
-}
-
-static bool store_claimed(struct percpu *cpu, struct msr_entry *entry)
+static bool store(struct percpu *cpu, struct msr_entry *entry)
 {
 	struct hypapi_msr_args msr = { .msr = entry->index, .list = true };
 	enum asked answer = event_msr_list(cpu, &msr);
 
 	entry->value = msr.value;
-	return answer == ASKED_HANDLED || (answer == ASKED_NOBODY && store_msr(cpu, entry));
+	return answer == ASKED_HANDLED || (answer == ASKED_NOBODY && msr_read(cpu, entry->index, &entry->value));
 }
 
-static bool load_claimed(struct percpu *cpu, struct msr_entry *entry)
+static bool load(struct percpu *cpu, struct msr_entry *entry)
 {
 	struct hypapi_msr_args msr = { .msr = entry->index, .list = true, .write = true, .value = entry->value };
 	enum asked answer = event_msr_list(cpu, &msr);
 
-	return answer == ASKED_HANDLED || (answer == ASKED_NOBODY && load_msr(cpu, entry));
-}
-
-static list_access *store = store_msr, *load = load_msr;
-
-void msr_area_arm(void)
-{
-	store = store_claimed;
-	load = load_claimed;
+	if (answer != ASKED_NOBODY)
+		return answer == ASKED_HANDLED;
+	msr_watch(MSR_BY_LIST, entry->index);
+	return msr_write(cpu, entry->index, entry->value);
 }
 
 static bool read_entry(u64 gpa1, u32 i, struct msr_entry *entry)
@@ -61,8 +43,7 @@ u32 msr_area_load(struct percpu *cpu, u64 gpa1, u32 count)
 	for (u32 i = 0; i < count; i++) {
 		struct msr_entry entry;
 
-		if (!read_entry(gpa1, i, &entry) || !msr_load_entry_ok(&entry) ||
-		    !load(cpu, &entry))
+		if (!read_entry(gpa1, i, &entry) || !msr_load_entry_ok(&entry) || !load(cpu, &entry))
 			return i + 1;
 	}
 	return 0;

@@ -145,8 +145,7 @@ void nested_work(struct percpu *cpu)
 	if (!cpu->nested->emptied)
 		return;
 	cpu->nested->emptied = false;
-	if (hypapps_chain(HYPAPI_EV_EPT02_FLUSH, HYPAPI_L2)->count)
-		event_ept02_flush(cpu, 0, HYPAPI_FLUSH_POOL);
+	event_ept02_flush(cpu, 0, HYPAPI_FLUSH_POOL);
 }
 
 /* ---- Events for L2 ---- */

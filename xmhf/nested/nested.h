@@ -33,9 +33,6 @@ exit_handler nested_insn;
  */
 void nested_exit(struct percpu *cpu, u32 reason);
 
-/* At boot, by the chains of hypapps and their claims: what of L2 and of its L1 goes to them from now on. */
-void nested_arm(void);
-
 /* L2 runs, and something has set cpu->work: tells hypapps that EPT02 was dropped, if it was. */
 void nested_work(struct percpu *cpu);
 

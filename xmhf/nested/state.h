@@ -110,8 +110,6 @@ void nested_fix_cr0(bool fixed);
 /* ---- insn.c ---- */
 /* The VMX instruction with which L1 exited last ends so. VMCS01 is current. */
 void nested_vmfail(struct percpu *cpu, enum vmx_error error);
-/* At boot: hypapps want to know of INVEPT. */
-void nested_watch_invept(void);
 
 /* ---- entry.c ---- */
 /* VMLAUNCH or VMRESUME of L1; the operandless part of the instruction is checked. Answers what VMfail reports. */
@@ -155,18 +153,13 @@ void nested_shadow_collect(struct percpu *cpu);
 void nested_shadow_publish(struct percpu *cpu);
 
 /* ---- bitmaps.c: MSR and I/O bitmaps of L1 ---- */
-bool nested_l1_wants_msr(struct percpu *cpu, u32 reason);
-bool nested_l1_wants_io(struct percpu *cpu, u32 reason);
+/* Exits of L2: hypapps that claim the MSR or port are asked first, then L1's bitmap, then L0 carries it out. */
 exit_handler nested_msr_exit, nested_io_exit;
-/* Instead of the two predicates and the two handlers, once something is claimed at L2. */
-exit_handler nested_msr_claimed, nested_io_claimed;
 /* Closes the open bits that L1 asks for by now. */
 void nested_recheck_open(struct nested_cpu *n);
 void nested_close_all(struct open_bits *open);
 
 /* ---- msr_area.c: L1's MSR lists. 0, or the number of the first entry (from 1) that failed ---- */
-/* At boot: hypapps claim MSRs of L1, and are asked about lists, too. */
-void msr_area_arm(void);
 u32 msr_area_load(struct percpu *cpu, u64 gpa1, u32 count);
 u32 msr_area_store(struct percpu *cpu, u64 gpa1, u32 count);
 
