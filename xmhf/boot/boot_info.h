@@ -41,6 +41,9 @@ void memory_map_set(u64 start, u64 end, u32 type);
 /* The highest RAM range of `size` bytes, aligned, in [low, high), that meets no module; 0 if there is none. */
 u64 memory_map_find(u64 size, u64 align, u64 low, u64 high);
 
+/* Whether an operating system may use it as RAM, perhaps once it has read the ACPI tables in it. */
+bool memory_map_is_usable(const struct memory_range *range);
+
 /*
  * Whether [start, end) is memory that an operating system may use as RAM: 1 all of it, 0 nothing, -1 a part. What
  * entries disagree about is none: a firmware's map may name a device's range inside a larger one of RAM.

@@ -74,8 +74,7 @@ u64 memory_map_find(u64 size, u64 align, u64 low, u64 high)
 	return best;
 }
 
-/* ACPI tables lie in memory that an operating system gets once it has read them. */
-static bool is_usable(const struct memory_range *r)
+bool memory_map_is_usable(const struct memory_range *r)
 {
 	return r->type == MEMORY_RAM || r->type == MEMORY_ACPI;
 }
@@ -87,7 +86,7 @@ static u64 usable_to(u64 at)
 		const struct memory_range *r = &boot_info.memory[i];
 		u64 end = r->start + r->size;
 
-		if (is_usable(r) && r->start <= at && at < end) {
+		if (memory_map_is_usable(r) && r->start <= at && at < end) {
 			at = end;
 			i = (u32)-1; /* entries come in any order */
 		}
@@ -103,8 +102,8 @@ int memory_map_is_ram(u64 start, u64 end)
 		const struct memory_range *r = &boot_info.memory[i];
 		bool meets = r->start < end && r->start + r->size > start;
 
-		usable |= meets && is_usable(r);
-		other |= meets && !is_usable(r);
+		usable |= meets && memory_map_is_usable(r);
+		other |= meets && !memory_map_is_usable(r);
 	}
 	return usable ? (other ? -1 : 1) : 0;
 }

@@ -53,7 +53,8 @@ static void set_leaf(struct domain *domain, u64 *entry, u64 at, u32 level, u64 r
 {
 	u64 before = *entry & DOMAIN_RW;
 
-	if ((before & ~rights) || (domain->grants_flush && before != rights))
+	/* A unit that remembers a page as read-only does not look again when a device writes it. */
+	if (before != rights && (before || domain->grants_flush))
 		domain->owes_flush = true;
 	store(domain, entry, leaf(at, level, rights));
 }
@@ -83,7 +84,6 @@ static void merge(struct domain *domain, u64 *entry, u64 at, u32 level)
 		if (is_table(table[i], level - 1) || (table[i] & DOMAIN_RW) != rights)
 			return;
 	domain->retired[domain->retired_count++] = table;
-	domain->owes_flush = true;
 	store(domain, entry, leaf(at, level, rights));
 }
 

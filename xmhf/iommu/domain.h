@@ -20,10 +20,10 @@ struct domain {
 	u32 levels;        /* 3 or 4: addresses of 39 or 48 bits */
 	u32 largest;       /* level of the largest leaf: 1: 4 KiB, 2: 2 MiB, 3: 1 GiB */
 	bool coherent;     /* units see what the CPU has only in its caches */
-	bool grants_flush; /* units must be told of new rights, too */
-	bool owes_flush;   /* units may still have rights that are gone from the tables */
+	bool grants_flush; /* units may remember, too, that a page has no rights */
+	bool owes_flush;   /* what units remember may differ from the tables */
 	u32 retired_count;
-	u64 *retired[DOMAIN_RETIRED]; /* tables that became leaves, and that units may still walk */
+	u64 *retired[DOMAIN_RETIRED]; /* tables that became leaves: units may walk them until the next flush */
 };
 
 /* Makes an empty root for a domain whose first four fields but `root` are set. False: the pool is empty. */

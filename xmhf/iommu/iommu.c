@@ -75,23 +75,31 @@ static bool regions_are_free(void)
 	return true;
 }
 
-static bool is_usable(const struct memory_range *r)
+/* Each whole page that L1 may use; then no page with something else in it. What entries disagree about is none. */
+static bool fill_from_map(void)
 {
-	return r->type == MEMORY_RAM || r->type == MEMORY_ACPI;
+	bool done = true;
+
+	for (u32 usable = 2; usable-- && done;)
+		for (u32 i = 0; i < boot_info.memory_count && done; i++) {
+			const struct memory_range *r = &boot_info.memory[i];
+			u64 start = r->start, end = start + r->size;
+
+			if (memory_map_is_usable(r) != usable)
+				continue;
+			if (usable)
+				done = domain_set(&domain, ALIGN_UP(start, PAGE_SIZE), ALIGN_DOWN(end, PAGE_SIZE), DOMAIN_RW);
+			else
+				done = domain_set(&domain, ALIGN_DOWN(start, PAGE_SIZE), ALIGN_UP(end, PAGE_SIZE), 0);
+		}
+	return done;
 }
 
-/* Root memory last: entries of a firmware's map may contradict each other. */
+/* Root memory last, whatever the firmware's map and regions say of it. */
 static bool fill_domain(void)
 {
-	bool done = domain_init(&domain);
+	bool done = domain_init(&domain) && fill_from_map();
 
-	for (u32 i = 0; i < boot_info.memory_count && done; i++) {
-		const struct memory_range *r = &boot_info.memory[i];
-		u64 start = ALIGN_UP(r->start, PAGE_SIZE), end = ALIGN_DOWN(r->start + r->size, PAGE_SIZE);
-
-		if (is_usable(r) && start < end)
-			done = domain_set(&domain, start, end, DOMAIN_RW);
-	}
 	for (u32 i = 0; i < dmar.region_count && done; i++)
 		done = domain_set(&domain, dmar.regions[i].start, dmar.regions[i].end, DOMAIN_RW);
 	done = done && domain_set(&domain, root_start, root_end, 0);
@@ -117,14 +125,23 @@ static u64 make_root_table(void)
 	return virt_to_phys(root).addr;
 }
 
+/* The first of them: not some devices on tables and others not. */
+static void stop_units(u32 count)
+{
+	while (count)
+		(void)vtd_stop(&units[--count]);
+}
+
 static bool start_units(void)
 {
 	u64 root = make_root_table();
 	u32 *done = pages_boot_alloc(1);
 
 	for (u32 i = 0; i < dmar.unit_count; i++)
-		if (!vtd_start(&units[i], root, pages_boot_alloc(1), &done[i]))
+		if (!vtd_start(&units[i], root, pages_boot_alloc(1), &done[i])) {
+			stop_units(i);
 			return false;
+		}
 	domain_flushed(&domain);
 	unit_count = dmar.unit_count;
 	return true;

@@ -35,6 +35,8 @@ enum reg {
 #define QUEUE BIT(26)
 #define KEPT (TRANSLATION | QUEUE | BIT(28) | BIT(25) | BIT(23)) /* commands that are states; the others happen once */
 
+#define RTADDR_MODE BITS(11, 10) /* 0: the tables used here */
+
 #define CCMD_ICC BIT(63)
 #define CCMD_GLOBAL (1ul << 61)
 #define IOTLB_IVT BIT(63)
@@ -175,6 +177,8 @@ const char *vtd_probe(struct vtd_unit *unit, volatile void *regs, u64 base, u16 
 		return "it has registers outside of its first page";
 	if (!vtd_has_levels(unit, 3) && !vtd_has_levels(unit, 4))
 		return "it has tables of neither three nor four levels";
+	if ((read32(unit, GSTS) & TRANSLATION) && (read64(unit, RTADDR) & RTADDR_MODE))
+		return "the firmware has it on in a mode that cannot be left under way";
 	if (!(unit->cap & CAP_DWD) || !(unit->cap & CAP_DRD))
 		return "it cannot wait for accesses that are under way";
 	return NULL;
@@ -236,6 +240,11 @@ bool vtd_start(struct vtd_unit *unit, u64 root_table, void *queue, u32 *done)
 	return command(unit, ROOT_POINTER, true, "load of the root table") && forget_contexts(unit) &&
 	       forget_translations(unit) && command(unit, TRANSLATION, true, "start of translation") &&
 	       end_protected_ranges(unit);
+}
+
+bool vtd_stop(struct vtd_unit *unit)
+{
+	return command(unit, TRANSLATION, false, "end of translation");
 }
 
 bool vtd_next_fault(struct vtd_unit *unit, struct vtd_fault *fault)

@@ -49,6 +49,9 @@ bool vtd_grants_flush(const struct vtd_unit *unit);
  */
 bool vtd_start(struct vtd_unit *unit, u64 root_table, void *queue, u32 *done);
 
+/* Every device goes everywhere again. False: the unit does not answer. */
+bool vtd_stop(struct vtd_unit *unit);
+
 /* When it returns true, the unit has forgotten all translations, and accesses by these have ended. */
 bool vtd_flush(struct vtd_unit *unit);
 
