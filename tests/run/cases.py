@@ -109,6 +109,7 @@ CASES = [
     dict(name="docs/readme-compiles", command=["make", "-s", "readme-check"]),
     dict(name="docs/event-pages", command=["tests/run/event_pages.py"]),
     dict(name="docs/security-tests", command=["tests/run/security_tests.py"]),
+    dict(name="docs/options-table", command=["tests/run/options_table.py"]),
     dict(name="docs/tutorial-compiles", command=["make", "-s", "tutorial-check"]),
     # Its last state, built as its reader builds it.
     dict(name="docs/tutorial-hypapp", guest=GUEST, append="test=journal", xmhf=TUTORIAL, cpus=2,
