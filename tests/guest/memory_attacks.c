@@ -244,6 +244,27 @@ static bool apic_untouched(void)
 	return lapic_read(LAPIC_TPR) == 0;
 }
 
+extern u64 page_pd[];	/* of the first 4 GiB, by 2 MiB */
+
+/* 32-bit code whose store to the APIC ends at 4 GiB: RIP goes on at 0, where a far return is. A bare CPU's does. */
+static void store_before_4g(void)
+{
+	static const struct { u32 offset; u16 selector; } __attribute__((packed)) store = { 0xfffffffd, SEL_CODE32 };
+	u64 before = page_pd[2047], size = 512 * PAGE_SIZE;
+	u8 *code = page_alloc_many(512, size);
+
+	code[size - 3] = 0x89;	/* mov %ecx, 0(%eax) */
+	code[size - 2] = 0x48;
+	code[size - 1] = 0;
+	page_pd[2047] = (u64)code | 0x83;
+	asm volatile("invlpg (%0); movb (%1), %%bl; movb $0xcb, (%1); lcalll *%2; movb %%bl, (%1)"
+		     :: "r"(0xffe00000ul), "r"(0ul), "m"(store), "a"(0xfee00080), "c"(0x10) : "rbx", "memory");
+	page_pd[2047] = before;
+	asm volatile("invlpg (%0)" :: "r"(0xffe00000ul) : "memory");
+	judge("L1, a store that ends at 4 GiB", lapic_read(LAPIC_TPR) == 0x10);
+	lapic_write(LAPIC_TPR, 0);
+}
+
 DEFINE_TEST(delivery_fault, "delivery-fault", "XMHF only: events whose delivery cannot be finished")
 {
 	lapic_write(LAPIC_TPR, 0);
@@ -255,6 +276,7 @@ DEFINE_TEST(delivery_fault, "delivery-fault", "XMHF only: events whose delivery 
 	judge("L1, a single step before a store", step_before_store() == VEC_DF);
 	judge("L1, a push", ON_BAD_STACK("pushq %%rcx") == VEC_DF);
 	judge("the APIC is as it was", apic_untouched());
+	store_before_4g();
 	for (u32 i = 0; i < 200; i++)
 		(void)ON_BAD_STACK("ud2");
 	if (!hv_supported())

@@ -132,13 +132,6 @@ static bool fetch(struct percpu *cpu, u8 *insn)
 	return in_page >= MAX_INSN || guest_read(cpu, insn, rip, MAX_INSN, NULL) == GUEST_OK || in_page >= 3;
 }
 
-static void skip(unsigned int len)
-{
-	vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + len);
-	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(u64)(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
-	vmx_complete_instruction();
-}
-
 bool apic_guard_store(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
 {
 	u8 insn[MAX_INSN + 9] = { 0 };
@@ -159,14 +152,14 @@ bool apic_guard_store(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
 	}
 	/* In x2APIC mode nothing decodes the page. */
 	if (cpu->apic_base & APIC_BASE_X2APIC) {
-		skip(s.len);
+		vmx_skip_bytes(s.len);
 		return true;
 	}
 	if (s.swap_reg >= 0 && s.swap_reg != GPR_RSP)
 		cpu->gpr[s.swap_reg] = lapic_read(offset);
 	if (offset % 16 == 0)
 		store_register(cpu, offset, s.value);
-	skip(s.len);
+	vmx_skip_bytes(s.len);
 	return true;
 }
 

@@ -320,14 +320,6 @@ static struct store fetch(struct percpu *cpu, unsigned int code_size)
 	return store_decode(insn, (unsigned int)bytes, code_size);
 }
 
-static void skip(unsigned int len)
-{
-	vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + len);
-	vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
-		vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(u64)(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
-	vmx_complete_instruction();
-}
-
 static void carry_out(struct percpu *cpu, const struct store *s, u64 addr, bool long_mode)
 {
 	bool again = false;
@@ -347,7 +339,7 @@ static void carry_out(struct percpu *cpu, const struct store *s, u64 addr, bool 
 			return;
 	}
 	if (!again)
-		skip(s->len);
+		vmx_skip_bytes(s->len);
 }
 
 bool wake_guard_store(struct percpu *cpu, gpa1_t gpa1)

@@ -25,21 +25,8 @@
 #include "vmx/msr.h"
 #include "vmx/vmx.h"
 
-void vmx_skip_instruction(void)
-{
-	u64 old = vmread(VMCS_GUEST_RIP), rip = old + vmread(VMCS_EXIT_INSN_LEN);
-	u64 shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
-
-	if (unlikely((old ^ rip) >> 32) && !(vmread(VMCS_GUEST_CS_AR) & AR_L))
-		rip = (u32)rip;
-	vmwrite(VMCS_GUEST_RIP, rip);
-	if (unlikely(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
-		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
-	vmx_complete_instruction();
-}
-
 /* What the end of an instruction does besides: RF is cleared, and TF traps unless it counts branches (SDM vol. 3, "Single-Stepping"). */
-void vmx_complete_instruction(void)
+static void complete_instruction(void)
 {
 	u64 rflags = vmread(VMCS_GUEST_RFLAGS);
 
@@ -48,6 +35,29 @@ void vmx_complete_instruction(void)
 	vmwrite(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
 	if (rflags & RFLAGS_TF && !(vmread(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF))
 		vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+}
+
+static always_inline void skip(u64 len)
+{
+	u64 old = vmread(VMCS_GUEST_RIP), rip = old + len;
+	u64 shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	if (unlikely((old ^ rip) >> 32) && !(vmread(VMCS_GUEST_CS_AR) & AR_L))
+		rip = (u32)rip;
+	vmwrite(VMCS_GUEST_RIP, rip);
+	if (unlikely(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	complete_instruction();
+}
+
+void vmx_skip_instruction(void)
+{
+	skip(vmread(VMCS_EXIT_INSN_LEN));
+}
+
+void vmx_skip_bytes(u32 len)
+{
+	skip(len);
 }
 
 /* The delivery of an event ends blocking by STI and MOV SS; left set, with TF, the entry itself would be refused. */

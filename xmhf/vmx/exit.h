@@ -23,8 +23,8 @@ void vmx_switch(struct percpu *cpu, struct vmcs *vmcs);
 /* Steps over the instruction that exited: RIP, interrupt shadow, single-step trap. */
 void vmx_skip_instruction(void);
 
-/* The rest of that, for who sets RIP by itself: RF, and the single-step trap. */
-void vmx_complete_instruction(void);
+/* The same for one that was decoded, where the exit has no length. */
+void vmx_skip_bytes(u32 len);
 
 /* INIT for this CPU, from wherever. */
 exit_handler exit_init;
