@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * DMA protection against a device that reads and writes where it is told: QEMU's edu. First without the IOMMU, where
- * the attack succeeds; then on XMHF's tables. QEMU's IOMMU keeps translations until they are flushed, so a forgotten
- * flush is seen: the test forgets one itself. A transfer takes edu 100 ms.
+ * DMA protection against a device that reads and writes where it is told: QEMU's edu. First without the IOMMU, and
+ * on tables of a firmware, where the attack succeeds; then on XMHF's. QEMU's IOMMU keeps translations until they are
+ * flushed, so a forgotten flush is seen: the test forgets one itself. A transfer takes edu 100 ms.
  */
 #include "selftest.h"
 
+#include "boot/acpi.h"
 #include "boot/pci.h"
 #include "cpu/clock.h"
 #include "cpu/mmio.h"
 #include "cpu/x86.h"
+#include "iommu/dmar.h"
 #include "iommu/domain.h"
 #include "iommu/iommu.h"
 #include "lib/string.h"
@@ -204,6 +206,32 @@ static void many_flushes(void)
 	blocked(PAGE_A, "the page");
 }
 
+/* A firmware that has the unit on: everything passes, and its queue is on. By its own means, not by the driver's. */
+static void be_the_firmware(void)
+{
+	enum { CAP = 0x08, GCMD = 0x18, RTADDR = 0x20, IQT = 0x88, IQA = 0x90, QUEUE = 1 << 26, ROOT = 1 << 30 };
+	static struct dmar dmar;
+	u64 *root = page_alloc(), *context = page_alloc(), *queue = page_alloc();
+	volatile u8 *regs;
+
+	if (!acpi_info.dmar || dmar_parse(&dmar, acpi_info.dmar, acpi_info.dmar_bytes))
+		return;
+	regs = root_map_uncached(HPA(dmar.units[0].base));
+	root[0] = virt_to_phys(context).addr | 1;
+	for (u32 i = 0; i < 256; i++) {
+		context[2 * i] = 1 | 2 << 2; /* present, pass-through */
+		context[2 * i + 1] = 7 << 8 | (mmio_read64(regs + CAP) & BIT(10) ? 2 : 1);
+	}
+	mmio_write64(regs + RTADDR, virt_to_phys(root).addr);
+	mmio_write64(regs + IQA, virt_to_phys(queue).addr);
+	mmio_write32(regs + GCMD, ROOT);
+	mmio_write32(regs + GCMD, QUEUE);
+	queue[0] = 5 | 1 << 5; /* a unit lets its queue be turned off after a wait only; its status goes to the queue's end */
+	queue[1] = virt_to_phys(queue).addr + PAGE_SIZE - 8;
+	mmio_write32(regs + IQT, 16);
+	mmio_write32(regs + GCMD, QUEUE | 1u << 31);
+}
+
 void selftest(void)
 {
 	void *page = page_alloc();
@@ -212,6 +240,8 @@ void selftest(void)
 	if (!check_that(find_edu(), "there is an edu device"))
 		return;
 	check_that(!iommu_is_on() && reads(secret) && writes(secret), "without it a device reads and writes root memory");
+	be_the_firmware();
+	check_that(reads(secret) && writes(secret), "and by a firmware's tables, too");
 	if (!check_that(iommu_start() && iommu_is_on(), "the IOMMU starts"))
 		return;
 	root_is_out_of_reach(secret);
