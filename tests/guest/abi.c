@@ -1,25 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* XMHF with the object of tests/abi/, compiled against hypapi 1.0: it runs at both levels, whatever was appended since. */
+/* XMHF with the objects of tests/abi/, of hypapi 1.0 and 1.2: they run at both levels, whatever was appended since. */
 #include "test.h"
 
 #define CALL 0x600u
 #define L2_BASE 0x4c415000u
 
+#define CALL_1_2 0x601u
+#define IN_PAGE 0x5au
+#define WORK_CAME 256u
+
 struct answer { u32 eax, ebx, ecx, edx; };
 
-static struct answer l2_answer;
+static struct answer l2_answer, l2_answer_1_2;
+static u8 page[4096] __attribute__((aligned(4096)));
 
-static struct answer call(u32 base)
+static struct answer call(u32 number)
 {
-	struct answer a = { .eax = base + CALL };
+	struct answer a = { .eax = number };
 
-	asm volatile("vmcall" : "+a"(a.eax), "=b"(a.ebx), "=c"(a.ecx), "=d"(a.edx) :: "memory");
+	page[0] = IN_PAGE;
+	asm volatile("vmcall" : "+a"(a.eax), "=b"(a.ebx), "=c"(a.ecx), "=d"(a.edx) : "S"(page) : "memory");
 	return a;
 }
 
 static void l2_call(void)
 {
-	l2_answer = call(L2_BASE);
+	l2_answer = call(L2_BASE + CALL);
+	l2_answer_1_2 = call(L2_BASE + CALL_1_2);
 	l2_end();
 }
 
@@ -31,15 +38,27 @@ static void judge(const char *what, const struct answer *a, u32 calls)
 		   "T FAIL made for 1.0, called from %s: core 1.%u, %u bytes more\n", what, a->ecx, a->edx);
 }
 
-DEFINE_TEST(abi, "abi", "XMHF with a hypapp that was compiled against hypapi 1.0")
+/* It has read the page in a partition, which was zeroed when that ended; its WORK comes after the first call. */
+static void judge_1_2(const char *what, const struct answer *a, u32 calls)
 {
-	struct answer a = call(0);
+	bool ok = a->eax == 0 && a->ebx == calls && a->ecx > 2 && a->edx == (IN_PAGE | (calls > 1 ? WORK_CAME : 0));
+
+	print(ok && !page[0] ? "T made for 1.2, called from %s: core 1.%u, answer %x\n" :
+			       "T FAIL made for 1.2, called from %s: core 1.%u, answer %x\n", what, a->ecx, a->edx);
+}
+
+DEFINE_TEST(abi, "abi", "XMHF with hypapps that were compiled against hypapi 1.0 and 1.2")
+{
+	struct answer a = call(CALL);
 
 	judge("L1", &a, 1);
+	a = call(CALL_1_2);
+	judge_1_2("L1", &a, 1);
 	hv_on();
 	hv_init(&l2, HV_LONG64, l2_call);
 	if (hv_run(&l2) != VMX_OK || l2.exit.reason != EXIT_VMCALL || l2.regs[RAX] != L2_END)
 		fail("L2 exits by reason %x", l2.exit.reason);
 	judge("L2", &l2_answer, 2);
+	judge_1_2("L2", &l2_answer_1_2, 2);
 	hv_off();
 }

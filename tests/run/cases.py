@@ -148,8 +148,9 @@ CASES = [
     # 1,000 CPUIDs are the exits, and 1,000 each of four instructions that nobody claims are not.
     dict(name="install/helloworld-alone", guest=GUEST, append="test=no-exits off=1", xmhf=HELLO_ALONE,
          judge=exits_of_l1(1000, 1200), expect=[r"^T OUT: good$", r"^xmhf: stat cpu 0 exits-l1"]),
-    dict(name="install/hypapp-of-1.0", guest=GUEST, append="test=abi", xmhf=OUT_OF_TREE,
-         expect=[r"^xmhf: hypapp made_for_1_0, priority 7000, hypapi 1\.0$", r"^T end abi$"]),
+    dict(name="install/hypapps-of-1.0-and-1.2", guest=GUEST, append="test=abi", xmhf=OUT_OF_TREE,
+         expect=[r"^xmhf: hypapp made_for_1_0, priority 7000, hypapi 1\.0$",
+                 r"^xmhf: hypapp made_for_1_2, priority 7001, hypapi 1\.2$", r"^T end abi$"]),
 
     # An image with a hypapp that stands outside of hypapps/, named by its path.
     dict(name="by-path/refuses", command=["tests/run/by-path", "build/by-path/refused"]),

@@ -68,16 +68,17 @@ install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM)
 	put 644 share/doc/hypapi/docs/events docs/events/*.md; \
 	if [ -d $(O)/docs/html ]; then rm -rf "$$to/share/doc/hypapi/html"; cp -r $(O)/docs/html "$$to/share/doc/hypapi/"; fi
 
-# For make check: an author's way from an installation to an image, with an object of hypapi 1.0's time in it; and one
+# For make check: an author's way from an installation to an image, with objects of the times of hypapi 1.0 and 1.2 in it; and one
 # with helloworld alone.
 check-files: $(INSTALL_O)/greeter.elf
-$(INSTALL_O)/made_for_1_0.o: tests/abi/made_for_1_0.s
+MADE_BEFORE := made_for_1_0.o made_for_1_2.o
+$(INSTALL_O)/made_for_%.o: tests/abi/made_for_%.s
 	@mkdir -p $(@D)
 	$(say) AS $@
 	$(Q)$(CC) -c -o $@ $<
-$(INSTALL_O)/greeter.elf: $(INSTALL_O)/made_for_1_0.o $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM) $(wildcard tools/install/* tools/install/template/*)
+$(INSTALL_O)/greeter.elf: $(addprefix $(INSTALL_O)/,$(MADE_BEFORE)) $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM) $(wildcard tools/install/* tools/install/template/*)
 	@rm -rf $(INSTALL_O)/stage $(INSTALL_O)/greeter
 	$(Q)$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(INSTALL_O)/stage prefix=/usr/local
 	$(Q)cd $(INSTALL_O) && stage/usr/local/bin/hypapp-new greeter > /dev/null && MAKEFLAGS= make -s -C greeter && \
-		stage/usr/local/bin/hypapp-link -o greeter.elf greeter/build/greeter.o helloworld made_for_1_0.o && \
+		stage/usr/local/bin/hypapp-link -o greeter.elf greeter/build/greeter.o helloworld $(MADE_BEFORE) && \
 		stage/usr/local/bin/hypapp-link -o hello.elf helloworld
