@@ -54,6 +54,13 @@ void pm_base_guard(u32 at)
 	guarded = guarded ? guarded : at; /* the registers of shadow RAM follow */
 }
 
+static u64 uncached_start, uncached_end;
+void mtrr_keep_uncached(u64 start, u64 end)
+{
+	uncached_start = start;
+	uncached_end = end;
+}
+
 u32 pci_read32(u32 at)
 {
 	u32 value;
@@ -187,6 +194,7 @@ static void root_memory_is_ram(void **state)
 	set(0xb8, 0x3fe00001, 4);    /* TSEG */
 	set(0x90, 0xffff00001, 8);   /* remapping is off: the base is above the limit */
 	assert_false(refuses());
+	assert_true(uncached_start == 0x3fe00000 && uncached_end == 0x40000000);
 	set(0xb8, 0x3f800001, 4);    /* TSEG begins in root memory */
 	assert_true(refuses());
 	set(0xb8, 0, 4);

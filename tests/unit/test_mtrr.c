@@ -36,7 +36,8 @@ static u64 rdmsr(u32 msr)
 
 bool event_mtrr_prepare(struct percpu *cpu, u32 msr, u64 value) { (void)cpu, (void)msr, (void)value; return true; }
 void event_mtrr(struct percpu *cpu, u32 msr, u64 value) { (void)cpu, (void)msr, (void)value; }
-void ept01_retype(void) { }
+static bool retyped;
+void ept01_retype(void) { retyped = true; }
 bool quiesce_begin(struct quiesce_cpu *q) { (void)q; return true; }
 bool quiesce_end(struct quiesce_cpu *q) { (void)q; return true; }
 void quiesce_add_work(struct quiesce_cpu *q, u32 work) { (void)q, (void)work; }
@@ -81,11 +82,33 @@ static void smram_is_never_cached(void **state)
 	}
 }
 
+static void tseg_is_never_cached(void **state)
+{
+	static const u8 types[] = { MTRR_WB, TYPE_WT, TYPE_UC, 1, 5 };
+	const u64 tseg = 0x3f900000, end = 0x40000000;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		set_up(DEF_ENABLE | types[i], 0x0606060606060606);
+		retyped = false;
+		mtrr_keep_uncached(tseg, end);
+		assert_true(retyped);
+		assert_int_equal(mtrr_type(tseg, PAGE_SIZE), TYPE_UC);
+		assert_int_equal(mtrr_type(end - PAGE_SIZE, PAGE_SIZE), TYPE_UC);
+		assert_int_equal(mtrr_type(tseg + 0x100000, SIZE_2M), TYPE_UC);
+		assert_int_equal(mtrr_type(tseg - 0x100000, SIZE_2M), -1);
+		assert_int_equal(mtrr_type(0, SIZE_1G), -1);
+		assert_int_equal(mtrr_type(tseg - PAGE_SIZE, PAGE_SIZE), types[i]);
+		assert_int_equal(mtrr_type(end, SIZE_2M), types[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(types_are_those_of_l1),
 		cmocka_unit_test(smram_is_never_cached),
+		cmocka_unit_test(tseg_is_never_cached),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 
 #include "boot/pci.h"
 #include "core/log.h"
+#include "mem/mtrr.h"
 #include "mem/pages.h"
 #include "power/pm_base.h"
 
@@ -141,6 +142,9 @@ static void check_root_memory(const struct bridge *b)
 	if (first && first <= last && first < root_end && last >= root_start)
 		boot_refuse("host bridge: root memory at 0x%lx meets remapping of 0x%lx to 0x%lx", root_start, first,
 			    last);
+	/* Up to the end of RAM, with the display's memory that some bridges have there: a CPU has no use for that. */
+	if (tseg && tseg < tolud)
+		mtrr_keep_uncached(tseg, tolud);
 }
 
 bool chipset_lock(void)

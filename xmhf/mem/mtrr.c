@@ -13,8 +13,9 @@
 #define TYPE_UC 0
 #define TYPE_WT 4
 #define FIXED_END 0x100000ul
-#define SMRAM_START 0xa0000ul
-#define SMRAM_END 0xc0000ul
+
+/* SMRAM, closed or behind a lock: what is there is uncached. The second is TSEG, where it is known; set at boot. */
+static struct { u64 start, end; } smram[] = { { 0xa0000, 0xc0000 }, { 0, 0 } };
 
 static u32 variable_count;
 static u64 address_bits; /* mask of the physical-address bits */
@@ -45,6 +46,13 @@ void mtrr_publish(const struct percpu *cpu)
 	live.def_type = cpu->mtrr_def_type;
 	memcpy(live.fixed, cpu->mtrr_fixed, sizeof(live.fixed));
 	memcpy(live.var, cpu->mtrr_var, sizeof(live.var));
+}
+
+void mtrr_keep_uncached(u64 start, u64 end)
+{
+	smram[1].start = start;
+	smram[1].end = end;
+	ept01_retype();
 }
 
 static int fixed_type(u64 addr)
@@ -87,8 +95,9 @@ int mtrr_type(u64 start, u64 size)
 	if (!(live.def_type & DEF_ENABLE))
 		return TYPE_UC;
 	/* Lines of L1's that were cached while SMRAM is closed would be what the firmware's code in SMM finds there. */
-	if (start < SMRAM_END && start + size > SMRAM_START)
-		return size > PAGE_SIZE ? -1 : TYPE_UC;
+	for (size_t i = 0; i < ARRAY_SIZE(smram); i++)
+		if (start < smram[i].end && start + size > smram[i].start)
+			return size > PAGE_SIZE && (start < smram[i].start || start + size > smram[i].end) ? -1 : TYPE_UC;
 	if (start >= FIXED_END || !(live.def_type & DEF_FIXED))
 		return variable_type(start, size);
 	return size > PAGE_SIZE ? -1 : fixed_type(start);

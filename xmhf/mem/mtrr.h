@@ -2,8 +2,8 @@
 /*
  * MTRRs of the guest. With EPT the CPU takes a guest's memory types from EPT entries and ignores the MTRRs, so the
  * guest's values are kept per CPU and never reach hardware, where they could make root memory or the core's view of
- * the LAPIC cacheable in a wrong way; EPT01 follows the values of the CPU that changed them last, but at 0xA0000 to
- * 0xBFFFF, where SMRAM lies behind the display's memory: what is there is uncached, whatever L1 says.
+ * the LAPIC cacheable in a wrong way; EPT01 follows the values of the CPU that changed them last, but for SMRAM: at 0xA0000
+ * to 0xBFFFF behind the display's memory, and in TSEG. What is there is uncached, whatever L1 says.
  */
 #ifndef XMHF_MTRR_H
 #define XMHF_MTRR_H
@@ -15,6 +15,9 @@ void mtrr_read(struct percpu *cpu);
 
 /* Makes this CPU's values those of mtrr_type(). */
 void mtrr_publish(const struct percpu *cpu);
+
+/* TSEG, whole pages. At boot, after EPT01 is made. */
+void mtrr_keep_uncached(u64 start, u64 end);
 
 #define MTRR_WB 6 /* write-back */
 
