@@ -236,37 +236,37 @@ static bool loops_for_too_long(const struct percpu *cpu, u32 reason)
 	return (reason == EXIT_CPUID || reason == EXIT_VMCALL) && rdtsc() - cpu->partition_since > time_ticks;
 }
 
+static void hypercall(struct percpu *cpu)
+{
+	if (event_hypercall(cpu))
+		partition_raise(cpu, VEC_UD);
+}
+
+/* A reason without a row, and what has no handler here, is for the owner to answer. */
+static const struct {
+	exit_handler *handle;
+	enum hypapi_partition_exit why; /* what the owner is told; 0: HYPAPI_PEXIT_INSTRUCTION */
+	u8 vector;
+} rows[EXIT_REASON_COUNT + 1] = {
+	[EXIT_EXCEPTION_NMI] = { .handle = exception },
+	[EXIT_TRIPLE_FAULT] = { .why = HYPAPI_PEXIT_EXCEPTION, .vector = VEC_DF },
+	[EXIT_INIT] = { .handle = exit_init },
+	[EXIT_CPUID] = { .handle = exit_cpuid },
+	[EXIT_VMCALL] = { .handle = hypercall },
+	[EXIT_EPT_VIOLATION] = { .why = HYPAPI_PEXIT_EPT },
+	[EXIT_EPT_MISCONFIG] = { .why = HYPAPI_PEXIT_EPT },
+	[EXIT_PREEMPTION_TIMER] = { .why = HYPAPI_PEXIT_TIME },
+};
+
 void partition_exit(struct percpu *cpu, u32 reason)
 {
-	struct hypapi_partition_exit_args args = { .reason = HYPAPI_PEXIT_INSTRUCTION, .exit_reason = reason };
+	u32 row = unlikely(loops_for_too_long(cpu, reason)) ? EXIT_PREEMPTION_TIMER : MIN(reason, EXIT_REASON_COUNT);
 
-	if (unlikely(loops_for_too_long(cpu, reason)))
-		reason = EXIT_PREEMPTION_TIMER;
-	switch (reason) {
-	case EXIT_EXCEPTION_NMI:
-		exception(cpu);
+	if (rows[row].handle) {
+		rows[row].handle(cpu);
 		return;
-	case EXIT_CPUID:
-		exit_cpuid(cpu);
-		return;
-	case EXIT_VMCALL:
-		if (event_hypercall(cpu))
-			partition_raise(cpu, VEC_UD);
-		return;
-	case EXIT_INIT:
-		exit_init(cpu);
-		return;
-	case EXIT_PREEMPTION_TIMER:
-		args.reason = HYPAPI_PEXIT_TIME;
-		break;
-	case EXIT_EPT_VIOLATION:
-	case EXIT_EPT_MISCONFIG:
-		args.reason = HYPAPI_PEXIT_EPT;
-		break;
-	case EXIT_TRIPLE_FAULT:
-		args.reason = HYPAPI_PEXIT_EXCEPTION;
-		args.vector = VEC_DF;
-		break;
 	}
-	ask_owner(cpu, &args);
+	ask_owner(cpu, &(struct hypapi_partition_exit_args){
+		.reason = rows[row].why ? rows[row].why : HYPAPI_PEXIT_INSTRUCTION,
+		.exit_reason = reason, .vector = rows[row].vector });
 }
