@@ -177,6 +177,32 @@ static void no_pages(void **state)
 	}
 }
 
+/* A page that comes and goes costs its table once; many of them cost no more than what may be kept. */
+static void kept_tables(void **state)
+{
+	u32 start;
+
+	(void)state;
+	fresh(4, 2, false, POOL_PAGES);
+	assert_true(domain_set(&domain, 0, 4 * SIZE_1G, DOMAIN_RW));
+	start = tables();
+	assert_int_equal(start, 1 + domain.tables);
+	domain.merge_above = domain.tables + 4;
+	for (u64 i = 0; i < 3000; i++) {
+		u64 at = i * (i < 10 ? PAGE_SIZE : SIZE_2M) % (3 * SIZE_1G);
+
+		assert_true(domain_set(&domain, at, at + PAGE_SIZE, 0));
+		assert_int_equal(walk(at), 0);
+		domain_flushed(&domain);
+		assert_true(domain_set(&domain, at, at + PAGE_SIZE, DOMAIN_RW));
+		assert_int_equal(walk(at), DOMAIN_RW);
+		if (i < 10)
+			assert_true(tables() == start + 1 && !domain.retired_count);
+		assert_in_range(tables(), start, start + 5);
+		assert_int_equal(tables(), 1 + domain.tables + domain.retired_count);
+	}
+}
+
 /* 64 GiB and its hole: the tables are few. Nothing is at addresses that they do not have. */
 static void large_memory(void **state)
 {
@@ -197,7 +223,8 @@ static void large_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(changes), cmocka_unit_test(no_pages), cmocka_unit_test(large_memory),
+		cmocka_unit_test(changes), cmocka_unit_test(no_pages), cmocka_unit_test(kept_tables),
+		cmocka_unit_test(large_memory),
 	};
 
 	machine_direct_map = (u64)mmap(NULL, POOL_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,

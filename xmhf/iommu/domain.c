@@ -70,6 +70,7 @@ static bool split(struct domain *domain, u64 *entry, u64 at, u32 level)
 		table[i] = leaf(at + i * LEVEL_SIZE(level - 1), level - 1, rights);
 	domain_write_back(domain, table, PAGE_SIZE);
 	store(domain, entry, virt_to_phys(table).addr | DOMAIN_RW);
+	domain->tables++;
 	return true;
 }
 
@@ -78,12 +79,14 @@ static void merge(struct domain *domain, u64 *entry, u64 at, u32 level)
 {
 	u64 *table = table_of(*entry), rights = table[0] & DOMAIN_RW;
 
-	if (domain->retired_count == DOMAIN_RETIRED || (rights && level > domain->largest))
+	if (domain->tables <= domain->merge_above || domain->retired_count == DOMAIN_RETIRED ||
+	    (rights && level > domain->largest))
 		return;
 	for (u32 i = 0; i < ENTRIES; i++)
 		if (is_table(table[i], level - 1) || (table[i] & DOMAIN_RW) != rights)
 			return;
 	domain->retired[domain->retired_count++] = table;
+	domain->tables--;
 	store(domain, entry, leaf(at, level, rights));
 }
 

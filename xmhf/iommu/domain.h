@@ -22,6 +22,8 @@ struct domain {
 	bool coherent;     /* units see what the CPU has only in its caches */
 	bool grants_flush; /* units may remember, too, that a page has no rights */
 	bool owes_flush;   /* what units remember may differ from the tables */
+	u32 tables;        /* beside the root */
+	u32 merge_above;   /* so many may stay that say no more than a leaf: what was taken once is taken again */
 	u32 retired_count;
 	u64 *retired[DOMAIN_RETIRED]; /* tables that became leaves: units may walk them until the next flush */
 };

@@ -18,6 +18,7 @@
 #define PRESENT BIT(0)
 #define CONTEXT_WIDTH(levels) ((levels) - 2ul)
 #define CONTEXT_DOMAIN(number) ((u64)(number) << 8)
+#define KEPT_TABLES 32
 
 static struct dmar dmar;
 static struct vtd_unit units[DMAR_MAX_UNITS];
@@ -143,6 +144,7 @@ static bool start_units(void)
 			return false;
 		}
 	domain_flushed(&domain);
+	domain.merge_above = domain.tables + KEPT_TABLES;
 	unit_count = dmar.unit_count;
 	return true;
 }
