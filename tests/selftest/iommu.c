@@ -7,6 +7,7 @@
 #include "selftest.h"
 
 #include "boot/acpi.h"
+#include "boot/boot_info.h"
 #include "boot/pci.h"
 #include "cpu/clock.h"
 #include "cpu/mmio.h"
@@ -25,7 +26,7 @@
 #define PCI_MEMORY_AND_MASTER 6u
 enum { EDU_SOURCE = 0x80, EDU_TARGET = 0x88, EDU_COUNT = 0x90, EDU_COMMAND = 0x98 };
 enum { EDU_RUN = 1, EDU_TO_RAM = 2 };
-#define DMA_MS 3000
+#define DMA_MS 20000
 
 /* L1's: two neighbours in one 2 MiB page, and where edu shows what it has read. */
 #define PAGE_A 0x2000000ul
@@ -150,13 +151,32 @@ static void allowed(u64 page, const char *what)
 	check_that(!iommu_report_faults(), "without a fault");
 }
 
+/* One transfer that begins in L1's memory and goes on into root's. */
+static void over_the_boundary(void)
+{
+	u64 half = WORDS / 2 * sizeof(u64), first = root_start - half, *words = at(first), saved[WORDS];
+
+	memcpy(saved, words, sizeof(saved));
+	fill(MAILBOX, FORGED);
+	edu_takes(MAILBOX);
+	edu_puts(first);
+	check_that(words[0] == FORGED && words[WORDS / 2 - 1] == FORGED + WORDS / 2 - 1, "a transfer goes up to root memory");
+	check_that(!memcmp(words + WORDS / 2, saved + WORDS / 2, half), "and ends there");
+	check_that(iommu_report_faults() == 1, "and that is a fault");
+	memcpy(words, saved, half);
+}
+
 static void root_is_out_of_reach(u64 secret)
 {
 	blocked_both_ways(secret, "a page of the core's pool");
 	blocked(root_start, "the first page of root memory");
 	blocked(root_end - PAGE_SIZE, "the last page of root memory");
-	blocked(root_low, "root's pages below 1 MiB");
+	blocked(root_low, "root's first page below 1 MiB");
+	blocked(root_low + ROOT_LOW_BYTES - PAGE_SIZE, "root's last page there");
+	over_the_boundary();
 	allowed(root_start - PAGE_SIZE, "the page below root memory");
+	if (memory_map_is_ram(root_end, root_end + PAGE_SIZE) > 0)
+		allowed(root_end, "the page above root memory");
 }
 
 static void a_page_is_taken(void)
