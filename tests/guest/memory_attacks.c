@@ -265,6 +265,30 @@ static void store_before_4g(void)
 	lapic_write(LAPIC_TPR, 0);
 }
 
+static void serial_divisor(u16 divisor)
+{
+	outb(0x3fb, 0x83);
+	outb(0x3f8, (u8)divisor);
+	outb(0x3f9, (u8)(divisor >> 8));
+	outb(0x3fb, 0x03);
+}
+
+/* The core says that it refuses, by 100 ms a character. */
+static void line_on_a_slow_port(void)
+{
+	u64 base = rdmsr(0x1b), start;
+
+	serial_divisor(1200);
+	start = rdtsc();
+	fault_reset();
+	asm volatile(MAY_FAULT("wrmsr") :: "c"(0x1b), "a"((u32)base ^ BIT(12)), "d"((u32)(base >> 32)) : "memory");
+	u64 ticks = rdtsc() - start;
+
+	serial_divisor(1);
+	print("a line on a slow serial port: fault %u, %lu ticks\n", last_fault(), ticks);
+	judge("L1, a line on a slow serial port", last_fault() == VEC_GP && ticks < 10000000);
+}
+
 DEFINE_TEST(delivery_fault, "delivery-fault", "XMHF only: events whose delivery cannot be finished")
 {
 	lapic_write(LAPIC_TPR, 0);
@@ -277,6 +301,7 @@ DEFINE_TEST(delivery_fault, "delivery-fault", "XMHF only: events whose delivery 
 	judge("L1, a push", ON_BAD_STACK("pushq %%rcx") == VEC_DF);
 	judge("the APIC is as it was", apic_untouched());
 	store_before_4g();
+	line_on_a_slow_port();
 	for (u32 i = 0; i < 200; i++)
 		(void)ON_BAD_STACK("ud2");
 	if (!hv_supported())

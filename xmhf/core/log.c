@@ -15,6 +15,7 @@
 #define LSR_THR_EMPTY 0x20
 #define LSR_ALL_SENT 0x40
 #define MAX_SPINS 100000 /* a machine without a UART reads all ones and never waits; a broken one does not hang us */
+#define SLOW_SPINS 100   /* for each character after one that was waited for in vain */
 #define LINE_BYTES 256
 
 enum log_level log_threshold = LOG_INFO;
@@ -32,10 +33,15 @@ void serial_init(void)
 		outb(COM1 + setup[i].reg, setup[i].value);
 }
 
+/* The guest may have set the UART to a character in six seconds: the log is not worth a machine that stands still. */
 static void serial_wait(u8 status)
 {
-	for (unsigned int spins = 0; spins < MAX_SPINS && !(inb(COM1 + LSR) & status); spins++)
+	static bool slow;
+	unsigned int most = slow ? SLOW_SPINS : MAX_SPINS, spins = 0;
+
+	for (; spins < most && !(inb(COM1 + LSR) & status); spins++)
 		cpu_pause();
+	slow = spins == most;
 }
 
 static void serial_put(char c)
