@@ -329,7 +329,7 @@ int hypapi_memory_rights(const struct hypapi_event *ev, gpa1_t page, uint32_t *r
 /**
  * May be added to the rights of a page: the caller must be allowed to write it now, though the partition may not. Pages
  * that the caller shares with others who trust their content (of the page cache, merged, for copy on write) are refused
- * so.
+ * so: HYPAPI_EFAULT where its page tables forbid the write, HYPAPI_EPERM where EPT12 or EPT01 does.
  * @since 1.3
  */
 #define HYPAPI_CALLER_WRITES (1u << 3)
