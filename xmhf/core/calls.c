@@ -407,11 +407,11 @@ int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partiti
 
 	if (!p)
 		return d ? HYPAPI_ESTALE : HYPAPI_EPERM;
-	u64 asked = this_cpu()->quiesce.count.asked, start = rdtsc();
+	u64 asked = this_cpu()->quiesce.count.asked;
 
 	error = partition_destroy(this_cpu(), p);
 	if (this_cpu()->quiesce.count.asked != asked)
-		dispatch_count_stop(d, start, true); /* somebody's creation caused it, whoever brought about the end */
+		dispatch_count_stop(d, true); /* somebody's creation caused it, whoever brought about the end */
 	d->progress.walking = false;
 	return error;
 }

@@ -8,15 +8,6 @@
 #include "cpu/clock.h"
 #include "power/power.h"
 
-/* A stop of all inside a stop of one EPT counts the ticks of both. */
-static void note_start(struct dispatch *d, const struct quiesce_cpu *quiesce)
-{
-	if (!quiesce_owns_any(quiesce))
-		d->stop_start = rdtsc();
-	d->progress.stops += ONE_STOP;
-	d->progress.walking = false;
-}
-
 /*
  * An instruction that can begin again; in the others a stop is charged and never put off. In a partition, too: its time
  * is bounded.
@@ -25,16 +16,15 @@ static void note_start(struct dispatch *d, const struct quiesce_cpu *quiesce)
 			    BIT(HYPAPI_EV_PORT_IO) | BIT(HYPAPI_EV_MSR))
 #define LONGEST_WAIT_MS 10
 
-/* L1's kernel can stop the machine by other means, and is trusted not to. */
-static bool trusted(const struct dispatch *d)
+/* L1's kernel can stop the machine by other means, and is trusted not to. Level L0 has CPL 0. */
+static inline bool trusted(const struct dispatch *d)
 {
-	return d->ev.level == HYPAPI_L0 || (d->ev.level == HYPAPI_L1 && d->ev.cpl == 0);
+	return d->ev.level != HYPAPI_L2 && d->ev.cpl == 0;
 }
 
-bool dispatch_may_stop(struct dispatch *d)
+static __attribute__((noinline)) bool ask_budget(struct dispatch *d)
 {
-	d->progress.admitted |= trusted(d) || !(EVENTS_THAT_REPEAT & BIT(d->ev.type)) ||
-				quiesce_owns_any(&this_cpu()->quiesce);
+	d->progress.admitted = !(EVENTS_THAT_REPEAT & BIT(d->ev.type)) || quiesce_owns_any(&this_cpu()->quiesce);
 	if (!d->progress.admitted) {
 		u64 now = rdtsc();
 
@@ -43,14 +33,22 @@ bool dispatch_may_stop(struct dispatch *d)
 	return d->progress.admitted;
 }
 
+/* In line: who is trusted pays nothing for the budget. */
+static inline bool may_stop(struct dispatch *d)
+{
+	return trusted(d) || d->progress.admitted || ask_budget(d);
+}
+
+bool dispatch_may_stop(struct dispatch *d)
+{
+	return may_stop(d);
+}
+
 /* True: others' stops were served meanwhile. What others are charged from now on does not lengthen the wait. */
-static bool wait_for_budget(struct dispatch *d)
+static __attribute__((noinline)) bool wait_for_budget(struct dispatch *d)
 {
 	struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
 	u64 now = rdtsc(), served = quiesce->count.served;
-
-	if (likely(dispatch_may_stop(d)))
-		return false;
 	u64 until = MIN(stop_budget_ready_at(now), now + LONGEST_WAIT_MS * clock_ticks_per_ms());
 
 	while ((long)(rdtsc() - until) < 0) {
@@ -61,15 +59,20 @@ static bool wait_for_budget(struct dispatch *d)
 	return quiesce->count.served != served;
 }
 
+static inline void note_stop(struct dispatch *d, const struct quiesce_cpu *quiesce)
+{
+	d->progress.stops += ONE_STOP;
+	d->progress.walking = false;
+	d->ev.epoch = quiesce->epoch;
+}
+
 bool dispatch_stop(struct dispatch *d)
 {
 	struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
-	bool late = wait_for_budget(d);
-
-	note_start(d, quiesce);
+	bool late = !may_stop(d) && wait_for_budget(d);
 	bool stale = quiesce_begin(quiesce) | late;
 
-	d->ev.epoch = quiesce_epoch(quiesce);
+	note_stop(d, quiesce);
 	d->ev.stopped = true;
 	return stale;
 }
@@ -77,41 +80,44 @@ bool dispatch_stop(struct dispatch *d)
 bool dispatch_stop_ept(struct dispatch *d, u64 ept)
 {
 	struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
-
-	bool late = wait_for_budget(d);
-
-	note_start(d, quiesce);
+	bool late = !may_stop(d) && wait_for_budget(d);
 	bool stale = quiesce_begin_ept(quiesce, ept) | late;
 
-	d->ev.epoch = quiesce_epoch(quiesce);
+	note_stop(d, quiesce);
 	return stale;
 }
 
 void dispatch_end_stop(struct dispatch *d)
 {
-	struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
-
 	d->progress.stops -= ONE_STOP;
-	if (quiesce_end(quiesce))
-		dispatch_count_stop(d, quiesce_owns_any(quiesce) ? rdtsc() : d->stop_start, !trusted(d));
+	if (quiesce_end(&this_cpu()->quiesce))
+		dispatch_count_stop(d, !trusted(d));
 }
 
-void dispatch_count_stop(struct dispatch *d, u64 start, bool charge)
+static __attribute__((noinline)) void charge_and_trace(struct dispatch *d, u64 start, u64 now, bool charge)
 {
-	struct event_stats *stats = dispatch_stats(this_cpu()->hypapp_stats, d->link);
 	struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
-	u64 now = rdtsc();
 
 	if (charge) {
 		stop_budget_charge(now, now - quiesce->since);
 		quiesce->since = now; /* the stop of an EPT around it goes on perhaps */
 		d->progress.admitted = false;
 	}
+	if (this_cpu()->trace)
+		trace_stop(this_cpu(), start, now);
+}
+
+/* A stop of all inside a stop of one EPT counts the ticks of both, when that one ends. */
+void dispatch_count_stop(struct dispatch *d, bool charge)
+{
+	struct percpu *cpu = this_cpu();
+	struct event_stats *stats = dispatch_stats(cpu->hypapp_stats, d->link);
+	u64 now = rdtsc(), start = quiesce_owns_any(&cpu->quiesce) ? now : cpu->quiesce.asked_at;
 
 	stats->stops++;
 	stats->ticks_stopped += now - start;
-	if (unlikely(this_cpu()->trace))
-		trace_stop(this_cpu(), start, now);
+	if (unlikely(charge || cpu->trace))
+		charge_and_trace(d, start, now, charge);
 }
 
 void dispatch_count_kick(const struct dispatch *d)
@@ -123,7 +129,7 @@ void dispatch_count_kick(const struct dispatch *d)
 enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verdict)
 {
 	/* Without budget the instruction is tried again, from its beginning. */
-	while (verdict == HYPAPI_RETRY && d->ev.quiesce && !d->ev.stopped && dispatch_may_stop(d)) {
+	while (verdict == HYPAPI_RETRY && d->ev.quiesce && !d->ev.stopped && may_stop(d)) {
 		(void)dispatch_stop(d); /* the handler begins again after it: what it has read does not matter */
 		verdict = d->link->handler(&d->ev);
 	}

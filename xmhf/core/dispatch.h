@@ -35,7 +35,6 @@ struct dispatch_progress {
 struct dispatch {
 	struct hypapi_event ev;    /* what the hypapp sees */
 	const struct link *link;   /* who is asked now */
-	u64 stop_start;            /* tick at which the stop was asked for */
 	struct dispatch_progress progress;
 	struct guest_walk walk;    /* of the caller's memory */
 	struct partition *enter;   /* if progress.entered; NULL in events that enter none */
@@ -59,8 +58,8 @@ bool dispatch_stop(struct dispatch *d);
 /* The same for those CPUs whose guest runs on this EPT, as quiesce_begin_ept() names it. */
 bool dispatch_stop_ept(struct dispatch *d, u64 ept);
 void dispatch_end_stop(struct dispatch *d);
-/* One more stop on behalf of the hypapp, from tick `start` until now. charge: to the budget, too. */
-void dispatch_count_stop(struct dispatch *d, u64 start, bool charge);
+/* One more stop of this CPU on behalf of the hypapp has just ended. charge: to the budget, too. */
+void dispatch_count_stop(struct dispatch *d, bool charge);
 /* Other CPUs were interrupted by this event, without a stop. */
 void dispatch_count_kick(const struct dispatch *d);
 

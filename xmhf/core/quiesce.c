@@ -212,7 +212,7 @@ static always_inline void wait_for_others(const struct quiesce_cpu *self, enum w
 	}
 }
 
-/* Waits for the owner word. True: others' stops were served meanwhile. */
+/* Waits for the owner word; `since` is the caller's to set, to the tick before. True: others' stops were served meanwhile. */
 static bool take_word(struct quiesce_cpu *self)
 {
 	if (quiesce_hook_locks_held())
@@ -225,6 +225,7 @@ static bool take_word(struct quiesce_cpu *self)
 	while (!take_owner_word(self->index + 1)) {
 		quiesce_poll(self); /* the winner waits for this CPU: serve its stop, or both wait for ever */
 		quiesce_hook_relax();
+		self->since = quiesce_hook_ticks();
 	}
 	store(&self->asking, 0, relaxed);
 	return self->count.served != served;
@@ -271,10 +272,12 @@ bool quiesce_begin(struct quiesce_cpu *self)
 		return false;
 	}
 	u64 start = quiesce_hook_ticks();
-	bool stale = self->holds ? false : take_word(self);
+	bool stale = false;
 
-	if (!self->holds)
-		self->since = quiesce_hook_ticks();
+	if (!self->holds) {
+		self->asked_at = self->since = start;
+		stale = take_word(self);
+	}
 	self->depth = 1;
 	stop_others(self);
 	self->count.asked++;
@@ -301,10 +304,9 @@ bool quiesce_begin_ept(struct quiesce_cpu *self, u64 ept)
 		*(self->depth ? &self->depth : &self->holds) += 1;
 		return false;
 	}
-	u64 start = quiesce_hook_ticks();
+	u64 start = self->asked_at = self->since = quiesce_hook_ticks();
 	bool stale = take_word(self);
 
-	self->since = quiesce_hook_ticks();
 	self->holds = 1;
 	hold_others(self, ept);
 	self->count.asked++;

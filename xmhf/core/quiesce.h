@@ -60,7 +60,8 @@ struct quiesce_cpu {
 	u32 depth;                    /* nested begins of a stop of all; not 0 exactly while this CPU owns one */
 	u32 holds;                    /* the same of a stop of one EPT; a stop of all may be inside of it, not around it */
 	u64 epoch;                    /* newest stop that this CPU owned */
-	u64 since;                    /* the tick at which its outermost stop began: it has the owner word from then on */
+	u64 asked_at;                 /* the tick at which its outermost stop was asked for */
+	u64 since;                    /* the tick from which on it has had the owner word for that */
 	u32 work;                     /* flush work gathered for the release, enum quiesce_work */
 	struct quiesce_counters count;
 };
