@@ -106,12 +106,10 @@ static inline u64 leaf_address(u64 entry, u64 gva, u32 shift)
 /* Memory that a page walk reads: where the core sees gpa, or NULL if the guest may not read there. */
 static always_inline const void *readable(struct percpu *cpu, u64 gpa, bool in_l2)
 {
-	struct guest_page page;
-	u64 entry;
-
 	if (in_l2)
-		return nested_translate(cpu, GPA2(gpa), &page) && (page.rights & HYPAPI_R) ? page.memory : NULL;
-	entry = ept01_entry(GPA1(gpa));
+		return nested_readable(cpu, GPA2(gpa));
+	u64 entry = ept01_entry(GPA1(gpa));
+
 	return likely((entry & (EPT01_OWNER_BITS | HYPAPI_R)) == HYPAPI_R) ? ept01_memory(entry, gpa) : NULL;
 }
 

@@ -227,20 +227,17 @@ static inline u64 cached_hpa(const struct nested_cpu *n, gpa2_t gpa2)
 	return (entry & EPT_ADDR & ~offset) | (gpa2.addr & offset);
 }
 
-bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page)
+/* As cached_hpa(); under a stop that has taken rights away EPT02 is stale, until its release. */
+static inline u64 quick_hpa(const struct percpu *cpu, gpa2_t gpa2)
+{
+	return likely(!cpu->quiesce.work) && uses_ept12(&cpu->nested->vmcs12) ? cached_hpa(cpu->nested, gpa2) : 0;
+}
+
+static __attribute__((noinline)) bool translate_slowly(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page)
 {
 	struct ept12_leaf l12 = { .gpa1 = GPA1(gpa2.addr), .rights = HYPAPI_RWX };
 	struct ept01_leaf l01;
-	u64 hpa = 0;
 
-	/* Under a stop that has taken rights away EPT02 is stale, until its release. */
-	if (likely(!cpu->quiesce.work) && uses_ept12(&cpu->nested->vmcs12))
-		hpa = cached_hpa(cpu->nested, gpa2);
-	if (likely(hpa)) {
-		*page = (struct guest_page){ .hpa = HPA(hpa), .gpa1 = GPA1(hpa), .gpa2 = gpa2, .rights = HYPAPI_RWX,
-					     .memory = phys_to_virt(HPA(hpa)) };
-		return true;
-	}
 	l1_memory_check(&cpu->nested->memory);
 	if (uses_ept12(&cpu->nested->vmcs12) &&
 	    ept12_walk(&nested_caps, cpu->nested->vmcs12.eptp, gpa2, &l12) != EPT12_MAPPED)
@@ -254,6 +251,31 @@ bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page)
 	page->memory = l01.ram ? phys_to_virt(l01.hpa) : NULL;
 	page->clean = true;
 	return true;
+}
+
+bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page)
+{
+	u64 hpa = quick_hpa(cpu, gpa2);
+
+	if (unlikely(!hpa))
+		return translate_slowly(cpu, gpa2, page);
+	*page = (struct guest_page){ .hpa = HPA(hpa), .gpa1 = GPA1(hpa), .gpa2 = gpa2, .rights = HYPAPI_RWX,
+				     .memory = phys_to_virt(HPA(hpa)) };
+	return true;
+}
+
+static __attribute__((noinline)) const void *readable_slowly(struct percpu *cpu, gpa2_t gpa2)
+{
+	struct guest_page page;
+
+	return translate_slowly(cpu, gpa2, &page) && (page.rights & HYPAPI_R) ? page.memory : NULL;
+}
+
+const void *nested_readable(struct percpu *cpu, gpa2_t gpa2)
+{
+	u64 hpa = quick_hpa(cpu, gpa2);
+
+	return likely(hpa) ? phys_to_virt(HPA(hpa)) : readable_slowly(cpu, gpa2);
 }
 
 bool nested_mark_written(struct percpu *cpu, gpa2_t gpa2)

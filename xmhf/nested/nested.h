@@ -52,6 +52,8 @@ void nested_reflect_triple_fault(struct percpu *cpu);
 
 /* EPT02 as software sees it: L2-physical to L1- and host-physical, with the rights that EPT12 and EPT01 allow. */
 bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page);
+/* The same, for a walk of L2's page tables: the memory itself, if L2 may read it and it is RAM; else NULL. */
+const void *nested_readable(struct percpu *cpu, gpa2_t gpa2);
 
 /*
  * The core is about to write to L2's memory at gpa2: sets the flags of EPT12, if L1 has those on. L2 runs. False: EPT12
