@@ -98,7 +98,7 @@ struct param_stream {
 };
 #define STREAM_BYTES (sizeof(((struct param_stream *)0)->buffer) - WORD_SLACK)
 
-static void stream_flush(struct param_stream *stream)
+static __attribute__((noinline)) void stream_flush(struct param_stream *stream)
 {
 	if (stream->error == HYPAPI_OK && stream->used > 0)
 		stream->error = hypapi_partition_write(stream->ev, stream->pal->partition, GVA(stream->position),
@@ -107,21 +107,7 @@ static void stream_flush(struct param_stream *stream)
 	stream->used = 0;
 }
 
-/* `count` words in a row. */
-static inline void stream_words(struct param_stream *stream, const uint64_t *words, uint32_t count)
-{
-	uint32_t width = stream->pal->word_bytes;
-	uint8_t *at;
-
-	if (STREAM_BYTES - stream->used < count * width)
-		stream_flush(stream);
-	at = &stream->buffer[stream->used];
-	for (uint32_t i = 0; i < count; i++)
-		at += put_word(at, words[i], width);
-	stream->used += count * width;
-}
-
-static void stream_from_caller(struct param_stream *stream, uint64_t src, uint64_t len_bytes)
+static __attribute__((noinline)) void stream_from_caller(struct param_stream *stream, uint64_t src, uint64_t len_bytes)
 {
 	while (stream->error == HYPAPI_OK && len_bytes > 0) {
 		uint64_t len = STREAM_BYTES - stream->used;
@@ -142,9 +128,28 @@ static uint64_t pointed_bytes(const struct pal *pal, uint32_t i)
 	return pal->params.params[i].type == TV_PARAM_POINTER ? pal->params.params[i].size * pal->word_bytes : 0;
 }
 
+/* The three words of a parameter, and what a pointer leads to. */
+static inline void stream_param(struct param_stream *stream, const struct pal *pal, uint32_t i, uint32_t width)
+{
+	uint64_t type = pal->params.params[i].type, arg = pal->args[i];
+	uint64_t len = type == TV_PARAM_POINTER ? pal->params.params[i].size * width : 0;
+	uint8_t *at;
+
+	if (STREAM_BYTES - stream->used < 3 * width)
+		stream_flush(stream);
+	at = &stream->buffer[stream->used];
+	stream->used += 3 * width;
+	at += put_word(at, type, width);
+	at += put_word(at, type == TV_PARAM_POINTER ? len : width, width);
+	put_word(at, arg, width);
+	if (len)
+		stream_from_caller(stream, arg, len);
+}
+
 /* Fills the param section in the layout that register.c checked (place_params). */
 static int fill_params(const struct hypapi_event *ev, const struct pal *pal)
 {
+	uint32_t width = pal->word_bytes, count = pal->params.num_params;
 	struct param_stream stream;
 	uint64_t used;
 
@@ -154,16 +159,9 @@ static int fill_params(const struct hypapi_event *ev, const struct pal *pal)
 	stream.pal = pal;
 	stream.position = pal->param_start;
 	stream.error = HYPAPI_OK;
-	stream.used = 0;
-	stream_words(&stream, (const uint64_t[]){ pal->params.num_params }, 1);
-	for (uint32_t i = pal->params.num_params; i-- > 0;) {
-		uint64_t len = pointed_bytes(pal, i), type = pal->params.params[i].type;
-		uint64_t bytes = type == TV_PARAM_POINTER ? len : pal->word_bytes;
-
-		stream_words(&stream, (const uint64_t[]){ type, bytes, pal->args[i] }, 3);
-		if (len)
-			stream_from_caller(&stream, pal->args[i], len);
-	}
+	stream.used = put_word(stream.buffer, count, width);
+	while (count-- > 0)
+		stream_param(&stream, pal, count, width);
 	stream_flush(&stream);
 	used = stream.position - pal->param_start;
 	wipe(stream.buffer, used < STREAM_BYTES ? used : sizeof(stream.buffer));

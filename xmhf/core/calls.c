@@ -243,8 +243,8 @@ int hypapi_regs_clear(struct hypapi_event *ev, uint32_t mask)
 		return HYPAPI_EINVAL;
 	if (!in_guest(d))
 		return HYPAPI_ENOTSUP;
-	for (; mask; mask &= mask - 1)
-		this_cpu()->gpr[__builtin_ctz(mask)] = 0;
+	for (u64 *gpr = this_cpu()->gpr; mask; mask &= mask - 1)
+		gpr[__builtin_ctz(mask)] = 0;
 	return HYPAPI_OK;
 }
 
@@ -390,13 +390,12 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 int hypapi_partition_at_home(const struct hypapi_event *ev, hypapi_partition_t partition)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
-	struct partition *p = d ? partition_get(partition.id, d->link->app) : NULL;
 
-	if (!p)
-		return d ? HYPAPI_ESTALE : HYPAPI_EPERM;
+	if (!d)
+		return HYPAPI_EPERM;
 	if (!in_guest(d) || this_cpu()->mode == RUN_PARTITION)
 		return HYPAPI_ENOTSUP;
-	return partition_at_home(p, walk_of(d)) ? HYPAPI_OK : HYPAPI_EFAULT;
+	return partition_at_home(partition.id, d->link->app, walk_of(d));
 }
 
 int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partition)
@@ -420,17 +419,13 @@ static int partition_access(const struct hypapi_event *ev, hypapi_partition_t pa
 			    size_t len, bool write)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
-	struct partition *p;
 
 	if (!d)
 		return HYPAPI_EPERM;
 	if (len > MAX_COPY_BYTES || gva.addr + len < gva.addr)
 		return HYPAPI_EFAULT;
-	p = partition_get(partition.id, d->link->app);
-	if (!p)
-		return HYPAPI_ESTALE;
 	speculation_touched(this_cpu());
-	return partition_copy(p, gva.addr, buf, len, write);
+	return partition_copy(partition.id, d->link->app, gva.addr, buf, len, write);
 }
 
 int hypapi_partition_read(const struct hypapi_event *ev, hypapi_partition_t partition, void *dst, gva_t src,
@@ -449,15 +444,17 @@ int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition
 			   const struct hypapi_partition_entry *entry)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
-	struct partition *p = d ? partition_get(partition.id, d->link->app) : NULL;
 
-	if (!p)
-		return d ? HYPAPI_ESTALE : HYPAPI_EPERM;
+	if (!d)
+		return HYPAPI_EPERM;
 	if (!in_guest(d) || this_cpu()->mode == RUN_PARTITION || d->progress.entered)
 		return HYPAPI_ESTATE;
-	if (entry->rip >= BIT(47) || partition_claim(p, this_cpu()))
-		return entry->rip >= BIT(47) ? HYPAPI_EINVAL : HYPAPI_EBUSY;
-	d->enter = p;
+	if (entry->rip >= BIT(47))
+		return HYPAPI_EINVAL;
+	int error = partition_claim(partition.id, d->link->app, this_cpu(), &d->enter);
+
+	if (error)
+		return error;
 	d->progress.entered = true;
 	d->entry = *entry;
 	return HYPAPI_OK;

@@ -82,9 +82,12 @@ static always_inline void store_cpu(struct hypapi_event *ev, u64 index)
 	*(u64 *)&ev->cpu = index;
 }
 
-/* Fills in what every event carries. The arguments, and the rest of `d`, are the caller's. */
-static always_inline void dispatch_begin(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type,
-					 enum hypapi_level level, enum run_mode mode)
+/*
+ * Fills in what every event carries. The arguments, and the rest of `d`, are the caller's. Of what a guest's instruction
+ * did just now: no other event is at hand, so this CPU has nobody stopped.
+ */
+static always_inline void dispatch_begin_alone(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type,
+					       enum hypapi_level level, enum run_mode mode)
 {
 	struct hypapi_event *ev = &d->ev;
 	u64 callback = cpu->callbacks += DISPATCH_CALLBACK;
@@ -97,11 +100,6 @@ static always_inline void dispatch_begin(struct dispatch *d, struct percpu *cpu,
 	ev->level = level;
 	store_cpu(ev, cpu->index);
 	ev->epoch = 0;
-	/* While a CPU starts, no other runs a guest, and it takes no part in stops yet. */
-	if (unlikely(quiesce_owned(&cpu->quiesce)) || (level == HYPAPI_L0 && !cpu->quiesce.online)) {
-		ev->stopped = true;
-		ev->epoch = quiesce_epoch(&cpu->quiesce);
-	}
 	ev->cpl = level == HYPAPI_L0 ? 0 : (u8)guest_cpl();
 	ev->long_mode = level == HYPAPI_L0 || guest_long_mode();
 	ev->eptp01.id = callback | HYPAPI_L1;
@@ -109,6 +107,18 @@ static always_inline void dispatch_begin(struct dispatch *d, struct percpu *cpu,
 	ev->partition.id = mode == RUN_PARTITION ? partition_handle(cpu) : HYPAPI_NONE;
 	ev->phase = HYPAPI_COMMIT;
 	ev->decided_by = 0;
+}
+
+/* The same for any event, perhaps in the middle of another one. */
+static always_inline void dispatch_begin(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type,
+					 enum hypapi_level level, enum run_mode mode)
+{
+	dispatch_begin_alone(d, cpu, type, level, mode);
+	/* While a CPU starts, no other runs a guest, and it takes no part in stops yet. */
+	if (unlikely(quiesce_owned(&cpu->quiesce)) || (level == HYPAPI_L0 && !cpu->quiesce.online)) {
+		d->ev.stopped = true;
+		d->ev.epoch = quiesce_epoch(&cpu->quiesce);
+	}
 }
 
 /*

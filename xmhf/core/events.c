@@ -8,7 +8,6 @@
 #include "core/insn_counts.h"
 #include "core/log.h"
 #include "core/trace.h"
-#include "lib/string.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"
 #include "power/wake.h"
@@ -36,10 +35,8 @@ static enum hypapi_verdict ask(struct dispatch *d, struct percpu *cpu, const str
 /* HANDLED, after the caller has stepped over what has to be stepped over. */
 static inline void finish(struct dispatch *d)
 {
-	if (d->progress.entered && d->enter) {
+	if (d->progress.entered && d->enter)
 		partition_enter(this_cpu(), d->enter, &d->entry);
-		wipe(d->entry.gpr, sizeof(d->entry.gpr));
-	}
 }
 
 static __attribute__((noinline)) void deny(struct percpu *cpu, unsigned int vector)
@@ -61,6 +58,15 @@ static __attribute__((noinline)) void repeat_instruction(void)
 
 /* ---- CPUID and hypercalls ---- */
 
+/* Verdicts on such an instruction that are neither HANDLED nor PASS. */
+static __attribute__((noinline)) void refuse(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_verdict verdict)
+{
+	if (verdict == HYPAPI_DENY)
+		deny(cpu, type == HYPAPI_EV_CPUID ? VEC_GP : VEC_UD);
+	else if (verdict == HYPAPI_RETRY)
+		repeat_instruction();
+}
+
 /* An instruction that a hypapp claims: true if it stays the guest's. In line, once for each kind. */
 static always_inline bool offer(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level,
 				enum run_mode mode, const struct link *link, u32 number)
@@ -68,22 +74,22 @@ static always_inline bool offer(struct percpu *cpu, enum hypapi_event_type type,
 	struct dispatch d;
 	enum hypapi_verdict verdict;
 
-	dispatch_begin(&d, cpu, type, level, mode);
+	dispatch_begin_alone(&d, cpu, type, level, mode);
 	d.ev.args.cpuid.leaf = number; /* the number of a hypercall, too */
 	if (type == HYPAPI_EV_CPUID)
 		d.ev.args.cpuid.subleaf = (u32)cpu->gpr[GPR_RCX];
 	verdict = dispatch_to(&d, cpu, link);
-	if (likely(verdict == HYPAPI_HANDLED)) {
-		if (likely(!d.progress.moved))
-			vmx_skip_instruction();
-		if (unlikely(d.progress.special))
-			finish(&d);
-	} else if (verdict == HYPAPI_DENY) {
-		deny(cpu, type == HYPAPI_EV_CPUID ? VEC_GP : VEC_UD);
-	} else if (verdict == HYPAPI_RETRY) {
-		repeat_instruction();
+	if (verdict == HYPAPI_PASS)
+		return true;
+	if (unlikely(verdict != HYPAPI_HANDLED)) {
+		refuse(cpu, type, verdict);
+		return false;
 	}
-	return verdict == HYPAPI_PASS;
+	if (likely(!d.progress.moved))
+		vmx_skip_instruction();
+	if (unlikely(d.progress.special))
+		finish(&d);
+	return false;
 }
 _Static_assert(offsetof(struct hypapi_cpuid_args, leaf) == offsetof(struct hypapi_hypercall_args, number),
 	       "offer() sets both");

@@ -4,6 +4,7 @@
 #define XMHF_STRING_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 void *memcpy(void *dst, const void *src, size_t n);
 void *memset(void *dst, int value, size_t n);
@@ -18,6 +19,16 @@ static inline void wipe(void *at, size_t n)
 {
 	__builtin_memset(at, 0, n);
 	asm volatile("" : : "r"(at) : "memory");
+}
+
+/* Moves words that may be secret: the place they come from has zeros afterwards. */
+static inline void move_words(uint64_t *to, uint64_t *from, size_t count)
+{
+	const uint64_t *source = from;
+	size_t left = count;
+
+	asm volatile("rep movsq" : "+D"(to), "+S"(source), "+c"(left) : : "memory");
+	asm volatile("rep stosq" : "+D"(from), "+c"(count) : "a"(0ull) : "memory");
 }
 
 /* Copies at most size - 1 characters and always ends dst with NUL. Returns the length of src. */

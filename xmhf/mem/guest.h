@@ -83,8 +83,7 @@ void guest_path_record(struct guest_path *path, const struct guest_walk *w);
 static inline bool guest_path_holds(const struct guest_path *path, const struct guest_walk *w)
 {
 	const u64 accessed_dirty = BITS(6, 5);
-	u32 level = w->levels - 1;
-	u64 other;
+	u64 level = w->levels - 1, other;
 
 	if (unlikely(path->levels != w->levels))
 		return false;
@@ -95,10 +94,10 @@ static inline bool guest_path_holds(const struct guest_path *path, const struct 
 		other |= (path->invepts ^ w->cpu->invepts) | (path->cpu ^ w->cpu->index);
 	if (unlikely(other))
 		return false;
-	for (; !((*path->at[level] ^ path->entry[level]) & ~accessed_dirty); level--)
-		if (level == path->level)
-			return true;
-	return false;
+	for (u64 at = path->level; at <= level; at++)
+		if (unlikely((*path->at[at] ^ path->entry[at]) & ~accessed_dirty))
+			return false;
+	return true;
 }
 
 /* As guest_read() and guest_write(). */

@@ -237,14 +237,18 @@ static __attribute__((noinline)) bool walk_home(struct partition *p, struct gues
 	return true;
 }
 
-bool partition_at_home(struct partition *p, struct guest_walk *w)
+int partition_at_home(u64 handle, const struct hypapp_descriptor *owner, struct guest_walk *w)
 {
+	struct partition *p = partition_get(handle, owner);
+
+	if (unlikely(!p))
+		return HYPAPI_ESTALE;
 	bool mine = !atomic_exchange(&p->home_busy, true);
 	bool found = (mine && likely(guest_path_holds(&p->home.path, w))) || walk_home(p, w, mine);
 
 	if (mine)
 		atomic_store_explicit(&p->home_busy, false, memory_order_release);
-	return found;
+	return found ? HYPAPI_OK : HYPAPI_EFAULT;
 }
 
 static void give_back(struct partition *p)
@@ -301,9 +305,13 @@ static inline void copy_part(u8 *memory, void *buf, size_t len, bool write)
 		memcpy(buf, memory, len);
 }
 
-int partition_copy(struct partition *p, u64 gva, void *buf, size_t len, bool write)
+int partition_copy(u64 handle, const struct hypapp_descriptor *owner, u64 gva, void *buf, size_t len, bool write)
 {
+	struct partition *p = partition_get(handle, owner);
 	size_t first = PAGE_SIZE - (gva & (PAGE_SIZE - 1));
+
+	if (unlikely(!p))
+		return HYPAPI_ESTALE;
 	u8 *memory = memory_at(p, gva);
 
 	if (!len)
@@ -324,11 +332,14 @@ int partition_copy(struct partition *p, u64 gva, void *buf, size_t len, bool wri
 	return HYPAPI_OK;
 }
 
-int partition_claim(struct partition *p, struct percpu *cpu)
+int partition_claim(u64 handle, const struct hypapp_descriptor *owner, struct percpu *cpu, struct partition **p)
 {
 	u32 nobody = 0;
 
-	return atomic_compare_exchange_strong(&p->runner, &nobody, cpu->index + 1) ? HYPAPI_OK : HYPAPI_EBUSY;
+	*p = partition_get(handle, owner);
+	if (!*p)
+		return HYPAPI_ESTALE;
+	return atomic_compare_exchange_strong(&(*p)->runner, &nobody, cpu->index + 1) ? HYPAPI_OK : HYPAPI_EBUSY;
 }
 
 void partition_release(struct partition *p)

@@ -33,16 +33,23 @@ struct partition_home {
  */
 int partition_create(const struct hypapp_descriptor *owner, const struct partition_page *pages, size_t count,
 		     const struct partition_home *home, u64 *handle);
-/* Whether the guest of this walk has the home page, readable, at its address. */
-bool partition_at_home(struct partition *p, struct guest_walk *w);
+
+/*
+ * Calls of a hypapp by its handle. HYPAPI_ESTALE: the partition is gone, or another hypapp's.
+ */
+
+/* HYPAPI_OK: the guest of this walk has the home page, readable, at its address; else HYPAPI_EFAULT. */
+int partition_at_home(u64 handle, const struct hypapp_descriptor *owner, struct guest_walk *w);
+/* Claims the partition for this CPU; HYPAPI_EBUSY. Undone by partition_leave() or partition_release(). */
+int partition_claim(u64 handle, const struct hypapp_descriptor *owner, struct percpu *cpu, struct partition **p);
+void partition_release(struct partition *p);
+/* Copies between a buffer and the partition's memory by its linear addresses; gva + len does not wrap. */
+int partition_copy(u64 handle, const struct hypapp_descriptor *owner, u64 gva, void *buf, size_t len, bool write);
+/* NULL instead of that error. */
+struct partition *partition_get(u64 handle, const struct hypapp_descriptor *owner);
 /* HYPAPI_EBUSY: it runs. HYPAPI_ESTALE: it was destroyed before the stop began. */
 int partition_destroy(struct percpu *cpu, struct partition *p);
 
-/* Copies between a buffer and the partition's memory by its linear addresses; gva + len does not wrap. */
-int partition_copy(struct partition *p, u64 gva, void *buf, size_t len, bool write);
-
-/* NULL if the handle is stale, or the partition another hypapp's. */
-struct partition *partition_get(u64 handle, const struct hypapp_descriptor *owner);
 const struct hypapp_descriptor *partition_owner(const struct percpu *cpu); /* of the one that runs here */
 u64 partition_handle(const struct percpu *cpu); /* of the one that runs here, or HYPAPI_NONE */
 hypapi_partition_t partition_by_owner(u8 owner, const struct hypapp_descriptor **app);
@@ -50,12 +57,8 @@ hypapi_partition_t partition_by_owner(u8 owner, const struct hypapp_descriptor *
 /* For the audit: the level-4 table of a partition's EPT, NULL if there is no such partition. */
 const u64 *partition_ept_root(u8 owner);
 
-/* Claims the partition for this CPU; HYPAPI_EBUSY. Undone by partition_leave() or partition_release(). */
-int partition_claim(struct partition *p, struct percpu *cpu);
-void partition_release(struct partition *p);
-
-/* Switches this CPU to the claimed partition, and back to its caller. */
-void partition_enter(struct percpu *cpu, struct partition *p, const struct hypapi_partition_entry *entry);
+/* Switches this CPU to the claimed partition, and back to its caller. The entry's registers are used up: zeros. */
+void partition_enter(struct percpu *cpu, struct partition *p, struct hypapi_partition_entry *entry);
 void partition_leave(struct percpu *cpu);
 /* How long a partition may run at a stretch, TSC ticks. Once, at boot. */
 void partition_set_time(u64 ticks);

@@ -130,7 +130,7 @@ static void select_memory(struct percpu *cpu, const struct partition *p)
 	cpu->partition_ept = p->ept_root;
 }
 
-void partition_enter(struct percpu *cpu, struct partition *p, const struct hypapi_partition_entry *entry)
+void partition_enter(struct percpu *cpu, struct partition *p, struct hypapi_partition_entry *entry)
 {
 	u64 tsc_offset = caller_tsc_offset();
 
@@ -150,7 +150,7 @@ void partition_enter(struct percpu *cpu, struct partition *p, const struct hypap
 	vmwrite(VMCS_GUEST_CS_AR, entry->long_mode ? AR_CODE64 : AR_CODE32);
 	vmwrite(VMCS_GUEST_RIP, entry->rip);
 	vmwrite(VMCS_GUEST_RSP, entry->gpr[GPR_RSP]);
-	memcpy(cpu->gpr, entry->gpr, sizeof(cpu->gpr));
+	move_words(cpu->gpr, entry->gpr, GPR_COUNT);
 	speculation_partition_crossed();
 }
 
@@ -162,8 +162,7 @@ void partition_leave(struct percpu *cpu)
 	percpu_use_ept(cpu, nested_ept_in_use(cpu));
 	cpu->partition = NULL;
 	vmx_switch(cpu, cpu->caller_vmcs);
-	memcpy(cpu->gpr, cpu->caller_gpr, sizeof(cpu->gpr));
-	wipe(cpu->caller_gpr, sizeof(cpu->caller_gpr));
+	move_words(cpu->gpr, cpu->caller_gpr, GPR_COUNT);
 	partition_release(p);
 	speculation_touched(cpu);
 	speculation_partition_crossed();
