@@ -183,6 +183,67 @@ static void judge_interrupts(void)
 	judge("L2", "interrupts come while a registration behind STI waits", errors == 0 && stormed < 30000);
 }
 
+/* ---- An L2 with many pages, whose tables EPT02 holds until memory changes hands ---- */
+
+#define VICTIM_PAGES 400ull
+static u8 *victim_pages;
+static struct vcpu victim_l2;
+static struct ept12 victim_ept;
+
+/* What L2 gets done in a window, with a look at each of its pages in turn. */
+static u64 walk_for(u64 ticks)
+{
+	u64 end = rdtsc() + ticks, count = 0;
+
+	for (; rdtsc() < end; count++)
+		(void)*(volatile u8 *)&victim_pages[count % VICTIM_PAGES * PAGE_SIZE];
+	return count;
+}
+
+static void l2_victim(void)
+{
+	walk_for(DRAIN_TICKS);
+	alone = walk_for(WINDOW_TICKS);
+	phase = 1;
+	walk_for(DRAIN_TICKS);
+	rounds = 0;
+	stormed = walk_for(WINDOW_TICKS);
+	over = true;
+	l2_end();
+}
+
+static void run_victim_l2(void *unused)
+{
+	(void)unused;
+	hv_on();
+	victim_l2.ept = &victim_ept;
+	hv_init(&victim_l2, HV_LONG64, l2_victim);
+	if (hv_run(&victim_l2) != VMX_OK || victim_l2.exit.reason != EXIT_VMCALL)
+		errors++;
+	hv_off();
+}
+
+static void judge_l2_victim(void)
+{
+	victim_pages = page_alloc_many(512, BIT(21));
+	ept_init(&victim_ept);
+	ept_map_range(&victim_ept, 0, (u64)victim_pages, EPT_2M, EPT_RWX | EPT_WB);
+	ept_map_range(&victim_ept, (u64)victim_pages, (u64)victim_pages + BIT(21), EPT_4K, EPT_RWX | EPT_WB);
+	ept_map_range(&victim_ept, (u64)victim_pages + BIT(21), BIT(32), EPT_2M, EPT_RWX | EPT_WB);
+	over = false;
+	errors = rounds = phase = 0;
+	form = SUCCEEDS;
+	smp_run(1, run_victim_l2, NULL);
+	while (!phase)
+		pause();
+	if (user_run(user_storm).vector != NO_FAULT)
+		errors++;
+	smp_wait(1);
+	print("%u rounds, %u errors, the L2 on the other CPU counts %lu, alone %lu\n", rounds, errors, stormed, alone);
+	judge("CPL 3", "register and unregister, beside an L2 with many pages",
+	      errors == 0 && rounds > 2 && stormed * 4 >= alone * 3);
+}
+
 /* The kernel's own registrations do not wait, however little the others have left. */
 static void judge_kernel(const char *where)
 {
@@ -238,5 +299,6 @@ DEFINE_TEST(stop_storm, "stop-storm", "XMHF only: storms of stops by others than
 	all_forms("CPL 3", false);
 	all_forms("L2", true);
 	judge_interrupts();
+	judge_l2_victim();
 	hv_off();
 }

@@ -207,6 +207,38 @@ static void ram_that_is_not_l1s(void **state)
 	assert_false(is_ram(0xd0000000));
 }
 
+/* An EPT02 keeps what it has of regions in which nothing moved, so they stay known as remembered. */
+static void what_moved_is_forgotten_only(void **state)
+{
+	u64 one = 20 * SIZE_2M, two = 21 * SIZE_2M, since;
+	struct ept01_leaf leaf;
+
+	(void)state;
+	assert_true(ept01_lookup(GPA1(one), &leaf) && ept01_lookup(GPA1(two), &leaf));
+	for (u64 i = 0; i < 2; i++) {
+		since = ept01_generation;
+		assert_int_equal(ept01_claim(GPA1(one + i * PAGE_SIZE), 5), HYPAPI_OK);
+		ept01_take(GPA1(one + i * PAGE_SIZE), false);
+		assert_true(ept01_changed[20] > since && ept01_changed[21] <= since);
+		/* The second time nobody has looked at the region again. */
+		assert_int_equal(ept01_flush_work() & QUIESCE_FLUSH_EPT02, i ? 0 : QUIESCE_FLUSH_EPT02);
+	}
+	assert_int_equal(ept01_claim(GPA1(two), 6), HYPAPI_OK);
+	ept01_take(GPA1(two), true);
+	assert_int_equal(ept01_flush_work() & QUIESCE_FLUSH_EPT02, QUIESCE_FLUSH_EPT02);
+	assert_true(ept01_lookup(GPA1(two), &leaf));
+	since = ept01_generation;
+	ept01_give(GPA1(two));
+	assert_true(ept01_changed[21] > since);
+	assert_int_equal(ept01_flush_work() & QUIESCE_FLUSH_EPT02, QUIESCE_FLUSH_EPT02);
+	since = ept01_generation;
+	ept01_restrict(GPA1(two + PAGE_SIZE), HYPAPI_R, 1);
+	assert_true(ept01_changed[21] > since);
+	since = ept01_generation;
+	ept01_retype();
+	assert_true(ept01_changed[20] > since && ept01_changed[21] > since);
+}
+
 /* ---- Table pages ---- */
 
 #define ROUNDS 40
@@ -336,6 +368,7 @@ int main(void)
 		cmocka_unit_test_setup(devices_cannot_be_taken, boot),
 		cmocka_unit_test_setup(ram_is_what_the_boot_map_says, boot),
 		cmocka_unit_test_setup(ram_that_is_not_l1s, boot),
+		cmocka_unit_test_setup(what_moved_is_forgotten_only, boot),
 		cmocka_unit_test_setup(scattered_pages_come_back, boot),
 		cmocka_unit_test_setup(tables_in_use_stay, boot),
 		cmocka_unit_test_setup(types_that_change_back, boot),

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "mem/ept.h"
+#include "mem/ept01.h"
 #include "mem/pages.h"
 #include "nested/ept02.h"
 #include "vmx/vmcs.h"
@@ -226,7 +227,7 @@ static void revalidation_drops_what_is_lost(void **state)
 	assert_true(ept02_map(&ept, one, 0x400000, 2, 0x600000 | HYPAPI_RX));
 	assert_true(ept02_map(&ept, two, 0x7000, 1, 0x50000000 | HYPAPI_R));
 	looks = 0;
-	ept02_revalidate(&ept, below_1g);
+	ept02_revalidate(&ept, NULL, 0, below_1g);
 	assert_int_equal(looks, 5);
 	assert_int_equal(hardware_walk(one, 0x7000, &level), 0xabc000 | HYPAPI_RWX);
 	assert_int_equal(hardware_walk(one, 0x8000, &level), 0);
@@ -241,6 +242,36 @@ static void revalidation_drops_what_is_lost(void **state)
 	assert_int_equal(hardware_walk(one, 0x201000, &level), 0);
 }
 
+/* What did not change since the last time is kept unasked: RAM only, in leaves that lie in one region. */
+static void revalidation_asks_for_what_changed(void **state)
+{
+	static u64 changed[SIZE_1G / SIZE_2M];
+	u64 ram = HYPAPI_RWX | EPT01_RAM;
+	u32 root, level;
+	bool flush;
+
+	(void)state;
+	root = ept02_root(&ept, 0x101e, &flush);
+	memset(changed, 0, sizeof(changed));
+	changed[2] = 7;
+	changed[3] = 8;
+	assert_true(ept02_map(&ept, root, 0x1000, 1, 0x200000 | ram));
+	assert_true(ept02_map(&ept, root, 0x2000, 1, 0x5ff000 | HYPAPI_R | EPT01_RAM)); /* changed before */
+	assert_true(ept02_map(&ept, root, 0x400000, 2, 0x800000 | ram));
+	looks = 0;
+	ept02_revalidate(&ept, changed, 7, below_1g);
+	assert_int_equal(looks, 0);
+	assert_int_equal(hardware_walk(root, 0x2000, &level), 0x5ff000 | HYPAPI_R | EPT01_RAM);
+
+	assert_true(ept02_map(&ept, root, 0x3000, 1, 0x601000 | ram));         /* changed since */
+	assert_true(ept02_map(&ept, root, 0x4000, 1, 0x300000 | HYPAPI_R));    /* no RAM: a stand-in */
+	assert_true(ept02_map(&ept, root, 0x80000000, 3, 0x40000000 | ram));   /* many regions: lost */
+	ept02_revalidate(&ept, changed, 7, below_1g);
+	assert_int_equal(looks, 3);
+	assert_int_equal(hardware_walk(root, 0x3000, &level), 0x601000 | ram);
+	assert_int_equal(hardware_walk(root, 0x80000000, &level), 0);
+}
+
 static void revalidation_leaves_aged_entries_alone(void **state)
 {
 	u32 root, level, found;
@@ -253,7 +284,7 @@ static void revalidation_leaves_aged_entries_alone(void **state)
 	assert_true(ept02_invalidate(&ept, 0x101e, &found));
 	assert_true(ept02_map(&ept, root, 0x8000000000, 1, 0xdef000 | HYPAPI_RWX)); /* another way from the root on */
 	looks = 0;
-	ept02_revalidate(&ept, below_1g);
+	ept02_revalidate(&ept, NULL, 0, below_1g);
 	assert_int_equal(looks, 1);
 	assert_int_equal(hardware_walk(root, 0x8000000000, &level), 0xdef000 | HYPAPI_RWX);
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
@@ -273,17 +304,17 @@ static void too_many_leaves_all_go(void **state)
 	for (u64 i = 0; i < EPT02_LOOKS; i++)
 		assert_true(ept02_map(&ept, root, i << 12, 1, (0x1000000 + (i << 12)) | HYPAPI_RWX));
 	looks = 0;
-	ept02_revalidate(&ept, below_1g);
+	ept02_revalidate(&ept, NULL, 0, below_1g);
 	assert_int_equal(looks, EPT02_LOOKS);
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0x1007000 | HYPAPI_RWX);
 	assert_true(ept02_map(&ept, root, 0x40000000, 1, 0x2000 | HYPAPI_RWX));
-	ept02_revalidate(&ept, below_1g);
+	ept02_revalidate(&ept, NULL, 0, below_1g);
 	assert_int_equal(looks, EPT02_LOOKS);
 	for (u64 i = 0; i < EPT02_LOOKS; i++)
 		assert_int_equal(hardware_walk(root, i << 12, &level), 0);
 	assert_int_equal(hardware_walk(root, 0x40000000, &level), 0);
 	assert_true(ept02_map(&ept, root, 0x7000, 1, 0x3000 | HYPAPI_RWX));
-	ept02_revalidate(&ept, below_1g);
+	ept02_revalidate(&ept, NULL, 0, below_1g);
 	assert_int_equal(looks, EPT02_LOOKS + 1);
 }
 
@@ -347,6 +378,7 @@ int main(void)
 		cmocka_unit_test_setup(a_large_leaf_ages_once, fresh),
 		cmocka_unit_test_setup(roots_do_not_share, fresh),
 		cmocka_unit_test_setup(revalidation_drops_what_is_lost, fresh),
+		cmocka_unit_test_setup(revalidation_asks_for_what_changed, fresh),
 		cmocka_unit_test_setup(revalidation_leaves_aged_entries_alone, fresh),
 		cmocka_unit_test_setup(too_many_leaves_all_go, fresh),
 		cmocka_unit_test_setup(random_work, fresh),

@@ -22,7 +22,7 @@
 #define INT3 0xcc
 
 u64 ept01_generation = 1, ept01_pointer;
-u64 *ept01_regions, ept01_region_count;
+u64 *ept01_regions, ept01_region_count, *ept01_changed;
 
 /* One table, under two names: what L1 itself needs may take the last table pages. */
 static struct ept ept01 = { .alloc = page_alloc }, for_l1 = { .alloc = page_alloc_for_l1 };
@@ -33,8 +33,8 @@ static u64 apic_page = ~0ull;
 static u64 guarded_pages[EPT01_MAX_GUARDED];
 static u32 guarded_count;
 /*
- * By 2 MiB: translations of this memory may be remembered, in an EPT02 or a VMCS02, since all of those were dropped
- * last. Set by any CPU, cleared under a stop.
+ * By 2 MiB: translations of this memory may be remembered, in an EPT02 or a VMCS02, since those of this region were
+ * dropped last. Set by any CPU, cleared under a stop.
  */
 static u64 *remembered;
 static bool taken_remembered; /* a page taken or given back since then was in such memory */
@@ -101,6 +101,7 @@ void ept01_map_all(u64 top)
 	mapped_top = MIN(MAX(ALIGN_UP(top, SIZE_1G), 4 * SIZE_1G), address_end);
 	ept01_regions = pages_boot_alloc(mapped_top / SIZE_2M * sizeof(*ept01_regions) / PAGE_SIZE);
 	ept01_region_count = mapped_top / SIZE_2M;
+	ept01_changed = pages_boot_alloc(ALIGN_UP(ept01_region_count * sizeof(*ept01_changed), PAGE_SIZE) / PAGE_SIZE);
 	remembered = pages_boot_alloc(ALIGN_UP(ept01_region_count / 8, PAGE_SIZE) / PAGE_SIZE);
 	away = pages_boot_alloc(ALIGN_UP(ept01_region_count * sizeof(*away), PAGE_SIZE) / PAGE_SIZE);
 	queue = pages_boot_alloc(QUEUE_SIZE * sizeof(*queue) / PAGE_SIZE);
@@ -156,6 +157,22 @@ static inline bool is_remembered(u64 addr)
 	u64 region = addr / SIZE_2M;
 
 	return __atomic_load_n(&remembered[region / 64], __ATOMIC_RELAXED) & BIT(region % 64);
+}
+
+static void changes(u64 addr)
+{
+	__atomic_store_n(&ept01_changed[addr / SIZE_2M], ++ept01_generation, __ATOMIC_RELAXED);
+}
+
+/* A page changes hands. The flush that follows drops all that is remembered of its region, and nothing else. */
+static void moves(u64 addr)
+{
+	moved = true;
+	if (is_remembered(addr)) {
+		taken_remembered = true;
+		remembered[addr / SIZE_2M / 64] &= ~BIT(addr / SIZE_2M % 64);
+	}
+	changes(addr);
 }
 
 /* The leaf at gpa1 is about to be used, and perhaps remembered, by the caller. */
@@ -379,9 +396,7 @@ void ept01_take(gpa1_t page, bool code)
 	u64 *entry = own_entry(page.addr), stand_in = code ? int3_page : zero_page;
 
 	__atomic_store_n(entry, stand_in | HYPAPI_R | EPT_WB | (*entry & EPT01_OWNER_BITS), __ATOMIC_RELEASE);
-	moved = true;
-	taken_remembered |= is_remembered(page.addr);
-	ept01_generation++;
+	moves(page.addr);
 }
 
 void ept01_give(gpa1_t page)
@@ -392,9 +407,7 @@ void ept01_give(gpa1_t page)
 
 	__atomic_store_n(entry, identity(page.addr, type) | EPT01_RAM, __ATOMIC_RELEASE);
 	comes_back(page.addr);
-	moved = true;
-	taken_remembered |= is_remembered(page.addr);
-	ept01_generation++;
+	moves(page.addr);
 }
 
 u32 ept01_flush_work(void)
@@ -405,7 +418,6 @@ u32 ept01_flush_work(void)
 	if (!taken_remembered)
 		return work;
 	taken_remembered = false;
-	memset(remembered, 0, ept01_region_count / 8);
 	return work | QUIESCE_FLUSH_EPT02;
 }
 
@@ -447,7 +459,7 @@ void ept01_restrict(gpa1_t page, u32 rights, u32 app)
 	bool was = *own & EPT01_HYPAPP;
 
 	__atomic_store_n(own, entry, __ATOMIC_RELEASE);
-	ept01_generation++;
+	changes(page.addr);
 	if (!was && (entry & EPT01_HYPAPP))
 		away[page.addr / SIZE_2M]++;
 	else if (was && !(entry & EPT01_HYPAPP))
@@ -511,7 +523,8 @@ void ept01_retype(void)
 {
 	retype_table(ept01.root, EPT_LEVELS, 0);
 	memset(ept01_regions, 0, ept01_region_count * sizeof(*ept01_regions));
-	ept01_generation++;
+	for (u64 region = 0; region < ept01_region_count; region++)
+		changes(region * SIZE_2M);
 }
 
 static bool copy(gpa1_t gpa1, void *buf, size_t len, bool write)

@@ -63,6 +63,8 @@ static inline u32 ept01_entry_hypapp(u64 entry)
  * level-1 table, with the low bits 0; or 0. Filled by any CPU, emptied under a stop.
  */
 extern u64 *ept01_regions, ept01_region_count;
+/* For each of these, ept01_generation when something of it was last taken, given back, restricted or re-typed. */
+extern u64 *ept01_changed;
 u64 ept01_entry_slow(gpa1_t gpa1);
 
 /*

@@ -3,6 +3,7 @@
 #include "nested/ept02.h"
 
 #include "mem/ept.h"
+#include "mem/ept01.h"
 #include "mem/pages.h"
 #include "vmx/vmcs.h"
 
@@ -151,17 +152,31 @@ void ept02_invalidate_all(struct ept02 *ept)
 		drop_root(ept, root);
 }
 
+struct revalidation {
+	const u64 *changed;
+	u64 since;
+	ept02_keep *keep;
+};
+
+/* A leaf of RAM, no larger than 2 MiB, that leads to L1's memory at its identity. */
+static inline bool is_unchanged(const struct revalidation *r, u64 leaf)
+{
+	return (leaf & EPT01_RAM) && r->changed[(leaf & EPT_ADDR) / SIZE_2M] <= r->since;
+}
+
 /* How many leaves stay. Entries without rights are aged or empty: hardware reaches nothing by them. */
-static u32 revalidate(struct ept02 *ept, u64 *table, unsigned int level, ept02_keep *keep)
+static u32 revalidate(struct ept02 *ept, u64 *table, unsigned int level, const struct revalidation *r)
 {
 	u32 kept = 0;
 
 	for_each_used(ept, table, entry) {
-		if (!(*entry & EPT_RIGHTS))
+		u64 e = *entry;
+
+		if (!(e & EPT_RIGHTS))
 			continue;
-		if (level > 1 && !(*entry & EPT_LARGE))
-			kept += revalidate(ept, table_at(*entry), level - 1, keep);
-		else if (keep(level > 1 ? *entry & ~EPT_LARGE : *entry, level))
+		if (level > 1 && !(e & EPT_LARGE))
+			kept += revalidate(ept, table_at(e), level - 1, r);
+		else if ((level <= 2 && likely(is_unchanged(r, e))) || r->keep(level > 1 ? e & ~EPT_LARGE : e, level))
 			kept++;
 		else
 			*entry = 0;
@@ -169,8 +184,9 @@ static u32 revalidate(struct ept02 *ept, u64 *table, unsigned int level, ept02_k
 	return kept;
 }
 
-void ept02_revalidate(struct ept02 *ept, ept02_keep *keep)
+void ept02_revalidate(struct ept02 *ept, const u64 *changed, u64 since, ept02_keep *keep)
 {
+	const struct revalidation r = { changed, since, keep };
 	u32 looks = 0;
 
 	for (u32 root = 0; root < EPT02_ROOTS; root++)
@@ -181,7 +197,7 @@ void ept02_revalidate(struct ept02 *ept, ept02_keep *keep)
 	}
 	for (u32 root = 0; root < EPT02_ROOTS; root++)
 		if (ept->leaves[root])
-			ept->leaves[root] = revalidate(ept, ept->pages[root], EPT_LEVELS, keep);
+			ept->leaves[root] = revalidate(ept, ept->pages[root], EPT_LEVELS, &r);
 }
 
 void ept02_empty(struct ept02 *ept)

@@ -61,13 +61,14 @@ bool ept02_invalidate(struct ept02 *ept, u64 eptp12, u32 *roots);
 void ept02_invalidate_all(struct ept02 *ept);
 
 /*
- * After a change of EPT01: drops the leaves that `keep` does not want. entry: without EPT_LARGE. Then INVEPT all. A
- * look at a leaf costs a fraction of the violation that would bring it back; but of many leaves most are not used
- * again before the next change, so of more than EPT02_LOOKS all are dropped.
+ * After a change of EPT01: drops the leaves that `keep` does not want. entry: without EPT_LARGE. Then INVEPT all. Those
+ * of RAM that was not changed since this was done last stay unasked; changed: of each 2 MiB, when that was. A
+ * look at a leaf costs a hundredth of the violation that would bring it back, and changes can follow each other as fast
+ * as the budget of stops allows anybody. Only of more than EPT02_LOOKS, 128 MiB of small pages, all are dropped.
  */
-#define EPT02_LOOKS 64
+#define EPT02_LOOKS 32768
 typedef bool ept02_keep(u64 entry, unsigned int level);
-void ept02_revalidate(struct ept02 *ept, ept02_keep *keep);
+void ept02_revalidate(struct ept02 *ept, const u64 *changed, u64 since, ept02_keep *keep);
 
 /*
  * Memory type of a leaf: type12, bits 6:3 of EPT12's leaf, as on a bare machine, where with EPT no MTRR counts. But

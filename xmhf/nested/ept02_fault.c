@@ -313,11 +313,14 @@ void nested_drop_ept02(struct percpu *cpu)
 
 	if (!n)
 		return;
+	u64 generation = ept01_generation;
+
 	/* Where L2 does not run now, nobody waits for its leaves. */
 	if (cpu->mode == RUN_L2)
-		ept02_revalidate(&n->ept02, still_l1s);
+		ept02_revalidate(&n->ept02, ept01_changed, n->ept02_seen, still_l1s);
 	else
 		ept02_invalidate_all(&n->ept02);
+	n->ept02_seen = generation;
 	if (!n->in_vmx || n->ept01_seen == ept01_generation)
 		return;
 	struct vmcs *current = cpu->current;

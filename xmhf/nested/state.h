@@ -62,6 +62,7 @@ struct nested_cpu {
 	struct vmcs12 vmcs12;
 	struct l1_memory memory;
 	struct operand_walk walks[OPERAND_WALKS];
+	u64 ept02_seen;     /* ept01_generation when all of this was looked at last */
 	struct ept02 ept02;
 	struct shadow *shadow; /* VMCS shadowing, NULL if it is not used */
 };
