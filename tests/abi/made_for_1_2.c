@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A hypapp that was compiled against hypapi 1.2, as made_for_1_0.c was against 1.0: made_for_1_2.s is never made again.
- * It uses what came with 1.2, and what 1.3 has changed beneath it: partitions, stops by the call, pages that read as zeros.
+ * It uses what came with 1.2, and what 1.3 has changed beneath it: partitions, stops by the call, pages that read as
+ * zeros.
  *
- *     EAX = 0x601, RSI = a page whose first byte the caller has set: EAX = 0; EBX = calls so far on this CPU; ECX = minor
- *     version of the core; EDX = that byte, read in a partition that was made of the page, plus 256 if WORK came before
+ *     EAX = 0x601, RSI = a page whose first byte the caller has set: EAX = 0; EBX = calls so far on this CPU; ECX =
+ *     minor version of the core; EDX = that byte, read in a partition that was made of the page, plus 256 if WORK came
+ *     before
  */
 #include <hypapi/hypapi.h>
 

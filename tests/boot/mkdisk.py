@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Makes a hard disk image that boots Linux through the BIOS, as an installed system does: GRUB's boot sector and core
-in front of one FAT partition, which holds the kernel and the initrd, and with --multiboot a hypervisor that starts them.
-No mounts and no loop devices. Called by boot.mk.
+in front of one FAT partition, which holds the kernel and the initrd, and with --multiboot a hypervisor that starts
+them. No mounts and no loop devices. Called by boot.mk.
 """
 import argparse
 import os
@@ -31,7 +31,8 @@ def grub_core(o, work):
     words, below_words = (" ".join(f"'{word}'" for word in text.split()) for text in (o.append, o.multiboot_append))
     root = "(hd0,msdos1)"
     if o.multiboot:
-        text = f"multiboot {root}/below {below_words}\nmodule {root}/kernel {words}\n" + (f"module {root}/initrd\n" if o.initrd else "")
+        initrd = f"module {root}/initrd\n" if o.initrd else ""
+        text = f"multiboot {root}/below {below_words}\nmodule {root}/kernel {words}\n" + initrd
     else:
         text = f"linux {root}/kernel {words}\n" + (f"initrd {root}/initrd\n" if o.initrd else "")
     config.write_text(text + "boot\n")

@@ -3,9 +3,9 @@
 """Runs the table in cases.py: machines in the emulator, transcripts compared, unit tests and other commands.
 
 usage: check.py [--only REGEX] [--touched REV] [--long] [--jobs N] [--list] [UNIT_TEST_BINARY...]
-Prints one line a case, "ok", "FAIL" or "skip", then the dearest cases, and a last line with the numbers; exit status 0 if
-nothing failed. The logs of each case stand in build/check/. Files that a case needs are built before, by make: a missing
-one is a failure.
+Prints one line a case, "ok", "FAIL" or "skip", then the dearest cases, and a last line with the numbers; exit status 0
+if nothing failed. The logs of each case stand in build/check/. Files that a case needs are built before, by make: a
+missing one is a failure.
 """
 import argparse
 import concurrent.futures
@@ -124,8 +124,8 @@ def run_machine(case, xmhf):
     result = emulator.run(
         iso, cpus=case.cpus, megs=case.megs, model=case.model, ips=case.ips, timeout=case.timeout,
         disk=disk, boot=case.boot or ("cdrom" if iso else "disk"),
-        expect=case.expect, fail=[*case.fail, *GUEST_FAILS, *([] if case.panics else XMHF_FAILS)], until=case.until, serial=log,
-        triple_fault=case.triple_fault, options=case.options, name=re.sub("/", "-", case.name))
+        expect=case.expect, fail=[*case.fail, *GUEST_FAILS, *([] if case.panics else XMHF_FAILS)], until=case.until,
+        serial=log, triple_fault=case.triple_fault, options=case.options, name=re.sub("/", "-", case.name))
     if not result.ok:
         raise Failure(("on XMHF: " if xmhf else "on the bare machine: ") + result.report())
     if iso:
@@ -247,7 +247,8 @@ def main():
         with lock:
             count[verdict] += 1
             seconds[case.name] = taken
-            print(f"{verdict} {case.name} ({taken:.1f} s) {first}".rstrip(), *(f"     {line}" for line in rest), sep="\n", flush=True)
+            print(f"{verdict} {case.name} ({taken:.1f} s) {first}".rstrip(), *(f"     {line}" for line in rest),
+                  sep="\n", flush=True)
 
     for name in arguments.failed:
         count["FAIL"] += 1

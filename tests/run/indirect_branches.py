@@ -3,19 +3,21 @@
 """usage: indirect_branches.py FILE...
 
 Names each indirect call and jump in the text of linked images or objects that does not stand in a thunk of
-xmhf/cpu/thunks.S; exit status 1 if there is one, or if a linked image has no thunk. Section .boot is not looked at: it is
-unmapped before a guest runs.
+xmhf/cpu/thunks.S; exit status 1 if there is one, or if a linked image has no thunk. Section .boot is not looked at: it
+is unmapped before a guest runs.
 """
 import re
 import subprocess
 import sys
 
 FUNCTION = re.compile(r"^[0-9a-f]+ <(\S+)>:$")
-INDIRECT = re.compile(r"^\s*[0-9a-f]+:\s+(?:(?:notrack|bnd|data16|cs|ds|rex\S*)\s+)*((?:call|jmp|lcall|ljmp)\S*\s+\*.*)$")
+INDIRECT = re.compile(r"^\s*[0-9a-f]+:\s+(?:(?:notrack|bnd|data16|cs|ds|rex\S*)\s+)*"
+                      r"((?:call|jmp|lcall|ljmp)\S*\s+\*.*)$")
 
 
 def indirect_branches(path):
-    text = subprocess.run(["objdump", "-d", "--no-show-raw-insn", "-j", ".text", path], check=True, stdout=subprocess.PIPE, text=True).stdout
+    text = subprocess.run(["objdump", "-d", "--no-show-raw-insn", "-j", ".text", path], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
     function, found, instructions = "", [], 0
     for line in text.splitlines():
         if match := FUNCTION.match(line):

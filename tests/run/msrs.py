@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Judges which MSRs guests wrote, by level, with the core's option msr=watch; the list goes to build/check/NAME.msrs."""
+"""Judges which MSRs guests wrote, by level, with the core's option msr=watch; the list goes to
+build/check/NAME.msrs.
+"""
 import pathlib
 import re
 
 CHECK = pathlib.Path(__file__).resolve().parents[2] / "build" / "check"
 NAMES = {
-    0x10: "TSC", 0x1b: "APIC_BASE", 0x3b: "TSC_ADJUST", 0x48: "SPEC_CTRL", 0x49: "PRED_CMD", 0x8b: "BIOS_SIGN_ID", 0x140: "MISC_FEATURE_ENABLES",
+    0x10: "TSC", 0x1b: "APIC_BASE", 0x3b: "TSC_ADJUST", 0x48: "SPEC_CTRL", 0x49: "PRED_CMD",
+    0x8b: "BIOS_SIGN_ID", 0x140: "MISC_FEATURE_ENABLES",
     0x174: "SYSENTER_CS", 0x175: "SYSENTER_ESP", 0x176: "SYSENTER_EIP", 0x17a: "MCG_STATUS", 0x17b: "MCG_CTL",
-    0x19b: "THERM_INTERRUPT", 0x1a0: "MISC_ENABLE", 0x1b0: "ENERGY_PERF_BIAS", 0x1b2: "PACKAGE_THERM_INTERRUPT", 0x1d9: "DEBUGCTL",
+    0x19b: "THERM_INTERRUPT", 0x1a0: "MISC_ENABLE", 0x1b0: "ENERGY_PERF_BIAS", 0x1b2: "PACKAGE_THERM_INTERRUPT",
+    0x1d9: "DEBUGCTL",
     0x277: "PAT", 0x2ff: "MTRR_DEF_TYPE", 0x38f: "PERF_GLOBAL_CTRL", 0x6e0: "TSC_DEADLINE", 0xda0: "XSS",
     0xc0000080: "EFER", 0xc0000081: "STAR", 0xc0000082: "LSTAR", 0xc0000083: "CSTAR", 0xc0000084: "SYSCALL_MASK",
     0xc0000100: "FS_BASE", 0xc0000101: "GS_BASE", 0xc0000102: "KERNEL_GS_BASE", 0xc0000103: "TSC_AUX",
@@ -35,8 +39,8 @@ def name_of(number):
 
 
 def msrs_written(name, **must):
-    """The system starts, no write of it is lost or refused, and all that it writes has a name here; must: numbers by level
-    that it writes for certain, or the watch does not see."""
+    """The system starts, no write of it is lost or refused, and all that it writes has a name here; must: numbers by
+    level that it writes for certain, or the watch does not see."""
     def judge(_, text):
         seen = written(text)
         lines = [f"{level:4} {number:8x} {answer:6} {name_of(number)}" for level in seen

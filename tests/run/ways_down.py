@@ -43,4 +43,5 @@ def leaves_nothing(*ways):
 
 TWO_CPUS = leaves_nothing(Way("port 0xCF9"), Way("keyboard controller, pulse"), Way("port 0x92"),
                           Way("keyboard controller, output port"), Way("triple fault"))
-ONE_CPU = leaves_nothing(Way("INIT for the boot CPU"), Way("S3", wipes_all=True), Way("S3 at a moved port", wipes_all=True))
+ONE_CPU = leaves_nothing(Way("INIT for the boot CPU"), Way("S3", wipes_all=True),
+                         Way("S3 at a moved port", wipes_all=True))

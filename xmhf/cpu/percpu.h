@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One struct percpu a CPU, reached through GS in root mode (the VMCS's host GS base). Only the owning CPU writes it,
- * but for the members of the public part. Others read what is constant after boot, statistics, and, while they have the owner
- * stopped, the rest. The first members have fixed offsets, because vmx/entry.S uses them.
+ * but for the members of the public part. Others read what is constant after boot, statistics, and, while they have the
+ * owner stopped, the rest. The first members have fixed offsets, because vmx/entry.S uses them.
  */
 #ifndef XMHF_PERCPU_H
 #define XMHF_PERCPU_H

@@ -2,8 +2,8 @@
 /*
  * MTRRs of the guest. With EPT the CPU takes a guest's memory types from EPT entries and ignores the MTRRs, so the
  * guest's values are kept per CPU and never reach hardware, where they could make root memory or the core's view of
- * the LAPIC cacheable in a wrong way; EPT01 follows the values of the CPU that changed them last, but for SMRAM: at 0xA0000
- * to 0xBFFFF behind the display's memory, and in TSEG. What is there is uncached, whatever L1 says.
+ * the LAPIC cacheable in a wrong way; EPT01 follows the values of the CPU that changed them last, but for SMRAM: at
+ * 0xA0000 to 0xBFFFF behind the display's memory, and in TSEG. What is there is uncached, whatever L1 says.
  */
 #ifndef XMHF_MTRR_H
 #define XMHF_MTRR_H

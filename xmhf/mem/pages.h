@@ -26,7 +26,10 @@ static inline void *phys_to_virt(hpa_t hpa)
 	return (void *)(DIRECT_MAP + hpa.addr);
 }
 
-/* For addresses in the direct map only (all that page_alloc() and pages_boot_alloc() return), not for those of the image. */
+/*
+ * For addresses in the direct map only (all that page_alloc() and pages_boot_alloc() return), not for those of the
+ * image.
+ */
 static inline hpa_t virt_to_phys(const void *p)
 {
 	return HPA((u64)p - DIRECT_MAP);

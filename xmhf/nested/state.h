@@ -120,7 +120,10 @@ void nested_crossed(struct percpu *cpu, enum hypapi_event_type type);
 /* Back to L1's host state with a VM-entry failure, exit 33, 34 or 41. */
 void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification);
 void nested_entry_init(void);
-/* In nested.c. L1's exit cannot be completed: a VMX abort, which shuts the CPU down and here resets the machine. Never returns. */
+/*
+ * In nested.c. L1's exit cannot be completed: a VMX abort, which shuts the CPU down and here resets the machine. Never
+ * returns.
+ */
 _Noreturn void nested_abort(struct percpu *cpu, u32 indicator);
 
 /* ---- exit.c: L2 to L1 ---- */

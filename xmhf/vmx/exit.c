@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Exits of L1, through one table. An empty slot reaches exit_unexpected(): no control that we set can cause such an exit.
- * Exits of L2 and of partitions go to tables of their own (nested/exit.c, vmx/partition_run.c). Some handlers are shared.
+ * Exits of L2 and of partitions go to tables of their own (nested/exit.c, vmx/partition_run.c). Some handlers are
+ * shared.
  */
 #include "vmx/exit.h"
 
@@ -25,7 +26,10 @@
 #include "vmx/msr.h"
 #include "vmx/vmx.h"
 
-/* What the end of an instruction does besides: RF is cleared, and TF traps unless it counts branches (SDM vol. 3, "Single-Stepping"). */
+/*
+ * What the end of an instruction does besides: RF is cleared, and TF traps unless it counts branches (SDM vol. 3,
+ * "Single-Stepping").
+ */
 static void complete_instruction(void)
 {
 	u64 rflags = vmread(VMCS_GUEST_RFLAGS);
