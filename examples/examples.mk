@@ -26,7 +26,7 @@ $(O)/examples/pal.o: examples/pal/pal.c examples/pal/pal.h $(TV_HEADERS)
 	$(Q)$(EXAMPLES_CC) $(TV_PAL_CFLAGS) -c $< -o $@
 
 $(O)/examples/pal-%: examples/pal/pal-%.c $(O)/examples/pal.o $(O)/examples/libtv.a examples/libtv/pal.ld \
-		     examples/pal/pal.h $(TV_HEADERS)
+		     examples/pal/pal.h examples/pal/frames.h $(TV_HEADERS)
 	$(Q)$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -static -s -o $@ $< $(O)/examples/pal.o $(O)/examples/libtv.a \
 		-Wl,-T,examples/libtv/pal.ld
 
@@ -61,7 +61,7 @@ $(O)/examples/l2.bin: $(O)/examples/l2.elf
 $(O)/examples/l2-image.o: examples/kvm-guest/l2-image.S $(O)/examples/l2.bin
 	$(Q)$(EXAMPLES_CC) -DL2_IMAGE='"$(O)/examples/l2.bin"' -c $< -o $@
 
-$(O)/examples/kvm-guest: examples/kvm-guest/kvm-guest.c examples/kvm-guest/l2.h $(O)/examples/l2-image.o
+$(O)/examples/kvm-guest: examples/kvm-guest/kvm-guest.c examples/kvm-guest/l2.h examples/pal/frames.h $(O)/examples/l2-image.o
 	$(Q)$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -static -s -pthread -o $@ $< $(O)/examples/l2-image.o
 
 # xmhfctl: reads the core's statistics and trace.

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * kvm-guest [-c VCPUS] [-s ROUNDS]: the smallest hypervisor on /dev/kvm. It starts the L2 kernel of this folder, prints
- * what that reports, and plays the curious L1: it looks into and writes to memory that L2 made a PAL.
+ * kvm-guest [-c VCPUS] [-s ROUNDS] [-m]: the smallest hypervisor on /dev/kvm. It starts the L2 kernel of this folder,
+ * prints what that reports, and plays the curious L1: it looks into and writes to memory that L2 made a PAL. With -m
+ * there are two such machines, in two processes, and L1 merges their memory (KSM, which needs root).
  *
  * Without TrustVisor below, L2 measures its exits and says that it skipped the rest. Exit code 0 if nothing went wrong.
  */
@@ -17,8 +18,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "../libtv/tv_hypercall.h"
+#include "../pal/frames.h"
 #include "l2.h"
 
 #define PAGE 4096u
@@ -30,6 +34,15 @@ extern const uint8_t l2_image[], l2_image_end[];
 static int kvm, vm;
 static uint8_t *memory;
 static uint32_t vcpus = 1, rounds;
+
+/* Of two machines; shared by their processes. The arrays have a place for each role. */
+static enum l2_role role = L2_ALONE;
+static struct meeting {
+	pthread_barrier_t barrier;
+	pid_t process[3];
+	uint8_t *memory[3];
+	bool merged;
+} *meeting;
 
 static void die(const char *what)
 {
@@ -100,17 +113,78 @@ static bool pages_have_content(uint32_t address)
 {
 	if (address > L2_MEMORY - L2_LOOK_PAGES * PAGE)
 		return true;
-	for (uint32_t i = 0; i < L2_LOOK_PAGES * PAGE; i++)
-		if (((volatile uint8_t *)memory)[address + i] != (i < PAGE ? 0xcc : 0))
+	for (uint32_t i = 0; i < L2_LOOK_PAGES * PAGE / sizeof(uint64_t); i++) {
+		uint64_t word = ((volatile uint64_t *)(memory + address))[i];
+
+		if (i < PAGE / sizeof(word) ? !tv_reads_as_code(word, i) : word != 0)
 			return true;
+	}
 	return false;
 }
 
 static void print_line(uint32_t address)
 {
+	static const char *const names[] = { "", "victim: ", "attacker: " };
+
 	if (address < L2_MEMORY && memchr(memory + address, 0, L2_MEMORY - address))
-		puts((char *)memory + address);
+		printf("%s%s\n", names[role], (char *)memory + address);
 }
+
+/* ---- Two machines ---- */
+
+#define ALIVE_SECONDS 120 /* a machine that is left alone ends */
+
+static void meet(void)
+{
+	if (meeting)
+		pthread_barrier_wait(&meeting->barrier);
+}
+
+static struct place place_in(enum l2_role machine, uint32_t offset)
+{
+	return (struct place){ meeting->process[machine], meeting->memory[machine] + offset };
+}
+
+/* The victim's process does it for both. */
+static void merge_machines(uint32_t address, int max_tries)
+{
+	if (!meeting || address > L2_MEMORY - PAGE)
+		return;
+	madvise(memory + address, PAGE, MADV_MERGEABLE);
+	meeting->process[role] = getpid();
+	meeting->memory[role] = memory;
+	meet();
+	if (role == L2_VICTIM)
+		meeting->merged = merge(place_in(L2_VICTIM, address), place_in(L2_ATTACKER, address), max_tries);
+	meet();
+}
+
+/* The attacker in a child. Returns in both; the victim's process ends after it. */
+static void start_two(void)
+{
+	pthread_barrierattr_t shared;
+
+	meeting = mmap(NULL, sizeof(*meeting), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (meeting == MAP_FAILED)
+		die("memory");
+	pthread_barrierattr_init(&shared);
+	pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+	pthread_barrier_init(&meeting->barrier, &shared, 2);
+	role = check(fork(), "fork") ? L2_VICTIM : L2_ATTACKER;
+	alarm(ALIVE_SECONDS);
+}
+
+static void end_machine(bool failed)
+{
+	int status = 0;
+
+	if (role == L2_VICTIM && (wait(&status) < 0 || status != 0))
+		failed = true;
+	printf("kvm-guest: %u vCPUs: %s\n", vcpus, failed ? "FAILED" : "ok");
+	exit(failed);
+}
+
+/* ---- All ports ---- */
 
 /* Whether the last look saw content; for the IN that follows. Only vCPU 0 asks. */
 static uint32_t look_answer;
@@ -131,9 +205,18 @@ static uint32_t port_access(uint16_t port, uint32_t value, bool in)
 		if (value <= L2_MEMORY - sizeof(uint64_t))
 			*(volatile uint64_t *)(memory + value) = L2_SPOILED;
 		break;
+	case L2_PORT_ROLE:
+		return role;
+	case L2_PORT_MEET:
+		meet();
+		break;
+	case L2_PORT_MERGE:
+		if (in)
+			return meeting && meeting->merged;
+		merge_machines(value & ~1u, value & 1 ? MERGE_A_WHILE : MERGE_TRIES);
+		break;
 	case L2_PORT_EXIT:
-		printf("kvm-guest: %u vCPUs: %s\n", vcpus, value ? "FAILED" : "ok");
-		exit(value != 0);
+		end_machine(value != 0);
 	}
 	return 0;
 }
@@ -181,13 +264,16 @@ int main(int argc, char **argv)
 {
 	pthread_t thread;
 	int option;
+	bool two = false;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	while ((option = getopt(argc, argv, "c:s:")) != -1) {
+	while ((option = getopt(argc, argv, "c:s:m")) != -1) {
 		if (option == 'c')
 			vcpus = (uint32_t)atoi(optarg);
 		else if (option == 's')
 			rounds = (uint32_t)atoi(optarg);
+		else if (option == 'm')
+			two = true;
 		else
 			return 1;
 	}
@@ -195,6 +281,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "kvm-guest: 1 to %d vCPUs\n", L2_MAX_VCPUS);
 		return 1;
 	}
+	if (two)
+		start_two();
 	create_machine();
 	for (uint32_t i = 1; i < vcpus; i++)
 		if (pthread_create(&thread, NULL, vcpu_thread, (void *)(uintptr_t)i))

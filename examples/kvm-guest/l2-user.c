@@ -157,7 +157,7 @@ static bool reads_nothing(const struct pal_area *area)
 	const volatile uint64_t *words = (const void *)area;
 
 	for (size_t i = 0; i < sizeof(*area) / 8; i++)
-		if (words[i] != (i < sizeof(area->code) / 8 ? TV_INT3_WORD : 0))
+		if (i < sizeof(area->code) / 8 ? !tv_reads_as_code(words[i], i) : words[i] != 0)
 			return false;
 	return true;
 }
@@ -314,6 +314,81 @@ static void stress(uint32_t vcpu, uint32_t rounds)
 	report(right, "stress", text.text);
 }
 
+/* ---- Two machines, whose equal pages L1 merges ---- */
+
+static void meet(void)
+{
+	outl(L2_PORT_MEET, 0);
+}
+
+/* Until the page is one with the other machine's; or not, after a while. */
+static void merge(const uint8_t *page, bool will, const char *text)
+{
+	outl(L2_PORT_MERGE, (uint32_t)(uintptr_t)page + !will);
+	report(inl(L2_PORT_MERGE) == will, will ? "merged by L1" : "not merged by L1", text);
+}
+
+/* Nobody has registered it for this machine: it computes with this machine's data. */
+static void call_unregistered(struct pal_area *area, uint64_t secret, const char *text)
+{
+	uint64_t (*volatile add)(uint64_t, uint64_t) = in_area(area, pal_add);
+
+	report(add(1, 2) == 3 + secret, "own function", text);
+}
+
+/* All but the code's page becomes this machine's own; the code can be read and executed. */
+static uint32_t register_merged_code(struct pal_area *area, uint64_t secret)
+{
+	(void)*(volatile uint8_t *)area->code;
+	data_of(area)->secret = secret;
+	*(volatile uint8_t *)area->param = *(volatile uint8_t *)area->stack = 0;
+	return register_pal(area, &two_integers, pal_add);
+}
+
+/* A function that is one page in both machines belongs to neither PAL. */
+static void go_for_function(struct pal_area *area, enum l2_role role, uint64_t secret)
+{
+	fill_pal(area, secret);
+	merge(area->code, true, "the code of two machines is one page");
+	if (role == L2_ATTACKER)
+		report(register_merged_code(area, secret) == TV_E_OWNED, "register a merged page", "refused");
+	meet();
+	if (role == L2_VICTIM)
+		call_unregistered(area, secret, "its own answer while another machine goes for it");
+	meet();
+	if (role == L2_ATTACKER) {
+		end_pal(area, pal_add);
+		report(start_pal(area, &two_integers, pal_add, secret) == TV_OK, "register an own page", "success");
+	}
+	meet();
+	if (role == L2_VICTIM)
+		call_unregistered(area, secret, "its own answer beside the other machine's PAL");
+	meet();
+	if (role == L2_ATTACKER)
+		report(end_pal(area, pal_add) == TV_OK, "unregister", "success");
+}
+
+static void use_merged(struct pal_area *area, enum l2_role role)
+{
+	uint64_t secret = SECRET + role;
+	uint64_t (*volatile add)(uint64_t, uint64_t) = in_area(area, pal_add);
+
+	go_for_function(area, role, secret);
+	report(start_pal(area, &two_integers, pal_add, secret) == TV_OK && add(1, 2) == 3 + secret,
+	       "PAL of two machines", "each has its own");
+	merge(area->stack, true, "the stacks of two PALs are one page");
+	merge(area->code, false, "the code of two PALs");
+	report(reads_nothing(area), "outside read", "zeros and INT3");
+	outl(L2_PORT_LOOK, (uint32_t)(uintptr_t)area);
+	report(inl(L2_PORT_LOOK) == 0, "outside read from L1", "zeros and INT3");
+	meet();
+	report(add(1, 2) == TV_NOT_IN_PAL, "call of a merged PAL", "an error");
+	report(end_pal(area, pal_add) == TV_E_NO_PAL, "unregister", "no such PAL");
+	meet();
+	report(start_pal(area, &two_integers, pal_add, secret) == TV_OK && add(3, 4) == 7 + secret &&
+	       end_pal(area, pal_add) == TV_OK, "afterwards", "a PAL as ever");
+}
+
 /* ---- Roles ---- */
 
 static void serve_errands(uint32_t rounds)
@@ -370,8 +445,14 @@ static void stress_all(uint32_t vcpus, uint32_t rounds)
 
 void user_main(uint32_t vcpu, uint32_t vcpus, uint32_t rounds)
 {
+	enum l2_role role = inl(L2_PORT_ROLE);
+
 	if (vcpu != 0)
 		serve_errands(rounds);
+	if (role != L2_ALONE) {
+		use_merged(&areas[0], role);
+		outl(L2_PORT_EXIT, failures != 0);
+	}
 	measure_exits();
 	if (tv_present(TV_L2_BASE_DEFAULT, NULL, NULL)) {
 		use_pal(vcpus);

@@ -17,6 +17,16 @@
 #define L2_PORT_LOOK 0x508  /* EAX: address of a PAL; an IN from here then tells if L1 sees anything of it */
 #define L2_PORT_SPOIL 0x50c /* EAX: address of a word; L1 writes L2_SPOILED there */
 #define L2_PORT_EXIT 0x510  /* EAX: 0 if all went well; ends the machine */
+#define L2_PORT_ROLE 0x514  /* an IN tells an enum l2_role */
+#define L2_PORT_MEET 0x518  /* waits until the other machine does the same */
+/*
+ * EAX: address of a page, the same in both machines, + 1 if L1 shall not try for long. Both write, and it returns when L1
+ * has merged the two pages or given up; an IN then tells which.
+ */
+#define L2_PORT_MERGE 0x51c
+
+/* One machine alone, or two, of which one tries to take over the other's function. */
+enum l2_role { L2_ALONE, L2_VICTIM, L2_ATTACKER };
 
 #define L2_LOOK_PAGES 4
 #define L2_SPOILED 4712

@@ -82,7 +82,8 @@ static bool prepare_section(const struct tv_pal_section *section)
 	size_t len_bytes = (size_t)section->page_num * PAGE_BYTES;
 	char *start = (char *)(uintptr_t)section->start_addr;
 
-	madvise(start, len_bytes, MADV_NOHUGEPAGE); /* fails harmlessly on a kernel without huge pages */
+	madvise(start, len_bytes, MADV_NOHUGEPAGE);   /* fails harmlessly on a kernel without huge pages */
+	madvise(start, len_bytes, MADV_UNMERGEABLE); /* and without KSM; outside, all PALs look alike */
 	if (madvise(start, len_bytes, MADV_DONTFORK))
 		return false;
 	if (is_code(section) && mprotect(start, len_bytes, PROT_READ | PROT_WRITE | PROT_EXEC))

@@ -46,4 +46,15 @@ static inline bool tv_present(uint32_t base, uint32_t *pal, uint32_t *mode)
 	return true;
 }
 
+/**
+ * Whether a word of a page of code is what everybody sees there while it is registered.
+ * @param number  of the word in its page, 0 to 511
+ */
+static inline bool tv_reads_as_code(uint64_t word, uint64_t number)
+{
+	uint64_t other = word ^ TV_INT3_WORD;
+
+	return number < 512 - TV_MARK_WORDS ? other == 0 : other == (other & 0x0101010101010101) * (0xcc ^ 0xf1);
+}
+
 #endif

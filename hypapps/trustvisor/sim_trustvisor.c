@@ -142,6 +142,21 @@ static void life(void *arg)
 	sim_assert(sim_call(GVA(entry())) == SIM_NOT_A_CALL);
 }
 
+/* Merged with nobody else's: no two look alike. */
+static void looks(void *arg)
+{
+	uint64_t mark = code_at() + PAGES(1) - TV_MARK_WORDS * 8, first;
+
+	(void)arg;
+	sim_assert(register_pal() == TV_OK);
+	first = sim_read64(GVA(mark));
+	sim_assert(sim_read64(GVA(mark - 8)) == TV_INT3_WORD && first != TV_INT3_WORD);
+	sim_assert(unregister_pal() == TV_OK);
+	sim_assert(register_pal() == TV_OK);
+	sim_assert(sim_read64(GVA(mark)) != first);
+	sim_assert(unregister_pal() == TV_OK);
+}
+
 static void life_in_l2(void *arg)
 {
 	sim_assert(sim_l2_run(place.l2, life, arg, NULL) == HLT);
@@ -363,6 +378,20 @@ static void two_machines(void *arg)
 	sim_assert(sim_l2_run(other, be_another, NULL, NULL) == HLT);
 }
 
+/*
+ * Both have registered the same program's PAL, and what L1 sees of the two, INT3 and zeros, it merges into the pages of
+ * one of them, read-only. The other one's calls must not go there, nor its unregister.
+ */
+static void two_merged_machines(void *arg)
+{
+	struct sim_l2 *other = arg;
+
+	sim_l2_map(other, GPA2(code_at()), GPA1(place.gpa1), HYPAPI_RX);
+	sim_l2_map(other, GPA2(stack_at()), GPA1(place.gpa1 + PAGES(3)), HYPAPI_RX);
+	sim_assert(sim_l2_run(place.l2, register_and_call, NULL, NULL) == HLT);
+	sim_assert(sim_l2_run(other, be_another, NULL, NULL) == HLT);
+}
+
 /* ---- Tests ---- */
 
 static void boot(uint32_t cpus, bool collide, bool in_l2)
@@ -380,6 +409,13 @@ static void lives_in_l1(void **state)
 	(void)state;
 	boot(2, false, false);
 	sim_run(1, life, NULL);
+}
+
+static void no_two_look_alike(void **state)
+{
+	(void)state;
+	boot(1, false, false);
+	sim_run(0, looks, NULL);
 }
 
 static void lives_in_l2(void **state)
@@ -443,6 +479,13 @@ static void shared_between_machines(void **state)
 	sim_run(0, two_machines, sim_l2_create(1 << 20));
 }
 
+static void merged_between_machines(void **state)
+{
+	(void)state;
+	boot(2, false, true);
+	sim_run(0, two_merged_machines, sim_l2_create(1 << 20));
+}
+
 static void call_that_ends(void *arg)
 {
 	(void)arg;
@@ -488,6 +531,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		sim_test(lives_in_l1),
 		sim_test(lives_in_l2),
+		sim_test(no_two_look_alike),
 		sim_test(pal_of_l1_seen_by_l1),
 		sim_test(pal_of_l2_seen_by_l1),
 		sim_test(pal_of_l2_seen_by_l2),
@@ -496,6 +540,7 @@ int main(void)
 		sim_test(merged_pages),
 		sim_test(remapped_stack),
 		sim_test(shared_between_machines),
+		sim_test(merged_between_machines),
 		sim_test(ends_a_pal_that_looks_out),
 		sim_test_reset(resets),
 	};

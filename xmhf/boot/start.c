@@ -18,7 +18,7 @@
 #include "power/wake.h"
 
 /* Root memory: the image, what each CPU needs (its structure, nested state and EPT02 pool), and the shared pool. */
-#define POOL_BYTES (4ul << 20)
+#define POOL_BYTES ((4ul << 20) + (256ul << 10)) /* tables; stand-ins for code */
 #define BYTES_PER_CPU (1152ul << 10)
 #define IMAGE_LOAD 0x200000ul
 #define IMAGE_VIRTUAL 0xffffffff80000000ul

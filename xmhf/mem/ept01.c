@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See ept01.h. L1's addresses are host-physical ones, so a leaf differs from the identity only for memory that L1 does
- * not own: a partition's page (a page of zeros or of INT3, read-only, owner in ignored bits) and root memory (one
+ * not own: a partition's page (a page of zeros or of its traps, read-only, owner in ignored bits) and root memory (one
  * scratch page for all of it, with nothing of the core in it, so that a guest that pokes at the reserved range disturbs
  * nobody).
  */
@@ -20,6 +20,9 @@
 /* Another ignored bit, of a taken page: memory types changed while it was away. */
 #define RETYPED BIT(11)
 #define INT3 0xcc
+#define INT1 0xf1
+#define MARK_BYTES 64
+#define TRAP_PAGES (EPT01_MAX_OWNER + 1ul)
 
 u64 ept01_generation = 1, ept01_pointer;
 u64 *ept01_regions, ept01_region_count, *ept01_changed;
@@ -27,7 +30,7 @@ u64 *ept01_regions, ept01_region_count, *ept01_changed;
 /* One table, under two names: what L1 itself needs may take the last table pages. */
 static struct ept ept01 = { .alloc = page_alloc }, for_l1 = { .alloc = page_alloc_for_l1 };
 static struct spinlock ept01_lock; /* whoever maps on demand, outside a stop */
-static u64 zero_page, int3_page, scratch_page;
+static u64 zero_page, trap_pages, scratch_page; /* trap_pages: by owner */
 static u64 apic_page = ~0ull;
 /* L1 may read and run them, and its stores are decoded. Constant after boot. */
 static u64 guarded_pages[EPT01_MAX_GUARDED];
@@ -90,7 +93,7 @@ void ept01_init(void)
 {
 	ept01.root = for_l1.root = pages_boot_alloc(1);
 	zero_page = virt_to_phys(pages_boot_alloc(1)).addr;
-	int3_page = virt_to_phys(memset(pages_boot_alloc(1), INT3, PAGE_SIZE)).addr;
+	trap_pages = virt_to_phys(memset(pages_boot_alloc(TRAP_PAGES), INT3, TRAP_PAGES * PAGE_SIZE)).addr;
 	scratch_page = virt_to_phys(pages_boot_alloc(1)).addr;
 	ept01_pointer = ept_pointer(ept01.root);
 	address_end = MIN(BIT(46), BIT(phys_bits()));
@@ -290,7 +293,8 @@ bool ept01_touch(gpa1_t gpa1, u32 access)
 
 bool ept01_is_stand_in(u64 hpa, u32 rights)
 {
-	return ((hpa == zero_page || hpa == int3_page) && rights == HYPAPI_R) || (hpa == scratch_page && !(rights & HYPAPI_X));
+	return ((hpa == zero_page || hpa - trap_pages < TRAP_PAGES * PAGE_SIZE) && rights == HYPAPI_R) ||
+	       (hpa == scratch_page && !(rights & HYPAPI_X));
 }
 
 /* The level-1 table around a page of RAM, made and put in the index. */
@@ -391,9 +395,22 @@ void ept01_unclaim(gpa1_t page)
 	comes_back(page.addr);
 }
 
+static u64 trap_page(u8 owner)
+{
+	return trap_pages + owner * PAGE_SIZE;
+}
+
+void ept01_mark_traps(u8 owner, u64 number)
+{
+	u8 *mark = (u8 *)phys_to_virt(HPA(trap_page(owner))) + PAGE_SIZE - MARK_BYTES;
+
+	for (u32 i = 0; i < MARK_BYTES; i++)
+		mark[i] = number >> i & 1 ? INT1 : INT3;
+}
+
 void ept01_take(gpa1_t page, bool code)
 {
-	u64 *entry = own_entry(page.addr), stand_in = code ? int3_page : zero_page;
+	u64 *entry = own_entry(page.addr), stand_in = code ? trap_page(ept01_entry_owner(*entry)) : zero_page;
 
 	__atomic_store_n(entry, stand_in | HYPAPI_R | EPT_WB | (*entry & EPT01_OWNER_BITS), __ATOMIC_RELEASE);
 	moves(page.addr);

@@ -2,8 +2,9 @@
 /*
  * EPT01: L1-physical to host-physical, the same table on every CPU, an identity map less what L1 does not own.
  *
- * Invariants: no leaf leads to root memory, but for two stand-ins, read-only. A page that a partition owns is mapped to
- * one of them, with the owner's number in ignored bits: to INT3 if it is code, so that a copy traps, else to zeros.
+ * Invariants: no leaf leads to root memory, but for stand-ins, read-only. A page that a partition owns is mapped to
+ * one of them, with the owner's number in ignored bits: to the owner's INT3 if it is code, so that a copy traps, else
+ * to zeros.
  * Rights are granted at any time under ept01's lock; they are taken away only while this CPU has the others stopped,
  * and ept01_generation grows then.
  */
@@ -134,6 +135,13 @@ bool ept01_touch(gpa1_t gpa1, u32 access);
 must_check int ept01_claim(gpa1_t page, u8 owner);
 void ept01_unclaim(gpa1_t page);
 void ept01_take(gpa1_t page, bool code);
+
+/*
+ * Under a stop, before a partition's pages are taken: what code reads as, INT3, gets a mark of INT3 and INT1 at the end
+ * of each page, a number that no other partition has or had. An L1 that merges equal pages (KSM) would else make the code
+ * of two partitions one page, and whoever ends the one puts its code into the address space of the other.
+ */
+void ept01_mark_traps(u8 owner, u64 number);
 
 /* Gives a taken page back to L1. Under a stop. */
 void ept01_give(gpa1_t page);

@@ -38,7 +38,7 @@ static inline bool physical(struct percpu *cpu, u64 gpa, struct guest_page *page
 	if (!(entry & EPT_RIGHTS))
 		return false;
 	page->memory = ept01_memory(entry, gpa);
-	page->clean = false;
+	page->clean = page->watched = false;
 	page->hpa = HPA((entry & EPT_ADDR) | (gpa & (PAGE_SIZE - 1)));
 	page->gpa1 = GPA1(gpa);
 	page->rights = entry & EPT_RIGHTS;

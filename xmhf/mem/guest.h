@@ -18,6 +18,7 @@ struct guest_page {
 	u32 rights;   /* what page tables, EPT12 and EPT01 all allow at this privilege */
 	void *memory; /* of hpa, as root sees it; NULL: not RAM, or not the guest's */
 	bool clean;   /* EPT12 may have a dirty flag for it that is not set */
+	bool watched; /* EPT12 does not let L2 write it, whosever it is */
 };
 
 enum guest_access_result {

@@ -216,21 +216,25 @@ int partition_create(const struct hypapp_descriptor *owner, const struct partiti
 		unbuild(p);
 		return error;
 	}
+	ept01_mark_traps(owner_number(p), ++serial);
 	for (size_t i = 0; i < count; i++)
 		ept01_take(GPA1(pages[i].gpa1), pages[i].gva & HYPAPI_X);
-	p->handle = *handle = ++serial << 8 | owner_number(p);
+	p->handle = *handle = serial << 8 | owner_number(p);
 	p->app = owner;
 	p->home = *home;
 	return HYPAPI_OK;
 }
 
-/* The page is a partition's: the walk finds which it is, and that it is not the guest's. */
+/*
+ * The page is a partition's: the walk finds which it is, and that it is not the guest's. A page that L1 merged with
+ * those of other machines is everybody's home and nobody's: L1 sees zeros in all of them. It lets none of them write it.
+ */
 static __attribute__((noinline)) bool walk_home(struct partition *p, struct guest_walk *w, bool record)
 {
 	struct guest_page page = { .gpa1 = GPA1(0) };
 
 	if (guest_walk_page(w, GVA(p->home.path.gva), HYPAPI_R, &page, NULL) != GUEST_NOT_OWNED ||
-	    page.gpa1.addr != p->home.gpa1)
+	    page.gpa1.addr != p->home.gpa1 || page.watched)
 		return false;
 	if (record)
 		guest_path_record(&p->home.path, w);

@@ -250,6 +250,7 @@ static __attribute__((noinline)) bool translate_slowly(struct percpu *cpu, gpa2_
 	page->rights = l01.owner ? 0 : l12.rights & l01.rights;
 	page->memory = l01.ram ? phys_to_virt(l01.hpa) : NULL;
 	page->clean = true;
+	page->watched = !(l12.rights & HYPAPI_W);
 	return true;
 }
 

@@ -351,8 +351,8 @@ struct hypapi_partition_page {
 /**
  * Creates a partition from pages of the caller: they leave L1 and L2 (writes and fetches there raise
  * HYPAPI_EV_EPT_VIOLATION for the owner), and form the partition's memory. Reads there see zeros; where the partition
- * may execute, INT3 (0xCC) instead (since 1.3), so that a copy of the code traps. All pages are checked before the
- * first is taken.
+ * may execute, INT3 (0xCC) instead (since 1.3), so that a copy of the code traps; in the last 64 bytes of each page
+ * INT3 or INT1 (0xF1), as in no other partition. All pages are checked before the first is taken.
  * The CPUs must be stopped: rights are taken away.
  * @param ev          the event of this callback
  * @param pages       array of `page_count`, each linear page at most once
@@ -367,8 +367,9 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 
 /**
  * Whether the caller is in the address space from which the partition was made, or one that shares its home page: the
- * page is mapped at its linear address, and the caller may read it there, as far as its page tables say. Not CR3 and
- * not EPTP12 are compared, which operating systems and hypervisors change for one address space. Cheaper than
+ * page is mapped at its linear address, and the caller may read it there, as far as its page tables say; and EPT12 lets
+ * L2 write it, which L1 does not allow where it merged the page with those of others. Not CR3
+ * and not EPTP12 are compared, which operating systems and hypervisors change for one address space. Cheaper than
  * hypapi_translate().
  * @param ev         the event of this callback
  * @param partition  one of this hypapp's own
