@@ -8,7 +8,7 @@ EXAMPLES_CFLAGS := -std=gnu11 -O2 -Wall -Wextra -Werror
 # PAL code reaches nothing outside its sections.
 TV_PAL_CFLAGS := $(EXAMPLES_CFLAGS) -ffreestanding -fPIE -fvisibility=hidden -fno-jump-tables -fno-stack-protector \
 	-fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -fcf-protection=none -mgeneral-regs-only
-EXAMPLES := $(addprefix $(O)/examples/,pal-demo pal-stress pal-bench pal-abandon pal-owner)
+EXAMPLES := $(addprefix $(O)/examples/,pal-demo pal-stress pal-bench pal-abandon pal-owner pal-moved)
 TV_HEADERS := $(wildcard examples/libtv/*.h hypapps/trustvisor/include/trustvisor/*.h)
 
 .PHONY: examples

@@ -10,7 +10,7 @@ TICKS_CFLAGS := -std=gnu11 -O2 -Wall -Wextra -Werror -ffreestanding -fno-stack-p
 	-fno-asynchronous-unwind-tables -nostdlib -static -s
 
 .PHONY: linux-images
-linux-images: $(addprefix $(O)/linux/,tiny/bzImage tiny.cpio debian/vmlinuz debian.cpio l2.cpio)
+linux-images: $(addprefix $(O)/linux/,tiny/bzImage tiny.cpio debian/vmlinuz debian.cpio debian-nodes.cpio l2.cpio)
 
 $(O)/linux/tiny/bzImage: tools/linux/tiny-kernel tools/linux/tiny.config
 	$(say) GET $@
@@ -50,6 +50,14 @@ $(O)/linux/tiny.cpio: $(LINUX_INITRAMFS_INPUTS)
 $(O)/linux/debian.cpio: $(LINUX_INITRAMFS_INPUTS) $(LINUX_MODULES)
 	$(say) CPIO $@
 	$(Q)$(LINUX_INITRAMFS) $(addprefix --module ,$(LINUX_MODULES))
+
+# The same with memory in two nodes.
+$(O)/linux/srat.aml: tools/linux/two-nodes
+	$(Q)tools/linux/two-nodes -o $@
+
+$(O)/linux/debian-nodes.cpio: $(LINUX_INITRAMFS_INPUTS) $(LINUX_MODULES) $(O)/linux/srat.aml
+	$(say) CPIO $@
+	$(Q)$(LINUX_INITRAMFS) $(addprefix --module ,$(LINUX_MODULES)) --file $(O)/linux/srat.aml:kernel/firmware/acpi/srat.aml
 
 # A 32-bit Linux, whose programs are busybox alone, and Xen with a Linux as its first domain.
 .PHONY: long-images

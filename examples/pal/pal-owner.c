@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -244,7 +243,7 @@ static bool call_traps(void)
 	return waitpid(trapped, &status, 0) == trapped && WIFSIGNALED(status) && WTERMSIG(status) == SIGTRAP;
 }
 
-/* As an operating system does that moves a page: maps a copy of what it sees in the old one's place. */
+/* As an operating system moves a page (for that itself see pal-moved): maps a copy of what it sees in its place. */
 static void move(unsigned long at)
 {
 	void *kept = (void *)(at + KEPT);
@@ -253,19 +252,6 @@ static void move(unsigned long at)
 		exit(1);
 	map(at, PAGE, -1, 0);
 	memcpy((void *)at, kept, PAGE);
-}
-
-/* By the kernel itself, where it can: all pages to node 1. */
-static bool moved_by_kernel(void)
-{
-	void *pages[4];
-	int nodes[4], status[4] = { -1, -1, -1, -1 };
-
-	for (int i = 0; i < 4; i++) {
-		pages[i] = (void *)(AREA + (unsigned long)i * PAGE);
-		nodes[i] = 1;
-	}
-	return syscall(SYS_move_pages, 0, 4ul, pages, nodes, status, 2) == 0 && status[3] == 1;
 }
 
 static void copies_by_moving(void)
@@ -282,13 +268,6 @@ static void copies_by_moving(void)
 	report(call_area(1) == SECRET + 1, "call after data moved", "the PAL has kept its own");
 	move(AREA);
 	report(call_traps(), "call after the code moved", "a trap");
-
-	fill_area(SECRET);
-	report(register_area() == TV_OK, "register", "success");
-	if (moved_by_kernel())
-		report(call_traps(), "call after move_pages", "a trap");
-	else
-		puts("move_pages: this kernel has no second node");
 }
 
 /* ---- Registrations while another thread changes the page tables ---- */

@@ -193,8 +193,9 @@ CASES = [
     dict(name="pal/l1-and-l2", guest="tiny", xmhf=True, cpus=2, append="job=pal-l1,pal-l2",
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
     dict(name="pal/l1-and-l2-debian", guest="debian", xmhf=True, xmhf_args="msr=watch", cpus=2, megs=1024,
-         append="job=pal-l1,pal-l2 loglevel=5", judge=msrs_written("debian", L1=LINUX_WRITES),
-         timeout=600, expect=[linux_ready(2), r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
+         initrd="build/linux/debian-nodes.cpio", append="job=pal-l1,pal-l2,moved numa_balancing=disable loglevel=5",
+         judge=msrs_written("debian", L1=LINUX_WRITES), timeout=600,
+         expect=[linux_ready(2), r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", r"^JOB moved EXIT 0$", *POWERED_OFF]),
     dict(name="pal/both-at-once", guest="tiny", xmhf=True, cpus=2, append="job=pal-both rounds=200", timeout=900,
          judge=rounds_stop_twice(400, l1_destroys=1), expect=[r"^JOB pal-both EXIT 0$", *POWERED_OFF]),
 
