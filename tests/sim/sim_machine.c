@@ -10,7 +10,7 @@
 
 enum { UD = 6, GP = 13, PF = 14, EXIT_CPUID = 10, EXIT_HLT = 12, EXIT_VIOLATION = 48, ALL = HYPAPI_RWX };
 enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, OFFER = 5000 };
-enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT, COPY_TO, COPY_FROM };
+enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT, COPY_TO, COPY_FROM, COPY_TO_GPA1 };
 enum { VECTOR_TAKEN = 0x41, SLP_EN = 1 << 13, S3 = 3 };
 #define MTRR_DEF_TYPE 0x2ff
 #define VMCS_EPTP 0x201a
@@ -134,7 +134,8 @@ static void copy(struct hypapi_event *ev)
 {
 	gva_t at = GVA(hypapi_reg_get(ev, HYPAPI_REG_RBX));
 	uint64_t value = 77;
-	int error = ev->args.hypercall.number == COPY_TO ? hypapi_copy_to(ev, at, &value, sizeof(value)) :
+	int error = ev->args.hypercall.number == COPY_TO_GPA1 ? hypapi_copy_to_gpa1(ev, GPA1(at.addr), &value, sizeof(value)) :
+		    ev->args.hypercall.number == COPY_TO ? hypapi_copy_to(ev, at, &value, sizeof(value)) :
 							   hypapi_copy_from(ev, &value, at, sizeof(value));
 
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)error);
@@ -170,7 +171,7 @@ HYPAPP_DEFINE(second,
 		{ .type = HYPAPI_EV_SHUTDOWN, .handler = on_any },
 	},
 	.claims = {
-		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = COPY_FROM },
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = COPY_TO_GPA1 },
 	});
 
 HYPAPP_DEFINE(rival,
@@ -588,13 +589,16 @@ static void copies_in_l1_and_l2(void *arg)
 
 void ept01_guard_page(gpa1_t page); /* xmhf/mem/ept01.h */
 
-/* A page table in a page that L1 may only read, as that of the FACS: no walk of the core's writes to it. */
+/* A page table in a page that L1 may only read, as that of the FACS: neither a walk nor a hypapp writes to it. */
 static void copy_by_a_guarded_table(void *arg)
 {
 	uint64_t tables = sim_memory(4 * PAGE).addr, *entry = window(0, sim_get(HYPAPI_REG_CR3), tables);
 
 	(void)arg;
+	sim_set(HYPAPI_REG_RBX, tables + 2 * PAGE + 8);
+	sim_assert(copies(COPY_TO_GPA1) == HYPAPI_OK);
 	ept01_guard_page(GPA1(tables + 2 * PAGE));
+	sim_assert(copies(COPY_TO_GPA1) == HYPAPI_EPERM);
 	sim_set(HYPAPI_REG_RBX, WINDOW + 8);
 	sim_assert(copies(COPY_TO) == HYPAPI_OK && !(*entry & PTE_AD));
 	sim_assert(sim_read64(GVA(WINDOW + 8)) == 77);

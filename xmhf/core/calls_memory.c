@@ -29,9 +29,14 @@ int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t r
 	return found.rights ? HYPAPI_OK : HYPAPI_EPERM;
 }
 
-/* L1's own RAM, at its identity: neither root's nor a partition's, whatever a hypapp left of its rights. */
-static void *l1_memory(u64 gpa1)
+/*
+ * L1's own RAM, at its identity: neither root's nor a partition's, whatever a hypapp left of its rights. A page of which
+ * the core keeps something is only read: the address may be one that a guest named.
+ */
+static void *l1_memory(u64 gpa1, bool write)
 {
+	if (write && ept01_is_guarded(gpa1 & HYPAPI_PAGE_MASK))
+		return NULL;
 	return ept01_entry(GPA1(gpa1)) & EPT01_RAM ? phys_to_virt(HPA(gpa1)) : NULL;
 }
 
@@ -46,7 +51,7 @@ static int copy_gpa1(const struct hypapi_event *ev, gpa1_t gpa1, void *buf, size
 	for (size_t done = 0; done < len;) {
 		u64 at = gpa1.addr + done;
 		size_t part = MIN(len - done, PAGE_SIZE - (at & (PAGE_SIZE - 1)));
-		void *memory = l1_memory(at);
+		void *memory = l1_memory(at, write);
 
 		if (!memory)
 			return HYPAPI_EPERM;

@@ -292,7 +292,8 @@ int hypapi_copy_from_gpa1(const struct hypapi_event *ev, void *dst, gpa1_t src, 
  * @param dst        L1-physical address; the range may cross pages
  * @param src        the hypapp's buffer
  * @param len_bytes  0 to 1 MiB
- * @return as hypapi_copy_from_gpa1()
+ * @return as hypapi_copy_from_gpa1(); HYPAPI_EPERM also where the core keeps something of a page: the ACPI tables that lead to
+ *         the waking vectors, and these
  * @since 1.0
  */
 int hypapi_copy_to_gpa1(const struct hypapi_event *ev, gpa1_t dst, const void *src, size_t len_bytes);
