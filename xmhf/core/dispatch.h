@@ -83,8 +83,8 @@ static always_inline void store_cpu(struct hypapi_event *ev, u64 index)
 }
 
 /*
- * Fills in what every event carries. The arguments, and the rest of `d`, are the caller's. Of what a guest's instruction
- * did just now: no other event is at hand, so this CPU has nobody stopped.
+ * Fills in what every event carries. The arguments, and the rest of `d`, are the caller's. Of what a guest's
+ * instruction did just now: no other event is at hand, so this CPU has nobody stopped.
  */
 static always_inline void dispatch_begin_alone(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type,
 					       enum hypapi_level level, enum run_mode mode)

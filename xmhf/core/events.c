@@ -59,7 +59,8 @@ static __attribute__((noinline)) void repeat_instruction(void)
 /* ---- CPUID and hypercalls ---- */
 
 /* Verdicts on such an instruction that are neither HANDLED nor PASS. */
-static __attribute__((noinline)) void refuse(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_verdict verdict)
+static __attribute__((noinline)) void refuse(struct percpu *cpu, enum hypapi_event_type type,
+					      enum hypapi_verdict verdict)
 {
 	if (verdict == HYPAPI_DENY)
 		deny(cpu, type == HYPAPI_EV_CPUID ? VEC_GP : VEC_UD);

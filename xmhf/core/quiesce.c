@@ -212,7 +212,10 @@ static always_inline void wait_for_others(const struct quiesce_cpu *self, enum w
 	}
 }
 
-/* Waits for the owner word; `since` is the caller's to set, to the tick before. True: others' stops were served meanwhile. */
+/*
+ * Waits for the owner word; `since` is the caller's to set, to the tick before. True: others' stops were served
+ * meanwhile.
+ */
 static bool take_word(struct quiesce_cpu *self)
 {
 	if (quiesce_hook_locks_held())
