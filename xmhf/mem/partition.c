@@ -231,7 +231,7 @@ int partition_create(const struct hypapp_descriptor *owner, const struct partiti
  */
 static __attribute__((noinline)) bool walk_home(struct partition *p, struct guest_walk *w, bool record)
 {
-	struct guest_page page = { .gpa1 = GPA1(0) };
+	struct guest_page page = { .gpa1 = GPA1(~0ull) }; /* no page: stays so where a table is not mapped */
 
 	if (guest_walk_page(w, GVA(p->home.path.gva), HYPAPI_R, &page, NULL) != GUEST_NOT_OWNED ||
 	    page.gpa1.addr != p->home.gpa1 || page.watched)
