@@ -17,8 +17,8 @@
 enum { HAS_QUAL = 1, HAS_LEN = 2, HAS_INFO = 4, HAS_INTR = 8, HAS_GLA = 16, HAS_GPA = 32 };
 
 struct exit_row {
-	bool (*l1_wants)(struct percpu *cpu, u32 reason); /* not looked at without `handle`: always */
-	exit_handler *handle; /* in L0, if L1 does not want it; may still reflect it */
+	bool (*l1_wants)(struct percpu *cpu, u32 reason); /* NULL: not before L0; not looked at without `handle` */
+	exit_handler *handle; /* in L0, if L1 does not want it; may still reflect it. NULL: L1's, always */
 	u8 has;
 };
 
@@ -53,12 +53,6 @@ static bool wants_window(struct percpu *cpu, u32 reason)
 	u32 control = nmi ? PROC_NMI_WINDOW : PROC_INTR_WINDOW;
 
 	return !cpu->windows[nmi] && !(nmi && cpu->nested->nmi_window) && (cpu->nested->vmcs12.proc_ctls & control);
-}
-
-static bool never(struct percpu *cpu, u32 reason)
-{
-	(void)cpu, (void)reason;
-	return false;
 }
 
 /* ---- L0's part ---- */
@@ -107,7 +101,7 @@ static const struct exit_row rows[EXIT_REASON_COUNT] = {
 	[EXIT_NMI_WINDOW] = { wants_window, l0_nmi_window, 0 },
 	[EXIT_TASK_SWITCH] = { .has = HAS_QUAL | HAS_LEN },
 	[EXIT_SIPI] = { .has = HAS_QUAL },
-	[EXIT_CPUID] = { never, l0_cpuid, HAS_LEN },
+	[EXIT_CPUID] = { NULL, l0_cpuid, HAS_LEN },
 	[EXIT_GETSEC] = { .has = HAS_LEN },
 	[EXIT_HLT] = { .has = HAS_LEN },
 	[EXIT_INVD] = { .has = HAS_LEN },
@@ -115,7 +109,7 @@ static const struct exit_row rows[EXIT_REASON_COUNT] = {
 	[EXIT_RDPMC] = { .has = HAS_LEN },
 	[EXIT_RDTSC] = { .has = HAS_LEN },
 	[EXIT_RSM] = { .has = HAS_LEN },
-	[EXIT_VMCALL] = { never, l0_vmcall, HAS_LEN },
+	[EXIT_VMCALL] = { NULL, l0_vmcall, HAS_LEN },
 	[EXIT_VMCLEAR] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
 	[EXIT_VMLAUNCH] = { .has = HAS_LEN },
 	[EXIT_VMPTRLD] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
@@ -127,17 +121,17 @@ static const struct exit_row rows[EXIT_REASON_COUNT] = {
 	[EXIT_VMXON] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
 	[EXIT_CR_ACCESS] = { .has = HAS_QUAL | HAS_LEN | HAS_GLA },
 	[EXIT_MOV_DR] = { .has = HAS_QUAL | HAS_LEN },
-	[EXIT_IO] = { never, nested_io_exit, HAS_QUAL | HAS_LEN | HAS_INFO | HAS_GLA },
-	[EXIT_RDMSR] = { never, nested_msr_exit, HAS_LEN },
-	[EXIT_WRMSR] = { never, nested_msr_exit, HAS_LEN },
+	[EXIT_IO] = { NULL, nested_io_exit, HAS_QUAL | HAS_LEN | HAS_INFO | HAS_GLA },
+	[EXIT_RDMSR] = { NULL, nested_msr_exit, HAS_LEN },
+	[EXIT_WRMSR] = { NULL, nested_msr_exit, HAS_LEN },
 	[EXIT_MWAIT] = { .has = HAS_QUAL | HAS_LEN },
 	[EXIT_MONITOR] = { .has = HAS_LEN },
 	[EXIT_PAUSE] = { .has = HAS_LEN },
 	[EXIT_APIC_ACCESS] = { .has = HAS_QUAL | HAS_LEN },
 	[EXIT_GDTR_IDTR] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
 	[EXIT_LDTR_TR] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
-	[EXIT_EPT_VIOLATION] = { never, nested_ept_fault, HAS_QUAL | HAS_GLA | HAS_GPA },
-	[EXIT_EPT_MISCONFIG] = { never, nested_ept_fault, HAS_GPA },
+	[EXIT_EPT_VIOLATION] = { NULL, nested_ept_fault, HAS_QUAL | HAS_GLA | HAS_GPA },
+	[EXIT_EPT_MISCONFIG] = { NULL, nested_ept_fault, HAS_GPA },
 	[EXIT_INVEPT] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
 	[EXIT_RDTSCP] = { .has = HAS_LEN },
 	[EXIT_INVVPID] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
@@ -283,7 +277,7 @@ void nested_exit(struct percpu *cpu, u32 reason)
 	const struct exit_row *row = &rows[likely(reason < EXIT_REASON_COUNT) ? reason : EXIT_TRIPLE_FAULT];
 
 	cpu->nested->entering = false;
-	if (!row->handle || row->l1_wants(cpu, reason))
+	if (!row->handle || (row->l1_wants && row->l1_wants(cpu, reason)))
 		nested_reflect_hardware(cpu, reason);
 	else if (unlikely(subscribed(HYPAPI_EV_EXIT202)))
 		handle_and_tell(cpu, row, reason);
