@@ -404,8 +404,9 @@ void ept01_mark_traps(u8 owner, u64 number)
 {
 	u8 *mark = (u8 *)phys_to_virt(HPA(trap_page(owner))) + PAGE_SIZE - MARK_BYTES;
 
-	for (u32 i = 0; i < MARK_BYTES; i++)
-		mark[i] = number >> i & 1 ? INT1 : INT3;
+	/* Numbers grow, so above its highest bit there was INT3 always. */
+	for (; number; number >>= 1)
+		*mark++ = number & 1 ? INT1 : INT3;
 }
 
 void ept01_take(gpa1_t page, bool code)
