@@ -300,11 +300,11 @@ void wake_init(void)
 {
 }
 
-bool wake_guard_store(struct percpu *cpu, gpa1_t gpa1)
+enum taken wake_guard_store(struct percpu *cpu, gpa1_t gpa1)
 {
 	(void)cpu;
 	(void)gpa1;
-	return false;
+	return NOT_TAKEN;
 }
 
 /* ---- This CPU, and interrupts of others ---- */

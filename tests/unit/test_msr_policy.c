@@ -128,10 +128,10 @@ void vmx_raise(struct percpu *c, unsigned int vector, u32 error, gva_t cr2)
 	assert_int_equal(vector, VEC_GP);
 	faulted = true;
 }
-enum asked event_msr(struct percpu *c, struct hypapi_msr_args *msr) { (void)c, (void)msr; return ASKED_NOBODY; }
-enum asked event_msr_list(struct percpu *c, struct hypapi_msr_args *msr) { (void)c, (void)msr; return ASKED_NOBODY; }
+enum taken event_msr(struct percpu *c, struct hypapi_msr_args *msr) { (void)c, (void)msr; return NOT_TAKEN; }
+enum taken event_msr_list(struct percpu *c, struct hypapi_msr_args *msr) { (void)c, (void)msr; return NOT_TAKEN; }
 bool event_claims_port(const struct percpu *c, u32 port, u32 size) { (void)c, (void)port, (void)size; return false; }
-enum asked io_offer(struct percpu *c, struct io *io) { (void)c, (void)io; return ASKED_NOBODY; }
+enum taken io_offer(struct percpu *c, struct io *io) { (void)c, (void)io; return NOT_TAKEN; }
 void io_perform(struct percpu *c, struct io *io) { (void)c, (void)io; }
 void io_complete(struct percpu *c, struct io *io) { (void)c, (void)io; }
 void exit_io(struct percpu *c) { (void)c; }

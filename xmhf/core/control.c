@@ -105,14 +105,14 @@ static int64_t run(struct percpu *cpu, const struct command *command)
 	}
 }
 
-bool control_hypercall(struct percpu *cpu)
+enum taken control_hypercall(struct percpu *cpu)
 {
 	u32 command = (u32)cpu->gpr[GPR_RAX] - HYPAPI_CONTROL_FIRST;
 
 	if (cpu->mode != RUN_L1 || command >= ARRAY_SIZE(commands) || !cmdline_is("control", "on") ||
 	    !guest_long_mode())
-		return true;
+		return NOT_TAKEN;
 	cpu->gpr[GPR_RAX] = (u64)run(cpu, &commands[command]);
 	vmx_skip_instruction();
-	return false;
+	return TAKEN;
 }

@@ -3,9 +3,10 @@
 #ifndef XMHF_CONTROL_H
 #define XMHF_CONTROL_H
 
+#include "core/taken.h"
 #include "cpu/percpu.h"
 
-/* A VMCALL of L1 that no hypapp claims: true if it is not the core's either, and nothing was done. */
-must_check bool control_hypercall(struct percpu *cpu);
+/* A VMCALL that no hypapp claims; never ANSWERED. */
+must_check enum taken control_hypercall(struct percpu *cpu);
 
 #endif

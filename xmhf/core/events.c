@@ -41,7 +41,7 @@ static inline void finish(struct dispatch *d)
 
 static __attribute__((noinline)) void deny(struct percpu *cpu, unsigned int vector)
 {
-	if (!partition_raise(cpu, vector))
+	if (partition_raise(cpu, vector) == NOT_TAKEN)
 		vmx_raise(cpu, vector, 0, GVA(0));
 }
 
@@ -68,9 +68,9 @@ static __attribute__((noinline)) void refuse(struct percpu *cpu, enum hypapi_eve
 		repeat_instruction();
 }
 
-/* An instruction that a hypapp claims: true if it stays the guest's. In line, once for each kind. */
-static always_inline bool offer(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level,
-				enum run_mode mode, const struct link *link, u32 number)
+/* An instruction that a hypapp claims. In line, once for each kind. */
+static always_inline enum taken offer(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level,
+				      enum run_mode mode, const struct link *link, u32 number)
 {
 	struct dispatch d;
 	enum hypapi_verdict verdict;
@@ -81,57 +81,59 @@ static always_inline bool offer(struct percpu *cpu, enum hypapi_event_type type,
 		d.ev.args.cpuid.subleaf = (u32)cpu->gpr[GPR_RCX];
 	verdict = dispatch_to(&d, cpu, link);
 	if (verdict == HYPAPI_PASS)
-		return true;
+		return NOT_TAKEN;
 	if (unlikely(verdict != HYPAPI_HANDLED)) {
 		refuse(cpu, type, verdict);
-		return false;
+		return TAKEN;
 	}
 	if (likely(!d.progress.moved))
 		vmx_skip_instruction();
 	if (unlikely(d.progress.special))
 		finish(&d);
-	return false;
+	return TAKEN;
 }
 _Static_assert(offsetof(struct hypapi_cpuid_args, leaf) == offsetof(struct hypapi_hypercall_args, number),
 	       "offer() sets both");
 
-static __attribute__((noinline)) bool offer_cpuid(struct percpu *cpu, enum hypapi_level level, const struct link *link,
-						  u32 leaf)
+static __attribute__((noinline)) enum taken offer_cpuid(struct percpu *cpu, enum hypapi_level level,
+							const struct link *link, u32 leaf)
 {
 	return offer(cpu, HYPAPI_EV_CPUID, level, cpu->mode, link, leaf);
 }
 
-bool event_cpuid(struct percpu *cpu, u32 leaf)
+enum taken event_cpuid(struct percpu *cpu, u32 leaf)
 {
 	enum hypapi_level level;
 	const struct link *link;
 
-	if (CONFIG_INSN_COUNTS && insn_counts_cpuid(cpu, leaf)) {
+	if (CONFIG_INSN_COUNTS && insn_counts_cpuid(cpu, leaf) == ANSWERED) {
 		vmx_skip_instruction();
-		return false;
+		return TAKEN;
 	}
 	if (likely(leaf < hypapps_cpuid_lowest || leaf > hypapps_cpuid_highest))
-		return true;
+		return NOT_TAKEN;
 	level = level_of(cpu);
 	link = hypapps_claim(&hypapps_cpuid_claims[level], leaf);
-	return !link || offer_cpuid(cpu, level, link, leaf);
+	return link ? offer_cpuid(cpu, level, link, leaf) : NOT_TAKEN;
 }
 
 /* EAX is the number in L1; L2 adds its base, so that its own hypervisor's numbers stay free. */
-static always_inline bool hypercall(struct percpu *cpu, enum hypapi_level level, enum run_mode mode)
+static always_inline enum taken hypercall(struct percpu *cpu, enum hypapi_level level, enum run_mode mode)
 {
 	u32 number = (u32)cpu->gpr[GPR_RAX] - (level == HYPAPI_L2 ? CONFIG_L2_HYPERCALL_BASE : 0);
 	u32 place = number <= HYPAPI_HYPERCALL_MAX ? hypapps_hypercalls[level][number] : 0;
 
-	return !place || offer(cpu, HYPAPI_EV_HYPERCALL, level, mode, hypapps_hypercall_links[place], number);
+	if (!place)
+		return NOT_TAKEN;
+	return offer(cpu, HYPAPI_EV_HYPERCALL, level, mode, hypapps_hypercall_links[place], number);
 }
 
-static __attribute__((noinline)) bool partition_hypercall(struct percpu *cpu)
+static __attribute__((noinline)) enum taken partition_hypercall(struct percpu *cpu)
 {
 	return hypercall(cpu, level_of(cpu), RUN_PARTITION);
 }
 
-bool event_hypercall(struct percpu *cpu)
+enum taken event_hypercall(struct percpu *cpu)
 {
 	if (cpu->mode == RUN_L1)
 		return hypercall(cpu, HYPAPI_L1, RUN_L1);
@@ -149,26 +151,26 @@ bool event_claims_port(const struct percpu *cpu, u32 port, u32 size)
 }
 
 /* What a verdict comes to. After hypapi_inject() there is nothing left to do. */
-static enum asked settled(struct dispatch *d, enum hypapi_verdict verdict)
+static enum taken settled(struct dispatch *d, enum hypapi_verdict verdict)
 {
 	if (d->progress.moved)
-		return ASKED_ENDED;
+		return TAKEN;
 	if (verdict == HYPAPI_DENY)
 		vmx_raise(this_cpu(), VEC_GP, 0, GVA(0));
 	else if (verdict == HYPAPI_RETRY)
 		repeat_instruction();
-	return verdict == HYPAPI_PASS ? ASKED_NOBODY : verdict == HYPAPI_HANDLED ? ASKED_HANDLED : ASKED_ENDED;
+	return verdict == HYPAPI_PASS ? NOT_TAKEN : verdict == HYPAPI_HANDLED ? ANSWERED : TAKEN;
 }
 
 /* The ports of one access may have several owners: each is asked once, from the lowest port up. */
-enum asked event_port_io(struct percpu *cpu, struct hypapi_port_io_args *io)
+enum taken event_port_io(struct percpu *cpu, struct hypapi_port_io_args *io)
 {
 	enum hypapi_level level = level_of(cpu);
 	const struct link *last = NULL, *link;
-	enum asked answer = ASKED_NOBODY;
+	enum taken answer = NOT_TAKEN;
 	struct dispatch d;
 
-	for (u32 i = 0; i < io->size && answer == ASKED_NOBODY; i++) {
+	for (u32 i = 0; i < io->size && answer == NOT_TAKEN; i++) {
 		link = hypapps_claim(&hypapps_port_claims[level], io->port + i);
 		if (!link || link == last)
 			continue;
@@ -178,36 +180,36 @@ enum asked event_port_io(struct percpu *cpu, struct hypapi_port_io_args *io)
 		d.ev.args.port_io = *io;
 		answer = settled(&d, dispatch_to(&d, cpu, link));
 	}
-	if (answer == ASKED_HANDLED)
+	if (answer == ANSWERED)
 		io->value = d.ev.args.port_io.value;
 	return answer;
 }
 
-enum asked event_msr(struct percpu *cpu, struct hypapi_msr_args *msr)
+enum taken event_msr(struct percpu *cpu, struct hypapi_msr_args *msr)
 {
 	enum hypapi_level level = level_of(cpu);
 	const struct link *link = hypapps_claim(&hypapps_msr_claims[level], msr->msr);
 	struct dispatch d;
 
 	if (!link)
-		return ASKED_NOBODY;
+		return NOT_TAKEN;
 	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, level, cpu->mode);
 	dispatch_no_entry(&d);
 	d.ev.args.msr = *msr;
-	enum asked answer = settled(&d, dispatch_to(&d, cpu, link));
+	enum taken answer = settled(&d, dispatch_to(&d, cpu, link));
 
-	msr->value = answer == ASKED_HANDLED ? d.ev.args.msr.value : msr->value;
+	msr->value = answer == ANSWERED ? d.ev.args.msr.value : msr->value;
 	return answer;
 }
 
 /* Neither VMCS holds L1's state in the middle of an entry or exit: no calls on registers and memory in this event. */
-enum asked event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
+enum taken event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
 {
 	const struct link *claimed = hypapps_claim(&hypapps_msr_claims[HYPAPI_L1], msr->msr);
 	struct dispatch d, *outer = cpu->dispatch;
 
 	if (!claimed)
-		return ASKED_NOBODY;
+		return NOT_TAKEN;
 	struct link link = *claimed;
 
 	link.capabilities &= HYPAPI_CAP_QUIESCE;
@@ -222,7 +224,7 @@ enum asked event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
 
 	if (verdict == HYPAPI_HANDLED)
 		msr->value = d.ev.args.msr.value;
-	return verdict == HYPAPI_HANDLED ? ASKED_HANDLED : verdict == HYPAPI_DENY ? ASKED_ENDED : ASKED_NOBODY;
+	return verdict == HYPAPI_HANDLED ? ANSWERED : verdict == HYPAPI_DENY ? TAKEN : NOT_TAKEN;
 }
 
 /* ---- Memory and partitions ---- */
@@ -253,7 +255,8 @@ void event_violation(struct percpu *cpu, const struct event_violation *v)
 		};
 		verdict = dispatch_to(&d, cpu, link);
 	}
-	if (!link && cpu->mode == RUN_L1 && (v->access & HYPAPI_W) && v->gva_valid && wake_guard_store(cpu, v->gpa1))
+	if (!link && cpu->mode == RUN_L1 && (v->access & HYPAPI_W) && v->gva_valid &&
+	    wake_guard_store(cpu, v->gpa1) == TAKEN)
 		return;
 	if (verdict == HYPAPI_PASS || verdict == HYPAPI_DENY)
 		/*
@@ -267,21 +270,21 @@ void event_violation(struct percpu *cpu, const struct event_violation *v)
 		repeat_instruction();
 }
 
-bool event_partition_exit(struct percpu *cpu, const struct hypapi_partition_exit_args *args)
+enum taken event_partition_exit(struct percpu *cpu, const struct hypapi_partition_exit_args *args)
 {
 	enum hypapi_level level = level_of(cpu);
 	const struct link *link = hypapps_link_of(partition_owner(cpu), HYPAPI_EV_PARTITION_EXIT, level);
 	struct dispatch d;
 
 	if (!link)
-		return true;
+		return NOT_TAKEN;
 	dispatch_begin(&d, cpu, HYPAPI_EV_PARTITION_EXIT, level, RUN_PARTITION);
 	d.ev.args.partition_exit = *args;
 	enum hypapi_verdict verdict = dispatch_to(&d, cpu, link);
 
 	if (verdict == HYPAPI_HANDLED)
 		finish(&d);
-	return verdict == HYPAPI_PASS || verdict == HYPAPI_DENY;
+	return verdict == HYPAPI_PASS || verdict == HYPAPI_DENY ? NOT_TAKEN : TAKEN;
 }
 
 /* ---- Events that tell ---- */
@@ -415,38 +418,38 @@ static const struct chain *begin_signal(struct dispatch *d, struct percpu *cpu, 
 	return hypapps_chain(type, level);
 }
 
-bool event_interrupt(struct percpu *cpu, const struct hypapi_interrupt_args *args)
+enum taken event_interrupt(struct percpu *cpu, const struct hypapi_interrupt_args *args)
 {
 	struct dispatch d;
 	const struct chain *chain = begin_signal(&d, cpu, HYPAPI_EV_INTERRUPT);
 
 	d.ev.args.interrupt = *args;
-	return ask(&d, cpu, chain->first) == HYPAPI_HANDLED && args->acknowledged;
+	return ask(&d, cpu, chain->first) == HYPAPI_HANDLED && args->acknowledged ? TAKEN : NOT_TAKEN;
 }
 
-bool event_nmi(struct percpu *cpu)
+enum taken event_nmi(struct percpu *cpu)
 {
 	const struct chain *chain = hypapps_chain(HYPAPI_EV_NMI, level_of(cpu));
 	struct dispatch d;
 
 	if (likely(!chain->count))
-		return false;
+		return NOT_TAKEN;
 	(void)begin_signal(&d, cpu, HYPAPI_EV_NMI);
-	return ask(&d, cpu, chain->first) == HYPAPI_HANDLED;
+	return ask(&d, cpu, chain->first) == HYPAPI_HANDLED ? TAKEN : NOT_TAKEN;
 }
 
 /*
  * Whatever ran is not L1 perhaps, so no calls on registers and memory. What it is goes on as it was if a hypapp takes the
  * INIT, and is told of its end only after that.
  */
-bool event_init_signal(struct percpu *cpu)
+enum taken event_init_signal(struct percpu *cpu)
 {
 	const struct chain *chain = hypapps_chain(HYPAPI_EV_INIT_SIGNAL, HYPAPI_L1);
 	enum hypapi_verdict verdict = HYPAPI_PASS;
 	struct dispatch d;
 
 	if (likely(!chain->count))
-		return false;
+		return NOT_TAKEN;
 	dispatch_begin(&d, cpu, HYPAPI_EV_INIT_SIGNAL, HYPAPI_L1, cpu->mode);
 	dispatch_no_entry(&d);
 	d.ev.cpl = 0;
@@ -456,7 +459,7 @@ bool event_init_signal(struct percpu *cpu)
 		link.capabilities &= HYPAPI_CAP_QUIESCE | HYPAPI_CAP_WORK;
 		verdict = ask(&d, cpu, &link);
 	}
-	return verdict == HYPAPI_HANDLED;
+	return verdict == HYPAPI_HANDLED ? TAKEN : NOT_TAKEN;
 }
 
 void event_window(struct percpu *cpu, enum hypapi_event_type type)

@@ -8,6 +8,7 @@
 
 #include <hypapi/event.h>
 
+#include "core/taken.h"
 #include "cpu/percpu.h"
 
 /* An access that EPT01, after EPT12, may not allow. */
@@ -21,26 +22,19 @@ struct event_violation {
 
 void event_cpu_init(struct percpu *cpu);
 
-/* CPUID, VMCALL: true if no hypapp took it, and nothing was done. Works in every run mode. */
-must_check bool event_cpuid(struct percpu *cpu, u32 leaf);
-must_check bool event_hypercall(struct percpu *cpu);
-
-/* What came of an instruction that hypapps were asked about. */
-enum asked {
-	ASKED_NOBODY,  /* nobody took it: the core's own, or L1's */
-	ASKED_HANDLED, /* done; what the guest reads is in the arguments, and the instruction is to be completed */
-	ASKED_ENDED,   /* a fault was raised, or the guest tries again */
-};
+/* CPUID, VMCALL; never ANSWERED. Works in every run mode. */
+must_check enum taken event_cpuid(struct percpu *cpu, u32 leaf);
+must_check enum taken event_hypercall(struct percpu *cpu);
 
 /* One of the ports [port, port + size) is claimed at the level that runs. Called where any are. */
 bool event_claims_port(const struct percpu *cpu, u32 port, u32 size);
 
 /* Port I/O and RDMSR, WRMSR of L1 or L2, which runs: all who claim a part of it are asked. `value` is the result. */
-must_check enum asked event_port_io(struct percpu *cpu, struct hypapi_port_io_args *io);
-must_check enum asked event_msr(struct percpu *cpu, struct hypapi_msr_args *msr);
+must_check enum taken event_port_io(struct percpu *cpu, struct hypapi_port_io_args *io);
+must_check enum taken event_msr(struct percpu *cpu, struct hypapi_msr_args *msr);
 
-/* An entry of L1's MSR lists, as L1's access; whatever VMCS is current. ENDED: the access is refused. */
-must_check enum asked event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr);
+/* An entry of L1's MSR lists, as L1's access; whatever VMCS is current. TAKEN: the access is refused. */
+must_check enum taken event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr);
 
 /* EXIT102, EXIT201, EXIT202: all who subscribed are told, with the level running that goes on. */
 void event_crossing(struct percpu *cpu, enum hypapi_event_type type, u32 reason, u64 qualification);
@@ -58,10 +52,10 @@ void event_sleep(struct percpu *cpu, u32 type);
 void event_ept02_root(struct percpu *cpu, const struct hypapi_ept02_root_args *args);
 void event_ept02_flush(struct percpu *cpu, u64 eptp12, u32 cause);
 
-/* Signals for whoever runs, before they are delivered. True: a hypapp took it. */
-must_check bool event_interrupt(struct percpu *cpu, const struct hypapi_interrupt_args *args);
-must_check bool event_nmi(struct percpu *cpu);
-must_check bool event_init_signal(struct percpu *cpu);
+/* Signals for whoever runs, before they are delivered. */
+must_check enum taken event_interrupt(struct percpu *cpu, const struct hypapi_interrupt_args *args);
+must_check enum taken event_nmi(struct percpu *cpu);
+must_check enum taken event_init_signal(struct percpu *cpu);
 
 /* INTERRUPT_WINDOW, NMI_WINDOW: those who asked are told, and have to ask again. */
 void event_window(struct percpu *cpu, enum hypapi_event_type type);
@@ -69,8 +63,8 @@ void event_window(struct percpu *cpu, enum hypapi_event_type type);
 /* Nothing if the access is allowed after all; else the owner of the page is asked. The default is #GP. */
 void event_violation(struct percpu *cpu, const struct event_violation *v);
 
-/* A partition needs its owner. True: nobody answered. */
-must_check bool event_partition_exit(struct percpu *cpu, const struct hypapi_partition_exit_args *args);
+/* A partition needs its owner. */
+must_check enum taken event_partition_exit(struct percpu *cpu, const struct hypapi_partition_exit_args *args);
 
 /* What hypapi_post() has left on this CPU goes to its hypapps. At a safe point, outside of any event. */
 void event_work(struct percpu *cpu);

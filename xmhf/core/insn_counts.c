@@ -29,10 +29,10 @@ static void answer(struct percpu *cpu, u32 a, u32 b, u32 c, u32 d)
 	cpu->gpr[GPR_RDX] = d;
 }
 
-bool insn_counts_cpuid(struct percpu *cpu, u32 leaf)
+enum taken insn_counts_cpuid(struct percpu *cpu, u32 leaf)
 {
 	if (leaf != INSN_COUNTS_LEAF)
-		return false;
+		return NOT_TAKEN;
 	switch (cpu->gpr[GPR_RCX]) {
 	case 0:
 		answer(cpu, sum(INSN_VMREAD), sum(INSN_VMWRITE), sum(INSN_VMPTRLD), sum(INSN_VMCLEAR));
@@ -43,5 +43,5 @@ bool insn_counts_cpuid(struct percpu *cpu, u32 leaf)
 	default:
 		answer(cpu, sum(INSN_IBPB), sum(INSN_IBPB_TO_L1), sum(INSN_FLUSH), sum(INSN_FLUSH_TO_L2));
 	}
-	return true;
+	return ANSWERED;
 }

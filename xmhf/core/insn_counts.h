@@ -14,6 +14,7 @@
 #define XMHF_INSN_COUNTS_H
 
 #include "core/config.h"
+#include "core/taken.h"
 #include "cpu/percpu.h"
 
 #define INSN_COUNTS_LEAF 0x78696e73u
@@ -24,7 +25,7 @@ static inline void insn_count(enum insn_kind kind)
 		this_cpu()->insns[kind]++;
 }
 
-/* Answers the leaf; false if this CPUID is another. The instruction is not stepped over. Called in builds with counts. */
-bool insn_counts_cpuid(struct percpu *cpu, u32 leaf);
+/* Answers the leaf, or NOT_TAKEN: this CPUID is another. Called in builds with counts. */
+enum taken insn_counts_cpuid(struct percpu *cpu, u32 leaf);
 
 #endif

@@ -132,13 +132,13 @@ static bool fetch(struct percpu *cpu, u8 *insn)
 	return in_page >= MAX_INSN || guest_read(cpu, insn, rip, MAX_INSN, NULL) == GUEST_OK || in_page >= 3;
 }
 
-bool apic_guard_store(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
+enum taken apic_guard_store(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
 {
 	u8 insn[MAX_INSN + 9] = { 0 };
 	u32 offset = gpa1.addr & (PAGE_SIZE - 1);
 
 	if (!(qualification & EPT_QUAL_WRITE))
-		return false;
+		return NOT_TAKEN;
 	const u64 insn_store = EPT_QUAL_GLA_VALID | EPT_QUAL_GLA_FINAL;
 	struct store s = { 0 };
 
@@ -148,19 +148,19 @@ bool apic_guard_store(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
 	if (!s.len) {
 		log_limited(LOG_WARN, "CPU %u: a store to the local APIC by no 32-bit MOV or XCHG: #GP", cpu->index);
 		vmx_raise(cpu, VEC_GP, 0, GVA(0));
-		return true;
+		return TAKEN;
 	}
 	/* In x2APIC mode nothing decodes the page. */
 	if (cpu->apic_base & APIC_BASE_X2APIC) {
 		vmx_skip_bytes(s.len);
-		return true;
+		return TAKEN;
 	}
 	if (s.swap_reg >= 0 && s.swap_reg != GPR_RSP)
 		cpu->gpr[s.swap_reg] = lapic_read(offset);
 	if (offset % 16 == 0)
 		store_register(cpu, offset, s.value);
 	vmx_skip_bytes(s.len);
-	return true;
+	return TAKEN;
 }
 
 bool apic_guard_read_base(struct percpu *cpu, u32 msr, u64 *value)

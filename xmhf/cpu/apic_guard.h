@@ -6,18 +6,21 @@
 #ifndef XMHF_APIC_GUARD_H
 #define XMHF_APIC_GUARD_H
 
+#include "core/taken.h"
 #include "cpu/lapic.h"
 
 /* At boot: makes the APIC page read-only in EPT01. */
 void apic_guard_init(void);
 
-/* An EPT violation: true if it was a store to the APIC page, and is carried out (or faulted) now. */
-bool apic_guard_store(struct percpu *cpu, gpa1_t gpa1, u64 qualification);
+/* An EPT violation in the APIC page: a store is taken, carried out or faulted. */
+must_check enum taken apic_guard_store(struct percpu *cpu, gpa1_t gpa1, u64 qualification);
 
 /* In line, because the violations that it is not about are a PAL's calls. */
-static inline bool apic_guard_violation(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
+must_check static inline enum taken apic_guard_violation(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
 {
-	return (gpa1.addr & HYPAPI_PAGE_MASK) == LAPIC_BASE && apic_guard_store(cpu, gpa1, qualification);
+	if ((gpa1.addr & HYPAPI_PAGE_MASK) != LAPIC_BASE)
+		return NOT_TAKEN;
+	return apic_guard_store(cpu, gpa1, qualification);
 }
 
 bool apic_guard_read_base(struct percpu *cpu, u32 msr, u64 *value);

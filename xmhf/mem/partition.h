@@ -10,6 +10,7 @@
 #define XMHF_PARTITION_H
 
 #include "core/hypapps.h"
+#include "core/taken.h"
 #include "mem/guest.h"
 
 #define PARTITION_MAX_PAGES 256
@@ -69,7 +70,7 @@ void partition_abort(struct percpu *cpu);
 /* VM exit while a partition runs. */
 void partition_exit(struct percpu *cpu, u32 reason);
 
-/* An exception raised by the core in the partition that runs: goes to its owner. False: none runs. */
-bool partition_raise(struct percpu *cpu, unsigned int vector);
+/* An exception raised by the core in the partition that runs: goes to its owner. NOT_TAKEN: none runs. */
+enum taken partition_raise(struct percpu *cpu, unsigned int vector);
 
 #endif

@@ -83,11 +83,11 @@ void nested_msr_exit(struct percpu *cpu)
 {
 	u32 reason = (u32)vmread(VMCS_EXIT_REASON), bit = msr_bit((u32)cpu->gpr[GPR_RCX], reason == EXIT_WRMSR);
 	struct hypapi_msr_args msr = msr_args(cpu, reason == EXIT_WRMSR);
-	enum asked answer = event_msr(cpu, &msr);
+	enum taken answer = event_msr(cpu, &msr);
 
-	if (answer == ASKED_ENDED)
+	if (answer == TAKEN)
 		return;
-	if (answer == ASKED_HANDLED)
+	if (answer == ANSWERED)
 		msr_perform(cpu, &msr, true);
 	else if (l1_wants_msr(cpu->nested, bit))
 		nested_reflect_hardware(cpu, reason);
@@ -148,18 +148,18 @@ static void let_through(struct percpu *cpu, struct io_access io)
 void nested_io_exit(struct percpu *cpu)
 {
 	struct io_access access = io_access();
-	enum asked answer = ASKED_NOBODY;
+	enum taken answer = NOT_TAKEN;
 	struct io io;
 	bool claimed = event_claims_port(cpu, access.port, access.size);
 
 	if (claimed)
 		answer = io_offer(cpu, &io);
-	if (answer == ASKED_HANDLED)
+	if (answer == ANSWERED)
 		io_complete(cpu, &io);
-	else if (answer == ASKED_NOBODY && l1_wants_io(cpu->nested, access))
+	else if (answer == NOT_TAKEN && l1_wants_io(cpu->nested, access))
 		nested_reflect_hardware(cpu, EXIT_IO);
-	else if (answer == ASKED_NOBODY && claimed)
+	else if (answer == NOT_TAKEN && claimed)
 		io_perform(cpu, &io);
-	else if (answer == ASKED_NOBODY)
+	else if (answer == NOT_TAKEN)
 		let_through(cpu, access);
 }

@@ -114,7 +114,7 @@ static void resume_event(u64 qualification)
 /* EPT12 allows it, EPT01 does not: the owner of the page answers, with the guest at L2. */
 static void forbidden(struct percpu *cpu, const struct fault *f, gpa1_t gpa1)
 {
-	if (apic_guard_violation(cpu, gpa1, f->qualification))
+	if (apic_guard_violation(cpu, gpa1, f->qualification) == TAKEN)
 		return;
 	resume_event(f->qualification);
 	if (ept01_touch(gpa1, f->access))

@@ -62,7 +62,7 @@ static void l0_interrupt(struct percpu *cpu)
 {
 	u64 info = vmread(VMCS_EXIT_INTR_INFO);
 
-	if (!interrupt_taken(cpu, info & INTR_VALID, info & INTR_VECTOR))
+	if (interrupt_offer(cpu, info & INTR_VALID, info & INTR_VECTOR) == NOT_TAKEN)
 		nested_reflect_hardware(cpu, EXIT_EXTERNAL_INTR);
 }
 
@@ -84,13 +84,13 @@ static void l0_nmi_window(struct percpu *cpu)
 /* CPUID and VMCALL in a hypapp's range are the chain's, all others L1's, untouched. */
 static void l0_cpuid(struct percpu *cpu)
 {
-	if (event_cpuid(cpu, (u32)cpu->gpr[GPR_RAX]))
+	if (event_cpuid(cpu, (u32)cpu->gpr[GPR_RAX]) == NOT_TAKEN)
 		nested_reflect_hardware(cpu, EXIT_CPUID);
 }
 
 static void l0_vmcall(struct percpu *cpu)
 {
-	if (event_hypercall(cpu))
+	if (event_hypercall(cpu) == NOT_TAKEN)
 		nested_reflect_hardware(cpu, EXIT_VMCALL);
 }
 

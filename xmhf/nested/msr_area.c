@@ -16,19 +16,19 @@
 static bool store(struct percpu *cpu, struct msr_entry *entry)
 {
 	struct hypapi_msr_args msr = { .msr = entry->index, .list = true };
-	enum asked answer = event_msr_list(cpu, &msr);
+	enum taken answer = event_msr_list(cpu, &msr);
 
 	entry->value = msr.value;
-	return answer == ASKED_HANDLED || (answer == ASKED_NOBODY && msr_read(cpu, entry->index, &entry->value));
+	return answer == ANSWERED || (answer == NOT_TAKEN && msr_read(cpu, entry->index, &entry->value));
 }
 
 static bool load(struct percpu *cpu, struct msr_entry *entry)
 {
 	struct hypapi_msr_args msr = { .msr = entry->index, .list = true, .write = true, .value = entry->value };
-	enum asked answer = event_msr_list(cpu, &msr);
+	enum taken answer = event_msr_list(cpu, &msr);
 
-	if (answer != ASKED_NOBODY)
-		return answer == ASKED_HANDLED;
+	if (answer != NOT_TAKEN)
+		return answer == ANSWERED;
 	msr_watch(MSR_BY_LIST, entry->index);
 	return msr_write(cpu, entry->index, entry->value);
 }

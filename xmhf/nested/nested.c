@@ -180,7 +180,7 @@ void nested_pending_nmi(struct percpu *cpu)
 		blocked |= INTERRUPTIBILITY_NMI;
 	if ((vmread(VMCS_GUEST_INTERRUPTIBILITY) & blocked) || (vmread(VMCS_ENTRY_INTR_INFO) & INTR_VALID))
 		vmcs02_nmi_window(cpu, true);
-	else if (event_nmi(cpu))
+	else if (event_nmi(cpu) == TAKEN)
 		__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED);
 	else if (pin12 & PIN_NMI_EXITING)
 		exit_for_nmi(cpu);

@@ -176,16 +176,16 @@ static void guest_writes(struct percpu *cpu, u16 port, unsigned int size, u32 va
 	quiesce_end(&cpu->quiesce);
 }
 
-bool pm_base_takes(struct percpu *cpu, u16 port, unsigned int size, u32 value)
+enum taken pm_base_takes(struct percpu *cpu, u16 port, unsigned int size, u32 value)
 {
 	if ((!chip && !guarded_count) || !cpu->quiesce.online)
-		return false;
+		return NOT_TAKEN;
 	if (port == PCI_ADDRESS_PORT && size == 4) {
 		guest_selects(cpu, value);
-		return true;
+		return TAKEN;
 	}
 	if (!selected || port + size <= PCI_DATA_PORT || port >= PCI_DATA_PORT + DATA_PORTS)
-		return false;
+		return NOT_TAKEN;
 	guest_writes(cpu, port, size, value);
-	return true;
+	return TAKEN;
 }

@@ -6,6 +6,7 @@
 #ifndef XMHF_PM_BASE_H
 #define XMHF_PM_BASE_H
 
+#include "core/taken.h"
 #include "cpu/percpu.h"
 
 /* At boot; a chipset that is not known is not watched. */
@@ -18,7 +19,7 @@ void pm_base_guard(u32 address);
 /* The port of PM1a_CNT as the chipset has it now, 0: not known, or switched off. */
 u16 pm_base_control(void);
 
-/* A write of the guest to the ports of PCI configuration, of a known chipset: true, and carried out. */
-must_check bool pm_base_takes(struct percpu *cpu, u16 port, unsigned int size, u32 value);
+/* A write of the guest: one to the ports of PCI configuration, of a known chipset, is taken and carried out. */
+must_check enum taken pm_base_takes(struct percpu *cpu, u16 port, unsigned int size, u32 value);
 
 #endif

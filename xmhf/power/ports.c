@@ -215,7 +215,7 @@ void power_port_write(struct percpu *cpu, u16 port, unsigned int size, u32 value
 	}
 	if (is_kbc(port) ? kbc_write(port, (u8)value) : is_reset(port, size, value))
 		power_reset(cpu);
-	if (is_kbc(port) || pm_base_takes(cpu, port, size, value))
+	if (is_kbc(port) || pm_base_takes(cpu, port, size, value) == TAKEN)
 		return;
 	if (is_sleep(&sleep))
 		power_sleep(cpu, &sleep);

@@ -342,13 +342,13 @@ static void carry_out(struct percpu *cpu, const struct store *s, u64 addr, bool 
 		vmx_skip_bytes(s->len);
 }
 
-bool wake_guard_store(struct percpu *cpu, gpa1_t gpa1)
+enum taken wake_guard_store(struct percpu *cpu, gpa1_t gpa1)
 {
 	u64 page = gpa1.addr & HYPAPI_PAGE_MASK, cs = vmread(VMCS_GUEST_CS_AR);
 	unsigned int code_size = cs & AR_L && guest_long_mode() ? 64 : cs & AR_DB ? 32 : 16;
 
 	if (!ept01_is_guarded(page))
-		return false;
+		return NOT_TAKEN;
 	struct store s = fetch(cpu, code_size);
 
 	/*
@@ -359,8 +359,8 @@ bool wake_guard_store(struct percpu *cpu, gpa1_t gpa1)
 		log_limited(LOG_WARN, "CPU %u: a store to a page of ACPI tables by an instruction that is not known: #GP",
 			    cpu->index);
 		vmx_raise(cpu, VEC_GP, 0, GVA(0));
-		return true;
+		return TAKEN;
 	}
 	carry_out(cpu, &s, gpa1.addr, code_size == 64);
-	return true;
+	return TAKEN;
 }

@@ -8,6 +8,7 @@
 #ifndef XMHF_WAKE_H
 #define XMHF_WAKE_H
 
+#include "core/taken.h"
 #include "cpu/percpu.h"
 
 /* Takes the stub's pages out of the memory map. At boot, before EPT01 is made. */
@@ -16,7 +17,7 @@ void wake_reserve(void);
 /* Writes stub and vectors, and takes the right to write the FACS's page. At boot, after EPT01 is made. */
 void wake_init(void);
 
-/* L1 stored where it may not: true if it was such a page, and the instruction was carried out, or got its fault. */
-must_check bool wake_guard_store(struct percpu *cpu, gpa1_t gpa1);
+/* L1 stored where it may not. In such a page the store is taken: carried out, dropped, or faulted. */
+must_check enum taken wake_guard_store(struct percpu *cpu, gpa1_t gpa1);
 
 #endif

@@ -225,7 +225,7 @@ static void inject_pending_nmi(struct percpu *cpu)
 		vmwrite(VMCS_PROC_CTLS, vmread(VMCS_PROC_CTLS) | PROC_NMI_WINDOW);
 		return;
 	}
-	if (unlikely(event_nmi(cpu))) {
+	if (unlikely(event_nmi(cpu) == TAKEN)) {
 		if (__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED))
 			cpu->work = 1;
 		return;
@@ -241,7 +241,7 @@ static void inject_pending_nmi(struct percpu *cpu)
 /* INIT, or INIT and already the SIPI after it. */
 static void handle_init(struct percpu *cpu)
 {
-	if (event_init_signal(cpu)) {
+	if (event_init_signal(cpu) == TAKEN) {
 		atomic_store(&cpu->request, REQUEST_NONE);
 		return;
 	}
@@ -333,7 +333,7 @@ void exit_cpuid(struct percpu *cpu)
 {
 	u32 leaf = (u32)cpu->gpr[GPR_RAX];
 
-	if (!event_cpuid(cpu, leaf))
+	if (event_cpuid(cpu, leaf) == TAKEN)
 		return;
 	cpuid_emulate(cpu);
 	vmx_skip_instruction();
@@ -342,7 +342,7 @@ void exit_cpuid(struct percpu *cpu)
 void exit_vmcall(struct percpu *cpu)
 {
 	/* What nobody claims is #UD, or VMfail if L1 is in VMX root operation. */
-	if (event_hypercall(cpu) && control_hypercall(cpu))
+	if (event_hypercall(cpu) == NOT_TAKEN && control_hypercall(cpu) == NOT_TAKEN)
 		nested_insn(cpu);
 }
 
@@ -351,7 +351,7 @@ void exit_ept_violation(struct percpu *cpu)
 	gpa1_t gpa1 = GPA1(vmread(VMCS_GUEST_PHYS_ADDR));
 	u64 qualification = vmread(VMCS_EXIT_QUALIFICATION);
 
-	if (apic_guard_violation(cpu, gpa1, qualification))
+	if (apic_guard_violation(cpu, gpa1, qualification) == TAKEN)
 		return;
 	vmx_requeue_event();
 	/* An IRET that faulted here had unblocked NMIs already (SDM vol. 3, "Exit Qualification for EPT Violations"). */

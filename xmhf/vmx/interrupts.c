@@ -26,16 +26,16 @@ void interrupts_arm(void)
 	traps_catch_init();
 }
 
-bool interrupt_taken(struct percpu *cpu, bool acknowledged, u8 vector)
+enum taken interrupt_offer(struct percpu *cpu, bool acknowledged, u8 vector)
 {
 	/* One that is not in service there came from the legacy controller, whose end of interrupt is not ours to give. */
 	struct hypapi_interrupt_args args = { .acknowledged = acknowledged && lapic_in_service(vector) };
 
 	args.vector = args.acknowledged ? vector : 0;
-	if (!event_interrupt(cpu, &args))
-		return false;
+	if (event_interrupt(cpu, &args) == NOT_TAKEN)
+		return NOT_TAKEN;
 	lapic_eoi();
-	return true;
+	return TAKEN;
 }
 
 /* Interrupt exits off and the window on, or the other way. */
@@ -62,7 +62,7 @@ void exit_interrupt(struct percpu *cpu)
 		return;
 	}
 	vector = traps_catch_interrupt();
-	if (vector < 0 || interrupt_taken(cpu, true, (u8)vector))
+	if (vector < 0 || interrupt_offer(cpu, true, (u8)vector) == TAKEN)
 		return;
 	vmwrite(VMCS_ENTRY_INTR_INFO, (u64)vector | INTR_TYPE_EXTERNAL | INTR_VALID);
 	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);

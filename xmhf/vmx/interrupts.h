@@ -5,6 +5,7 @@
 
 #include <hypapi/calls.h>
 
+#include "core/taken.h"
 #include "vmx/exit.h"
 
 /* Pin-based controls of VMCS01 for it; 0: nobody subscribes, and interrupts go straight to L1. Constant after boot. */
@@ -14,8 +15,8 @@ void interrupts_arm(void);
 /* L1's exits: an interrupt has come; L1 can take one; L1 can take an NMI. */
 exit_handler exit_interrupt, exit_interrupt_window, exit_nmi_window;
 
-/* Asks a hypapp about an interrupt, of which the vector is known if it was acknowledged. True: it took it, which ends it. */
-must_check bool interrupt_taken(struct percpu *cpu, bool acknowledged, u8 vector);
+/* Asks a hypapp about an interrupt, of which the vector is known if it was acknowledged. TAKEN ends it. */
+must_check enum taken interrupt_offer(struct percpu *cpu, bool acknowledged, u8 vector);
 
 /* Which windows (mask of enum hypapi_window_kind) hypapp number `app` waits for from now on, in the guest that runs. */
 void window_request(struct percpu *cpu, u32 app, u32 kinds);

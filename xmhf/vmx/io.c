@@ -140,19 +140,19 @@ void io_perform(struct percpu *cpu, struct io *io)
 	io_complete(cpu, io);
 }
 
-enum asked io_offer(struct percpu *cpu, struct io *io)
+enum taken io_offer(struct percpu *cpu, struct io *io)
 {
 	fetch(cpu, io);
-	return io->result == GUEST_OK && io->args.count ? event_port_io(cpu, &io->args) : ASKED_NOBODY;
+	return io->result == GUEST_OK && io->args.count ? event_port_io(cpu, &io->args) : NOT_TAKEN;
 }
 
 void exit_io(struct percpu *cpu)
 {
 	struct io io;
-	enum asked answer = io_offer(cpu, &io);
+	enum taken answer = io_offer(cpu, &io);
 
-	if (answer == ASKED_HANDLED)
+	if (answer == ANSWERED)
 		io_complete(cpu, &io);
-	else if (answer == ASKED_NOBODY)
+	else if (answer == NOT_TAKEN)
 		io_perform(cpu, &io);
 }

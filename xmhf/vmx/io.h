@@ -16,7 +16,7 @@ struct io {
 };
 
 /* Fetches the access and asks the hypapps, unless its memory operand faults. VMCS01 or VMCS02 is current. */
-must_check enum asked io_offer(struct percpu *cpu, struct io *io);
+must_check enum taken io_offer(struct percpu *cpu, struct io *io);
 /* Does what the core does without hypapps; or the fault. */
 void io_perform(struct percpu *cpu, struct io *io);
 /* The access is done: its result goes where the instruction wants it. */

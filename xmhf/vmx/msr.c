@@ -240,10 +240,10 @@ void msr_perform(struct percpu *cpu, const struct hypapi_msr_args *msr, bool han
 static void msr_exit(struct percpu *cpu, bool write)
 {
 	struct hypapi_msr_args msr = msr_args(cpu, write);
-	enum asked answer = event_msr(cpu, &msr);
+	enum taken answer = event_msr(cpu, &msr);
 
-	if (answer != ASKED_ENDED)
-		msr_perform(cpu, &msr, answer == ASKED_HANDLED);
+	if (answer != TAKEN)
+		msr_perform(cpu, &msr, answer == ANSWERED);
 }
 
 void exit_rdmsr(struct percpu *cpu)

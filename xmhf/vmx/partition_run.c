@@ -174,7 +174,7 @@ void partition_abort(struct percpu *cpu)
 {
 	const struct hypapi_partition_exit_args args = { .reason = HYPAPI_PEXIT_INIT, .exit_reason = EXIT_INIT };
 
-	if (event_partition_exit(cpu, &args))
+	if (event_partition_exit(cpu, &args) == NOT_TAKEN)
 		log_limited(LOG_DEBUG, "CPU %u: INIT ends a partition whose owner has no answer", cpu->index);
 	if (cpu->mode == RUN_PARTITION)
 		partition_leave(cpu);
@@ -192,7 +192,7 @@ const struct hypapp_descriptor *partition_owner(const struct percpu *cpu)
 
 static void ask_owner(struct percpu *cpu, const struct hypapi_partition_exit_args *args)
 {
-	if (!event_partition_exit(cpu, args))
+	if (event_partition_exit(cpu, args) == TAKEN)
 		return;
 	log_limited(LOG_WARN, "CPU %u: nobody answers for a partition's exit %u, vector %u: its caller gets #GP", cpu->index,
 		    args->exit_reason, args->vector);
@@ -201,14 +201,14 @@ static void ask_owner(struct percpu *cpu, const struct hypapi_partition_exit_arg
 	vmx_raise(cpu, VEC_GP, 0, GVA(0));
 }
 
-bool partition_raise(struct percpu *cpu, unsigned int vector)
+enum taken partition_raise(struct percpu *cpu, unsigned int vector)
 {
 	const struct hypapi_partition_exit_args args = { .reason = HYPAPI_PEXIT_EXCEPTION, .vector = vector };
 
 	if (cpu->mode != RUN_PARTITION)
-		return false;
+		return NOT_TAKEN;
 	ask_owner(cpu, &args);
-	return true;
+	return TAKEN;
 }
 
 static void exception(struct percpu *cpu)
@@ -237,7 +237,7 @@ static bool loops_for_too_long(const struct percpu *cpu, u32 reason)
 
 static void hypercall(struct percpu *cpu)
 {
-	if (event_hypercall(cpu))
+	if (event_hypercall(cpu) == NOT_TAKEN)
 		partition_raise(cpu, VEC_UD);
 }
 
