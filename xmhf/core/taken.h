@@ -8,8 +8,8 @@
 
 enum taken {
 	NOT_TAKEN, /* nothing was done: the next one is asked, and at last it is the guest's or L1's */
-	TAKEN,     /* nothing is left to do: carried out, or a fault was raised, or the guest tries again */
 	ANSWERED,  /* the result is in the arguments, and the caller completes the instruction */
+	TAKEN,     /* nothing is left to do: carried out, or a fault was raised, or the guest tries again */
 };
 
 #endif
