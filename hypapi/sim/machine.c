@@ -328,6 +328,10 @@ static void nmi_in_root(struct percpu *cpu)
 	cpu->work = 1;
 }
 
+void machine_wbinvd(void)
+{
+}
+
 void machine_relax(void)
 {
 	while (atomic_load(&sim_self->nmis)) {

@@ -23,6 +23,7 @@ static struct percpu two[2];
 static u32 wiped_stacks, log_count;
 static struct { u16 port; u32 value; } written[16];
 static u64 now;
+static bool written_back;
 static sigjmp_buf end;
 
 u64 clock_ticks_per_ms(void) { return 10; }
@@ -43,12 +44,20 @@ u32 machine_in(u16 port, u32 size)
 	return 0;
 }
 
-void machine_out(u16 port, u32 size, u32 value)
+/* Caches are written back after the last wipe, and before the first way is tried. */
+void machine_wbinvd(void)
 {
-	(void)size;
 	for (size_t i = 0; i < ARRAY_SIZE(two); i++)
 		for (size_t reg = 0; reg < GPR_COUNT; reg++)
 			assert_int_equal(two[i].gpr[reg] | two[i].caller_gpr[reg], 0);
+	assert_int_equal(wiped_stacks, 4);
+	written_back = true;
+}
+
+void machine_out(u16 port, u32 size, u32 value)
+{
+	(void)size;
+	assert_true(written_back);
 	assert_true(reset_is_near);
 	assert_true(log_count < ARRAY_SIZE(written));
 	written[log_count].port = port;

@@ -92,3 +92,4 @@ $(UNIT_DIR)/%.h.ok: %.h $(PUBLIC_HEADERS)
 $(UNIT_DIR)/power: xmhf/boot/pci.c xmhf/power/pm_base.c xmhf/power/ports.c
 $(UNIT_DIR)/acpi: xmhf/boot/acpi.c
 $(UNIT_DIR)/reset: xmhf/power/reset.c
+$(UNIT_DIR)/sleep: xmhf/power/power.c

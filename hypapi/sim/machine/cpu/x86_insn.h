@@ -15,6 +15,7 @@ u64 *machine_cr(u32 number);              /* of this CPU */
 u32 machine_in(u16 port, u32 size);
 void machine_out(u16 port, u32 size, u32 value);
 void machine_verw(void);                  /* clears buffers */
+void machine_wbinvd(void);                /* caches are not modelled */
 void machine_relax(void);                 /* takes NMIs, and lets other threads run */
 void *machine_self(void);                 /* struct percpu of this thread's CPU */
 
@@ -37,7 +38,7 @@ static inline u32 rdtsc_low(void) { return (u32)machine_ticks(); }
 static inline void *read_gs_self(void) { return machine_self(); }
 static inline void cpu_pause(void) { machine_relax(); }
 static inline void xsetbv(u32 index, u64 value) { (void)index, (void)value; }
-static inline void wbinvd(void) { }
+static inline void wbinvd(void) { machine_wbinvd(); }
 static inline void lfence(void) { }
 static inline void verw(void) { machine_verw(); }
 static inline void reset_debug_registers(void) { }
