@@ -223,7 +223,7 @@ CASES = [
          expect=[r"^T end verify-signals$"], fail=[r"^xmhf: verify:"]),
     dict(name="audit/verify-sleep", guest=GUEST, append="test=verify-sleep", xmhf=AUDIT, until=SLEEPS, expect=[SLEEPS],
          fail=[r"^xmhf: verify:"]),
-    dict(name="audit/l1-and-l2", guest="tiny", xmhf=AUDIT, cpus=2, append="job=pal-l1,pal-l2", timeout=900,
+    dict(name="audit/l1-and-l2", guest="tiny", xmhf=AUDIT, cpus=2, append="job=pal-l1,pal-l2", timeout=1800,
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
 
     # A hypapp that uses its stack up; the audit of root's own tables.
