@@ -77,7 +77,7 @@ static void fill_ranges(void)
 		if (r->type != MEMORY_RAM && r->type != MEMORY_ACPI)
 			continue;
 		if (count + 1 == room)
-			panic("the list of RAM is too long for the wake stub");
+			boot_refuse("the memory map has more than %zu ranges of RAM", room - 2);
 		to[count].start = ALIGN_UP(r->start, 4ul);
 		to[count++].end = ALIGN_DOWN(r->start + r->size, 4ul);
 	}
