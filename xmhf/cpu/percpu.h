@@ -53,7 +53,6 @@ enum insn_kind { INSN_VMREAD, INSN_VMWRITE, INSN_VMPTRLD, INSN_VMCLEAR, INSN_INV
 /* Counts for the statistics at the end of a run. Owner writes. */
 struct cpu_stats {
 	u64 exits[RUN_MODE_COUNT];
-	u64 nmis_for_guest;
 };
 
 struct percpu {

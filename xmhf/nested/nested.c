@@ -153,7 +153,6 @@ void nested_work(struct percpu *cpu)
 static void exit_for_nmi(struct percpu *cpu)
 {
 	__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED);
-	cpu->stats.nmis_for_guest++;
 	nested_reflect(cpu, &(struct exit_info){ .reason = EXIT_EXCEPTION_NMI,
 						 .intr_info = INTR_VALID | INTR_TYPE_NMI | VEC_NMI });
 }
@@ -161,7 +160,6 @@ static void exit_for_nmi(struct percpu *cpu)
 static void inject_nmi(struct percpu *cpu)
 {
 	__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED);
-	cpu->stats.nmis_for_guest++;
 	vmwrite(VMCS_ENTRY_INTR_INFO, INTR_VALID | INTR_TYPE_NMI | VEC_NMI);
 	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
 }

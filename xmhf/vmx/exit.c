@@ -233,7 +233,6 @@ static void inject_pending_nmi(struct percpu *cpu)
 	cpu->stale_nmi_block = false;
 	vmwrite(VMCS_ENTRY_INTR_INFO, VEC_NMI | INTR_TYPE_NMI | INTR_VALID);
 	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
-	cpu->stats.nmis_for_guest++;
 	if (__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED))
 		vmwrite(VMCS_PROC_CTLS, vmread(VMCS_PROC_CTLS) | PROC_NMI_WINDOW);
 }
