@@ -227,7 +227,7 @@ int partition_create(const struct hypapp_descriptor *owner, const struct partiti
 
 /*
  * The page is a partition's, so the walk says that it is not the guest's, and which page it is. A page that L1 merged
- * with one of another machine looks like the home of both. L1 lets neither write it, which `watched` tells: it is no home.
+ * with one of another machine looks like the home of both. L1 lets neither write it (`watched`), so it is no home.
  */
 static __attribute__((noinline)) bool walk_home(struct partition *p, struct guest_walk *w, bool record)
 {

@@ -67,7 +67,7 @@ enum tv_result {
 
 /*
  * What eight bytes of a registered PAL's code read as for everybody else; data, parameters and stack read as 0. The
- * last words of each page of code are the PAL's mark, of bytes 0xcc and 0xf1 (INT1, which traps as well), so that no two
+ * last words of each page of code are the PAL's mark, of bytes 0xcc and 0xf1 (INT1, which traps too), so that no two
  * PALs look alike.
  */
 #define TV_INT3_WORD 0xccccccccccccccccull
