@@ -4,7 +4,7 @@
 ## make docs:  the reference and the guides: build/docs/html/index.html
 
 DOCS_INPUT := README.md $(wildcard docs/*.md docs/*/*.md docs/site.css docs/layout.xml docs/Doxyfile docs/link-names hypapi/include/hypapi/*.h hypapi/sim/include/hypapi/*.h) \
-	xmhf/core/event_info.c tests/run/event_pages.py tests/run/site_links.py
+	xmhf/events/event_info.c tests/run/event_pages.py tests/run/site_links.py
 
 .PHONY: docs tutorial-check
 docs: setup $(O)/docs/html/index.html

@@ -10,14 +10,14 @@
 #include <time.h>
 
 #include "boot/acpi.h"
-#include "core/log.h"
 #include "cpu/lapic.h"
-#include "cpu/smp.h"
+#include "apic/smp.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "mem/pages.h"
 #include "power/reset.h"
 #include "power/wake.h"
+#include "report/log.h"
 #include "vmx/vmx.h"
 
 _Thread_local struct sim_cpu *sim_self;

@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/event_info.h"
-#include "core/hypapps.h"
-#include "core/trace.h"
+#include "events/event_info.h"
+#include "events/hypapps.h"
 #include "hypapi/sim/machine.h"
+#include "report/trace.h"
 
 #define MAX_CPUS_REPLAYED 16
 #define MAX_RECORDED (MAX_CPUS_REPLAYED * TRACE_ENTRIES)
@@ -35,7 +35,7 @@ static struct { u32 next; u64 seen; _Atomic u64 ready; } progress[MAX_CPUS_REPLA
 
 /* ---- The log ---- */
 
-/* As xmhf/core/trace.c writes it. */
+/* As xmhf/report/trace.c writes it. */
 static bool read_entry(const char *line, struct delivery *d)
 {
 	static const char prefix[] = "xmhf: trace ";

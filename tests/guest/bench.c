@@ -38,7 +38,7 @@ static inline u64 stamp(void)
 	return now;
 }
 
-/* xmhf/core/insn_counts.h says what the leaf gives. */
+/* xmhf/report/insn_counts.h says what the leaf gives. */
 #define COUNTS_LEAF 0x78696e73u
 #define COUNTERS 12u
 #define EXITS 7u /* the one that the reading itself moves */

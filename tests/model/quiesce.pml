@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Spin model of xmhf/core/quiesce.c and of what hardware does around it: three CPUs, CPUs 0 and 1 ask for stops of all,
+ * Spin model of xmhf/quiesce/quiesce.c and of what hardware does around it: three CPUs, CPUs 0 and 1 ask for stops of all,
  * for stops of one EPT (with or without a stop of all inside) and kick the others, CPU 2 comes online late, parks in
  * root for its SIPI and then sits in HLT in its guest. With HOLDS, which HOLD needs, the guests of CPUs 0 and 1 change between
  * that EPT and others.

@@ -12,7 +12,7 @@ import re
 import sys
 
 HEADER = pathlib.Path("hypapi/include/hypapi/event.h")
-CORE = pathlib.Path("xmhf/core/event_info.c")
+CORE = pathlib.Path("xmhf/events/event_info.c")
 INDEX = pathlib.Path("docs/events.md")
 FORM = ["Levels", "Asked", "Valid fields", "Default", "Verdicts", "Quiesce", "Cost", "Since"]
 MEMBER = re.compile(r"^\tHYPAPI_EV_(?!COUNT)(\w+)(?: = 0)?,\s*/\*\*<(.*?)\*/", re.M | re.S)

@@ -6,8 +6,8 @@
 #ifndef SELFTEST_H
 #define SELFTEST_H
 
-#include "core/log.h"
 #include "lib/base.h"
+#include "report/log.h"
 
 /* The test itself: one an image, on the boot CPU, without VMX. */
 void selftest(void);

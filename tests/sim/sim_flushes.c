@@ -619,12 +619,12 @@ static const struct row {
 	void (*test)(void);
 } rows[] = {
 #define ROW(file, function, call, test) { "xmhf/" file, function, call, #test, test }
-	ROW("core/calls.c", "hypapi_partition_create", "quiesce_add_work(ept01_flush_work())", partition_takes),
-	ROW("core/calls_memory.c", "hypapi_memory_restrict", "quiesce_add_work(QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02)",
+	ROW("events/calls.c", "hypapi_partition_create", "quiesce_add_work(ept01_flush_work())", partition_takes),
+	ROW("events/calls_memory.c", "hypapi_memory_restrict", "quiesce_add_work(QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02)",
 	    rights_are_taken),
-	ROW("cpu/quiesce_hooks.c", "quiesce_hook_flush", "flush_ept(INVEPT_ALL, 0)", rights_are_taken),
-	ROW("cpu/quiesce_hooks.c", "quiesce_hook_flush", "flush_ept(INVEPT_ALL, 0)", partitions_follow_each_other),
-	ROW("cpu/smp.c", "start_at", "flush_vpid(INVVPID_SINGLE, VPID_L1)", init_drops_all),
+	ROW("quiesce/quiesce_hooks.c", "quiesce_hook_flush", "flush_ept(INVEPT_ALL, 0)", rights_are_taken),
+	ROW("quiesce/quiesce_hooks.c", "quiesce_hook_flush", "flush_ept(INVEPT_ALL, 0)", partitions_follow_each_other),
+	ROW("apic/smp.c", "start_at", "flush_vpid(INVVPID_SINGLE, VPID_L1)", init_drops_all),
 	ROW("mem/mtrr.c", "change_types", "quiesce_add_work(QUIESCE_FLUSH_MTRR | QUIESCE_FLUSH_EPT02)", types_change),
 	ROW("mem/partition.c", "partition_destroy", "quiesce_add_work(ept01_flush_work() | QUIESCE_FLUSH_PARTITION)",
 	    partition_gives_back),

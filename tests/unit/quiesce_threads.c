@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The quiesce protocol (xmhf/core/quiesce.c itself, included below) on host threads, one a CPU.
+ * The quiesce protocol (xmhf/quiesce/quiesce.c itself, included below) on host threads, one a CPU.
  *
  * An NMI is SIGUSR1: like the real one it is blocked from its arrival until the handler returns, and one more is
  * latched meanwhile; further ones merge. A device thread adds the guest's NMIs. VM entry is the restartable sequence
@@ -17,7 +17,7 @@
  * Argument: stops for each asker (default 4000).
  */
 #define _GNU_SOURCE
-#include "core/quiesce.h"
+#include "quiesce/quiesce.h"
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -30,7 +30,7 @@
 #ifdef BREAK_RELEASE
 #define memory_order_release memory_order_relaxed
 #endif
-#include "core/quiesce.c"
+#include "quiesce/quiesce.c"
 
 enum { ASKERS = 3, CPUS = 4, EPTS = 2, WATCHDOG_S = 18, VISIT_STEPS = 200 };
 

@@ -12,10 +12,10 @@
 
 #include "boot/boot_info.h"
 #include "core/cmdline.h"
-#include "core/hypapps.h"
-#include "core/hypapps_check.h"
-#include "core/log.h"
+#include "events/hypapps.h"
+#include "events/hypapps_check.h"
 #include "lib/printf.h"
+#include "report/log.h"
 
 /* The C library has these: only the ones of the core's own that it has not are declared here. */
 int strcmp(const char *, const char *);

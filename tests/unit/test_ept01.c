@@ -11,13 +11,13 @@
 #include <cmocka.h>
 
 #include "boot/boot_info.h"
-#include "core/log.h"
 #include "cpu/percpu.h"
 #include "cpu/spinlock.h"
 #include "mem/ept01.h"
 #include "mem/mtrr.h"
 #include "mem/pages.h"
 #include "mem/phys_bits.h"
+#include "report/log.h"
 #include "vmx/vmx.h"
 
 #define RAM_END SIZE_1G

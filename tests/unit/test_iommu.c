@@ -18,13 +18,13 @@
 
 #include "boot/acpi.h"
 #include "boot/boot_info.h"
-#include "core/log.h"
 #include "cpu/clock.h"
 #include "iommu/domain.h"
 #include "iommu/iommu.h"
 #include "iommu/vtd.h"
 #include "mem/pages.h"
 #include "mem/root_map.h"
+#include "report/log.h"
 
 #define MACHINE_BYTES (64ul << 20)
 #define ROOT (48ul << 20)

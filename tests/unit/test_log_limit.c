@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * core/log_limit.c: a burst, then a rate; and no time stamp counter that a guest has written silences a line for ever.
+ * report/log_limit.c: a burst, then a rate; and no time stamp counter that a guest has written silences a line for ever.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +20,7 @@ static u64 now;
 
 static u64 rdtsc(void) { return now; }
 
-#include "../../xmhf/core/log_limit.c"
+#include "../../xmhf/report/log_limit.c"
 
 enum log_level log_threshold = LOG_INFO;
 static u32 said; /* how many lines were left out */

@@ -12,16 +12,16 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "core/events.h"
-#include "core/log.h"
-#include "cpu/apic_guard.h"
+#include "apic/apic_guard.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
+#include "events/events.h"
 #include "mem/ept01.h"
 #include "mem/mtrr.h"
 #include "mem/pages.h"
 #include "mem/phys_bits.h"
 #include "nested/state.h"
+#include "report/log.h"
 #include "vmx/cpuid.h"
 #include "vmx/io.h"
 #include "vmx/msr.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Unit tests of xmhf/core/quiesce.c on one thread: counters, nesting, whose NMI it was, naming of a silent CPU, the
+ * Unit tests of xmhf/quiesce/quiesce.c on one thread: counters, nesting, whose NMI it was, naming of a silent CPU, the
  * release's flush work, hand-over, stops of one EPT, kicks. The other CPUs are played by the hooks: what they do while this thread waits is a
  * script that quiesce_hook_relax() takes one step of a call. Concurrency is tested by quiesce_threads.c and the model.
  *
@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 /* Included, not linked: each test starts with its file-local state cleared. */
-#include "core/quiesce.c"
+#include "quiesce/quiesce.c"
 
 enum { CPUS = 3, BOUND = 200000000, EPT12 = 0x1000 | 0x1e };
 

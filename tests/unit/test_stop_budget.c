@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* core/stop_budget.c: what share of the time storms of all forms get, and that nobody waits who does not storm. */
+/* quiesce/stop_budget.c: what share of the time storms of all forms get, and that nobody waits who does not storm. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "core/stop_budget.h"
+#include "quiesce/stop_budget.h"
 
 #define PER_MS 20000ull
 #define SECOND (1000 * PER_MS)

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "cpu/store.h"
+#include "apic/store.h"
 
 enum { NONE = 0 };
 

@@ -9,9 +9,9 @@
 #include <cmocka.h>
 
 #include "core/cmdline.h"
-#include "core/log.h"
-#include "core/trace.h"
 #include "mem/pages.h"
+#include "report/log.h"
+#include "report/trace.h"
 
 enum log_level log_threshold = LOG_INFO;
 u32 cpu_count = 1;

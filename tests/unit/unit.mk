@@ -17,7 +17,7 @@ UNIT_OF_nested_ept12 := xmhf/nested/ept12.c
 UNIT_OF_nested_ept02 := xmhf/nested/ept02.c
 UNIT_OF_acpi := xmhf/boot/aml.c
 UNIT_OF_aml := xmhf/boot/aml.c
-UNIT_OF_store := xmhf/cpu/store.c
+UNIT_OF_store := xmhf/apic/store.c
 UNIT_OF_dmar := xmhf/iommu/dmar.c
 UNIT_OF_iommu := $(wildcard xmhf/iommu/*.c) xmhf/boot/memory_map.c
 UNIT_FLAGS_iommu := -I . -I xmhf -include tests/unit/mmio_model.h
@@ -29,16 +29,16 @@ UNIT_OF_msr_policy := xmhf/vmx/msr_policy.c xmhf/vmx/msr.c xmhf/vmx/cpuid.c xmhf
 UNIT_FLAGS_msr_policy := -I hypapi/sim/machine -I .
 UNIT_OF_speculation := xmhf/cpu/speculation.c
 UNIT_FLAGS_speculation := -I hypapi/sim/machine -I .
-UNIT_OF_stop_budget := xmhf/core/stop_budget.c
+UNIT_OF_stop_budget := xmhf/quiesce/stop_budget.c
 # These tests include the file that they test.
 UNIT_OF_smm := xmhf/cpu/smm_stub.S
 UNIT_FLAGS_smm := -Wl,-z,noexecstack
 $(UNIT_DIR)/smm: xmhf/cpu/smm.c
 $(UNIT_DIR)/chipset: xmhf/boot/chipset.c
 $(UNIT_DIR)/mtrr: xmhf/mem/mtrr.c
-$(UNIT_DIR)/log_limit: xmhf/core/log_limit.c
-UNIT_OF_trace := xmhf/core/trace.c
-UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c xmhf/core/cmdline.c xmhf/core/hypapps_check.c xmhf/core/event_info.c
+$(UNIT_DIR)/log_limit: xmhf/report/log_limit.c
+UNIT_OF_trace := xmhf/report/trace.c
+UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c xmhf/core/cmdline.c xmhf/events/hypapps_check.c xmhf/events/event_info.c
 # A hypapp's tests stand beside it: hypapps/NAME/test_*.c with the whole hypapp.
 UNIT_HYPAPPS := $(patsubst hypapps/%/,%,$(sort $(dir $(wildcard hypapps/*/test_*.c))))
 # The quiesce code on threads, and the same with a fence or the restart taken out: the last two must fail.
@@ -46,7 +46,7 @@ THREADS := tests/unit/quiesce_threads.c
 UNIT_THREADS := $(addprefix $(UNIT_DIR)/,quiesce_threads_tsan quiesce_threads)
 UNIT_BROKEN_THREADS := $(addprefix $(UNIT_DIR)/,quiesce_threads_no_release quiesce_threads_no_restart)
 PUBLIC_HEADERS := $(wildcard hypapi/include/hypapi/*.h hypapps/*/include/*/*.h)
-UNIT_NEEDS := $(PUBLIC_HEADERS) $(wildcard xmhf/*/*.h xmhf/*/*.def xmhf/core/quiesce.c) $(O)/include/core/config.h
+UNIT_NEEDS := $(PUBLIC_HEADERS) $(wildcard xmhf/*/*.h xmhf/*/*.def xmhf/quiesce/quiesce.c) $(O)/include/core/config.h
 UNIT_HEADERS := $(patsubst %,$(UNIT_DIR)/%.ok,$(PUBLIC_HEADERS))
 
 UNIT_TESTS := $(addprefix $(UNIT_DIR)/,$(UNIT_NAMES) $(addprefix hypapp_,$(UNIT_HYPAPPS))) $(UNIT_THREADS)

@@ -5,7 +5,7 @@
  * judges copies of them. A program of the host, called by hypapp-link.
  * Exit status: 0, or 1 and one line that names the hypapps, or 2: the file is no such image.
  */
-#include "core/hypapps_check.h"
+#include "events/hypapps_check.h"
 
 #include <elf.h>
 #include <stdio.h>

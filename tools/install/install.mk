@@ -32,8 +32,8 @@ $(INSTALL_O)/hypapps/$(1).o: $(call hypapp_obj,$(1))
 endef
 $(foreach a,$(HYPAPPS),$(eval $(call install_hypapp,$(a))))
 
-CHECK_SRC := tools/install/hypapps-check.c xmhf/core/hypapps_check.c xmhf/core/event_info.c xmhf/lib/printf.c
-$(INSTALL_O)/hypapps-check: $(CHECK_SRC) $(wildcard hypapi/include/hypapi/*.h xmhf/core/hypapps_check.h)
+CHECK_SRC := tools/install/hypapps-check.c xmhf/events/hypapps_check.c xmhf/events/event_info.c xmhf/lib/printf.c
+$(INSTALL_O)/hypapps-check: $(CHECK_SRC) $(wildcard hypapi/include/hypapi/*.h xmhf/events/hypapps_check.h)
 	@mkdir -p $(@D)
 	$(say) CC $@
 	$(Q)$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -I xmhf -I hypapi/include -o $@ $(CHECK_SRC)

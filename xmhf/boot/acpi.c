@@ -5,9 +5,9 @@
  */
 #include "boot/acpi.h"
 
-#include "core/log.h"
 #include "lib/string.h"
 #include "mem/pages.h"
+#include "report/log.h"
 
 #define MAX_TABLE_BYTES (1u << 20)
 #define RSDP_ROM 0xe0000ul

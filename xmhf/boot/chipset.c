@@ -6,10 +6,10 @@
 #include "boot/chipset.h"
 
 #include "boot/pci.h"
-#include "core/log.h"
 #include "mem/mtrr.h"
 #include "mem/pages.h"
 #include "power/pm_base.h"
+#include "report/log.h"
 
 #define VENDOR_INTEL 0x8086u
 

@@ -7,10 +7,10 @@
  */
 #include "boot/guest_start.h"
 #include "core/cmdline.h"
-#include "core/log.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/pages.h"
+#include "report/log.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx_insn.h"
 

@@ -4,10 +4,10 @@
  * command line in low memory, the kernel where it prefers to be, the initrd high, and the guest in flat protected mode.
  */
 #include "boot/guest_start.h"
-#include "core/log.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/pages.h"
+#include "report/log.h"
 #include "vmx/vmx_insn.h"
 
 #define LOW_PARAMS 0x10000ul  /* boot_params, one page; then the command line, one page */

@@ -3,7 +3,7 @@
 #include "boot/guest_start.h"
 
 #include "core/cmdline.h"
-#include "core/log.h"
+#include "report/log.h"
 
 void guest_start(struct percpu *cpu)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The memory map that the guest will see: the firmware's, less the core's own range. Pure functions on boot_info; unit-tested. */
 #include "boot/boot_info.h"
-#include "core/log.h"
+#include "report/log.h"
 
 static void append(struct memory_range *map, u32 *count, u64 start, u64 end, u32 type)
 {

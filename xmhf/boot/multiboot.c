@@ -4,9 +4,9 @@
  * information are physical and below 4 GiB, where the boot tables map memory as it is.
  */
 #include "boot/boot_info.h"
-#include "core/log.h"
 #include "lib/string.h"
 #include "mem/pages.h"
+#include "report/log.h"
 
 #define MB1_LOADER_MAGIC 0x2badb002
 #define MB2_LOADER_MAGIC 0x36d76289

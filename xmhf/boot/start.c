@@ -8,14 +8,14 @@
 #include "boot/acpi.h"
 #include "boot/boot_info.h"
 #include "core/cmdline.h"
-#include "core/hypapps.h"
-#include "core/log.h"
-#include "core/trace.h"
 #include "cpu/smm.h"
 #include "cpu/speculation.h"
+#include "events/hypapps.h"
 #include "mem/pages.h"
 #include "mem/root_map.h"
 #include "power/wake.h"
+#include "report/log.h"
+#include "report/trace.h"
 
 /* Root memory: the image, what each CPU needs (its structure, nested state and EPT02 pool), and the shared pool. */
 #define POOL_BYTES ((4ul << 20) + (256ul << 10)) /* tables; stand-ins for code */

@@ -3,9 +3,9 @@
 #include "core/cmdline.h"
 
 #include "boot/boot_info.h"
-#include "core/hypapps.h"
-#include "core/log.h"
+#include "events/hypapps.h"
 #include "lib/string.h"
+#include "report/log.h"
 
 #define MAX_OPTIONS 32
 

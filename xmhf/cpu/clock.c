@@ -8,8 +8,8 @@
  */
 #include "cpu/clock.h"
 
-#include "core/log.h"
 #include "cpu/x86.h"
+#include "report/log.h"
 
 #define PIT_HZ 1193182ul
 #define PIT_CHANNEL_2 0x42

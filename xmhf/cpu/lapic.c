@@ -2,10 +2,10 @@
 /* See lapic.h. The registers are mapped uncached by the page tables, whatever MTRRs say. */
 #include "cpu/lapic.h"
 
-#include "core/insn_counts.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "mem/root_map.h"
+#include "report/insn_counts.h"
 
 static volatile u8 *registers;
 

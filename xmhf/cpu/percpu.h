@@ -16,9 +16,9 @@
 
 #ifndef __ASSEMBLER__
 
-#include "core/quiesce.h"
 #include "cpu/x86_insn.h"
 #include "lib/base.h"
+#include "quiesce/quiesce.h"
 
 #define MAX_CPUS 64
 #define MAX_HYPAPPS 8
@@ -97,9 +97,9 @@ struct percpu {
 	u64 callbacks;    /* grows with each event: makes the EPT handles of each valid in its callback only */
 	struct hypapp_stats *hypapp_stats;
 	u8 *hypapp_storage; /* hypapi_cpu_storage() of all hypapps, each at a place of its own. Constant */
-	struct trace *trace; /* see core/trace.h; NULL: no trace */
+	struct trace *trace; /* see report/trace.h; NULL: no trace */
 	struct cpu_stats stats;
-	u64 insns[INSN_KINDS]; /* see core/insn_counts.h */
+	u64 insns[INSN_KINDS]; /* see report/insn_counts.h */
 	struct nested_cpu *nested; /* nested VMX, NULL if it is off */
 	u64 invepts;               /* that L1 has executed here, which may change where L2's memory lies */
 

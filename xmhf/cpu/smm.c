@@ -10,12 +10,12 @@
 #include "boot/boot_info.h"
 #include "boot/chipset.h"
 #include "core/cmdline.h"
-#include "core/log.h"
 #include "cpu/lapic.h"
-#include "cpu/smp.h"
+#include "apic/smp.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/pages.h"
+#include "report/log.h"
 #include "vmx/msr.h"
 
 #define SMBASE_RESET 0x30000u

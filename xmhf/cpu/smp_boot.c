@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Starts the other CPUs at boot: INIT, SIPI, the trampoline in low memory, and then they park like CPUs that the
- * guest's INIT has reached (cpu/smp.c). Caller: main.c, on the boot CPU.
+ * guest's INIT has reached (apic/smp.c). Caller: main.c, on the boot CPU.
  */
-#include "cpu/smp.h"
+#include "apic/smp.h"
 
 #include "boot/acpi.h"
-#include "core/events.h"
-#include "core/log.h"
 #include "cpu/lapic.h"
 #include "cpu/smm.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
+#include "events/events.h"
 #include "lib/string.h"
 #include "mem/mtrr.h"
 #include "mem/pages.h"
 #include "mem/root_map.h"
+#include "report/log.h"
 #include "vmx/vmx.h"
 
 #define TRAMPOLINE 0x8000ul

@@ -19,8 +19,8 @@
 
 #ifndef __ASSEMBLER__
 
-#include "core/insn_counts.h"
 #include "cpu/percpu.h"
+#include "report/insn_counts.h"
 
 #define GUARD_SPEC_CTRL BIT(0) /* always set where root has an IA32_SPEC_CTRL of its own */
 #define GUARD_L1D BIT(1)

@@ -4,12 +4,12 @@
  * before the image moves: the boot tables let text be written, root's own will not.
  */
 #include "core/cmdline.h"
-#include "core/log.h"
 #include "cpu/speculation.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "lib/printf.h"
 #include "lib/string.h"
+#include "report/log.h"
 
 #define EDX7_ARCH BIT(29)
 #define LEAF_TOPOLOGY 0xb

@@ -5,10 +5,10 @@
  */
 #include "cpu/traps.h"
 
-#include "core/log.h"
 #include "cpu/percpu.h"
 #include "cpu/x86.h"
 #include "mem/root_map.h"
+#include "report/log.h"
 #include "vmx/vmcs.h"
 
 struct gate { u16 offset_low, selector; u8 ist, type; u16 offset_mid; u32 offset_high, zero; };

@@ -7,12 +7,12 @@
 
 #include "boot/acpi.h"
 #include "boot/boot_info.h"
-#include "core/log.h"
 #include "iommu/dmar.h"
 #include "iommu/domain.h"
 #include "iommu/vtd.h"
 #include "mem/pages.h"
 #include "mem/root_map.h"
+#include "report/log.h"
 
 #define TABLE_ENTRIES 256 /* of the root table and of a context table */
 #define PRESENT BIT(0)

@@ -2,11 +2,11 @@
 /* See vtd.h. */
 #include "iommu/vtd.h"
 
-#include "core/log.h"
 #include "cpu/clock.h"
 #include "cpu/mmio.h"
 #include "cpu/x86.h"
 #include "mem/pages.h"
+#include "report/log.h"
 
 enum reg {
 	VER = 0x00, CAP = 0x08, ECAP = 0x10, GCMD = 0x18, GSTS = 0x1c, RTADDR = 0x20, CCMD = 0x28, FSTS = 0x34,

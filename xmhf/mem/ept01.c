@@ -8,13 +8,13 @@
 #include "mem/ept01.h"
 
 #include "boot/boot_info.h"
-#include "core/log.h"
 #include "cpu/spinlock.h"
 #include "lib/string.h"
 #include "mem/ept.h"
 #include "mem/mtrr.h"
 #include "mem/pages.h"
 #include "mem/phys_bits.h"
+#include "report/log.h"
 #include "vmx/vmx.h"
 
 /* Another ignored bit, of a taken page: memory types changed while it was away. */

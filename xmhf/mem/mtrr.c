@@ -2,8 +2,8 @@
 /* See mtrr.h. Rules: Intel SDM vol. 3, "Memory Type Range Registers (MTRRs)" and "MTRR Precedences". */
 #include "mem/mtrr.h"
 
-#include "core/events.h"
 #include "cpu/x86.h"
+#include "events/events.h"
 #include "lib/string.h"
 #include "mem/ept01.h"
 

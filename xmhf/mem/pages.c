@@ -5,9 +5,9 @@
  */
 #include "mem/pages.h"
 
-#include "core/log.h"
 #include "cpu/spinlock.h"
 #include "lib/string.h"
+#include "report/log.h"
 
 u64 root_start, root_end, root_low, direct_map_end = 1ul << 32;
 

@@ -9,8 +9,8 @@
 #ifndef XMHF_PARTITION_H
 #define XMHF_PARTITION_H
 
-#include "core/hypapps.h"
-#include "core/taken.h"
+#include "events/hypapps.h"
+#include "events/taken.h"
 #include "mem/guest.h"
 
 #define PARTITION_MAX_PAGES 256

@@ -6,11 +6,11 @@
  */
 #include "mem/root_map.h"
 
-#include "core/log.h"
 #include "cpu/percpu.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/pages.h"
+#include "report/log.h"
 
 #define PTE_P BIT(0)
 #define PTE_W BIT(1)

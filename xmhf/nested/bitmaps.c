@@ -5,8 +5,8 @@
  * Before each entry the open bits are compared with L1's bitmap again. L1's page is read as it is at that moment, like
  * hardware does.
  */
-#include "core/events.h"
 #include "cpu/x86.h"
+#include "events/events.h"
 #include "lib/string.h"
 #include "nested/state.h"
 #include "vmx/io.h"

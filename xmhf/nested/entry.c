@@ -3,12 +3,12 @@
  * VMLAUNCH and VMRESUME of L1 (exit 102), as a transaction: nothing of L1 changes before the last check has passed.
  * What lies in L1's memory is copied once into struct entry_env and judged there. Caller: nested/insn.c.
  */
-#include "core/events.h"
-#include "core/log.h"
 #include "cpu/speculation.h"
 #include "cpu/x86.h"
+#include "events/events.h"
 #include "mem/ept01.h"
 #include "nested/state.h"
+#include "report/log.h"
 
 /* Groups that checks of one dirty group read, from the table of checks; [GROUP_COUNT] masks. */
 static u32 reads_with[GROUP_COUNT];

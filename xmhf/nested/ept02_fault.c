@@ -4,13 +4,13 @@
  * EPT01 allows too is filled into EPT02, with the larger of the two tables' page sizes cut to the smaller. The rest is
  * an access to memory that L1 itself may not touch: the hypapps' business, as in L1. Callers: nested/exit.c, entry.
  */
-#include "core/events.h"
-#include "core/log.h"
-#include "cpu/apic_guard.h"
+#include "apic/apic_guard.h"
+#include "events/events.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"
 #include "mem/pages.h"
 #include "nested/state.h"
+#include "report/log.h"
 #include "vmx/vmx.h"
 
 /* Bits of a violation's exit qualification that are hardware's to say; 5:3 come from our walk of EPT12. */

@@ -4,12 +4,12 @@
  * (exit 202), and which exit-information fields the SDM defines for it: only those are read. A reason without a row is
  * one that only L1's own controls can cause, and is L1's. Callers: vmx/exit.c, and what raises exits by software here.
  */
-#include "core/events.h"
-#include "core/hypapps.h"
-#include "core/log.h"
 #include "cpu/x86.h"
+#include "events/events.h"
+#include "events/hypapps.h"
 #include "mem/ept01.h"
 #include "nested/state.h"
+#include "report/log.h"
 #include "vmx/interrupts.h"
 #include "vmx/vmx.h"
 

@@ -3,8 +3,8 @@
  * The VMX instructions of L1, one function each, through one table by exit reason. Who may execute them and how they
  * report success and failure is the same for all, and done once (Intel SDM vol. 3, "VMX Instruction Reference").
  */
-#include "core/events.h"
 #include "cpu/x86.h"
+#include "events/events.h"
 #include "lib/string.h"
 #include "nested/operand.h"
 #include "nested/state.h"

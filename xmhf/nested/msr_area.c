@@ -5,7 +5,7 @@
  * that live in a VMCS go to the current one: VMCS02 at an entry, and at an exit VMCS02 for the store, VMCS01 for the
  * load.
  */
-#include "core/events.h"
+#include "events/events.h"
 #include "mem/ept01.h"
 #include "nested/state.h"
 #include "vmx/msr.h"

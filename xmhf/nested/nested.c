@@ -3,15 +3,15 @@
 #include "nested/nested.h"
 
 #include "core/cmdline.h"
-#include "core/events.h"
-#include "core/hypapps.h"
-#include "core/log.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
+#include "events/events.h"
+#include "events/hypapps.h"
 #include "mem/pages.h"
 #include "mem/phys_bits.h"
 #include "nested/state.h"
 #include "power/power.h"
+#include "report/log.h"
 #include "vmx/vmx.h"
 
 struct nested_caps nested_caps;

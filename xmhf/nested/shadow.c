@@ -7,10 +7,10 @@
  * it everything works, slower.
  */
 #include "core/cmdline.h"
-#include "core/log.h"
 #include "cpu/x86.h"
 #include "mem/pages.h"
 #include "nested/state.h"
+#include "report/log.h"
 #include "vmx/vmx.h"
 
 /*

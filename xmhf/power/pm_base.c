@@ -9,10 +9,10 @@
 #include "power/pm_base.h"
 
 #include "boot/pci.h"
-#include "core/log.h"
 #include "cpu/x86.h"
 #include "nested/nested.h"
 #include "power/ports.h"
+#include "report/log.h"
 #include "vmx/vmx.h"
 
 #define DATA_PORTS 4

@@ -6,8 +6,8 @@
 #ifndef XMHF_PM_BASE_H
 #define XMHF_PM_BASE_H
 
-#include "core/taken.h"
 #include "cpu/percpu.h"
+#include "events/taken.h"
 
 /* At boot; a chipset that is not known is not watched. */
 void pm_base_init(void);

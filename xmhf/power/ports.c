@@ -8,11 +8,11 @@
 
 #include "boot/acpi.h"
 #include "boot/pci.h"
-#include "core/log.h"
 #include "cpu/spinlock.h"
 #include "cpu/x86.h"
 #include "power/pm_base.h"
 #include "power/power.h"
+#include "report/log.h"
 #include "vmx/vmx.h"
 
 #define PORT_KBC_DATA 0x60

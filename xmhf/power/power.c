@@ -3,17 +3,17 @@
 #include "power/power.h"
 
 #include "boot/acpi.h"
-#include "core/events.h"
-#include "core/log.h"
-#include "core/stats.h"
-#include "core/trace.h"
 #include "cpu/smm.h"
 #include "cpu/x86.h"
+#include "events/events.h"
 #include "lib/string.h"
 #include "power/pm_base.h"
 #include "power/ports.h"
 #include "power/reset.h"
 #include "power/wake.h"
+#include "report/log.h"
+#include "report/stats.h"
+#include "report/trace.h"
 #include "vmx/vmx_insn.h"
 
 /* Firmware may take its time in SMM before the machine sleeps. */

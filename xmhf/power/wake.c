@@ -6,14 +6,14 @@
  */
 #include "power/wake.h"
 
+#include "apic/store.h"
 #include "boot/acpi.h"
 #include "boot/boot_info.h"
-#include "core/log.h"
-#include "cpu/store.h"
 #include "lib/string.h"
 #include "mem/ept01.h"
 #include "mem/guest.h"
 #include "mem/pages.h"
+#include "report/log.h"
 #include "vmx/exit.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx_insn.h"

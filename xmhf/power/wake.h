@@ -8,8 +8,8 @@
 #ifndef XMHF_WAKE_H
 #define XMHF_WAKE_H
 
-#include "core/taken.h"
 #include "cpu/percpu.h"
+#include "events/taken.h"
 
 /* Takes the stub's pages out of the memory map. At boot, before EPT01 is made. */
 void wake_reserve(void);

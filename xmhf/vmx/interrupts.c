@@ -6,13 +6,13 @@
  */
 #include "vmx/interrupts.h"
 
-#include "core/events.h"
-#include "core/hypapps.h"
-#include "core/log.h"
 #include "cpu/lapic.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
+#include "events/events.h"
+#include "events/hypapps.h"
 #include "nested/nested.h"
+#include "report/log.h"
 #include "vmx/vmx.h"
 
 u64 interrupts_pin;

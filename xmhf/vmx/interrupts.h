@@ -5,7 +5,7 @@
 
 #include <hypapi/calls.h>
 
-#include "core/taken.h"
+#include "events/taken.h"
 #include "vmx/exit.h"
 
 /* Pin-based controls of VMCS01 for it; 0: nobody subscribes, and interrupts go straight to L1. Constant after boot. */

@@ -6,8 +6,8 @@
  */
 #include "vmx/io.h"
 
-#include "core/events.h"
 #include "cpu/x86.h"
+#include "events/events.h"
 #include "mem/guest.h"
 #include "power/power.h"
 

@@ -3,7 +3,7 @@
 #ifndef XMHF_IO_H
 #define XMHF_IO_H
 
-#include "core/events.h"
+#include "events/events.h"
 #include "mem/guest.h"
 #include "vmx/exit.h"
 

@@ -6,14 +6,14 @@
  */
 #include "vmx/msr.h"
 
+#include "apic/apic_guard.h"
 #include "core/cmdline.h"
-#include "core/events.h"
-#include "core/log.h"
-#include "cpu/apic_guard.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
+#include "events/events.h"
 #include "lib/string.h"
 #include "mem/pages.h"
+#include "report/log.h"
 #include "vmx/exit.h"
 #include "vmx/msr_policy.h"
 #include "vmx/vmx.h"

@@ -5,7 +5,7 @@
  */
 #include "vmx/msr_policy.h"
 
-#include "cpu/apic_guard.h"
+#include "apic/apic_guard.h"
 #include "cpu/speculation.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"

@@ -6,15 +6,15 @@
  * timer is the core's own: code that holds interrupts back has a bound. The timer stands still in root, so a partition
  * that goes on after an exit is asked for the time, too.
  */
-#include "core/events.h"
-#include "core/log.h"
 #include "cpu/speculation.h"
 #include "cpu/x86.h"
+#include "events/events.h"
 #include "lib/string.h"
 #include "mem/ept.h"
 #include "mem/pages.h"
 #include "mem/partition_state.h"
 #include "nested/nested.h"
+#include "report/log.h"
 #include "vmx/cpuid.h"
 #include "vmx/exit.h"
 #include "vmx/vmx.h"

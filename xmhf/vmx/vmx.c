@@ -4,7 +4,6 @@
 
 #include <hypapi/hypapp.h>
 
-#include "core/log.h"
 #include "cpu/speculation.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
@@ -12,6 +11,7 @@
 #include "mem/ept01.h"
 #include "mem/pages.h"
 #include "nested/nested.h"
+#include "report/log.h"
 #include "vmx/exit.h"
 #include "vmx/interrupts.h"
 #include "vmx/msr.h"

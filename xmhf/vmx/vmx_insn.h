@@ -3,8 +3,8 @@
 #ifndef XMHF_VMX_INSN_H
 #define XMHF_VMX_INSN_H
 
-#include "core/insn_counts.h"
 #include "lib/base.h"
+#include "report/insn_counts.h"
 #include "vmx/vmcs.h"
 
 /* Whether this CPU is in VMX operation and has a current VMCS. */

@@ -3,9 +3,9 @@
 #ifndef XMHF_VMX_INSN_H
 #define XMHF_VMX_INSN_H
 
-#include "core/insn_counts.h"
 #include "hypapi/sim/flushes.h"
 #include "lib/base.h"
+#include "report/insn_counts.h"
 #include "vmx/vmcs.h"
 
 bool vmx_is_on(void);

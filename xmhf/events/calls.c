@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * hypapi's calls: each checks its arguments and the capability, and hands over to the module that does the work. The
+ * event that a hypapp passes is only compared with the one that this CPU delivers; nothing is read from it.
+ */
+#include <hypapi/hypapi.h>
+
+#include "core/cmdline.h"
+#include "core/config.h"
+#include "cpu/speculation.h"
+#include "cpu/x86.h"
+#include "events/calls.h"
+#include "mem/ept01.h"
+#include "mem/guest.h"
+#include "mem/partition.h"
+#include "nested/nested.h"
+#include "report/log.h"
+#include "report/stats.h"
+#include "report/trace.h"
+#include "vmx/exit.h"
+#include "vmx/interrupts.h"
+
+uint32_t hypapi_version(void)
+{
+	return HYPAPI_MAJOR << 16 | HYPAPI_MINOR;
+}
+
+uint32_t hypapi_features(void)
+{
+	return HYPAPI_FEATURE_PARTITIONS | (nested_enabled() ? HYPAPI_FEATURE_NESTED : 0);
+}
+
+int hypapi_quiesce(struct hypapi_event *ev)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_QUIESCE);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	/* While this CPU starts there is nobody to stop. */
+	return this_cpu()->quiesce.online && dispatch_stop(d);
+}
+
+int hypapi_may_stop(struct hypapi_event *ev)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_QUIESCE);
+
+	return d ? dispatch_may_stop(d) : HYPAPI_EPERM;
+}
+
+int hypapi_resume(struct hypapi_event *ev)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_QUIESCE);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!d->progress.stops)
+		return HYPAPI_ESTATE;
+	d->progress.walking = false;
+	dispatch_end_stop(d);
+	ev->stopped = quiesce_owned(&this_cpu()->quiesce);
+	return HYPAPI_OK;
+}
+
+/* Is it a handle that this callback was given? */
+static bool is_current(hypapi_ept_t ept)
+{
+	return (ept.id & -DISPATCH_CALLBACK) == this_cpu()->callbacks;
+}
+
+int hypapi_quiesce_ept(struct hypapi_event *ev, hypapi_ept_t ept)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_QUIESCE);
+	const struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!is_current(ept))
+		return HYPAPI_ESTALE;
+	u64 use = (ept.id & 3) == HYPAPI_L2 ? nested_ept_key(this_cpu()) : QUIESCE_EPT01;
+	u64 held = quiesce_holds(quiesce);
+
+	if (!quiesce_owned(quiesce) && held != QUIESCE_NOT_HELD && held != use)
+		return HYPAPI_ESTATE;
+	return quiesce->online && dispatch_stop_ept(d, use);
+}
+
+/* CPUs that can be asked for work: before this one takes part in stops, itself alone. */
+static u64 cpus_with_mail(const struct percpu *self)
+{
+	return self->quiesce.online ? ~0ull >> (64 - cpu_count) : BIT(self->index);
+}
+
+int hypapi_post(struct hypapi_event *ev, uint64_t cpu_mask, uint64_t bits)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_WORK);
+	struct percpu *self = this_cpu();
+	u64 kick = 0;
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!bits || !cpu_mask || (cpu_mask & ~cpus_with_mail(self)))
+		return HYPAPI_EINVAL;
+	if (!hypapps_link_of(d->link->app, HYPAPI_EV_WORK, HYPAPI_L0))
+		return HYPAPI_ENOTSUP;
+	u32 i = hypapps_number(d->link->app) - 1;
+
+	if (cpu_mask & BIT(self->index))
+		self->work = 1;
+	for (u64 left = cpu_mask; left; left &= left - 1) {
+		struct percpu *to = cpus[__builtin_ctzll(left)];
+
+		atomic_fetch_or(&to->mail[i], bits);
+		/* Who has left mail before and found none has called that CPU, or is about to: it has not looked yet. */
+		if (!(atomic_fetch_or(&to->mail_for, BIT(i)) & BIT(i)))
+			kick |= BIT(to->index);
+	}
+	/* Not itself: a CPU that starts could not call anybody. */
+	bool stale = quiesce_kick(&self->quiesce, kick & ~BIT(self->index));
+
+	if (stale)
+		d->progress.walking = false;
+	if (kick & ~BIT(self->index))
+		dispatch_count_kick(d);
+	return stale;
+}
+
+void *hypapi_cpu_storage(const struct hypapi_event *ev, uint32_t cpu)
+{
+	const struct dispatch *d = delivery_of(ev);
+
+	return d && cpu < cpu_count ? hypapps_storage(d->link->app, cpus[cpu]) : NULL;
+}
+
+const char *hypapi_hypapp_name(uint32_t number)
+{
+	return number - 1 < hypapps_count() ? hypapps_get(number - 1)->name : NULL;
+}
+
+int hypapi_window(struct hypapi_event *ev, uint32_t windows)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_INTERRUPTS);
+	struct percpu *cpu = this_cpu();
+	static const u8 types[] = { HYPAPI_EV_INTERRUPT_WINDOW, HYPAPI_EV_NMI_WINDOW };
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (windows & ~(u32)(HYPAPI_WINDOW_INTERRUPT | HYPAPI_WINDOW_NMI))
+		return HYPAPI_EINVAL;
+	if (cpu->mode != (d->ev.level == HYPAPI_L2 ? RUN_L2 : RUN_L1) || !in_guest(d))
+		return HYPAPI_ENOTSUP;
+	for (u32 i = 0; i < ARRAY_SIZE(types); i++)
+		if ((windows >> i & 1) && !hypapps_link_of(d->link->app, types[i], d->ev.level))
+			return HYPAPI_ENOTSUP;
+	window_request(cpu, hypapps_number(d->link->app), windows);
+	return HYPAPI_OK;
+}
+
+static const u32 reg_fields[HYPAPI_REG_COUNT] = {
+	[HYPAPI_REG_RSP] = VMCS_GUEST_RSP, [HYPAPI_REG_RIP] = VMCS_GUEST_RIP, [HYPAPI_REG_RFLAGS] = VMCS_GUEST_RFLAGS,
+	[HYPAPI_REG_CR3] = VMCS_GUEST_CR3, [HYPAPI_REG_EFER] = VMCS_GUEST_EFER, [HYPAPI_REG_CS] = VMCS_GUEST_CS_SEL,
+	[HYPAPI_REG_FS_BASE] = VMCS_GUEST_FS_BASE, [HYPAPI_REG_GS_BASE] = VMCS_GUEST_GS_BASE,
+	[HYPAPI_REG_TR_BASE] = VMCS_GUEST_TR_BASE,
+	[HYPAPI_REG_GDTR_BASE] = VMCS_GUEST_GDTR_BASE, [HYPAPI_REG_GDTR_LIMIT] = VMCS_GUEST_GDTR_LIMIT,
+	[HYPAPI_REG_IDTR_BASE] = VMCS_GUEST_IDTR_BASE, [HYPAPI_REG_IDTR_LIMIT] = VMCS_GUEST_IDTR_LIMIT,
+	[HYPAPI_REG_PDPTE0] = VMCS_GUEST_PDPTE0, [HYPAPI_REG_PDPTE1] = VMCS_GUEST_PDPTE0 + 2,
+	[HYPAPI_REG_PDPTE2] = VMCS_GUEST_PDPTE0 + 4, [HYPAPI_REG_PDPTE3] = VMCS_GUEST_PDPTE0 + 6,
+};
+
+/* A register that lies in this CPU's structure, of an event that has such; what hypapps use most. */
+static inline bool is_gpr(const struct dispatch *d, enum hypapi_reg reg)
+{
+	return likely(reg <= HYPAPI_REG_R15 && reg != HYPAPI_REG_RSP && in_guest(d));
+}
+
+static u64 get_vmcs_reg(const struct dispatch *d, enum hypapi_reg reg)
+{
+	u64 mask;
+
+	if (!in_guest(d) || reg >= HYPAPI_REG_COUNT)
+		return 0;
+	if (reg_fields[reg])
+		return vmread(reg_fields[reg]);
+	if (reg == HYPAPI_REG_CR0) {
+		mask = vmread(VMCS_CR0_MASK);
+		return (vmread(VMCS_CR0_SHADOW) & mask) | (vmread(VMCS_GUEST_CR0) & ~mask);
+	}
+	mask = vmread(VMCS_CR4_MASK);
+	return (vmread(VMCS_CR4_SHADOW) & mask) | (vmread(VMCS_GUEST_CR4) & ~mask);
+}
+
+uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg)
+{
+	const struct dispatch *d = delivery(ev, HYPAPI_CAP_REGISTERS);
+
+	if (unlikely(!d))
+		return 0;
+	return is_gpr(d, reg) ? this_cpu()->gpr[reg] : get_vmcs_reg(d, reg);
+}
+
+#define RFLAGS_WRITABLE (RFLAGS_ARITHMETIC | RFLAGS_TF | RFLAGS_IF | BIT(10) | RFLAGS_RF | RFLAGS_AC)
+
+/* Registers that need more than a store to this CPU's structure. */
+static int set_vmcs_reg(struct dispatch *d, enum hypapi_reg reg, u64 value)
+{
+	if (!in_guest(d))
+		return HYPAPI_ENOTSUP;
+	switch (reg) {
+	case HYPAPI_REG_RIP:
+		if ((u64)((long)(value << 16) >> 16) != value)
+			return HYPAPI_EINVAL;
+		break;
+	case HYPAPI_REG_RFLAGS:
+		value = (vmread(VMCS_GUEST_RFLAGS) & ~RFLAGS_WRITABLE) | (value & RFLAGS_WRITABLE);
+		break;
+	case HYPAPI_REG_RSP:
+		break;
+	default:
+		return HYPAPI_EINVAL;
+	}
+	vmwrite(reg_fields[reg], value);
+	return HYPAPI_OK;
+}
+
+int hypapi_reg_set(struct hypapi_event *ev, enum hypapi_reg reg, uint64_t value)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_REGISTERS);
+
+	if (unlikely(!d))
+		return HYPAPI_EPERM;
+	if (!is_gpr(d, reg))
+		return set_vmcs_reg(d, reg, value);
+	this_cpu()->gpr[reg] = value;
+	return HYPAPI_OK;
+}
+
+int hypapi_regs_clear(struct hypapi_event *ev, uint32_t mask)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_REGISTERS);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (mask & ~(0xffffu & ~BIT(HYPAPI_REG_RSP)))
+		return HYPAPI_EINVAL;
+	if (!in_guest(d))
+		return HYPAPI_ENOTSUP;
+	for (u64 *gpr = this_cpu()->gpr; mask; mask &= mask - 1)
+		gpr[__builtin_ctz(mask)] = 0;
+	return HYPAPI_OK;
+}
+
+int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code, gva_t cr2)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_REGISTERS);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!(EVENTS_THAT_RAISE & BIT(d->ev.type)) || (vector != VEC_UD && vector != VEC_GP && vector != VEC_PF))
+		return HYPAPI_EINVAL;
+	if (this_cpu()->mode == RUN_PARTITION)
+		return HYPAPI_ESTATE;
+	vmx_raise(this_cpu(), vector, error_code, cr2);
+	d->progress.moved = true;
+	d->progress.walking = false;
+	return HYPAPI_OK;
+}
+
+static int result_of(enum guest_access_result result)
+{
+	return result == GUEST_OK ? HYPAPI_OK : result == GUEST_PAGE_FAULT ? HYPAPI_EFAULT : HYPAPI_EPERM;
+}
+
+/* Ready to walk the memory of this event's caller. */
+static struct guest_walk *walk_of(struct dispatch *d)
+{
+	if (!d->progress.walking)
+		guest_walk_begin(&d->walk, this_cpu());
+	d->progress.walking = true;
+	return &d->walk;
+}
+
+/* What all calls on the caller's memory ask first. */
+static inline int memory_call(const struct hypapi_event *ev, struct dispatch **d)
+{
+	*d = delivery(ev, HYPAPI_CAP_MEMORY);
+	if (!*d)
+		return HYPAPI_EPERM;
+	return in_guest(*d) && this_cpu()->mode != RUN_PARTITION ? HYPAPI_OK : HYPAPI_ENOTSUP;
+}
+
+int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, struct hypapi_page *page)
+{
+	struct guest_page found = { 0 };
+	struct dispatch *d;
+	int error = memory_call(ev, &d);
+
+	if (error)
+		return error;
+	error = result_of(guest_walk_page(walk_of(d), gva, rights & HYPAPI_RWX, &found, NULL));
+	if (!error || error == HYPAPI_EPERM)
+		*page = (struct hypapi_page){ .hpa = found.hpa, .gpa1 = found.gpa1, .gpa2 = found.gpa2,
+					      .rights = found.rights };
+	return error;
+}
+
+static int range_call(const struct hypapi_event *ev, gva_t gva, size_t len, struct dispatch **d)
+{
+	int error = memory_call(ev, d);
+
+	if (error)
+		return error;
+	return len > MAX_COPY_BYTES || gva.addr + len < gva.addr ? HYPAPI_EINVAL : HYPAPI_OK;
+}
+
+int hypapi_copy_from(const struct hypapi_event *ev, void *dst, gva_t src, size_t len_bytes)
+{
+	struct dispatch *d;
+	int error = range_call(ev, src, len_bytes, &d);
+
+	return error ? error : result_of(guest_walk_read(walk_of(d), dst, src, len_bytes, NULL));
+}
+
+int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, size_t len_bytes)
+{
+	struct dispatch *d;
+	int error = range_call(ev, dst, len_bytes, &d);
+
+	return error ? error : result_of(guest_walk_write(walk_of(d), dst, src, len_bytes, NULL));
+}
+
+int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_t *id)
+{
+	struct dispatch *d = delivery_of(ev);
+
+	if (!d || !is_current(ept))
+		return HYPAPI_ESTALE;
+	*id = (ept.id & 3) == HYPAPI_L2 ? nested_eptp12(this_cpu()) : ept01_pointer;
+	return HYPAPI_OK;
+}
+
+static bool page_request_ok(const struct hypapi_partition_page *page)
+{
+	u32 rights = page->rights & ~(HYPAPI_CALLER_WRITES | HYPAPI_HOME);
+	bool known = rights == HYPAPI_R || rights == HYPAPI_RW || rights == HYPAPI_RX;
+
+	return known && !(page->gva.addr & (HYPAPI_PAGE_SIZE - 1)) && page->gva.addr < BIT(47);
+}
+
+int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partition_page *pages, size_t page_count,
+			    hypapi_partition_t *partition)
+{
+	/* Used under a stop only, so one list serves all CPUs. */
+	static struct partition_page list[PARTITION_MAX_PAGES];
+	static struct partition_home home;
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!in_guest(d) || this_cpu()->mode == RUN_PARTITION)
+		return HYPAPI_ENOTSUP;
+	if (!quiesce_owned(&this_cpu()->quiesce))
+		return HYPAPI_ESTATE;
+	if (!page_count || page_count > PARTITION_MAX_PAGES)
+		return HYPAPI_EINVAL;
+	home.gpa1 = PARTITION_NO_HOME;
+	home.path.levels = GUEST_NO_PATH;
+	for (size_t i = 0; i < page_count; i++) {
+		u32 rights = pages[i].rights & HYPAPI_RWX;
+		u32 needed = rights | (pages[i].rights & HYPAPI_CALLER_WRITES ? HYPAPI_W : 0);
+		struct guest_page found;
+		int error = HYPAPI_EINVAL;
+
+		if (page_request_ok(&pages[i]))
+			error = result_of(guest_walk_page(walk_of(d), pages[i].gva, needed, &found, NULL));
+		if (error)
+			return error;
+		list[i] = (struct partition_page){ pages[i].gva.addr | rights, found.gpa1.addr };
+		if (pages[i].rights & HYPAPI_HOME) {
+			home.gpa1 = found.gpa1.addr;
+			home.path.gva = pages[i].gva.addr;
+			guest_path_record(&home.path, &d->walk);
+		}
+	}
+	int error = partition_create(d->link->app, list, page_count, &home, &partition->id);
+
+	d->progress.walking = false;
+	quiesce_add_work(&this_cpu()->quiesce, ept01_flush_work());
+	return error;
+}
+
+int hypapi_partition_at_home(const struct hypapi_event *ev, hypapi_partition_t partition)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!in_guest(d) || this_cpu()->mode == RUN_PARTITION)
+		return HYPAPI_ENOTSUP;
+	return partition_at_home(partition.id, d->link->app, walk_of(d));
+}
+
+int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partition)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+	struct partition *p = d ? partition_get(partition.id, d->link->app) : NULL;
+	int error;
+
+	if (!p)
+		return d ? HYPAPI_ESTALE : HYPAPI_EPERM;
+	u64 asked = this_cpu()->quiesce.count.asked;
+
+	error = partition_destroy(this_cpu(), p);
+	if (this_cpu()->quiesce.count.asked != asked)
+		dispatch_count_stop(d, true); /* somebody's creation caused it, whoever brought about the end */
+	d->progress.walking = false;
+	return error;
+}
+
+static int partition_access(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t gva, void *buf,
+			    size_t len, bool write)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (len > MAX_COPY_BYTES || gva.addr + len < gva.addr)
+		return HYPAPI_EFAULT;
+	speculation_touched(this_cpu());
+	return partition_copy(partition.id, d->link->app, gva.addr, buf, len, write);
+}
+
+int hypapi_partition_read(const struct hypapi_event *ev, hypapi_partition_t partition, void *dst, gva_t src,
+			  size_t len_bytes)
+{
+	return partition_access(ev, partition, src, dst, len_bytes, false);
+}
+
+int hypapi_partition_write(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t dst, const void *src,
+			   size_t len_bytes)
+{
+	return partition_access(ev, partition, dst, (void *)src, len_bytes, true);
+}
+
+int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition,
+			   const struct hypapi_partition_entry *entry)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!in_guest(d) || this_cpu()->mode == RUN_PARTITION || d->progress.entered)
+		return HYPAPI_ESTATE;
+	if (entry->rip >= BIT(47))
+		return HYPAPI_EINVAL;
+	int error = partition_claim(partition.id, d->link->app, this_cpu(), &d->enter);
+
+	if (error)
+		return error;
+	d->progress.entered = true;
+	d->entry = *entry;
+	return HYPAPI_OK;
+}
+
+int hypapi_partition_leave(struct hypapi_event *ev)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!in_guest(d) || this_cpu()->mode != RUN_PARTITION)
+		return HYPAPI_ESTATE;
+	partition_leave(this_cpu());
+	d->progress.moved = true;
+	d->progress.walking = false;
+	ev->partition.id = HYPAPI_NONE;
+	ev->cpl = (u8)guest_cpl();
+	ev->long_mode = guest_long_mode();
+	return HYPAPI_OK;
+}
+
+const char *hypapi_option(const char *name)
+{
+	return cmdline_get(name);
+}
+
+uint32_t hypapi_l2_hypercall_base(void)
+{
+	return CONFIG_L2_HYPERCALL_BASE;
+}
+
+void hypapi_log(const char *format, ...)
+{
+	static struct log_limit limits[MAX_HYPAPPS + 1]; /* [0]: outside of all deliveries */
+	const struct dispatch *d = this_cpu()->dispatch;
+	va_list args;
+
+	va_start(args, format);
+	/* A guest makes a hypapp log, too: what makes one silent must not make the others. */
+	if (log_threshold >= LOG_INFO && log_allowed(&limits[d ? hypapps_number(d->link->app) : 0], 256, 64))
+		log_line_va(LOG_INFO, format, args);
+	va_end(args);
+}

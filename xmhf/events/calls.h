@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files that implement hypapi's calls share: whose call it is, and whether it may. */
+#ifndef XMHF_CALLS_H
+#define XMHF_CALLS_H
+
+#include "events/dispatch.h"
+
+#define MAX_COPY_BYTES (1ul << 20)
+
+/*
+ * The delivery that `ev` belongs to, or NULL: a stale pointer, or a capability that the hypapp did not declare. A
+ * hypapp runs in deliveries only, so there is always one.
+ */
+static inline struct dispatch *delivery(const struct hypapi_event *ev, u32 capability)
+{
+	struct dispatch *d = this_cpu()->dispatch;
+
+	return likely(ev == &d->ev && (d->link->capabilities & capability)) ? d : NULL;
+}
+
+/* The same for calls that need no capability. */
+static inline struct dispatch *delivery_of(const struct hypapi_event *ev)
+{
+	struct dispatch *d = this_cpu()->dispatch;
+
+	return likely(ev == &d->ev) ? d : NULL;
+}
+
+/* Events in which an exception may be raised; the others only tell. */
+#define EVENTS_THAT_RAISE (BIT(HYPAPI_EV_HYPERCALL) | BIT(HYPAPI_EV_CPUID) | BIT(HYPAPI_EV_EPT_VIOLATION) | \
+			   BIT(HYPAPI_EV_PARTITION_EXIT) | BIT(HYPAPI_EV_PORT_IO) | BIT(HYPAPI_EV_MSR))
+
+static inline bool in_guest(const struct dispatch *d)
+{
+	return d->ev.level != HYPAPI_L0;
+}
+
+#endif

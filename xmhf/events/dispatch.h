@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One event on its way to hypapps: what they see of it, who is asked, stops, counts. In line, because every instruction
+ * here is paid at each event: dispatch_begin(), then dispatch_to() or dispatch_tell().
+ * Callers: events.c, and hypapi's calls for the event at hand.
+ */
+#ifndef XMHF_DISPATCH_H
+#define XMHF_DISPATCH_H
+
+#include "cpu/percpu.h"
+#include "cpu/x86.h"
+#include "events/hypapps.h"
+#include "mem/guest.h"
+#include "mem/partition.h"
+#include "report/stats.h"
+
+/* One begin of a stop, as dispatch_progress counts them: above every verdict, so that both are one test. */
+#define ONE_STOP 8u
+
+/* How far the handling of an event has come; all zero at first. */
+struct dispatch_progress {
+	u32 stops;       /* begins to undo when the hypapp has answered, times ONE_STOP */
+	union {
+		struct {
+			bool moved;   /* by hypapi_inject(), hypapi_partition_leave(): the instruction is not stepped over */
+			bool entered; /* `enter` is to be entered when the verdict is HANDLED; or no partition can be */
+		};
+		u16 special; /* either of them */
+	};
+	bool admitted;   /* a stop of this event need not wait for the budget */
+	bool walking;    /* `walk` is good: until something may have made it stale */
+};
+
+/* On the stack of the CPU that raised the event; aligned so that it needs no register of its own. */
+struct dispatch {
+	struct hypapi_event ev;    /* what the hypapp sees */
+	const struct link *link;   /* who is asked now */
+	struct dispatch_progress progress;
+	struct guest_walk walk;    /* of the caller's memory */
+	struct partition *enter;   /* if progress.entered; NULL in events that enter none */
+	struct hypapi_partition_entry entry;
+} __attribute__((aligned(16)));
+
+/* cpu->callbacks counts in these steps: the bits below hold a level, in a handle. */
+#define DISPATCH_CALLBACK 4ul
+
+/*
+ * Stops of events that somebody caused who is not trusted have a budget (quiesce/stop_budget.h). May one begin at once? If
+ * so, the event has its stop. Trusted events always may.
+ */
+must_check bool dispatch_may_stop(struct dispatch *d);
+
+/*
+ * Stops the other CPUs until the end of the event. True: another stop came first, what was read may be stale. Waits for
+ * the budget, for a while, unless dispatch_may_stop() was asked: the last resort, since interrupts wait with it.
+ */
+bool dispatch_stop(struct dispatch *d);
+/* The same for those CPUs whose guest runs on this EPT, as quiesce_begin_ept() names it. */
+bool dispatch_stop_ept(struct dispatch *d, u64 ept);
+void dispatch_end_stop(struct dispatch *d);
+/* One more stop of this CPU on behalf of the hypapp has just ended. charge: to the budget, too. */
+void dispatch_count_stop(struct dispatch *d, bool charge);
+/* Other CPUs were interrupted by this event, without a stop. */
+void dispatch_count_kick(const struct dispatch *d);
+
+/* The counts of a link among those of a CPU. */
+static inline struct event_stats *dispatch_stats(struct hypapp_stats *stats, const struct link *link)
+{
+	return (struct event_stats *)((u8 *)stats + link->counts);
+}
+
+/* Stands for the handler of a link that begins with a stop or is traced. */
+hypapi_handler dispatch_slowly;
+
+/* What is not simply an answer: stops to end, the handler once more under a stop, a reset. */
+enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verdict);
+
+/* The CPU's index, and the flags behind it, all false at first: one store. */
+static always_inline void store_cpu(struct hypapi_event *ev, u64 index)
+{
+	_Static_assert(offsetof(struct hypapi_event, cpl) == offsetof(struct hypapi_event, cpu) + 7, "eight bytes");
+	*(u64 *)&ev->cpu = index;
+}
+
+/*
+ * Fills in what every event carries. The arguments, and the rest of `d`, are the caller's. Of what a guest's
+ * instruction did just now: no other event is at hand, so this CPU has nobody stopped.
+ */
+static always_inline void dispatch_begin_alone(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type,
+					       enum hypapi_level level, enum run_mode mode)
+{
+	struct hypapi_event *ev = &d->ev;
+	u64 callback = cpu->callbacks += DISPATCH_CALLBACK;
+
+	d->progress = (struct dispatch_progress){ 0 };
+	ev->size = sizeof(*ev);
+	ev->major = HYPAPI_MAJOR;
+	ev->minor = HYPAPI_MINOR;
+	ev->type = type;
+	ev->level = level;
+	store_cpu(ev, cpu->index);
+	ev->epoch = 0;
+	ev->cpl = level == HYPAPI_L0 ? 0 : (u8)guest_cpl();
+	ev->long_mode = level == HYPAPI_L0 || guest_long_mode();
+	ev->eptp01.id = callback | HYPAPI_L1;
+	ev->eptp02.id = level == HYPAPI_L2 ? callback | HYPAPI_L2 : HYPAPI_NONE;
+	ev->partition.id = mode == RUN_PARTITION ? partition_handle(cpu) : HYPAPI_NONE;
+	ev->phase = HYPAPI_COMMIT;
+	ev->decided_by = 0;
+}
+
+/* The same for any event, perhaps in the middle of another one. */
+static always_inline void dispatch_begin(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type,
+					 enum hypapi_level level, enum run_mode mode)
+{
+	dispatch_begin_alone(d, cpu, type, level, mode);
+	/* While a CPU starts, no other runs a guest, and it takes no part in stops yet. */
+	if (unlikely(quiesce_owned(&cpu->quiesce)) || (level == HYPAPI_L0 && !cpu->quiesce.online)) {
+		d->ev.stopped = true;
+		d->ev.epoch = quiesce_epoch(&cpu->quiesce);
+	}
+}
+
+/*
+ * Asks one hypapp, and counts in `stats`, which is cpu->hypapp_stats. Stops that it began have ended when this returns.
+ * start: the tick at which it is asked, and then at which it has answered. ev.quiesce is false.
+ */
+static always_inline enum hypapi_verdict dispatch_ask(struct dispatch *d, struct hypapp_stats *stats,
+						      const struct link *link, u32 *start)
+{
+	struct event_stats *counts;
+	enum hypapi_verdict verdict;
+	u32 asked = *start;
+
+	d->link = link;
+	verdict = link->ask(&d->ev);
+	if (unlikely((verdict | d->progress.stops) > HYPAPI_DENY))
+		verdict = dispatch_settle(d, verdict);
+	*start = rdtsc_low();
+	counts = dispatch_stats(stats, link);
+	counts->count++;
+	counts->ticks += *start - asked;
+	return verdict;
+}
+_Static_assert(ONE_STOP > HYPAPI_KILL, "one test for both");
+
+/* In this event no partition can be entered. */
+static always_inline void dispatch_no_entry(struct dispatch *d)
+{
+	d->progress.entered = true;
+	d->enter = NULL;
+}
+
+/* Asks one hypapp about what a guest has done just now, so that no other event is at hand. */
+static always_inline enum hypapi_verdict dispatch_to(struct dispatch *d, struct percpu *cpu, const struct link *link)
+{
+	u32 start = rdtsc_low();
+
+	cpu->dispatch = d;
+	enum hypapi_verdict verdict = dispatch_ask(d, cpu->hypapp_stats, link, &start);
+
+	cpu->dispatch = NULL;
+	return verdict;
+}
+
+/* Asks all of a chain, whatever they answer; perhaps in the middle of another event. */
+static always_inline void dispatch_tell(struct dispatch *d, struct percpu *cpu, const struct chain *chain)
+{
+	struct hypapp_stats *stats = cpu->hypapp_stats;
+	struct dispatch *outer = cpu->dispatch;
+	u32 start = rdtsc_low();
+
+	cpu->dispatch = d;
+	for_each_link(link, chain) {
+		d->ev.quiesce = false;
+		(void)dispatch_ask(d, stats, link, &start);
+	}
+	cpu->dispatch = outer;
+}
+
+#endif

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See events.h. */
+#include "events/events.h"
+
+#include "core/config.h"
+#include "events/dispatch.h"
+#include "events/event_info.h"
+#include "mem/ept.h"
+#include "mem/ept01.h"
+#include "power/wake.h"
+#include "report/insn_counts.h"
+#include "report/log.h"
+#include "report/trace.h"
+#include "vmx/exit.h"
+
+static always_inline enum hypapi_level level_of(const struct percpu *cpu)
+{
+	enum run_mode mode = cpu->mode == RUN_PARTITION ? cpu->caller_mode : cpu->mode;
+
+	return mode == RUN_L2 ? HYPAPI_L2 : HYPAPI_L1;
+}
+
+/* Asks one hypapp, perhaps in the middle of another event. */
+static enum hypapi_verdict ask(struct dispatch *d, struct percpu *cpu, const struct link *link)
+{
+	struct dispatch *outer = cpu->dispatch;
+
+	d->ev.quiesce = false;
+	enum hypapi_verdict verdict = dispatch_to(d, cpu, link);
+
+	cpu->dispatch = outer;
+	return verdict;
+}
+
+/* HANDLED, after the caller has stepped over what has to be stepped over. */
+static inline void finish(struct dispatch *d)
+{
+	if (d->progress.entered && d->enter)
+		partition_enter(this_cpu(), d->enter, &d->entry);
+}
+
+static __attribute__((noinline)) void deny(struct percpu *cpu, unsigned int vector)
+{
+	if (partition_raise(cpu, vector) == NOT_TAKEN)
+		vmx_raise(cpu, vector, 0, GVA(0));
+}
+
+/*
+ * RETRY: the guest executes its instruction again, perhaps for long, and interrupts come in between. One that stands
+ * behind STI or a load of SS, which block them for one instruction, would block them each time.
+ */
+static __attribute__((noinline)) void repeat_instruction(void)
+{
+	u64 blocked = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, blocked & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+}
+
+/* ---- CPUID and hypercalls ---- */
+
+/* Verdicts on such an instruction that are neither HANDLED nor PASS. */
+static __attribute__((noinline)) void refuse(struct percpu *cpu, enum hypapi_event_type type,
+					      enum hypapi_verdict verdict)
+{
+	if (verdict == HYPAPI_DENY)
+		deny(cpu, type == HYPAPI_EV_CPUID ? VEC_GP : VEC_UD);
+	else if (verdict == HYPAPI_RETRY)
+		repeat_instruction();
+}
+
+/* An instruction that a hypapp claims. In line, once for each kind. */
+static always_inline enum taken offer(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level,
+				      enum run_mode mode, const struct link *link, u32 number)
+{
+	struct dispatch d;
+	enum hypapi_verdict verdict;
+
+	dispatch_begin_alone(&d, cpu, type, level, mode);
+	d.ev.args.cpuid.leaf = number; /* the number of a hypercall, too */
+	if (type == HYPAPI_EV_CPUID)
+		d.ev.args.cpuid.subleaf = (u32)cpu->gpr[GPR_RCX];
+	verdict = dispatch_to(&d, cpu, link);
+	if (verdict == HYPAPI_PASS)
+		return NOT_TAKEN;
+	if (unlikely(verdict != HYPAPI_HANDLED)) {
+		refuse(cpu, type, verdict);
+		return TAKEN;
+	}
+	if (likely(!d.progress.moved))
+		vmx_skip_instruction();
+	if (unlikely(d.progress.special))
+		finish(&d);
+	return TAKEN;
+}
+_Static_assert(offsetof(struct hypapi_cpuid_args, leaf) == offsetof(struct hypapi_hypercall_args, number),
+	       "offer() sets both");
+
+static __attribute__((noinline)) enum taken offer_cpuid(struct percpu *cpu, enum hypapi_level level,
+							const struct link *link, u32 leaf)
+{
+	return offer(cpu, HYPAPI_EV_CPUID, level, cpu->mode, link, leaf);
+}
+
+enum taken event_cpuid(struct percpu *cpu, u32 leaf)
+{
+	enum hypapi_level level;
+	const struct link *link;
+
+	if (CONFIG_INSN_COUNTS && insn_counts_cpuid(cpu, leaf) == ANSWERED) {
+		vmx_skip_instruction();
+		return TAKEN;
+	}
+	if (likely(leaf < hypapps_cpuid_lowest || leaf > hypapps_cpuid_highest))
+		return NOT_TAKEN;
+	level = level_of(cpu);
+	link = hypapps_claim(&hypapps_cpuid_claims[level], leaf);
+	return link ? offer_cpuid(cpu, level, link, leaf) : NOT_TAKEN;
+}
+
+/* EAX is the number in L1; L2 adds its base, so that its own hypervisor's numbers stay free. */
+static always_inline enum taken hypercall(struct percpu *cpu, enum hypapi_level level, enum run_mode mode)
+{
+	u32 number = (u32)cpu->gpr[GPR_RAX] - (level == HYPAPI_L2 ? CONFIG_L2_HYPERCALL_BASE : 0);
+	u32 place = number <= HYPAPI_HYPERCALL_MAX ? hypapps_hypercalls[level][number] : 0;
+
+	if (!place)
+		return NOT_TAKEN;
+	return offer(cpu, HYPAPI_EV_HYPERCALL, level, mode, hypapps_hypercall_links[place], number);
+}
+
+static __attribute__((noinline)) enum taken partition_hypercall(struct percpu *cpu)
+{
+	return hypercall(cpu, level_of(cpu), RUN_PARTITION);
+}
+
+enum taken event_hypercall(struct percpu *cpu)
+{
+	if (cpu->mode == RUN_L1)
+		return hypercall(cpu, HYPAPI_L1, RUN_L1);
+	return cpu->mode == RUN_L2 ? hypercall(cpu, HYPAPI_L2, RUN_L2) : partition_hypercall(cpu);
+}
+
+/* ---- Ports and MSRs ---- */
+
+bool event_claims_port(const struct percpu *cpu, u32 port, u32 size)
+{
+	for (u32 i = 0; i < size; i++)
+		if (hypapps_claim(&hypapps_port_claims[level_of(cpu)], port + i))
+			return true;
+	return false;
+}
+
+/* What a verdict comes to. After hypapi_inject() there is nothing left to do. */
+static enum taken settled(struct dispatch *d, enum hypapi_verdict verdict)
+{
+	if (d->progress.moved)
+		return TAKEN;
+	if (verdict == HYPAPI_DENY)
+		vmx_raise(this_cpu(), VEC_GP, 0, GVA(0));
+	else if (verdict == HYPAPI_RETRY)
+		repeat_instruction();
+	return verdict == HYPAPI_PASS ? NOT_TAKEN : verdict == HYPAPI_HANDLED ? ANSWERED : TAKEN;
+}
+
+/* The ports of one access may have several owners: each is asked once, from the lowest port up. */
+enum taken event_port_io(struct percpu *cpu, struct hypapi_port_io_args *io)
+{
+	enum hypapi_level level = level_of(cpu);
+	const struct link *last = NULL, *link;
+	enum taken answer = NOT_TAKEN;
+	struct dispatch d;
+
+	for (u32 i = 0; i < io->size && answer == NOT_TAKEN; i++) {
+		link = hypapps_claim(&hypapps_port_claims[level], io->port + i);
+		if (!link || link == last)
+			continue;
+		last = link;
+		dispatch_begin(&d, cpu, HYPAPI_EV_PORT_IO, level, cpu->mode);
+		dispatch_no_entry(&d);
+		d.ev.args.port_io = *io;
+		answer = settled(&d, dispatch_to(&d, cpu, link));
+	}
+	if (answer == ANSWERED)
+		io->value = d.ev.args.port_io.value;
+	return answer;
+}
+
+enum taken event_msr(struct percpu *cpu, struct hypapi_msr_args *msr)
+{
+	enum hypapi_level level = level_of(cpu);
+	const struct link *link = hypapps_claim(&hypapps_msr_claims[level], msr->msr);
+	struct dispatch d;
+
+	if (!link)
+		return NOT_TAKEN;
+	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, level, cpu->mode);
+	dispatch_no_entry(&d);
+	d.ev.args.msr = *msr;
+	enum taken answer = settled(&d, dispatch_to(&d, cpu, link));
+
+	msr->value = answer == ANSWERED ? d.ev.args.msr.value : msr->value;
+	return answer;
+}
+
+/* Neither VMCS holds L1's state in the middle of an entry or exit: no calls on registers and memory in this event. */
+enum taken event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
+{
+	const struct link *claimed = hypapps_claim(&hypapps_msr_claims[HYPAPI_L1], msr->msr);
+	struct dispatch d, *outer = cpu->dispatch;
+
+	if (!claimed)
+		return NOT_TAKEN;
+	struct link link = *claimed;
+
+	link.capabilities &= HYPAPI_CAP_QUIESCE;
+	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, HYPAPI_L1, cpu->mode);
+	dispatch_no_entry(&d);
+	d.ev.cpl = 0;
+	d.ev.args.msr = *msr;
+	enum hypapi_verdict verdict = ask(&d, cpu, &link);
+
+	/* In the middle of another event, if that raised an exception that L1 wants. */
+	cpu->dispatch = outer;
+
+	if (verdict == HYPAPI_HANDLED)
+		msr->value = d.ev.args.msr.value;
+	return verdict == HYPAPI_HANDLED ? ANSWERED : verdict == HYPAPI_DENY ? TAKEN : NOT_TAKEN;
+}
+
+/* ---- Memory and partitions ---- */
+
+void event_violation(struct percpu *cpu, const struct event_violation *v)
+{
+	const struct hypapp_descriptor *owner = NULL;
+	enum hypapi_level level = level_of(cpu);
+	u64 entry = ept01_entry(v->gpa1);
+	enum hypapi_verdict verdict = HYPAPI_PASS;
+	const struct link *link;
+	struct dispatch d;
+
+	/* Allowed by now, or never forbidden. */
+	if (((entry & EPT_RIGHTS) && (entry & v->access) == v->access) ||
+	    (!(entry & EPT01_OWNER_BITS) && ept01_touch(v->gpa1, v->access)))
+		return;
+	hypapi_partition_t partition = partition_by_owner(ept01_entry_owner(entry), &owner);
+
+	if (unlikely(entry & EPT01_HYPAPP))
+		owner = hypapps_get(ept01_entry_hypapp(entry) - 1);
+	link = owner ? hypapps_link_of(owner, HYPAPI_EV_EPT_VIOLATION, level) : NULL;
+	if (link) {
+		dispatch_begin(&d, cpu, HYPAPI_EV_EPT_VIOLATION, level, cpu->mode);
+		d.ev.args.violation = (struct hypapi_violation_args){
+			.hpa = HPA(v->gpa1.addr), .gpa1 = v->gpa1, .gpa2 = v->gpa2, .gva = v->gva, .access = v->access,
+			.gva_valid = v->gva_valid, .owner = partition,
+		};
+		verdict = dispatch_to(&d, cpu, link);
+	}
+	if (!link && cpu->mode == RUN_L1 && (v->access & HYPAPI_W) && v->gva_valid &&
+	    wake_guard_store(cpu, v->gpa1) == TAKEN)
+		return;
+	if (verdict == HYPAPI_PASS || verdict == HYPAPI_DENY)
+		/*
+		 * Not #PF: an operating system whose page tables allow the access takes that as spurious, and retries
+		 * for ever.
+		 */
+		vmx_raise(cpu, VEC_GP, 0, GVA(0));
+	else if (verdict == HYPAPI_HANDLED)
+		finish(&d);
+	else if (verdict == HYPAPI_RETRY)
+		repeat_instruction();
+}
+
+enum taken event_partition_exit(struct percpu *cpu, const struct hypapi_partition_exit_args *args)
+{
+	enum hypapi_level level = level_of(cpu);
+	const struct link *link = hypapps_link_of(partition_owner(cpu), HYPAPI_EV_PARTITION_EXIT, level);
+	struct dispatch d;
+
+	if (!link)
+		return NOT_TAKEN;
+	dispatch_begin(&d, cpu, HYPAPI_EV_PARTITION_EXIT, level, RUN_PARTITION);
+	d.ev.args.partition_exit = *args;
+	enum hypapi_verdict verdict = dispatch_to(&d, cpu, link);
+
+	if (verdict == HYPAPI_HANDLED)
+		finish(&d);
+	return verdict == HYPAPI_PASS || verdict == HYPAPI_DENY ? NOT_TAKEN : TAKEN;
+}
+
+/* ---- Events that tell ---- */
+
+void event_crossing(struct percpu *cpu, enum hypapi_event_type type, u32 reason, u64 qualification)
+{
+	enum hypapi_level level = level_of(cpu);
+	struct dispatch d;
+
+	dispatch_begin(&d, cpu, type, level, cpu->mode);
+	dispatch_no_entry(&d);
+	d.ev.args.exit = (struct hypapi_exit_args){ .reason = reason, .qualification = qualification };
+	dispatch_tell(&d, cpu, hypapps_chain(type, level));
+	/* In the middle of another event, if that raised an exception that L1 wants: a stop may have been served. */
+	if (cpu->dispatch)
+		cpu->dispatch->progress.walking = false;
+}
+
+/* An event of level L0 is told to all; its arguments are the caller's. */
+static void begin_l0(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type)
+{
+	dispatch_begin(d, cpu, type, HYPAPI_L0, cpu->mode);
+	dispatch_no_entry(d);
+}
+
+static void tell_l0(struct dispatch *d)
+{
+	dispatch_tell(d, this_cpu(), hypapps_chain(d->ev.type, HYPAPI_L0));
+}
+
+void event_work(struct percpu *cpu)
+{
+	struct dispatch d;
+
+	for (u32 waiting = atomic_exchange(&cpu->mail_for, 0); waiting; waiting &= waiting - 1) {
+		u32 i = (u32)__builtin_ctz(waiting);
+
+		begin_l0(&d, cpu, HYPAPI_EV_WORK);
+		d.ev.quiesce = false;
+		d.ev.args.work.bits = atomic_exchange(&cpu->mail[i], 0);
+		/* Nothing, if it was posted while the event before it was on its way, and went along. */
+		if (d.ev.args.work.bits)
+			(void)dispatch_to(&d, cpu, hypapps_link_of(hypapps_get(i), HYPAPI_EV_WORK, HYPAPI_L0));
+	}
+}
+
+void event_notify(struct percpu *cpu, enum hypapi_event_type type)
+{
+	struct dispatch d;
+
+	begin_l0(&d, cpu, type);
+	tell_l0(&d);
+}
+
+/* ---- Two phases ---- */
+
+/* Asks those before `end` that take part; who denies, or NULL. */
+static const struct link *ask_phase(struct dispatch *d, enum hypapi_phase phase, const struct link *first,
+				    const struct link *end)
+{
+	d->ev.phase = phase;
+	for (const struct link *link = first; link < end; link++)
+		if (link->two_phase && ask(d, this_cpu(), link) == HYPAPI_DENY && phase == HYPAPI_PREPARE)
+			return link;
+	return NULL;
+}
+
+/* May it be? False: somebody has denied, and those that had prepared know. */
+static bool prepare(struct dispatch *d)
+{
+	const struct chain *chain = hypapps_chain(d->ev.type, HYPAPI_L0);
+	const struct link *denies = ask_phase(d, HYPAPI_PREPARE, chain->first, chain->first + chain->count);
+
+	if (denies) {
+		log_limited(LOG_INFO, "hypapp %s denies event %s", denies->app->name, event_info[d->ev.type].name);
+		d->ev.decided_by = hypapps_number(denies->app);
+		(void)ask_phase(d, HYPAPI_ABORT, chain->first, denies);
+	}
+	return !denies;
+}
+
+static void begin_mtrr(struct dispatch *d, struct percpu *cpu, u32 msr, u64 value)
+{
+	begin_l0(d, cpu, HYPAPI_EV_MTRR);
+	d->ev.args.mtrr = (struct hypapi_mtrr_args){ .msr = msr, .value = value };
+}
+
+bool event_mtrr_prepare(struct percpu *cpu, u32 msr, u64 value)
+{
+	struct dispatch d;
+
+	begin_mtrr(&d, cpu, msr, value);
+	return prepare(&d);
+}
+
+void event_mtrr(struct percpu *cpu, u32 msr, u64 value)
+{
+	struct dispatch d;
+
+	begin_mtrr(&d, cpu, msr, value);
+	tell_l0(&d);
+}
+
+bool event_sleep_prepare(struct percpu *cpu, u32 type)
+{
+	struct dispatch d;
+
+	begin_l0(&d, cpu, HYPAPI_EV_SLEEP);
+	d.ev.args.sleep.type = type;
+	return prepare(&d);
+}
+
+void event_sleep(struct percpu *cpu, u32 type)
+{
+	struct dispatch d;
+
+	begin_l0(&d, cpu, HYPAPI_EV_SLEEP);
+	d.ev.args.sleep.type = type;
+	tell_l0(&d);
+}
+
+/* ---- Signals ---- */
+
+/* An event of whoever runs, in which no partition can be entered; arguments are the caller's. */
+static const struct chain *begin_signal(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type)
+{
+	enum hypapi_level level = level_of(cpu);
+
+	dispatch_begin(d, cpu, type, level, cpu->mode);
+	dispatch_no_entry(d);
+	return hypapps_chain(type, level);
+}
+
+enum taken event_interrupt(struct percpu *cpu, const struct hypapi_interrupt_args *args)
+{
+	struct dispatch d;
+	const struct chain *chain = begin_signal(&d, cpu, HYPAPI_EV_INTERRUPT);
+
+	d.ev.args.interrupt = *args;
+	return ask(&d, cpu, chain->first) == HYPAPI_HANDLED && args->acknowledged ? TAKEN : NOT_TAKEN;
+}
+
+enum taken event_nmi(struct percpu *cpu)
+{
+	const struct chain *chain = hypapps_chain(HYPAPI_EV_NMI, level_of(cpu));
+	struct dispatch d;
+
+	if (likely(!chain->count))
+		return NOT_TAKEN;
+	(void)begin_signal(&d, cpu, HYPAPI_EV_NMI);
+	return ask(&d, cpu, chain->first) == HYPAPI_HANDLED ? TAKEN : NOT_TAKEN;
+}
+
+/*
+ * Whatever ran is not L1 perhaps, so no calls on registers and memory. What it is goes on as it was if a hypapp takes the
+ * INIT, and is told of its end only after that.
+ */
+enum taken event_init_signal(struct percpu *cpu)
+{
+	const struct chain *chain = hypapps_chain(HYPAPI_EV_INIT_SIGNAL, HYPAPI_L1);
+	enum hypapi_verdict verdict = HYPAPI_PASS;
+	struct dispatch d;
+
+	if (likely(!chain->count))
+		return NOT_TAKEN;
+	dispatch_begin(&d, cpu, HYPAPI_EV_INIT_SIGNAL, HYPAPI_L1, cpu->mode);
+	dispatch_no_entry(&d);
+	d.ev.cpl = 0;
+	for (u32 i = 0; i < chain->count && verdict == HYPAPI_PASS; i++) {
+		struct link link = chain->first[i];
+
+		link.capabilities &= HYPAPI_CAP_QUIESCE | HYPAPI_CAP_WORK;
+		verdict = ask(&d, cpu, &link);
+	}
+	return verdict == HYPAPI_HANDLED ? TAKEN : NOT_TAKEN;
+}
+
+void event_window(struct percpu *cpu, enum hypapi_event_type type)
+{
+	u8 *asked = &cpu->windows[type == HYPAPI_EV_NMI_WINDOW], told = *asked;
+	struct dispatch d;
+
+	*asked = 0;
+	const struct chain *chain = begin_signal(&d, cpu, type);
+
+	for_each_link(link, chain)
+		if (told & BIT(hypapps_number(link->app) - 1))
+			(void)ask(&d, cpu, link);
+}
+
+/* ---- EPT02 ---- */
+
+void event_ept02_root(struct percpu *cpu, const struct hypapi_ept02_root_args *args)
+{
+	struct dispatch d;
+	const struct chain *chain = begin_signal(&d, cpu, HYPAPI_EV_EPT02_ROOT);
+
+	d.ev.args.ept02_root = *args;
+	dispatch_tell(&d, cpu, chain);
+}
+
+void event_ept02_flush(struct percpu *cpu, u64 eptp12, u32 cause)
+{
+	const struct chain *chain = hypapps_chain(HYPAPI_EV_EPT02_FLUSH, level_of(cpu));
+	struct dispatch d;
+
+	if (likely(!chain->count))
+		return;
+	(void)begin_signal(&d, cpu, HYPAPI_EV_EPT02_FLUSH);
+	d.ev.args.ept02_flush = (struct hypapi_ept02_flush_args){ .eptp12 = eptp12, .cause = cause };
+	dispatch_tell(&d, cpu, chain);
+}
+
+/* ---- Start of a CPU ---- */
+
+/* Events that a crossing between L1 and L2 raises, or ends the wait for. */
+static u32 watched_crossings(void)
+{
+	static const u8 types[] = { HYPAPI_EV_EXIT102, HYPAPI_EV_EXIT201, HYPAPI_EV_EPT02_ROOT,
+				    HYPAPI_EV_INTERRUPT_WINDOW, HYPAPI_EV_NMI_WINDOW };
+	u32 watched = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (hypapps_chain(types[i], HYPAPI_L1)->count || hypapps_chain(types[i], HYPAPI_L2)->count)
+			watched |= (u32)BIT(types[i]);
+	return watched;
+}
+
+void event_cpu_init(struct percpu *cpu)
+{
+	struct dispatch d;
+
+	stats_cpu_init(cpu);
+	hypapps_cpu_init(cpu);
+	cpu->watched = watched_crossings();
+	trace_cpu_init(cpu);
+	begin_l0(&d, cpu, HYPAPI_EV_CPU_INIT);
+	d.ev.args.cpu_init.cpu_count = cpu_count;
+	tell_l0(&d);
+}

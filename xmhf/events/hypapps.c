@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See hypapps.h. Descriptors are copied, so that one of an older minor version, which is shorter, reads as zero at its end.
+ * Claims are exclusive, so what is claimed goes to one hypapp; violations and partition exits go to the owner.
+ */
+#include "events/hypapps.h"
+
+#include "events/dispatch.h"
+#include "events/event_info.h"
+#include "events/events.h"
+#include "events/hypapps_check.h"
+#include "lib/string.h"
+#include "mem/pages.h"
+#include "report/log.h"
+#include "report/stats.h"
+#include "report/trace.h"
+#include "vmx/interrupts.h"
+#include "vmx/vmx.h"
+
+extern const struct hypapp_descriptor *const hypapps_linked[]; /* made by the build, NULL at the end */
+const char HYPAPI_VERSION_SYMBOL[] = "hypapi";
+
+static struct hypapp_descriptor copies[MAX_HYPAPPS];
+static const struct hypapp_descriptor *apps[MAX_HYPAPPS]; /* the copies, by priority */
+static u32 app_count;
+
+static struct link links[MAX_HYPAPPS * HYPAPI_MAX_SUBSCRIPTIONS * 2]; /* in the order of chains */
+struct chain hypapps_chains[HYPAPI_EV_COUNT][HYPAPI_L2 + 1];
+
+u8 hypapps_hypercalls[HYPAPI_L2 + 1][HYPAPI_HYPERCALL_MAX + 1];
+const struct link *hypapps_hypercall_links[2 * MAX_HYPAPPS * HYPAPI_MAX_CLAIMS + 1];
+_Static_assert(ARRAY_SIZE(hypapps_hypercall_links) <= 257, "a place is a byte");
+
+struct claims hypapps_cpuid_claims[HYPAPI_L2 + 1], hypapps_port_claims[HYPAPI_L2 + 1],
+	hypapps_msr_claims[HYPAPI_L2 + 1];
+u32 hypapps_cpuid_lowest = ~0u, hypapps_cpuid_highest;
+
+bool hypapps_find(const char *name, size_t len)
+{
+	for (size_t i = 0; hypapps_linked[i]; i++)
+		if (!strncmp(hypapps_linked[i]->name, name, len) && !hypapps_linked[i]->name[len])
+			return true;
+	return false;
+}
+
+static u32 cpu_bytes(const struct hypapp_descriptor *app)
+{
+	return app->size > offsetof(struct hypapp_descriptor, cpu_bytes) ? ALIGN_UP(app->cpu_bytes, CACHE_LINE) : 0;
+}
+
+size_t hypapps_cpu_bytes(void)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; hypapps_linked[i]; i++)
+		sum += MIN(cpu_bytes(hypapps_linked[i]), HYPAPI_MAX_CPU_BYTES);
+	return sum;
+}
+
+void hypapps_cpu_init(struct percpu *cpu)
+{
+	size_t bytes = hypapps_cpu_bytes();
+
+	if (bytes && !cpu->hypapp_storage)
+		cpu->hypapp_storage = pages_boot_alloc(ALIGN_UP(bytes, PAGE_SIZE) / PAGE_SIZE);
+}
+
+void *hypapps_storage(const struct hypapp_descriptor *app, const struct percpu *cpu)
+{
+	size_t at = 0;
+
+	for (u32 i = 0; apps[i] != app; i++)
+		at += cpu_bytes(apps[i]);
+	return app->cpu_bytes && cpu->hypapp_storage ? cpu->hypapp_storage + at : NULL;
+}
+
+static void sort_in(const struct hypapp_descriptor *app)
+{
+	u32 at = app_count;
+
+	if (app_count == MAX_HYPAPPS)
+		boot_refuse("more than %u hypapps are linked in", MAX_HYPAPPS);
+	/* What is no descriptor is read as far as the check looks at it. */
+	memcpy(&copies[app_count], app, MIN(MAX(app->size, HYPAPP_SIZE_1_0), sizeof(*app)));
+	app = &copies[app_count++];
+	for (; at && apps[at - 1]->priority > app->priority; at--)
+		apps[at] = apps[at - 1];
+	apps[at] = app;
+}
+
+u32 hypapps_number(const struct hypapp_descriptor *app)
+{
+	u32 i = 0;
+
+	while (apps[i] != app)
+		i++;
+	return i + 1;
+}
+
+u32 hypapps_count(void)
+{
+	return app_count;
+}
+
+const struct hypapp_descriptor *hypapps_get(u32 i)
+{
+	return apps[i];
+}
+
+/* The links of one event at one level, from *next on. */
+static void build_chain(u32 type, u32 level, struct link **next)
+{
+	struct chain *chain = &hypapps_chains[type][level];
+	u32 bit = HYPAPI_LEVEL_BIT(level);
+
+	chain->first = *next;
+	for (u32 i = 0; i < app_count && (event_info[type].levels & bit); i++)
+		for (const struct hypapi_subscription *s = apps[i]->subscriptions;
+		     s < apps[i]->subscriptions + HYPAPI_MAX_SUBSCRIPTIONS && s->handler; s++)
+			if (s->type == type && (level == HYPAPI_L0 || (s->levels & bit)))
+				*(*next)++ = (struct link){
+					.ask = s->quiesce || trace_bytes() ? dispatch_slowly : s->handler,
+					.handler = s->handler, .app = apps[i], .capabilities = apps[i]->capabilities,
+					.counts = (u32)offsetof(struct hypapp_stats, of[i][type][level]),
+					.quiesce = s->quiesce, .two_phase = s->two_phase,
+				};
+	chain->count = (u32)(*next - chain->first);
+}
+
+static void build_chains(void)
+{
+	struct link *next = links;
+
+	for (u32 type = 0; type < HYPAPI_EV_COUNT; type++)
+		for (u32 level = HYPAPI_L0; level <= HYPAPI_L2; level++)
+			build_chain(type, level, &next);
+}
+
+const struct link *hypapps_link_of(const struct hypapp_descriptor *app, enum hypapi_event_type type,
+				   enum hypapi_level level)
+{
+	for_each_link(link, hypapps_chain(type, level))
+		if (link->app == app)
+			return link;
+	return NULL;
+}
+
+/* ---- Claims ---- */
+
+static void add_claim(struct claims *claims, const struct hypapi_claim *c, const struct link *link)
+{
+	claims->of[claims->count].first = c->first;
+	claims->of[claims->count].span = c->last - c->first;
+	claims->of[claims->count++].link = link;
+}
+
+static void add_cpuid_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
+{
+	add_claim(&hypapps_cpuid_claims[level], c, link);
+	hypapps_cpuid_lowest = MIN(hypapps_cpuid_lowest, c->first);
+	hypapps_cpuid_highest = MAX(hypapps_cpuid_highest, c->last);
+}
+
+static void add_port_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
+{
+	add_claim(&hypapps_port_claims[level], c, link);
+	vmx_claim_ports(level, c->first, c->last);
+}
+
+static void add_msr_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
+{
+	add_claim(&hypapps_msr_claims[level], c, link);
+	vmx_claim_msrs(level, c->first, c->last);
+}
+
+static void add_hypercall_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
+{
+	static u32 count;
+
+	hypapps_hypercall_links[++count] = link;
+	for (u32 number = c->first; number <= c->last; number++)
+		hypapps_hypercalls[level][number] = (u8)count;
+}
+
+static void build_claims(const struct hypapp_descriptor *app)
+{
+	static const struct {
+		u32 kind, type;
+		void (*add)(const struct hypapi_claim *c, u32 level, const struct link *link);
+	} kinds[] = {
+		{ HYPAPI_CLAIM_HYPERCALL, HYPAPI_EV_HYPERCALL, add_hypercall_claim },
+		{ HYPAPI_CLAIM_CPUID, HYPAPI_EV_CPUID, add_cpuid_claim },
+		{ HYPAPI_CLAIM_PORT, HYPAPI_EV_PORT_IO, add_port_claim },
+		{ HYPAPI_CLAIM_MSR, HYPAPI_EV_MSR, add_msr_claim },
+	};
+
+	for (const struct hypapi_claim *c = app->claims; c < app->claims + HYPAPI_MAX_CLAIMS && c->kind; c++)
+		for (u32 i = 0; i < ARRAY_SIZE(kinds); i++)
+			for (u32 level = HYPAPI_L1; level <= HYPAPI_L2 && c->kind == kinds[i].kind; level++) {
+				const struct link *link = hypapps_link_of(app, kinds[i].type, level);
+
+				if (link && (c->levels & HYPAPI_LEVEL_BIT(level)))
+					kinds[i].add(c, level, link);
+			}
+}
+
+void hypapps_init(void)
+{
+	char message[160];
+
+	for (size_t i = 0; hypapps_linked[i]; i++)
+		sort_in(hypapps_linked[i]);
+	if (!hypapps_check(apps, app_count, message, sizeof(message)))
+		boot_refuse("%s", message);
+	build_chains();
+	for (u32 i = 0; i < app_count; i++)
+		build_claims(apps[i]);
+	if (hypapps_chain(HYPAPI_EV_INTERRUPT, HYPAPI_L1)->count)
+		interrupts_arm();
+	stats_init(apps, app_count);
+	hypapps_cpu_init(this_cpu());
+	for (u32 i = 0; i < app_count; i++)
+		log_info("hypapp %s, priority %d, hypapi %u.%u", apps[i]->name, apps[i]->priority, apps[i]->major,
+			 apps[i]->minor);
+	event_notify(this_cpu(), HYPAPI_EV_INIT);
+}
