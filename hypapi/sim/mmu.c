@@ -9,24 +9,15 @@
  */
 #include "hypapi/sim/machine.h"
 
+#include "cpu/paging.h"
 #include "cpu/x86.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"
 #include "mem/pages.h"
 #include "mem/partition.h"
 
-#define PTE_P BIT(0)
-#define PTE_W BIT(1)
-#define PTE_U BIT(2)
-#define PTE_LARGE BIT(7)
-#define PTE_G BIT(8)
-#define PTE_NX BIT(63)
 #define PCID_MASK 0xfffull
 #define CR3_NO_FLUSH BIT(63)
-#define PF_PRESENT BIT(0)
-#define PF_WRITE BIT(1)
-#define PF_USER BIT(2)
-#define PF_FETCH BIT(4)
 
 /* ---- What the CPU keeps, and what drops it ---- */
 

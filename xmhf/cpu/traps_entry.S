@@ -4,6 +4,7 @@
  * RDI = frame { r11 .. rax, vector, error code, RIP, CS, RFLAGS, RSP, SS }. Maskable interrupts are on
  * in root only where one is caught.
  */
+#include "cpu/paging.h"
 #include "cpu/traps.h"
 
 	.macro save
@@ -36,7 +37,7 @@ trap_stubs:
 	.set vector, 0
 	.rept 32
 	.balign 16
-	.if (0x60227d00 >> vector) & 1  /* pushes an error code: 8, 10 to 14, 17, 21, 29, 30 */
+	.if ((ERROR_CODE_VECTORS | ERROR_CODE_VECTORS_HIDDEN) >> vector) & 1
 	.else
 	pushq $0
 	.endif

@@ -48,6 +48,7 @@
 
 #define DEBUGCTL_LBR BIT(0)
 #define DEBUGCTL_BTF BIT(1)
+#define DEBUGCTL_VALID 0xffc3ull
 
 #define EFER_SCE BIT(0)
 #define EFER_LME BIT(8)

@@ -7,6 +7,7 @@
 
 #include "core/cmdline.h"
 #include "core/config.h"
+#include "cpu/paging.h"
 #include "cpu/speculation.h"
 #include "cpu/x86.h"
 #include "events/calls.h"
@@ -206,7 +207,7 @@ static int set_vmcs_reg(struct dispatch *d, enum hypapi_reg reg, u64 value)
 		return HYPAPI_ENOTSUP;
 	switch (reg) {
 	case HYPAPI_REG_RIP:
-		if ((u64)((long)(value << 16) >> 16) != value)
+		if (!is_canonical(value, LINEAR_BITS))
 			return HYPAPI_EINVAL;
 		break;
 	case HYPAPI_REG_RFLAGS:

@@ -7,25 +7,13 @@
  */
 #include "mem/guest.h"
 
+#include "cpu/paging.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"
 #include "mem/pages.h"
 #include "nested/nested.h"
-
-#define PTE_P BIT(0)
-#define PTE_W BIT(1)
-#define PTE_U BIT(2)
-#define PTE_A BIT(5)
-#define PTE_D BIT(6)
-#define PTE_LARGE BIT(7)
-#define PTE_NX BIT(63)
-
-#define PF_PRESENT BIT(0)
-#define PF_WRITE BIT(1)
-#define PF_USER BIT(2)
-#define PF_FETCH BIT(4)
 
 /* A guest-physical address of the level that runs, to host-physical, with the rights that the EPTs allow. */
 static inline bool physical(struct percpu *cpu, u64 gpa, struct guest_page *page)
@@ -96,7 +84,7 @@ static inline bool is_leaf(const struct guest_walk *w, u64 entry, u32 shift, u32
 
 static inline u64 leaf_address(u64 entry, u64 gva, u32 shift)
 {
-	u64 offset = (1ull << shift) - 1, base = entry & BITS(51, 12);
+	u64 offset = (1ull << shift) - 1, base = entry & PTE_ADDR;
 
 	if (unlikely(shift == 22)) /* PSE-36 */
 		base = (entry & 0xffc00000) | (entry & BITS(20, 13)) << 19;
@@ -136,7 +124,7 @@ void guest_walk_begin(struct guest_walk *w, struct percpu *cpu)
 		w->levels = 2;
 	}
 	w->level = w->levels - 1;
-	w->at[w->level].gpa = cr3 & (w->levels == 3 ? BITS(51, 5) : BITS(51, 12));
+	w->at[w->level].gpa = cr3 & (w->levels == 3 ? BITS(51, 5) : PTE_ADDR);
 	w->at[w->level].table = readable(cpu, w->at[w->level].gpa, cpu->mode == RUN_L2);
 	w->at[w->level].refused = 0;
 }
@@ -178,14 +166,14 @@ static always_inline enum guest_access_result walk_tables(struct guest_walk *w, 
 			*gpa = leaf_address(entry, gva, shift);
 			return GUEST_OK;
 		}
-		table = readable(w->cpu, entry & BITS(51, 12), in_l2);
+		table = readable(w->cpu, entry & PTE_ADDR, in_l2);
 		if (!table)
 			return GUEST_NOT_OWNED;
 		level--;
 		shift -= bits;
 		w->at[level].table = table;
 		if (in_l2)
-			w->at[level].gpa = entry & BITS(51, 12);
+			w->at[level].gpa = entry & PTE_ADDR;
 		w->at[level].refused = *refused;
 	}
 }
@@ -196,11 +184,11 @@ static __attribute__((noinline)) enum guest_access_result walk_any(struct guest_
 	return walk_tables(w, gva, w->levels, w->cpu->mode == RUN_L2, gpa, refused);
 }
 
-static inline bool is_canonical(const struct guest_walk *w, u64 gva)
+static inline bool may_be_used(const struct guest_walk *w, u64 gva)
 {
 	if (likely(w->levels == 4))
-		return (u64)((long)(gva << 16) >> 16) == gva;
-	return w->levels < 4 ? gva == (u32)gva : (u64)((long)(gva << 7) >> 7) == gva;
+		return is_canonical(gva, LINEAR_BITS);
+	return w->levels < 4 ? gva == (u32)gva : is_canonical(gva, LINEAR_BITS_LA57);
 }
 
 static inline enum guest_access_result walk(struct guest_walk *w, u64 gva, u64 *gpa, u64 *refused)
@@ -222,7 +210,7 @@ enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 ri
 	if (w->levels) {
 		enum guest_access_result result = GUEST_PAGE_FAULT;
 
-		if (likely(is_canonical(w, gva.addr)))
+		if (likely(may_be_used(w, gva.addr)))
 			result = walk(w, gva.addr, &gpa, &refused);
 		if (result != GUEST_OK)
 			return result == GUEST_PAGE_FAULT ? fault_at(w, fault, gva, rights, false) : result;

@@ -7,18 +7,13 @@
  */
 #include "mem/partition.h"
 
+#include "cpu/paging.h"
 #include "lib/string.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"
 #include "mem/pages.h"
 #include "mem/partition_state.h"
 
-#define PTE_P BIT(0)
-#define PTE_W BIT(1)
-#define PTE_U BIT(2)
-#define PTE_A BIT(5)
-#define PTE_D BIT(6)
-#define PTE_NX BIT(63)
 #define PT_LEVELS 4
 
 static struct partition partitions[EPT01_MAX_OWNER]; /* changed under a stop; `runner` by atomic exchange */

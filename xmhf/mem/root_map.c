@@ -6,18 +6,14 @@
  */
 #include "mem/root_map.h"
 
+#include "cpu/paging.h"
 #include "cpu/percpu.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/pages.h"
 #include "report/log.h"
 
-#define PTE_P BIT(0)
-#define PTE_W BIT(1)
-#define PTE_UC (BIT(3) | BIT(4)) /* PCD and PWT: PAT entry 3, uncached after reset and in our IA32_PAT */
-#define PTE_LARGE BIT(7)
-#define PTE_NX BIT(63)
-#define PTE_ADDR BITS(51, 12)
+#define PTE_UC (PTE_PCD | PTE_PWT) /* PAT entry 3, uncached after reset and in our IA32_PAT */
 
 #define IMAGE_VIRTUAL 0xffffffff80000000ul
 #define STACKS_VIRTUAL 0xffffffffb0000000ul

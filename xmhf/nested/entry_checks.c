@@ -5,17 +5,14 @@
  * that an entry pays only for what L1 wrote. Pure functions. Callers: see entry_checks.h.
  */
 #include "nested/entry_checks.h"
+#include "cpu/paging.h"
 #include "cpu/x86.h"
+#include "nested/ept12.h"
 
-#define DEBUGCTL_BTF BIT(1)
 #define RFLAGS_RESERVED (BITS(63, 22) | BIT(15) | BIT(5) | BIT(3))
 #define SEL_RPL 3
 #define SEL_TI 4
-#define PDPTE_P BIT(0)
 #define PDPTE_RESERVED (BITS(2, 1) | BITS(8, 5))
-
-/* Vectors that push an error code: #DF, #TS, #NP, #SS, #GP, #PF, #AC. */
-#define ERROR_CODE_VECTORS 0x27d00u
 
 /* ---- What the rows say in one word ---- */
 
@@ -29,14 +26,9 @@ static bool fixed_ok(u64 value, u64 fixed0, u64 fixed1)
 	return (value & fixed0) == fixed0 && !(value & ~fixed1);
 }
 
-static u32 proc2(const struct vmcs12 *v)
-{
-	return v->proc_ctls & PROC_SECONDARY ? v->proc2_ctls : 0;
-}
-
 static bool unrestricted(const struct vmcs12 *v)
 {
-	return proc2(v) & PROC2_UNRESTRICTED;
+	return vmcs12_proc2(v) & PROC2_UNRESTRICTED;
 }
 
 static bool ia32e(const struct vmcs12 *v)
@@ -64,9 +56,7 @@ static bool msr_area_ok(const struct nested_caps *c, u64 addr, u32 count)
 
 static bool canonical(const struct nested_caps *c, u64 addr)
 {
-	u32 unused = 64 - c->linear_bits;
-
-	return (u64)((int64_t)(addr << unused) >> unused) == addr;
+	return is_canonical(addr, c->linear_bits);
 }
 
 static bool sign_bits_equal(const struct nested_caps *c, u64 addr)
@@ -74,22 +64,6 @@ static bool sign_bits_equal(const struct nested_caps *c, u64 addr)
 	u64 high = addr >> c->linear_bits;
 
 	return !high || high == ~0ull >> c->linear_bits;
-}
-
-static bool eptp_type_ok(const struct nested_caps *c, u64 eptp)
-{
-	u64 cap = NESTED_CAP(c, EPT_VPID_CAP);
-
-	return ((eptp & EPTP_TYPE) == EPT_TYPE_WB && (cap & EPTCAP_WB)) ||
-	       ((eptp & EPTP_TYPE) == EPT_TYPE_UC && (cap & EPTCAP_UC));
-}
-
-/* Each byte is one of the memory types 0, 1, 4, 5, 6, 7: no bit above 2 set, and not 2 or 3. */
-static bool pat_ok(u64 pat)
-{
-	const u64 every = 0x0101010101010101ull;
-
-	return !(pat & (0xf8 * every)) && !((pat >> 1 & ~(pat >> 2)) & every);
 }
 
 static bool injects(const struct vmcs12 *v)
@@ -224,7 +198,7 @@ static bool pae_paging(const struct vmcs12 *v)
 
 bool entry_pdpte_ok(const struct nested_caps *c, u64 pdpte)
 {
-	return !(pdpte & PDPTE_P) || !(pdpte & (PDPTE_RESERVED | c->phys_reserved));
+	return !(pdpte & PTE_P) || !(pdpte & (PDPTE_RESERVED | c->phys_reserved));
 }
 
 /* ---- The table, expanded ---- */
@@ -272,7 +246,7 @@ u32 entry_check_reads(u32 dirty)
 
 bool entry_wants_pdptes(const struct vmcs12 *v)
 {
-	return pae_paging(v) && !(proc2(v) & PROC2_EPT);
+	return pae_paging(v) && !vmcs12_uses_ept(v);
 }
 
 u32 entry_check_error(enum entry_check check)

@@ -45,7 +45,7 @@ void nested_select_ept02(struct percpu *cpu)
 	bool flush;
 
 	n->use = nested_ept_key(cpu);
-	if (!uses_ept12(&n->vmcs12)) {
+	if (!vmcs12_uses_ept(&n->vmcs12)) {
 		vmwrite(VMCS_EPTP, ept01_pointer);
 		return;
 	}
@@ -103,30 +103,6 @@ static always_inline void fill(struct nested_cpu *n, gpa2_t gpa2, const struct e
 		panic("an empty EPT02 pool has no page");
 }
 
-/* What the exit interrupted goes on with the next entry; an IRET that faulted here had unblocked NMIs already. */
-static void resume_event(u64 qualification)
-{
-	vmx_requeue_event();
-	if ((qualification & EPT_QUAL_NMI_UNBLOCK) && !(vmread(VMCS_IDT_INFO) & INTR_VALID))
-		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
-}
-
-/* EPT12 allows it, EPT01 does not: the owner of the page answers, with the guest at L2. */
-static void forbidden(struct percpu *cpu, const struct fault *f, gpa1_t gpa1)
-{
-	if (apic_guard_violation(cpu, gpa1, f->qualification) == TAKEN)
-		return;
-	resume_event(f->qualification);
-	if (ept01_touch(gpa1, f->access))
-		return;
-	struct event_violation v = { .gpa1 = gpa1, .gpa2 = f->gpa2, .access = f->access,
-				       .gva_valid = f->qualification & EPT_QUAL_GLA_FINAL };
-
-	if (f->qualification & EPT_QUAL_GLA_VALID)
-		v.gva = GVA(vmread(VMCS_GUEST_LINEAR_ADDR));
-	event_violation(cpu, &v);
-}
-
 static void reflect_violation(struct percpu *cpu, const struct fault *f, u32 rights)
 {
 	struct exit_info exit = {
@@ -167,7 +143,7 @@ void nested_refill(struct percpu *cpu)
 
 	n->missed_access = 0;
 	l1_memory_check(&n->memory);
-	if (!uses_ept12(&n->vmcs12) || ept12_walk(&nested_caps, n->vmcs12.eptp, n->missed, &l12) != EPT12_MAPPED ||
+	if (!vmcs12_uses_ept(&n->vmcs12) || ept12_walk(&nested_caps, n->vmcs12.eptp, n->missed, &l12) != EPT12_MAPPED ||
 	    (l12.rights & access) != access || !l1_leaf(&n->memory, l12.gpa1, &l01) || (l01.rights & access) != access)
 		return;
 	if (!(n->vmcs12.eptp & EPTP_AD) || mark(&l12, access))
@@ -188,11 +164,11 @@ static void walk_and_fill(struct percpu *cpu, const struct fault *f)
 	} else if (result == EPT12_NOT_PRESENT || (l12.rights & f->access) != f->access) {
 		reflect_violation(cpu, f, l12.rights);
 	} else if (!l1_leaf(&n->memory, l12.gpa1, &l01) || (l01.rights & f->access) != f->access) {
-		forbidden(cpu, f, l12.gpa1);
+		vmx_violation(cpu, l12.gpa1, f->gpa2, f->qualification);
 	} else {
 		if (!(n->vmcs12.eptp & EPTP_AD) || mark(&l12, f->access))
 			fill(n, f->gpa2, &l12, &l01);
-		resume_event(f->qualification);
+		vmx_requeue_access(f->qualification);
 	}
 }
 
@@ -205,10 +181,10 @@ void nested_ept_fault(struct percpu *cpu)
 		f.qualification = vmread(VMCS_EXIT_QUALIFICATION);
 		f.access = f.qualification & EPT_QUAL_ACCESS;
 	}
-	if (uses_ept12(&cpu->nested->vmcs12))
+	if (vmcs12_uses_ept(&cpu->nested->vmcs12))
 		walk_and_fill(cpu, &f);
 	else
-		forbidden(cpu, &f, GPA1(f.gpa2.addr));
+		vmx_violation(cpu, GPA1(f.gpa2.addr), f.gpa2, f.qualification);
 }
 
 /*
@@ -230,7 +206,7 @@ static inline u64 cached_hpa(const struct nested_cpu *n, gpa2_t gpa2)
 /* As cached_hpa(); under a stop that has taken rights away EPT02 is stale, until its release. */
 static inline u64 quick_hpa(const struct percpu *cpu, gpa2_t gpa2)
 {
-	return likely(!cpu->quiesce.work) && uses_ept12(&cpu->nested->vmcs12) ? cached_hpa(cpu->nested, gpa2) : 0;
+	return likely(!cpu->quiesce.work) && vmcs12_uses_ept(&cpu->nested->vmcs12) ? cached_hpa(cpu->nested, gpa2) : 0;
 }
 
 static __attribute__((noinline)) bool translate_slowly(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page)
@@ -239,7 +215,7 @@ static __attribute__((noinline)) bool translate_slowly(struct percpu *cpu, gpa2_
 	struct ept01_leaf l01;
 
 	l1_memory_check(&cpu->nested->memory);
-	if (uses_ept12(&cpu->nested->vmcs12) &&
+	if (vmcs12_uses_ept(&cpu->nested->vmcs12) &&
 	    ept12_walk(&nested_caps, cpu->nested->vmcs12.eptp, gpa2, &l12) != EPT12_MAPPED)
 		return false;
 	if (!l1_leaf(&cpu->nested->memory, l12.gpa1, &l01))
@@ -284,7 +260,7 @@ bool nested_mark_written(struct percpu *cpu, gpa2_t gpa2)
 	struct nested_cpu *n = cpu->nested;
 	struct ept12_leaf l12 = { .gpa1 = GPA1(gpa2.addr), .rights = HYPAPI_RWX };
 	struct ept01_leaf l01;
-	bool walks = uses_ept12(&n->vmcs12), marks = walks && (n->vmcs12.eptp & EPTP_AD), dirty;
+	bool walks = vmcs12_uses_ept(&n->vmcs12), marks = walks && (n->vmcs12.eptp & EPTP_AD), dirty;
 
 	l1_memory_check(&n->memory);
 	for (u32 tries = 0; tries < MARK_TRIES; tries++) {
@@ -340,7 +316,7 @@ u64 nested_eptp12(const struct percpu *cpu)
 {
 	const struct nested_cpu *n = cpu->nested;
 
-	return n && uses_ept12(&n->vmcs12) ? n->vmcs12.eptp : 0;
+	return n && vmcs12_uses_ept(&n->vmcs12) ? n->vmcs12.eptp : 0;
 }
 
 u64 nested_ept_key(const struct percpu *cpu)

@@ -92,12 +92,3 @@ bool ept12_mark(struct ept12_leaf *leaf, bool write, bool *dirty)
 	}
 	return true;
 }
-
-bool ept12_pointer_ok(const struct nested_caps *caps, u64 eptp12)
-{
-	u64 cap = NESTED_CAP(caps, EPT_VPID_CAP), type = eptp12 & EPTP_TYPE;
-	bool type_known = (type == EPT_TYPE_WB && (cap & EPTCAP_WB)) || (type == EPT_TYPE_UC && (cap & EPTCAP_UC));
-
-	return type_known && (eptp12 & EPTP_WALK) == EPTP_WALK_4 && (!(eptp12 & EPTP_AD) || (cap & EPTCAP_AD)) &&
-	       !(eptp12 & (BITS(11, 7) | caps->phys_reserved));
-}

@@ -35,8 +35,35 @@ enum ept12_result ept12_walk(const struct nested_caps *caps, u64 eptp12, gpa2_t 
  */
 must_check bool ept12_mark(struct ept12_leaf *leaf, bool write, bool *dirty);
 
-/* Whether an EPTP would pass VM entry; INVEPT asks that, too. */
-bool ept12_pointer_ok(const struct nested_caps *caps, u64 eptp12);
+/* What VM entry checks of an EPTP (SDM vol. 3, "VM-Execution Control Fields"), each with a row of its own. */
+static inline bool ept12_type_ok(const struct nested_caps *caps, u64 eptp12)
+{
+	u64 cap = NESTED_CAP(caps, EPT_VPID_CAP), type = eptp12 & EPTP_TYPE;
+
+	return (type == EPT_TYPE_WB && (cap & EPTCAP_WB)) || (type == EPT_TYPE_UC && (cap & EPTCAP_UC));
+}
+
+static inline bool ept12_walk_ok(u64 eptp12)
+{
+	return (eptp12 & EPTP_WALK) == EPTP_WALK_4;
+}
+
+static inline bool ept12_flags_ok(const struct nested_caps *caps, u64 eptp12)
+{
+	return !(eptp12 & EPTP_AD) || (NESTED_CAP(caps, EPT_VPID_CAP) & EPTCAP_AD);
+}
+
+static inline bool ept12_reserved_ok(const struct nested_caps *caps, u64 eptp12)
+{
+	return !(eptp12 & (BITS(11, 7) | caps->phys_reserved));
+}
+
+/* All of it: INVEPT asks that, too. */
+static inline bool ept12_pointer_ok(const struct nested_caps *caps, u64 eptp12)
+{
+	return ept12_type_ok(caps, eptp12) && ept12_walk_ok(eptp12) && ept12_flags_ok(caps, eptp12) &&
+	       ept12_reserved_ok(caps, eptp12);
+}
 
 /* One entry of L1's memory; where L1 has no RAM all ones, as from an empty bus. Supplied by who links ept12.c. */
 u64 ept12_read(gpa1_t entry);

@@ -3,6 +3,7 @@
  * The VMX instructions of L1, one function each, through one table by exit reason. Who may execute them and how they
  * report success and failure is the same for all, and done once (Intel SDM vol. 3, "VMX Instruction Reference").
  */
+#include "cpu/paging.h"
 #include "cpu/x86.h"
 #include "events/events.h"
 #include "lib/string.h"
@@ -301,11 +302,11 @@ static int insn_invept(const struct insn *i)
 
 static bool vpid_descriptor_ok(u64 type, const struct descriptor *d)
 {
-	u32 unused = vmread(VMCS_GUEST_CR4) & CR4_LA57 ? 64 - 57 : 64 - 48;
+	u32 bits = vmread(VMCS_GUEST_CR4) & CR4_LA57 ? LINEAR_BITS_LA57 : LINEAR_BITS;
 
 	if (d->low >> 16 || (type != INVVPID_ALL && !d->low))
 		return false;
-	return type != INVVPID_ADDR || (u64)((int64_t)(d->high << unused) >> unused) == d->high;
+	return type != INVVPID_ADDR || is_canonical(d->high, bits);
 }
 
 /*

@@ -33,7 +33,7 @@ static void read_hardware(struct nested_hw *hw)
 
 	hw->efer_valid = (features & BIT(11) ? EFER_SCE : 0) | (features & BIT(29) ? EFER_LME | EFER_LMA : 0) |
 			 (features & BIT(20) ? EFER_NXE : 0);
-	hw->debugctl_valid = 0xffc3;
+	hw->debugctl_valid = DEBUGCTL_VALID;
 	hw->rtm = cpuid(7, 0).ebx & BIT(11);
 }
 
@@ -114,7 +114,7 @@ bool nested_read_msr(u32 msr, u64 *value)
 	return enabled && nested_caps_rdmsr(&nested_caps, msr, value);
 }
 
-/* A VMX abort is a shutdown of the CPU, which the machine answers like a triple fault. */
+/* A shutdown of the CPU, which the machine answers like a triple fault. */
 void nested_abort(struct percpu *cpu, u32 indicator)
 {
 	log_error("CPU %u: L1's exit from L2 ends in VMX abort %u", cpu->index, indicator);

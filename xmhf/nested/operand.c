@@ -5,6 +5,7 @@
  */
 #include "nested/operand.h"
 
+#include "cpu/paging.h"
 #include "cpu/x86.h"
 #include "mem/guest.h"
 #include "nested/state.h"
@@ -30,13 +31,6 @@ static void segment_fault(u32 seg)
 	vmx_inject(seg == SEG_SS ? VEC_SS : VEC_GP, 0);
 }
 
-static bool is_canonical(u64 addr)
-{
-	u32 unused = vmread(VMCS_GUEST_CR4) & CR4_LA57 ? 7 : 16;
-
-	return (u64)((int64_t)(addr << unused) >> unused) == addr;
-}
-
 /* In either half of a 48-bit address space, with room for any operand. */
 static bool plainly_canonical(u64 addr)
 {
@@ -51,8 +45,10 @@ static bool linear_64(u64 offset, u32 seg, size_t len, gva_t *linear)
 		addr += vmread(VMCS_GUEST_FS_BASE);
 	else if (seg == SEG_GS)
 		addr += vmread(VMCS_GUEST_GS_BASE);
+	u32 bits = vmread(VMCS_GUEST_CR4) & CR4_LA57 ? LINEAR_BITS_LA57 : LINEAR_BITS;
+
 	*linear = GVA(addr);
-	if (is_canonical(addr) && is_canonical(addr + len - 1))
+	if (is_canonical(addr, bits) && is_canonical(addr + len - 1, bits))
 		return true;
 	segment_fault(seg);
 	return false;
@@ -90,16 +86,10 @@ static bool linear_address(struct percpu *cpu, u32 info, bool long_mode, size_t 
 	return long_mode ? linear_64(offset, seg, len, linear) : linear_32(offset, seg, len, write, linear);
 }
 
-#define PTE_P BIT(0)
-#define PTE_W BIT(1)
-#define PTE_U BIT(2)
-#define PTE_D BIT(6)
-#define PTE_LARGE BIT(7)
-
 /* 4-level paging, a supervisor's access, without faults: what is not plain success leaves levels 0. */
 static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
 {
-	u64 need = PTE_P | (write ? PTE_W : 0), table = w->cr3 & BITS(51, 12), user = PTE_U, writable = PTE_W;
+	u64 need = PTE_P | (write ? PTE_W : 0), table = w->cr3 & PTE_ADDR, user = PTE_U, writable = PTE_W;
 	u32 levels = 0;
 
 	w->levels = 0;
@@ -113,7 +103,7 @@ static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
 		w->level[levels++].entry = entry;
 		user &= entry;
 		writable &= entry;
-		table = entry & BITS(51, 12);
+		table = entry & PTE_ADDR;
 		/* The dirty bit is set on the slow way. */
 		bool leaf = shift == 12 || ((entry & PTE_LARGE) && shift <= 30);
 

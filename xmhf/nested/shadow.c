@@ -14,28 +14,35 @@
 #include "vmx/vmx.h"
 
 /*
- * X(NAME, member, group): fields that L1 may read and write, and those that it may only read. None is in a lazy group;
- * the latter are exit information, which an exiting VMWRITE publishes again. Expanded into straight code, since both
- * lists are gone through at every exit and entry.
+ * X(NAME, member): fields that L1 may read and write, and those that it may only read. The latter are exit information,
+ * which an exiting VMWRITE publishes again. Expanded into straight code, since both lists are gone through at every
+ * exit and entry.
  */
 #define HOT_WRITABLE(X)                                                                                              \
-	X(GUEST_RIP, guest_rip, RIP) X(GUEST_RSP, guest_rsp, RIP) X(GUEST_RFLAGS, guest_rflags, FLAGS)               \
-	X(GUEST_INTERRUPTIBILITY, guest_interruptibility, NONREG) X(ENTRY_INTR_INFO, entry_intr_info, EVENT)         \
-	X(ENTRY_INSN_LEN, entry_insn_len, EVENT) X(ENTRY_ERROR_CODE, entry_error_code, EVENT)                        \
-	X(PROC_CTLS, proc_ctls, PROC) X(TPR_THRESHOLD, tpr_threshold, PROC)                                          \
-	X(GUEST_CS_AR, guest_cs_ar, MODE) X(GUEST_SS_AR, guest_ss_ar, MODE) X(GUEST_CR0, guest_cr0, MODE)            \
-	X(PREEMPTION_TIMER, preemption_timer, EVENT)
+	X(GUEST_RIP, guest_rip) X(GUEST_RSP, guest_rsp) X(GUEST_RFLAGS, guest_rflags)                                \
+	X(GUEST_INTERRUPTIBILITY, guest_interruptibility) X(ENTRY_INTR_INFO, entry_intr_info)                        \
+	X(ENTRY_INSN_LEN, entry_insn_len) X(ENTRY_ERROR_CODE, entry_error_code)                                      \
+	X(PROC_CTLS, proc_ctls) X(TPR_THRESHOLD, tpr_threshold)                                                      \
+	X(GUEST_CS_AR, guest_cs_ar) X(GUEST_SS_AR, guest_ss_ar) X(GUEST_CR0, guest_cr0)                              \
+	X(PREEMPTION_TIMER, preemption_timer)
 #define HOT_READABLE(X)                                                                                              \
-	X(EXIT_REASON, exit_reason, INFO) X(EXIT_QUALIFICATION, exit_qualification, INFO)                            \
-	X(EXIT_INTR_INFO, exit_intr_info, INFO) X(EXIT_INTR_ERROR, exit_intr_error, INFO) X(IDT_INFO, idt_info, INFO)\
-	X(EXIT_INSN_LEN, exit_insn_len, INFO) X(EXIT_INSN_INFO, exit_insn_info, INFO)                                \
-	X(GUEST_LINEAR_ADDR, guest_linear_addr, INFO) X(GUEST_PHYS_ADDR, guest_phys_addr, INFO)
+	X(EXIT_REASON, exit_reason) X(EXIT_QUALIFICATION, exit_qualification) X(EXIT_INTR_INFO, exit_intr_info)      \
+	X(EXIT_INTR_ERROR, exit_intr_error) X(IDT_INFO, idt_info) X(EXIT_INSN_LEN, exit_insn_len)                    \
+	X(EXIT_INSN_INFO, exit_insn_info) X(GUEST_LINEAR_ADDR, guest_linear_addr) X(GUEST_PHYS_ADDR, guest_phys_addr)
+
+#define IN_GROUPS(NAME, groups) ((groups) >> VMCS12_GROUP_OF_##NAME & 1)
+#define X(NAME, member) _Static_assert(!IN_GROUPS(NAME, GROUPS_LAZY), #NAME ": known only when somebody asks");
+HOT_WRITABLE(X) HOT_READABLE(X)
+#undef X
+#define X(NAME, member) _Static_assert(IN_GROUPS(NAME, GROUP(INFO)), #NAME ": no exit information");
+HOT_READABLE(X)
+#undef X
 
 struct shadow {
 	hpa_t region;
 	bool linked;    /* VMCS01 points to the region */
 	struct {        /* what the region holds */
-#define X(NAME, member, group) u64 member;
+#define X(NAME, member) u64 member;
 		HOT_WRITABLE(X) HOT_READABLE(X)
 #undef X
 	} last;
@@ -49,10 +56,10 @@ static void make_bitmaps(void)
 	vmwrite_bitmap = pages_boot_alloc(1);
 	__builtin_memset(vmread_bitmap, 0xff, PAGE_SIZE);
 	__builtin_memset(vmwrite_bitmap, 0xff, PAGE_SIZE);
-#define X(NAME, member, group) vmread_bitmap[VMCS_##NAME / 8] &= (u8)~BIT(VMCS_##NAME % 8);
+#define X(NAME, member) vmread_bitmap[VMCS_##NAME / 8] &= (u8)~BIT(VMCS_##NAME % 8);
 	HOT_WRITABLE(X) HOT_READABLE(X)
 #undef X
-#define X(NAME, member, group) vmwrite_bitmap[VMCS_##NAME / 8] &= (u8)~BIT(VMCS_##NAME % 8);
+#define X(NAME, member) vmwrite_bitmap[VMCS_##NAME / 8] &= (u8)~BIT(VMCS_##NAME % 8);
 	HOT_WRITABLE(X)
 #undef X
 }
@@ -108,7 +115,7 @@ void nested_shadow_publish(struct percpu *cpu)
 	if (!s || !s->linked)
 		return;
 	open_region(s);
-#define X(NAME, member, group)                                                                                       \
+#define X(NAME, member)                                                                                              \
 	if (s->last.member != v->member) {                                                                           \
 		s->last.member = v->member;                                                                          \
 		vmwrite(VMCS_##NAME, v->member);                                                                     \
@@ -128,11 +135,11 @@ void nested_shadow_collect(struct percpu *cpu)
 	if (!s || !s->linked)
 		return;
 	open_region(s);
-#define X(NAME, member, group)                                                                                       \
+#define X(NAME, member)                                                                                              \
 	value = vmread(VMCS_##NAME);                                                                                 \
 	if (value != s->last.member) {                                                                               \
 		s->last.member = n->vmcs12.member = value;                                                           \
-		dirty |= GROUP(group);                                                                               \
+		dirty |= 1u << VMCS12_GROUP_OF_##NAME;                                                                               \
 	}
 	HOT_WRITABLE(X)
 #undef X
@@ -148,7 +155,7 @@ static void publish_all(struct percpu *cpu)
 	struct shadow *s = cpu->nested->shadow;
 
 	open_region(s);
-#define X(NAME, member, group) vmwrite(VMCS_##NAME, s->last.member = v->member);
+#define X(NAME, member) vmwrite(VMCS_##NAME, s->last.member = v->member);
 	HOT_WRITABLE(X) HOT_READABLE(X)
 #undef X
 	close_region(cpu, s);

@@ -85,15 +85,6 @@ void vmcs02_sync(struct percpu *cpu, u32 groups);
 void vmcs02_nmi_window(struct percpu *cpu, bool wanted);
 /* The windows that hypapps wait for, or no longer. VMCS02 is current. */
 void vmcs02_windows(struct percpu *cpu);
-/* L1's secondary controls, 0 if they are off. */
-static inline u32 proc2_12(const struct vmcs12 *vmcs12)
-{
-	return vmcs12->proc_ctls & PROC_SECONDARY ? vmcs12->proc2_ctls : 0;
-}
-static inline bool uses_ept12(const struct vmcs12 *vmcs12)
-{
-	return proc2_12(vmcs12) & PROC2_EPT;
-}
 /* Which VPID stands for one of L1's; own: no other one of L1 has it. */
 u16 vpid02_of(u16 vpid12, bool *own);
 
@@ -107,6 +98,8 @@ static inline void nested_to_l1(struct percpu *cpu)
 	speculation_to_l1();
 }
 void nested_fix_cr0(bool fixed);
+/* L1's exit cannot be completed: a VMX abort, which shuts the CPU down. Here it resets the machine. Never returns. */
+_Noreturn void nested_abort(struct percpu *cpu, u32 indicator);
 
 /* ---- insn.c ---- */
 /* The VMX instruction with which L1 exited last ends so. VMCS01 is current. */
@@ -120,11 +113,6 @@ void nested_crossed(struct percpu *cpu, enum hypapi_event_type type);
 /* Back to L1's host state with a VM-entry failure, exit 33, 34 or 41. */
 void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification);
 void nested_entry_init(void);
-/*
- * In nested.c. L1's exit cannot be completed: a VMX abort, which shuts the CPU down and here resets the machine. Never
- * returns.
- */
-_Noreturn void nested_abort(struct percpu *cpu, u32 indicator);
 
 /* ---- exit.c: L2 to L1 ---- */
 struct exit_info {

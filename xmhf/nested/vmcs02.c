@@ -108,14 +108,14 @@ static void merge_controls(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
 	const struct vmcs12 *v = &n->vmcs12;
-	u32 proc2 = (proc2_12(v) & ~PROC2_SHADOW_VMCS) | PROC2_REQUIRED;
+	u32 proc2 = (vmcs12_proc2(v) & ~PROC2_SHADOW_VMCS) | PROC2_REQUIRED;
 
 	vmwrite(VMCS_PIN_CTLS, vmx_controls(&vmx_pin_caps, v->pin_ctls | PIN_REQUIRED));
 	vmwrite(VMCS_PROC2_CTLS, vmx_controls(&vmx_proc2_caps, proc2));
 	vmwrite(VMCS_EXIT_CTLS, exit02(v));
 	vmwrite(VMCS_ENTRY_CTLS, vmx_controls(&vmx_entry_caps, (v->entry_ctls & ENTRYCTL_IA32E) | ENTRY_REQUIRED));
 	vmwrite(VMCS_EXCEPTION_BITMAP, v->exception_bitmap | EXCEPTIONS_REQUIRED);
-	n->vpid02 = vpid02_of(proc2_12(v) & PROC2_VPID ? v->vpid : 0, &n->own_vpid);
+	n->vpid02 = vpid02_of(vmcs12_proc2(v) & PROC2_VPID ? v->vpid : 0, &n->own_vpid);
 	vmwrite(VMCS_VPID, n->vpid02);
 	nested_select_ept02(cpu);
 }

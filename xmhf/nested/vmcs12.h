@@ -64,6 +64,17 @@ struct vmcs12 {
 _Static_assert(sizeof(struct vmcs12) <= PAGE_SIZE, "L1's VMCS region is one page");
 _Static_assert(sizeof(struct vmcs12) % 8 == 0, "copied in eight-byte words");
 
+/* The secondary controls, 0 if they are off. */
+static inline u32 vmcs12_proc2(const struct vmcs12 *vmcs12)
+{
+	return vmcs12->proc_ctls & PROC_SECONDARY ? vmcs12->proc2_ctls : 0;
+}
+
+static inline bool vmcs12_uses_ept(const struct vmcs12 *vmcs12)
+{
+	return vmcs12_proc2(vmcs12) & PROC2_EPT;
+}
+
 struct vmcs12_field {
 	u16 encoding;
 	u16 offset;  /* into struct vmcs12 */
@@ -82,6 +93,13 @@ enum vmcs12_index {
 	VMCS12_FIELD_COUNT,
 };
 _Static_assert(VMCS12_FIELD_COUNT < 256, "field numbers are bytes in the lookup table");
+
+/* The group of each field, for code that names the field. */
+enum {
+#define FIELD(NAME, member, encoding, width, access, role, group, needs) VMCS12_GROUP_OF_##NAME = GROUP_##group,
+#include "vmx/vmcs_fields.def"
+#undef FIELD
+};
 
 extern const struct vmcs12_field vmcs12_fields[VMCS12_FIELD_COUNT];
 

@@ -8,6 +8,7 @@
 
 #include "apic/apic_guard.h"
 #include "apic/smp.h"
+#include "cpu/paging.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "events/events.h"
@@ -75,11 +76,10 @@ static void end_interrupt_shadow(void)
 
 void vmx_inject(unsigned int vector, u32 error_code)
 {
-	static const u64 with_error = BIT(VEC_DF) | BIT(VEC_TS) | BIT(VEC_NP) | BIT(VEC_SS) | BIT(VEC_GP) | BIT(VEC_PF) | BIT(VEC_AC);
 	u64 info = vector | INTR_TYPE_HW_EXCEPTION | INTR_VALID;
 
 	/* In real mode an exception pushes no error code. */
-	if ((with_error & BIT(vector)) && (vmread(VMCS_GUEST_CR0) & CR0_PE)) {
+	if ((ERROR_CODE_VECTORS >> vector & 1) && (vmread(VMCS_GUEST_CR0) & CR0_PE)) {
 		info |= INTR_ERROR_CODE;
 		vmwrite(VMCS_ENTRY_ERROR_CODE, error_code);
 	}
@@ -345,23 +345,30 @@ void exit_vmcall(struct percpu *cpu)
 		nested_insn(cpu);
 }
 
-void exit_ept_violation(struct percpu *cpu)
+void vmx_requeue_access(u64 qualification)
 {
-	gpa1_t gpa1 = GPA1(vmread(VMCS_GUEST_PHYS_ADDR));
-	u64 qualification = vmread(VMCS_EXIT_QUALIFICATION);
-
-	if (apic_guard_violation(cpu, gpa1, qualification) == TAKEN)
-		return;
 	vmx_requeue_event();
 	/* An IRET that faulted here had unblocked NMIs already (SDM vol. 3, "Exit Qualification for EPT Violations"). */
 	if ((qualification & EPT_QUAL_NMI_UNBLOCK) && !(vmread(VMCS_IDT_INFO) & INTR_VALID))
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
-	struct event_violation v = { .gpa1 = gpa1, .access = qualification & EPT_QUAL_ACCESS,
+}
+
+void vmx_violation(struct percpu *cpu, gpa1_t gpa1, gpa2_t gpa2, u64 qualification)
+{
+	if (apic_guard_violation(cpu, gpa1, qualification) == TAKEN)
+		return;
+	vmx_requeue_access(qualification);
+	struct event_violation v = { .gpa1 = gpa1, .gpa2 = gpa2, .access = qualification & EPT_QUAL_ACCESS,
 				       .gva_valid = qualification & EPT_QUAL_GLA_FINAL };
 
 	if (qualification & EPT_QUAL_GLA_VALID)
 		v.gva = GVA(vmread(VMCS_GUEST_LINEAR_ADDR));
 	event_violation(cpu, &v);
+}
+
+static void exit_ept_violation(struct percpu *cpu)
+{
+	vmx_violation(cpu, GPA1(vmread(VMCS_GUEST_PHYS_ADDR)), GPA2(0), vmread(VMCS_EXIT_QUALIFICATION));
 }
 
 static void exit_task_switch(struct percpu *cpu)

@@ -41,8 +41,14 @@ void vmx_raise(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr
 /* An exit interrupted the delivery of an event: let the next entry deliver it again (SDM vol. 3, "IDT-Vectoring Information"). */
 void vmx_requeue_event(void);
 
+/* The same after an EPT violation, if the access is to be made again: NMIs are blocked as before the instruction. */
+void vmx_requeue_access(u64 qualification);
+
+/* EPT01 has not allowed an access to gpa1: whose the page is deals with it. gpa2: in L2, where L2 meant it; else 0. */
+void vmx_violation(struct percpu *cpu, gpa1_t gpa1, gpa2_t gpa2, u64 qualification);
+
 /* Handlers of L1's exits that L2 shares when L1 does not want them; all skip the instruction themselves. */
-exit_handler exit_exception_nmi, exit_cpuid, exit_xsetbv, exit_vmcall, exit_ept_violation;
+exit_handler exit_exception_nmi, exit_cpuid, exit_xsetbv, exit_vmcall;
 
 /* RDMSR and WRMSR as L1's own: the policy table of vmx/msr.c. False: #GP(0). */
 must_check bool msr_read(struct percpu *cpu, u32 msr, u64 *value);

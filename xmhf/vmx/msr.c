@@ -8,6 +8,7 @@
 
 #include "apic/apic_guard.h"
 #include "core/cmdline.h"
+#include "cpu/paging.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "events/events.h"
@@ -129,22 +130,6 @@ static u32 vmcs_field_of(u32 msr)
 	return 0;
 }
 
-static bool is_canonical(u64 v)
-{
-	return (u64)((long)(v << 16) >> 16) == v;
-}
-
-static bool pat_is_valid(u64 pat)
-{
-	for (int i = 0; i < 64; i += 8) {
-		u64 type = pat >> i & 0xff;
-
-		if (type > 7 || type == 2 || type == 3)
-			return false;
-	}
-	return true;
-}
-
 /* What WRMSR would check, for the MSRs that live in the VMCS. `value` may be adjusted. */
 static bool vmcs_msr_is_valid(const struct percpu *cpu, u32 msr, u64 *value)
 {
@@ -153,7 +138,7 @@ static bool vmcs_msr_is_valid(const struct percpu *cpu, u32 msr, u64 *value)
 
 	switch (msr) {
 	case MSR_PAT:
-		return pat_is_valid(*value);
+		return is_valid_pat(*value);
 	case MSR_SYSENTER_CS:
 		*value = (u32)*value;
 		return true;
@@ -163,9 +148,9 @@ static bool vmcs_msr_is_valid(const struct percpu *cpu, u32 msr, u64 *value)
 		*value = (*value & ~EFER_LMA) | (efer & EFER_LMA);
 		return true;
 	case MSR_DEBUGCTL:
-		return !(*value & ~0xffc3ull);
+		return !(*value & ~DEBUGCTL_VALID);
 	default:
-		return is_canonical(*value);
+		return is_canonical(*value, LINEAR_BITS);
 	}
 }
 
