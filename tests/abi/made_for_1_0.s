@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 	.file	"made_for_1_0.c"
 	.text
 	.p2align 4

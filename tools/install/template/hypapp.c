@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * @NAME@: counts its hypercalls, from L1 and from L2 alike.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * @NAME@'s test, on the simulator: `make test` builds it with the hypapp and the core's own code and runs it, once with
  * AddressSanitizer and UBSan, once with ThreadSanitizer. hypapi/sim.h documents each call.
