@@ -6,6 +6,7 @@
 #   make bench      event costs: build/bench/bench.tsv, a table and a chart
 #   make docs       the reference and the guides
 #   make install    what hypapps outside of this tree are built with
+#   make dist       the sources as build/xmhf-VERSION.tar.gz;  make clean, make distclean
 #   make help       the variables
 #
 # Configures itself; to choose otherwise: ./configure --help (after `make configure`).
@@ -52,10 +53,11 @@ hypapp_src = $(filter-out $(HYPAPP_DIR_$(1))/test_% $(HYPAPP_DIR_$(1))/sim_%,$(w
 hypapp_obj = $(patsubst %,$(O)/core/hypapps/$(1)/%.o,$(basename $(notdir $(hypapp_src))))
 CORE_OBJ = $(patsubst %,$(O)/core/%.o,$(basename $(CORE_SRC))) $(foreach a,$(HYPAPPS),$(call hypapp_obj,$(a))) $(O)/core/hypapps_linked.o
 
+# The last: an image does not depend on the folder that it is built in.
 CORE_FLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -O2 -g \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-strict-aliasing \
 	-mindirect-branch=thunk-extern -mindirect-branch-register -fno-jump-tables \
-	-Wall -Wextra -Wstrict-prototypes -Wframe-larger-than=1024 -Werror -MMD -MP
+	-Wall -Wextra -Wstrict-prototypes -Wframe-larger-than=1024 -Werror -MMD -MP -ffile-prefix-map=$(CURDIR)=.
 CORE_CFLAGS := $(CORE_FLAGS) -I xmhf -I hypapi/include -I $(O)/include
 HYPAPP_CFLAGS := $(CORE_FLAGS) -I hypapi/include
 CORE_LINK_FLAGS := -nostdlib -static -no-pie -Wl,-z,max-page-size=4096,-z,noexecstack,--build-id=none,--no-warn-rwx-segments
@@ -82,7 +84,7 @@ define compile
 $(say) CC $@
 $(Q)$(CC) $(1) -c -o $@ $<
 endef
-$(O)/core/hypapps_linked.o: $(O)/hypapps_linked.c
+$(O)/core/hypapps_linked.o: $(O)/hypapps_linked.c Makefile
 	$(call compile,$(CORE_CFLAGS))
 $(O)/core/xmhf/%.o: xmhf/%.c $(O)/include/core/config.h
 	$(call compile,$(CORE_CFLAGS))
@@ -138,7 +140,16 @@ help:
 	@sed -n 's/^# \{0,1\}//; 2,/^Configures/p' Makefile
 	@sed -n 's/^## \{0,1\}//p' $(filter-out %.d %config.mk Makefile,$(MAKEFILE_LIST))
 
-.PHONY: clean
+# The sources of this revision with ./configure made.
+.PHONY: dist
+dist: configure
+	@mkdir -p $(O)
+	$(Q)git archive --prefix=xmhf-$(VERSION)/ --add-file=configure -o $(O)/xmhf-$(VERSION).tar.gz HEAD
+	@echo 'dist: $(O)/xmhf-$(VERSION).tar.gz'
+
+.PHONY: clean distclean
+distclean:
+	rm -rf $(O) autom4te.cache configure configure~ config.log config.status
 clean:
 	rm -rf $(O)/core $(O)/xmhf.elf $(O)/include $(O)/hypapps_linked.c $(O)/config.mk $(O)/guest $(O)/examples $(O)/run $(O)/iso \
 		$(O)/unit $(O)/selftest $(O)/model $(O)/check $(O)/install $(O)/boot $(O)/counts $(O)/audit $(O)/by-path $(O)/bench $(O)/sim $(O)/run.iso $(O)/run.log
