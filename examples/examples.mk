@@ -66,8 +66,8 @@ $(O)/examples/kvm-guest: examples/kvm-guest/kvm-guest.c examples/kvm-guest/l2.h 
 
 # xmhfctl: reads the core's statistics and trace.
 EXAMPLES += $(O)/examples/xmhfctl
-$(O)/examples/xmhfctl: tools/xmhfctl/xmhfctl.c hypapi/include/hypapi/control.h
+$(O)/examples/xmhfctl: tools/xmhfctl/xmhfctl.c hypapi/include/hypapi/control.h $(O)/config.mk
 	@mkdir -p $(@D)
-	$(Q)$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -I hypapi/include -static -s -o $@ $<
+	$(Q)$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -DXMHF_VERSION='"$(VERSION)"' -I hypapi/include -static -s -o $@ $<
 
 examples: $(EXAMPLES)

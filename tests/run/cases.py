@@ -141,6 +141,8 @@ CASES = [
 
     # hypapp-link's image of helloworld and of a hypapp that hypapp-new wrote, what is seen of it, what is refused.
     dict(name="install/commands", command=["tests/run/install", "build/install"]),
+    dict(name="install/reproducible", command=["tests/run/reproducible", "build/check/reproducible"]),
+    dict(name="docs/licences", command=["tests/run/licences"]),
     refuses("out-of-tree", "qemu-system-x86_64", "this CPU has no VMX", OUT_OF_TREE),
     dict(name="install/boots", guest=GUEST, append="test=l1-basics", xmhf=OUT_OF_TREE,
          expect=[r"^xmhf: greeter: ready$", r"^xmhf: helloworld: hello", r"^T end l1-basics$"]),

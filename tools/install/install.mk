@@ -2,7 +2,7 @@
 # make install: what a hypapp outside of this tree is built with. Included by the top-level Makefile.
 # Everything installed finds the rest relative to itself, so that DESTDIR and moving the folder need no editing.
 ##
-## make install: prefix=/usr/local (or ./configure --prefix), DESTDIR=; then see docs/install.md
+## make install, make uninstall: prefix=/usr/local (or ./configure --prefix), DESTDIR=; then see docs/install.md
 
 INSTALL_O := $(O)/install
 INSTALL := install
@@ -11,11 +11,11 @@ INSTALL_CORE := $(patsubst %,$(O)/core/%.o,$(basename $(CORE_SRC)))
 INSTALL_GLOBALS := hypapi_* __x86_indirect_thunk_* boot_entry memcpy memmove memset memcmp strlen
 INSTALL_HYPAPPS = $(foreach a,$(HYPAPPS),$(INSTALL_O)/hypapps/$(a).o)
 # For hypapp-boot.
-INSTALL_BOOT := tools/mkiso.py tools/timeline.py tests/run/emulator.py $(O)/guest/mini-hypervisor.bzimage
+INSTALL_BOOT := tools/mkiso.py tools/timeline.py tests/run/emulator.py $(INSTALL_O)/guest.bzimage
 INSTALL_SIM := $(foreach v,$(SIM_VARIANTS),$(SIM_O)/$(v)/libhypapi-sim.a)
-INSTALL_MADE := $(addprefix $(INSTALL_O)/,core.o hypapps-check hypapp-link hypapp.mk hypapi.pc)
+INSTALL_MADE := $(addprefix $(INSTALL_O)/,core.o hypapps-check hypapp-link hypapp-new hypapp-boot hypapp.mk hypapi.pc)
 # Warnings do not stop the build of a project that has another compiler than ours.
-INSTALL_FLAGS := $(filter-out -MMD -MP -Werror,$(CORE_FLAGS))
+INSTALL_FLAGS := $(filter-out -MMD -MP -Werror -ffile-prefix-map=%,$(CORE_FLAGS))
 HYPAPI_VERSION = $(shell sed -n 's/^\#define HYPAPI_M..OR \([0-9]*\).*/\1/p' hypapi/include/hypapi/hypapp.h | paste -sd.)
 
 $(INSTALL_O)/core.o: $(INSTALL_CORE)
@@ -40,18 +40,36 @@ $(INSTALL_O)/hypapps-check: $(CHECK_SRC) $(wildcard hypapi/include/hypapi/*.h xm
 # The image of this tree is checked in the same way.
 $(O)/xmhf.elf: | $(INSTALL_O)/hypapps-check
 
+$(INSTALL_O)/guest.bzimage: $(O)/guest/mini-hypervisor.bzimage
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
 $(INSTALL_O)/%: tools/install/%.in Makefile tools/install/install.mk $(O)/config.mk hypapi/include/hypapi/hypapp.h
 	@mkdir -p $(@D)
 	$(say) MAKE $@
 	$(Q)sed 's|@FLAGS@|$(INSTALL_FLAGS)|; s|@LINK_FLAGS@|$(CORE_LINK_FLAGS)|; s|@VERSION@|$(VERSION)|; s|@HYPAPI_VERSION@|$(HYPAPI_VERSION)|' $< > $@
 
-.PHONY: install
-install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM)
-	$(Q)to='$(DESTDIR)$(prefix)'; put() { mode=$$1 dir=$$to/$$2; shift 2; $(INSTALL) -d "$$dir" && $(INSTALL) -m $$mode "$$@" "$$dir"; }; \
-	set -e; \
+# put MODE FOLDER FILE... installs, and notes each file for make uninstall.
+define install_put
+to='$(DESTDIR)$(prefix)'; list=$(INSTALL_O)/installed; \
+put() { \
+	mode=$$1 dir=$$2; shift 2; \
+	$(INSTALL) -d "$$to/$$dir" && $(INSTALL) -m $$mode "$$@" "$$to/$$dir" && \
+	for file; do echo "$$dir/$${file##*/}"; done >> $$list; \
+}
+endef
+INSTALL_COMMANDS := hypapp-new hypapp-link hypapp-boot xmhfctl
+INSTALL_DOES_hypapp-new := write the project of a new hypapp
+INSTALL_DOES_hypapp-link := link hypapps and the core into an image
+INSTALL_DOES_hypapp-boot := boot an image in the emulator under a small guest
+INSTALL_DOES_xmhfctl := show what the XMHF below this Linux has done
+
+.PHONY: install uninstall
+install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM) $(O)/xmhf.elf $(O)/examples/xmhfctl
+	$(Q)set -e; $(install_put); rm -f $$list; \
 	put 644 include/hypapi hypapi/include/hypapi/*.h hypapi/sim/include/hypapi/*.h; \
 	for dir in $(foreach a,$(HYPAPPS),$(wildcard $(HYPAPP_DIR_$(a))/include/*)); do put 644 include/$${dir##*/} $$dir/*.h; done; \
-	put 644 lib/hypapi $(INSTALL_O)/core.o xmhf/boot/linker.lds; \
+	put 644 lib/hypapi $(INSTALL_O)/core.o xmhf/boot/linker.lds $(O)/xmhf.elf; \
 	put 755 lib/hypapi $(INSTALL_O)/hypapps-check; \
 	rm -rf "$$to/lib/hypapi/hypapps"; \
 	put 644 lib/hypapi/hypapps $(INSTALL_HYPAPPS); \
@@ -61,12 +79,27 @@ install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM)
 	put 644 share/hypapi $(INSTALL_O)/hypapp.mk; \
 	put 644 share/hypapi/template tools/install/template/*; \
 	put 644 lib/hypapi/boot $(INSTALL_BOOT); \
-	mv "$$to/lib/hypapi/boot/mini-hypervisor.bzimage" "$$to/lib/hypapi/boot/guest.bzimage"; \
-	put 755 bin $(INSTALL_O)/hypapp-link tools/install/hypapp-new tools/install/hypapp-boot; \
+	put 755 bin $(INSTALL_O)/hypapp-link $(INSTALL_O)/hypapp-new $(INSTALL_O)/hypapp-boot $(O)/examples/xmhfctl; \
 	put 644 share/doc/hypapi README.md LICENSE; \
 	put 644 share/doc/hypapi/docs docs/*.md; \
 	put 644 share/doc/hypapi/docs/events docs/events/*.md; \
-	if [ -d $(O)/docs/html ]; then rm -rf "$$to/share/doc/hypapi/html"; cp -r $(O)/docs/html "$$to/share/doc/hypapi/"; fi
+	$(foreach c,$(INSTALL_COMMANDS),help2man -N -n '$(INSTALL_DOES_$(c))' -o $(INSTALL_O)/$(c).1 "$$to/bin/$(c)"; )\
+	put 644 share/man/man1 $(patsubst %,$(INSTALL_O)/%.1,$(INSTALL_COMMANDS)); \
+	if [ -d $(O)/docs/html ]; then rm -rf "$$to/share/doc/hypapi/html"; cp -r $(O)/docs/html "$$to/share/doc/hypapi/"; \
+		(cd "$$to" && find share/doc/hypapi/html -type f) >> $$list; fi; \
+	put 644 share/hypapi $$list; \
+	echo "Installed below $$to: commands in bin/ ($(INSTALL_COMMANDS)),"; \
+	echo "the image lib/hypapi/xmhf.elf, and what hypapps are built with."; \
+	echo "Next: $$to/bin/hypapp-new NAME writes the project of a new hypapp."; \
+	echo "share/doc/hypapi/docs/install.md says more; make uninstall takes all of it away."
+
+# By the list that the installation has of itself. Folders go if nothing else is in them.
+uninstall:
+	$(Q)to='$(DESTDIR)$(prefix)'; list=$$to/share/hypapi/installed; \
+	[ -f "$$list" ] || { echo "make uninstall: there is no $$list: nothing was installed there" >&2; exit 1; }; \
+	cd "$$to" && sed 's|[^/]*$$||' "$$list" | sort -ru > "$$list.dirs" && xargs -d '\n' rm -f < "$$list" && \
+	while read -r dir; do rmdir -p "$$dir" 2> /dev/null || :; done < "$$list.dirs"; \
+	rm -f "$$list" "$$list.dirs"; rmdir -p share/hypapi 2> /dev/null || :
 
 # For make check: an author's way from an installation to an image, with objects of the times of hypapi 1.0 and 1.2 in it; and one
 # with helloworld alone.

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * xmhfctl version|hypapps|stat|trace [--chrome]: what the XMHF below this Linux (L1) has done. Needs the boot options
- * control=on, and trace=on for `trace`. A static program; any user may run it. docs/trace.md says what is shown.
+ * xmhfctl: what the XMHF below this Linux (L1) has done. Needs the boot options control=on, and trace=on for `trace`.
+ * A static program; any user may run it. `xmhfctl --help` lists the commands, docs/trace.md says what is shown.
  */
+#include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -124,7 +125,7 @@ static int by_serial(const void *a, const void *b)
 	return x->serial < y->serial ? -1 : x->serial > y->serial;
 }
 
-static void show_cpu(uint32_t cpu, bool chrome)
+static void show_cpu(uint32_t cpu, bool as_json)
 {
 	struct hypapi_trace_entry *ring = calloc(version.trace_entries, sizeof(*ring));
 
@@ -134,18 +135,20 @@ static void show_cpu(uint32_t cpu, bool chrome)
 		get(HYPAPI_CONTROL_TRACE, (uint64_t)cpu << 32 | i, &ring[i], sizeof(*ring));
 	qsort(ring, version.trace_entries, sizeof(*ring), by_serial);
 	for (uint32_t i = 0; i < version.trace_entries; i++)
-		if (ring[i].serial && chrome)
+		if (ring[i].serial && as_json)
 			chrome_entry(cpu, i ? &ring[i - 1] : NULL, &ring[i]);
 		else if (ring[i].serial)
 			show_entry(cpu, &ring[i]);
 	free(ring);
 }
 
-static int show_trace(bool chrome)
+static bool chrome;
+
+static void show_trace(void)
 {
 	if (!version.trace_entries) {
 		fprintf(stderr, "xmhfctl: XMHF was booted without trace=on\n");
-		return 1;
+		exit(1);
 	}
 	if (chrome)
 		printf("{\"traceEvents\":[\n"
@@ -158,30 +161,59 @@ static int show_trace(bool chrome)
 	}
 	if (chrome)
 		printf("\n]}\n");
-	return 0;
+}
+
+static const struct command {
+	const char *name, *does;
+	void (*show)(void);
+} commands[] = {
+	{ "version", "show the versions of XMHF and hypapi, and how many CPUs and hypapps there are", show_version },
+	{ "hypapps", "show the hypapps in the order in which they are asked", show_hypapps },
+	{ "stat", "show counts, stops and ticks of each hypapp, event and level", show_stat },
+	{ "trace", "show the last events of each CPU; with --chrome as JSON for Perfetto", show_trace },
+};
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static int usage(FILE *to)
+{
+	fprintf(to, "Usage: xmhfctl [OPTION]... COMMAND\nShows what the XMHF below this Linux has done.\n\nCommands:\n");
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].does);
+	fprintf(to, "\nOptions:\n"
+		"  -c, --chrome   of trace: write JSON for Perfetto or chrome://tracing\n"
+		"  -h, --help     show this text\n"
+		"  -V, --version  show the version of this program\n\n"
+		"XMHF must have been booted with control=on, for trace also with trace=on.\n"
+		"Exit status: 0; 1 if XMHF refuses the command; 2 for a wrong call, or if there is no such XMHF.\n");
+	return to == stdout ? 0 : 2;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct { const char *name; void (*show)(void); } commands[] = {
-		{ "version", show_version }, { "hypapps", show_hypapps }, { "stat", show_stat },
+	static const struct option options[] = {
+		{ "chrome", no_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 },
 	};
-	const char *command = argc > 1 ? argv[1] : "";
-	bool chrome = argc == 3 && !strcmp(argv[2], "--chrome"), trace = !strcmp(command, "trace");
 	size_t i = 0;
+	int o;
 
-	while (i < 3 && strcmp(command, commands[i].name))
+	while ((o = getopt_long(argc, argv, "chV", options, NULL)) != -1)
+		switch (o) {
+		case 'c': chrome = true; break;
+		case 'h': return usage(stdout);
+		case 'V': puts("xmhfctl (XMHF) " XMHF_VERSION); return 0;
+		default: return usage(stderr);
+		}
+	while (optind < argc && i < COMMANDS && strcmp(argv[optind], commands[i].name))
 		i++;
-	if ((!trace && (i == 3 || argc != 2)) || (trace && argc != 2 && !chrome)) {
-		fprintf(stderr, "usage: xmhfctl version|hypapps|stat|trace [--chrome]\n");
-		return 2;
-	}
+	if (optind + 1 != argc || i == COMMANDS || (chrome && commands[i].show != show_trace))
+		return usage(stderr);
 	signal(SIGILL, no_xmhf);
 	signal(SIGSEGV, no_xmhf);
 	if (!get(HYPAPI_CONTROL_VERSION, 0, &version, sizeof(version)))
 		no_xmhf(0);
-	if (trace)
-		return show_trace(chrome);
 	commands[i].show();
 	return 0;
 }
