@@ -34,8 +34,17 @@ static u64 rdmsr(u32 msr)
 	return msr - MSR_MTRR_PHYSBASE0 < 2 ? variable[msr - MSR_MTRR_PHYSBASE0] : msr >= MSR_MTRR_FIX64K ? fixed : 0;
 }
 
-bool event_mtrr_prepare(struct percpu *cpu, u32 msr, u64 value) { (void)cpu, (void)msr, (void)value; return true; }
-void event_mtrr(struct percpu *cpu, u32 msr, u64 value) { (void)cpu, (void)msr, (void)value; }
+bool event_prepare(struct percpu *cpu, enum hypapi_event_type type, const void *args, size_t size)
+{
+	(void)cpu, (void)type, (void)args, (void)size;
+	return true;
+}
+
+void event_tell(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level, const void *args, size_t size)
+{
+	(void)cpu, (void)type, (void)level, (void)args, (void)size;
+}
+
 static bool retyped;
 void ept01_retype(void) { retyped = true; }
 bool quiesce_begin(struct quiesce_cpu *q) { (void)q; return true; }

@@ -31,13 +31,18 @@ static void step(const char *what)
 
 bool quiesce_begin(struct quiesce_cpu *self) { (void)self; step("stop"); return false; }
 bool quiesce_end(struct quiesce_cpu *self) { (void)self; step("go"); return true; }
-bool event_sleep_prepare(struct percpu *cpu, u32 type) { (void)cpu, (void)type; step("ask"); return sleep_allowed; }
-void event_sleep(struct percpu *cpu, u32 type) { (void)cpu, (void)type; step("tell"); }
 
-void event_notify(struct percpu *cpu, enum hypapi_event_type type)
+bool event_prepare(struct percpu *cpu, enum hypapi_event_type type, const void *args, size_t size)
 {
-	(void)cpu;
-	step(type == HYPAPI_EV_SHUTDOWN ? "wipe" : "?");
+	(void)cpu, (void)args, (void)size;
+	step(type == HYPAPI_EV_SLEEP ? "ask" : "?");
+	return sleep_allowed;
+}
+
+void event_tell(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level, const void *args, size_t size)
+{
+	(void)cpu, (void)level, (void)args, (void)size;
+	step(type == HYPAPI_EV_SLEEP ? "tell" : type == HYPAPI_EV_SHUTDOWN ? "wipe" : "?");
 }
 
 void machine_wbinvd(void)

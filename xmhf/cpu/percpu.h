@@ -22,6 +22,9 @@
 
 #define MAX_CPUS 64
 #define MAX_HYPAPPS 8
+/* A set of hypapps: bit i for the one with number i + 1. */
+typedef u16 hypapp_mask;
+_Static_assert(MAX_HYPAPPS <= 8 * sizeof(hypapp_mask), "a bit of it for each");
 /* Two NMIs can wait on a bare CPU: one pending while another's handler runs. More merge. */
 #define MAX_PENDING_NMIS 2
 
@@ -69,7 +72,7 @@ struct percpu {
 	union {           /* `crossing`: one look, at a crossing between L1 and L2, tells whether there is work */
 		struct {
 			u32 guest_nmis; /* NMIs that wait for injection; incremented by the NMI handler */
-			u32 watched;    /* BIT(HYPAPI_EV_...): hypapps subscribe to this event of crossings. Constant */
+			u32 watched;    /* not 0: a hypapp waits for events of crossings. Constant after CPU_INIT */
 		};
 		u64 crossing;
 	};
@@ -92,7 +95,7 @@ struct percpu {
 	u64 mtrr_def_type;
 	u64 mtrr_fixed[11];
 	u64 mtrr_var[32]; /* base, mask in turn */
-	u8 windows[2];    /* hypapps, a bit each by priority, that wait for the interrupt window, the NMI window */
+	hypapp_mask windows[2]; /* who waits for the interrupt window, for the NMI window */
 	struct dispatch *dispatch; /* the event that hypapps see now, NULL outside of one */
 	u64 callbacks;    /* grows with each event: makes the EPT handles of each valid in its callback only */
 	struct hypapp_stats *hypapp_stats;
@@ -105,7 +108,7 @@ struct percpu {
 
 	/* Public part: other CPUs. */
 	line_aligned _Atomic u32 request; /* enum cpu_request | SIPI vector << 8 */
-	_Atomic u32 mail_for;             /* hypapps that have mail here: bit i for the one with number i + 1 */
+	_Atomic hypapp_mask mail_for;     /* who has mail here */
 	_Atomic u64 mail[MAX_HYPAPPS];    /* bits of hypapi_post() that wait for the WORK event; written before mail_for */
 	struct quiesce_cpu quiesce;       /* its own header says who touches what */
 

@@ -11,6 +11,7 @@
 #include "cpu/speculation.h"
 #include "cpu/x86.h"
 #include "events/calls.h"
+#include "events/event_info.h"
 #include "mem/ept01.h"
 #include "mem/guest.h"
 #include "mem/partition.h"
@@ -84,6 +85,8 @@ int hypapi_quiesce_ept(struct hypapi_event *ev, hypapi_ept_t ept)
 		return HYPAPI_ESTATE;
 	return quiesce->online && dispatch_stop_ept(d, use);
 }
+
+_Static_assert(MAX_CPUS == HYPAPI_MAX_CPUS && MAX_CPUS <= 64, "hypapi_post() has a bit for each");
 
 /* CPUs that can be asked for work: before this one takes part in stops, itself alone. */
 static u64 cpus_with_mail(const struct percpu *self)
@@ -255,7 +258,7 @@ int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code,
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (!(EVENTS_THAT_RAISE & BIT(d->ev.type)) || (vector != VEC_UD && vector != VEC_GP && vector != VEC_PF))
+	if (!event_info[d->ev.type].raises || (vector != VEC_UD && vector != VEC_GP && vector != VEC_PF))
 		return HYPAPI_EINVAL;
 	if (this_cpu()->mode == RUN_PARTITION)
 		return HYPAPI_ESTATE;
@@ -448,15 +451,16 @@ int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (!in_guest(d) || this_cpu()->mode == RUN_PARTITION || d->progress.entered)
+	if (!event_info[d->ev.type].enters || this_cpu()->mode == RUN_PARTITION || d->progress.enter)
 		return HYPAPI_ESTATE;
 	if (entry->rip >= BIT(47))
 		return HYPAPI_EINVAL;
-	int error = partition_claim(partition.id, d->link->app, this_cpu(), &d->enter);
+	struct partition *p;
+	int error = partition_claim(partition.id, d->link->app, this_cpu(), &p);
 
 	if (error)
 		return error;
-	d->progress.entered = true;
+	d->progress.enter = p;
 	d->entry = *entry;
 	return HYPAPI_OK;
 }

@@ -26,10 +26,6 @@ static inline struct dispatch *delivery_of(const struct hypapi_event *ev)
 	return likely(ev == &d->ev) ? d : NULL;
 }
 
-/* Events in which an exception may be raised; the others only tell. */
-#define EVENTS_THAT_RAISE (BIT(HYPAPI_EV_HYPERCALL) | BIT(HYPAPI_EV_CPUID) | BIT(HYPAPI_EV_EPT_VIOLATION) | \
-			   BIT(HYPAPI_EV_PARTITION_EXIT) | BIT(HYPAPI_EV_PORT_IO) | BIT(HYPAPI_EV_MSR))
-
 static inline bool in_guest(const struct dispatch *d)
 {
 	return d->ev.level != HYPAPI_L0;

@@ -12,6 +12,8 @@
 
 #define MAX_RESTRICT_PAGES 512
 
+_Static_assert(MAX_HYPAPPS <= 31, "five bits of an entry of EPT01 name the hypapp that restricts its page");
+
 int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t rights, struct hypapi_page *page)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_MEMORY);

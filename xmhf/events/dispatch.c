@@ -3,17 +3,12 @@
 #include "events/dispatch.h"
 
 #include "cpu/clock.h"
+#include "events/event_info.h"
 #include "power/power.h"
 #include "quiesce/stop_budget.h"
 #include "report/log.h"
 #include "report/trace.h"
 
-/*
- * An instruction that can begin again; in the others a stop is charged and never put off. In a partition, too: its time
- * is bounded.
- */
-#define EVENTS_THAT_REPEAT (BIT(HYPAPI_EV_HYPERCALL) | BIT(HYPAPI_EV_CPUID) | BIT(HYPAPI_EV_EPT_VIOLATION) | \
-			    BIT(HYPAPI_EV_PORT_IO) | BIT(HYPAPI_EV_MSR))
 #define LONGEST_WAIT_MS 10
 
 /* L1's kernel can stop the machine by other means, and is trusted not to. Level L0 has CPL 0. */
@@ -24,7 +19,7 @@ static inline bool trusted(const struct dispatch *d)
 
 static __attribute__((noinline)) bool ask_budget(struct dispatch *d)
 {
-	d->progress.admitted = !(EVENTS_THAT_REPEAT & BIT(d->ev.type)) || quiesce_owns_any(&this_cpu()->quiesce);
+	d->progress.admitted = !event_info[d->ev.type].repeats || quiesce_owns_any(&this_cpu()->quiesce);
 	if (!d->progress.admitted) {
 		u64 now = rdtsc();
 

@@ -20,15 +20,10 @@
 /* How far the handling of an event has come; all zero at first. */
 struct dispatch_progress {
 	u32 stops;       /* begins to undo when the hypapp has answered, times ONE_STOP */
-	union {
-		struct {
-			bool moved;   /* by hypapi_inject(), hypapi_partition_leave(): the instruction is not stepped over */
-			bool entered; /* `enter` is to be entered when the verdict is HANDLED; or no partition can be */
-		};
-		u16 special; /* either of them */
-	};
+	bool moved;      /* by hypapi_inject(), hypapi_partition_leave(): the instruction is not stepped over */
 	bool admitted;   /* a stop of this event need not wait for the budget */
 	bool walking;    /* `walk` is good: until something may have made it stale */
+	struct partition *enter; /* is entered when the verdict is HANDLED; NULL: none */
 };
 
 /* On the stack of the CPU that raised the event; aligned so that it needs no register of its own. */
@@ -37,8 +32,7 @@ struct dispatch {
 	const struct link *link;   /* who is asked now */
 	struct dispatch_progress progress;
 	struct guest_walk walk;    /* of the caller's memory */
-	struct partition *enter;   /* if progress.entered; NULL in events that enter none */
-	struct hypapi_partition_entry entry;
+	struct hypapi_partition_entry entry; /* how progress.enter is entered */
 } __attribute__((aligned(16)));
 
 /* cpu->callbacks counts in these steps: the bits below hold a level, in a handle. */
@@ -144,13 +138,6 @@ static always_inline enum hypapi_verdict dispatch_ask(struct dispatch *d, struct
 }
 _Static_assert(ONE_STOP > HYPAPI_KILL, "one test for both");
 
-/* In this event no partition can be entered. */
-static always_inline void dispatch_no_entry(struct dispatch *d)
-{
-	d->progress.entered = true;
-	d->enter = NULL;
-}
-
 /* Asks one hypapp about what a guest has done just now, so that no other event is at hand. */
 static always_inline enum hypapi_verdict dispatch_to(struct dispatch *d, struct percpu *cpu, const struct link *link)
 {
@@ -176,6 +163,9 @@ static always_inline void dispatch_tell(struct dispatch *d, struct percpu *cpu, 
 		(void)dispatch_ask(d, stats, link, &start);
 	}
 	cpu->dispatch = outer;
+	/* What was read in the event around this one may be stale: a stop may have been served. */
+	if (outer)
+		outer->progress.walking = false;
 }
 
 #endif

@@ -14,6 +14,10 @@ struct event_info {
 	bool exclusive;   /* one hypapp alone at each level, since it can take the thing away from the guest */
 	bool any_level;   /* 1.0 did not look at the levels of a subscription */
 	u32 capabilities; /* that a subscription needs */
+	u32 withheld;     /* capabilities that no hypapp has in this event */
+	bool raises;      /* an exception may be raised in the guest; the others only tell */
+	bool enters;      /* a partition may be entered */
+	bool repeats;     /* of an instruction that can begin again: a stop without budget is put off; else it is charged */
 };
 
 extern const struct event_info event_info[HYPAPI_EV_COUNT];

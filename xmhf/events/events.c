@@ -5,6 +5,7 @@
 #include "core/config.h"
 #include "events/dispatch.h"
 #include "events/event_info.h"
+#include "lib/string.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"
 #include "power/wake.h"
@@ -13,7 +14,7 @@
 #include "report/trace.h"
 #include "vmx/exit.h"
 
-static always_inline enum hypapi_level level_of(const struct percpu *cpu)
+enum hypapi_level event_level(const struct percpu *cpu)
 {
 	enum run_mode mode = cpu->mode == RUN_PARTITION ? cpu->caller_mode : cpu->mode;
 
@@ -35,8 +36,8 @@ static enum hypapi_verdict ask(struct dispatch *d, struct percpu *cpu, const str
 /* HANDLED, after the caller has stepped over what has to be stepped over. */
 static inline void finish(struct dispatch *d)
 {
-	if (d->progress.entered && d->enter)
-		partition_enter(this_cpu(), d->enter, &d->entry);
+	if (d->progress.enter)
+		partition_enter(this_cpu(), d->progress.enter, &d->entry);
 }
 
 static __attribute__((noinline)) void deny(struct percpu *cpu, unsigned int vector)
@@ -88,7 +89,7 @@ static always_inline enum taken offer(struct percpu *cpu, enum hypapi_event_type
 	}
 	if (likely(!d.progress.moved))
 		vmx_skip_instruction();
-	if (unlikely(d.progress.special))
+	if (unlikely(d.progress.enter))
 		finish(&d);
 	return TAKEN;
 }
@@ -112,7 +113,7 @@ enum taken event_cpuid(struct percpu *cpu, u32 leaf)
 	}
 	if (likely(leaf < hypapps_cpuid_lowest || leaf > hypapps_cpuid_highest))
 		return NOT_TAKEN;
-	level = level_of(cpu);
+	level = event_level(cpu);
 	link = hypapps_claim(&hypapps_cpuid_claims[level], leaf);
 	return link ? offer_cpuid(cpu, level, link, leaf) : NOT_TAKEN;
 }
@@ -130,7 +131,7 @@ static always_inline enum taken hypercall(struct percpu *cpu, enum hypapi_level 
 
 static __attribute__((noinline)) enum taken partition_hypercall(struct percpu *cpu)
 {
-	return hypercall(cpu, level_of(cpu), RUN_PARTITION);
+	return hypercall(cpu, event_level(cpu), RUN_PARTITION);
 }
 
 enum taken event_hypercall(struct percpu *cpu)
@@ -145,7 +146,7 @@ enum taken event_hypercall(struct percpu *cpu)
 bool event_claims_port(const struct percpu *cpu, u32 port, u32 size)
 {
 	for (u32 i = 0; i < size; i++)
-		if (hypapps_claim(&hypapps_port_claims[level_of(cpu)], port + i))
+		if (hypapps_claim(&hypapps_port_claims[event_level(cpu)], port + i))
 			return true;
 	return false;
 }
@@ -165,7 +166,7 @@ static enum taken settled(struct dispatch *d, enum hypapi_verdict verdict)
 /* The ports of one access may have several owners: each is asked once, from the lowest port up. */
 enum taken event_port_io(struct percpu *cpu, struct hypapi_port_io_args *io)
 {
-	enum hypapi_level level = level_of(cpu);
+	enum hypapi_level level = event_level(cpu);
 	const struct link *last = NULL, *link;
 	enum taken answer = NOT_TAKEN;
 	struct dispatch d;
@@ -176,8 +177,7 @@ enum taken event_port_io(struct percpu *cpu, struct hypapi_port_io_args *io)
 			continue;
 		last = link;
 		dispatch_begin(&d, cpu, HYPAPI_EV_PORT_IO, level, cpu->mode);
-		dispatch_no_entry(&d);
-		d.ev.args.port_io = *io;
+			d.ev.args.port_io = *io;
 		answer = settled(&d, dispatch_to(&d, cpu, link));
 	}
 	if (answer == ANSWERED)
@@ -187,14 +187,13 @@ enum taken event_port_io(struct percpu *cpu, struct hypapi_port_io_args *io)
 
 enum taken event_msr(struct percpu *cpu, struct hypapi_msr_args *msr)
 {
-	enum hypapi_level level = level_of(cpu);
+	enum hypapi_level level = event_level(cpu);
 	const struct link *link = hypapps_claim(&hypapps_msr_claims[level], msr->msr);
 	struct dispatch d;
 
 	if (!link)
 		return NOT_TAKEN;
 	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, level, cpu->mode);
-	dispatch_no_entry(&d);
 	d.ev.args.msr = *msr;
 	enum taken answer = settled(&d, dispatch_to(&d, cpu, link));
 
@@ -214,7 +213,6 @@ enum taken event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
 
 	link.capabilities &= HYPAPI_CAP_QUIESCE;
 	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, HYPAPI_L1, cpu->mode);
-	dispatch_no_entry(&d);
 	d.ev.cpl = 0;
 	d.ev.args.msr = *msr;
 	enum hypapi_verdict verdict = ask(&d, cpu, &link);
@@ -232,7 +230,7 @@ enum taken event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
 void event_violation(struct percpu *cpu, const struct event_violation *v)
 {
 	const struct hypapp_descriptor *owner = NULL;
-	enum hypapi_level level = level_of(cpu);
+	enum hypapi_level level = event_level(cpu);
 	u64 entry = ept01_entry(v->gpa1);
 	enum hypapi_verdict verdict = HYPAPI_PASS;
 	const struct link *link;
@@ -272,7 +270,7 @@ void event_violation(struct percpu *cpu, const struct event_violation *v)
 
 enum taken event_partition_exit(struct percpu *cpu, const struct hypapi_partition_exit_args *args)
 {
-	enum hypapi_level level = level_of(cpu);
+	enum hypapi_level level = event_level(cpu);
 	const struct link *link = hypapps_link_of(partition_owner(cpu), HYPAPI_EV_PARTITION_EXIT, level);
 	struct dispatch d;
 
@@ -289,30 +287,23 @@ enum taken event_partition_exit(struct percpu *cpu, const struct hypapi_partitio
 
 /* ---- Events that tell ---- */
 
-void event_crossing(struct percpu *cpu, enum hypapi_event_type type, u32 reason, u64 qualification)
+static void begin_with(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level,
+		       const void *args, size_t size)
 {
-	enum hypapi_level level = level_of(cpu);
+	dispatch_begin(d, cpu, type, level, cpu->mode);
+	if (size)
+		memcpy(&d->ev.args, args, size);
+}
+
+void event_tell(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level, const void *args, size_t size)
+{
+	const struct chain *chain = hypapps_chain(type, level);
 	struct dispatch d;
 
-	dispatch_begin(&d, cpu, type, level, cpu->mode);
-	dispatch_no_entry(&d);
-	d.ev.args.exit = (struct hypapi_exit_args){ .reason = reason, .qualification = qualification };
-	dispatch_tell(&d, cpu, hypapps_chain(type, level));
-	/* In the middle of another event, if that raised an exception that L1 wants: a stop may have been served. */
-	if (cpu->dispatch)
-		cpu->dispatch->progress.walking = false;
-}
-
-/* An event of level L0 is told to all; its arguments are the caller's. */
-static void begin_l0(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type)
-{
-	dispatch_begin(d, cpu, type, HYPAPI_L0, cpu->mode);
-	dispatch_no_entry(d);
-}
-
-static void tell_l0(struct dispatch *d)
-{
-	dispatch_tell(d, this_cpu(), hypapps_chain(d->ev.type, HYPAPI_L0));
+	if (!chain->count)
+		return;
+	begin_with(&d, cpu, type, level, args, size);
+	dispatch_tell(&d, cpu, chain);
 }
 
 void event_work(struct percpu *cpu)
@@ -322,21 +313,13 @@ void event_work(struct percpu *cpu)
 	for (u32 waiting = atomic_exchange(&cpu->mail_for, 0); waiting; waiting &= waiting - 1) {
 		u32 i = (u32)__builtin_ctz(waiting);
 
-		begin_l0(&d, cpu, HYPAPI_EV_WORK);
+		dispatch_begin(&d, cpu, HYPAPI_EV_WORK, HYPAPI_L0, cpu->mode);
 		d.ev.quiesce = false;
 		d.ev.args.work.bits = atomic_exchange(&cpu->mail[i], 0);
 		/* Nothing, if it was posted while the event before it was on its way, and went along. */
 		if (d.ev.args.work.bits)
 			(void)dispatch_to(&d, cpu, hypapps_link_of(hypapps_get(i), HYPAPI_EV_WORK, HYPAPI_L0));
 	}
-}
-
-void event_notify(struct percpu *cpu, enum hypapi_event_type type)
-{
-	struct dispatch d;
-
-	begin_l0(&d, cpu, type);
-	tell_l0(&d);
 }
 
 /* ---- Two phases ---- */
@@ -352,95 +335,49 @@ static const struct link *ask_phase(struct dispatch *d, enum hypapi_phase phase,
 	return NULL;
 }
 
-/* May it be? False: somebody has denied, and those that had prepared know. */
-static bool prepare(struct dispatch *d)
+bool event_prepare(struct percpu *cpu, enum hypapi_event_type type, const void *args, size_t size)
 {
-	const struct chain *chain = hypapps_chain(d->ev.type, HYPAPI_L0);
-	const struct link *denies = ask_phase(d, HYPAPI_PREPARE, chain->first, chain->first + chain->count);
+	const struct chain *chain = hypapps_chain(type, HYPAPI_L0);
+	struct dispatch d;
+
+	begin_with(&d, cpu, type, HYPAPI_L0, args, size);
+	const struct link *denies = ask_phase(&d, HYPAPI_PREPARE, chain->first, chain->first + chain->count);
 
 	if (denies) {
-		log_limited(LOG_INFO, "hypapp %s denies event %s", denies->app->name, event_info[d->ev.type].name);
-		d->ev.decided_by = hypapps_number(denies->app);
-		(void)ask_phase(d, HYPAPI_ABORT, chain->first, denies);
+		log_limited(LOG_INFO, "hypapp %s denies event %s", denies->app->name, event_info[type].name);
+		d.ev.decided_by = hypapps_number(denies->app);
+		(void)ask_phase(&d, HYPAPI_ABORT, chain->first, denies);
 	}
 	return !denies;
 }
 
-static void begin_mtrr(struct dispatch *d, struct percpu *cpu, u32 msr, u64 value)
-{
-	begin_l0(d, cpu, HYPAPI_EV_MTRR);
-	d->ev.args.mtrr = (struct hypapi_mtrr_args){ .msr = msr, .value = value };
-}
-
-bool event_mtrr_prepare(struct percpu *cpu, u32 msr, u64 value)
-{
-	struct dispatch d;
-
-	begin_mtrr(&d, cpu, msr, value);
-	return prepare(&d);
-}
-
-void event_mtrr(struct percpu *cpu, u32 msr, u64 value)
-{
-	struct dispatch d;
-
-	begin_mtrr(&d, cpu, msr, value);
-	tell_l0(&d);
-}
-
-bool event_sleep_prepare(struct percpu *cpu, u32 type)
-{
-	struct dispatch d;
-
-	begin_l0(&d, cpu, HYPAPI_EV_SLEEP);
-	d.ev.args.sleep.type = type;
-	return prepare(&d);
-}
-
-void event_sleep(struct percpu *cpu, u32 type)
-{
-	struct dispatch d;
-
-	begin_l0(&d, cpu, HYPAPI_EV_SLEEP);
-	d.ev.args.sleep.type = type;
-	tell_l0(&d);
-}
-
 /* ---- Signals ---- */
-
-/* An event of whoever runs, in which no partition can be entered; arguments are the caller's. */
-static const struct chain *begin_signal(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type)
-{
-	enum hypapi_level level = level_of(cpu);
-
-	dispatch_begin(d, cpu, type, level, cpu->mode);
-	dispatch_no_entry(d);
-	return hypapps_chain(type, level);
-}
 
 enum taken event_interrupt(struct percpu *cpu, const struct hypapi_interrupt_args *args)
 {
+	enum hypapi_level level = event_level(cpu);
+	const struct chain *chain = hypapps_chain(HYPAPI_EV_INTERRUPT, level);
 	struct dispatch d;
-	const struct chain *chain = begin_signal(&d, cpu, HYPAPI_EV_INTERRUPT);
 
-	d.ev.args.interrupt = *args;
+	begin_with(&d, cpu, HYPAPI_EV_INTERRUPT, level, args, sizeof(*args));
 	return ask(&d, cpu, chain->first) == HYPAPI_HANDLED && args->acknowledged ? TAKEN : NOT_TAKEN;
 }
 
 enum taken event_nmi(struct percpu *cpu)
 {
-	const struct chain *chain = hypapps_chain(HYPAPI_EV_NMI, level_of(cpu));
+	enum hypapi_level level = event_level(cpu);
+	const struct chain *chain = hypapps_chain(HYPAPI_EV_NMI, level);
 	struct dispatch d;
 
 	if (likely(!chain->count))
 		return NOT_TAKEN;
-	(void)begin_signal(&d, cpu, HYPAPI_EV_NMI);
+	dispatch_begin(&d, cpu, HYPAPI_EV_NMI, level, cpu->mode);
 	return ask(&d, cpu, chain->first) == HYPAPI_HANDLED ? TAKEN : NOT_TAKEN;
 }
 
 /*
- * Whatever ran is not L1 perhaps, so no calls on registers and memory. What it is goes on as it was if a hypapp takes the
- * INIT, and is told of its end only after that.
+ * Whatever ran is not L1 perhaps. What it is goes on as it was if a hypapp takes the INIT, and is told of its end only
+ * after that.
  */
 enum taken event_init_signal(struct percpu *cpu)
 {
@@ -451,77 +388,34 @@ enum taken event_init_signal(struct percpu *cpu)
 	if (likely(!chain->count))
 		return NOT_TAKEN;
 	dispatch_begin(&d, cpu, HYPAPI_EV_INIT_SIGNAL, HYPAPI_L1, cpu->mode);
-	dispatch_no_entry(&d);
 	d.ev.cpl = 0;
-	for (u32 i = 0; i < chain->count && verdict == HYPAPI_PASS; i++) {
-		struct link link = chain->first[i];
-
-		link.capabilities &= HYPAPI_CAP_QUIESCE | HYPAPI_CAP_WORK;
-		verdict = ask(&d, cpu, &link);
-	}
+	for (u32 i = 0; i < chain->count && verdict == HYPAPI_PASS; i++)
+		verdict = ask(&d, cpu, &chain->first[i]);
 	return verdict == HYPAPI_HANDLED ? TAKEN : NOT_TAKEN;
 }
 
 void event_window(struct percpu *cpu, enum hypapi_event_type type)
 {
-	u8 *asked = &cpu->windows[type == HYPAPI_EV_NMI_WINDOW], told = *asked;
+	hypapp_mask *window = &cpu->windows[type == HYPAPI_EV_NMI_WINDOW], waiting = *window;
+	enum hypapi_level level = event_level(cpu);
 	struct dispatch d;
 
-	*asked = 0;
-	const struct chain *chain = begin_signal(&d, cpu, type);
-
-	for_each_link(link, chain)
-		if (told & BIT(hypapps_number(link->app) - 1))
-			(void)ask(&d, cpu, link);
-}
-
-/* ---- EPT02 ---- */
-
-void event_ept02_root(struct percpu *cpu, const struct hypapi_ept02_root_args *args)
-{
-	struct dispatch d;
-	const struct chain *chain = begin_signal(&d, cpu, HYPAPI_EV_EPT02_ROOT);
-
-	d.ev.args.ept02_root = *args;
-	dispatch_tell(&d, cpu, chain);
-}
-
-void event_ept02_flush(struct percpu *cpu, u64 eptp12, u32 cause)
-{
-	const struct chain *chain = hypapps_chain(HYPAPI_EV_EPT02_FLUSH, level_of(cpu));
-	struct dispatch d;
-
-	if (likely(!chain->count))
+	if (!waiting)
 		return;
-	(void)begin_signal(&d, cpu, HYPAPI_EV_EPT02_FLUSH);
-	d.ev.args.ept02_flush = (struct hypapi_ept02_flush_args){ .eptp12 = eptp12, .cause = cause };
-	dispatch_tell(&d, cpu, chain);
+	*window = 0;
+	dispatch_begin(&d, cpu, type, level, cpu->mode);
+	for_each_link(link, hypapps_chain(type, level))
+		if (waiting & BIT(hypapps_number(link->app) - 1))
+			(void)ask(&d, cpu, link);
 }
 
 /* ---- Start of a CPU ---- */
 
-/* Events that a crossing between L1 and L2 raises, or ends the wait for. */
-static u32 watched_crossings(void)
-{
-	static const u8 types[] = { HYPAPI_EV_EXIT102, HYPAPI_EV_EXIT201, HYPAPI_EV_EPT02_ROOT,
-				    HYPAPI_EV_INTERRUPT_WINDOW, HYPAPI_EV_NMI_WINDOW };
-	u32 watched = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-		if (hypapps_chain(types[i], HYPAPI_L1)->count || hypapps_chain(types[i], HYPAPI_L2)->count)
-			watched |= (u32)BIT(types[i]);
-	return watched;
-}
-
 void event_cpu_init(struct percpu *cpu)
 {
-	struct dispatch d;
-
 	stats_cpu_init(cpu);
 	hypapps_cpu_init(cpu);
-	cpu->watched = watched_crossings();
 	trace_cpu_init(cpu);
-	begin_l0(&d, cpu, HYPAPI_EV_CPU_INIT);
-	d.ev.args.cpu_init.cpu_count = cpu_count;
-	tell_l0(&d);
+	cpu->watched = hypapps_watch_crossings();
+	event_tell(cpu, HYPAPI_EV_CPU_INIT, HYPAPI_L0, EVENT_ARGS(cpu_init, .cpu_count = cpu_count));
 }

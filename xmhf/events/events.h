@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Events, raised: one function for each kind, which asks those hypapps whose business it is and does what their verdict
- * means. Callers: exit handlers of all run modes, power, CPU start.
+ * Events, raised. event_tell() and event_prepare() do for most: such an event is a row in event_info.c, a structure in
+ * hypapi/event.h and a page in docs/. What a guest did that a hypapp may answer has a function of its own, which asks those
+ * whose business it is and does what their verdict means. Callers: exit handlers of all run modes, power, CPU start.
  */
 #ifndef XMHF_EVENTS_H
 #define XMHF_EVENTS_H
@@ -20,6 +21,26 @@ struct event_violation {
 	bool gva_valid;
 };
 
+/* The level that runs; for a partition, that of its caller. */
+must_check enum hypapi_level event_level(const struct percpu *cpu);
+
+/* An event's own arguments, the structure hypapi_NAME_args, for the two functions below. */
+#define EVENT_ARGS(name, ...) &(struct hypapi_##name##_args){ __VA_ARGS__ }, sizeof(struct hypapi_##name##_args)
+#define EVENT_NO_ARGS NULL, 0
+
+/*
+ * Tells all who subscribed to the event at this level, whatever they answer; perhaps in the middle of another event.
+ * `level` is HYPAPI_L0, or event_level(). Nobody subscribed: nothing is done.
+ */
+void event_tell(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level, const void *args, size_t size);
+
+/*
+ * An event of two phases, of level L0: may it take place? False: a hypapp denies it, and all who had prepared know. After
+ * true the caller does what it asked for, and tells the event.
+ */
+must_check bool event_prepare(struct percpu *cpu, enum hypapi_event_type type, const void *args, size_t size);
+
+/* A CPU's part of what events need, and CPU_INIT. Once on each CPU, before it enters L1. */
 void event_cpu_init(struct percpu *cpu);
 
 /* CPUID, VMCALL; never ANSWERED. Works in every run mode. */
@@ -36,28 +57,12 @@ must_check enum taken event_msr(struct percpu *cpu, struct hypapi_msr_args *msr)
 /* An entry of L1's MSR lists, as L1's access; whatever VMCS is current. TAKEN: the access is refused. */
 must_check enum taken event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr);
 
-/* EXIT102, EXIT201, EXIT202: all who subscribed are told, with the level running that goes on. */
-void event_crossing(struct percpu *cpu, enum hypapi_event_type type, u32 reason, u64 qualification);
-
-/*
- * Two-phase events. May this write put a change of L1's memory types into force, may L1 sleep? False: somebody denied, and
- * all who had prepared know. Then, after the change and before the sleep, all are told.
- */
-must_check bool event_mtrr_prepare(struct percpu *cpu, u32 msr, u64 value);
-void event_mtrr(struct percpu *cpu, u32 msr, u64 value);
-must_check bool event_sleep_prepare(struct percpu *cpu, u32 type);
-void event_sleep(struct percpu *cpu, u32 type);
-
-/* Level of whoever runs: EPT02 has changed, or has been dropped, and L2 goes on, or L1. */
-void event_ept02_root(struct percpu *cpu, const struct hypapi_ept02_root_args *args);
-void event_ept02_flush(struct percpu *cpu, u64 eptp12, u32 cause);
-
 /* Signals for whoever runs, before they are delivered. */
 must_check enum taken event_interrupt(struct percpu *cpu, const struct hypapi_interrupt_args *args);
 must_check enum taken event_nmi(struct percpu *cpu);
 must_check enum taken event_init_signal(struct percpu *cpu);
 
-/* INTERRUPT_WINDOW, NMI_WINDOW: those who asked are told, and have to ask again. */
+/* INTERRUPT_WINDOW, NMI_WINDOW: those who wait for it are told, and wait no longer. */
 void event_window(struct percpu *cpu, enum hypapi_event_type type);
 
 /* Nothing if the access is allowed after all; else the owner of the page is asked. The default is #GP. */
@@ -68,8 +73,5 @@ must_check enum taken event_partition_exit(struct percpu *cpu, const struct hypa
 
 /* What hypapi_post() has left on this CPU goes to its hypapps. At a safe point, outside of any event. */
 void event_work(struct percpu *cpu);
-
-/* Events without arguments and of level L0: all are told. */
-void event_notify(struct percpu *cpu, enum hypapi_event_type type);
 
 #endif

@@ -27,9 +27,9 @@ static u32 app_count;
 static struct link links[MAX_HYPAPPS * HYPAPI_MAX_SUBSCRIPTIONS * 2]; /* in the order of chains */
 struct chain hypapps_chains[HYPAPI_EV_COUNT][HYPAPI_L2 + 1];
 
-u8 hypapps_hypercalls[HYPAPI_L2 + 1][HYPAPI_HYPERCALL_MAX + 1];
+u16 hypapps_hypercalls[HYPAPI_L2 + 1][HYPAPI_HYPERCALL_MAX + 1];
 const struct link *hypapps_hypercall_links[2 * MAX_HYPAPPS * HYPAPI_MAX_CLAIMS + 1];
-_Static_assert(ARRAY_SIZE(hypapps_hypercall_links) <= 257, "a place is a byte");
+_Static_assert(ARRAY_SIZE(hypapps_hypercall_links) <= 0x10000, "a place is a u16");
 
 struct claims hypapps_cpuid_claims[HYPAPI_L2 + 1], hypapps_port_claims[HYPAPI_L2 + 1],
 	hypapps_msr_claims[HYPAPI_L2 + 1];
@@ -120,7 +120,7 @@ static void build_chain(u32 type, u32 level, struct link **next)
 			if (s->type == type && (level == HYPAPI_L0 || (s->levels & bit)))
 				*(*next)++ = (struct link){
 					.ask = s->quiesce || trace_bytes() ? dispatch_slowly : s->handler,
-					.handler = s->handler, .app = apps[i], .capabilities = apps[i]->capabilities,
+					.handler = s->handler, .app = apps[i], .capabilities = apps[i]->capabilities & ~event_info[type].withheld,
 					.counts = (u32)offsetof(struct hypapp_stats, of[i][type][level]),
 					.quiesce = s->quiesce, .two_phase = s->two_phase,
 				};
@@ -143,6 +143,18 @@ const struct link *hypapps_link_of(const struct hypapp_descriptor *app, enum hyp
 		if (link->app == app)
 			return link;
 	return NULL;
+}
+
+/* Of events that a crossing between L1 and L2 raises, or ends the wait for. */
+bool hypapps_watch_crossings(void)
+{
+	static const u8 types[] = { HYPAPI_EV_EXIT102, HYPAPI_EV_EXIT201, HYPAPI_EV_EPT02_ROOT,
+				    HYPAPI_EV_INTERRUPT_WINDOW, HYPAPI_EV_NMI_WINDOW };
+	bool watched = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		watched |= hypapps_subscribed(types[i], HYPAPI_L1) || hypapps_subscribed(types[i], HYPAPI_L2);
+	return watched;
 }
 
 /* ---- Claims ---- */
@@ -179,7 +191,7 @@ static void add_hypercall_claim(const struct hypapi_claim *c, u32 level, const s
 
 	hypapps_hypercall_links[++count] = link;
 	for (u32 number = c->first; number <= c->last; number++)
-		hypapps_hypercalls[level][number] = (u8)count;
+		hypapps_hypercalls[level][number] = (u16)count;
 }
 
 static void build_claims(const struct hypapp_descriptor *app)
@@ -217,10 +229,10 @@ void hypapps_init(void)
 		build_claims(apps[i]);
 	if (hypapps_chain(HYPAPI_EV_INTERRUPT, HYPAPI_L1)->count)
 		interrupts_arm();
-	stats_init(apps, app_count);
+	stats_cpu_init(this_cpu());
 	hypapps_cpu_init(this_cpu());
 	for (u32 i = 0; i < app_count; i++)
 		log_info("hypapp %s, priority %d, hypapi %u.%u", apps[i]->name, apps[i]->priority, apps[i]->major,
 			 apps[i]->minor);
-	event_notify(this_cpu(), HYPAPI_EV_INIT);
+	event_tell(this_cpu(), HYPAPI_EV_INIT, HYPAPI_L0, EVENT_NO_ARGS);
 }

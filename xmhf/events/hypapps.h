@@ -37,6 +37,14 @@ static inline const struct chain *hypapps_chain(enum hypapi_event_type type, enu
 	return &hypapps_chains[type][level];
 }
 
+static inline bool hypapps_subscribed(enum hypapi_event_type type, enum hypapi_level level)
+{
+	return hypapps_chain(type, level)->count;
+}
+
+/* Does any hypapp subscribe to an event that a crossing between L1 and L2 raises, or ends the wait for? */
+bool hypapps_watch_crossings(void);
+
 /* Checks all descriptors, and refuses a conflict by one line that names both hypapps. Then HYPAPI_EV_INIT. Boot CPU. */
 void hypapps_init(void);
 
@@ -82,7 +90,7 @@ static inline const struct link *hypapps_claim(const struct claims *claims, u32 
 }
 
 /* Who claims a hypercall of L1 or L2: a place in hypapps_hypercall_links, 0 for nobody. */
-extern u8 hypapps_hypercalls[HYPAPI_L2 + 1][HYPAPI_HYPERCALL_MAX + 1];
+extern u16 hypapps_hypercalls[HYPAPI_L2 + 1][HYPAPI_HYPERCALL_MAX + 1];
 extern const struct link *hypapps_hypercall_links[2 * MAX_HYPAPPS * HYPAPI_MAX_CLAIMS + 1];
 
 #endif

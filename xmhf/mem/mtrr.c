@@ -149,14 +149,14 @@ static bool is_live(const struct percpu *cpu)
 /* EPT01 follows this CPU's values from here on, unless a hypapp denies it: false. */
 static __attribute__((noinline)) bool change_types(struct percpu *cpu, u32 msr, u64 value)
 {
-	if (!event_mtrr_prepare(cpu, msr, value))
+	if (!event_prepare(cpu, HYPAPI_EV_MTRR, EVENT_ARGS(mtrr, .msr = msr, .value = value)))
 		return false;
 	(void)!quiesce_begin(&cpu->quiesce);
 	mtrr_publish(cpu);
 	ept01_retype();
 	quiesce_add_work(&cpu->quiesce, QUIESCE_FLUSH_MTRR | QUIESCE_FLUSH_EPT02);
 	quiesce_end(&cpu->quiesce);
-	event_mtrr(cpu, msr, value);
+	event_tell(cpu, HYPAPI_EV_MTRR, HYPAPI_L0, EVENT_ARGS(mtrr, .msr = msr, .value = value));
 	return true;
 }
 

@@ -6,6 +6,7 @@
 #include "cpu/speculation.h"
 #include "cpu/x86.h"
 #include "events/events.h"
+#include "events/hypapps.h"
 #include "mem/ept01.h"
 #include "nested/state.h"
 #include "report/log.h"
@@ -88,7 +89,8 @@ static void tell_root(struct percpu *cpu)
 
 	n->eptp12_told = now;
 	n->eptp12_made = 0;
-	event_ept02_root(cpu, &(struct hypapi_ept02_root_args){ .eptp12 = now, .old_eptp12 = before, .made = made });
+	event_tell(cpu, HYPAPI_EV_EPT02_ROOT, HYPAPI_L2,
+		   EVENT_ARGS(ept02_root, .eptp12 = now, .old_eptp12 = before, .made = made));
 }
 
 void nested_crossed(struct percpu *cpu, enum hypapi_event_type type)
@@ -98,14 +100,13 @@ void nested_crossed(struct percpu *cpu, enum hypapi_event_type type)
 	if (cpu->guest_nmis)
 		cpu->work = 1;
 	cpu->windows[0] = cpu->windows[1] = 0;
-	if (type == HYPAPI_EV_EXIT102 && (cpu->watched & BIT(HYPAPI_EV_EPT02_ROOT)))
-		tell_root(cpu);
-	if (!(cpu->watched & BIT(type)))
+	if (type == HYPAPI_EV_EXIT201) {
+		event_tell(cpu, type, HYPAPI_L1, EVENT_ARGS(exit, n->vmcs12.exit_reason, n->vmcs12.exit_qualification));
 		return;
-	if (type == HYPAPI_EV_EXIT201)
-		event_crossing(cpu, type, n->vmcs12.exit_reason, n->vmcs12.exit_qualification);
-	else
-		event_crossing(cpu, type, n->entering ? EXIT_VMLAUNCH : EXIT_VMRESUME, 0);
+	}
+	if (hypapps_subscribed(HYPAPI_EV_EPT02_ROOT, HYPAPI_L2))
+		tell_root(cpu);
+	event_tell(cpu, type, HYPAPI_L2, EVENT_ARGS(exit, .reason = n->entering ? EXIT_VMLAUNCH : EXIT_VMRESUME));
 }
 
 /*

@@ -35,15 +35,10 @@ static bool wants_exception(struct percpu *cpu, u32 reason)
 	return vector == VEC_PF || (cpu->nested->vmcs12.exception_bitmap >> (vector & 31) & 1);
 }
 
-static bool subscribed(enum hypapi_event_type type)
-{
-	return hypapps_chain(type, HYPAPI_L2)->count;
-}
-
 static bool wants_interrupt(struct percpu *cpu, u32 reason)
 {
 	(void)cpu, (void)reason;
-	return !subscribed(HYPAPI_EV_INTERRUPT);
+	return !hypapps_subscribed(HYPAPI_EV_INTERRUPT, HYPAPI_L2);
 }
 
 /* L1's window, but not while the core or hypapps wait for the same one: they come first, and then it opens again. */
@@ -68,15 +63,13 @@ static void l0_interrupt(struct percpu *cpu)
 
 static void l0_interrupt_window(struct percpu *cpu)
 {
-	if (cpu->windows[0])
-		event_window(cpu, HYPAPI_EV_INTERRUPT_WINDOW);
+	event_window(cpu, HYPAPI_EV_INTERRUPT_WINDOW);
 	vmcs02_windows(cpu);
 }
 
 static void l0_nmi_window(struct percpu *cpu)
 {
-	if (cpu->windows[1])
-		event_window(cpu, HYPAPI_EV_NMI_WINDOW);
+	event_window(cpu, HYPAPI_EV_NMI_WINDOW);
 	vmcs02_nmi_window(cpu, false);
 	cpu->work = 1;
 }
@@ -265,7 +258,8 @@ static void handle_and_tell(struct percpu *cpu, const struct exit_row *row, u32 
 
 	row->handle(cpu);
 	if (cpu->mode == RUN_L2)
-		event_crossing(cpu, HYPAPI_EV_EXIT202, reason, qualification);
+		event_tell(cpu, HYPAPI_EV_EXIT202, HYPAPI_L2,
+			   EVENT_ARGS(exit, .reason = reason, .qualification = qualification));
 }
 
 void nested_exit(struct percpu *cpu, u32 reason)
@@ -279,7 +273,7 @@ void nested_exit(struct percpu *cpu, u32 reason)
 	cpu->nested->entering = false;
 	if (!row->handle || (row->l1_wants && row->l1_wants(cpu, reason)))
 		nested_reflect_hardware(cpu, reason);
-	else if (unlikely(subscribed(HYPAPI_EV_EXIT202)))
+	else if (unlikely(hypapps_subscribed(HYPAPI_EV_EXIT202, HYPAPI_L2)))
 		handle_and_tell(cpu, row, reason);
 	else
 		row->handle(cpu);

@@ -296,7 +296,8 @@ static int insn_invept(const struct insn *i)
 	/* An EPTP12 that has a root here is one that passed an entry's checks. */
 	if (!nested_invept(i->cpu, (enum invept_type)type, d.low) && !ept12_pointer_ok(&nested_caps, d.low))
 		return VMXERR_BAD_INVALIDATE;
-	event_ept02_flush(i->cpu, type == INVEPT_ALL ? 0 : d.low, HYPAPI_FLUSH_INVEPT);
+	event_tell(i->cpu, HYPAPI_EV_EPT02_FLUSH, HYPAPI_L1,
+		   EVENT_ARGS(ept02_flush, .eptp12 = type == INVEPT_ALL ? 0 : d.low, .cause = HYPAPI_FLUSH_INVEPT));
 	return VMXERR_NONE;
 }
 

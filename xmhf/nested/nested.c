@@ -145,7 +145,7 @@ void nested_work(struct percpu *cpu)
 	if (!cpu->nested->emptied)
 		return;
 	cpu->nested->emptied = false;
-	event_ept02_flush(cpu, 0, HYPAPI_FLUSH_POOL);
+	event_tell(cpu, HYPAPI_EV_EPT02_FLUSH, HYPAPI_L2, EVENT_ARGS(ept02_flush, .cause = HYPAPI_FLUSH_POOL));
 }
 
 /* ---- Events for L2 ---- */

@@ -28,7 +28,7 @@ static void stop_others(struct percpu *cpu)
 /* The others are stopped. Hypapps wipe; what they could not end has no registers left either. */
 static void tell(struct percpu *cpu, enum hypapi_event_type event)
 {
-	event_notify(cpu, event);
+	event_tell(cpu, event, HYPAPI_L0, EVENT_NO_ARGS);
 	/* An SMI that met a PAL has left its registers behind. */
 	for (u32 i = 0; i < cpu_count; i++)
 		if (cpus[i]->smm_map)
@@ -61,7 +61,7 @@ void power_triple_fault(struct percpu *cpu)
 	log_warn("CPU %u: triple fault in L1 at RIP %lx, CR3 %lx: the machine is reset, as the bare one would be", cpu->index,
 		 vmread(VMCS_GUEST_RIP), vmread(VMCS_GUEST_CR3));
 	stop_others(cpu);
-	event_notify(cpu, HYPAPI_EV_TRIPLE_FAULT);
+	event_tell(cpu, HYPAPI_EV_TRIPLE_FAULT, HYPAPI_L0, EVENT_NO_ARGS);
 	tell(cpu, HYPAPI_EV_RESET);
 	reset_machine(cpu);
 }
@@ -75,9 +75,9 @@ void power_init_boot_cpu(struct percpu *cpu)
 /* False: a hypapp denies it. */
 static bool may_sleep(struct percpu *cpu, u32 type)
 {
-	if (!event_sleep_prepare(cpu, type))
+	if (!event_prepare(cpu, HYPAPI_EV_SLEEP, EVENT_ARGS(sleep, .type = type)))
 		return false;
-	event_sleep(cpu, type);
+	event_tell(cpu, HYPAPI_EV_SLEEP, HYPAPI_L0, EVENT_ARGS(sleep, .type = type));
 	return true;
 }
 

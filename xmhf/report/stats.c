@@ -7,16 +7,6 @@
 #include "report/log.h"
 #include "vmx/msr.h"
 
-static const struct hypapp_descriptor *const *apps;
-static u32 app_count;
-
-void stats_init(const struct hypapp_descriptor *const *list, u32 count)
-{
-	apps = list;
-	app_count = count;
-	stats_cpu_init(this_cpu());
-}
-
 void stats_cpu_init(struct percpu *cpu)
 {
 	if (!cpu->hypapp_stats)
@@ -44,12 +34,12 @@ static void log_row(u32 app, u32 type, u32 level)
 
 	if (sum.count)
 		log_info("stat event %s L%u %s count %lu stops %lu ticks %lu ticks-stopped %lu", event_info[type].name, level,
-			 apps[app]->name, sum.count, sum.stops, sum.ticks, sum.ticks_stopped);
+			 hypapps_get(app)->name, sum.count, sum.stops, sum.ticks, sum.ticks_stopped);
 }
 
 void stats_log(void)
 {
-	for (u32 app = 0; app < app_count; app++)
+	for (u32 app = 0; app < hypapps_count(); app++)
 		for (u32 type = 0; type < HYPAPI_EV_COUNT; type++)
 			for (u32 level = 0; level <= HYPAPI_L2; level++)
 				log_row(app, type, level);

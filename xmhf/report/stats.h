@@ -6,7 +6,7 @@
 #include "cpu/percpu.h"
 #include "events/hypapps.h"
 
-void stats_init(const struct hypapp_descriptor *const *apps, u32 count);
+/* Gives this CPU its counts, once. Boot. */
 void stats_cpu_init(struct percpu *cpu);
 
 struct hypapp_stats {

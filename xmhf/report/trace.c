@@ -78,8 +78,9 @@ static u32 number_of(const struct hypapi_event *ev)
 void trace_delivery(const struct percpu *cpu, const struct dispatch *d, u64 start, u64 now, enum hypapi_verdict verdict)
 {
 	struct trace *t = cpu->trace;
-	bool enters = d->progress.entered && d->enter;
-	bool partition = enters || (cpu->mode == RUN_PARTITION && d->ev.level != HYPAPI_L0);
+
+	_Static_assert(MAX_HYPAPPS <= 256 && HYPAPI_EV_COUNT <= 256, "bytes of an entry");
+	bool partition = d->progress.enter || (cpu->mode == RUN_PARTITION && d->ev.level != HYPAPI_L0);
 
 	trace_put(t, &(struct hypapi_trace_entry){
 		.start = start, .ticks = now - start, .number = number_of(&d->ev), .type = (u8)d->ev.type,

@@ -71,16 +71,14 @@ void exit_interrupt(struct percpu *cpu)
 void exit_interrupt_window(struct percpu *cpu)
 {
 	wait_for_window(false);
-	if (cpu->windows[0])
-		event_window(cpu, HYPAPI_EV_INTERRUPT_WINDOW);
+	event_window(cpu, HYPAPI_EV_INTERRUPT_WINDOW);
 }
 
 void exit_nmi_window(struct percpu *cpu)
 {
 	vmwrite(VMCS_PROC_CTLS, vmread(VMCS_PROC_CTLS) & ~PROC_NMI_WINDOW);
 	cpu->work = 1;
-	if (unlikely(cpu->windows[1]))
-		event_window(cpu, HYPAPI_EV_NMI_WINDOW);
+	event_window(cpu, HYPAPI_EV_NMI_WINDOW);
 }
 
 u64 window_controls(const struct percpu *cpu)
@@ -91,10 +89,10 @@ u64 window_controls(const struct percpu *cpu)
 /* A control that is no longer needed goes with its next exit. */
 void window_request(struct percpu *cpu, u32 app, u32 kinds)
 {
-	u8 bit = (u8)BIT(app - 1);
+	hypapp_mask bit = (hypapp_mask)BIT(app - 1);
 
 	for (u32 i = 0; i < ARRAY_SIZE(cpu->windows); i++)
-		cpu->windows[i] = kinds >> i & 1 ? cpu->windows[i] | bit : cpu->windows[i] & (u8)~bit;
+		cpu->windows[i] = kinds >> i & 1 ? cpu->windows[i] | bit : cpu->windows[i] & (hypapp_mask)~bit;
 	vmwrite(VMCS_PROC_CTLS, vmread(VMCS_PROC_CTLS) | window_controls(cpu));
 }
-_Static_assert(HYPAPI_WINDOW_INTERRUPT == BIT(0) && HYPAPI_WINDOW_NMI == BIT(1) && MAX_HYPAPPS <= 8, "cpu->windows");
+_Static_assert(HYPAPI_WINDOW_INTERRUPT == BIT(0) && HYPAPI_WINDOW_NMI == BIT(1), "places in cpu->windows");
