@@ -13,7 +13,7 @@
 #include <hypapi/sim_cmocka.h>
 
 enum { TAKE = 0x10, LOCK_AB, LOCK_BA, STOP_LOCKED, COUNT, COUNT_RUNNING, HLT = 12, GP = 13, TSAN_STATUS = 66 };
-enum { FLUSH_EPT01 = 1, FLUSH_EPT02 = 2 }; /* enum quiesce_work of the core */
+enum { FLUSH_EPT = 1, FLUSH_EPT02 = 2 }; /* enum quiesce_work of the core */
 
 /* ---- The core's flush work on its way from who takes rights to the release ---- */
 
@@ -166,8 +166,8 @@ static void page_is_taken(uint32_t dropped, bool from_l2)
 
 static void flushes_l1(void **state) { (void)state; page_is_taken(0, false); }
 static void flushes_l2(void **state) { (void)state; page_is_taken(0, true); }
-static void forgets_l1(void **state) { (void)state; page_is_taken(FLUSH_EPT01 | FLUSH_EPT02, false); }
-static void forgets_l2(void **state) { (void)state; page_is_taken(FLUSH_EPT01 | FLUSH_EPT02, true); }
+static void forgets_l1(void **state) { (void)state; page_is_taken(FLUSH_EPT | FLUSH_EPT02, false); }
+static void forgets_l2(void **state) { (void)state; page_is_taken(FLUSH_EPT | FLUSH_EPT02, true); }
 static void forgets_ept02(void **state) { (void)state; page_is_taken(FLUSH_EPT02, true); }
 
 /* ---- Locks ---- */

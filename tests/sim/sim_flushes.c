@@ -619,15 +619,14 @@ static const struct row {
 	void (*test)(void);
 } rows[] = {
 #define ROW(file, function, call, test) { "xmhf/" file, function, call, #test, test }
-	ROW("events/calls.c", "hypapi_partition_create", "quiesce_add_work(ept01_flush_work())", partition_takes),
-	ROW("events/calls_memory.c", "hypapi_memory_restrict", "quiesce_add_work(QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02)",
-	    rights_are_taken),
+	ROW("mem/ept01.c", "owe_flush", "quiesce_add_work(work)", rights_are_taken),
+	ROW("mem/ept01.c", "owe_flush", "quiesce_add_work(work)", partition_takes),
+	ROW("mem/ept01.c", "owe_flush", "quiesce_add_work(work)", partition_gives_back),
+	ROW("mem/ept01.c", "owe_flush", "quiesce_add_work(work)", partitions_follow_each_other),
+	ROW("mem/ept01.c", "owe_flush", "quiesce_add_work(work)", types_change),
 	ROW("quiesce/quiesce_hooks.c", "quiesce_hook_flush", "flush_ept(INVEPT_ALL, 0)", rights_are_taken),
 	ROW("quiesce/quiesce_hooks.c", "quiesce_hook_flush", "flush_ept(INVEPT_ALL, 0)", partitions_follow_each_other),
 	ROW("apic/smp.c", "start_at", "flush_vpid(INVVPID_SINGLE, VPID_L1)", init_drops_all),
-	ROW("mem/mtrr.c", "change_types", "quiesce_add_work(QUIESCE_FLUSH_MTRR | QUIESCE_FLUSH_EPT02)", types_change),
-	ROW("mem/partition.c", "partition_destroy", "quiesce_add_work(ept01_flush_work() | QUIESCE_FLUSH_PARTITION)",
-	    partition_gives_back),
 	ROW("nested/ept02_fault.c", "nested_select_ept02",
 	    "flush_ept(INVEPT_SINGLE, ept02_pointer(&n->ept02, n->root))", ept02_roots_change_hands),
 	ROW("nested/ept02_fault.c", "nested_invept", "ept02_invalidate(ept, eptp12, &roots)", invept_single),

@@ -10,7 +10,7 @@
 
 enum { UD = 6, GP = 13, PF = 14, EXIT_CPUID = 10, EXIT_HLT = 12, EXIT_VIOLATION = 48, ALL = HYPAPI_RWX };
 enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, OFFER = 5000 };
-enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT, COPY_TO, COPY_FROM, COPY_TO_GPA1 };
+enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT, COPY_TO, COPY_FROM, COPY_TO_GPA1, GUARD };
 enum { VECTOR_TAKEN = 0x41, SLP_EN = 1 << 13, S3 = 3 };
 #define MTRR_DEF_TYPE 0x2ff
 #define VMCS_EPTP 0x201a
@@ -141,12 +141,25 @@ static void copy(struct hypapi_event *ev)
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)error);
 }
 
+void ept01_guard_page(gpa1_t page); /* xmhf/mem/ept01.h */
+
+/* As the core does at boot with the page at RBX. */
+static void guard(struct hypapi_event *ev)
+{
+	int stopped = hypapi_quiesce(ev);
+
+	ept01_guard_page(GPA1(hypapi_reg_get(ev, HYPAPI_REG_RBX)));
+	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)(stopped < 0 ? stopped : HYPAPI_OK));
+}
+
 static enum hypapi_verdict on_others(struct hypapi_event *ev)
 {
 	if (ev->args.hypercall.number == WINDOWS)
 		hypapi_window(ev, HYPAPI_WINDOW_INTERRUPT | HYPAPI_WINDOW_NMI);
 	else if (ev->args.hypercall.number == POST)
 		hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)hypapi_post(ev, 3, 4));
+	else if (ev->args.hypercall.number == GUARD)
+		guard(ev);
 	else if (ev->args.hypercall.number >= COPY_TO)
 		copy(ev);
 	else
@@ -171,7 +184,7 @@ HYPAPP_DEFINE(second,
 		{ .type = HYPAPI_EV_SHUTDOWN, .handler = on_any },
 	},
 	.claims = {
-		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = COPY_TO_GPA1 },
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = GUARD },
 	});
 
 HYPAPP_DEFINE(rival,
@@ -587,8 +600,6 @@ static void copies_in_l1_and_l2(void *arg)
 	sim_assert((*ept12_leaf(tables2 + 2 * PAGE) & (EPT_A | EPT_D)) == (EPT_A | EPT_D));
 }
 
-void ept01_guard_page(gpa1_t page); /* xmhf/mem/ept01.h */
-
 /* A page table in a page that L1 may only read, as that of the FACS: neither a walk nor a hypapp writes to it. */
 static void copy_by_a_guarded_table(void *arg)
 {
@@ -597,7 +608,9 @@ static void copy_by_a_guarded_table(void *arg)
 	(void)arg;
 	sim_set(HYPAPI_REG_RBX, tables + 2 * PAGE + 8);
 	sim_assert(copies(COPY_TO_GPA1) == HYPAPI_OK);
-	ept01_guard_page(GPA1(tables + 2 * PAGE));
+	sim_set(HYPAPI_REG_RBX, tables + 2 * PAGE);
+	sim_assert(copies(GUARD) == HYPAPI_OK);
+	sim_set(HYPAPI_REG_RBX, tables + 2 * PAGE + 8);
 	sim_assert(copies(COPY_TO_GPA1) == HYPAPI_EPERM);
 	sim_set(HYPAPI_REG_RBX, WINDOW + 8);
 	sim_assert(copies(COPY_TO) == HYPAPI_OK && !(*entry & PTE_AD));

@@ -87,7 +87,7 @@ void quiesce_hook_send_nmi(u32 cpu)
 
 void quiesce_hook_flush(u32 work)
 {
-	CHECK(work == QUIESCE_FLUSH_EPT01);
+	CHECK(work == QUIESCE_FLUSH_EPT);
 	me->flushed = flush_wanted;
 }
 
@@ -247,7 +247,7 @@ static void handle_with_stop(u64 round)
 	touch_view(1);
 	if (round % 2) {
 		flush_wanted++;
-		quiesce_add_work(&me->q, QUIESCE_FLUSH_EPT01);
+		quiesce_add_work(&me->q, QUIESCE_FLUSH_EPT);
 	}
 	if (round % 16 == 0)
 		sched_yield();

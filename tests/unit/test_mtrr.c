@@ -49,7 +49,6 @@ static bool retyped;
 void ept01_retype(void) { retyped = true; }
 bool quiesce_begin(struct quiesce_cpu *q) { (void)q; return true; }
 bool quiesce_end(struct quiesce_cpu *q) { (void)q; return true; }
-void quiesce_add_work(struct quiesce_cpu *q, u32 work) { (void)q, (void)work; }
 
 static void set_up(u64 type, u64 of_fixed)
 {

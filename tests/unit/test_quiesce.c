@@ -247,7 +247,7 @@ static void two_stops_in_one_serve(u32 turn)
 {
 	if (turn == 0) {
 		assert_int_equal(load(&one->ack, relaxed), load(&one->signal, relaxed));
-		foreign_release(QUIESCE_FLUSH_EPT01, 0);
+		foreign_release(QUIESCE_FLUSH_EPT, 0);
 		foreign_stop(two, 2);
 		assert_true(quiesce_nmi(one)); /* before the first release was even noticed */
 	} else {
@@ -334,12 +334,12 @@ static void release_carries_the_work(void **state)
 {
 	(void)state;
 	stop_by_zero();
-	quiesce_add_work(zero, QUIESCE_FLUSH_EPT01);
+	quiesce_add_work(zero, QUIESCE_FLUSH_EPT);
 	quiesce_add_work(zero, QUIESCE_FLUSH_EPT02);
 	quiesce_end(zero);
-	assert_int_equal(load(&stop.work, relaxed), QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02);
+	assert_int_equal(load(&stop.work, relaxed), QUIESCE_FLUSH_EPT | QUIESCE_FLUSH_EPT02);
 	assert_int_equal(flushes, 1); /* the owner has a TLB too */
-	assert_int_equal(flushed_work, QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02);
+	assert_int_equal(flushed_work, QUIESCE_FLUSH_EPT | QUIESCE_FLUSH_EPT02);
 
 	stop_by_zero(); /* the next release does not repeat it */
 	quiesce_end(zero);
@@ -522,7 +522,7 @@ static void kinds_of_stops_nest(void **state)
 	assert_false(quiesce_begin_ept(zero, QUIESCE_EPT01)); /* of whichever EPT */
 	quiesce_end(zero);
 	assert_true(quiesce_owned(zero));
-	quiesce_add_work(zero, QUIESCE_FLUSH_EPT01);
+	quiesce_add_work(zero, QUIESCE_FLUSH_EPT);
 	quiesce_end(zero);
 	assert_false(quiesce_owned(zero));
 	assert_int_equal(load(&stop.released, relaxed), 2);

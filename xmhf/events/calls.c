@@ -387,7 +387,6 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 	int error = partition_create(d->link->app, list, page_count, &home, &partition->id);
 
 	d->progress.walking = false;
-	quiesce_add_work(&this_cpu()->quiesce, ept01_flush_work());
 	return error;
 }
 

@@ -103,15 +103,10 @@ int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_cou
 		if (error)
 			return error;
 	}
-	bool stopped = quiesce_owned(&this_cpu()->quiesce);
-
 	/* While this CPU starts no guest has run on any. */
-	if (takes && !stopped && this_cpu()->quiesce.online)
+	if (takes && !quiesce_owned(&this_cpu()->quiesce) && this_cpu()->quiesce.online)
 		return HYPAPI_ESTATE;
-	for (size_t i = 0; i < page_count; i++)
-		ept01_restrict(GPA1(page.addr + i * PAGE_SIZE), rights, app);
-	if (takes && stopped)
-		quiesce_add_work(&this_cpu()->quiesce, QUIESCE_FLUSH_EPT01 | QUIESCE_FLUSH_EPT02);
+	ept01_restrict(page, page_count, rights, app);
 	return HYPAPI_OK;
 }
 

@@ -40,8 +40,6 @@ static u32 guarded_count;
  * dropped last. Set by any CPU, cleared under a stop.
  */
 static u64 *remembered;
-static bool taken_remembered; /* a page taken or given back since then was in such memory */
-static bool moved; /* a page was taken or given back since the last ept01_flush_work() */
 /*
  * By 2 MiB: how many pages are claimed, taken or restricted; and whether the region waits for its level-1 table to be
  * made one large leaf again. The next use of the same pages would split it again, so the last ones in the queue wait.
@@ -162,20 +160,74 @@ static inline bool is_remembered(u64 addr)
 	return __atomic_load_n(&remembered[region / 64], __ATOMIC_RELAXED) & BIT(region % 64);
 }
 
-static void changes(u64 addr)
+/* Whether of [addr, addr + size of level) anything may be remembered; the flush that follows drops it, and no more. */
+static bool forget_remembered(u64 addr, unsigned int level)
 {
-	__atomic_store_n(&ept01_changed[addr / SIZE_2M], ++ept01_generation, __ATOMIC_RELAXED);
+	bool any = false;
+
+	for (u64 at = addr; at < addr + EPT_LEVEL_SIZE(level); at += SIZE_2M) {
+		if (at >= mapped_top)
+			return true; /* no books are kept of devices there */
+		if (!is_remembered(at))
+			continue;
+		any = true;
+		remembered[at / SIZE_2M / 64] &= ~BIT(at / SIZE_2M % 64);
+	}
+	return any;
 }
 
-/* A page changes hands. The flush that follows drops all that is remembered of its region, and nothing else. */
-static void moves(u64 addr)
+/* For those who ask by ept01_generation whether what they remember of [addr, addr + size of level) still holds. */
+static void count_change(u64 addr, unsigned int level)
 {
-	moved = true;
-	if (is_remembered(addr)) {
-		taken_remembered = true;
-		remembered[addr / SIZE_2M / 64] &= ~BIT(addr / SIZE_2M % 64);
-	}
-	changes(addr);
+	ept01_generation++;
+	for (u64 at = addr; at < MIN(addr + EPT_LEVEL_SIZE(level), mapped_top); at += SIZE_2M)
+		__atomic_store_n(&ept01_changed[at / SIZE_2M], ept01_generation, __ATOMIC_RELAXED);
+}
+
+/* While this CPU starts no guest has run on any, and nobody has anything to flush. */
+static void owe_flush(u32 work)
+{
+	struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
+
+	if (likely(quiesce->online))
+		quiesce_add_work(quiesce, work);
+}
+
+/*
+ * Every leaf that L1 can see the difference of is stored here. Devices: to be told here, for the same page or pages, what
+ * `entry` gives L1, R and W, if it has EPT01_RAM, else nothing; ept01_claim() and ept01_check_restrict() make the tables
+ * that this needs, and may fail; ept01_take() and ept01_restrict() end with the flush that makes losses true.
+ */
+static void set_leaf(u64 *at, u64 entry)
+{
+	__atomic_store_n(at, entry, __ATOMIC_RELEASE);
+}
+
+/*
+ * The door for losses: in a leaf at `level` L1 has another page than before, fewer rights or another memory type. At
+ * boot, or under a stop of all, before the page has its new owner; the flush is owed to that stop.
+ */
+static void lose(u64 addr, unsigned int level, u64 *at, u64 entry)
+{
+	set_leaf(at, entry);
+	count_change(addr, level);
+	owe_flush(QUIESCE_FLUSH_EPT | (forget_remembered(addr, level) ? QUIESCE_FLUSH_EPT02 : 0));
+}
+
+/* The door for grants: more rights to the same page. With ept01_lock held; nobody has to forget anything. */
+static void grant(u64 *at, u64 entry)
+{
+	set_leaf(at, entry);
+}
+
+/* The same where there was no leaf yet. False: no table page is free. */
+static bool grant_new(u64 addr, unsigned int level, u64 entry)
+{
+	u64 *at = ept_make(&for_l1, addr, level);
+
+	if (at)
+		grant(at, entry);
+	return at;
 }
 
 /* The leaf at gpa1 is about to be used, and perhaps remembered, by the caller. */
@@ -245,7 +297,7 @@ bool ept01_still_backs(gpa1_t gpa1, unsigned int level)
 	if (unlikely(region >= ept01_region_count || level > 2))
 		return false;
 	entry = ept01_entry(gpa1);
-	if ((entry & (EPT_ADDR | EPT_RIGHTS | EPT01_OWNER_BITS)) != (gpa1.addr | EPT_RIGHTS))
+	if ((entry & (EPT_ADDR | EPT_RIGHTS | EPT01_OWNER_BITS | EPT01_RAM)) != (gpa1.addr | EPT_RIGHTS | EPT01_RAM))
 		return false;
 	if (level == 2 && !(__atomic_load_n(&ept01_regions[region], __ATOMIC_ACQUIRE) & EPT_RIGHTS))
 		return false;
@@ -267,13 +319,13 @@ static bool map_on_demand(u64 addr, unsigned int hole)
 	unsigned int level = MAX(MIN(hole, largest_level()), 2u);
 
 	if (is_root_memory(addr))
-		return ept_set(&for_l1, ALIGN_DOWN(addr, PAGE_SIZE), 1, scratch_page | HYPAPI_RW | EPT_WB);
+		return grant_new(ALIGN_DOWN(addr, PAGE_SIZE), 1, scratch_page | HYPAPI_RW | EPT_WB);
 	if (level == 3 && mtrr_type(ALIGN_DOWN(addr, SIZE_1G), SIZE_1G) < 0)
 		level = 2;
 	addr = ALIGN_DOWN(addr, EPT_LEVEL_SIZE(level));
 	int type = mtrr_type(addr, EPT_LEVEL_SIZE(level));
 
-	return ept_set(&for_l1, addr, level, identity(addr, type < 0 ? 0 : type));
+	return grant_new(addr, level, identity(addr, type < 0 ? 0 : type) | EPT_LARGE);
 }
 
 bool ept01_touch(gpa1_t gpa1, u32 access)
@@ -333,8 +385,8 @@ int ept01_claim(gpa1_t page, u8 owner)
 }
 
 /*
- * A page of the region is the identity again; with the last one its table waits to be merged, which happens when a
- * partition is made or ends.
+ * A page of the region is the identity again; with the last one its table waits to be merged, which happens when pages
+ * come back from a partition.
  */
 static void comes_back(u64 addr)
 {
@@ -347,52 +399,50 @@ static void comes_back(u64 addr)
 }
 
 /*
- * Makes a region whose level-1 table maps one identity a large leaf, and gives the table back. Under a stop: no walk
- * of ours is under way then; before guests run again every CPU must forget where the table was, by INVEPT. False: it
- * is not such a table.
+ * If a region's level-1 table maps one identity, makes it a large leaf and gives the table back. Under a stop: no walk
+ * of ours is under way then, and before guests run again every CPU must forget where the table was.
  */
-static bool merge(u32 region)
+static void merge(u32 region)
 {
 	u64 addr = region * SIZE_2M, first;
 	unsigned int level;
 	u64 *table = ept_find(&ept01, addr, &level);
 
 	if (level != 1)
-		return false;
+		return;
 	first = table[0];
 	if ((first & (EPT_ADDR | EPT_RIGHTS | EPT01_OWNER_BITS | RETYPED)) != (addr | EPT_RIGHTS))
-		return false;
+		return;
 	for (u64 i = 1; i < 512; i++)
 		if (table[i] != first + i * PAGE_SIZE)
-			return false;
+			return;
 	__atomic_store_n(ept_make(&ept01, addr, 2), first | EPT_LARGE, __ATOMIC_RELEASE);
 	__atomic_store_n(&ept01_regions[region], first, __ATOMIC_RELEASE);
 	memset(table, 0, PAGE_SIZE);
 	page_free(table);
-	return true;
+	owe_flush(QUIESCE_FLUSH_EPT);
 }
 
-/* Whether a table was given back. */
-static bool merge_waiting(void)
+static void merge_waiting(void)
 {
-	bool merged = false;
-
 	while (queue_end - queue_first > QUEUE_KEPT) {
 		u32 region = queue[queue_first++ % QUEUE_SIZE];
 
 		away[region] &= (u16)~WAITS;
 		if (!away[region])
-			merged |= merge(region);
+			merge(region);
 	}
-	return merged;
 }
 
-void ept01_unclaim(gpa1_t page)
+void ept01_unclaim(const u64 *pages, u32 count)
 {
-	u64 *entry = own_entry(page.addr);
+	for (u32 i = 0; i < count; i++) {
+		u64 addr = pages[i] & EPT_ADDR, *entry = own_entry(addr);
 
-	__atomic_store_n(entry, *entry & ~EPT01_OWNER_BITS, __ATOMIC_RELEASE);
-	comes_back(page.addr);
+		__atomic_store_n(entry, *entry & ~EPT01_OWNER_BITS, __ATOMIC_RELEASE);
+		comes_back(addr);
+	}
+	merge_waiting();
 }
 
 static u64 trap_page(u8 owner)
@@ -409,34 +459,28 @@ void ept01_mark_traps(u8 owner, u64 number)
 		*mark++ = number & 1 ? INT1 : INT3;
 }
 
-void ept01_take(gpa1_t page, bool code)
+void ept01_take(const u64 *pages, u32 count)
 {
-	u64 *entry = own_entry(page.addr), stand_in = code ? trap_page(ept01_entry_owner(*entry)) : zero_page;
+	for (u32 i = 0; i < count; i++) {
+		u64 addr = pages[i] & EPT_ADDR, *entry = own_entry(addr), owner = *entry & EPT01_OWNER_BITS;
+		u64 stand_in = pages[i] & HYPAPI_X ? trap_page(ept01_entry_owner(*entry)) : zero_page;
 
-	__atomic_store_n(entry, stand_in | HYPAPI_R | EPT_WB | (*entry & EPT01_OWNER_BITS), __ATOMIC_RELEASE);
-	moves(page.addr);
+		lose(addr, 1, entry, stand_in | HYPAPI_R | EPT_WB | owner);
+	}
 }
 
-void ept01_give(gpa1_t page)
+void ept01_give(const u64 *pages, u32 count)
 {
-	u64 *entry = own_entry(page.addr);
-	/* It was write-back memory when it was taken. */
-	int type = *entry & RETYPED ? mtrr_type(page.addr, PAGE_SIZE) : MTRR_WB;
+	for (u32 i = 0; i < count; i++) {
+		u64 addr = pages[i] & EPT_ADDR, *entry = own_entry(addr);
+		/* It was write-back memory when it was taken. */
+		int type = *entry & RETYPED ? mtrr_type(addr, PAGE_SIZE) : MTRR_WB;
 
-	__atomic_store_n(entry, identity(page.addr, type) | EPT01_RAM, __ATOMIC_RELEASE);
-	comes_back(page.addr);
-	moves(page.addr);
-}
-
-u32 ept01_flush_work(void)
-{
-	u32 work = merge_waiting() || moved ? QUIESCE_FLUSH_EPT01 : 0;
-
-	moved = false;
-	if (!taken_remembered)
-		return work;
-	taken_remembered = false;
-	return work | QUIESCE_FLUSH_EPT02;
+		/* A loss, too: of the stand-in, which a CPU may remember and would go on reading. */
+		lose(addr, 1, entry, identity(addr, type) | EPT01_RAM);
+		comes_back(addr);
+	}
+	merge_waiting();
 }
 
 bool ept01_is_guarded(u64 page)
@@ -463,48 +507,60 @@ int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
 	return ok ? HYPAPI_OK : HYPAPI_ENOMEM;
 }
 
-void ept01_restrict(gpa1_t page, u32 rights, u32 app)
+static void restrict_page(u64 addr, u64 rights, u32 app)
 {
-	u64 *own = own_entry(page.addr);
-	u64 all = identity(page.addr, mtrr_type(page.addr, PAGE_SIZE)) | (*own & EPT01_RAM);
+	u64 *own = own_entry(addr), all = identity(addr, mtrr_type(addr, PAGE_SIZE)) | (*own & EPT01_RAM);
 	u64 entry = (all & ~EPT_RIGHTS) | rights | EPT01_HYPAPP | (u64)app << EPT01_OWNER_SHIFT;
+	bool was = *own & EPT01_HYPAPP;
 
 	if (rights == HYPAPI_RWX)
 		entry = all;
 	else if (!rights) /* no address of RAM in an entry that is not present: L1TF */
 		entry &= ~EPT_ADDR;
-	spin_lock(&ept01_lock);
-	bool was = *own & EPT01_HYPAPP;
-
-	__atomic_store_n(own, entry, __ATOMIC_RELEASE);
-	changes(page.addr);
+	if (*own & EPT_RIGHTS & ~rights) {
+		lose(addr, 1, own, entry);
+	} else {
+		grant(own, entry);
+		count_change(addr, 1); /* what was out of reach, L1's virtual-APIC page say, is looked for again */
+	}
 	if (!was && (entry & EPT01_HYPAPP))
-		away[page.addr / SIZE_2M]++;
+		away[addr / SIZE_2M]++;
 	else if (was && !(entry & EPT01_HYPAPP))
-		comes_back(page.addr);
+		comes_back(addr);
+}
+
+void ept01_restrict(gpa1_t page, size_t count, u32 rights, u32 app)
+{
+	spin_lock(&ept01_lock);
+	for (size_t i = 0; i < count; i++)
+		restrict_page(page.addr + i * PAGE_SIZE, rights, app);
 	spin_unlock(&ept01_lock);
 }
 
 void ept01_set_apic_page(gpa1_t page)
 {
-	apic_page = page.addr;
-	if (!ept_set(&ept01, page.addr, 1, page.addr | HYPAPI_R))
+	u64 *entry = ept_make(&ept01, page.addr, 1);
+
+	if (!entry)
 		panic("no page for EPT01 at boot");
+	apic_page = page.addr;
+	lose(page.addr, 1, entry, page.addr | HYPAPI_R);
 	ept01_regions[page.addr / SIZE_2M] = 0;
 }
 
 void ept01_guard_page(gpa1_t page)
 {
-	unsigned int level;
+	u64 *entry;
 
 	if (ept01_is_guarded(page.addr))
 		return;
 	if (guarded_count == EPT01_MAX_GUARDED)
 		panic("more than %u pages are to be guarded", EPT01_MAX_GUARDED);
 	guarded_pages[guarded_count++] = page.addr;
-	if (!ept_make(&ept01, page.addr, 1))
+	entry = ept_make(&ept01, page.addr, 1);
+	if (!entry)
 		panic("no page for EPT01 at boot");
-	*ept_find(&ept01, page.addr, &level) &= ~(u64)HYPAPI_W;
+	lose(page.addr, 1, entry, *entry & ~(u64)HYPAPI_W);
 	ept01_regions[page.addr / SIZE_2M] = 0;
 }
 
@@ -524,7 +580,7 @@ static void retype_table(u64 *table, unsigned int level, u64 base)
 			retype_table(phys_to_virt(HPA(entry & EPT_ADDR)), level - 1, at);
 			/* Split for types that are one again. */
 			if (level == 2 && at < mapped_top && !(away[at / SIZE_2M] & ~WAITS))
-				(void)merge((u32)(at / SIZE_2M));
+				merge((u32)(at / SIZE_2M));
 			continue;
 		}
 		type = mtrr_type(at, EPT_LEVEL_SIZE(level));
@@ -533,7 +589,10 @@ static void retype_table(u64 *table, unsigned int level, u64 base)
 			retype_table(phys_to_virt(HPA(table[i] & EPT_ADDR)), level - 1, at);
 			continue;
 		}
-		table[i] = (entry & ~EPT_TYPE) | (u64)(type < 0 ? 0 : type) << EPT_TYPE_SHIFT;
+		u64 new = (entry & ~EPT_TYPE) | (u64)(type < 0 ? 0 : type) << EPT_TYPE_SHIFT;
+
+		if (new != entry)
+			lose(at, level, &table[i], new);
 	}
 }
 
@@ -541,8 +600,6 @@ void ept01_retype(void)
 {
 	retype_table(ept01.root, EPT_LEVELS, 0);
 	memset(ept01_regions, 0, ept01_region_count * sizeof(*ept01_regions));
-	for (u64 region = 0; region < ept01_region_count; region++)
-		changes(region * SIZE_2M);
 }
 
 static bool copy(gpa1_t gpa1, void *buf, size_t len, bool write)

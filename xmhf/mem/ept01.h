@@ -5,8 +5,8 @@
  * Invariants: no leaf leads to root memory, but for stand-ins, read-only. A page that a partition owns is mapped to
  * one of them, with the owner's number in ignored bits: to the owner's INT3 if it is code, so that a copy traps, else
  * to zeros.
- * Rights are granted at any time under ept01's lock; they are taken away only while this CPU has the others stopped,
- * and ept01_generation grows then.
+ * L1 loses by one function of ept01.c, lose(), while this CPU has the others stopped: ept01_generation grows then, and
+ * the flush is owed to that stop. It gains by another one, grant(), at any time under ept01's lock.
  */
 #ifndef XMHF_EPT01_H
 #define XMHF_EPT01_H
@@ -24,7 +24,7 @@ struct ept01_leaf {
 	u64 ram;            /* EPT01_RAM, or 0 */
 };
 
-extern u64 ept01_generation; /* changes whenever rights or types were taken away; read by each CPU after a stop */
+extern u64 ept01_generation; /* grows whenever something is lost; read by each CPU after a stop */
 extern u64 ept01_pointer;    /* EPTP01 */
 
 void ept01_init(void);            /* an empty table */
@@ -64,7 +64,7 @@ static inline u32 ept01_entry_hypapp(u64 entry)
  * level-1 table, with the low bits 0; or 0. Filled by any CPU, emptied under a stop.
  */
 extern u64 *ept01_regions, ept01_region_count;
-/* For each of these, ept01_generation when something of it was last taken, given back, restricted or re-typed. */
+/* For each of these, ept01_generation when something of it was last lost. */
 extern u64 *ept01_changed;
 u64 ept01_entry_slow(gpa1_t gpa1);
 
@@ -105,12 +105,12 @@ static inline u8 ept01_owner(gpa1_t gpa1)
 u32 ept01_hypapp(gpa1_t gpa1);
 
 /*
- * Sets what L1 may do with a page, on behalf of the hypapp `app` (as ept01_hypapp()); all rights give it back. In two
- * steps: the check changes nothing that L1 can see, and tells whether rights would be taken away, which needs a stop.
+ * Sets what L1 may do with pages, on behalf of the hypapp `app` (as ept01_hypapp()); all rights give it back. In two
+ * steps: the check changes nothing that L1 can see, and tells whether rights would be lost, which needs a stop.
  * HYPAPI_EPERM: not L1's page to restrict; HYPAPI_ENOMEM: no table page.
  */
 must_check int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes);
-void ept01_restrict(gpa1_t page, u32 rights, u32 app);
+void ept01_restrict(gpa1_t page, size_t count, u32 rights, u32 app);
 
 /*
  * What L1's address leads to, for whoever remembers it until the next flush of EPT02. Any CPU, no lock. False: nothing
@@ -119,8 +119,9 @@ void ept01_restrict(gpa1_t page, u32 rights, u32 app);
 bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf);
 
 /*
- * For who has remembered memory of L1's and was told to flush EPT02: whether L1 still has it with all rights, where it
- * was, by a page of EPT01 no smaller than `level`; it may be remembered on then. In doubt false. Any CPU, no lock.
+ * For who has remembered memory of L1's and was told to flush EPT02: whether it is RAM that L1 still has with all rights,
+ * where it was, by a page of EPT01 no smaller than `level`; it may be remembered on then. In doubt false, as for a
+ * device, whose type may be another one. Any CPU, no lock.
  */
 bool ept01_still_backs(gpa1_t gpa1, unsigned int level);
 
@@ -128,13 +129,14 @@ bool ept01_still_backs(gpa1_t gpa1, unsigned int level);
 bool ept01_touch(gpa1_t gpa1, u32 access);
 
 /*
- * Takes one page from L1 for partition `owner` (1 .. EPT01_MAX_OWNER), in two steps: a claim may fail and changes
+ * Takes pages from L1 for partition `owner` (1 .. EPT01_MAX_OWNER), in two steps: a claim of one page may fail and changes
  * nothing that L1 can see; unclaim undoes it, take carries it out. Under a stop. HYPAPI_EPERM: not RAM that L1 owns
  * with all rights, as write-back memory, or claimed already; HYPAPI_ENOMEM: no table page.
+ * pages: entries of the partition's EPT, of which the address counts, and HYPAPI_X: it is code, which reads as INT3.
  */
 must_check int ept01_claim(gpa1_t page, u8 owner);
-void ept01_unclaim(gpa1_t page);
-void ept01_take(gpa1_t page, bool code);
+void ept01_unclaim(const u64 *pages, u32 count);
+void ept01_take(const u64 *pages, u32 count);
 
 /*
  * Under a stop, before a partition's pages are taken: what code reads as, INT3, gets a mark of INT3 and INT1 at the end
@@ -143,14 +145,8 @@ void ept01_take(gpa1_t page, bool code);
  */
 void ept01_mark_traps(u8 owner, u64 number);
 
-/* Gives a taken page back to L1. Under a stop. */
-void ept01_give(gpa1_t page);
-
-/*
- * Before the end of a stop in which pages were claimed, taken or given back: gives table pages back that are not needed
- * any more, and tells what the release must flush, enum quiesce_work; 0: nothing.
- */
-u32 ept01_flush_work(void);
+/* Gives taken pages, `pages` as above, back to L1. Under a stop. */
+void ept01_give(const u64 *pages, u32 count);
 
 /*
  * Is this one of the stand-ins for a partition's pages, mapped read-only, or the scratch page? A guest may reach those
@@ -161,7 +157,7 @@ bool ept01_is_stand_in(u64 hpa, u32 rights);
 /* Memory types changed: recomputes those of all leaves. Under a stop. */
 void ept01_retype(void);
 
-/* Access for L1's LAPIC page: read-only where the core carries out INIT and SIPI. At boot, and under a stop. */
+/* Access for L1's LAPIC page: read-only, since the core carries out INIT and SIPI. At boot. */
 void ept01_set_apic_page(gpa1_t page);
 
 /* L1 keeps a page to read and to run: stores exit, to power/wake.h. At boot; once more does nothing. */

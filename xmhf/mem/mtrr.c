@@ -154,7 +154,6 @@ static __attribute__((noinline)) bool change_types(struct percpu *cpu, u32 msr, 
 	(void)!quiesce_begin(&cpu->quiesce);
 	mtrr_publish(cpu);
 	ept01_retype();
-	quiesce_add_work(&cpu->quiesce, QUIESCE_FLUSH_MTRR | QUIESCE_FLUSH_EPT02);
 	quiesce_end(&cpu->quiesce);
 	event_tell(cpu, HYPAPI_EV_MTRR, HYPAPI_L0, EVENT_ARGS(mtrr, .msr = msr, .value = value));
 	return true;

@@ -162,11 +162,6 @@ static int add_page(struct partition *p, const struct partition_page *page)
 	return HYPAPI_OK;
 }
 
-static gpa1_t page_gpa1(const struct partition *p, u32 number)
-{
-	return GPA1(p->page_frames[number] & EPT_ADDR);
-}
-
 /* Empties the slot, complete or not. Table pages are left as clean as they came, by what is known to be in them. */
 static void unbuild(struct partition *p)
 {
@@ -206,14 +201,12 @@ int partition_create(const struct hypapp_descriptor *owner, const struct partiti
 
 		if (likely(!error))
 			continue;
-		for (u32 j = 0; j < p->page_count; j++)
-			ept01_unclaim(page_gpa1(p, j));
+		ept01_unclaim(p->page_frames, p->page_count);
 		unbuild(p);
 		return error;
 	}
 	ept01_mark_traps(owner_number(p), ++serial);
-	for (size_t i = 0; i < count; i++)
-		ept01_take(GPA1(pages[i].gpa1), pages[i].gva & HYPAPI_X);
+	ept01_take(p->page_frames, p->page_count);
 	p->handle = *handle = serial << 8 | owner_number(p);
 	p->app = owner;
 	p->home = *home;
@@ -250,13 +243,12 @@ int partition_at_home(u64 handle, const struct hypapp_descriptor *owner, struct 
 	return found ? HYPAPI_OK : HYPAPI_EFAULT;
 }
 
-static void give_back(struct partition *p)
+static void give_back(const struct partition *p)
 {
-	for (u32 i = 0; i < p->page_count; i++) {
+	for (u32 i = 0; i < p->page_count; i++)
 		if (p->page_frames[i] & HYPAPI_W)
 			memset(frame_memory(p->page_frames[i]), 0, PAGE_SIZE);
-		ept01_give(page_gpa1(p, i));
-	}
+	ept01_give(p->page_frames, p->page_count);
 }
 
 int partition_destroy(struct percpu *cpu, struct partition *p)
@@ -273,9 +265,8 @@ int partition_destroy(struct percpu *cpu, struct partition *p)
 		error = HYPAPI_EBUSY;
 	if (!error) {
 		p->app = NULL;
-		give_back(p);
+		give_back(p); /* owes the INVEPT by which all CPUs forget this EPT, too */
 		unbuild(p);
-		quiesce_add_work(&cpu->quiesce, ept01_flush_work() | QUIESCE_FLUSH_PARTITION);
 	}
 	quiesce_end(&cpu->quiesce);
 	return error;

@@ -19,10 +19,8 @@
 
 /* Flush work: what each CPU, the owner included, does for itself before it enters a guest again. Bits may be ored. */
 enum quiesce_work {
-	QUIESCE_FLUSH_EPT01 = BIT(0), /* rights were taken away in EPT01: drop translations made from it */
-	QUIESCE_FLUSH_EPT02 = BIT(1), /* drop this CPU's EPT02 roots: leaves in them were made from the old EPT01 */
-	QUIESCE_FLUSH_PARTITION = BIT(2), /* a partition's EPT lost a mapping */
-	QUIESCE_FLUSH_MTRR = BIT(3), /* memory types of EPT01 were changed */
+	QUIESCE_FLUSH_EPT = BIT(0),   /* an EPT has changed: drop all that the CPU remembers of EPTs */
+	QUIESCE_FLUSH_EPT02 = BIT(1), /* drop what this CPU's EPT02 has of EPT01 as it was; comes with the other one */
 };
 
 /*
