@@ -96,7 +96,7 @@ __attribute__((no_sanitize("thread"))) static void out_of_time(int signal)
 		const struct percpu *cpu = machine_cpus[i]->core;
 
 		fprintf(stderr, "sim: CPU %u: %s, mode %d, %s, %u locks, asks for a stop %u, has it %u times\n", i,
-			machine_cpus[i]->runs ? "runs" : "idle", cpu->mode,
+			machine_cpus[i]->runs ? "runs" : "idle", cpu->world->mode,
 			cpu->dispatch ? "in a hypapp" : "in no hypapp", cpu->locks_held, cpu->quiesce.asking,
 			cpu->quiesce.depth);
 	}
@@ -222,6 +222,7 @@ static struct percpu *create_percpu(struct sim_cpu *c)
 	struct percpu *cpu = pages_boot_alloc(ALIGN_UP(sizeof(*cpu), PAGE_SIZE) / PAGE_SIZE);
 
 	cpu->self = cpu;
+	cpu->world = &cpu->l1;
 	cpu->index = cpu->apic_id = c->index;
 	cpu->apic_base = rdmsr(MSR_APIC_BASE);
 	cpus[cpu_count++] = cpu;

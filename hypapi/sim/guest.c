@@ -146,7 +146,7 @@ static void partition_return(struct sim_cpu *c)
 static void run_partition(struct sim_cpu *c)
 {
 	jmp_buf jump, *outer = c->partition_jump;
-	enum world caller = c->world;
+	enum sim_world caller = c->world;
 
 	if (!partition_code)
 		sim_fault("CPU %u enters a partition, and the test has no sim_partition_code()", c->index);
@@ -162,11 +162,11 @@ static void run_partition(struct sim_cpu *c)
 
 void guest_settle(struct sim_cpu *c)
 {
-	if (c->world == WORLD_PARTITION && c->core->mode != RUN_PARTITION)
+	if (c->world == WORLD_PARTITION && c->core->world->mode != RUN_PARTITION)
 		longjmp(*c->partition_jump, 1);
-	while (c->core->mode == RUN_PARTITION && c->world != WORLD_PARTITION)
+	while (c->core->world->mode == RUN_PARTITION && c->world != WORLD_PARTITION)
 		run_partition(c);
-	while (c->world == WORLD_L2 && c->core->mode == RUN_L1)
+	while (c->world == WORLD_L2 && c->core->world->mode == RUN_L1)
 		l1_answer(c);
 }
 
@@ -349,7 +349,7 @@ int sim_vmcall(void)
 int sim_hypercall(uint32_t number)
 {
 	struct sim_cpu *c = guest_begin();
-	bool l2 = c->core->mode == RUN_L2 || (c->core->mode == RUN_PARTITION && c->core->caller_mode == RUN_L2);
+	bool l2 = c->core->world->mode == RUN_L2 || (c->core->world->mode == RUN_PARTITION && c->core->caller->mode == RUN_L2);
 
 	c->core->gpr[GPR_RAX] = number + (l2 ? CONFIG_L2_HYPERCALL_BASE : 0);
 	return exiting(c, EXIT_VMCALL, 0, 3);

@@ -98,7 +98,7 @@ static void check_success(struct sim_cpu *c, const char *insn)
 {
 	if (c->exception.vector)
 		sim_fault("CPU %u: %s of L1 raises exception %d", c->index, insn, c->exception.vector);
-	if (vmread(VMCS_GUEST_RFLAGS) & (RFLAGS_CF | RFLAGS_ZF) && c->core->mode == RUN_L1)
+	if (vmread(VMCS_GUEST_RFLAGS) & (RFLAGS_CF | RFLAGS_ZF) && c->core->world->mode == RUN_L1)
 		sim_fault("CPU %u: %s of L1 fails", c->index, insn);
 }
 

@@ -57,7 +57,7 @@ struct tlb_drop {
 };
 
 /* Whose C code runs in this thread; differs from the core's run mode from an exit until the other world's code runs. */
-enum world { WORLD_L1, WORLD_L2, WORLD_PARTITION };
+enum sim_world { WORLD_L1, WORLD_L2, WORLD_PARTITION };
 
 struct machine_vmcs;
 
@@ -74,7 +74,7 @@ struct sim_cpu {
 	struct { const void *lock; const char *name; } held[LOCKS_HELD];
 	u32 held_count;
 
-	enum world world;
+	enum sim_world world;
 	jmp_buf *partition_jump, *l2_jump; /* out of a partition's code, out of L2's */
 	struct sim_l2 *l2;                 /* the one that runs */
 	bool in_vmx;                       /* L1 has executed VMXON */

@@ -233,7 +233,7 @@ static _Noreturn void breach(const struct sim_cpu *c, const struct tlb_linear *e
 	struct tlb_target now = walk_ept(e->ep4ta, e->gpa);
 
 	sim_fault("CPU %u, %s: a %s translation of 0x%lx (physical 0x%lx) leads to host page 0x%lx, %s %u; "
-		  "the EPT leads to 0x%lx with rights %u", c->index, world_names[c->core->mode],
+		  "the EPT leads to 0x%lx with rights %u", c->index, world_names[c->core->world->mode],
 		  e->to.cached ? "stale" : "wrong", e->gva & HYPAPI_PAGE_MASK, e->gpa, e->to.hpa, whose, number, now.hpa,
 		  now.rights);
 }
@@ -264,9 +264,9 @@ static void judge(const struct sim_cpu *c, const struct tlb_linear *e, u32 right
 {
 	u64 entry = ept01_entry(GPA1(e->to.hpa));
 
-	if (c->core->mode == RUN_L1)
+	if (c->core->world->mode == RUN_L1)
 		judge_place(c, e);
-	if (c->core->mode == RUN_PARTITION) {
+	if (c->core->world->mode == RUN_PARTITION) {
 		judge_partition(c, e, rights);
 		return;
 	}
@@ -285,7 +285,7 @@ void mmu_judge_vmcs(const struct sim_cpu *c)
 {
 	u64 page = vmread(VMCS_VIRTUAL_APIC_ADDR);
 
-	if (c->core->mode == RUN_L2 && (vmread(VMCS_PROC_CTLS) & PROC_TPR_SHADOW) && !is_root_memory(page) &&
+	if (c->core->world->mode == RUN_L2 && (vmread(VMCS_PROC_CTLS) & PROC_TPR_SHADOW) && !is_root_memory(page) &&
 	    ept01_owner(GPA1(page)))
 		sim_fault("CPU %u: L2's virtual-APIC page is host page 0x%lx of partition %u", c->index, page,
 			  ept01_owner(GPA1(page)));

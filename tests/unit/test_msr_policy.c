@@ -183,7 +183,7 @@ static int fresh(void **state)
 	(void)state;
 	memset(bitmap, 0, sizeof(bitmap));
 	memset(l2_bitmap, 0xff, sizeof(l2_bitmap));
-	nested = (struct nested_cpu){ .msrs.bitmap = l2_bitmap, .msr_bitmap12 = nothing };
+	nested = (struct nested_cpu){ .l2.mode = RUN_L2, .msrs.bitmap = l2_bitmap, .msr_bitmap12 = nothing };
 	cpu.nested = &nested;
 	watching = strict = false;
 	logged = 0;
@@ -229,7 +229,7 @@ static bool hardware(u32 msr, bool write, u64 *value)
 /* A WRMSR or RDMSR: exits are handled until it goes through. True: no #GP. */
 static bool instruction(enum way way, u32 msr, bool write, u64 *value)
 {
-	cpu.mode = way == L1 ? RUN_L1 : RUN_L2;
+	cpu.world = way == L1 ? &cpu.l1 : &nested.l2;
 	for (u32 tries = 0; tries < 3; tries++) {
 		faulted = done = false;
 		if (!exits(way == L1 ? bitmap : l2_bitmap, msr, write))
@@ -253,7 +253,7 @@ static bool instruction(enum way way, u32 msr, bool write, u64 *value)
 
 static bool listed(u32 msr, bool write, u64 *value)
 {
-	cpu.mode = RUN_L1;
+	cpu.world = &cpu.l1;
 	list = (struct msr_entry){ .index = msr, .value = *value };
 	bool ok = !(write ? msr_area_load(&cpu, 0, 1) : msr_area_store(&cpu, 0, 1));
 

@@ -78,7 +78,9 @@ static void sleeps(u32 type, const char *expected)
 		memset(two[i].gpr, 0x55, sizeof(two[i].gpr));
 	}
 	two[0].quiesce.online = true;
-	two[1].mode = RUN_PARTITION;
+	two[0].world = &two[0].l1;
+	two[1].world = &two[1].partition_world;
+	two[1].world->mode = RUN_PARTITION;
 	power_sleep(&two[0], &sleep);
 	assert_string_equal(order, expected);
 }

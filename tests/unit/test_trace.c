@@ -48,7 +48,7 @@ void log_line(enum log_level level, const char *format, ...)
 static int begin(void **state)
 {
 	(void)state;
-	cpu = (struct percpu){ 0 };
+	cpu = (struct percpu){ .world = &cpu.l1 };
 	cpus[0] = &cpu;
 	lines = 0;
 	option = true;
@@ -139,9 +139,9 @@ static void test_stop_belongs_to_its_delivery(void **state)
 static void test_partition_is_next(void **state)
 {
 	(void)state;
-	cpu.mode = RUN_PARTITION;
+	cpu.world->mode = RUN_PARTITION;
 	deliver(1, 1);
-	cpu.mode = RUN_L2;
+	cpu.world->mode = RUN_L2;
 	deliver(2, 2);
 	assert_int_equal(at(0).next, HYPAPI_TRACE_PARTITION);
 	assert_int_equal(at(1).next, HYPAPI_L2);

@@ -90,7 +90,7 @@ _Noreturn void core_main(void)
 		 pages_left() * 4);
 	if (CONFIG_AUDIT)
 		root_map_audit();
-	percpu_use_ept(cpu, QUIESCE_EPT01);
+	world_enter(cpu, &cpu->l1);
 	guest_start(cpu);
 	vmx_run(cpu);
 }

@@ -45,6 +45,7 @@ struct percpu *percpu_create(u32 apic_id)
 	struct percpu *cpu = pages_boot_alloc(ALIGN_UP(sizeof(*cpu), PAGE_SIZE) / PAGE_SIZE);
 
 	cpu->self = cpu;
+	cpu->world = &cpu->l1;
 	cpu->index = cpu_count;
 	cpu->apic_id = apic_id;
 	cpu->stack_top = root_map_stack(cpu->index, ROOT_STACK_MAIN);

@@ -11,7 +11,7 @@
 #define PERCPU_GPR 8
 #define PERCPU_WORK 136
 #define PERCPU_GUARD 140 /* with PERCPU_WORK one quadword */
-#define PERCPU_LAUNCHED 144
+#define PERCPU_WORLD 144
 #define PERCPU_STACK_TOP 152
 
 #ifndef __ASSEMBLER__
@@ -19,6 +19,7 @@
 #include "cpu/x86_insn.h"
 #include "lib/base.h"
 #include "quiesce/quiesce.h"
+#include "vmx/world.h"
 
 #define MAX_CPUS 64
 #define MAX_HYPAPPS 8
@@ -30,15 +31,6 @@ _Static_assert(MAX_HYPAPPS <= 8 * sizeof(hypapp_mask), "a bit of it for each");
 
 /* General registers by the number of the instruction encoding. [GPR_RSP] is unused: the VMCS has it. */
 enum gpr { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI, GPR_R8, GPR_R15 = 15, GPR_COUNT };
-
-/* What the current VMCS of a CPU runs; the one variable that tells the exit path which table to use. */
-enum run_mode { RUN_L1, RUN_L2, RUN_PARTITION, RUN_MODE_COUNT };
-
-/* A VMCS region in root memory and what entry.S must know of it. */
-struct vmcs {
-	hpa_t hpa;
-	bool launched; /* VMRESUME instead of VMLAUNCH */
-};
 
 /* What another CPU may ask of this one; set while this CPU is stopped or parked. */
 enum cpu_request { REQUEST_NONE, REQUEST_INIT, REQUEST_SIPI };
@@ -63,7 +55,7 @@ struct percpu {
 	u64 gpr[GPR_COUNT];
 	u32 work;         /* not 0: look for work before the next VM entry. Set by this CPU's NMI handler, too */
 	u32 guard;        /* GUARD_ bits of cpu/speculation.h: to be done last before the next VM entry. Owner only */
-	u8 launched;      /* of the current VMCS */
+	struct world *world; /* what runs here; L1, before it can */
 	u64 stack_top;
 	u32 index;        /* 0 .. cpu_count - 1; the boot CPU is 0 */
 	u32 apic_id;
@@ -76,15 +68,11 @@ struct percpu {
 		};
 		u64 crossing;
 	};
-	enum run_mode mode;
-	struct vmcs *current; /* the VMCS that is loaded */
-	struct vmcs vmcs01, vmcs_partition;
+	struct world l1, partition_world;
 	struct partition *partition;    /* the one that runs here, in RUN_PARTITION */
 	u64 partition_since;            /* the tick at which it was entered */
-	enum run_mode caller_mode;      /* of the partition: RUN_L1 or RUN_L2 */
-	struct vmcs *caller_vmcs;
+	struct world *caller;           /* of the partition: L1 or an L2 */
 	u64 caller_gpr[GPR_COUNT];
-	const u64 *partition_ept;       /* EPT root in vmcs_partition; NULL: none yet */
 	bool parked;      /* waits for SIPI in root; others read it while they have this CPU stopped */
 	u32 logical_id;   /* LDR of xAPIC mode, bits 31:24, as the guest last wrote it; read under a stop */
 	bool smm_closed;  /* see cpu/smm.h; constant after the probe */
@@ -119,7 +107,7 @@ struct percpu {
 _Static_assert(offsetof(struct percpu, gpr) == PERCPU_GPR, "entry.S");
 _Static_assert(offsetof(struct percpu, work) == PERCPU_WORK, "entry.S");
 _Static_assert(offsetof(struct percpu, guard) == PERCPU_GUARD, "entry.S");
-_Static_assert(offsetof(struct percpu, launched) == PERCPU_LAUNCHED, "entry.S");
+_Static_assert(offsetof(struct percpu, world) == PERCPU_WORLD, "entry.S");
 _Static_assert(offsetof(struct percpu, stack_top) == PERCPU_STACK_TOP, "entry.S");
 
 extern u32 cpu_count;                   /* CPUs that run, constant after boot */

@@ -150,7 +150,7 @@ int hypapi_window(struct hypapi_event *ev, uint32_t windows)
 		return HYPAPI_EPERM;
 	if (windows & ~(u32)(HYPAPI_WINDOW_INTERRUPT | HYPAPI_WINDOW_NMI))
 		return HYPAPI_EINVAL;
-	if (cpu->mode != (d->ev.level == HYPAPI_L2 ? RUN_L2 : RUN_L1) || !in_guest(d))
+	if (cpu->world->mode != (d->ev.level == HYPAPI_L2 ? RUN_L2 : RUN_L1) || !in_guest(d))
 		return HYPAPI_ENOTSUP;
 	for (u32 i = 0; i < ARRAY_SIZE(types); i++)
 		if ((windows >> i & 1) && !hypapps_link_of(d->link->app, types[i], d->ev.level))
@@ -260,7 +260,7 @@ int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code,
 		return HYPAPI_EPERM;
 	if (!event_info[d->ev.type].raises || (vector != VEC_UD && vector != VEC_GP && vector != VEC_PF))
 		return HYPAPI_EINVAL;
-	if (this_cpu()->mode == RUN_PARTITION)
+	if (this_cpu()->world->mode == RUN_PARTITION)
 		return HYPAPI_ESTATE;
 	vmx_raise(this_cpu(), vector, error_code, cr2);
 	d->progress.moved = true;
@@ -288,7 +288,7 @@ static inline int memory_call(const struct hypapi_event *ev, struct dispatch **d
 	*d = delivery(ev, HYPAPI_CAP_MEMORY);
 	if (!*d)
 		return HYPAPI_EPERM;
-	return in_guest(*d) && this_cpu()->mode != RUN_PARTITION ? HYPAPI_OK : HYPAPI_ENOTSUP;
+	return in_guest(*d) && this_cpu()->world->mode != RUN_PARTITION ? HYPAPI_OK : HYPAPI_ENOTSUP;
 }
 
 int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, struct hypapi_page *page)
@@ -359,7 +359,7 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (!in_guest(d) || this_cpu()->mode == RUN_PARTITION)
+	if (!in_guest(d) || this_cpu()->world->mode == RUN_PARTITION)
 		return HYPAPI_ENOTSUP;
 	if (!quiesce_owned(&this_cpu()->quiesce))
 		return HYPAPI_ESTATE;
@@ -396,7 +396,7 @@ int hypapi_partition_at_home(const struct hypapi_event *ev, hypapi_partition_t p
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (!in_guest(d) || this_cpu()->mode == RUN_PARTITION)
+	if (!in_guest(d) || this_cpu()->world->mode == RUN_PARTITION)
 		return HYPAPI_ENOTSUP;
 	return partition_at_home(partition.id, d->link->app, walk_of(d));
 }
@@ -450,7 +450,7 @@ int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (!event_info[d->ev.type].enters || this_cpu()->mode == RUN_PARTITION || d->progress.enter)
+	if (!event_info[d->ev.type].enters || this_cpu()->world->mode == RUN_PARTITION || d->progress.enter)
 		return HYPAPI_ESTATE;
 	if (entry->rip >= BIT(47))
 		return HYPAPI_EINVAL;
@@ -470,7 +470,7 @@ int hypapi_partition_leave(struct hypapi_event *ev)
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (!in_guest(d) || this_cpu()->mode != RUN_PARTITION)
+	if (!in_guest(d) || this_cpu()->world->mode != RUN_PARTITION)
 		return HYPAPI_ESTATE;
 	partition_leave(this_cpu());
 	d->progress.moved = true;

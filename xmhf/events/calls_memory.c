@@ -21,7 +21,7 @@ int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t r
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (!in_guest(d) || this_cpu()->mode != RUN_L2)
+	if (!in_guest(d) || this_cpu()->world->mode != RUN_L2)
 		return HYPAPI_ENOTSUP;
 	if (!nested_translate(this_cpu(), gpa2, &found))
 		return HYPAPI_EFAULT;

@@ -16,7 +16,7 @@
 
 enum hypapi_level event_level(const struct percpu *cpu)
 {
-	enum run_mode mode = cpu->mode == RUN_PARTITION ? cpu->caller_mode : cpu->mode;
+	enum run_mode mode = cpu->world->mode == RUN_PARTITION ? cpu->caller->mode : cpu->world->mode;
 
 	return mode == RUN_L2 ? HYPAPI_L2 : HYPAPI_L1;
 }
@@ -99,7 +99,7 @@ _Static_assert(offsetof(struct hypapi_cpuid_args, leaf) == offsetof(struct hypap
 static __attribute__((noinline)) enum taken offer_cpuid(struct percpu *cpu, enum hypapi_level level,
 							const struct link *link, u32 leaf)
 {
-	return offer(cpu, HYPAPI_EV_CPUID, level, cpu->mode, link, leaf);
+	return offer(cpu, HYPAPI_EV_CPUID, level, cpu->world->mode, link, leaf);
 }
 
 enum taken event_cpuid(struct percpu *cpu, u32 leaf)
@@ -136,9 +136,9 @@ static __attribute__((noinline)) enum taken partition_hypercall(struct percpu *c
 
 enum taken event_hypercall(struct percpu *cpu)
 {
-	if (cpu->mode == RUN_L1)
+	if (cpu->world->mode == RUN_L1)
 		return hypercall(cpu, HYPAPI_L1, RUN_L1);
-	return cpu->mode == RUN_L2 ? hypercall(cpu, HYPAPI_L2, RUN_L2) : partition_hypercall(cpu);
+	return cpu->world->mode == RUN_L2 ? hypercall(cpu, HYPAPI_L2, RUN_L2) : partition_hypercall(cpu);
 }
 
 /* ---- Ports and MSRs ---- */
@@ -176,7 +176,7 @@ enum taken event_port_io(struct percpu *cpu, struct hypapi_port_io_args *io)
 		if (!link || link == last)
 			continue;
 		last = link;
-		dispatch_begin(&d, cpu, HYPAPI_EV_PORT_IO, level, cpu->mode);
+		dispatch_begin(&d, cpu, HYPAPI_EV_PORT_IO, level, cpu->world->mode);
 			d.ev.args.port_io = *io;
 		answer = settled(&d, dispatch_to(&d, cpu, link));
 	}
@@ -193,7 +193,7 @@ enum taken event_msr(struct percpu *cpu, struct hypapi_msr_args *msr)
 
 	if (!link)
 		return NOT_TAKEN;
-	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, level, cpu->mode);
+	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, level, cpu->world->mode);
 	d.ev.args.msr = *msr;
 	enum taken answer = settled(&d, dispatch_to(&d, cpu, link));
 
@@ -212,7 +212,7 @@ enum taken event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
 	struct link link = *claimed;
 
 	link.capabilities &= HYPAPI_CAP_QUIESCE;
-	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, HYPAPI_L1, cpu->mode);
+	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, HYPAPI_L1, cpu->world->mode);
 	d.ev.cpl = 0;
 	d.ev.args.msr = *msr;
 	enum hypapi_verdict verdict = ask(&d, cpu, &link);
@@ -246,14 +246,14 @@ void event_violation(struct percpu *cpu, const struct event_violation *v)
 		owner = hypapps_get(ept01_entry_hypapp(entry) - 1);
 	link = owner ? hypapps_link_of(owner, HYPAPI_EV_EPT_VIOLATION, level) : NULL;
 	if (link) {
-		dispatch_begin(&d, cpu, HYPAPI_EV_EPT_VIOLATION, level, cpu->mode);
+		dispatch_begin(&d, cpu, HYPAPI_EV_EPT_VIOLATION, level, cpu->world->mode);
 		d.ev.args.violation = (struct hypapi_violation_args){
 			.hpa = HPA(v->gpa1.addr), .gpa1 = v->gpa1, .gpa2 = v->gpa2, .gva = v->gva, .access = v->access,
 			.gva_valid = v->gva_valid, .owner = partition,
 		};
 		verdict = dispatch_to(&d, cpu, link);
 	}
-	if (!link && cpu->mode == RUN_L1 && (v->access & HYPAPI_W) && v->gva_valid &&
+	if (!link && cpu->world->mode == RUN_L1 && (v->access & HYPAPI_W) && v->gva_valid &&
 	    wake_guard_store(cpu, v->gpa1) == TAKEN)
 		return;
 	if (verdict == HYPAPI_PASS || verdict == HYPAPI_DENY)
@@ -290,7 +290,7 @@ enum taken event_partition_exit(struct percpu *cpu, const struct hypapi_partitio
 static void begin_with(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level,
 		       const void *args, size_t size)
 {
-	dispatch_begin(d, cpu, type, level, cpu->mode);
+	dispatch_begin(d, cpu, type, level, cpu->world->mode);
 	if (size)
 		memcpy(&d->ev.args, args, size);
 }
@@ -313,7 +313,7 @@ void event_work(struct percpu *cpu)
 	for (u32 waiting = atomic_exchange(&cpu->mail_for, 0); waiting; waiting &= waiting - 1) {
 		u32 i = (u32)__builtin_ctz(waiting);
 
-		dispatch_begin(&d, cpu, HYPAPI_EV_WORK, HYPAPI_L0, cpu->mode);
+		dispatch_begin(&d, cpu, HYPAPI_EV_WORK, HYPAPI_L0, cpu->world->mode);
 		d.ev.quiesce = false;
 		d.ev.args.work.bits = atomic_exchange(&cpu->mail[i], 0);
 		/* Nothing, if it was posted while the event before it was on its way, and went along. */
@@ -371,7 +371,7 @@ enum taken event_nmi(struct percpu *cpu)
 
 	if (likely(!chain->count))
 		return NOT_TAKEN;
-	dispatch_begin(&d, cpu, HYPAPI_EV_NMI, level, cpu->mode);
+	dispatch_begin(&d, cpu, HYPAPI_EV_NMI, level, cpu->world->mode);
 	return ask(&d, cpu, chain->first) == HYPAPI_HANDLED ? TAKEN : NOT_TAKEN;
 }
 
@@ -387,7 +387,7 @@ enum taken event_init_signal(struct percpu *cpu)
 
 	if (likely(!chain->count))
 		return NOT_TAKEN;
-	dispatch_begin(&d, cpu, HYPAPI_EV_INIT_SIGNAL, HYPAPI_L1, cpu->mode);
+	dispatch_begin(&d, cpu, HYPAPI_EV_INIT_SIGNAL, HYPAPI_L1, cpu->world->mode);
 	d.ev.cpl = 0;
 	for (u32 i = 0; i < chain->count && verdict == HYPAPI_PASS; i++)
 		verdict = ask(&d, cpu, &chain->first[i]);
@@ -403,7 +403,7 @@ void event_window(struct percpu *cpu, enum hypapi_event_type type)
 	if (!waiting)
 		return;
 	*window = 0;
-	dispatch_begin(&d, cpu, type, level, cpu->mode);
+	dispatch_begin(&d, cpu, type, level, cpu->world->mode);
 	for_each_link(link, hypapps_chain(type, level))
 		if (waiting & BIT(hypapps_number(link->app) - 1))
 			(void)ask(&d, cpu, link);

@@ -20,7 +20,7 @@ static inline bool physical(struct percpu *cpu, u64 gpa, struct guest_page *page
 {
 	u64 entry;
 
-	if (cpu->mode == RUN_L2)
+	if (cpu->world->mode == RUN_L2)
 		return nested_translate(cpu, GPA2(gpa), page);
 	entry = ept01_entry(GPA1(gpa));
 	if (!(entry & EPT_RIGHTS))
@@ -125,7 +125,7 @@ void guest_walk_begin(struct guest_walk *w, struct percpu *cpu)
 	}
 	w->level = w->levels - 1;
 	w->at[w->level].gpa = cr3 & (w->levels == 3 ? BITS(51, 5) : PTE_ADDR);
-	w->at[w->level].table = readable(cpu, w->at[w->level].gpa, cpu->mode == RUN_L2);
+	w->at[w->level].table = readable(cpu, w->at[w->level].gpa, cpu->world->mode == RUN_L2);
 	w->at[w->level].refused = 0;
 }
 
@@ -181,7 +181,7 @@ static always_inline enum guest_access_result walk_tables(struct guest_walk *w, 
 static __attribute__((noinline)) enum guest_access_result walk_any(struct guest_walk *w, u64 gva, u64 *gpa,
 								   u64 *refused)
 {
-	return walk_tables(w, gva, w->levels, w->cpu->mode == RUN_L2, gpa, refused);
+	return walk_tables(w, gva, w->levels, w->cpu->world->mode == RUN_L2, gpa, refused);
 }
 
 static inline bool may_be_used(const struct guest_walk *w, u64 gva)
@@ -197,7 +197,7 @@ static inline enum guest_access_result walk(struct guest_walk *w, u64 gva, u64 *
 		return GUEST_NOT_OWNED;
 	if (unlikely(w->levels != 4))
 		return walk_any(w, gva, gpa, refused);
-	return w->cpu->mode == RUN_L2 ? walk_tables(w, gva, 4, true, gpa, refused) :
+	return w->cpu->world->mode == RUN_L2 ? walk_tables(w, gva, 4, true, gpa, refused) :
 					walk_tables(w, gva, 4, false, gpa, refused);
 }
 
@@ -261,7 +261,7 @@ static bool mark_leaf(const struct guest_walk *w)
 	 * A table that EPT12 lets L2 only read stays as it is: L1 watches it, and would be told by an exit, not by a copy.
 	 * So does one in a page whose stores the core decodes, for what is kept there.
 	 */
-	if (!(w->cpu->mode == RUN_L2 ? nested_mark_written(w->cpu, GPA2(w->at[w->level].gpa)) :
+	if (!(w->cpu->world->mode == RUN_L2 ? nested_mark_written(w->cpu, GPA2(w->at[w->level].gpa)) :
 				       (bool)(ept01_entry(GPA1(virt_to_phys(table).addr)) & HYPAPI_W)))
 		return true;
 	if (w->levels == 2)

@@ -172,9 +172,8 @@ static void commit(struct percpu *cpu, const struct entry_env *env, bool launch)
 	}
 	if (n->missed_access)
 		nested_refill(cpu);
-	cpu->mode = RUN_L2;
 	speculation_to_l2(cpu);
-	percpu_use_ept(cpu, n->use);
+	world_enter(cpu, &n->l2);
 	if (unlikely(cpu->crossing))
 		nested_crossed(cpu, HYPAPI_EV_EXIT102);
 }

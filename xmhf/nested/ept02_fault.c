@@ -44,13 +44,12 @@ void nested_select_ept02(struct percpu *cpu)
 	struct nested_cpu *n = cpu->nested;
 	bool flush;
 
-	n->use = nested_ept_key(cpu);
 	if (!vmcs12_uses_ept(&n->vmcs12)) {
-		vmwrite(VMCS_EPTP, ept01_pointer);
+		world_set_ept(&n->l2, ept01_pointer, QUIESCE_EPT01);
 		return;
 	}
 	n->root = ept02_root(&n->ept02, n->vmcs12.eptp, &flush);
-	vmwrite(VMCS_EPTP, ept02_pointer(&n->ept02, n->root));
+	world_set_ept(&n->l2, ept02_pointer(&n->ept02, n->root), nested_ept_key(cpu));
 	if (flush) {
 		flush_ept(INVEPT_SINGLE, ept02_pointer(&n->ept02, n->root));
 		n->eptp12_made = n->vmcs12.eptp;
@@ -293,23 +292,18 @@ void nested_drop_ept02(struct percpu *cpu)
 	u64 generation = ept01_generation;
 
 	/* Where L2 does not run now, nobody waits for its leaves. */
-	if (cpu->mode == RUN_L2)
+	if (cpu->world->mode == RUN_L2)
 		ept02_revalidate(&n->ept02, ept01_changed, n->ept02_seen, still_l1s);
 	else
 		ept02_invalidate_all(&n->ept02);
 	n->ept02_seen = generation;
 	if (!n->in_vmx || n->ept01_seen == ept01_generation)
 		return;
-	struct vmcs *current = cpu->current;
+	struct world *at_hand = cpu->world;
 
-	vmx_switch(cpu, &n->vmcs02);
+	world_load(cpu, &n->l2);
 	vmcs02_retranslate(cpu);
-	vmx_switch(cpu, current);
-}
-
-u64 nested_ept_in_use(const struct percpu *cpu)
-{
-	return cpu->mode == RUN_L2 ? cpu->nested->use : QUIESCE_EPT01;
+	world_load(cpu, at_hand);
 }
 
 u64 nested_eptp12(const struct percpu *cpu)

@@ -257,7 +257,7 @@ static void handle_and_tell(struct percpu *cpu, const struct exit_row *row, u32 
 	u64 qualification = row->has & HAS_QUAL ? vmread(VMCS_EXIT_QUALIFICATION) : 0;
 
 	row->handle(cpu);
-	if (cpu->mode == RUN_L2)
+	if (cpu->world->mode == RUN_L2)
 		event_tell(cpu, HYPAPI_EV_EXIT202, HYPAPI_L2,
 			   EVENT_ARGS(exit, .reason = reason, .qualification = qualification));
 }

@@ -126,7 +126,7 @@ bool nested_entry_refused(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
 
-	if (cpu->mode != RUN_L2)
+	if (cpu->world->mode != RUN_L2)
 		return false;
 	u32 error = (u32)vmread(VMCS_INSN_ERROR);
 
@@ -184,7 +184,7 @@ void nested_pending_nmi(struct percpu *cpu)
 		exit_for_nmi(cpu);
 	else
 		inject_nmi(cpu);
-	if (cpu->guest_nmis && cpu->mode == RUN_L2)
+	if (cpu->guest_nmis && cpu->world->mode == RUN_L2)
 		vmcs02_nmi_window(cpu, true);
 }
 

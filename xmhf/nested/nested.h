@@ -64,10 +64,10 @@ must_check bool nested_mark_written(struct percpu *cpu, gpa2_t gpa2);
 /* EPTP12 of the L2 that runs. */
 u64 nested_eptp12(const struct percpu *cpu);
 
-/* What the guest of this CPU's mode (RUN_L1, RUN_L2) runs on, as stops of one EPT name it. */
-u64 nested_ept_in_use(const struct percpu *cpu);
-
-/* The same of the L2 that runs or ran last: its EPT12 has one name, whatever type and flags EPTP12 has beside it. */
+/*
+ * EPT of the L2 that runs or ran last, as stops of one EPT name it: an EPT12 has one name, whatever type and flags
+ * EPTP12 has beside it.
+ */
 u64 nested_ept_key(const struct percpu *cpu);
 
 /*

@@ -85,7 +85,7 @@ static void open_region(const struct shadow *s)
 /* The region goes back to memory, where L1's VMREADs look for it (SDM vol. 3, "VMCS Types: Ordinary and Shadow"). */
 static void close_region(struct percpu *cpu, const struct shadow *s)
 {
-	if (!vmclear(s->region) || !vmptrld(cpu->vmcs01.hpa))
+	if (!vmclear(s->region) || !vmptrld(cpu->l1.vmcs))
 		panic("VMCLEAR of a shadow VMCS failed");
 }
 

@@ -37,7 +37,7 @@ struct open_bits {
 };
 
 struct nested_cpu {
-	struct vmcs vmcs02;
+	struct world l2;    /* VMCS02 */
 	bool in_vmx;        /* between VMXON and VMXOFF of L1 */
 	bool entering;      /* VMCS02 was launched by L1's VMLAUNCH and has not exited yet */
 	bool nmi_window;    /* the NMI-window exiting of VMCS02 is L0's, too */
@@ -47,7 +47,6 @@ struct nested_cpu {
 	u32 lazy;           /* groups whose values are in VMCS02, newer than in vmcs12 */
 	bool modified;      /* vmcs12 differs from L1's memory */
 	u32 root;           /* EPT02 root of VMCS02 */
-	u64 use;            /* what VMCS02 runs on, as stops of one EPT name it */
 	u64 eptp12_told;    /* of the L2 that entered last, as EPT02_ROOT tells it; 0: none */
 	u64 eptp12_made;    /* EPT02 was made for it, and EPT02_ROOT has not told so */
 	bool emptied;       /* EPT02's pages were used up, and EPT02_FLUSH has not told so */
@@ -92,9 +91,7 @@ u16 vpid02_of(u16 vpid12, bool *own);
 /* L1 goes on: VMCS01 becomes current. */
 static inline void nested_to_l1(struct percpu *cpu)
 {
-	vmx_switch(cpu, &cpu->vmcs01);
-	cpu->mode = RUN_L1;
-	percpu_use_ept(cpu, QUIESCE_EPT01);
+	world_enter(cpu, &cpu->l1);
 	speculation_to_l1();
 }
 void nested_fix_cr0(bool fixed);

@@ -39,15 +39,15 @@ void vmcs02_init(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
 
-	vmx_region_init(&n->vmcs02);
-	vmx_switch(cpu, &n->vmcs02);
+	world_init(&n->l2, RUN_L2);
+	world_load(cpu, &n->l2);
 	vmx_set_host_state(cpu);
 	vmwrite(VMCS_LINK_POINTER, ~0ull);
 	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
 	vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 0);
 	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
 	vmwrite(VMCS_MSR_BITMAP, virt_to_phys(n->msrs.bitmap).addr);
-	vmx_switch(cpu, &cpu->vmcs01);
+	world_load(cpu, &cpu->l1);
 }
 
 static u32 proc02(const struct nested_cpu *n)
@@ -231,7 +231,7 @@ void vmcs02_merge(struct percpu *cpu)
 	struct kept kept = read_kept(v);
 	u32 dirty = n->dirty;
 
-	vmx_switch(cpu, &n->vmcs02);
+	world_load(cpu, &n->l2);
 	if (dirty & CONTROL_GROUPS)
 		merge_controls(cpu);
 	if (dirty & (CONTROL_GROUPS | GROUP(PROC))) {
@@ -272,14 +272,14 @@ void vmcs02_read_groups(struct nested_cpu *n, u32 groups)
 void vmcs02_sync(struct percpu *cpu, u32 groups)
 {
 	struct nested_cpu *n = cpu->nested;
-	struct vmcs *current = cpu->current;
+	struct world *at_hand = cpu->world;
 
 	groups &= n->lazy;
 	if (!groups)
 		return;
-	vmx_switch(cpu, &n->vmcs02);
+	world_load(cpu, &n->l2);
 	vmcs02_read_groups(n, groups);
-	vmx_switch(cpu, current);
+	world_load(cpu, at_hand);
 	n->lazy &= ~groups;
 }
 

@@ -34,7 +34,7 @@ static void tell(struct percpu *cpu, enum hypapi_event_type event)
 		if (cpus[i]->smm_map)
 			memset(cpus[i]->smm_map, 0, SMM_MAP_BYTES);
 	for (u32 i = 0; i < cpu_count; i++)
-		if (cpus[i]->mode == RUN_PARTITION)
+		if (cpus[i]->world->mode == RUN_PARTITION)
 			memset(cpus[i]->gpr, 0, sizeof(cpus[i]->gpr));
 	stats_log();
 	trace_log();

@@ -109,7 +109,7 @@ enum taken control_hypercall(struct percpu *cpu)
 {
 	u32 command = (u32)cpu->gpr[GPR_RAX] - HYPAPI_CONTROL_FIRST;
 
-	if (cpu->mode != RUN_L1 || command >= ARRAY_SIZE(commands) || !cmdline_is("control", "on") ||
+	if (cpu->world->mode != RUN_L1 || command >= ARRAY_SIZE(commands) || !cmdline_is("control", "on") ||
 	    !guest_long_mode())
 		return NOT_TAKEN;
 	cpu->gpr[GPR_RAX] = (u64)run(cpu, &commands[command]);

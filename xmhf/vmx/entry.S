@@ -7,6 +7,7 @@
  */
 #include "cpu/percpu.h"
 #include "cpu/speculation.h"
+#include "vmx/world.h"
 
 	.text
 	.macro save_guest
@@ -29,7 +30,8 @@
 
 	/* Of the structure, once the stop has been looked for; `end`: where the CPU goes on if it refuses the entry. */
 	.macro load_guest_and_enter end
-	cmpb $0, %gs:PERCPU_LAUNCHED    /* ZF holds until the jump: MOV changes no flag */
+	movq %gs:PERCPU_WORLD, %rax
+	cmpb $0, WORLD_LAUNCHED(%rax)   /* ZF holds until the jump: MOV changes no flag */
 	movq %gs:PERCPU_GPR + 0 * 8, %rax
 	movq %gs:PERCPU_GPR + 1 * 8, %rcx
 	movq %gs:PERCPU_GPR + 2 * 8, %rdx

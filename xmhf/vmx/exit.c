@@ -105,7 +105,7 @@ void vmx_inject_pf(gva_t gva, u32 error_code)
 
 static void triple_fault(struct percpu *cpu)
 {
-	if (cpu->mode == RUN_L2)
+	if (cpu->world->mode == RUN_L2)
 		nested_reflect_triple_fault(cpu);
 	else
 		power_triple_fault(cpu);
@@ -139,7 +139,7 @@ void vmx_raise(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr
 
 	if (unlikely(first & INTR_VALID) && !give_way(first, &vector, &error_code, cr2))
 		triple_fault(cpu);
-	else if (cpu->mode == RUN_L2)
+	else if (cpu->world->mode == RUN_L2)
 		nested_inject(cpu, vector, error_code, cr2);
 	else if (vector == VEC_PF)
 		vmx_inject_pf(cr2, error_code);
@@ -247,7 +247,7 @@ static void handle_init(struct percpu *cpu)
 	/* It never parks, so there is always a CPU that runs. */
 	if (cpu->index == 0)
 		power_init_boot_cpu(cpu);
-	if (cpu->mode == RUN_PARTITION)
+	if (cpu->world->mode == RUN_PARTITION)
 		partition_abort(cpu);
 	nested_teardown(cpu);
 	cpu->windows[0] = cpu->windows[1] = 0;
@@ -260,15 +260,15 @@ void vmx_handle_work(struct percpu *cpu)
 	quiesce_poll(&cpu->quiesce);
 	if (atomic_load(&cpu->request))
 		handle_init(cpu);
-	if (cpu->mode == RUN_L2)
+	if (cpu->world->mode == RUN_L2)
 		nested_work(cpu);
 	if (atomic_load(&cpu->mail_for))
 		event_work(cpu);
 	if (!cpu->guest_nmis)
 		return;
-	if (cpu->mode == RUN_L1)
+	if (cpu->world->mode == RUN_L1)
 		inject_pending_nmi(cpu);
-	else if (cpu->mode == RUN_L2)
+	else if (cpu->world->mode == RUN_L2)
 		nested_pending_nmi(cpu);
 	/* A partition takes no NMI: partition_leave() sets work again. */
 }
@@ -427,15 +427,16 @@ static _Noreturn void exit_unexpected(struct percpu *cpu, u32 reason)
 void vmx_handle_exit(struct percpu *cpu)
 {
 	u32 reason = (u32)vmread(VMCS_EXIT_REASON);
+	struct world *w = cpu->world;
 
-	cpu->stats.exits[cpu->mode]++;
-	if (unlikely(!cpu->launched) && !(reason & EXIT_REASON_ENTRY_FAILED))
-		cpu->launched = cpu->current->launched = true;
-	if (cpu->mode == RUN_L1) {
+	cpu->stats.exits[w->mode]++;
+	if (unlikely(!w->launched) && !(reason & EXIT_REASON_ENTRY_FAILED))
+		w->launched = true;
+	if (w->mode == RUN_L1) {
 		if (unlikely(reason >= EXIT_REASON_COUNT || !l1_exits[reason]))
 			exit_unexpected(cpu, reason);
 		l1_exits[reason](cpu);
-	} else if (cpu->mode == RUN_L2) {
+	} else if (w->mode == RUN_L2) {
 		nested_exit(cpu, reason);
 	} else {
 		partition_exit(cpu, reason);
@@ -448,5 +449,5 @@ void vmx_entry_failed(struct percpu *cpu)
 {
 	if (nested_entry_refused(cpu))
 		return;
-	panic("CPU %u: VM entry refused, mode %d, error %lu", cpu->index, cpu->mode, vmread(VMCS_INSN_ERROR));
+	panic("CPU %u: VM entry refused, mode %d, error %lu", cpu->index, cpu->world->mode, vmread(VMCS_INSN_ERROR));
 }

@@ -17,9 +17,6 @@ void vmx_handle_exit(struct percpu *cpu);
 void vmx_handle_work(struct percpu *cpu);
 void vmx_entry_failed(struct percpu *cpu); /* returns only if it was VMCS02 that the CPU refused, and L1 goes on */
 
-/* Makes `vmcs` current (VMPTRLD) if it is not. */
-void vmx_switch(struct percpu *cpu, struct vmcs *vmcs);
-
 /* Steps over the instruction that exited: RIP, interrupt shadow, single-step trap. */
 void vmx_skip_instruction(void);
 

@@ -210,7 +210,7 @@ void msr_perform(struct percpu *cpu, const struct hypapi_msr_args *msr, bool han
 	u64 value = msr->value;
 
 	if (msr->write)
-		msr_watch(cpu->mode == RUN_L2 ? MSR_BY_L2 : MSR_BY_L1, msr->msr);
+		msr_watch(cpu->world->mode == RUN_L2 ? MSR_BY_L2 : MSR_BY_L1, msr->msr);
 	if (!handled && !(msr->write ? msr_write(cpu, msr->msr, value) : msr_read(cpu, msr->msr, &value))) {
 		vmx_raise(cpu, VEC_GP, 0, GVA(0));
 		return;

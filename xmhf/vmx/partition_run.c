@@ -118,33 +118,22 @@ static u64 caller_tsc_offset(void)
 	return vmread(VMCS_PROC_CTLS) & PROC_TSC_OFFSETTING ? vmread(VMCS_TSC_OFFSET) : 0;
 }
 
-/*
- * Makes the partition's memory current. Nothing is flushed: what this CPU caches under an EPT is found under that EPT's
- * root only, and when a partition ends, the INVEPT of that stop drops it on every CPU before the root is used again.
- */
-static void select_memory(struct percpu *cpu, const struct partition *p)
-{
-	if (cpu->partition_ept == p->ept_root)
-		return;
-	vmwrite(VMCS_EPTP, ept_pointer(p->ept_root));
-	cpu->partition_ept = p->ept_root;
-}
-
 void partition_enter(struct percpu *cpu, struct partition *p, struct hypapi_partition_entry *entry)
 {
 	u64 tsc_offset = caller_tsc_offset();
 
 	cpu->partition = p;
 	cpu->partition_since = rdtsc();
-	cpu->caller_mode = cpu->mode;
-	cpu->caller_vmcs = cpu->current;
+	cpu->caller = cpu->world;
 	memcpy(cpu->caller_gpr, cpu->gpr, sizeof(cpu->gpr));
-	cpu->mode = RUN_PARTITION;
-	percpu_use_ept(cpu, QUIESCE_EPT_NONE);
-	vmx_switch(cpu, &cpu->vmcs_partition);
-	if (!cpu->launched)
+	world_enter(cpu, &cpu->partition_world);
+	if (!cpu->world->launched)
 		first_use(cpu);
-	select_memory(cpu, p);
+	/*
+	 * Nothing is flushed: what this CPU caches under an EPT is found under that EPT's root only, and when a
+	 * partition ends, the INVEPT of that stop drops it on every CPU before the root is used again.
+	 */
+	world_set_ept(cpu->world, ept_pointer(p->ept_root), QUIESCE_EPT_NONE);
 	reset_state();
 	vmwrite(VMCS_TSC_OFFSET, tsc_offset);
 	vmwrite(VMCS_GUEST_CS_AR, entry->long_mode ? AR_CODE64 : AR_CODE32);
@@ -158,10 +147,8 @@ void partition_leave(struct percpu *cpu)
 {
 	struct partition *p = cpu->partition;
 
-	cpu->mode = cpu->caller_mode;
-	percpu_use_ept(cpu, nested_ept_in_use(cpu));
+	world_enter(cpu, cpu->caller);
 	cpu->partition = NULL;
-	vmx_switch(cpu, cpu->caller_vmcs);
 	move_words(cpu->gpr, cpu->caller_gpr, GPR_COUNT);
 	partition_release(p);
 	speculation_touched(cpu);
@@ -176,13 +163,13 @@ void partition_abort(struct percpu *cpu)
 
 	if (event_partition_exit(cpu, &args) == NOT_TAKEN)
 		log_limited(LOG_DEBUG, "CPU %u: INIT ends a partition whose owner has no answer", cpu->index);
-	if (cpu->mode == RUN_PARTITION)
+	if (cpu->world->mode == RUN_PARTITION)
 		partition_leave(cpu);
 }
 
 u64 partition_handle(const struct percpu *cpu)
 {
-	return cpu->mode == RUN_PARTITION ? cpu->partition->handle : HYPAPI_NONE;
+	return cpu->world->mode == RUN_PARTITION ? cpu->partition->handle : HYPAPI_NONE;
 }
 
 const struct hypapp_descriptor *partition_owner(const struct percpu *cpu)
@@ -196,7 +183,7 @@ static void ask_owner(struct percpu *cpu, const struct hypapi_partition_exit_arg
 		return;
 	log_limited(LOG_WARN, "CPU %u: nobody answers for a partition's exit %u, vector %u: its caller gets #GP", cpu->index,
 		    args->exit_reason, args->vector);
-	if (cpu->mode == RUN_PARTITION)
+	if (cpu->world->mode == RUN_PARTITION)
 		partition_leave(cpu);
 	vmx_raise(cpu, VEC_GP, 0, GVA(0));
 }
@@ -205,7 +192,7 @@ enum taken partition_raise(struct percpu *cpu, unsigned int vector)
 {
 	const struct hypapi_partition_exit_args args = { .reason = HYPAPI_PEXIT_EXCEPTION, .vector = vector };
 
-	if (cpu->mode != RUN_PARTITION)
+	if (cpu->world->mode != RUN_PARTITION)
 		return NOT_TAKEN;
 	ask_owner(cpu, &args);
 	return TAKEN;

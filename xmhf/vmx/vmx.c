@@ -110,7 +110,7 @@ void vmx_set_root_cr3(u64 cr3)
 
 bool vmx_is_on(void)
 {
-	return read_cr4() & CR4_VMXE && this_cpu()->current;
+	return read_cr4() & CR4_VMXE && this_cpu()->world->vmcs.addr;
 }
 
 void vmx_field_failed(const char *insn, u32 field, u64 value)
@@ -118,25 +118,42 @@ void vmx_field_failed(const char *insn, u32 field, u64 value)
 	panic("%s of field 0x%x (value 0x%lx) failed", insn, field, value);
 }
 
-void vmx_region_init(struct vmcs *vmcs)
+void world_init(struct world *w, enum run_mode mode)
 {
 	u32 *region = pages_boot_alloc(1);
 
 	region[0] = vmx_basic & VMX_BASIC_REVISION;
-	vmcs->hpa = virt_to_phys(region);
-	vmcs->launched = false;
-	if (!vmclear(vmcs->hpa))
+	*w = (struct world){ .mode = mode, .vmcs = virt_to_phys(region) };
+	if (!vmclear(w->vmcs))
 		panic("VMCLEAR of a new VMCS failed");
 }
 
-void vmx_switch(struct percpu *cpu, struct vmcs *vmcs)
+static void make_current(const struct world *w)
 {
-	if (cpu->current == vmcs)
-		return;
-	if (!vmptrld(vmcs->hpa))
+	if (!vmptrld(w->vmcs))
 		panic("VMPTRLD failed");
-	cpu->current = vmcs;
-	cpu->launched = vmcs->launched;
+}
+
+void world_load(struct percpu *cpu, struct world *w)
+{
+	if (cpu->world == w)
+		return;
+	make_current(w);
+	cpu->world = w;
+}
+
+void world_enter(struct percpu *cpu, struct world *w)
+{
+	world_load(cpu, w);
+	percpu_use_ept(cpu, w->ept);
+}
+
+void world_set_ept(struct world *w, u64 eptp, u64 ept)
+{
+	if (w->eptp != eptp)
+		vmwrite(VMCS_EPTP, eptp);
+	w->eptp = eptp;
+	w->ept = ept;
 }
 
 void vmx_intercept_port(u16 port)
@@ -215,7 +232,6 @@ static void set_controls(void)
 	vmwrite(VMCS_MSR_BITMAP, virt_to_phys(vmx_msr_bitmap).addr);
 	vmwrite(VMCS_IO_BITMAP_A, virt_to_phys(vmx_io_bitmaps).addr);
 	vmwrite(VMCS_IO_BITMAP_B, virt_to_phys(vmx_io_bitmaps).addr + PAGE_SIZE);
-	vmwrite(VMCS_EPTP, ept01_pointer);
 	vmwrite(VMCS_VPID, VPID_L1);
 	vmwrite(VMCS_LINK_POINTER, ~0ull);
 }
@@ -273,9 +289,10 @@ void vmx_start(struct percpu *cpu)
 	region[0] = vmx_basic & VMX_BASIC_REVISION;
 	if (!vmxon(virt_to_phys(region)))
 		panic("VMXON failed");
-	vmx_region_init(&cpu->vmcs01);
-	vmx_region_init(&cpu->vmcs_partition);
-	vmx_switch(cpu, &cpu->vmcs01);
+	world_init(&cpu->l1, RUN_L1);
+	world_init(&cpu->partition_world, RUN_PARTITION);
+	make_current(&cpu->l1);
+	world_set_ept(&cpu->l1, ept01_pointer, QUIESCE_EPT01);
 	vmx_set_host_state(cpu);
 	set_controls();
 	vmx_reset_guest(cpu);

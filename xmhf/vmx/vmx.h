@@ -22,9 +22,6 @@ u32 vmx_controls(const struct vmx_control_caps *caps, u64 wanted);
 /* VMXON, and VMCS01 in the state after INIT. On each CPU. */
 void vmx_start(struct percpu *cpu);
 
-/* Makes a VMCS region for the current CPU: revision written, VMCLEAR done. */
-void vmx_region_init(struct vmcs *vmcs);
-
 /* Host state of the current VMCS: where every exit lands. The same for VMCS01, VMCS02 and partitions. */
 void vmx_set_host_state(struct percpu *cpu);
 
