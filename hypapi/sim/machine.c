@@ -154,14 +154,26 @@ void sim_flush_remove(const struct flush_site *site)
 	removed_site = site;
 }
 
+/* The same numbers in every run, and no two alike. */
+bool machine_rdrand(u64 *value)
+{
+	static u64 count;
+	u64 mixed = __atomic_add_fetch(&count, 1, __ATOMIC_RELAXED) * 0x9e3779b97f4a7c15;
+
+	mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9;
+	mixed = (mixed ^ mixed >> 27) * 0x94d049bb133111eb;
+	*value = mixed ^ mixed >> 31;
+	return true;
+}
+
 /* ---- CPUID, MSRs, control registers, ports, time ---- */
 
 struct cpuid_regs machine_cpuid(u32 leaf)
 {
 	switch (leaf) {
 	case 0: return (struct cpuid_regs){ .eax = 7 };
-	case 1: return (struct cpuid_regs){ .eax = 0x506e3, .ecx = BIT(5), .ebx = sim_self->index << 24 };
-	case 7: return (struct cpuid_regs){ .ecx = BIT(16) };
+	case 1: return (struct cpuid_regs){ .eax = 0x506e3, .ecx = BIT(5) | BIT(30), .ebx = sim_self->index << 24 };
+	case 7: return (struct cpuid_regs){ .ebx = BIT(18), .ecx = BIT(16) };
 	case 0x80000000: return (struct cpuid_regs){ .eax = 0x80000008 };
 	case 0x80000001: return (struct cpuid_regs){ .edx = BIT(11) | BIT(20) | BIT(29) };
 	case 0x80000008: return (struct cpuid_regs){ .eax = 57 << 8 | 46 };

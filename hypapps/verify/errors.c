@@ -61,6 +61,22 @@ static void storage(struct hypapi_event *ev)
 	expect("name of number 99", hypapi_hypapp_name(99) == NULL, true);
 }
 
+static void random_bytes(struct hypapi_event *ev)
+{
+	uint8_t first[256] = { 0 }, second[9] = { 0 };
+	uint32_t same = 0;
+
+	(void)ev;
+	expect("random bytes", hypapi_random(first, sizeof(first)), HYPAPI_OK);
+	expect("more of them", hypapi_random(second, sizeof(second) - 1), HYPAPI_OK);
+	expect("no byte too many", second[8], 0);
+	for (uint32_t i = 0; i < 8; i++)
+		same += first[i] == second[i];
+	expect("other bytes", same < 8, true);
+	expect("no random bytes", hypapi_random(first, 0), HYPAPI_EINVAL);
+	expect("too many random bytes", hypapi_random(first, sizeof(first) + 1), HYPAPI_EINVAL);
+}
+
 static void registers(struct hypapi_event *ev)
 {
 	uint64_t rflags = hypapi_reg_get(ev, HYPAPI_REG_RFLAGS), r9 = hypapi_reg_get(ev, HYPAPI_REG_R9);
@@ -255,6 +271,7 @@ uint64_t verify_errors(struct hypapi_event *ev)
 {
 	versions(ev);
 	storage(ev);
+	random_bytes(ev);
 	registers(ev);
 	linear_memory(ev);
 	physical_memory(ev);

@@ -29,11 +29,13 @@ UNIT_OF_msr_policy := xmhf/vmx/msr_policy.c xmhf/vmx/msr.c xmhf/vmx/cpuid.c xmhf
 UNIT_FLAGS_msr_policy := -I hypapi/sim/machine -I .
 UNIT_OF_speculation := xmhf/cpu/speculation.c
 UNIT_FLAGS_speculation := -I hypapi/sim/machine -I .
+UNIT_FLAGS_random := -I hypapi/sim/machine -I .
 UNIT_OF_stop_budget := xmhf/quiesce/stop_budget.c
 # These tests include the file that they test.
 UNIT_OF_smm := xmhf/cpu/smm_stub.S
 UNIT_FLAGS_smm := -Wl,-z,noexecstack
 $(UNIT_DIR)/smm: xmhf/cpu/smm.c
+$(UNIT_DIR)/random: xmhf/cpu/random.c
 $(UNIT_DIR)/chipset: xmhf/boot/chipset.c
 $(UNIT_DIR)/mtrr: xmhf/mem/mtrr.c
 $(UNIT_DIR)/log_limit: xmhf/report/log_limit.c

@@ -95,6 +95,17 @@ static inline void *read_gs_self(void)
 	return self;
 }
 
+/* False: there is no number at the moment. */
+#define X86_RANDOM(name)                                                                       \
+	static inline bool name(u64 *value)                                                    \
+	{                                                                                      \
+		bool ok;                                                                       \
+		asm volatile(#name " %0" : "=r"(*value), "=@ccc"(ok));                         \
+		return ok;                                                                     \
+	}
+X86_RANDOM(rdrand)
+X86_RANDOM(rdseed)
+
 static inline void cpu_pause(void)
 {
 	asm volatile("pause" : : : "memory");

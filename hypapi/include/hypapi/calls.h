@@ -465,6 +465,17 @@ const char *hypapi_option(const char *name);
 uint32_t hypapi_l2_hypercall_base(void);
 
 /**
+ * Random bytes for keys, from RDSEED and RDRAND, each tested as its words come (NIST SP 800-90B, section 4.4). Any CPU,
+ * any time.
+ * @param dst        the hypapp's buffer, at least `len_bytes` long; zeroed after an error
+ * @param len_bytes  1 to 256
+ * @return HYPAPI_OK; HYPAPI_EINVAL: length; HYPAPI_ENOTSUP: the CPU has neither instruction; HYPAPI_EBUSY: none has a
+ *         number now, try again later; HYPAPI_ERANDOM: one has failed a test, and so will all later calls
+ * @since 1.3 (SDM volume 1, "Random Number Generator Instructions")
+ */
+int hypapi_random(void *dst, size_t len_bytes);
+
+/**
  * Writes one line to the serial log, at level info. The newline is added. Since guests cause such lines, a hypapp has
  * 256 of them at once and then 16 a second; the next line that comes says how many were left out.
  * @param format  as printf: d u x lx p s c, widths and zero padding; no floating point

@@ -14,6 +14,7 @@ u64 machine_ticks(void);
 u64 *machine_cr(u32 number);              /* of this CPU */
 u32 machine_in(u16 port, u32 size);
 void machine_out(u16 port, u32 size, u32 value);
+bool machine_rdrand(u64 *value);          /* and RDSEED: false, none at the moment */
 void machine_verw(void);                  /* clears buffers */
 void machine_wbinvd(void);                /* caches are not modelled */
 void machine_relax(void);                 /* takes NMIs, and lets other threads run */
@@ -37,6 +38,8 @@ static inline u64 rdtsc(void) { return machine_ticks(); }
 static inline u32 rdtsc_low(void) { return (u32)machine_ticks(); }
 static inline void *read_gs_self(void) { return machine_self(); }
 static inline void cpu_pause(void) { machine_relax(); }
+static inline bool rdrand(u64 *value) { return machine_rdrand(value); }
+static inline bool rdseed(u64 *value) { return machine_rdrand(value); }
 static inline void xsetbv(u32 index, u64 value) { (void)index, (void)value; }
 static inline void wbinvd(void) { machine_wbinvd(); }
 static inline void lfence(void) { }
