@@ -48,10 +48,14 @@ override HYPAPPS := $(notdir $(HYPAPPS))
 
 # xmhf/iommu is not used yet but by its self-test: see docs/design.md.
 CORE_SRC := $(filter-out xmhf/iommu/%,$(wildcard xmhf/*/*.c xmhf/*/*.S))
-# Of one hypapp. test_*.c and sim_*.c are programs of the host.
-hypapp_src = $(filter-out $(HYPAPP_DIR_$(1))/test_% $(HYPAPP_DIR_$(1))/sim_%,$(wildcard $(HYPAPP_DIR_$(1))/*.c $(HYPAPP_DIR_$(1))/*.S))
-hypapp_obj = $(patsubst %,$(O)/core/hypapps/$(1)/%.o,$(basename $(notdir $(hypapp_src))))
-CORE_OBJ = $(patsubst %,$(O)/core/%.o,$(basename $(CORE_SRC))) $(foreach a,$(HYPAPPS),$(call hypapp_obj,$(a))) $(O)/core/hypapps_linked.o
+# A hypapp becomes one object, with its library in it, whose only global name is its descriptor.
+include tools/install/hypapp-files.mk
+HYPAPP_FOLDERS := $(sort $(patsubst %/,%,$(dir $(wildcard hypapps/*/*.c))) $(foreach a,$(HYPAPPS),$(HYPAPP_DIR_$(a))))
+$(foreach d,$(HYPAPP_FOLDERS),$(eval $(call hypapp_library,$(d))))
+hypapp_obj = $(patsubst $(HYPAPP_DIR_$(1))/%,$(O)/core/hypapps/$(1)/%.o,$(basename $(call hypapp_own,$(HYPAPP_DIR_$(1)))))
+library_obj = $(patsubst %,$(O)/core/hypapps/$(1).library/%.o,$(basename $(LIBRARY_SRC_$(HYPAPP_DIR_$(1)))))
+HYPAPP_OBJ := $(foreach a,$(HYPAPPS),$(O)/core/hypapps/$(a).o)
+CORE_OBJ = $(patsubst %,$(O)/core/%.o,$(basename $(CORE_SRC))) $(HYPAPP_OBJ) $(O)/core/hypapps_linked.o
 
 # The last: an image does not depend on the folder that it is built in.
 CORE_FLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -O2 -g \
@@ -90,14 +94,26 @@ $(O)/core/xmhf/%.o: xmhf/%.c $(O)/include/core/config.h
 	$(call compile,$(CORE_CFLAGS))
 $(O)/core/xmhf/%.o: xmhf/%.S $(O)/include/core/config.h
 	$(call compile,$(CORE_CFLAGS))
-# hypapps_linked.c changes when a name gets another folder.
+# hypapps_linked.c changes when a name gets another folder. An archive: what the hypapp does not use of its library stays out.
 define hypapp_rules
-$(O)/core/hypapps/$(1)/%.o: $(HYPAPP_DIR_$(1))/%.c $(O)/hypapps_linked.c Makefile
-	$$(call compile,$$(HYPAPP_CFLAGS) -I $$(<D)/include)
-$(O)/core/hypapps/$(1)/%.o: $(HYPAPP_DIR_$(1))/%.S $(O)/hypapps_linked.c Makefile
-	$$(call compile,$$(HYPAPP_CFLAGS) -I $$(<D)/include)
+$(O)/core/hypapps/$(1)/%.o: $(2)/%.c $(O)/hypapps_linked.c $(HYPAPP_RULES) $(wildcard $(2)/library.mk) | $(LIBRARY_NEEDS_$(2))
+	$$(call compile,$$(HYPAPP_CFLAGS) $$(call hypapp_include,$(2)))
+$(O)/core/hypapps/$(1)/%.o: $(2)/%.S $(O)/hypapps_linked.c $(HYPAPP_RULES) $(wildcard $(2)/library.mk) | $(LIBRARY_NEEDS_$(2))
+	$$(call compile,$$(HYPAPP_CFLAGS) $$(call hypapp_include,$(2)))
+$(O)/core/hypapps/$(1).library/%.o: %.c $(O)/hypapps_linked.c $(HYPAPP_RULES) $(wildcard $(2)/library.mk) | $(LIBRARY_NEEDS_$(2))
+	$$(call compile,$$(CORE_FLAGS) $$(LIBRARY_CFLAGS_$(2)))
+$(O)/core/hypapps/$(1).library/%.o: %.S $(O)/hypapps_linked.c $(HYPAPP_RULES) $(wildcard $(2)/library.mk) | $(LIBRARY_NEEDS_$(2))
+	$$(call compile,$$(CORE_FLAGS) $$(LIBRARY_CFLAGS_$(2)))
+$(O)/core/hypapps/$(1).library/library.a: $(call library_obj,$(1))
+	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
+$(O)/core/hypapps/$(1).o: $(call hypapp_obj,$(1)) $(if $(call library_obj,$(1)),$(O)/core/hypapps/$(1).library/library.a)
+	$$(say) LD $$@
+	$$(Q)$(LD) -r --no-warn-execstack -o $$@ $$^
+	$$(Q)objcopy --keep-global-symbol=hypapp_$(1) $$@
+-include $(patsubst %.o,%.d,$(call hypapp_obj,$(1)) $(call library_obj,$(1)))
 endef
-$(foreach a,$(HYPAPPS),$(eval $(call hypapp_rules,$(a))))
+HYPAPP_RULES := Makefile tools/install/hypapp-files.mk
+$(foreach a,$(HYPAPPS),$(eval $(call hypapp_rules,$(a),$(HYPAPP_DIR_$(a)))))
 
 $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
 	$(say) LD $@
@@ -107,12 +123,13 @@ $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
 -include $(CORE_OBJ:.o=.d)
 
 # The same with one option on, or with other hypapps, in a folder of its own: build/counts/xmhf.elf for make bench; for tests
-# build/audit/xmhf.elf, with the hypapps that only tests need, and build/by-path/xmhf.elf, with one from outside of hypapps/.
+# build/audit/xmhf.elf, with the hypapps that only tests need, and build/by-path/xmhf.elf, with one from outside of hypapps/
+# and one with a library.
 OPTION_counts := INSN_COUNTS
 OPTION_audit := AUDIT
 OPTION_by-path := NONE
 HYPAPPS_audit := trustvisor helloworld lockdown verify bystander starter quiesce
-HYPAPPS_by-path = helloworld $(INSTALL_O)/greeter
+HYPAPPS_by-path = helloworld $(INSTALL_O)/greeter checksum
 VARIANTS := core-counts core-audit core-by-path
 .PHONY: $(VARIANTS)
 $(VARIANTS): core-%: $(O)/config.mk

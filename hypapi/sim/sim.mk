@@ -5,7 +5,7 @@
 #   build/sim/plain/libhypapi-sim.a   for debuggers and speed
 #   build/sim/asan/libhypapi-sim.a    with AddressSanitizer and UBSan; a test that links it is compiled with them, too
 #   build/sim/tsan/libhypapi-sim.a    with ThreadSanitizer
-# A hypapp's test: hypapps/NAME/sim_*.c with the hypapp's own files, as one program for asan and one for tsan.
+# A hypapp's test: its sim_*.c with its own files and its library, as one program for asan and one for tsan.
 ##
 ## make sim:   the simulator, build/sim/*/libhypapi-sim.a, and the hypapps' tests on it
 
@@ -53,7 +53,7 @@ $(foreach v,$(SIM_VARIANTS),$(eval $(call sim_variant,$(v))))
 # ---- Tests: hypapps/NAME/sim_*.c with the hypapp, and tests/sim/sim_*.c with hypapps of their own
 
 SIM_TEST_CFLAGS := $(UNIT_CFLAGS) -D_GNU_SOURCE -DHYPAPI_SIM -I hypapi/sim/include
-SIM_HYPAPPS := $(patsubst hypapps/%/,%,$(sort $(dir $(wildcard hypapps/*/sim_*.c))))
+SIM_HYPAPPS := $(call hypapps_with,sim_)
 SIM_TEST_NAMES := $(patsubst tests/sim/sim_%.c,%,$(wildcard tests/sim/sim_*.c))
 # Calls between the core's files that a test takes over: it is linked with the objects, where all names are still global.
 SIM_WRAP_faults := -Wl,--wrap=quiesce_add_work
@@ -63,9 +63,10 @@ SIM_WRAP_worlds := -Wl,--wrap=machine_wrmsr
 SIM_TEST_FLAGS_worlds := -include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine -I $(SIM_O)/include -I . -I xmhf
 # How this tree's hypapps replay: with the test of that, and with the program.
 REPLAY_SRC := tools/replay/hypapps.c tools/replay/trustvisor.c \
-	$(foreach a,trustvisor helloworld,$(filter-out hypapps/$(a)/test_% hypapps/$(a)/sim_%,$(wildcard hypapps/$(a)/*.c)))
-REPLAY_FLAGS := -I hypapps/trustvisor/include -I tools/replay
+	$(foreach a,trustvisor helloworld,$(call hypapp_host_src,$(a)))
+REPLAY_FLAGS := $(call hypapp_include,hypapps/trustvisor) -I tools/replay
 SIM_SRC_replay := $(REPLAY_SRC)
+SIM_LIBRARY_replay := trustvisor
 SIM_TEST_FLAGS_replay := $(REPLAY_FLAGS) '-DSIM_TRACE="$(CURDIR)/tests/sim/pal.trace"'
 # Flushes of the core by file, counted in the text: the test has a row for each (tests/sim/sim_flushes.c).
 SIM_TEST_FLAGS_flushes := -I . -I $(SIM_O)/include
@@ -80,20 +81,22 @@ SIM_TESTS :=
 # variant, name, sources, flags
 define sim_program
 SIM_TESTS += $(UNIT_DIR)/sim_$(2)_$(1)
-$(UNIT_DIR)/sim_$(2)_$(1): $(3) $(wildcard hypapps/$(2)/*.h) $$(PUBLIC_HEADERS) $$(SIM_HEADERS) $(if $(SIM_WRAP_$(2)),$$(SIM_OBJ_$(1)),$(SIM_O)/$(1)/libhypapi-sim.a)
+$(UNIT_DIR)/sim_$(2)_$(1): $(3) $(filter %.h,$(call hypapp_files,hypapps/$(2))) $$(PUBLIC_HEADERS) $$(SIM_HEADERS) \
+		$(call host_library,$(or $(SIM_LIBRARY_$(2)),$(2)),$(1)) $(if $(SIM_WRAP_$(2)),$$(SIM_OBJ_$(1)),$(SIM_O)/$(1)/libhypapi-sim.a)
 	@mkdir -p $$(@D)
 	$$(say) TEST $$@
 	$$(Q)$$(CC) $$(SIM_TEST_CFLAGS) $(4) $$(SIM_FLAGS_$(1)) $(SIM_WRAP_$(2)) -o $$@ $$(filter %.c %.o %.a,$$^) -lcmocka -pthread
 endef
-sim_sources = $(filter-out hypapps/$(1)/test_%,$(wildcard hypapps/$(1)/*.c))
-$(foreach v,asan tsan,$(foreach a,$(SIM_HYPAPPS),$(eval $(call sim_program,$(v),$(a),$(call sim_sources,$(a)),-I hypapps/$(a)/include))))
+sim_sources = $(call hypapp_host_src,$(1)) $(call hypapp_tests,hypapps/$(1),sim_)
+$(foreach v,asan tsan,$(foreach a,$(SIM_HYPAPPS),$(eval $(call sim_program,$(v),$(a),$(call sim_sources,$(a)),$(call hypapp_include,hypapps/$(a))))))
 $(foreach v,asan tsan,$(foreach t,$(SIM_TEST_NAMES),$(eval $(call sim_program,$(v),$(t),tests/sim/sim_$(t).c $(SIM_SRC_$(t)),$(SIM_TEST_FLAGS_$(t))))))
 
 $(foreach v,asan tsan,$(UNIT_DIR)/sim_flushes_$(v)): $(SIM_O)/include/flush_counts.inc hypapi/sim/flushes.h
 
 # ---- The program that replays serial logs
 
-$(SIM_O)/replay: tools/replay/main.c $(REPLAY_SRC) tools/replay/replay.h $(PUBLIC_HEADERS) $(SIM_HEADERS) $(SIM_O)/asan/libhypapi-sim.a
+$(SIM_O)/replay: tools/replay/main.c $(REPLAY_SRC) tools/replay/replay.h $(PUBLIC_HEADERS) $(SIM_HEADERS) \
+		$(call host_library,trustvisor,asan) $(SIM_O)/asan/libhypapi-sim.a
 	@mkdir -p $(@D)
 	$(say) LINK $@
 	$(Q)$(CC) $(SIM_TEST_CFLAGS) $(REPLAY_FLAGS) $(SIM_FLAGS_asan) -o $@ $(filter %.c %.a,$^) -pthread

@@ -154,10 +154,11 @@ CASES = [
          expect=[r"^xmhf: hypapp made_for_1_0, priority 7000, hypapi 1\.0$",
                  r"^xmhf: hypapp made_for_1_2, priority 7001, hypapi 1\.2$", r"^T end abi$"]),
 
-    # An image with a hypapp that stands outside of hypapps/, named by its path.
+    # An image with a hypapp that stands outside of hypapps/, named by its path, and with one that has a library.
     dict(name="by-path/refuses", command=["tests/run/by-path", "build/by-path/refused"]),
     dict(name="by-path/boots", guest=GUEST, append="test=l1-basics", xmhf=BY_PATH,
-         expect=[r"^xmhf: greeter: ready$", r"^xmhf: helloworld: hello", r"^T end l1-basics$"]),
+         expect=[r"^xmhf: greeter: ready$", r"^xmhf: checksum: ready$", r"^xmhf: helloworld: hello",
+                 r"^T end l1-basics$"]),
 
     dict(name="bare/linux-tiny", guest="tiny", expect=[linux_ready(1), *POWERED_OFF]),
     dict(name="bare/linux-tiny-2cpu", guest="tiny", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),

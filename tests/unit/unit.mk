@@ -41,8 +41,12 @@ $(UNIT_DIR)/mtrr: xmhf/mem/mtrr.c
 $(UNIT_DIR)/log_limit: xmhf/report/log_limit.c
 UNIT_OF_trace := xmhf/report/trace.c
 UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c xmhf/core/cmdline.c xmhf/events/hypapps_check.c xmhf/events/event_info.c
-# A hypapp's tests stand beside it: hypapps/NAME/test_*.c with the whole hypapp.
-UNIT_HYPAPPS := $(patsubst hypapps/%/,%,$(sort $(dir $(wildcard hypapps/*/test_*.c))))
+# A hypapp's tests stand beside it: hypapps/NAME/test_*.c, or in a sub-folder, with the whole hypapp and its library.
+hypapps_with = $(sort $(foreach d,$(wildcard hypapps/*),$(if $(call hypapp_tests,$(d),$(1)),$(notdir $(d)))))
+hypapp_host_src = $(filter %.c,$(call hypapp_own,hypapps/$(1)))
+UNIT_HYPAPPS := $(call hypapps_with,test_)
+# The library of hypapp $(1) for variant $(2) of hypapi/sim/sim.mk; nothing if it has none.
+host_library = $(if $(LIBRARY_SRC_hypapps/$(1)),$(UNIT_DIR)/library/$(2)/$(1).a)
 # The quiesce code on threads, and the same with a fence or the restart taken out: the last two must fail.
 THREADS := tests/unit/quiesce_threads.c
 UNIT_THREADS := $(addprefix $(UNIT_DIR)/,quiesce_threads_tsan quiesce_threads)
@@ -66,11 +70,23 @@ $(UNIT_DIR)/$(1): tests/unit/test_$(1).c $(UNIT_OF_$(1)) $(UNIT_NEEDS)
 endef
 $(foreach t,$(UNIT_NAMES),$(eval $(call unit_test,$(t))))
 
+define host_library_rules
+$(UNIT_DIR)/library/$(2)/$(1)/%.o: %.c hypapps/$(1)/library.mk | $(LIBRARY_NEEDS_hypapps/$(1))
+	@mkdir -p $$(@D)
+	$$(say) LIB $$@
+	$$(Q)$$(CC) -std=gnu11 -g -Wall -Wextra -Werror -MMD -MP $$(SIM_FLAGS_$(2)) $$(LIBRARY_CFLAGS_hypapps/$(1)) -c -o $$@ $$<
+$(UNIT_DIR)/library/$(2)/$(1).a: $(patsubst %.c,$(UNIT_DIR)/library/$(2)/$(1)/%.o,$(filter %.c,$(LIBRARY_SRC_hypapps/$(1))))
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
+-include $(patsubst %.c,$(UNIT_DIR)/library/$(2)/$(1)/%.d,$(filter %.c,$(LIBRARY_SRC_hypapps/$(1))))
+endef
+$(foreach d,$(HYPAPP_FOLDERS),$(if $(LIBRARY_SRC_$(d)),$(foreach v,asan tsan,$(eval $(call host_library_rules,$(notdir $(d)),$(v))))))
+
 define unit_hypapp
-$(UNIT_DIR)/hypapp_$(1): $(filter-out hypapps/$(1)/sim_%,$(wildcard hypapps/$(1)/*.[ch])) $(PUBLIC_HEADERS)
+$(UNIT_DIR)/hypapp_$(1): $(call hypapp_host_src,$(1)) $(call hypapp_tests,hypapps/$(1),test_) $(filter %.h,$(call hypapp_files,hypapps/$(1))) \
+		$(PUBLIC_HEADERS) $(call host_library,$(1),asan) | $(LIBRARY_NEEDS_hypapps/$(1))
 	@mkdir -p $$(@D)
 	$$(say) TEST $$@
-	$$(Q)$$(CC) $$(UNIT_CFLAGS) -I hypapps/$(1)/include $$(SANITIZE) -o $$@ $$(filter %.c,$$^) -lcmocka
+	$$(Q)$$(CC) $$(UNIT_CFLAGS) $$(call hypapp_include,hypapps/$(1)) $$(SANITIZE) -o $$@ $$(filter %.c %.a,$$^) -lcmocka
 endef
 $(foreach a,$(UNIT_HYPAPPS),$(eval $(call unit_hypapp,$(a))))
 

@@ -23,14 +23,9 @@ $(INSTALL_O)/core.o: $(INSTALL_CORE)
 	$(say) LD $@
 	$(Q)$(LD) -r --no-warn-execstack -o $@ $^
 	$(Q)objcopy --strip-debug --wildcard $(patsubst %,--keep-global-symbol='%',$(INSTALL_GLOBALS)) $@
-define install_hypapp
-$(INSTALL_O)/hypapps/$(1).o: $(call hypapp_obj,$(1))
-	@mkdir -p $$(@D)
-	$$(say) LD $$@
-	$$(Q)$$(LD) -r --no-warn-execstack -o $$@ $$^
-	$$(Q)objcopy --strip-debug --keep-global-symbol=hypapp_$(1) $$@
-endef
-$(foreach a,$(HYPAPPS),$(eval $(call install_hypapp,$(a))))
+$(INSTALL_O)/hypapps/%.o: $(O)/core/hypapps/%.o
+	@mkdir -p $(@D)
+	$(Q)objcopy --strip-debug $< $@
 
 CHECK_SRC := tools/install/hypapps-check.c xmhf/events/hypapps_check.c xmhf/events/event_info.c xmhf/lib/printf.c
 $(INSTALL_O)/hypapps-check: $(CHECK_SRC) $(wildcard hypapi/include/hypapi/*.h xmhf/events/hypapps_check.h)
@@ -76,7 +71,7 @@ install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM) $(O)/
 	for v in $(SIM_VARIANTS); do put 644 lib/hypapi/sim/$$v $(SIM_O)/$$v/libhypapi-sim.a; \
 		objcopy --strip-debug "$$to/lib/hypapi/sim/$$v/libhypapi-sim.a"; done; \
 	put 644 lib/pkgconfig $(INSTALL_O)/hypapi.pc; \
-	put 644 share/hypapi $(INSTALL_O)/hypapp.mk; \
+	put 644 share/hypapi $(INSTALL_O)/hypapp.mk tools/install/hypapp-files.mk; \
 	put 644 share/hypapi/template tools/install/template/*; \
 	put 644 lib/hypapi/boot $(INSTALL_BOOT); \
 	put 755 bin $(INSTALL_O)/hypapp-link $(INSTALL_O)/hypapp-new $(INSTALL_O)/hypapp-boot $(O)/examples/xmhfctl; \
