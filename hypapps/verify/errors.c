@@ -189,10 +189,21 @@ static void no_partition(struct hypapi_event *ev)
 /* One page with a fault, or two. */
 static int create(struct hypapi_event *ev, gva_t gva, uint32_t rights, size_t count)
 {
-	struct hypapi_partition_page pages[2] = { { gva, rights }, { gva, rights } };
+	struct hypapi_partition_page page = { .gva = gva, .rights = rights }, pages[2] = { page, page };
 	hypapi_partition_t made;
 
 	return hypapi_partition_create(ev, pages, count, &made);
+}
+
+/* A page of physical memory, at an address where page tables may map nothing; destroyed if it is made. */
+static int create_of_frame(struct hypapi_event *ev, uint64_t physical, uint32_t rights)
+{
+	struct hypapi_partition_page page = { .gva = NOWHERE, .rights = rights | HYPAPI_FRAME,
+					      .frame = (uint32_t)(physical / HYPAPI_PAGE_SIZE) };
+	hypapi_partition_t made;
+	int error = hypapi_partition_create(ev, &page, 1, &made);
+
+	return error ? error : hypapi_partition_destroy(ev, made);
 }
 
 /* With the others stopped. */
@@ -217,13 +228,18 @@ static void stops(struct hypapi_event *ev)
 	expect("create at an odd address", create(ev, GVA(0x1001), HYPAPI_RW, 1), HYPAPI_EINVAL);
 	expect("create above 2^47", create(ev, GVA(1ull << 47), HYPAPI_RW, 1), HYPAPI_EINVAL);
 	expect("create with all rights", create(ev, GVA(0x300000), HYPAPI_RWX, 1), HYPAPI_EINVAL);
-	expect("create with an unknown right", create(ev, GVA(0x300000), HYPAPI_RX | 1u << 5, 1), HYPAPI_EINVAL);
+	expect("create with an unknown right", create(ev, GVA(0x300000), HYPAPI_RX | 1u << 6, 1), HYPAPI_EINVAL);
 	expect("restrict what the caller must write", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_RX), HYPAPI_OK);
 	expect("create with it", create(ev, GVA(0x300000), HYPAPI_RX | HYPAPI_CALLER_WRITES, 1), HYPAPI_EPERM);
 	expect("give it back", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_RWX), HYPAPI_OK);
 	expect("create with a page twice", create(ev, GVA(0x300000), HYPAPI_RW, 2), HYPAPI_EINVAL);
 	expect("create from nowhere", create(ev, NOWHERE, HYPAPI_RW, 1), HYPAPI_EFAULT);
 	expect("create from the core", create(ev, GVA(root_page(ev)), HYPAPI_RW, 1), HYPAPI_EPERM);
+	expect("create of a frame", create_of_frame(ev, 0x300000, HYPAPI_RW), HYPAPI_OK);
+	expect("create of no frame", create_of_frame(ev, 1ull << 43, HYPAPI_RW), HYPAPI_EPERM);
+	expect("create of the core's frame", create_of_frame(ev, root_page(ev), HYPAPI_RW), HYPAPI_EPERM);
+	expect("create of a device's frame", create_of_frame(ev, APIC_PAGE.addr, HYPAPI_RW), HYPAPI_EPERM);
+	expect("create of a frame with all rights", create_of_frame(ev, 0x300000, HYPAPI_RWX), HYPAPI_EINVAL);
 	expect("create without pages", create(ev, GVA(0x300000), HYPAPI_RW, 0), HYPAPI_EINVAL);
 	expect("create with too many", create(ev, GVA(0x300000), HYPAPI_RW, 257), HYPAPI_EINVAL);
 	expect("resume", hypapi_resume(ev), HYPAPI_OK);

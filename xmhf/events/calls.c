@@ -343,10 +343,27 @@ int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_
 
 static bool page_request_ok(const struct hypapi_partition_page *page)
 {
-	u32 rights = page->rights & ~(HYPAPI_CALLER_WRITES | HYPAPI_HOME);
+	u32 rights = page->rights & ~(HYPAPI_CALLER_WRITES | HYPAPI_HOME | HYPAPI_FRAME);
 	bool known = rights == HYPAPI_R || rights == HYPAPI_RW || rights == HYPAPI_RX;
 
 	return known && !(page->gva.addr & (HYPAPI_PAGE_SIZE - 1)) && page->gva.addr < BIT(47);
+}
+
+/* Which page of L1 a request means, if the caller has these rights to it. */
+static int find_page(struct dispatch *d, const struct hypapi_partition_page *page, u32 needed, gpa1_t *gpa1)
+{
+	struct guest_page found;
+	enum guest_access_result result = GUEST_NOT_OWNED;
+
+	if (!page_request_ok(page))
+		return HYPAPI_EINVAL;
+	if (!(page->rights & HYPAPI_FRAME))
+		result = guest_walk_page(walk_of(d), page->gva, needed, &found, NULL);
+	else if (guest_physical_page(this_cpu(), (u64)page->frame << PAGE_SHIFT, &found) &&
+		 (found.rights & needed) == needed)
+		result = GUEST_OK;
+	*gpa1 = found.gpa1;
+	return result_of(result);
 }
 
 int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partition_page *pages, size_t page_count,
@@ -370,19 +387,19 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 	for (size_t i = 0; i < page_count; i++) {
 		u32 rights = pages[i].rights & HYPAPI_RWX;
 		u32 needed = rights | (pages[i].rights & HYPAPI_CALLER_WRITES ? HYPAPI_W : 0);
-		struct guest_page found;
-		int error = HYPAPI_EINVAL;
+		gpa1_t gpa1;
+		int error = find_page(d, &pages[i], needed, &gpa1);
 
-		if (page_request_ok(&pages[i]))
-			error = result_of(guest_walk_page(walk_of(d), pages[i].gva, needed, &found, NULL));
 		if (error)
 			return error;
-		list[i] = (struct partition_page){ pages[i].gva.addr | rights, found.gpa1.addr };
-		if (pages[i].rights & HYPAPI_HOME) {
-			home.gpa1 = found.gpa1.addr;
-			home.path.gva = pages[i].gva.addr;
+		list[i] = (struct partition_page){ pages[i].gva.addr | rights, gpa1.addr };
+		if (!(pages[i].rights & HYPAPI_HOME))
+			continue;
+		home.gpa1 = gpa1.addr;
+		home.path.gva = pages[i].gva.addr;
+		home.path.levels = GUEST_NO_PATH;
+		if (!(pages[i].rights & HYPAPI_FRAME))
 			guest_path_record(&home.path, &d->walk);
-		}
 	}
 	int error = partition_create(d->link->app, list, page_count, &home, &partition->id);
 

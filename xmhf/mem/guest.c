@@ -224,6 +224,11 @@ enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 ri
 	return GUEST_OK;
 }
 
+bool guest_physical_page(struct percpu *cpu, u64 gpa, struct guest_page *page)
+{
+	return physical(cpu, gpa, page);
+}
+
 void guest_path_record(struct guest_path *path, const struct guest_walk *w)
 {
 	u64 user = PTE_U;

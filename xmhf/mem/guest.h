@@ -59,6 +59,9 @@ void guest_walk_begin(struct guest_walk *w, struct percpu *cpu);
 enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 rights, struct guest_page *page,
 					 struct guest_fault *fault);
 
+/* A page of the guest's physical memory, whatever maps it; false: there is none. `rights`: of EPT12 and EPT01. */
+bool guest_physical_page(struct percpu *cpu, u64 gpa, struct guest_page *page);
+
 /*
  * The way on which a walk found that an address leads to a page and may be read, to be asked again for less: it still
  * does where the same tables have the same entries. Where a table of L2 lies is EPT12's to say, so, as in the CPU's

@@ -342,11 +342,20 @@ int hypapi_memory_rights(const struct hypapi_event *ev, gpa1_t page, uint32_t *r
  */
 #define HYPAPI_HOME (1u << 4)
 
+/**
+ * May be added to the rights of a page: it is the page `frame` of the caller's physical memory, wherever its page tables
+ * lead. They are not looked at, so this is for requests of the caller's kernel. What EPT12 and EPT01 allow counts.
+ * @since 1.3
+ */
+#define HYPAPI_FRAME (1u << 5)
+
 /** A page to put into a partition. @since 1.0 */
 struct hypapi_partition_page {
 	gva_t gva;       /**< page-aligned linear address, both in the caller and in the partition; below 2^47 */
 	uint32_t rights; /**< what the partition may do: HYPAPI_R, HYPAPI_RW or HYPAPI_RX; the caller must be allowed the same;
-	                      HYPAPI_CALLER_WRITES and HYPAPI_HOME or not */
+	                      HYPAPI_CALLER_WRITES, HYPAPI_HOME and HYPAPI_FRAME or not */
+	uint32_t frame;  /**< with HYPAPI_FRAME: L1- or L2-physical address, by the event's level, divided by the page size;
+	                      else not read. @since 1.3 */
 };
 
 /**
@@ -360,7 +369,7 @@ struct hypapi_partition_page {
  * @param page_count  1 to 256
  * @param partition   result
  * @return HYPAPI_OK; HYPAPI_ESTATE: not stopped; HYPAPI_EINVAL: unaligned, twice, count or rights out of range;
- *         HYPAPI_EFAULT, HYPAPI_EPERM as hypapi_translate(); HYPAPI_ENOMEM: no partition or table page is free
+ *         HYPAPI_EFAULT, HYPAPI_EPERM as hypapi_translate(), for a frame HYPAPI_EPERM only; HYPAPI_ENOMEM: no partition or table page is free
  * @since 1.0
  */
 int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partition_page *pages, size_t page_count,
