@@ -47,25 +47,47 @@ static enum hypapi_verdict refuse_fetch(struct hypapi_event *ev, gva_t gva, uint
 	return HYPAPI_HANDLED;
 }
 
-/* The caller of this PAL, whose registers are the event's, gets that fault at the entry point. */
-static enum hypapi_verdict refuse_call(struct hypapi_event *ev, const struct pal *pal)
+/* Makes the caller's registers those after the return of an ordinary function. */
+static void return_to_caller(struct hypapi_event *ev, const struct pal *pal, uint64_t result)
 {
-	return refuse_fetch(ev, pal->entry, pal->cpl);
+	uint64_t rsp = hypapi_reg_get(ev, HYPAPI_REG_RSP) + pal->word_bytes;
+
+	hypapi_regs_clear(ev, pal->long_mode ? SCRATCH_64 : SCRATCH_32);
+	hypapi_reg_set(ev, HYPAPI_REG_RAX, pal->long_mode ? result : (uint32_t)result);
+	hypapi_reg_set(ev, HYPAPI_REG_RSP, pal->long_mode ? rsp : (uint32_t)rsp);
+	hypapi_reg_set(ev, HYPAPI_REG_RIP, pal->return_address);
+}
+
+/*
+ * The caller of this PAL, whose registers are the event's, gets that fault at the entry point; or, where the PAL was
+ * registered so, an error from a call that came as far as its return address.
+ */
+static enum hypapi_verdict fail_call(struct hypapi_event *ev, const struct pal *pal)
+{
+	if (!(pal->flags & TV_LIST_ERRORS))
+		return refuse_fetch(ev, pal->call->at, pal->cpl);
+	return_to_caller(ev, pal, TV_CALL_FAILED);
+	return HYPAPI_HANDLED;
 }
 
 /* The call is over: what the caller gave is not kept. */
 static void forget_call(struct pal *pal)
 {
-	for (uint32_t i = 0; i < pal->params.num_params; i++)
+	for (uint32_t i = 0; i < pal->call->params.num_params; i++)
 		pal->args[i] = 0;
 }
 
-/* Gives up the PAL after a call; if somebody doomed it meanwhile, that is carried out now. */
+/* Gives up the PAL; if somebody doomed it meanwhile, that is carried out now. */
+static void let_go(struct hypapi_event *ev, struct pal *pal)
+{
+	if (!pal_change_state(pal, PAL_RUNNING, PAL_READY))
+		pal_destroy(ev, pal, __atomic_load_n(&pal->doomed_why, __ATOMIC_RELAXED));
+}
+
 static void release(struct hypapi_event *ev, struct pal *pal)
 {
 	forget_call(pal);
-	if (!pal_change_state(pal, PAL_RUNNING, PAL_READY))
-		pal_destroy(ev, pal);
+	let_go(ev, pal);
 }
 
 /* ---- Into the PAL ---- */
@@ -125,22 +147,30 @@ static __attribute__((noinline)) void stream_from_caller(struct param_stream *st
 
 static uint64_t pointed_bytes(const struct pal *pal, uint32_t i)
 {
-	return pal->params.params[i].type == TV_PARAM_POINTER ? pal->params.params[i].size * pal->word_bytes : 0;
+	const struct tv_pal_param *param = &pal->call->params.params[i];
+
+	if (param->type == TV_PARAM_BUFFER)
+		return pal->args[i + 1] * pal->word_bytes;
+	return param->type == TV_PARAM_POINTER ? param->size * pal->word_bytes : 0;
 }
 
 /* The three words of a parameter, and what a pointer leads to. */
 static inline void stream_param(struct param_stream *stream, const struct pal *pal, uint32_t i, uint32_t width)
 {
-	uint64_t type = pal->params.params[i].type, arg = pal->args[i];
-	uint64_t len = type == TV_PARAM_POINTER ? pal->params.params[i].size * width : 0;
+	uint64_t type = pal->call->params.params[i].type, arg = pal->args[i], len = pointed_bytes(pal, i);
+	uint64_t start = pal->call->copy_at[i] - 3 * width;
 	uint8_t *at;
 
+	if (stream->position + stream->used != start) { /* a buffer before this was not full */
+		stream_flush(stream);
+		stream->position = start;
+	}
 	if (STREAM_BYTES - stream->used < 3 * width)
 		stream_flush(stream);
 	at = &stream->buffer[stream->used];
 	stream->used += 3 * width;
 	at += put_word(at, type, width);
-	at += put_word(at, type == TV_PARAM_POINTER ? len : width, width);
+	at += put_word(at, type == TV_PARAM_INTEGER ? width : len, width);
 	put_word(at, arg, width);
 	if (len)
 		stream_from_caller(stream, arg, len);
@@ -149,7 +179,7 @@ static inline void stream_param(struct param_stream *stream, const struct pal *p
 /* Fills the param section in the layout that register.c checked (place_params). */
 static int fill_params(const struct hypapi_event *ev, const struct pal *pal)
 {
-	uint32_t width = pal->word_bytes, count = pal->params.num_params;
+	uint32_t width = pal->word_bytes, count = pal->call->params.num_params;
 	struct param_stream stream;
 	uint64_t used;
 
@@ -172,7 +202,7 @@ static int fill_params(const struct hypapi_event *ev, const struct pal *pal)
 static int read_args(const struct hypapi_event *ev, struct pal *pal)
 {
 	uint32_t in_regs = pal->long_mode ? ARG_REGS : 0;
-	uint32_t count = pal->params.num_params;
+	uint32_t count = pal->call->params.num_params;
 	uint32_t on_stack = count > in_regs ? count - in_regs : 0;
 	uint8_t stack[(1 + TV_MAX_PARAMS) * 8 + WORD_SLACK];
 	int rc = hypapi_copy_from(ev, stack, GVA(tv_arg(ev, HYPAPI_REG_RSP)), (1 + on_stack) * pal->word_bytes);
@@ -197,10 +227,13 @@ static int probe_pointers(const struct hypapi_event *ev, const struct pal *pal, 
 {
 	struct hypapi_page page;
 
-	for (uint32_t i = 0; pal->pointer_count > 0 && i < pal->params.num_params; i++) {
+	for (uint32_t i = 0; pal->call->pointer_count > 0 && i < pal->call->params.num_params; i++) {
 		uint64_t at = pal->args[i];
 		uint64_t end = at + pointed_bytes(pal, i);
 
+		if (pal->call->params.params[i].type == TV_PARAM_BUFFER &&
+		    pal->args[i + 1] > pal->call->params.params[i].size)
+			return HYPAPI_EINVAL;
 		if (end == at)
 			continue; /* an integer, or nothing to copy */
 		if (end < at || (!pal->long_mode && end > 1ull << 32) || !is_canonical(at) || !is_canonical(end))
@@ -233,10 +266,10 @@ static int build_frame(const struct hypapi_event *ev, const struct pal *pal, str
 	uint32_t used = put_word(stack, return_address, pal->word_bytes);
 	int rc;
 
-	*entry = (struct hypapi_partition_entry){ .rip = pal->entry.addr, .long_mode = pal->long_mode };
-	for (uint32_t i = 0; i < pal->params.num_params; i++) {
-		bool pointer = pal->params.params[i].type == TV_PARAM_POINTER;
-		uint64_t value = pointer ? pal->copy_at[i] : pal->args[i];
+	*entry = (struct hypapi_partition_entry){ .rip = pal->call->at.addr, .long_mode = pal->long_mode };
+	for (uint32_t i = 0; i < pal->call->params.num_params; i++) {
+		bool pointer = pal->call->params.params[i].type != TV_PARAM_INTEGER;
+		uint64_t value = pointer ? pal->call->copy_at[i] : pal->args[i];
 
 		if (i < in_regs)
 			entry->gpr[arg_regs[i]] = value;
@@ -271,7 +304,8 @@ static int prepare_call(struct hypapi_event *ev, struct pal *pal)
 	int rc = read_args(ev, pal);
 
 	if (rc != HYPAPI_OK) {
-		refuse_call(ev, pal);
+		pal->why = TV_WHY_CALLER;
+		refuse_fetch(ev, pal->call->at, pal->cpl);
 		return rc;
 	}
 	rc = probe_pointers(ev, pal, &bad);
@@ -283,8 +317,10 @@ static int prepare_call(struct hypapi_event *ev, struct pal *pal)
 		rc = fill_params(ev, pal);
 	if (rc == HYPAPI_OK)
 		rc = enter(ev, pal);
-	if (rc != HYPAPI_OK)
-		refuse_call(ev, pal);
+	if (rc != HYPAPI_OK) {
+		pal->why = TV_WHY_CALLER;
+		fail_call(ev, pal);
+	}
 	return rc;
 }
 
@@ -293,14 +329,19 @@ static int prepare_call(struct hypapi_event *ev, struct pal *pal)
  * too: an instruction that begins on the page before faults with the address of this page. With interrupts disabled the
  * caller could not be interrupted in the RETRY loop, so such calls are refused.
  */
-static bool is_call(const struct hypapi_event *ev, const struct pal *pal)
+static const struct pal_entry *called_entry(const struct hypapi_event *ev, const struct pal *pal)
 {
 	const struct hypapi_violation_args *violation = &ev->args.violation;
+	const struct pal_entry *entry = pal->entries;
 
-	return violation->gva_valid && violation->gva.addr == pal->entry.addr &&
-	       tv_arg(ev, HYPAPI_REG_RIP) == pal->entry.addr &&
-	       ev->level == pal->level && ev->cpl == pal->cpl && ev->long_mode == pal->long_mode &&
-	       (hypapi_reg_get(ev, HYPAPI_REG_RFLAGS) & RFLAGS_IF);
+	while (entry->at.addr != violation->gva.addr)
+		if (++entry == pal->entries + pal->entry_count)
+			return NULL;
+	if (violation->gva_valid && tv_arg(ev, HYPAPI_REG_RIP) == entry->at.addr &&
+	    ev->level == pal->level && ev->cpl == pal->cpl && ev->long_mode == pal->long_mode &&
+	    (hypapi_reg_get(ev, HYPAPI_REG_RFLAGS) & RFLAGS_IF))
+		return entry;
+	return NULL;
 }
 
 /*
@@ -309,15 +350,16 @@ static bool is_call(const struct hypapi_event *ev, const struct pal *pal)
  * began, which did wait. Whoever comes here is a victim as often as not, and in the middle of an event's delivery,
  * which the CPU repeats before any other interrupt, waiting would hold back those of L1.
  */
-static enum hypapi_verdict expel(struct hypapi_event *ev, struct pal *pal)
+static enum hypapi_verdict expel(struct hypapi_event *ev, struct pal *pal, uint32_t why)
 {
 	if (!pal_change_state(pal, PAL_READY, PAL_RUNNING)) {
 		/* It runs on another CPU, which will destroy it at its end; the access is tried until then. */
+		__atomic_store_n(&pal->doomed_why, why, __ATOMIC_RELAXED);
 		pal_change_state(pal, PAL_RUNNING, PAL_DOOMED);
 		return HYPAPI_RETRY;
 	}
-	if (pal_destroy(ev, pal) != HYPAPI_OK) {
-		release(ev, pal);
+	if (pal_destroy(ev, pal, why) != HYPAPI_OK) {
+		let_go(ev, pal);
 		return HYPAPI_DENY;
 	}
 	return HYPAPI_RETRY;
@@ -326,12 +368,16 @@ static enum hypapi_verdict expel(struct hypapi_event *ev, struct pal *pal)
 /* No fault mends what pal_is_callers() misses: where the stack is gone, so is the data. */
 static enum hypapi_verdict call_pal(struct hypapi_event *ev, struct pal *pal)
 {
+	const struct pal_entry *entry;
+
 	if (!pal_is_callers(ev, pal))
-		return expel(ev, pal);
-	if (!is_call(ev, pal))
+		return expel(ev, pal, TV_WHY_LOST);
+	entry = called_entry(ev, pal);
+	if (!entry)
 		return ev->args.violation.gva_valid ? refuse_fetch(ev, ev->args.violation.gva, ev->cpl) : HYPAPI_DENY;
 	if (!pal_change_state(pal, PAL_READY, PAL_RUNNING))
 		return HYPAPI_RETRY; /* another CPU runs it, or has just destroyed it */
+	pal->call = entry;
 	if (prepare_call(ev, pal) != HYPAPI_OK)
 		release(ev, pal);
 	else
@@ -346,7 +392,7 @@ enum hypapi_verdict tv_on_violation(struct hypapi_event *ev)
 	if (!pal)
 		return HYPAPI_PASS;
 	if (ev->args.violation.access & HYPAPI_W)
-		return expel(ev, pal);
+		return expel(ev, pal, TV_WHY_WRITTEN);
 	if (ev->args.violation.access & HYPAPI_X)
 		return call_pal(ev, pal);
 	return HYPAPI_PASS; /* reads see the core's stand-ins */
@@ -356,7 +402,7 @@ enum hypapi_verdict tv_on_violation(struct hypapi_event *ev)
 
 static int copy_back_one(const struct hypapi_event *ev, const struct pal *pal, uint32_t i)
 {
-	uint64_t left = pointed_bytes(pal, i), src = pal->copy_at[i], dst = pal->args[i];
+	uint64_t left = pointed_bytes(pal, i), src = pal->call->copy_at[i], dst = pal->args[i];
 	uint8_t buffer[512];
 	int rc = HYPAPI_OK;
 
@@ -379,20 +425,9 @@ static int copy_back(const struct hypapi_event *ev, const struct pal *pal)
 {
 	int rc = HYPAPI_OK;
 
-	for (uint32_t i = 0; pal->pointer_count > 0 && i < pal->params.num_params && rc == HYPAPI_OK; i++)
+	for (uint32_t i = 0; pal->call->pointer_count > 0 && i < pal->call->params.num_params && rc == HYPAPI_OK; i++)
 		rc = copy_back_one(ev, pal, i);
 	return rc;
-}
-
-/* Makes the caller's registers those after the return of an ordinary function. */
-static void return_to_caller(struct hypapi_event *ev, const struct pal *pal, uint64_t result)
-{
-	uint64_t rsp = hypapi_reg_get(ev, HYPAPI_REG_RSP) + pal->word_bytes;
-
-	hypapi_regs_clear(ev, pal->long_mode ? SCRATCH_64 : SCRATCH_32);
-	hypapi_reg_set(ev, HYPAPI_REG_RAX, pal->long_mode ? result : (uint32_t)result);
-	hypapi_reg_set(ev, HYPAPI_REG_RSP, pal->long_mode ? rsp : (uint32_t)rsp);
-	hypapi_reg_set(ev, HYPAPI_REG_RIP, pal->return_address);
 }
 
 static bool pal_returned(const struct hypapi_event *ev, const struct pal *pal)
@@ -404,16 +439,25 @@ static bool pal_returned(const struct hypapi_event *ev, const struct pal *pal)
 	       hypapi_reg_get(ev, HYPAPI_REG_RIP) == expected;
 }
 
-static void log_fault(const struct hypapi_event *ev, const struct pal *pal)
+static void note_fault(const struct hypapi_event *ev, struct pal *pal)
 {
 	const struct hypapi_partition_exit_args *exit = &ev->args.partition_exit;
 	static uint32_t lines;
 
+	pal->vector = exit->vector;
+	pal->error_code = exit->error_code;
+	pal->address = exit->address.addr;
+	pal->rip = hypapi_reg_get(ev, HYPAPI_REG_RIP);
 	if (__atomic_fetch_add(&lines, 1, __ATOMIC_RELAXED) >= MAX_FAULT_LINES)
 		return;
 	hypapi_log("trustvisor: PAL %u destroyed: exit reason %u, exception %u (0x%x), address 0x%lx, RIP 0x%lx",
 		   pal_number(pal), exit->exit_reason, exit->vector, exit->error_code,
-		   (unsigned long)exit->address.addr, (unsigned long)hypapi_reg_get(ev, HYPAPI_REG_RIP));
+		   (unsigned long)exit->address.addr, (unsigned long)pal->rip);
+}
+
+static uint32_t why_of(uint32_t reason)
+{
+	return reason == HYPAPI_PEXIT_EXCEPTION ? TV_WHY_FAULT : reason == HYPAPI_PEXIT_TIME ? TV_WHY_TIME : TV_WHY_EXIT;
 }
 
 enum hypapi_verdict tv_on_partition_exit(struct hypapi_event *ev)
@@ -424,19 +468,23 @@ enum hypapi_verdict tv_on_partition_exit(struct hypapi_event *ev)
 	if (!pal)
 		return HYPAPI_PASS;
 	if (!pal_returned(ev, pal)) {
-		log_fault(ev, pal);
+		uint32_t why = why_of(ev->args.partition_exit.reason);
+
+		note_fault(ev, pal);
 		hypapi_partition_leave(ev);
 		forget_call(pal);
-		pal_destroy(ev, pal);
-		return refuse_call(ev, pal);
+		pal_destroy(ev, pal, why);
+		return fail_call(ev, pal);
 	}
 	/* From here on registers and memory are the caller's, which still stands at its fetch. */
 	hypapi_partition_leave(ev);
+	__atomic_store_n(&pal->calls, pal->calls + 1, __ATOMIC_RELAXED);
 	if (copy_back(ev, pal) == HYPAPI_OK) {
 		return_to_caller(ev, pal, result);
 		__atomic_add_fetch(&tv_returns, 1, __ATOMIC_RELAXED);
 	} else {
-		refuse_call(ev, pal); /* its buffer went away during the call */
+		pal->why = TV_WHY_CALLER;
+		fail_call(ev, pal); /* its buffer went away during the call */
 	}
 	release(ev, pal);
 	return HYPAPI_HANDLED;

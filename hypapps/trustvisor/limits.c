@@ -24,13 +24,18 @@ static struct share {
 };
 #define SHARE_COUNT (sizeof(shares) / sizeof(shares[0]))
 #define SHARE_OF_KERNEL (&shares[0])
+#define SHARE_OF_L2 (&shares[2])
 
 #define WARY_FOR 64
 static uint32_t wary; /* so many registrations more are looked at before their stop; atomic */
 
+static bool kernel_only; /* trustvisor.register=kernel */
+static bool no_l2;       /* trustvisor.l2=off */
+
+/* What a kernel of L1 registers for its processes counts as the kernel's, which parts it among them. */
 static struct share *share_of(const struct pal *pal)
 {
-	return &shares[pal->level == HYPAPI_L2 ? 2 : pal->cpl != 0];
+	return &shares[pal->level == HYPAPI_L2 ? 2 : pal->cpl != 0 && !pal->by_list];
 }
 
 static uint32_t page_count(const struct pal *pal)
@@ -75,11 +80,59 @@ static void read_share(struct share *share)
 	hypapi_log("%s=%s: not PALS,PAGES: no PAL is registered for these callers", share->option, text);
 }
 
+static bool is_text(const char *text, const char *expected)
+{
+	while (*text && *text == *expected)
+		text++, expected++;
+	return *text == *expected;
+}
+
+static void read_register(void)
+{
+	const char *text = hypapi_option("trustvisor.register");
+
+	kernel_only = text && !is_text(text, "any");
+	if (kernel_only && !is_text(text, "kernel"))
+		hypapi_log("trustvisor.register=%s: neither any nor kernel: taken as kernel", text);
+}
+
+/* off, or share=N, in percent of all PALs and pages. */
+static void read_l2(void)
+{
+	const char *text = hypapi_option("trustvisor.l2"), *at = text, *name = "share=", *rest = NULL;
+	uint32_t percent = 0;
+
+	no_l2 = false;
+	if (!text)
+		return;
+	for (; *name && *at == *name; name++)
+		at++;
+	if (!*name)
+		rest = read_number(at, &percent);
+	if (rest && !*rest && percent <= 100) {
+		SHARE_OF_L2->max_pals = TV_MAX_PALS * percent / 100;
+		SHARE_OF_L2->max_pages = TV_MAX_PALS * TV_MAX_PAGES * percent / 100;
+		return;
+	}
+	no_l2 = true;
+	if (!is_text(text, "off"))
+		hypapi_log("trustvisor.l2=%s: neither off nor share=PERCENT: taken as off", text);
+}
+
 void limits_init(void)
 {
 	for (size_t i = 0; i < SHARE_COUNT; i++)
 		read_share(&shares[i]);
+	read_register();
+	read_l2();
 	wary = 0;
+}
+
+uint32_t limits_allow(const struct hypapi_event *ev, bool by_list)
+{
+	bool refused = (kernel_only && !by_list && !is_l1_kernel(ev)) || (no_l2 && ev->level == HYPAPI_L2);
+
+	return refused ? TV_E_DENIED : TV_OK;
 }
 
 bool limits_have_room(const struct pal *pal)
@@ -112,11 +165,13 @@ void limits_failed(const struct pal *pal)
 		__atomic_store_n(&wary, WARY_FOR, __ATOMIC_RELAXED);
 }
 
-/* One page: mapped with the rights that it needs, nobody else's, and not among those before it. */
-static int foresee_page(const struct hypapi_event *ev, gva_t gva, uint32_t rights, uint64_t *frames, uint32_t count)
+/* One page: there with the rights that it needs, nobody else's, and not among those before it. */
+static int foresee_page(const struct hypapi_event *ev, gva_t gva, const struct tv_list_page *listed, uint32_t rights,
+			uint64_t *frames, uint32_t count)
 {
 	struct hypapi_page page;
-	int rc = hypapi_translate(ev, gva, rights, &page);
+	int rc = listed ? hypapi_translate_gpa2(ev, GPA2(listed->physical & HYPAPI_PAGE_MASK), rights, &page) :
+			  hypapi_translate(ev, gva, rights, &page);
 
 	if (rc != HYPAPI_OK)
 		return rc;
@@ -127,9 +182,9 @@ static int foresee_page(const struct hypapi_event *ev, gva_t gva, uint32_t right
 	return HYPAPI_OK;
 }
 
-int limits_foresee(const struct hypapi_event *ev, const struct pal *pal)
+int limits_foresee(const struct hypapi_event *ev, const struct pal *pal, const struct tv_list_page *pages)
 {
-	uint64_t *frames = hypapi_cpu_storage(ev, ev->cpu); /* of this CPU's callback alone: the list of pages so far */
+	uint64_t *frames = own_cpu(ev)->frames; /* the list of pages so far */
 	uint32_t count = 0;
 
 	/* The kernel may stop the machine; and it need not be able to write what it registers. */
@@ -137,11 +192,11 @@ int limits_foresee(const struct hypapi_event *ev, const struct pal *pal)
 		return HYPAPI_OK;
 	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
 		const struct tv_pal_section *section = &pal->sections.sections[i];
-		bool code = section->type == TV_SECTION_CODE || section->type == TV_SECTION_SHARED_CODE;
+		uint32_t rights = section_is_code(section) ? HYPAPI_RWX : HYPAPI_RW;
 
 		for (uint32_t n = 0; n < section->page_num; n++, count++) {
 			gva_t gva = GVA(section->start_addr + n * HYPAPI_PAGE_SIZE);
-			int rc = foresee_page(ev, gva, code ? HYPAPI_RWX : HYPAPI_RW, frames, count);
+			int rc = foresee_page(ev, gva, pages ? &pages[count] : NULL, rights, frames, count);
 
 			if (rc != HYPAPI_OK)
 				return rc;

@@ -12,6 +12,9 @@
  *     RUNNING -> READY    the same CPU, when the PAL returned
  *     RUNNING -> DOOMED   any CPU: destroy the PAL instead of making it READY again
  *     READY, RUNNING, DOOMED -> FREE   unregister (READY only, under the stop); else the CPU that owns the PAL
+ *
+ * A PAL that was registered by list becomes ENDED, not FREE: the slot keeps its status until the kernel unregisters it,
+ * or until it is needed for another PAL. It counts in no share.
  */
 #ifndef TRUSTVISOR_PAL_H
 #define TRUSTVISOR_PAL_H
@@ -22,35 +25,59 @@
 
 #define TV_MAX_PALS 63 /* as many as the core has partitions */
 
-enum pal_state { PAL_FREE = 0, PAL_READY, PAL_RUNNING, PAL_DOOMED };
+enum pal_state { PAL_FREE = 0, PAL_READY, PAL_RUNNING, PAL_DOOMED, PAL_ENDED };
+
+/* Where a PAL is entered, and with what. Constant. */
+struct pal_entry {
+	gva_t at;
+	uint32_t pointer_count;          /* of the parameters, how many are pointers */
+	uint64_t copy_at[TV_MAX_PARAMS]; /* pointer parameter: linear address of its copy */
+	struct tv_pal_params params;
+};
 
 struct pal {
 	/* Constant from registration on. */
 	hypapi_partition_t partition; /* stays in a FREE slot: its number is never used again */
-	gva_t entry;                  /* with level and address space: the PAL's identity */
 	uint32_t level;               /* of the callers, HYPAPI_L1 or HYPAPI_L2 */
 	uint8_t cpl;                  /* of the callers */
 	bool long_mode;               /* 64-bit callers and PAL; else both are 32-bit */
 	uint32_t word_bytes;          /* 8 or 4 */
 	uint64_t stack_end;           /* linear address past the stack section */
 	uint64_t param_start;         /* of the param section; 0 if the PAL has none */
-	uint32_t pointer_count;       /* of the parameters, how many are pointers */
-	uint64_t copy_at[TV_MAX_PARAMS]; /* pointer parameter: linear address of its copy */
 	struct tv_pal_sections sections;
-	struct tv_pal_params params;
+	bool by_list;
+	uint32_t flags;               /* TV_LIST_..., of a list */
+	uint64_t home_physical;       /* list: physical address of the page that holds the end of the stack */
+	gpa1_t home_gpa1;             /* the same as L1-physical address */
 
 	uint32_t state;               /* enum pal_state, atomic */
+	uint32_t doomed_why;          /* enum tv_why, atomic: of who brought the state to DOOMED */
 
 	/* The call in progress; belong to the CPU that brought the state to RUNNING. */
+	const struct pal_entry *call;
 	uint64_t args[TV_MAX_PARAMS]; /* as the caller gave them, read once */
 	uint64_t return_address;      /* the caller's, read once */
+
+	/* What STATUS_LIST answers; written by the same CPU, read by any. */
+	uint32_t calls, why, vector, error_code;
+	uint64_t rip, address;
+
+	uint32_t entry_count;         /* constant, like the array: with level and address space the PAL's identity */
+	struct pal_entry entries[TV_MAX_ENTRIES]; /* at the end: no more than entry_count are copied */
+};
+
+/* Of each CPU: what its registration needs beside the stack. */
+struct pal_cpu {
+	uint64_t frames[TV_MAX_PAGES]; /* limits_foresee() */
+	struct tv_list list;           /* the caller's request, copied once */
+	struct pal pal;                /* what is made of it, too large for the stack */
 };
 
 /* trustvisor.c: the table */
 
 /** The slot whose partition this is or was, or NULL. */
 struct pal *pal_by_partition(hypapi_partition_t partition);
-/** The PAL of the caller's address space with this entry point, or NULL. */
+/** The PAL of the caller's address space with this entry point, not registered by list, or NULL. */
 struct pal *pal_by_entry(const struct hypapi_event *ev, gva_t entry);
 /**
  * Is the caller of this event in the address space that registered the PAL, or one that shares its stack? Judged by the
@@ -60,7 +87,7 @@ static inline bool pal_is_callers(const struct hypapi_event *ev, const struct pa
 {
 	return hypapi_partition_at_home(ev, pal->partition) == HYPAPI_OK;
 }
-/** A FREE slot, or NULL. It stays free only under the stop. */
+/** A FREE slot, else an ENDED one, or NULL. It stays free only under the stop. */
 struct pal *pal_free_slot(void);
 /** Number of the PAL, as CPUID shows it. */
 uint32_t pal_number(const struct pal *pal);
@@ -69,8 +96,11 @@ uint32_t pal_state(const struct pal *pal);
 void pal_set_state(struct pal *pal, uint32_t state);
 /** Takes the PAL from one state to another if it is in the first. */
 bool pal_change_state(struct pal *pal, uint32_t from, uint32_t to);
-/** Destroys the partition of a PAL that the caller owns (RUNNING or DOOMED by this CPU, or any under the stop). */
-int pal_destroy(struct hypapi_event *ev, struct pal *pal);
+/**
+ * Destroys the partition of a PAL that the caller owns (RUNNING or DOOMED by this CPU, or any under the stop).
+ * @param why  enum tv_why; TV_WHY_FAULT to TV_WHY_TIME have been recorded already
+ */
+int pal_destroy(struct hypapi_event *ev, struct pal *pal, uint32_t why);
 
 /** An argument of a hypercall: 32 bits of the register for a 32-bit caller. */
 uint64_t tv_arg(const struct hypapi_event *ev, enum hypapi_reg reg);
@@ -91,8 +121,30 @@ static inline bool is_canonical(uint64_t addr)
 	return (uint64_t)((int64_t)(addr << 16) >> 16) == addr;
 }
 
+static inline bool is_kernel(const struct hypapi_event *ev)
+{
+	return ev->cpl == 0;
+}
+
+static inline bool is_l1_kernel(const struct hypapi_event *ev)
+{
+	return ev->level == HYPAPI_L1 && is_kernel(ev);
+}
+
+static inline bool section_is_code(const struct tv_pal_section *section)
+{
+	return section->type == TV_SECTION_CODE || section->type == TV_SECTION_SHARED_CODE;
+}
+
+static inline uint64_t section_end(const struct tv_pal_section *section)
+{
+	return section->start_addr + (uint64_t)section->page_num * HYPAPI_PAGE_SIZE;
+}
+
 /* limits.c: what one caller may take from the others */
 void limits_init(void);
+/** May the caller register at all? TV_OK or TV_E_DENIED. @param by_list  by way of a kernel */
+uint32_t limits_allow(const struct hypapi_event *ev, bool by_list);
 /** Whether the share of its caller has room for one more PAL like this. It stays so only under the stop. */
 bool limits_have_room(const struct pal *pal);
 /** A PAL has come, under the stop; one has gone. */
@@ -103,14 +155,35 @@ void limits_failed(const struct pal *pal);
 /**
  * Would the pages be accepted now, as far as that is looked at? HYPAPI_OK or the error. Without a stop: it serves to
  * refuse.
+ * @param pages  of a list, in the order of the sections; NULL: those that the caller's page tables lead to
  */
-int limits_foresee(const struct hypapi_event *ev, const struct pal *pal);
-/** Bytes of each CPU that limits_foresee() uses. */
-#define LIMITS_CPU_BYTES (TV_MAX_PAGES * sizeof(uint64_t))
+int limits_foresee(const struct hypapi_event *ev, const struct pal *pal, const struct tv_list_page *pages);
 
 /* register.c: commands that change the table; answer enum tv_result or TV_REPEAT */
 uint32_t tv_register(struct hypapi_event *ev);
 uint32_t tv_unregister(struct hypapi_event *ev);
+/** This CPU's, for the callback at hand. */
+static inline struct pal_cpu *own_cpu(const struct hypapi_event *ev)
+{
+	return hypapi_cpu_storage(ev, ev->cpu);
+}
+/** Zeroes all but the array of entries. */
+void pal_clear(struct pal *pal);
+/** Whether a request says nothing wrong by itself; completes what follows from sections and parameters. */
+bool pal_is_valid(struct pal *pal);
+/** Stops the CPUs and takes the pages of a valid request. @param pages  as limits_foresee() */
+uint32_t pal_take(struct hypapi_event *ev, struct pal *pal, const struct tv_list_page *pages);
+/** Stops the CPUs for a command. TV_OK, TV_REPEAT, or the error. */
+uint32_t tv_stop(struct hypapi_event *ev);
+/** enum tv_result of an enum hypapi_error. */
+uint32_t tv_result_of(int error);
+
+/* list.c: registration by a kernel, for its processes */
+uint32_t tv_register_list(struct hypapi_event *ev);
+uint32_t tv_unregister_list(struct hypapi_event *ev);
+uint32_t tv_status_list(struct hypapi_event *ev);
+/** Where the page is that a physical address of the caller leads to, be it the caller's or a PAL's; false: nowhere. */
+bool list_find_home(const struct hypapi_event *ev, uint64_t physical, gpa1_t *gpa1);
 
 /* call.c: handlers */
 enum hypapi_verdict tv_on_violation(struct hypapi_event *ev);

@@ -16,7 +16,7 @@
 #define LIMIT_64 (1ull << 47)   /* end of the lower half of the address space */
 #define LIMIT_32 0xfffff000ull  /* the last page holds the address that ends a 32-bit PAL (call.c) */
 
-static uint32_t result_of(int error)
+uint32_t tv_result_of(int error)
 {
 	switch (error) {
 	case HYPAPI_OK:
@@ -64,11 +64,6 @@ static int copy_counted(const struct hypapi_event *ev, void *dst, uint64_t src, 
 	return HYPAPI_OK;
 }
 
-static uint64_t section_end(const struct tv_pal_section *section)
-{
-	return section->start_addr + (uint64_t)section->page_num * HYPAPI_PAGE_SIZE;
-}
-
 static bool section_is_valid(const struct tv_pal_section *section, uint64_t limit)
 {
 	if (section->type < TV_SECTION_CODE || section->type > TV_SECTION_SHARED_CODE)
@@ -109,13 +104,12 @@ static const struct tv_pal_section *find_section(const struct pal *pal, uint32_t
 	return NULL;
 }
 
-static bool entry_is_code(const struct pal *pal)
+static bool entry_is_code(const struct pal *pal, uint64_t entry)
 {
 	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
 		const struct tv_pal_section *section = &pal->sections.sections[i];
 
-		if (section->type == TV_SECTION_CODE && pal->entry.addr >= section->start_addr &&
-		    pal->entry.addr < section_end(section))
+		if (section->type == TV_SECTION_CODE && entry >= section->start_addr && entry < section_end(section))
 			return true;
 	}
 	return false;
@@ -125,97 +119,127 @@ static bool entry_is_code(const struct pal *pal)
  * Where each parameter will stand in the param section: a word with their number, then for the last one first three
  * words {type, size in bytes, value}, and after those of a pointer the words that it points to.
  */
-static bool place_params(struct pal *pal)
+static bool place_params(const struct pal *pal, struct pal_entry *entry)
 {
 	const struct tv_pal_section *section = find_section(pal, TV_SECTION_PARAM);
+	uint32_t max_type = pal->by_list ? TV_PARAM_BUFFER : TV_PARAM_POINTER;
 	uint64_t position = pal->word_bytes;
 
-	if (pal->params.num_params == 0 && !section)
-		return true;
 	if (!section)
-		return false;
-	pal->param_start = section->start_addr;
-	for (uint32_t i = pal->params.num_params; i-- > 0;) {
-		const struct tv_pal_param *param = &pal->params.params[i];
+		return entry->params.num_params == 0;
+	for (uint32_t i = entry->params.num_params; i-- > 0;) {
+		const struct tv_pal_param *param = &entry->params.params[i];
 
-		if (param->type != TV_PARAM_INTEGER && param->type != TV_PARAM_POINTER)
+		if (param->type < TV_PARAM_INTEGER || param->type > max_type)
+			return false;
+		if (param->type == TV_PARAM_BUFFER &&
+		    (i + 1 == entry->params.num_params || param[1].type != TV_PARAM_INTEGER))
 			return false;
 		position += 3 * pal->word_bytes;
-		pal->copy_at[i] = section->start_addr + position;
+		entry->copy_at[i] = section->start_addr + position;
 		if (param->type == TV_PARAM_INTEGER)
 			continue;
 		if (param->size > TV_MAX_PAGES * HYPAPI_PAGE_SIZE / pal->word_bytes)
 			return false;
 		position += param->size * pal->word_bytes;
-		pal->pointer_count++;
+		entry->pointer_count++;
 	}
 	return position <= section_end(section) - section->start_addr;
+}
+
+static bool entries_are_valid(struct pal *pal)
+{
+	for (uint32_t i = 0; i < pal->entry_count; i++) {
+		if (!entry_is_code(pal, pal->entries[i].at.addr) || !place_params(pal, &pal->entries[i]))
+			return false;
+		for (uint32_t j = 0; j < i; j++)
+			if (pal->entries[j].at.addr == pal->entries[i].at.addr)
+				return false;
+	}
+	return true;
+}
+
+void pal_clear(struct pal *pal)
+{
+	__builtin_memset(pal, 0, offsetof(struct pal, entries));
+}
+
+bool pal_is_valid(struct pal *pal)
+{
+	const struct tv_pal_section *stack = find_section(pal, TV_SECTION_STACK);
+	const struct tv_pal_section *param = find_section(pal, TV_SECTION_PARAM);
+
+	if (!sections_are_valid(pal) || !stack || !entries_are_valid(pal))
+		return false;
+	pal->param_start = param ? param->start_addr : 0;
+	pal->stack_end = section_end(stack);
+	return true;
 }
 
 /* Copies and checks all that the caller's request says by itself. */
 static uint32_t read_request(const struct hypapi_event *ev, struct pal *pal)
 {
-	const struct tv_pal_section *stack;
+	struct pal_entry *entry = &pal->entries[0];
 	int rc;
 
-	pal->entry = GVA(tv_arg(ev, HYPAPI_REG_RDI));
+	pal_clear(pal);
+	pal->entry_count = 1;
+	__builtin_memset(entry, 0, sizeof(*entry));
+	entry->at = GVA(tv_arg(ev, HYPAPI_REG_RDI));
 	pal->level = ev->level;
 	pal->cpl = ev->cpl;
 	pal->long_mode = ev->long_mode;
 	pal->word_bytes = ev->long_mode ? 8 : 4;
 	rc = copy_counted(ev, &pal->sections, tv_arg(ev, HYPAPI_REG_RCX), TV_MAX_SECTIONS);
 	if (rc == HYPAPI_OK)
-		rc = copy_counted(ev, &pal->params, tv_arg(ev, HYPAPI_REG_RSI), TV_MAX_PARAMS);
+		rc = copy_counted(ev, &entry->params, tv_arg(ev, HYPAPI_REG_RSI), TV_MAX_PARAMS);
 	if (rc != HYPAPI_OK)
-		return result_of(rc);
-
-	if (!sections_are_valid(pal) || !entry_is_code(pal) || !place_params(pal))
-		return TV_E_INVALID;
-	stack = find_section(pal, TV_SECTION_STACK);
-	if (!stack)
-		return TV_E_INVALID;
-	pal->stack_end = section_end(stack);
-	return TV_OK;
-}
-
-static bool is_l1_kernel(const struct hypapi_event *ev)
-{
-	return ev->level == HYPAPI_L1 && ev->cpl == 0;
+		return tv_result_of(rc);
+	return pal_is_valid(pal) ? TV_OK : TV_E_INVALID;
 }
 
 /* Refuses what cannot succeed, as things are now: another CPU can change it until the stop. */
-static uint32_t check_before_stop(const struct hypapi_event *ev, const struct pal *pal)
+static uint32_t check_before_stop(const struct hypapi_event *ev, const struct pal *pal,
+				  const struct tv_list_page *pages)
 {
 	struct hypapi_page page;
-	int rc = hypapi_translate(ev, pal->entry, is_l1_kernel(ev) ? HYPAPI_RX : HYPAPI_RWX, &page);
+	int rc = HYPAPI_OK;
 
+	if (!pages)
+		rc = hypapi_translate(ev, pal->entries[0].at, is_l1_kernel(ev) ? HYPAPI_RX : HYPAPI_RWX, &page);
 	if (rc != HYPAPI_OK)
-		return result_of(rc);
+		return tv_result_of(rc);
 	if (!pal_free_slot() || !limits_have_room(pal))
 		return TV_E_NO_ROOM;
-	return result_of(limits_foresee(ev, pal));
+	return tv_result_of(limits_foresee(ev, pal, pages));
 }
 
 /* ---- Commands ---- */
 
-static size_t list_pages(const struct hypapi_event *ev, const struct pal *pal, struct hypapi_partition_page *pages)
+/* The home is the page that holds the end of the stack. */
+static size_t list_pages(const struct hypapi_event *ev, const struct pal *pal, const struct tv_list_page *listed,
+			 struct hypapi_partition_page *pages)
 {
-	uint32_t code_rights = is_l1_kernel(ev) ? HYPAPI_RX : HYPAPI_RX | HYPAPI_CALLER_WRITES;
+	uint32_t more = (is_l1_kernel(ev) ? 0 : HYPAPI_CALLER_WRITES) | (listed ? HYPAPI_FRAME : 0);
 	size_t count = 0;
 
 	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
 		const struct tv_pal_section *section = &pal->sections.sections[i];
-		bool code = section->type == TV_SECTION_CODE || section->type == TV_SECTION_SHARED_CODE;
+		uint32_t rights = more | (section_is_code(section) ? HYPAPI_RX : HYPAPI_RW);
 
-		for (uint64_t gva = section->start_addr; gva < section_end(section); gva += HYPAPI_PAGE_SIZE)
-			pages[count++] = (struct hypapi_partition_page){
-				.gva = GVA(gva), .rights = code ? code_rights :
-				gva == pal->stack_end - HYPAPI_PAGE_SIZE ? HYPAPI_RW | HYPAPI_HOME : HYPAPI_RW };
+		for (uint64_t gva = section->start_addr; gva < section_end(section); gva += HYPAPI_PAGE_SIZE, count++) {
+			bool home = gva == pal->stack_end - HYPAPI_PAGE_SIZE;
+
+			pages[count].gva = GVA(gva);
+			pages[count].rights = home ? rights | HYPAPI_HOME : rights;
+			if (listed)
+				pages[count].frame = (uint32_t)(listed[count].physical / HYPAPI_PAGE_SIZE);
+		}
 	}
 	return count;
 }
 
-static uint32_t take_pages(struct hypapi_event *ev, struct pal *pal)
+static uint32_t take_pages(struct hypapi_event *ev, struct pal *pal, const struct tv_list_page *listed)
 {
 	static struct hypapi_partition_page pages[TV_MAX_PAGES]; /* used under the stop only */
 	struct pal *slot = pal_free_slot();
@@ -223,53 +247,71 @@ static uint32_t take_pages(struct hypapi_event *ev, struct pal *pal)
 
 	if (!slot || !limits_have_room(pal))
 		return TV_E_NO_ROOM;
-	rc = hypapi_partition_create(ev, pages, list_pages(ev, pal, pages), &pal->partition);
+	if (pal->by_list && !list_find_home(ev, pal->home_physical, &pal->home_gpa1))
+		return TV_E_FAULT;
+	rc = hypapi_partition_create(ev, pages, list_pages(ev, pal, listed, pages), &pal->partition);
 	if (rc != HYPAPI_OK)
-		return result_of(rc);
-	*slot = *pal;
+		return tv_result_of(rc);
+	pal->state = PAL_FREE;
+	__builtin_memcpy(slot, pal, offsetof(struct pal, entries) + pal->entry_count * sizeof(struct pal_entry));
 	limits_take(slot);
 	pal_set_state(slot, PAL_READY);
 	return TV_OK;
 }
 
-uint32_t tv_register(struct hypapi_event *ev)
+uint32_t tv_stop(struct hypapi_event *ev)
 {
-	struct pal pal = { .state = PAL_FREE };
-	uint32_t result = read_request(ev, &pal);
 	int stop;
 
-	if (result == TV_OK)
-		result = check_before_stop(ev, &pal);
-	if (result != TV_OK)
-		return result;
 	if (!hypapi_may_stop(ev))
 		return TV_REPEAT;
 	stop = hypapi_quiesce(ev);
-	result = stop < 0 ? result_of(stop) : take_pages(ev, &pal);
+	return stop < 0 ? tv_result_of(stop) : TV_OK;
+}
+
+uint32_t pal_take(struct hypapi_event *ev, struct pal *pal, const struct tv_list_page *pages)
+{
+	uint32_t result = check_before_stop(ev, pal, pages);
+
+	if (result == TV_OK)
+		result = tv_stop(ev);
 	if (result != TV_OK)
-		limits_failed(&pal);
+		return result;
+	result = take_pages(ev, pal, pages);
+	if (result != TV_OK)
+		limits_failed(pal);
 	return result;
+}
+
+uint32_t tv_register(struct hypapi_event *ev)
+{
+	struct pal *pal = &own_cpu(ev)->pal;
+	uint32_t result = limits_allow(ev, false);
+
+	if (result == TV_OK)
+		result = read_request(ev, pal);
+	return result == TV_OK ? pal_take(ev, pal, NULL) : result;
+}
+
+/* In the state READY, so that it can go. */
+static uint32_t find_ready(const struct hypapi_event *ev, struct pal **pal)
+{
+	*pal = pal_by_entry(ev, GVA(tv_arg(ev, HYPAPI_REG_RCX)));
+	if (!*pal)
+		return TV_E_NO_PAL;
+	return pal_state(*pal) == PAL_READY ? TV_OK : TV_E_BUSY;
 }
 
 uint32_t tv_unregister(struct hypapi_event *ev)
 {
-	gva_t entry = GVA(tv_arg(ev, HYPAPI_REG_RCX));
-	struct pal *pal = pal_by_entry(ev, entry);
-	int stop;
+	struct pal *pal;
+	uint32_t result = limits_allow(ev, false);
 
-	if (!pal)
-		return TV_E_NO_PAL;
-	if (pal_state(pal) != PAL_READY)
-		return TV_E_BUSY;
-	if (!hypapi_may_stop(ev))
-		return TV_REPEAT;
-	stop = hypapi_quiesce(ev);
-	if (stop < 0)
-		return result_of(stop);
-	pal = pal_by_entry(ev, entry); /* page tables have changed without a stop, perhaps */
-	if (!pal)
-		return TV_E_NO_PAL;
-	if (pal_state(pal) != PAL_READY)
-		return TV_E_BUSY;
-	return result_of(pal_destroy(ev, pal));
+	if (result == TV_OK)
+		result = find_ready(ev, &pal);
+	if (result == TV_OK)
+		result = tv_stop(ev);
+	if (result == TV_OK)
+		result = find_ready(ev, &pal); /* page tables have changed without a stop, perhaps */
+	return result == TV_OK ? tv_result_of(pal_destroy(ev, pal, TV_WHY_NONE)) : result;
 }

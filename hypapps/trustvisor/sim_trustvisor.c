@@ -162,6 +162,70 @@ static void life_in_l2(void *arg)
 	sim_assert(sim_l2_run(place.l2, life, arg, NULL) == HLT);
 }
 
+/* ---- By list: the kernel registers, its process calls ---- */
+
+static uint32_t register_list(uint64_t *handle)
+{
+	static const uint32_t types[] = { TV_SECTION_CODE, TV_SECTION_DATA, TV_SECTION_PARAM, TV_SECTION_STACK };
+	struct tv_list list = { .version = TV_LIST_VERSION, .entry_count = 1, .page_count = 4, .entries = { {
+		.address = entry(), .params = { .num_params = 2, .params = {
+			{ .type = TV_PARAM_INTEGER }, { .type = TV_PARAM_POINTER, .size = BUFFER_WORDS } } } } } };
+	uint32_t result;
+
+	/* Identity: linear and physical addresses of a level are the same here. */
+	for (uint32_t i = 0; i < 4; i++)
+		list.pages[i] = (struct tv_list_page){ place.base + PAGES(i), (place.base + PAGES(i)) | types[i] };
+	sim_assert(!sim_write(GVA(request_at()), &list, offsetof(struct tv_list, pages) + 4 * sizeof(list.pages[0])));
+	sim_set(HYPAPI_REG_RCX, request_at());
+	result = command(TV_CMD_REGISTER_LIST);
+	*handle = sim_get(HYPAPI_REG_RCX) | sim_get(HYPAPI_REG_RDX) << 32;
+	return result;
+}
+
+static uint32_t by_handle(uint32_t number, uint64_t handle)
+{
+	sim_set(HYPAPI_REG_RCX, (uint32_t)handle);
+	sim_set(HYPAPI_REG_RDX, handle >> 32);
+	return command(number);
+}
+
+static void listed(void *arg)
+{
+	uint64_t handle, second;
+
+	(void)arg;
+	sim_write64(GVA(data_at()), SECRET);
+	sim_set_mode(true, 3);
+	sim_assert(register_list(&handle) == TV_E_DENIED);
+	sim_set_mode(true, 0);
+	sim_assert(register_list(&handle) == TV_OK);
+	sim_assert(register_list(&second) == TV_E_OWNED);
+	sim_assert(*chips(1) == SECRET && sim_read64(GVA(data_at())) == 0);
+	sim_assert(sim_call(GVA(entry())) == PF);
+	sim_set_mode(true, 3);
+	sim_assert(call_pal(5) == SECRET + 5);
+	sim_assert(call_pal(6) == SECRET + 11);
+	sim_assert(unregister_pal() == TV_E_NO_PAL);
+	sim_assert(by_handle(TV_CMD_UNREGISTER_LIST, handle) == TV_E_DENIED);
+	sim_set_mode(true, 0);
+	sim_assert(by_handle(TV_CMD_STATUS_LIST, handle) == TV_OK);
+	sim_assert(sim_get(HYPAPI_REG_RCX) == 1 && sim_get(HYPAPI_REG_RBX) == 2);
+	sim_assert(by_handle(TV_CMD_UNREGISTER_LIST, handle) == TV_OK);
+	sim_assert(*chips(1) == 0 && *chips(3) == 0);
+	sim_assert(by_handle(TV_CMD_UNREGISTER_LIST, handle) == TV_E_NO_PAL);
+	sim_assert(register_list(&second) == TV_OK && second != handle);
+	sim_write64(GVA(data_at()), 1);
+	sim_assert(*chips(1) == 1);
+	sim_assert(by_handle(TV_CMD_STATUS_LIST, second) == TV_OK);
+	sim_assert(sim_get(HYPAPI_REG_RCX) == TV_WHY_WRITTEN << 8);
+	sim_assert(by_handle(TV_CMD_UNREGISTER_LIST, second) == TV_OK);
+}
+
+static void listed_in_l2(void *arg)
+{
+	sim_assert(sim_l2_run(place.l2, listed, arg, NULL) == HLT);
+}
+
 /* ---- Many CPUs ---- */
 
 static uint32_t progress; /* atomic */
@@ -411,6 +475,22 @@ static void lives_in_l1(void **state)
 	sim_run(1, life, NULL);
 }
 
+static void lists_in_l1(void **state)
+{
+	(void)state;
+	boot(2, false, false);
+	sim_partition_code(pal, NULL);
+	sim_run(0, listed, NULL);
+}
+
+static void lists_in_l2(void **state)
+{
+	(void)state;
+	boot(2, false, true);
+	sim_partition_code(pal, NULL);
+	sim_run(0, listed_in_l2, NULL);
+}
+
 static void no_two_look_alike(void **state)
 {
 	(void)state;
@@ -531,6 +611,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		sim_test(lives_in_l1),
 		sim_test(lives_in_l2),
+		sim_test(lists_in_l1),
+		sim_test(lists_in_l2),
 		sim_test(no_two_look_alike),
 		sim_test(pal_of_l1_seen_by_l1),
 		sim_test(pal_of_l2_seen_by_l1),

@@ -101,12 +101,16 @@ int hypapi_may_stop(struct hypapi_event *ev)
 
 const char *hypapi_option(const char *name)
 {
+	if (strcmp(name, "trustvisor.register") == 0)
+		return fake.registering;
+	if (strcmp(name, "trustvisor.l2") == 0)
+		return fake.l2;
 	return strcmp(name, "trustvisor.share-user") == 0 ? fake.share_user : NULL;
 }
 
 void *hypapi_cpu_storage(const struct hypapi_event *ev, uint32_t cpu)
 {
-	static _Alignas(16) uint8_t storage[HYPAPI_PAGE_SIZE];
+	static _Alignas(16) uint8_t storage[HYPAPI_MAX_CPU_BYTES];
 
 	(void)ev;
 	assert_int_equal(cpu, 0);
@@ -161,6 +165,42 @@ int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, 
 	return fake.owner[found->frame] ? HYPAPI_EPERM : HYPAPI_OK;
 }
 
+/* Physical addresses of both levels are the frames', at FAKE_HPA; at L2 with the rights of the page with that number. */
+static int frame_at(const struct hypapi_event *ev, uint64_t physical, uint32_t rights, uint32_t *frame)
+{
+	uint64_t index = (physical - FAKE_HPA) / HYPAPI_PAGE_SIZE;
+
+	if (physical < FAKE_HPA || index >= FAKE_PAGES)
+		return HYPAPI_EFAULT;
+	if (ev->level == HYPAPI_L2 && (fake.pages[index].rights & rights) != rights)
+		return HYPAPI_EFAULT;
+	*frame = (uint32_t)index;
+	return fake.owner[index] ? HYPAPI_EPERM : HYPAPI_OK;
+}
+
+int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t rights, struct hypapi_page *page)
+{
+	uint32_t frame;
+	int rc = frame_at(ev, gpa2.addr, rights, &frame);
+
+	assert_int_equal(ev->level, HYPAPI_L2);
+	if (rc != HYPAPI_EFAULT)
+		*page = (struct hypapi_page){ .hpa = HPA(gpa2.addr), .gpa1 = GPA1(gpa2.addr + fake.l2_moved), .gpa2 = gpa2 };
+	return rc;
+}
+
+int hypapi_copy_from_gpa1(const struct hypapi_event *ev, void *dst, gpa1_t src, size_t len_bytes)
+{
+	for (size_t i = 0; i < len_bytes; i++) {
+		uint32_t frame;
+
+		if (frame_at(ev, src.addr + i, 0, &frame) != HYPAPI_OK)
+			return HYPAPI_EPERM;
+		((uint8_t *)dst)[i] = fake.frames[frame][(src.addr + i) % HYPAPI_PAGE_SIZE];
+	}
+	return HYPAPI_OK;
+}
+
 static int copy(const struct hypapi_event *ev, uint64_t gva, uint8_t *bytes, size_t len, uint32_t rights)
 {
 	struct hypapi_page page;
@@ -202,10 +242,16 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 	assert_true(fake.next_id <= FAKE_PARTITIONS);
 	for (size_t i = 0; i < page_count; i++) {
 		uint32_t rights = pages[i].rights & HYPAPI_RWX;
+		uint32_t needed = rights | (pages[i].rights & HYPAPI_CALLER_WRITES ? HYPAPI_W : 0), frame;
 		struct hypapi_page page;
-		int rc = hypapi_translate(ev, pages[i].gva,
-					  rights | (pages[i].rights & HYPAPI_CALLER_WRITES ? HYPAPI_W : 0), &page);
+		int rc;
 
+		if (pages[i].rights & HYPAPI_FRAME) {
+			page.hpa = HPA((uint64_t)pages[i].frame * HYPAPI_PAGE_SIZE);
+			rc = frame_at(ev, page.hpa.addr, needed, &frame) ? HYPAPI_EPERM : HYPAPI_OK;
+		} else {
+			rc = hypapi_translate(ev, pages[i].gva, needed, &page);
+		}
 		if (rc != HYPAPI_OK)
 			return rc;
 		made->pages[i].gva = pages[i].gva.addr;

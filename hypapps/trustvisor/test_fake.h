@@ -38,7 +38,8 @@ extern struct fake {
 	int stops;                         /* hypapi_quiesce() calls */
 	int quiesce_answer;
 	int refusals;                      /* hypapi_may_stop() answers 0 so often */
-	const char *share_user;            /* the boot option trustvisor.share-user */
+	const char *share_user, *registering, *l2; /* the boot options trustvisor.share-user, .register and .l2 */
+	uint64_t l2_moved;                 /* L2's physical memory is so much higher in L1's */
 	void (*on_quiesce)(void);          /* what another CPU does before this one gets its stop */
 	int injected;                      /* vector, 0: none */
 	uint32_t injected_code;

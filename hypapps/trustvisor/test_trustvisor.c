@@ -1038,7 +1038,7 @@ static void answers_every_command(void **state)
 	assert_true(is_claimed(0) && is_claimed(1) && is_claimed(255) && is_claimed(0x110) && !is_claimed(0x100));
 	for (uint32_t i = 24; i < 255; i++)
 		known += hypercall(i) != TV_E_UNKNOWN;
-	assert_int_equal(known, 0);
+	assert_int_equal(known, 3); /* those of lists */
 	for (size_t i = 0; i < sizeof(utpm) / sizeof(utpm[0]); i++)
 		assert_int_equal(hypercall(utpm[i]), TV_E_NOT_IN_PAL);
 
@@ -1083,6 +1083,428 @@ static void detection(void **state)
 	ev.args.cpuid = (struct hypapi_cpuid_args){ TV_CPUID_LEAF, 0 };
 	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
 	assert_int_equal(fake.pal_regs[HYPAPI_REG_RBX], 0); /* the first slot */
+}
+
+/* ---- Registration by list ---- */
+
+#define LIST PAGE(11) /* two pages */
+#define FRAME_OF(page) (FAKE_HPA + ((page) - FAKE_BASE))
+static uint64_t handle;
+static struct tv_list list;
+
+/* The PAL of the other tests, by a kernel; its second entry takes a buffer. */
+static void make_list(void)
+{
+	static const uint32_t types[] = { TV_SECTION_CODE, TV_SECTION_DATA, TV_SECTION_PARAM, TV_SECTION_STACK };
+
+	list = (struct tv_list){ .version = TV_LIST_VERSION, .entry_count = 2, .page_count = 4 };
+	list.entries[0] = (struct tv_list_entry){ .address = entry, .params = params };
+	list.entries[1] = (struct tv_list_entry){ .address = entry + 8, .params = { .num_params = 2, .params = {
+		{ .type = TV_PARAM_BUFFER, .size = 16 }, { .type = TV_PARAM_INTEGER } } } };
+	for (uint32_t i = 0; i < 4; i++)
+		list.pages[i] = (struct tv_list_page){ PAGE(i), FRAME_OF(PAGE(i)) | types[i] };
+}
+
+static uint32_t by_kernel(uint32_t command, uint64_t first, uint64_t second)
+{
+	uint32_t result;
+
+	fake.cpl = 0;
+	fake.regs[HYPAPI_REG_RCX] = first;
+	fake.regs[HYPAPI_REG_RDX] = second;
+	result = hypercall(command);
+	fake.cpl = 3;
+	return result;
+}
+
+static uint32_t register_list(void)
+{
+	uint32_t result;
+
+	memcpy(fake_mem(LIST), &list, 0x1000);
+	memcpy(fake_mem(LIST + 0x1000), (uint8_t *)&list + 0x1000, sizeof(list) - 0x1000);
+	result = by_kernel(TV_CMD_REGISTER_LIST, FRAME_OF(LIST), 0);
+	handle = fake.regs[HYPAPI_REG_RCX] | fake.regs[HYPAPI_REG_RDX] << 32;
+	return result;
+}
+
+static uint32_t unregister_list(void)
+{
+	return by_kernel(TV_CMD_UNREGISTER_LIST, (uint32_t)handle, handle >> 32);
+}
+
+/* enum tv_why, and whether the PAL is there. */
+static uint32_t status(bool *there)
+{
+	assert_int_equal(by_kernel(TV_CMD_STATUS_LIST, (uint32_t)handle, handle >> 32), TV_OK);
+	*there = fake.regs[HYPAPI_REG_RCX] & 1;
+	return fake.regs[HYPAPI_REG_RCX] >> 8 & 0xff;
+}
+
+static void assert_status(bool there, uint32_t why)
+{
+	bool is_there;
+
+	assert_int_equal(status(&is_there), why);
+	assert_int_equal(is_there, there);
+}
+
+static void a_kernel_registers_for_its_processes(void **state)
+{
+	for (level = HYPAPI_L1; level <= HYPAPI_L2; level++) {
+		uint32_t at = level;
+
+		setup(state);
+		level = at;
+		make_list();
+		strcpy(fake_mem(DATA), "secret");
+		assert_int_equal(register_list(), TV_OK);
+		assert_int_equal(handle, fake.next_id - 1);
+		assert_int_equal(fake.partitions[handle - 1].pages[0].rights, HYPAPI_RX);
+		assert_pal_works();
+		assert_status(true, TV_WHY_NONE);
+		assert_int_equal(fake.regs[HYPAPI_REG_RBX], 1);
+		/* It is not its caller's, and not the other level's. */
+		assert_int_equal(unregister_pal(), TV_E_NO_PAL);
+		level = at == HYPAPI_L1 ? HYPAPI_L2 : HYPAPI_L1;
+		assert_int_equal(unregister_list(), TV_E_NO_PAL);
+		level = at;
+		fake.cpl = 0;
+		assert_int_equal(call_at(entry), HYPAPI_HANDLED); /* the kernel is no caller of it */
+		assert_injected(PF_P | PF_I, entry);
+		fake.cpl = 3;
+		assert_int_equal(unregister_list(), TV_OK);
+		assert_int_equal(*(char *)fake_mem(DATA), 0);
+		assert_int_equal(unregister_list(), TV_E_NO_PAL);
+	}
+}
+
+static void lists_are_for_kernels(void **state)
+{
+	(void)state;
+	make_list();
+	assert_int_equal(register_list(), TV_OK);
+	for (uint32_t command = TV_CMD_REGISTER_LIST; command <= TV_CMD_STATUS_LIST; command++)
+		for (fake.cpl = 1; fake.cpl <= 3; fake.cpl++) {
+			fake.regs[HYPAPI_REG_RCX] = command == TV_CMD_REGISTER_LIST ? FRAME_OF(LIST) : handle;
+			fake.regs[HYPAPI_REG_RDX] = 0;
+			assert_int_equal(hypercall(command), TV_E_DENIED);
+		}
+	assert_int_equal(unregister_list(), TV_OK);
+}
+
+static void no_page_table_is_walked(void **state)
+{
+	(void)state;
+	make_list();
+	memcpy(fake_mem(LIST), &list, 0x1000);
+	memcpy(fake_mem(LIST + 0x1000), (uint8_t *)&list + 0x1000, sizeof(list) - 0x1000);
+	for (int i = 0; i < FAKE_PAGES; i++)
+		fake.pages[i].rights = 0;
+	assert_int_equal(by_kernel(TV_CMD_REGISTER_LIST, FRAME_OF(LIST), 0), TV_OK);
+	for (int i = 0; i < FAKE_PAGES; i++)
+		fake.pages[i].rights = HYPAPI_RWX;
+	assert_pal_works();
+}
+
+static struct tv_list_page *page_1 = &list.pages[1];
+static void bad_version(void) { list.version++; }
+static void bad_flags(void) { list.flags = 1u << 2; }
+static void bad_no_entry(void) { list.entry_count = 0; }
+static void bad_many_entries(void) { list.entry_count = TV_MAX_ENTRIES + 1; }
+static void bad_entries_huge(void) { list.entry_count = 0xffffffff; }
+static void bad_list_no_pages(void) { list.page_count = 0; }
+static void bad_many_pages(void) { list.page_count = TV_MAX_PAGES + 1; }
+static void bad_pages_huge(void) { list.page_count = 0x10000004; }
+static void bad_same_entry(void) { list.entries[1].address = entry; }
+static void bad_entry_outside(void) { list.entries[1].address = DATA; }
+static void bad_params(void) { list.entries[1].params.num_params = 0xffffffff; }
+static void bad_buffer_last(void) { list.entries[1].params.num_params = 1; }
+static void bad_buffer_length(void) { list.entries[1].params.params[1].type = TV_PARAM_POINTER; }
+static void bad_buffer_room(void) { list.entries[1].params.params[0].size = 506; }
+static void bad_type(void) { page_1->physical |= 0xff0; }
+static void bad_physical(void) { page_1->physical = 1ull << 44 | TV_SECTION_DATA; }
+static void bad_linear(void) { page_1->linear = 1ull << 47; }
+static void bad_linear_unaligned(void) { page_1->linear++; }
+static void bad_linear_wrap(void) { page_1->linear = -0x1000ull; }
+static void bad_linear_zero(void) { page_1->linear = 0; }
+static void bad_linear_twice(void) { page_1->linear = STACK; }
+static void bad_32_bit(void) { list.flags = TV_LIST_32BIT, page_1->linear = 0xfffff000; }
+static void bad_sections(void)
+{
+	list.page_count = 14;
+	for (uint32_t i = 4; i < 14; i++)
+		list.pages[i] = (struct tv_list_page){ PAGE(20 + 2 * i), FRAME_OF(PAGE(20 + i)) | TV_SECTION_DATA };
+}
+static void bad_frame_twice(void) { page_1->physical = FRAME_OF(STACK) | TV_SECTION_DATA; }
+static void bad_frame_nowhere(void) { page_1->physical = (1ull << 43) | TV_SECTION_DATA; }
+static void bad_frame_owned(void) { fake.owner[1] = 99; }
+
+/* By itself wrong: no stop. Wrong because of the pages: nothing was taken. */
+static void bad_lists_are_refused(void **state)
+{
+	static const struct { const char *name; void (*spoil)(void); uint32_t result; int stops; } cases[] = {
+#define BAD(name) { #name, name, TV_E_INVALID, 0 }
+		BAD(bad_version), BAD(bad_flags), BAD(bad_no_entry), BAD(bad_many_entries), BAD(bad_entries_huge),
+		BAD(bad_list_no_pages), BAD(bad_many_pages), BAD(bad_pages_huge), BAD(bad_same_entry),
+		BAD(bad_entry_outside), BAD(bad_params), BAD(bad_buffer_last), BAD(bad_buffer_length),
+		BAD(bad_buffer_room), BAD(bad_type), BAD(bad_physical), BAD(bad_linear), BAD(bad_linear_unaligned),
+		BAD(bad_linear_wrap), BAD(bad_linear_zero), BAD(bad_linear_twice), BAD(bad_32_bit), BAD(bad_sections),
+		{ "frame twice", bad_frame_twice, TV_E_OWNED, 1 }, { "nowhere", bad_frame_nowhere, TV_E_OWNED, 1 },
+		{ "owned", bad_frame_owned, TV_E_OWNED, 1 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint32_t result;
+
+		setup(state);
+		make_list();
+		cases[i].spoil();
+		result = register_list();
+		if (result != cases[i].result || fake.next_id != 1 || fake.stops != cases[i].stops)
+			fail_msg("%s: result %u, %d stops", cases[i].name, result, fake.stops);
+	}
+}
+
+static void the_request_itself_may_lie_badly(void **state)
+{
+	static const uint64_t at[] = { FAKE_HPA + 8, 1, 0, 1ull << 44, -0x1000ull, FAKE_HPA + (FAKE_PAGES - 1) * 0x1000ull };
+
+	(void)state;
+	make_list();
+	memcpy(fake_mem(PAGE(FAKE_PAGES - 1)), &list, 0x1000); /* goes on where there is nothing */
+	for (level = HYPAPI_L1; level <= HYPAPI_L2; level++)
+		for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++)
+			if (by_kernel(TV_CMD_REGISTER_LIST, at[i], 0) == TV_OK && i < 5)
+				fail_msg("a request at 0x%lx", (unsigned long)at[i]);
+	level = HYPAPI_L1;
+	fake.owner[11] = 99; /* in a PAL */
+	assert_int_equal(register_list(), TV_E_OWNED);
+}
+
+/* At L2 what EPT12 does not let it write may be another machine's, too. */
+static void a_list_of_l2_must_be_l2s_to_write(void **state)
+{
+	(void)state;
+	make_list();
+	level = HYPAPI_L2;
+	fake.pages[0].rights = HYPAPI_RX;
+	assert_int_equal(register_list(), TV_E_OWNED);
+	level = HYPAPI_L1;
+	assert_int_equal(register_list(), TV_OK);
+}
+
+static void several_entries_share_the_data(void **state)
+{
+	uint64_t *words = fake_mem(BUFFER), *param;
+
+	(void)state;
+	make_list();
+	assert_int_equal(register_list(), TV_OK);
+	assert_pal_works();
+	words[0] = 5, words[2] = 7, words[3] = 8;
+	fake.regs[HYPAPI_REG_RDI] = BUFFER;
+	fake.regs[HYPAPI_REG_RSI] = 3; /* words of at most 16 */
+	assert_int_equal(call_at(entry + 8), HYPAPI_HANDLED);
+	assert_int_not_equal(fake.current, 0);
+	assert_int_equal(fake.pal_regs[HYPAPI_REG_RIP], entry + 8);
+	param = fake_partition_mem(fake.current, PARAM);
+	assert_int_equal(param[0], 2);
+	assert_int_equal(param[1], TV_PARAM_INTEGER);
+	assert_int_equal(param[4], TV_PARAM_BUFFER);
+	assert_int_equal(param[5], 24);
+	assert_int_equal(fake.pal_regs[HYPAPI_REG_RDI], PARAM + 7 * 8);
+	assert_int_equal(param[7], 5);
+	assert_int_equal(param[9], 7);
+	assert_int_equal(param[10], 0); /* no more than asked for */
+	param[7] = 6, param[10] = 9;
+	assert_int_equal(pal_return(1), HYPAPI_HANDLED);
+	assert_int_equal(words[0], 6);
+	assert_int_equal(words[3], 8);
+	fake.regs[HYPAPI_REG_RSI] = 17;
+	assert_int_equal(call_at(entry + 8), HYPAPI_HANDLED);
+	assert_injected(PF_P | PF_I | PF_U, entry + 8);
+	fake.regs[HYPAPI_REG_RSI] = -1ull;
+	assert_int_equal(call_at(entry + 8), HYPAPI_HANDLED);
+	assert_injected(PF_P | PF_I | PF_U, entry + 8);
+	assert_status(true, TV_WHY_CALLER);
+	fake.regs[HYPAPI_REG_RSI] = 0;
+	assert_int_equal(call_at(entry + 8), HYPAPI_HANDLED);
+	assert_int_equal(pal_return(1), HYPAPI_HANDLED);
+	assert_pal_works();
+}
+
+static void buffers_lie_where_they_would_if_they_were_full(void **state)
+{
+	uint64_t *param;
+
+	(void)state;
+	make_list();
+	list.entries[1].params = (struct tv_pal_params){ .num_params = 4, .params = {
+		{ .type = TV_PARAM_BUFFER, .size = 16 }, { .type = TV_PARAM_INTEGER },
+		{ .type = TV_PARAM_BUFFER, .size = 100 }, { .type = TV_PARAM_INTEGER } } };
+	assert_int_equal(register_list(), TV_OK);
+	*(uint64_t *)fake_mem(BUFFER) = 77;
+	fake.regs[HYPAPI_REG_RDI] = fake.regs[HYPAPI_REG_RDX] = BUFFER;
+	fake.regs[HYPAPI_REG_RSI] = fake.regs[HYPAPI_REG_RCX] = 1;
+	assert_int_equal(call_at(entry + 8), HYPAPI_HANDLED);
+	param = fake_partition_mem(fake.current, PARAM);
+	assert_int_equal(fake.pal_regs[HYPAPI_REG_RDX], PARAM + 8 * 7);
+	assert_int_equal(fake.pal_regs[HYPAPI_REG_RDI], PARAM + 8 * (7 + 100 + 3 + 3));
+	assert_int_equal(param[7], 77);
+	assert_int_equal(param[113], 77);
+	assert_int_equal(param[112], BUFFER);
+	assert_int_equal(pal_return(1), HYPAPI_HANDLED);
+}
+
+/* The PAL ends, and its caller goes on with an error. */
+static void errors_instead_of_faults(void **state)
+{
+	(void)state;
+	make_list();
+	list.flags = TV_LIST_ERRORS;
+	assert_int_equal(register_list(), TV_OK);
+	assert_pal_works();
+	assert_int_equal(call_at(entry), HYPAPI_HANDLED);
+	assert_int_equal(pal_exit(CODE + 0x222, 0x1234), HYPAPI_HANDLED);
+	assert_int_equal(fake.injected, 0);
+	assert_true(fake.regs[HYPAPI_REG_RAX] == TV_CALL_FAILED);
+	assert_int_equal(fake.regs[HYPAPI_REG_RIP], RETURN_TO);
+	assert_int_equal(fake.regs[HYPAPI_REG_RSP], CALLER_STACK + 8);
+	assert_status(false, TV_WHY_FAULT);
+	assert_int_equal(fake.regs[HYPAPI_REG_RCX] >> 16, 14);
+	assert_int_equal(fake.regs[HYPAPI_REG_RSI], CODE + 0x222);
+	assert_int_equal(fake.regs[HYPAPI_REG_RDI], 0x1234);
+	assert_int_equal(unregister_list(), TV_OK);
+	assert_int_equal(unregister_list(), TV_E_NO_PAL);
+
+	/* A caller without a return address cannot be given one. */
+	assert_int_equal(register_list(), TV_OK);
+	fake.pages[9].rights = 0;
+	fake.regs[HYPAPI_REG_RSP] = CALLER_STACK;
+	fake.regs[HYPAPI_REG_RIP] = entry;
+	struct hypapi_event ev = violation(entry, HYPAPI_X);
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+	assert_injected(PF_P | PF_I | PF_U, entry);
+	fake.pages[9].rights = HYPAPI_RWX;
+	/* Parameters that cannot be used. */
+	fake.regs[HYPAPI_REG_RDI] = BUFFER;
+	fake.regs[HYPAPI_REG_RSI] = 17;
+	assert_int_equal(call_at(entry + 8), HYPAPI_HANDLED);
+	assert_int_equal(fake.injected, 0);
+	assert_true(fake.regs[HYPAPI_REG_RAX] == TV_CALL_FAILED);
+	assert_pal_works();
+}
+
+static void status_tells_who_ended_it(void **state)
+{
+	struct hypapi_event ev;
+
+	(void)state;
+	make_list();
+	assert_int_equal(register_list(), TV_OK);
+	ev = violation(DATA, HYPAPI_W);
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
+	assert_status(false, TV_WHY_WRITTEN);
+	assert_int_equal(unregister_list(), TV_OK);
+	assert_int_equal(register_list(), TV_OK);
+	fake.pages[3].frame = 40;
+	assert_int_equal(call_at(entry), HYPAPI_RETRY);
+	assert_status(false, TV_WHY_LOST);
+	fake.pages[3].frame = 3;
+	/* What has ended counts in no share, and its record makes room when room is needed. */
+	for (uint32_t i = 0; i < 63; i++) {
+		fake.cpl = 0;
+		assert_int_equal(register_small(i), TV_OK);
+	}
+	assert_int_equal(by_kernel(TV_CMD_STATUS_LIST, (uint32_t)handle, handle >> 32), TV_E_NO_PAL);
+}
+
+/* Its kernel wants it back while another CPU runs it. */
+static void unregister_ends_what_runs(void **state)
+{
+	uint64_t running;
+
+	(void)state;
+	make_list();
+	assert_int_equal(register_list(), TV_OK);
+	assert_int_equal(call_at(entry), HYPAPI_HANDLED);
+	running = fake.current;
+	fake.current = 0;
+	assert_int_equal(unregister_list(), TV_E_BUSY);
+	assert_int_equal(unregister_list(), TV_E_BUSY);
+	assert_int_equal(fake.stops, 1);
+	fake.current = running;
+	assert_int_equal(pal_return(5), HYPAPI_HANDLED);
+	assert_int_equal(fake.regs[HYPAPI_REG_RAX], 5);
+	assert_status(false, TV_WHY_ENDED);
+	assert_int_equal(unregister_list(), TV_OK);
+	assert_int_equal(fake.owner[1], 0);
+}
+
+/* Another virtual machine that learns a handle has another page there. */
+static void a_handle_is_of_one_machine(void **state)
+{
+	(void)state;
+	level = HYPAPI_L2;
+	make_list();
+	assert_int_equal(register_list(), TV_OK);
+	fake.l2_moved = 0x1000;
+	assert_int_equal(unregister_list(), TV_E_NO_PAL);
+	fake.l2_moved = 0;
+	assert_int_equal(unregister_list(), TV_OK);
+}
+
+static void only_kernels_register(void **state)
+{
+	static const struct { uint32_t level; uint8_t cpl; const char *option; uint32_t result; } cases[] = {
+		{ HYPAPI_L1, 3, "kernel", TV_E_DENIED }, { HYPAPI_L1, 1, "kernel", TV_E_DENIED },
+		{ HYPAPI_L2, 3, "kernel", TV_E_DENIED }, { HYPAPI_L2, 0, "kernel", TV_E_DENIED },
+		{ HYPAPI_L1, 0, "kernel", TV_OK }, { HYPAPI_L1, 3, "any", TV_OK }, { HYPAPI_L2, 0, "any", TV_OK },
+		{ HYPAPI_L1, 3, "", TV_E_DENIED }, { HYPAPI_L1, 3, "anyone", TV_E_DENIED },
+		{ HYPAPI_L1, 3, "an", TV_E_DENIED }, { HYPAPI_L1, 3, NULL, TV_OK },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		setup(state);
+		fake.registering = cases[i].option;
+		boot();
+		level = cases[i].level;
+		fake.cpl = cases[i].cpl;
+		if (register_pal() != cases[i].result || unregister_pal() != cases[i].result)
+			fail_msg("register=%s, L%u, CPL %u", cases[i].option, level, cases[i].cpl);
+		make_list();
+		assert_int_equal(register_list(), TV_OK);
+	}
+}
+
+static void l2_may_be_shut_out(void **state)
+{
+	static const struct { const char *option; uint32_t result, lines; } cases[] = {
+		{ "off", TV_E_DENIED, 0 }, { "share=0", TV_E_NO_ROOM, 0 }, { "share=1", TV_E_NO_ROOM, 0 },
+		{ "share=2", TV_OK, 0 }, { "share=100", TV_OK, 0 }, { "share=101", TV_E_DENIED, 1 },
+		{ "share=", TV_E_DENIED, 1 }, { "share", TV_E_DENIED, 1 }, { "", TV_E_DENIED, 1 },
+		{ "on", TV_E_DENIED, 1 }, { "share=5x", TV_E_DENIED, 1 }, { NULL, TV_OK, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint32_t lines;
+
+		setup(state);
+		fake.l2 = cases[i].option;
+		boot();
+		lines = (uint32_t)fake.log_lines - 1;
+		level = HYPAPI_L2;
+		if (register_pal() != cases[i].result || lines != cases[i].lines)
+			fail_msg("l2=%s", cases[i].option);
+		if (cases[i].result == TV_OK)
+			assert_int_equal(unregister_pal(), TV_OK);
+		make_list();
+		assert_int_equal(register_list(), cases[i].result);
+		level = HYPAPI_L1;
+		list.pages[0].physical = FRAME_OF(PAGE(50)) | TV_SECTION_CODE;
+		assert_int_equal(register_pal(), cases[i].result == TV_OK ? TV_E_OWNED : TV_OK);
+	}
 }
 
 /* ---- What stays behind ---- */
@@ -1153,6 +1575,12 @@ int main(void)
 		TEST(outside_write_to_a_running_pal), TEST(memory_of_others_is_passed_on),
 		TEST(vuln_3_shutdown_wipes), TEST(serves_32_bit_callers), TEST(answers_every_command), TEST(detection),
 		TEST(no_copies_are_left),
+		TEST(a_kernel_registers_for_its_processes), TEST(lists_are_for_kernels), TEST(no_page_table_is_walked),
+		TEST(bad_lists_are_refused), TEST(the_request_itself_may_lie_badly),
+		TEST(a_list_of_l2_must_be_l2s_to_write), TEST(several_entries_share_the_data),
+		TEST(buffers_lie_where_they_would_if_they_were_full), TEST(errors_instead_of_faults),
+		TEST(status_tells_who_ended_it), TEST(unregister_ends_what_runs), TEST(a_handle_is_of_one_machine),
+		TEST(only_kernels_register), TEST(l2_may_be_shut_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

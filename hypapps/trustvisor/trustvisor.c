@@ -3,7 +3,7 @@
  * TrustVisor: runs pieces of guest programs (PALs) isolated from the rest of the guest, on hypapi.
  *
  * This file: the descriptor, detection by CPUID, the table of commands, the table of PALs, and the wiping of all PALs
- * before the machine ends. register.c changes the table, call.c runs PALs. The guest's side of all this is
+ * before the machine ends. register.c and list.c change the table, call.c runs PALs. The guest's side of all this is
  * include/trustvisor/abi.h; README.md tells what a caller observes.
  */
 #include "pal.h"
@@ -25,8 +25,8 @@ struct pal *pal_by_entry(const struct hypapi_event *ev, gva_t entry)
 	for (size_t i = 0; i < TV_MAX_PALS; i++) {
 		struct pal *pal = &pals[i];
 
-		if (pal_state(pal) != PAL_FREE && pal->entry.addr == entry.addr && pal->level == ev->level &&
-		    pal_is_callers(ev, pal))
+		if (pal_state(pal) != PAL_FREE && !pal->by_list && pal->entries[0].at.addr == entry.addr &&
+		    pal->level == ev->level && pal_is_callers(ev, pal))
 			return pal;
 	}
 	return NULL;
@@ -34,10 +34,14 @@ struct pal *pal_by_entry(const struct hypapi_event *ev, gva_t entry)
 
 struct pal *pal_free_slot(void)
 {
+	struct pal *ended = NULL;
+
 	for (size_t i = 0; i < TV_MAX_PALS; i++)
 		if (pal_state(&pals[i]) == PAL_FREE)
 			return &pals[i];
-	return NULL;
+		else if (!ended && pal_state(&pals[i]) == PAL_ENDED)
+			ended = &pals[i];
+	return ended;
 }
 
 uint32_t pal_number(const struct pal *pal)
@@ -60,13 +64,14 @@ bool pal_change_state(struct pal *pal, uint32_t from, uint32_t to)
 	return __atomic_compare_exchange_n(&pal->state, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
-int pal_destroy(struct hypapi_event *ev, struct pal *pal)
+int pal_destroy(struct hypapi_event *ev, struct pal *pal, uint32_t why)
 {
 	int rc = hypapi_partition_destroy(ev, pal->partition);
 
 	if (rc == HYPAPI_OK) {
 		limits_give(pal);
-		pal_set_state(pal, PAL_FREE);
+		pal->why = why;
+		pal_set_state(pal, pal->by_list ? PAL_ENDED : PAL_FREE);
 	}
 	return rc;
 }
@@ -115,6 +120,9 @@ static const struct command {
 	[TV_CMD_NV_GETSIZE] = { "nv getsize", unsupported, INSIDE },
 	[TV_CMD_NV_READALL] = { "nv readall", unsupported, INSIDE },
 	[TV_CMD_NV_WRITEALL] = { "nv writeall", unsupported, INSIDE },
+	[TV_CMD_REGISTER_LIST] = { "register list", tv_register_list, OUTSIDE },
+	[TV_CMD_UNREGISTER_LIST] = { "unregister list", tv_unregister_list, OUTSIDE },
+	[TV_CMD_STATUS_LIST] = { "status list", tv_status_list, OUTSIDE },
 	[TV_CMD_TEST] = { "test", test, ANYWHERE },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -181,7 +189,7 @@ static void wipe_in_place(const struct hypapi_event *ev, const struct pal *pal)
 	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
 		const struct tv_pal_section *section = &pal->sections.sections[i];
 
-		if (section->type == TV_SECTION_CODE || section->type == TV_SECTION_SHARED_CODE)
+		if (section_is_code(section))
 			continue;
 		for (uint64_t page = 0; page < section->page_num; page++)
 			hypapi_partition_write(ev, pal->partition, GVA(section->start_addr + page * HYPAPI_PAGE_SIZE),
@@ -192,9 +200,13 @@ static void wipe_in_place(const struct hypapi_event *ev, const struct pal *pal)
 /* The machine ends (the CPUs are stopped): secrets must not stay in memory for whoever boots next. */
 static enum hypapi_verdict on_end(struct hypapi_event *ev)
 {
-	for (size_t i = 0; i < TV_MAX_PALS; i++)
-		if (pal_state(&pals[i]) != PAL_FREE && pal_destroy(ev, &pals[i]) != HYPAPI_OK)
+	for (size_t i = 0; i < TV_MAX_PALS; i++) {
+		uint32_t state = pal_state(&pals[i]);
+
+		if (state != PAL_FREE && state != PAL_ENDED && pal_destroy(ev, &pals[i], TV_WHY_ENDED) != HYPAPI_OK)
 			wipe_in_place(ev, &pals[i]);
+		pal_change_state(&pals[i], PAL_ENDED, PAL_FREE);
+	}
 
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		if (commands[i].run && command_calls[i])
@@ -208,7 +220,7 @@ HYPAPP_DEFINE(trustvisor,
 	.priority = 100,
 	.capabilities = HYPAPI_CAP_REGISTERS | HYPAPI_CAP_MEMORY | HYPAPI_CAP_PARTITIONS | HYPAPI_CAP_QUIESCE,
 	.needs = HYPAPI_FEATURE_PARTITIONS,
-	.cpu_bytes = LIMITS_CPU_BYTES,
+	.cpu_bytes = sizeof(struct pal_cpu),
 	.subscriptions = {
 		{ .type = HYPAPI_EV_INIT, .handler = on_init },
 		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },

@@ -2,14 +2,18 @@
 /*
  * TrustVisor's guest interface: numbers and layouts that hypervisor and guest programs share.
  *
- * Everything here except the result codes from 16 up is fixed by existing guest programs. All numbers are little-endian,
- * all structs packed, all pointers are virtual addresses of the caller. Includes nothing but <stdint.h>, so that Linux
- * programs, bare-metal guests and the hypapp use the same file.
+ * Everything here except result codes from 16 up and commands from 30 is fixed by existing guest programs. All numbers
+ * are little-endian, all structs packed, all pointers are virtual addresses of the caller. Includes nothing but the
+ * integer types, so that Linux programs and modules, bare-metal guests and the hypapp use the same file.
  */
 #ifndef TRUSTVISOR_ABI_H
 #define TRUSTVISOR_ABI_H
 
+#ifdef __KERNEL__ /* Linux, whose modules have no <stdint.h> */
+#include <linux/types.h>
+#else
 #include <stdint.h>
+#endif
 
 /* ---- Detection: CPUID with EAX = TV_CPUID_LEAF; ECX = 0 in L1, the L2 hypercall base in L2 ---- */
 
@@ -39,6 +43,9 @@ enum tv_command {
 	TV_CMD_NV_GETSIZE = 21,
 	TV_CMD_NV_READALL = 22,
 	TV_CMD_NV_WRITEALL = 23,
+	TV_CMD_REGISTER_LIST = 30,   /* for kernels: see struct tv_list */
+	TV_CMD_UNREGISTER_LIST = 31, /* for kernels: ECX, EDX: handle */
+	TV_CMD_STATUS_LIST = 32,     /* for kernels: ECX, EDX: handle; answers in registers, see enum tv_why */
 	TV_CMD_TEST = 255,     /* answers 0 */
 };
 
@@ -57,6 +64,7 @@ enum tv_result {
 	TV_E_NOT_IN_PAL = 23,  /* only to be called by a PAL */
 	TV_E_UNSUPPORTED = 24, /* a command of the interface that this version does not carry out */
 	TV_E_UNKNOWN = 25,     /* no command has this number */
+	TV_E_DENIED = 26,      /* the administrator's options do not allow it to this caller, or it is for kernels only */
 };
 
 /* ---- Descriptors of a PAL ---- */
@@ -110,9 +118,76 @@ struct tv_pal_params {
 	struct tv_pal_param params[TV_MAX_PARAMS];
 } __attribute__((packed));
 
-_Static_assert(sizeof(struct tv_pal_section) == 16, "fixed by existing guest programs");
-_Static_assert(sizeof(struct tv_pal_sections) == 168, "fixed by existing guest programs");
-_Static_assert(sizeof(struct tv_pal_param) == 16, "fixed by existing guest programs");
-_Static_assert(sizeof(struct tv_pal_params) == 168, "fixed by existing guest programs");
+/* ---- Registration by list: for CPL 0 of L1, and for CPL 0 of L2 with its own memory. Since 1.3 ---- */
+
+/*
+ * The kernel names the pages by their physical addresses, and the linear ones at which a process has them. Processes
+ * call the PAL, from CPL 3. TV_CMD_REGISTER_LIST takes in ECX the physical address of a struct tv_list, which fills
+ * physical pages one after the other, from the first byte of one; all physical addresses are of the caller's level. It
+ * answers a handle, which never comes again: its low half in ECX, its high half in EDX.
+ *
+ * TV_CMD_UNREGISTER_LIST answers TV_E_BUSY while a CPU runs the PAL, which ends with that call; ask again.
+ */
+#define TV_LIST_VERSION 1
+#define TV_MAX_ENTRIES 8
+
+#define TV_LIST_32BIT (1u << 0)  /* flag: callers and PAL are 32-bit code */
+#define TV_LIST_ERRORS (1u << 1) /* flag: a call that fails returns TV_CALL_FAILED, where that is possible, not a #PF */
+#define TV_LIST_FLAGS (TV_LIST_32BIT | TV_LIST_ERRORS)
+#define TV_CALL_FAILED ((uint64_t)-1)
+
+/*
+ * In lists: as TV_PARAM_POINTER, with `size` as the most. How many words a call hands over is its next parameter, which
+ * is an integer; if it is more than `size`, the call fails.
+ */
+#define TV_PARAM_BUFFER 3
+
+struct tv_list_entry {
+	uint64_t address; /* linear, in a section of type code */
+	struct tv_pal_params params;
+} __attribute__((packed));
+
+/* Neighbours of one type make a section: at most TV_MAX_SECTIONS of them. */
+struct tv_list_page {
+	uint64_t linear;   /* page-aligned */
+	uint64_t physical; /* page-aligned, below 2^44; its low bits hold enum tv_section_type */
+} __attribute__((packed));
+
+struct tv_list {
+	uint32_t version;     /* TV_LIST_VERSION */
+	uint32_t flags;       /* TV_LIST_... */
+	uint32_t entry_count; /* 1 to TV_MAX_ENTRIES; they share the sections */
+	uint32_t page_count;  /* 1 to TV_MAX_PAGES; no more array elements than these are read */
+	struct tv_list_entry entries[TV_MAX_ENTRIES];
+	struct tv_list_page pages[TV_MAX_PAGES];
+} __attribute__((packed));
+
+/*
+ * TV_CMD_STATUS_LIST: why the PAL ended, or, if it is there, why its last failed call did. ECX: bits 7:0 are 1 if the
+ * PAL is there, 15:8 are enum tv_why, 23:16 the vector of TV_WHY_FAULT. EDX: its error code. EBX: calls of the PAL so
+ * far. ESI: address of the instruction in the PAL. EDI: address of a page fault. TV_E_NO_PAL: no such handle, or the
+ * record of an ended PAL had to make room.
+ */
+enum tv_why {
+	TV_WHY_NONE = 0,    /* no call has failed */
+	TV_WHY_FAULT = 1,   /* an exception in the PAL */
+	TV_WHY_EXIT = 2,    /* the PAL did what no PAL may */
+	TV_WHY_TIME = 3,    /* it ran longer than `partition-time` */
+	TV_WHY_WRITTEN = 4, /* ended: somebody outside wrote to its pages */
+	TV_WHY_LOST = 5,    /* ended: it was called where its pages are no longer */
+	TV_WHY_ENDED = 6,   /* ended: by its kernel, during a call */
+	TV_WHY_CALLER = 7,  /* not ended: stack or parameters of a call could not be used */
+};
+
+#ifdef __cplusplus
+#define TV_ASSERT(condition, text) static_assert(condition, text)
+#else
+#define TV_ASSERT(condition, text) _Static_assert(condition, text)
+#endif
+TV_ASSERT(sizeof(struct tv_list) == 16 + 8 * 176 + 256 * 16, "agreed with drivers");
+TV_ASSERT(sizeof(struct tv_pal_section) == 16, "fixed by existing guest programs");
+TV_ASSERT(sizeof(struct tv_pal_sections) == 168, "fixed by existing guest programs");
+TV_ASSERT(sizeof(struct tv_pal_param) == 16, "fixed by existing guest programs");
+TV_ASSERT(sizeof(struct tv_pal_params) == 168, "fixed by existing guest programs");
 
 #endif
