@@ -3,16 +3,41 @@
 ##
 ## make docs:  the reference and the guides: build/docs/html/index.html
 
-DOCS_INPUT := README.md $(wildcard docs/*.md docs/*/*.md docs/site.css docs/layout.xml docs/Doxyfile docs/link-names hypapi/include/hypapi/*.h hypapi/sim/include/hypapi/*.h) \
-	xmhf/events/event_info.c tests/run/event_pages.py tests/run/site_links.py
+# In the order of the links "before" and "after".
+GUIDES := README.md docs/guides.md docs/tutorial.md docs/events.md $(sort $(wildcard docs/events/*.md)) docs/stops.md docs/porting.md \
+	docs/install.md docs/simulator.md docs/trace.md docs/debugging.md hypapps/trustvisor/README.md docs/options.md \
+	docs/security.md docs/limits.md hypapps/lockdown/README.md examples/mini-hypervisor/README.md docs/design.md \
+	docs/quiesce.md docs/glossary.md
+SITE := docs/site docs/pictures
+AWESOME := /usr/share/doxygen-awesome-css
+AWESOME_SCRIPTS := $(patsubst %,$(AWESOME)/doxygen-awesome-%.js,darkmode-toggle fragment-copy-button paragraph-link)
+DOCS_INPUT := $(GUIDES) $(wildcard $(addsuffix /*,$(SITE))) docs/Doxyfile docs/link-names \
+	$(wildcard hypapi/include/hypapi/*.h hypapi/sim/include/hypapi/*.h) xmhf/events/event_info.c tests/run/event_pages.py tests/run/site_links.py
+# The picture of docs/trace.md is what the tool draws.
+TIMELINE := --from 110000 --to 290000 tests/sim/pal.trace
+# What the Doxyfile cannot know.
+define DOXYGEN_MORE
+PROJECT_NUMBER = $(VERSION)
+OUTPUT_DIRECTORY = $(O)/docs
+INPUT = $(GUIDES) hypapi/include/hypapi hypapi/sim/include/hypapi
+HTML_HEADER = $(O)/docs/header.html
+HTML_EXTRA_STYLESHEET = $(AWESOME)/doxygen-awesome.css $(AWESOME)/doxygen-awesome-sidebar-only.css docs/site/site.css
+HTML_EXTRA_FILES = $(AWESOME_SCRIPTS) docs/site/search.js
+endef
+export DOXYGEN_MORE
 
 .PHONY: docs tutorial-check
 docs: setup $(O)/docs/html/index.html
 $(O)/docs/html/index.html: $(DOCS_INPUT) docs/docs.mk
 	@tests/run/event_pages.py
+	@tools/timeline.py $(TIMELINE) | cmp -s - docs/pictures/timeline.svg || { \
+		echo 'docs: tools/timeline.py -o docs/pictures/timeline.svg $(TIMELINE) would draw another picture'; exit 1; }
 	@rm -rf $(O)/docs && mkdir -p $(O)/docs
 	$(say) DOCS $@
-	$(Q){ cat docs/Doxyfile; echo 'PROJECT_NUMBER = $(VERSION)'; echo 'OUTPUT_DIRECTORY = $(O)/docs'; } | doxygen -
+	$(Q)cd $(O)/docs && doxygen -w html header.html footer.html style.css && \
+		sed -i -e '/<\/head>/{' -e 'r $(CURDIR)/docs/site/head.html' -e 'N' -e '}' header.html
+	$(Q){ cat docs/Doxyfile; echo "$$DOXYGEN_MORE"; } | doxygen -
+	$(Q)docs/site/finish.py $(O)/docs/html $(GUIDES)
 	@if grep -rlF '$(CURDIR)' $(O)/docs/html; then echo 'docs: these files name a folder of this machine'; rm -r $(O)/docs; exit 1; fi
 	@tests/run/site_links.py $(O)/docs/html
 

@@ -78,6 +78,7 @@ install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM) $(O)/
 	put 644 share/doc/hypapi README.md LICENSE; \
 	put 644 share/doc/hypapi/docs docs/*.md; \
 	put 644 share/doc/hypapi/docs/events docs/events/*.md; \
+	put 644 share/doc/hypapi/docs/pictures docs/pictures/*.svg; \
 	$(foreach c,$(INSTALL_COMMANDS),help2man -N -n '$(INSTALL_DOES_$(c))' -o $(INSTALL_O)/$(c).1 "$$to/bin/$(c)"; )\
 	put 644 share/man/man1 $(patsubst %,$(INSTALL_O)/%.1,$(INSTALL_COMMANDS)); \
 	if [ -d $(O)/docs/html ]; then rm -rf "$$to/share/doc/hypapi/html"; cp -r $(O)/docs/html "$$to/share/doc/hypapi/"; \
