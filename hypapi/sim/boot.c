@@ -237,7 +237,9 @@ static void boot_core(struct sim_cpu *c)
 	c->core = create_percpu(c);
 	mtrr_read(c->core);
 	mtrr_publish(c->core);
-	ept01_init();
+	(void)partition_plan();
+	partition_init();
+	ept01_init(partition_limit);
 	ept01_map_all(root_end);
 	vmx_msr_bitmap = vmx_msr_bitmap_l2 = pages_boot_alloc(1);
 	vmx_io_bitmaps = vmx_io_bitmaps_l2 = pages_boot_alloc(2);

@@ -241,7 +241,7 @@ static _Noreturn void breach(const struct sim_cpu *c, const struct tlb_linear *e
 /* Its own pages, and its page tables, which lie in root memory. */
 static void judge_partition(const struct sim_cpu *c, const struct tlb_linear *e, u32 rights)
 {
-	u32 runs = partition_handle(c->core) & 0xff, owner = ept01_owner(GPA1(e->to.hpa));
+	u32 runs = partition_number(partition_handle(c->core)), owner = ept01_owner(GPA1(e->to.hpa));
 
 	if (is_root_memory(e->to.hpa) && (rights & HYPAPI_W))
 		breach(c, e, "which is the core's, not that of partition", runs);

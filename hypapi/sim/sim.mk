@@ -61,6 +61,9 @@ SIM_WRAP_faults := -Wl,--wrap=quiesce_add_work
 SIM_WRAP_machine := -Wl,--undefined=ept01_guard_page
 SIM_WRAP_worlds := -Wl,--wrap=machine_wrmsr
 SIM_TEST_FLAGS_worlds := -include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine -I $(SIM_O)/include -I . -I xmhf
+# With the objects, too, for the core's audit and its count of pages.
+SIM_WRAP_partitions := -Wl,--undefined=audit_walk_all
+SIM_TEST_FLAGS_partitions := $(SIM_TEST_FLAGS_worlds)
 # How this tree's hypapps replay: with the test of that, and with the program.
 REPLAY_SRC := tools/replay/hypapps.c tools/replay/trustvisor.c \
 	$(foreach a,trustvisor helloworld,$(call hypapp_host_src,$(a)))

@@ -13,14 +13,15 @@
 
 static struct share {
 	const char *option; /* PALS,PAGES */
-	uint32_t default_pals, default_pages;
+	uint32_t eighths;   /* of all PALs, without the option */
+	uint32_t pal_pages; /* for each of those; many are small */
 	uint32_t max_pals, max_pages;
 	uint32_t pals, pages; /* in use; atomic */
 } shares[] = {
-	{ .option = "trustvisor.share-kernel", .default_pals = TV_MAX_PALS, .default_pages = TV_MAX_PALS * TV_MAX_PAGES },
+	{ .option = "trustvisor.share-kernel", .eighths = 8, .pal_pages = TV_MAX_PAGES },
 	/* Both together leave a quarter of the PALs to the kernel. */
-	{ .option = "trustvisor.share-user", .default_pals = 24, .default_pages = 1024 },
-	{ .option = "trustvisor.share-l2", .default_pals = 24, .default_pages = 1024 },
+	{ .option = "trustvisor.share-user", .eighths = 3, .pal_pages = 43 },
+	{ .option = "trustvisor.share-l2", .eighths = 3, .pal_pages = 43 },
 };
 #define SHARE_COUNT (sizeof(shares) / sizeof(shares[0]))
 #define SHARE_OF_KERNEL (&shares[0])
@@ -36,15 +37,6 @@ static bool no_l2;       /* trustvisor.l2=off */
 static struct share *share_of(const struct pal *pal)
 {
 	return &shares[pal->level == HYPAPI_L2 ? 2 : pal->cpl != 0 && !pal->by_list];
-}
-
-static uint32_t page_count(const struct pal *pal)
-{
-	uint32_t count = 0;
-
-	for (uint32_t i = 0; i < pal->sections.num_sections; i++)
-		count += pal->sections.sections[i].page_num;
-	return count;
 }
 
 /* ---- Shares ---- */
@@ -64,8 +56,8 @@ static void read_share(struct share *share)
 {
 	const char *text = hypapi_option(share->option), *rest;
 
-	share->max_pals = share->default_pals;
-	share->max_pages = share->default_pages;
+	share->max_pals = pal_limit() * share->eighths / 8;
+	share->max_pages = share->max_pals * share->pal_pages;
 	share->pals = share->pages = 0;
 	if (!text)
 		return;
@@ -110,8 +102,8 @@ static void read_l2(void)
 	if (!*name)
 		rest = read_number(at, &percent);
 	if (rest && !*rest && percent <= 100) {
-		SHARE_OF_L2->max_pals = TV_MAX_PALS * percent / 100;
-		SHARE_OF_L2->max_pages = TV_MAX_PALS * TV_MAX_PAGES * percent / 100;
+		SHARE_OF_L2->max_pals = pal_limit() * percent / 100;
+		SHARE_OF_L2->max_pages = pal_limit() * TV_MAX_PAGES * percent / 100;
 		return;
 	}
 	no_l2 = true;
@@ -140,13 +132,13 @@ bool limits_have_room(const struct pal *pal)
 	const struct share *share = share_of(pal);
 
 	return __atomic_load_n(&share->pals, __ATOMIC_RELAXED) < share->max_pals &&
-	       __atomic_load_n(&share->pages, __ATOMIC_RELAXED) + page_count(pal) <= share->max_pages;
+	       __atomic_load_n(&share->pages, __ATOMIC_RELAXED) + pal->page_count <= share->max_pages;
 }
 
 void limits_take(const struct pal *pal)
 {
 	__atomic_add_fetch(&share_of(pal)->pals, 1, __ATOMIC_RELAXED);
-	__atomic_add_fetch(&share_of(pal)->pages, page_count(pal), __ATOMIC_RELAXED);
+	__atomic_add_fetch(&share_of(pal)->pages, pal->page_count, __ATOMIC_RELAXED);
 	if (wary && share_of(pal) != SHARE_OF_KERNEL)
 		__atomic_sub_fetch(&wary, 1, __ATOMIC_RELAXED);
 }
@@ -154,7 +146,7 @@ void limits_take(const struct pal *pal)
 void limits_give(const struct pal *pal)
 {
 	__atomic_sub_fetch(&share_of(pal)->pals, 1, __ATOMIC_RELAXED);
-	__atomic_sub_fetch(&share_of(pal)->pages, page_count(pal), __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&share_of(pal)->pages, pal->page_count, __ATOMIC_RELAXED);
 }
 
 /* ---- Pages, before the stop ---- */

@@ -23,7 +23,7 @@
 
 #include "include/trustvisor/abi.h"
 
-#define TV_MAX_PALS 63 /* as many as the core has partitions */
+#define TV_MAX_PALS 512 /* or as many as the core has partitions */
 
 enum pal_state { PAL_FREE = 0, PAL_READY, PAL_RUNNING, PAL_DOOMED, PAL_ENDED };
 
@@ -44,6 +44,7 @@ struct pal {
 	uint32_t word_bytes;          /* 8 or 4 */
 	uint64_t stack_end;           /* linear address past the stack section */
 	uint64_t param_start;         /* of the param section; 0 if the PAL has none */
+	uint32_t page_count;          /* of all sections */
 	struct tv_pal_sections sections;
 	bool by_list;
 	uint32_t flags;               /* TV_LIST_..., of a list */
@@ -75,6 +76,8 @@ struct pal_cpu {
 
 /* trustvisor.c: the table */
 
+/** How many PALs there may be; constant. */
+uint32_t pal_limit(void);
 /** The slot whose partition this is or was, or NULL. */
 struct pal *pal_by_partition(hypapi_partition_t partition);
 /** The PAL of the caller's address space with this entry point, not registered by list, or NULL. */

@@ -80,20 +80,21 @@ static bool sections_overlap(const struct tv_pal_section *a, const struct tv_pal
 	return a->start_addr < section_end(b) && b->start_addr < section_end(a);
 }
 
-static bool sections_are_valid(const struct pal *pal)
+/* Counts the pages, too. */
+static bool sections_are_valid(struct pal *pal)
 {
 	const struct tv_pal_section *sections = pal->sections.sections;
-	uint64_t pages = 0;
 
+	pal->page_count = 0;
 	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
 		if (!section_is_valid(&sections[i], pal->long_mode ? LIMIT_64 : LIMIT_32))
 			return false;
 		for (uint32_t j = 0; j < i; j++)
 			if (sections_overlap(&sections[i], &sections[j]))
 				return false;
-		pages += sections[i].page_num;
+		pal->page_count += sections[i].page_num;
 	}
-	return pages <= TV_MAX_PAGES;
+	return pal->page_count <= TV_MAX_PAGES;
 }
 
 static const struct tv_pal_section *find_section(const struct pal *pal, uint32_t type)

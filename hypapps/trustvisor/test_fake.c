@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 const char HYPAPI_VERSION_SYMBOL[] = "fake";
+uint32_t hypapi_partition_limit(void) { return 64; }
 struct fake fake;
 
 void fake_reset(void)

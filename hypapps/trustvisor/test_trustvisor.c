@@ -410,11 +410,11 @@ static uint32_t register_small(uint32_t i)
 	return register_pal();
 }
 
-/* Processes and L2 come to the end of their shares, and leave 15 of 63 to the kernel. No refusal stops the CPUs. */
+/* Processes and L2 come to the end of their shares, and leave 16 of 64 to the kernel. No refusal stops the CPUs. */
 static void table_full(void **state)
 {
 	static const struct { uint32_t level; uint8_t cpl; uint32_t pals; } callers[] = {
-		{ HYPAPI_L1, 3, 24 }, { HYPAPI_L2, 0, 24 }, { HYPAPI_L1, 0, 15 },
+		{ HYPAPI_L1, 3, 24 }, { HYPAPI_L2, 0, 24 }, { HYPAPI_L1, 0, 16 },
 	};
 	uint32_t i = 0;
 
@@ -426,8 +426,8 @@ static void table_full(void **state)
 			assert_int_equal(register_small(i++), TV_OK);
 		assert_int_equal(register_small(i), TV_E_NO_ROOM);
 	}
-	assert_int_equal(i, 63);
-	assert_int_equal(fake.stops, 63);
+	assert_int_equal(i, 64);
+	assert_int_equal(fake.stops, 64);
 	entry = PAGE(0);
 	fake.cpl = 3;
 	assert_int_equal(unregister_pal(), TV_OK);
@@ -1413,7 +1413,7 @@ static void status_tells_who_ended_it(void **state)
 	assert_status(false, TV_WHY_LOST);
 	fake.pages[3].frame = 3;
 	/* What has ended counts in no share, and its record makes room when room is needed. */
-	for (uint32_t i = 0; i < 63; i++) {
+	for (uint32_t i = 0; i < 64; i++) {
 		fake.cpl = 0;
 		assert_int_equal(register_small(i), TV_OK);
 	}

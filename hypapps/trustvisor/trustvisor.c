@@ -9,20 +9,40 @@
 #include "pal.h"
 
 static struct pal pals[TV_MAX_PALS];
+static uint32_t limit; /* of them are used; constant after INIT */
+static uint16_t last_of[TV_MAX_PALS]; /* by a partition's low bits: where its PAL is likely to be; atomic */
 
 /* ---- The table of PALs ---- */
 
+uint32_t pal_limit(void)
+{
+	return limit;
+}
+
+static uint16_t *likely_slot(hypapi_partition_t partition)
+{
+	return &last_of[partition.id % TV_MAX_PALS];
+}
+
 struct pal *pal_by_partition(hypapi_partition_t partition)
 {
-	for (size_t i = 0; i < TV_MAX_PALS && partition.id != HYPAPI_NONE; i++)
-		if (pals[i].partition.id == partition.id)
+	struct pal *pal = &pals[__atomic_load_n(likely_slot(partition), __ATOMIC_RELAXED)];
+
+	if (partition.id == HYPAPI_NONE)
+		return NULL;
+	if (pal->partition.id == partition.id)
+		return pal;
+	for (uint32_t i = 0; i < limit; i++)
+		if (pals[i].partition.id == partition.id) {
+			__atomic_store_n(likely_slot(partition), (uint16_t)i, __ATOMIC_RELAXED);
 			return &pals[i];
+		}
 	return NULL;
 }
 
 struct pal *pal_by_entry(const struct hypapi_event *ev, gva_t entry)
 {
-	for (size_t i = 0; i < TV_MAX_PALS; i++) {
+	for (uint32_t i = 0; i < limit; i++) {
 		struct pal *pal = &pals[i];
 
 		if (pal_state(pal) != PAL_FREE && !pal->by_list && pal->entries[0].at.addr == entry.addr &&
@@ -36,7 +56,7 @@ struct pal *pal_free_slot(void)
 {
 	struct pal *ended = NULL;
 
-	for (size_t i = 0; i < TV_MAX_PALS; i++)
+	for (uint32_t i = 0; i < limit; i++)
 		if (pal_state(&pals[i]) == PAL_FREE)
 			return &pals[i];
 		else if (!ended && pal_state(&pals[i]) == PAL_ENDED)
@@ -176,8 +196,9 @@ static enum hypapi_verdict on_cpuid(struct hypapi_event *ev)
 static enum hypapi_verdict on_init(struct hypapi_event *ev)
 {
 	(void)ev;
+	limit = hypapi_partition_limit() < TV_MAX_PALS ? hypapi_partition_limit() : TV_MAX_PALS;
 	limits_init();
-	hypapi_log("trustvisor: room for %u PALs of up to %u pages", TV_MAX_PALS, TV_MAX_PAGES);
+	hypapi_log("trustvisor: room for %u PALs of up to %u pages", limit, TV_MAX_PAGES);
 	return HYPAPI_PASS;
 }
 
@@ -200,7 +221,7 @@ static void wipe_in_place(const struct hypapi_event *ev, const struct pal *pal)
 /* The machine ends (the CPUs are stopped): secrets must not stay in memory for whoever boots next. */
 static enum hypapi_verdict on_end(struct hypapi_event *ev)
 {
-	for (size_t i = 0; i < TV_MAX_PALS; i++) {
+	for (uint32_t i = 0; i < limit; i++) {
 		uint32_t state = pal_state(&pals[i]);
 
 		if (state != PAL_FREE && state != PAL_ENDED && pal_destroy(ev, &pals[i], TV_WHY_ENDED) != HYPAPI_OK)

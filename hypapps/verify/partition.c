@@ -2,7 +2,7 @@
 /* One partition from its creation to its end, and as many as there are: what the calls answer on the way. */
 #include "verify.h"
 
-#define PAGES 64
+#define PAGES 304 /* more than the case has partitions */
 
 static struct { hypapi_partition_t partition; uint64_t wrong; } run; /* one test at a time */
 
@@ -24,6 +24,7 @@ static uint64_t use_up(struct hypapi_event *ev, uint64_t pages)
 	while (!(error = create(ev, pages + count * HYPAPI_PAGE_SIZE, &all[count])) && count < PAGES - 1)
 		count++;
 	wrong = verify_expect("one partition too many", error, HYPAPI_ENOMEM);
+	wrong += verify_expect("how many there are", count, hypapi_partition_limit());
 	while (count--)
 		wrong += verify_expect("destroy", hypapi_partition_destroy(ev, all[count]), HYPAPI_OK);
 	return wrong;

@@ -150,7 +150,7 @@ static bool clearing(void)
 /* What the hypapp makes of our pages while it runs, and that we have them back. */
 static bool partitions(void)
 {
-	u16 *pages = page_alloc_many(64, PAGE_SIZE);
+	u16 *pages = page_alloc_many(304, PAGE_SIZE);
 	bool ok;
 
 	pages[0] = 0x0b0f; /* UD2 */

@@ -218,7 +218,8 @@ CASES = [
          fail=[r"^xmhf: trace "]),
 
     # The same under a core that walks all live EPTs after each change and panics where they reach what they must not.
-    dict(name="audit/verify", guest=GUEST, append="test=verify", xmhf=AUDIT, xmhf_args="verify.word=hello", expect=[r"^T end verify$"],
+    dict(name="audit/verify", guest=GUEST, append="test=verify", xmhf=AUDIT, xmhf_args="verify.word=hello partitions=300",
+         expect=[r"^T end verify$"],
          fail=[r"^xmhf: verify:"]),
     dict(name="audit/verify-events", guest=GUEST, append="test=verify-events", xmhf=AUDIT, expect=[r"^T end verify-events$"],
          fail=[r"^xmhf: verify:"]),

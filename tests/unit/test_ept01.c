@@ -100,14 +100,14 @@ static int boot(void **state)
 	memory_map_set(root_start, root_end, MEMORY_RESERVED);
 	pages_init(HPA(root_start));
 	self.quiesce.online = false;
-	ept01_init();
+	ept01_init(9);
 	ept01_map_all(RAM_END);
 	ept01_set_apic_page(GPA1(DEVICE));
 	self.quiesce.online = true;
 	return 0;
 }
 
-static void take(gpa1_t page, bool code) { ept01_take(&(u64){ page.addr | (code ? HYPAPI_X : 0) }, 1); }
+static void take(gpa1_t page, bool code) { ept01_take(5, &(u64){ page.addr | (code ? HYPAPI_X : 0) }, 1); }
 static void give(gpa1_t page) { ept01_give(&page.addr, 1); }
 static void unclaim(gpa1_t page) { ept01_unclaim(&page.addr, 1); }
 
@@ -125,7 +125,7 @@ static void assert_nothing_at(u64 addr)
 	assert_false(ept01_touch(GPA1(addr), HYPAPI_R));
 	assert_false(ept01_still_backs(GPA1(addr), 1));
 	assert_false(ept01_read(GPA1(addr), &word, sizeof(word)));
-	assert_int_equal(ept01_claim(GPA1(addr), 1), HYPAPI_EPERM);
+	assert_int_equal(ept01_claim(GPA1(addr)), HYPAPI_EPERM);
 	assert_int_equal(ept01_check_restrict(GPA1(addr), 0, 1, &takes), HYPAPI_EPERM);
 }
 
@@ -153,7 +153,7 @@ static void devices_cannot_be_taken(void **state)
 		assert_int_equal(leaf.hpa.addr, addr);
 		assert_int_equal(leaf.rights, HYPAPI_RWX);
 		assert_int_equal(leaf.ram, 0);
-		assert_int_equal(ept01_claim(GPA1(addr), 1), HYPAPI_EPERM);
+		assert_int_equal(ept01_claim(GPA1(addr)), HYPAPI_EPERM);
 		assert_int_equal(ept01_check_restrict(GPA1(addr), 0, 1, &takes), HYPAPI_EPERM);
 	}
 }
@@ -202,8 +202,8 @@ static void ram_is_what_the_boot_map_says(void **state)
 		ept01_retype();
 	}
 	device_type = 0;
-	assert_int_equal(ept01_claim(GPA1(0xd0000000), 1), HYPAPI_EPERM);
-	assert_int_equal(ept01_claim(GPA1(RAM_END - 0x10000), 1), HYPAPI_EPERM);
+	assert_int_equal(ept01_claim(GPA1(0xd0000000)), HYPAPI_EPERM);
+	assert_int_equal(ept01_claim(GPA1(RAM_END - 0x10000)), HYPAPI_EPERM);
 }
 
 /* Neither root memory nor a partition's page; again L1's afterwards. A restriction leaves RAM what it is. */
@@ -214,7 +214,7 @@ static void ram_that_is_not_l1s(void **state)
 
 	(void)state;
 	assert_false(is_ram(root_start) || is_ram(root_end - 1));
-	assert_int_equal(ept01_claim(GPA1(page), 5), HYPAPI_OK);
+	assert_int_equal(ept01_claim(GPA1(page)), HYPAPI_OK);
 	take(GPA1(page), false);
 	assert_false(is_ram(page));
 	assert_true(is_ram(page + PAGE_SIZE));
@@ -241,13 +241,13 @@ static void what_moved_is_forgotten_only(void **state)
 	assert_true(ept01_lookup(GPA1(one), &leaf) && ept01_lookup(GPA1(two), &leaf));
 	for (u64 i = 0; i < 2; i++) {
 		since = ept01_generation;
-		assert_int_equal(ept01_claim(GPA1(one + i * PAGE_SIZE), 5), HYPAPI_OK);
+		assert_int_equal(ept01_claim(GPA1(one + i * PAGE_SIZE)), HYPAPI_OK);
 		take(GPA1(one + i * PAGE_SIZE), false);
 		assert_true(ept01_changed[20] > since && ept01_changed[21] <= since);
 		/* The second time nobody has looked at the region again. */
 		assert_int_equal(owes(QUIESCE_FLUSH_EPT02), i ? 0 : QUIESCE_FLUSH_EPT02);
 	}
-	assert_int_equal(ept01_claim(GPA1(two), 6), HYPAPI_OK);
+	assert_int_equal(ept01_claim(GPA1(two)), HYPAPI_OK);
 	take(GPA1(two), true);
 	assert_int_equal(owes(QUIESCE_FLUSH_EPT02), QUIESCE_FLUSH_EPT02);
 	assert_true(ept01_lookup(GPA1(two), &leaf));
@@ -318,7 +318,7 @@ static void scattered_pages_come_back(void **state)
 	for (u64 round = 0; round < ROUNDS; round++) {
 		for (u64 i = 0; i < SCATTERED; i++)
 			if (scattered(round, i).addr < root_start)
-				assert_int_equal(ept01_claim(scattered(round, i), 3), HYPAPI_OK);
+				assert_int_equal(ept01_claim(scattered(round, i)), HYPAPI_OK);
 		for (u64 i = 0; i < SCATTERED; i++)
 			if (scattered(round, i).addr < root_start)
 				take(scattered(round, i), i & 1);
@@ -342,8 +342,8 @@ static void tables_in_use_stay(void **state)
 	bool takes = false;
 
 	(void)state;
-	assert_int_equal(ept01_claim(GPA1(region), 3), HYPAPI_OK);
-	assert_int_equal(ept01_claim(GPA1(region + PAGE_SIZE), 3), HYPAPI_OK);
+	assert_int_equal(ept01_claim(GPA1(region)), HYPAPI_OK);
+	assert_int_equal(ept01_claim(GPA1(region + PAGE_SIZE)), HYPAPI_OK);
 	take(GPA1(region), false);
 	unclaim(GPA1(region + PAGE_SIZE));
 	assert_int_equal(ept01_check_restrict(GPA1(region + 2 * PAGE_SIZE), HYPAPI_R, 1, &takes), HYPAPI_OK);
@@ -352,7 +352,7 @@ static void tables_in_use_stay(void **state)
 	size_t before = pages_left();
 
 	for (u64 i = 10; i < 110; i++) {
-		assert_int_equal(ept01_claim(GPA1(i * SIZE_2M), 3), HYPAPI_OK);
+		assert_int_equal(ept01_claim(GPA1(i * SIZE_2M)), HYPAPI_OK);
 		unclaim(GPA1(i * SIZE_2M));
 	}
 	assert_int_equal(owes(QUIESCE_FLUSH_EPT), QUIESCE_FLUSH_EPT);
@@ -389,7 +389,7 @@ static void pages_kept_for_l1(void **state)
 	(void)state;
 	while (page_alloc())
 		;
-	assert_int_equal(ept01_claim(GPA1(9 * SIZE_2M), 3), HYPAPI_ENOMEM);
+	assert_int_equal(ept01_claim(GPA1(9 * SIZE_2M)), HYPAPI_ENOMEM);
 	for (i = 0; i < 30; i++)
 		assert_true(ept01_lookup(GPA1(BIT(40) + i * SIZE_1G), &leaf));
 	/* With leaves of 1 GiB L1 cannot use them up by looking around. */

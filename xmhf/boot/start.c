@@ -12,14 +12,19 @@
 #include "cpu/speculation.h"
 #include "events/hypapps.h"
 #include "mem/pages.h"
+#include "mem/partition.h"
 #include "mem/root_map.h"
 #include "power/wake.h"
 #include "report/log.h"
 #include "report/trace.h"
 
-/* Root memory: the image, what each CPU needs (its structure, nested state and EPT02 pool), and the shared pool. */
-#define POOL_BYTES ((4ul << 20) + (256ul << 10)) /* tables; stand-ins for code */
+/*
+ * Root memory: the image, what each CPU needs (its structure, nested state and EPT02 pool), what partitions need, what
+ * grows with RAM (of each 2 MiB an entry in two tables, and EPT01's books), and a pool for the rest.
+ */
+#define POOL_BYTES (1ul << 20)
 #define BYTES_PER_CPU (1152ul << 10)
+#define BYTES_PER_2M 64ul
 #define IMAGE_LOAD 0x200000ul
 #define IMAGE_VIRTUAL 0xffffffff80000000ul
 
@@ -40,7 +45,8 @@ static u64 reserve_root_memory(void)
 	u64 image = (u64)image_end - IMAGE_VIRTUAL;
 	u64 per_cpu = BYTES_PER_CPU + trace_bytes() + ALIGN_UP(hypapps_cpu_bytes(), PAGE_SIZE);
 	u32 count = MAX(acpi_info.cpu_count, 1u);
-	u64 size = ALIGN_UP(image + POOL_BYTES + count * per_cpu + smm_bytes(count), SIZE_2M);
+	u64 tables = POOL_BYTES + partition_plan() + memory_map_top() / SIZE_2M * BYTES_PER_2M;
+	u64 size = ALIGN_UP(image + tables + count * per_cpu + smm_bytes(count), SIZE_2M);
 	u64 at = memory_map_find(size, SIZE_2M, 16 * SIZE_2M, 1ul << 32);
 
 	if (!at)

@@ -23,6 +23,7 @@ static const struct option {
 	{ "announce", "|on|off|" },           /* CPUID 0x46484d58 */
 	{ "smm", "|probe|require|off|" },     /* see cpu/smm.h; require: refuse a machine where it is not closed */
 	{ "control", "|on|off|" },            /* the core's own hypercalls */
+	{ "partitions", NULL },               /* how many there may be at a time */
 	{ "partition-time", NULL },           /* how long a PAL may run at a stretch; times are "50ms" or "10s" */
 	{ "stop-share", NULL },               /* percent of the time that stops of others than L1's kernel may take */
 	{ "stop-bound", NULL },               /* a CPU that takes longer to stop is named */

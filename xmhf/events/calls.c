@@ -366,6 +366,11 @@ static int find_page(struct dispatch *d, const struct hypapi_partition_page *pag
 	return result_of(result);
 }
 
+uint32_t hypapi_partition_limit(void)
+{
+	return partition_limit;
+}
+
 int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partition_page *pages, size_t page_count,
 			    hypapi_partition_t *partition)
 {

@@ -238,9 +238,9 @@ void event_violation(struct percpu *cpu, const struct event_violation *v)
 
 	/* Allowed by now, or never forbidden. */
 	if (((entry & EPT_RIGHTS) && (entry & v->access) == v->access) ||
-	    (!(entry & EPT01_OWNER_BITS) && ept01_touch(v->gpa1, v->access)))
+	    (!(entry & EPT01_MARKS) && ept01_touch(v->gpa1, v->access)))
 		return;
-	hypapi_partition_t partition = partition_by_owner(ept01_entry_owner(entry), &owner);
+	hypapi_partition_t partition = partition_by_number(ept01_entry_owner(entry), &owner);
 
 	if (unlikely(entry & EPT01_HYPAPP))
 		owner = hypapps_get(ept01_entry_hypapp(entry) - 1);

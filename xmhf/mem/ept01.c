@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See ept01.h. L1's addresses are host-physical ones, so a leaf differs from the identity only for memory that L1 does
- * not own: a partition's page (a page of zeros or of its traps, read-only, owner in ignored bits) and root memory (one
- * scratch page for all of it, with nothing of the core in it, so that a guest that pokes at the reserved range disturbs
- * nobody).
+ * not own: a partition's page (a stand-in, read-only) and root memory (one scratch page for all of it, with nothing of
+ * the core in it, so that a guest that pokes at the reserved range disturbs nobody).
  */
 #include "mem/ept01.h"
 
@@ -22,15 +21,15 @@
 #define INT3 0xcc
 #define INT1 0xf1
 #define MARK_BYTES 64
-#define TRAP_PAGES (EPT01_MAX_OWNER + 1ul)
 
-u64 ept01_generation = 1, ept01_pointer;
+u64 ept01_generation = 1, ept01_pointer, ept01_stand_ins;
+u32 ept01_owners;
 u64 *ept01_regions, ept01_region_count, *ept01_changed;
 
 /* One table, under two names: what L1 itself needs may take the last table pages. */
 static struct ept ept01 = { .alloc = page_alloc }, for_l1 = { .alloc = page_alloc_for_l1 };
 static struct spinlock ept01_lock; /* whoever maps on demand, outside a stop */
-static u64 zero_page, trap_pages, scratch_page; /* trap_pages: by owner */
+static u64 scratch_page;
 static u64 apic_page = ~0ull;
 /* L1 may read and run them, and its stores are decoded. Constant after boot. */
 static u64 guarded_pages[EPT01_MAX_GUARDED];
@@ -51,11 +50,6 @@ static u16 *away;     /* changed under a stop, or under ept01_lock */
 static u32 *queue, queue_first, queue_end; /* as `away`; what finds no place is split until it is used again */
 static u64 mapped_top; /* what was mapped at boot, all RAM among it; it has places in ept01_regions and `remembered` */
 static u64 address_end; /* the first address that L1 has not: no leaf is made, and none is found, from here on */
-
-static u64 owner_encode(u8 owner)
-{
-	return (u64)(owner & 31) << EPT01_OWNER_SHIFT | (owner & 32 ? BIT(59) : 0);
-}
 
 static u64 identity(u64 addr, int type)
 {
@@ -87,11 +81,18 @@ static unsigned int largest_level(void)
 	return vmx_ept_vpid_cap & EPTCAP_1G ? 3 : 2;
 }
 
-void ept01_init(void)
+static u64 stand_in(u32 owner, bool code)
+{
+	return ept01_stand_ins + (2 * (owner - 1ul) + !code) * PAGE_SIZE;
+}
+
+void ept01_init(u32 owners)
 {
 	ept01.root = for_l1.root = pages_boot_alloc(1);
-	zero_page = virt_to_phys(pages_boot_alloc(1)).addr;
-	trap_pages = virt_to_phys(memset(pages_boot_alloc(TRAP_PAGES), INT3, TRAP_PAGES * PAGE_SIZE)).addr;
+	ept01_owners = owners;
+	ept01_stand_ins = virt_to_phys(pages_boot_alloc(2ul * owners)).addr;
+	for (u32 owner = 1; owner <= owners; owner++)
+		memset(phys_to_virt(HPA(stand_in(owner, true))), INT3, PAGE_SIZE);
 	scratch_page = virt_to_phys(pages_boot_alloc(1)).addr;
 	ept01_pointer = ept_pointer(ept01.root);
 	address_end = MIN(BIT(46), BIT(phys_bits()));
@@ -276,7 +277,7 @@ u64 ept01_entry_slow(gpa1_t gpa1)
 
 	if (!(entry & EPT_RIGHTS)) {
 		if (!ept01_touch(gpa1, 0))
-			return entry & (EPT01_OWNER_BITS | EPT01_RAM); /* what a hypapp allows nothing on, if any */
+			return entry & (EPT01_MARKS | EPT01_RAM); /* what a hypapp allows nothing on, if any */
 		entry = load_leaf(gpa1.addr, &at, &level);
 	}
 	if (level == 1)
@@ -297,17 +298,12 @@ bool ept01_still_backs(gpa1_t gpa1, unsigned int level)
 	if (unlikely(region >= ept01_region_count || level > 2))
 		return false;
 	entry = ept01_entry(gpa1);
-	if ((entry & (EPT_ADDR | EPT_RIGHTS | EPT01_OWNER_BITS | EPT01_RAM)) != (gpa1.addr | EPT_RIGHTS | EPT01_RAM))
+	if ((entry & (EPT_ADDR | EPT_RIGHTS | EPT01_MARKS | EPT01_RAM)) != (gpa1.addr | EPT_RIGHTS | EPT01_RAM))
 		return false;
 	if (level == 2 && !(__atomic_load_n(&ept01_regions[region], __ATOMIC_ACQUIRE) & EPT_RIGHTS))
 		return false;
 	note(gpa1.addr, level);
 	return true;
-}
-
-u32 ept01_hypapp(gpa1_t gpa1)
-{
-	return ept01_entry_hypapp(ept01_entry(gpa1));
 }
 
 /*
@@ -336,7 +332,7 @@ bool ept01_touch(gpa1_t gpa1, u32 access)
 	if (unlikely(!(entry & EPT_RIGHTS)) && gpa1.addr < address_end) {
 		spin_lock(&ept01_lock);
 		entry = *ept_find(&ept01, gpa1.addr, &level);
-		if (!(entry & (EPT_RIGHTS | EPT01_OWNER_BITS)) && map_on_demand(gpa1.addr, level))
+		if (!(entry & (EPT_RIGHTS | EPT01_MARKS)) && map_on_demand(gpa1.addr, level))
 			entry = *ept_find(&ept01, gpa1.addr, &level);
 		spin_unlock(&ept01_lock);
 	}
@@ -345,7 +341,7 @@ bool ept01_touch(gpa1_t gpa1, u32 access)
 
 bool ept01_is_stand_in(u64 hpa, u32 rights)
 {
-	return ((hpa == zero_page || hpa - trap_pages < TRAP_PAGES * PAGE_SIZE) && rights == HYPAPI_R) ||
+	return (hpa - ept01_stand_ins < 2 * ept01_owners * PAGE_SIZE && rights == HYPAPI_R) ||
 	       (hpa == scratch_page && !(rights & HYPAPI_X));
 }
 
@@ -369,7 +365,7 @@ static always_inline u64 *own_entry(u64 addr)
 	return likely(table) ? &table[ept_index(addr, 1)] : NULL;
 }
 
-int ept01_claim(gpa1_t page, u8 owner)
+int ept01_claim(gpa1_t page)
 {
 	u64 *entry;
 
@@ -379,7 +375,7 @@ int ept01_claim(gpa1_t page, u8 owner)
 	entry = own_entry(page.addr);
 	if (!entry)
 		return HYPAPI_ENOMEM;
-	__atomic_store_n(entry, *entry | owner_encode(owner), __ATOMIC_RELEASE);
+	__atomic_store_n(entry, *entry | EPT01_TAKEN, __ATOMIC_RELEASE);
 	away[page.addr / SIZE_2M]++;
 	return HYPAPI_OK;
 }
@@ -411,7 +407,7 @@ static void merge(u32 region)
 	if (level != 1)
 		return;
 	first = table[0];
-	if ((first & (EPT_ADDR | EPT_RIGHTS | EPT01_OWNER_BITS | RETYPED)) != (addr | EPT_RIGHTS))
+	if ((first & (EPT_ADDR | EPT_RIGHTS | EPT01_MARKS | RETYPED)) != (addr | EPT_RIGHTS))
 		return;
 	for (u64 i = 1; i < 512; i++)
 		if (table[i] != first + i * PAGE_SIZE)
@@ -439,33 +435,27 @@ void ept01_unclaim(const u64 *pages, u32 count)
 	for (u32 i = 0; i < count; i++) {
 		u64 addr = pages[i] & EPT_ADDR, *entry = own_entry(addr);
 
-		__atomic_store_n(entry, *entry & ~EPT01_OWNER_BITS, __ATOMIC_RELEASE);
+		__atomic_store_n(entry, *entry & ~EPT01_TAKEN, __ATOMIC_RELEASE);
 		comes_back(addr);
 	}
 	merge_waiting();
 }
 
-static u64 trap_page(u8 owner)
+void ept01_mark_traps(u32 owner, u64 number)
 {
-	return trap_pages + owner * PAGE_SIZE;
-}
-
-void ept01_mark_traps(u8 owner, u64 number)
-{
-	u8 *mark = (u8 *)phys_to_virt(HPA(trap_page(owner))) + PAGE_SIZE - MARK_BYTES;
+	u8 *mark = (u8 *)phys_to_virt(HPA(stand_in(owner, true))) + PAGE_SIZE - MARK_BYTES;
 
 	/* Numbers grow, so above its highest bit there was INT3 always. */
 	for (; number; number >>= 1)
 		*mark++ = number & 1 ? INT1 : INT3;
 }
 
-void ept01_take(const u64 *pages, u32 count)
+void ept01_take(u32 owner, const u64 *pages, u32 count)
 {
 	for (u32 i = 0; i < count; i++) {
-		u64 addr = pages[i] & EPT_ADDR, *entry = own_entry(addr), owner = *entry & EPT01_OWNER_BITS;
-		u64 stand_in = pages[i] & HYPAPI_X ? trap_page(ept01_entry_owner(*entry)) : zero_page;
+		u64 addr = pages[i] & EPT_ADDR;
 
-		lose(addr, 1, entry, stand_in | HYPAPI_R | EPT_WB | owner);
+		lose(addr, 1, own_entry(addr), stand_in(owner, pages[i] & HYPAPI_X) | HYPAPI_R | EPT_WB | EPT01_TAKEN);
 	}
 }
 
@@ -493,11 +483,12 @@ bool ept01_is_guarded(u64 page)
 
 int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
 {
-	u32 by = ept01_hypapp(page);
+	u64 entry = ept01_entry(page);
+	u32 by = ept01_entry_hypapp(entry);
 	unsigned int level;
 
 	if (page.addr >= mapped_top || page.addr == apic_page || ept01_is_guarded(page.addr) ||
-	    is_root_memory(page.addr) || (by && by != app) || (!by && ept01_owner(page)))
+	    is_root_memory(page.addr) || (by && by != app) || (entry & EPT01_TAKEN))
 		return HYPAPI_EPERM;
 	*takes |= (*ept_find(&ept01, page.addr, &level) & EPT_RIGHTS & ~(u64)rights) != 0;
 	spin_lock(&ept01_lock);
@@ -510,7 +501,7 @@ int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
 static void restrict_page(u64 addr, u64 rights, u32 app)
 {
 	u64 *own = own_entry(addr), all = identity(addr, mtrr_type(addr, PAGE_SIZE)) | (*own & EPT01_RAM);
-	u64 entry = (all & ~EPT_RIGHTS) | rights | EPT01_HYPAPP | (u64)app << EPT01_OWNER_SHIFT;
+	u64 entry = (all & ~EPT_RIGHTS) | rights | EPT01_HYPAPP | (u64)app << EPT01_HYPAPP_SHIFT;
 	bool was = *own & EPT01_HYPAPP;
 
 	if (rights == HYPAPI_RWX)
@@ -572,7 +563,7 @@ static void retype_table(u64 *table, unsigned int level, u64 base)
 
 		if (!(entry & EPT_RIGHTS) || at == apic_page)
 			continue;
-		if (ept01_entry_owner(entry)) {
+		if (entry & EPT01_TAKEN) {
 			table[i] = entry | RETYPED;
 			continue;
 		}

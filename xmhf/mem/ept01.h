@@ -2,9 +2,8 @@
 /*
  * EPT01: L1-physical to host-physical, the same table on every CPU, an identity map less what L1 does not own.
  *
- * Invariants: no leaf leads to root memory, but for stand-ins, read-only. A page that a partition owns is mapped to
- * one of them, with the owner's number in ignored bits: to the owner's INT3 if it is code, so that a copy traps, else
- * to zeros.
+ * Invariants: no leaf leads to root memory, but for stand-ins, read-only. A page that a partition owns is mapped to one
+ * of the owner's two, by which it is known whose it is: to INT3 if it is code, so that a copy traps, else to zeros.
  * L1 loses by one function of ept01.c, lose(), while this CPU has the others stopped: ept01_generation grows then, and
  * the flush is owed to that stop. It gains by another one, grant(), at any time under ept01's lock.
  */
@@ -13,30 +12,33 @@
 
 #include "mem/ept.h"
 
-#define EPT01_MAX_OWNER 63
-
 struct ept01_leaf {
 	hpa_t hpa;          /* of the byte asked for */
 	u32 rights;         /* enum hypapi_rights */
 	u8 type;            /* memory type, SDM numbers */
 	u8 level;           /* 1, 2, 3: size of the mapping around it, all of it alike */
-	u8 owner;           /* 0: L1; else the partition that owns the page (hpa is the stand-in's then) */
+	u16 owner;          /* 0: L1; else the partition that owns the page (hpa is the stand-in's then) */
 	u64 ram;            /* EPT01_RAM, or 0 */
 };
 
 extern u64 ept01_generation; /* grows whenever something is lost; read by each CPU after a stop */
 extern u64 ept01_pointer;    /* EPTP01 */
 
-void ept01_init(void);            /* an empty table */
+/* Host-physical, a row of pages: of owner 1 what code reads as, then what data reads as; of owner 2; ... Constant. */
+extern u64 ept01_stand_ins;
+extern u32 ept01_owners;
+
+void ept01_init(u32 owners);       /* an empty table, for this many partitions, numbered from 1 */
 void ept01_map_all(u64 top);       /* the identity up to `top` and at least 4 GiB; the MTRRs are published */
 
 /*
- * Owner of a page in EPT entry bits that the CPU ignores, 56:52, 59 and 62 (SDM vol. 3, "Format of an EPT Page-Table
- * Entry"): a partition's number; or, with bit 62, a hypapp that left L1 the page with the rights that the entry has.
+ * Entry bits that the CPU ignores (SDM vol. 3, "Format of an EPT Page-Table Entry") say that a page is not L1's alone: a
+ * partition has claimed or taken it; or a hypapp, of which they hold the number, left it to L1 with the entry's rights.
  */
-#define EPT01_OWNER_BITS (BITS(56, 52) | BIT(59) | BIT(62))
-#define EPT01_OWNER_SHIFT 52
+#define EPT01_TAKEN BIT(59)
 #define EPT01_HYPAPP BIT(62)
+#define EPT01_HYPAPP_SHIFT 52
+#define EPT01_MARKS (EPT01_TAKEN | EPT01_HYPAPP | BITS(56, 52))
 
 /*
  * Another ignored bit: L1's memory, and RAM by the memory map of the boot, which L1 cannot change as it can its MTRRs.
@@ -46,17 +48,17 @@ void ept01_map_all(u64 top);       /* the identity up to `top` and at least 4 Gi
 #define EPT01_RAM BIT(10)
 
 /* The partition that owns the page of an entry, 0: none. */
-static inline u8 ept01_entry_owner(u64 entry)
+static inline u16 ept01_entry_owner(u64 entry)
 {
-	if (!(entry & EPT01_OWNER_BITS) || (entry & EPT01_HYPAPP))
-		return 0;
-	return (u8)((entry >> EPT01_OWNER_SHIFT & 31) | (entry & BIT(59) ? 32 : 0));
+	u64 number = ((entry & EPT_ADDR) - ept01_stand_ins) / PAGE_SIZE / 2;
+
+	return number < ept01_owners ? (u16)(number + 1) : 0;
 }
 
 /* The hypapp that restricted the page of an entry, by its place in the chain, plus 1; 0: none. */
 static inline u32 ept01_entry_hypapp(u64 entry)
 {
-	return entry & EPT01_HYPAPP ? (u32)(entry >> EPT01_OWNER_SHIFT & 31) : 0;
+	return entry & EPT01_HYPAPP ? (u32)(entry >> EPT01_HYPAPP_SHIFT & 31) : 0;
 }
 
 /*
@@ -96,16 +98,13 @@ static inline void *ept01_memory(u64 entry, u64 gpa1)
 	return phys_to_virt(HPA((entry & EPT_ADDR) | (gpa1 & (PAGE_SIZE - 1))));
 }
 
-static inline u8 ept01_owner(gpa1_t gpa1)
+static inline u16 ept01_owner(gpa1_t gpa1)
 {
 	return ept01_entry_owner(ept01_entry(gpa1));
 }
 
-/* The hypapp that restricted the page, by its place in the chain, plus 1; 0: none. */
-u32 ept01_hypapp(gpa1_t gpa1);
-
 /*
- * Sets what L1 may do with pages, on behalf of the hypapp `app` (as ept01_hypapp()); all rights give it back. In two
+ * Sets what L1 may do with pages, on behalf of the hypapp `app` (as ept01_entry_hypapp()); all rights give it back. In two
  * steps: the check changes nothing that L1 can see, and tells whether rights would be lost, which needs a stop.
  * HYPAPI_EPERM: not L1's page to restrict; HYPAPI_ENOMEM: no table page.
  */
@@ -129,21 +128,21 @@ bool ept01_still_backs(gpa1_t gpa1, unsigned int level);
 bool ept01_touch(gpa1_t gpa1, u32 access);
 
 /*
- * Takes pages from L1 for partition `owner` (1 .. EPT01_MAX_OWNER), in two steps: a claim of one page may fail and changes
- * nothing that L1 can see; unclaim undoes it, take carries it out. Under a stop. HYPAPI_EPERM: not RAM that L1 owns
- * with all rights, as write-back memory, or claimed already; HYPAPI_ENOMEM: no table page.
+ * Takes pages from L1 for partition `owner`, in two steps: a claim of one page may fail and changes nothing that L1 can
+ * see; unclaim undoes it, take carries it out. Under a stop. HYPAPI_EPERM: not RAM that L1 owns with all rights, as
+ * write-back memory, or claimed already; HYPAPI_ENOMEM: no table page.
  * pages: entries of the partition's EPT, of which the address counts, and HYPAPI_X: it is code, which reads as INT3.
  */
-must_check int ept01_claim(gpa1_t page, u8 owner);
+must_check int ept01_claim(gpa1_t page);
 void ept01_unclaim(const u64 *pages, u32 count);
-void ept01_take(const u64 *pages, u32 count);
+void ept01_take(u32 owner, const u64 *pages, u32 count);
 
 /*
  * Under a stop, before a partition's pages are taken: what code reads as, INT3, gets a mark of INT3 and INT1 at the end
  * of each page, a number that no other partition has or had. An L1 that merges equal pages (KSM) would else make the code
  * of two partitions one page, and whoever ends the one puts its code into the address space of the other.
  */
-void ept01_mark_traps(u8 owner, u64 number);
+void ept01_mark_traps(u32 owner, u64 number);
 
 /* Gives taken pages, `pages` as above, back to L1. Under a stop. */
 void ept01_give(const u64 *pages, u32 count);

@@ -31,7 +31,7 @@ static inline bool physical(struct percpu *cpu, u64 gpa, struct guest_page *page
 	page->gpa1 = GPA1(gpa);
 	page->rights = entry & EPT_RIGHTS;
 	/* A partition's page: where it really is, and no rights. */
-	if (unlikely(entry & EPT01_OWNER_BITS) && !(entry & EPT01_HYPAPP)) {
+	if (unlikely(entry & EPT01_TAKEN)) {
 		page->hpa = HPA(gpa);
 		page->rights = 0;
 	}
@@ -98,7 +98,7 @@ static always_inline const void *readable(struct percpu *cpu, u64 gpa, bool in_l
 		return nested_readable(cpu, GPA2(gpa));
 	u64 entry = ept01_entry(GPA1(gpa));
 
-	return likely((entry & (EPT01_OWNER_BITS | HYPAPI_R)) == HYPAPI_R) ? ept01_memory(entry, gpa) : NULL;
+	return likely(entry & HYPAPI_R) ? ept01_memory(entry, gpa) : NULL;
 }
 
 void guest_walk_begin(struct guest_walk *w, struct percpu *cpu)

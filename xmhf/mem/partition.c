@@ -8,6 +8,8 @@
 #include "mem/partition.h"
 
 #include "cpu/paging.h"
+#include "boot/boot_info.h"
+#include "core/cmdline.h"
 #include "lib/string.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"
@@ -16,25 +18,51 @@
 
 #define PT_LEVELS 4
 
-static struct partition partitions[EPT01_MAX_OWNER]; /* changed under a stop; `runner` by atomic exchange */
+/* One for so much of RAM, within bounds; then two stand-ins, what make_frame() makes, and a share of EPT01's tables. */
+#define RAM_PER_PARTITION (8ul << 20)
+#define PARTITIONS_AT_LEAST 64ul
+#define PARTITIONS_BY_RAM 512ul
+#define PARTITIONS_MAX 4096
+#define ROOT_PER_PARTITION (20 * PAGE_SIZE)
+
+u32 partition_limit;
+static struct partition *partitions; /* partition_limit; changed under a stop; `runner` by atomic exchange */
+static u32 first_free; /* none is free below; changed under a stop */
 static u64 serial; /* in handles: none comes twice */
 
-static u8 owner_number(const struct partition *p)
+u64 partition_plan(void)
 {
-	return (u8)(p - partitions + 1);
+	u64 by_ram = MIN(MAX(memory_map_top() / RAM_PER_PARTITION, PARTITIONS_AT_LEAST), PARTITIONS_BY_RAM);
+
+	partition_limit = (u32)cmdline_number("partitions", by_ram, PARTITIONS_MAX);
+	return partition_limit * ROOT_PER_PARTITION;
+}
+
+void partition_init(void)
+{
+	partitions = pages_boot_alloc(ALIGN_UP(partition_limit * sizeof(*partitions), PAGE_SIZE) / PAGE_SIZE);
+}
+
+static u32 number_of(const struct partition *p)
+{
+	return (u32)(p - partitions + 1);
+}
+
+static struct partition *slot(u32 number)
+{
+	return number - 1 < partition_limit ? &partitions[number - 1] : NULL;
 }
 
 struct partition *partition_get(u64 handle, const struct hypapp_descriptor *owner)
 {
-	u64 index = (handle & 0xff) - 1;
-	struct partition *p = &partitions[index];
+	struct partition *p = slot(partition_number(handle));
 
-	return index < EPT01_MAX_OWNER && p->app == owner && p->handle == handle ? p : NULL;
+	return p && p->app == owner && p->handle == handle ? p : NULL;
 }
 
-hypapi_partition_t partition_by_owner(u8 owner, const struct hypapp_descriptor **app)
+hypapi_partition_t partition_by_number(u32 number, const struct hypapp_descriptor **app)
 {
-	const struct partition *p = owner ? &partitions[owner - 1] : NULL;
+	const struct partition *p = slot(number);
 
 	if (!p || !p->app)
 		return (hypapi_partition_t){ HYPAPI_NONE };
@@ -42,9 +70,9 @@ hypapi_partition_t partition_by_owner(u8 owner, const struct hypapp_descriptor *
 	return (hypapi_partition_t){ p->handle };
 }
 
-const u64 *partition_ept_root(u8 owner)
+const u64 *partition_ept_root(u32 number)
 {
-	return partitions[owner - 1].app ? partitions[owner - 1].ept_root : NULL;
+	return slot(number)->app ? slot(number)->ept_root : NULL;
 }
 
 static void *frame_memory(u64 ept_entry)
@@ -151,7 +179,7 @@ static int add_page(struct partition *p, const struct partition_page *page)
 		return HYPAPI_ENOMEM;
 	if (*entry & PTE_P)
 		return HYPAPI_EINVAL;
-	error = ept01_claim(GPA1(page->gpa1), owner_number(p));
+	error = ept01_claim(GPA1(page->gpa1));
 	if (error)
 		return error;
 	*entry = number * PAGE_SIZE | PTE_P | PTE_U | PTE_A | PTE_D | (rights & HYPAPI_W ? PTE_W : 0) |
@@ -182,10 +210,9 @@ static void unbuild(struct partition *p)
 
 static struct partition *find_free(void)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(partitions); i++)
-		if (!partitions[i].app)
-			return &partitions[i];
-	return NULL;
+	while (first_free < partition_limit && partitions[first_free].app)
+		first_free++;
+	return slot(first_free + 1);
 }
 
 int partition_create(const struct hypapp_descriptor *owner, const struct partition_page *pages, size_t count,
@@ -205,9 +232,9 @@ int partition_create(const struct hypapp_descriptor *owner, const struct partiti
 		unbuild(p);
 		return error;
 	}
-	ept01_mark_traps(owner_number(p), ++serial);
-	ept01_take(p->page_frames, p->page_count);
-	p->handle = *handle = serial << 8 | owner_number(p);
+	ept01_mark_traps(number_of(p), ++serial);
+	ept01_take(number_of(p), p->page_frames, p->page_count);
+	p->handle = *handle = serial << 16 | number_of(p);
 	p->app = owner;
 	p->home = *home;
 	return HYPAPI_OK;
@@ -265,6 +292,7 @@ int partition_destroy(struct percpu *cpu, struct partition *p)
 		error = HYPAPI_EBUSY;
 	if (!error) {
 		p->app = NULL;
+		first_free = MIN(first_free, number_of(p) - 1);
 		give_back(p); /* owes the INVEPT by which all CPUs forget this EPT, too */
 		unbuild(p);
 	}

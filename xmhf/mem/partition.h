@@ -15,6 +15,16 @@
 
 #define PARTITION_MAX_PAGES 256
 
+/*
+ * How many there may be at a time, by the option "partitions" or the amount of RAM; their numbers begin with 1. Constant
+ * after boot.
+ */
+extern u32 partition_limit;
+
+/* Boot: sets that; bytes of root memory to be kept for so many. Then the table of them, when root memory is there. */
+u64 partition_plan(void);
+void partition_init(void);
+
 /* A checked request: what each page leads to is already known. */
 struct partition_page {
 	u64 gva;  /* page-aligned, rights (enum hypapi_rights) in the low bits */
@@ -53,10 +63,11 @@ int partition_destroy(struct percpu *cpu, struct partition *p);
 
 const struct hypapp_descriptor *partition_owner(const struct percpu *cpu); /* of the one that runs here */
 u64 partition_handle(const struct percpu *cpu); /* of the one that runs here, or HYPAPI_NONE */
-hypapi_partition_t partition_by_owner(u8 owner, const struct hypapp_descriptor **app);
+hypapi_partition_t partition_by_number(u32 number, const struct hypapp_descriptor **app);
+static inline u32 partition_number(u64 handle) { return handle & 0xffff; }
 
 /* For the audit: the level-4 table of a partition's EPT, NULL if there is no such partition. */
-const u64 *partition_ept_root(u8 owner);
+const u64 *partition_ept_root(u32 number);
 
 /* Switches this CPU to the claimed partition, and back to its caller. The entry's registers are used up: zeros. */
 void partition_enter(struct percpu *cpu, struct partition *p, struct hypapi_partition_entry *entry);

@@ -23,7 +23,7 @@ struct partition_mapping {
 
 struct partition {
 	const struct hypapp_descriptor *app; /* owner; NULL: free. Changed under a stop */
-	u64 handle;                          /* different for each partition ever made; slot number + 1 in the low byte */
+	u64 handle;                          /* different for each partition ever made; its number in the low bits */
 	u32 page_count, table_count;
 	_Atomic u32 runner;                  /* CPU index + 1; 0: does not run */
 	struct partition_home home;          /* by whoever holds home_busy */

@@ -11,7 +11,7 @@
 
 struct walk {
 	const char *table;
-	u8 owner; /* who may be reached: 0 for L1 and L2, else the partition */
+	u32 owner; /* who may be reached: 0 for L1 and L2, else the partition */
 };
 
 /* A leaf over several pages is judged page by page only where a page of it has an owner; EPT01 is split there. */
@@ -22,7 +22,7 @@ static void check_guest_leaf(const struct walk *w, u64 gpa, u64 hpa, u64 entry, 
 	if (ept01_is_stand_in(hpa, entry & EPT_RIGHTS))
 		return;
 	if ((hpa < root_end && root_start < hpa + EPT_LEVEL_SIZE(level)) ||
-	    (hpa < root_low + ROOT_LOW_BYTES && root_low < hpa + EPT_LEVEL_SIZE(level)))
+	    (root_low && hpa < root_low + ROOT_LOW_BYTES && root_low < hpa + EPT_LEVEL_SIZE(level)))
 		panic("audit: %s maps %lx to root memory %lx", w->table, gpa, hpa);
 	if (!ept01_lookup(GPA1(hpa), &leaf) || leaf.owner || leaf.level < level)
 		panic("audit: %s maps %lx to %lx, which is not L1's alone", w->table, gpa, hpa);
@@ -68,7 +68,7 @@ void audit_walk_all(struct percpu *cpu)
 	const struct walk l1 = { .table = "EPT01" };
 
 	walk(&l1, phys_to_virt(HPA(ept01_pointer & EPT_ADDR)), EPT_LEVELS, 0);
-	for (u8 owner = 1; owner <= EPT01_MAX_OWNER; owner++) {
+	for (u32 owner = 1; owner <= partition_limit; owner++) {
 		const struct walk p = { .table = "the EPT of partition", .owner = owner };
 		const u64 *root = partition_ept_root(owner);
 

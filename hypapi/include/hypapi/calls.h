@@ -359,6 +359,14 @@ struct hypapi_partition_page {
 };
 
 /**
+ * How many partitions there may be at a time, of all hypapps together: the boot option `partitions`, or by the amount of
+ * RAM. Any CPU, any time.
+ * @return 1 to 4096
+ * @since 1.3
+ */
+uint32_t hypapi_partition_limit(void);
+
+/**
  * Creates a partition from pages of the caller: they leave L1 and L2 (writes and fetches there raise
  * HYPAPI_EV_EPT_VIOLATION for the owner), and form the partition's memory. Reads there see zeros; where the partition
  * may execute, INT3 (0xCC) instead (since 1.3), so that a copy of the code traps; in the last 64 bytes of each page
