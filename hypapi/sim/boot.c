@@ -18,7 +18,7 @@
 #include "boot/boot_info.h"
 #include "core/cmdline.h"
 #include "cpu/clock.h"
-#include "apic/smp.h"
+#include "cpu/smp_boot.h"
 #include "cpu/x86.h"
 #include "events/events.h"
 #include "events/hypapps.h"
@@ -216,6 +216,8 @@ static void make_page_tables(void)
 }
 
 /* ---- The core's boot ---- */
+
+_Atomic bool smp_all_started;
 
 static struct percpu *create_percpu(struct sim_cpu *c)
 {

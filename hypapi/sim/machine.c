@@ -335,9 +335,7 @@ void percpu_locks_add(int n)
 /* An NMI that finds root mode; what xmhf/cpu/traps.c does there. */
 static void nmi_in_root(struct percpu *cpu)
 {
-	if (!quiesce_nmi(&cpu->quiesce) && cpu->guest_nmis < MAX_PENDING_NMIS)
-		cpu->guest_nmis++;
-	cpu->work = 1;
+	percpu_take_nmi(cpu);
 }
 
 void machine_wbinvd(void)

@@ -3,7 +3,7 @@
  * Where one world follows another on a CPU, the core does what the decision about speculation asks for: a barrier of
  * indirect branches around a partition and from L2 to L1, a note that secrets were touched, a flush of L1D before L2;
  * and nothing of the caller stays in root behind a partition. The decision is the test's, since the simulated CPU needs
- * none.
+ * none. What a partition leaves in the VMCS stays there for itself, which saves writes, and for no other one.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,13 +14,14 @@
 
 #include "cpu/speculation.h"
 #include "cpu/x86.h"
+#include "vmx/vmx_insn.h"
 
-enum { CREATE = 0x10, ENTER, READ, LEAVE, EXIT_HLT_REASON = 12 };
+enum { CREATE = 0x10, ENTER, READ, LEAVE, CREATE_OTHER, ENTER_OTHER, DESTROY, EXIT_HLT_REASON = 12 };
 
-static hypapi_partition_t partition;
-static gpa1_t page;
+static hypapi_partition_t partition, other;
+static gpa1_t page, other_page;
 static struct sim_l2 *l2;
-static uint32_t barriers;
+static uint32_t barriers, writes;
 
 bool __real_machine_wrmsr(u32 msr, u64 value);
 bool __wrap_machine_wrmsr(u32 msr, u64 value);
@@ -33,23 +34,41 @@ bool __wrap_machine_wrmsr(u32 msr, u64 value)
 	return true;
 }
 
-static int enter(struct hypapi_event *ev, uint64_t at)
+bool __real_vmx_vmwrite(u32 field, u64 value);
+bool __wrap_vmx_vmwrite(u32 field, u64 value);
+
+bool __wrap_vmx_vmwrite(u32 field, u64 value)
+{
+	writes++;
+	return __real_vmx_vmwrite(field, value);
+}
+
+static int create(struct hypapi_event *ev, gpa1_t at, hypapi_partition_t *which)
+{
+	const struct hypapi_partition_page only = { .gva = GVA(at.addr), .rights = HYPAPI_RW };
+
+	return hypapi_quiesce(ev) < 0 ? -1 : hypapi_partition_create(ev, &only, 1, which);
+}
+
+static int enter(struct hypapi_event *ev, hypapi_partition_t which, uint64_t at)
 {
 	struct hypapi_partition_entry entry = { .rip = at, .long_mode = true };
 
 	entry.gpr[HYPAPI_REG_RSP] = at + HYPAPI_PAGE_SIZE - 16;
-	return hypapi_partition_enter(ev, partition, &entry);
+	return hypapi_partition_enter(ev, which, &entry);
 }
 
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 {
-	const struct hypapi_partition_page only = { .gva = GVA(page.addr), .rights = HYPAPI_RW };
 	uint64_t word;
 	int result = 0;
 
 	switch (ev->args.hypercall.number) {
-	case CREATE: result = hypapi_quiesce(ev) < 0 ? -1 : hypapi_partition_create(ev, &only, 1, &partition); break;
-	case ENTER: result = enter(ev, page.addr); break;
+	case CREATE: result = create(ev, page, &partition); break;
+	case CREATE_OTHER: result = create(ev, other_page, &other); break;
+	case ENTER: result = enter(ev, partition, page.addr); break;
+	case ENTER_OTHER: result = enter(ev, other, other_page.addr); break;
+	case DESTROY: result = hypapi_quiesce(ev) < 0 ? -1 : hypapi_partition_destroy(ev, partition); break;
 	case READ: result = hypapi_partition_read(ev, partition, &word, GVA(page.addr), sizeof(word)); break;
 	case LEAVE: result = hypapi_partition_leave(ev); break;
 	}
@@ -70,7 +89,7 @@ HYPAPP_DEFINE(worlds,
 		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },
 		{ .type = HYPAPI_EV_PARTITION_EXIT, .handler = pass },
 	},
-	.claims = { { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CREATE, .last = LEAVE } });
+	.claims = { { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CREATE, .last = DESTROY } });
 
 static const struct hypapp_descriptor *const hypapps[] = { &hypapp_worlds, NULL };
 
@@ -90,6 +109,7 @@ static void boot(sim_code *code)
 	sim_boot(hypapps, &(struct sim_options){ .seconds = 10 });
 	l2 = sim_l2_create(1 << 20);
 	page = sim_memory(HYPAPI_PAGE_SIZE);
+	other_page = sim_memory(HYPAPI_PAGE_SIZE);
 	speculation = (struct speculation){ .actions = BIT(SPEC_IBPB) | BIT(SPEC_IBPB_TO_L1), .touched = GUARD_VERW,
 					    .to_l2 = GUARD_L1D };
 	sim_start(0, code, NULL);
@@ -100,7 +120,7 @@ static void in_partition(void *arg)
 {
 	(void)arg;
 	sim_assert(barriers == 1);
-	sim_assert(cpus[0]->caller_gpr[GPR_RBX] == 0x5ec2e7);
+	sim_assert(cpus[0]->partition.caller_gpr[GPR_RBX] == 0x5ec2e7);
 	sim_hypercall(LEAVE);
 }
 
@@ -114,7 +134,7 @@ static void uses_partition(void *arg)
 	sim_assert(barriers == 2);
 	sim_assert(cpus[0]->guard == GUARD_VERW);
 	for (int i = 0; i < GPR_COUNT; i++)
-		sim_assert(cpus[0]->caller_gpr[i] == 0);
+		sim_assert(cpus[0]->partition.caller_gpr[i] == 0);
 }
 
 static void around_a_partition(void **state)
@@ -162,10 +182,65 @@ static void between_l1_and_l2(void **state)
 	boot(runs_l2);
 }
 
+/* What code at CPL 3 can do to the fields of its VMCS, as a CPU does it; and what it is told about that afterwards. */
+static const struct { u32 field; u64 left; } left_behind[] = {
+	{ VMCS_GUEST_DS_SEL, 0 }, { VMCS_GUEST_DS_AR, AR_UNUSABLE }, { VMCS_GUEST_ES_SEL, 0 }, { VMCS_GUEST_ES_AR, AR_UNUSABLE },
+	{ VMCS_GUEST_FS_SEL, 0 }, { VMCS_GUEST_FS_BASE, 0x5ec2e7 }, { VMCS_GUEST_FS_LIMIT, 0x5ec }, { VMCS_GUEST_GS_SEL, 0 },
+	{ VMCS_GUEST_GS_BASE, 0x5ec2e7 }, { VMCS_GUEST_GS_AR, AR_UNUSABLE }, { VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS },
+	{ VMCS_GUEST_RFLAGS, RFLAGS_FIXED1 | RFLAGS_AC | RFLAGS_TF | BIT(10) },
+};
+static bool leaves, expects_own;
+static uint32_t writes_in;
+
+static void looks_and_leaves(void *arg)
+{
+	(void)arg;
+	writes_in = writes;
+	sim_assert(vmread(VMCS_GUEST_RFLAGS) == RFLAGS_FIXED1);
+	for (size_t i = 0; i + 1 < sizeof(left_behind) / sizeof(left_behind[0]); i++) {
+		if ((vmread(left_behind[i].field) == left_behind[i].left) != expects_own)
+			sim_fault("field 0x%x is %lx", left_behind[i].field, vmread(left_behind[i].field));
+	}
+	for (size_t i = 0; leaves && i < sizeof(left_behind) / sizeof(left_behind[0]); i++)
+		(void)!__real_vmx_vmwrite(left_behind[i].field, left_behind[i].left);
+	sim_hypercall(LEAVE);
+}
+
+static void runs(uint32_t number, bool spoils, bool finds_own)
+{
+	leaves = spoils;
+	expects_own = finds_own;
+	writes = 0;
+	call(number);
+}
+
+static void one_after_another(void *arg)
+{
+	(void)arg;
+	call(CREATE);
+	call(CREATE_OTHER);
+	runs(ENTER, true, false);
+	runs(ENTER, true, true);
+	sim_assert(writes_in <= 6); /* RIP, RSP, RFLAGS, and the step over this hypercall */
+	runs(ENTER_OTHER, false, false);
+	runs(ENTER, true, false);
+	call(DESTROY);
+	call(CREATE); /* in the slot of the one that is gone, with its EPT root */
+	runs(ENTER, false, false);
+}
+
+static void nothing_left_in_the_vmcs(void **state)
+{
+	(void)state;
+	sim_partition_code(looks_and_leaves, NULL);
+	boot(one_after_another);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		sim_test(around_a_partition), sim_test(copies_from_a_partition), sim_test(between_l1_and_l2),
+		sim_test(nothing_left_in_the_vmcs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

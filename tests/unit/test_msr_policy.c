@@ -237,7 +237,7 @@ static bool instruction(enum way way, u32 msr, bool write, u64 *value)
 		cpu.gpr[GPR_RCX] = msr;
 		cpu.gpr[GPR_RAX] = (u32)*value;
 		cpu.gpr[GPR_RDX] = *value >> 32;
-		vmcs[VMCS_EXIT_REASON] = write ? EXIT_WRMSR : EXIT_RDMSR;
+		cpu.exit_reason = write ? EXIT_WRMSR : EXIT_RDMSR;
 		if (way == L1)
 			(write ? exit_wrmsr : exit_rdmsr)(&cpu);
 		else

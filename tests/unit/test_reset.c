@@ -49,7 +49,7 @@ void machine_wbinvd(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(two); i++)
 		for (size_t reg = 0; reg < GPR_COUNT; reg++)
-			assert_int_equal(two[i].gpr[reg] | two[i].caller_gpr[reg], 0);
+			assert_int_equal(two[i].gpr[reg] | two[i].partition.caller_gpr[reg], 0);
 	assert_int_equal(wiped_stacks, 4);
 	written_back = true;
 }
@@ -81,7 +81,7 @@ static void all_ways_in_turn(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(two); i++) {
 		cpus[i] = &two[i];
 		memset(two[i].gpr, 0x55, sizeof(two[i].gpr));
-		memset(two[i].caller_gpr, 0x66, sizeof(two[i].caller_gpr));
+		memset(two[i].partition.caller_gpr, 0x66, sizeof(two[i].partition.caller_gpr));
 	}
 	two[0].quiesce.online = true; /* the other one does not end, and is not waited for without end */
 	signal(SIGSEGV, on_fault);

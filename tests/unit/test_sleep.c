@@ -79,7 +79,7 @@ static void sleeps(u32 type, const char *expected)
 	}
 	two[0].quiesce.online = true;
 	two[0].world = &two[0].l1;
-	two[1].world = &two[1].partition_world;
+	two[1].world = &two[1].partition.world;
 	two[1].world->mode = RUN_PARTITION;
 	power_sleep(&two[0], &sleep);
 	assert_string_equal(order, expected);

@@ -7,6 +7,7 @@
 #include "apic/smp.h"
 
 #include "cpu/lapic.h"
+#include "cpu/smp_boot.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "events/events.h"
@@ -14,9 +15,6 @@
 #include "report/log.h"
 #include "vmx/exit.h"
 #include "vmx/vmx.h"
-
-/* No WORK before: its handler may stop the others, and an NMI would kill a CPU in the trampoline, which has no IDT. */
-_Atomic bool smp_all_started;
 
 static void start_at(struct percpu *cpu, u32 vector)
 {

@@ -13,7 +13,7 @@
 #include "cpu/clock.h"
 #include "cpu/lapic.h"
 #include "cpu/smm.h"
-#include "apic/smp.h"
+#include "cpu/smp_boot.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "events/events.h"

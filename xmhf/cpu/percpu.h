@@ -16,9 +16,11 @@
 
 #ifndef __ASSEMBLER__
 
+#include "cpu/gpr.h"
 #include "cpu/x86_insn.h"
 #include "lib/base.h"
 #include "quiesce/quiesce.h"
+#include "vmx/partition_cpu.h"
 #include "vmx/world.h"
 
 #define MAX_CPUS 64
@@ -29,14 +31,10 @@ _Static_assert(MAX_HYPAPPS <= 8 * sizeof(hypapp_mask), "a bit of it for each");
 /* Two NMIs can wait on a bare CPU: one pending while another's handler runs. More merge. */
 #define MAX_PENDING_NMIS 2
 
-/* General registers by the number of the instruction encoding. [GPR_RSP] is unused: the VMCS has it. */
-enum gpr { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI, GPR_R8, GPR_R15 = 15, GPR_COUNT };
-
 /* What another CPU may ask of this one; set while this CPU is stopped or parked. */
 enum cpu_request { REQUEST_NONE, REQUEST_INIT, REQUEST_SIPI };
 
 struct nested_cpu;
-struct partition;
 struct dispatch;
 struct hypapp_stats;
 struct trace;
@@ -68,11 +66,9 @@ struct percpu {
 		};
 		u64 crossing;
 	};
-	struct world l1, partition_world;
-	struct partition *partition;    /* the one that runs here, in RUN_PARTITION */
-	u64 partition_since;            /* the tick at which it was entered */
-	struct world *caller;           /* of the partition: L1 or an L2 */
-	u64 caller_gpr[GPR_COUNT];
+	struct world l1;
+	struct partition_cpu partition;
+	u32 exit_reason;  /* of the newest VM exit */
 	bool parked;      /* waits for SIPI in root; others read it while they have this CPU stopped */
 	u32 logical_id;   /* LDR of xAPIC mode, bits 31:24, as the guest last wrote it; read under a stop */
 	bool smm_closed;  /* see cpu/smm.h; constant after the probe */
@@ -123,6 +119,14 @@ static inline void percpu_use_ept(struct percpu *cpu, u64 ept)
 {
 	if (unlikely(quiesce_use(&cpu->quiesce, ept)))
 		cpu->work = 1;
+}
+
+/* An NMI has arrived here: a stop's, or one for the guest. */
+static inline void percpu_take_nmi(struct percpu *cpu)
+{
+	if (!quiesce_nmi(&cpu->quiesce) && cpu->guest_nmis < MAX_PENDING_NMIS)
+		cpu->guest_nmis++;
+	cpu->work = 1;
 }
 
 /* For locks: may run before GS is set up, when there is one CPU and no stop. */

@@ -11,7 +11,7 @@
 #include "boot/chipset.h"
 #include "core/cmdline.h"
 #include "cpu/lapic.h"
-#include "apic/smp.h"
+#include "cpu/smp_boot.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/pages.h"

@@ -3,8 +3,9 @@
  * Starts the other CPUs at boot: INIT, SIPI, the trampoline in low memory, and then they park like CPUs that the
  * guest's INIT has reached (apic/smp.c). Caller: main.c, on the boot CPU.
  */
-#include "apic/smp.h"
+#include "cpu/smp_boot.h"
 
+#include "apic/smp.h"
 #include "boot/acpi.h"
 #include "cpu/lapic.h"
 #include "cpu/smm.h"
@@ -24,6 +25,9 @@
 
 extern const char trampoline_start[], trampoline_end[];
 extern const u64 trampoline_cr3, trampoline_cpu, trampoline_stack;
+
+/* No WORK before: its handler may stop the others, and an NMI would kill a CPU in the trampoline, which has no IDT. */
+_Atomic bool smp_all_started;
 
 static _Atomic u32 arrived, started; /* the CPU that starts counts itself in; the boot CPU reads */
 

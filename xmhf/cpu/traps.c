@@ -99,9 +99,7 @@ void trap_nmi_handler(u64 *rip)
 {
 	struct percpu *cpu = this_cpu();
 
-	if (!quiesce_nmi(&cpu->quiesce) && cpu->guest_nmis < MAX_PENDING_NMIS)
-		cpu->guest_nmis++;
-	cpu->work = 1;
+	percpu_take_nmi(cpu);
 	restart(rip, vmx_enter_check, vmx_enter_end);
 	restart(rip, vmx_guarded_check, vmx_guarded_end);
 	restart(rip, park_check, park_end);

@@ -498,8 +498,10 @@ int hypapi_partition_leave(struct hypapi_event *ev)
 	d->progress.moved = true;
 	d->progress.walking = false;
 	ev->partition.id = HYPAPI_NONE;
-	ev->cpl = (u8)guest_cpl();
-	ev->long_mode = guest_long_mode();
+	struct guest_mode caller = guest_mode();
+
+	ev->cpl = caller.cpl;
+	ev->long_mode = caller.long_mode;
 	return HYPAPI_OK;
 }
 

@@ -76,6 +76,12 @@ static always_inline void store_cpu(struct hypapi_event *ev, u64 index)
 	*(u64 *)&ev->cpu = index;
 }
 
+/* Of the partition that runs here. */
+static inline struct guest_mode partition_mode(const struct percpu *cpu)
+{
+	return (struct guest_mode){ .cpl = 3, .long_mode = cpu->partition.long_mode };
+}
+
 /*
  * Fills in what every event carries. The arguments, and the rest of `d`, are the caller's. Of what a guest's
  * instruction did just now: no other event is at hand, so this CPU has nobody stopped.
@@ -85,6 +91,10 @@ static always_inline void dispatch_begin_alone(struct dispatch *d, struct percpu
 {
 	struct hypapi_event *ev = &d->ev;
 	u64 callback = cpu->callbacks += DISPATCH_CALLBACK;
+	struct guest_mode guest = { .cpl = 0, .long_mode = true };
+
+	if (level != HYPAPI_L0)
+		guest = mode == RUN_PARTITION ? partition_mode(cpu) : guest_mode();
 
 	d->progress = (struct dispatch_progress){ 0 };
 	ev->size = sizeof(*ev);
@@ -94,8 +104,8 @@ static always_inline void dispatch_begin_alone(struct dispatch *d, struct percpu
 	ev->level = level;
 	store_cpu(ev, cpu->index);
 	ev->epoch = 0;
-	ev->cpl = level == HYPAPI_L0 ? 0 : (u8)guest_cpl();
-	ev->long_mode = level == HYPAPI_L0 || guest_long_mode();
+	ev->cpl = guest.cpl;
+	ev->long_mode = guest.long_mode;
 	ev->eptp01.id = callback | HYPAPI_L1;
 	ev->eptp02.id = level == HYPAPI_L2 ? callback | HYPAPI_L2 : HYPAPI_NONE;
 	ev->partition.id = mode == RUN_PARTITION ? partition_handle(cpu) : HYPAPI_NONE;

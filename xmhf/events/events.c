@@ -16,7 +16,7 @@
 
 enum hypapi_level event_level(const struct percpu *cpu)
 {
-	enum run_mode mode = cpu->world->mode == RUN_PARTITION ? cpu->caller->mode : cpu->world->mode;
+	enum run_mode mode = cpu->world->mode == RUN_PARTITION ? cpu->partition.caller->mode : cpu->world->mode;
 
 	return mode == RUN_L2 ? HYPAPI_L2 : HYPAPI_L1;
 }

@@ -122,7 +122,7 @@ enum guest_access_result guest_write(struct percpu *cpu, gva_t dst, const void *
 /* CPL of the guest that runs: DPL of SS (SDM vol. 3, "Guest Register State"). */
 static inline unsigned int guest_cpl(void)
 {
-	return AR_DPL(vmread_again(VMCS_GUEST_SS_AR));
+	return AR_DPL(vmread(VMCS_GUEST_SS_AR));
 }
 
 /* EFER.LMA and CS.L: 64-bit code. */
@@ -130,7 +130,26 @@ static inline bool guest_long_mode(void)
 {
 	_Static_assert(AR_L >> 4 == ENTRYCTL_IA32E, "one is shifted to the other");
 
-	return (vmread_again(VMCS_GUEST_CS_AR) >> 4 & vmread_again(VMCS_ENTRY_CTLS)) & ENTRYCTL_IA32E;
+	return (vmread(VMCS_GUEST_CS_AR) >> 4 & vmread(VMCS_ENTRY_CTLS)) & ENTRYCTL_IA32E;
+}
+
+/* What the guest that runs is, as events tell it. */
+struct guest_mode {
+	u8 cpl;
+	bool long_mode;
+};
+
+/*
+ * By one field of the VMCS. The DPL of non-conforming code is that of SS (SDM vol. 3, "Checks on Guest Segment
+ * Registers"). Outside of IA-32e mode CS.L is reserved; a guest that sets it there all the same is taken at its word,
+ * so this decides nothing that the core relies on.
+ */
+static inline struct guest_mode guest_mode(void)
+{
+	u64 cs = vmread(VMCS_GUEST_CS_AR);
+
+	return (struct guest_mode){ .cpl = (u8)(likely(AR_IS_NONCONFORMING(cs)) ? AR_DPL(cs) : guest_cpl()),
+				    .long_mode = cs & AR_L };
 }
 
 #endif

@@ -81,7 +81,7 @@ static bool l1_wants_msr(const struct nested_cpu *n, u32 bit)
 /* What L1 lets through, so do we, unless L1 itself may not touch it. */
 void nested_msr_exit(struct percpu *cpu)
 {
-	u32 reason = (u32)vmread(VMCS_EXIT_REASON), bit = msr_bit((u32)cpu->gpr[GPR_RCX], reason == EXIT_WRMSR);
+	u32 reason = cpu->exit_reason, bit = msr_bit((u32)cpu->gpr[GPR_RCX], reason == EXIT_WRMSR);
 	struct hypapi_msr_args msr = msr_args(cpu, reason == EXIT_WRMSR);
 	enum taken answer = event_msr(cpu, &msr);
 

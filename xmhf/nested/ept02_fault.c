@@ -176,7 +176,7 @@ void nested_ept_fault(struct percpu *cpu)
 {
 	struct fault f = { .gpa2 = GPA2(vmread(VMCS_GUEST_PHYS_ADDR)) };
 
-	if (likely(vmread(VMCS_EXIT_REASON) == EXIT_EPT_VIOLATION)) {
+	if (likely(cpu->exit_reason == EXIT_EPT_VIOLATION)) {
 		f.qualification = vmread(VMCS_EXIT_QUALIFICATION);
 		f.access = f.qualification & EPT_QUAL_ACCESS;
 	}

@@ -419,7 +419,7 @@ void nested_vmfail(struct percpu *cpu, enum vmx_error error)
 
 void nested_insn(struct percpu *cpu)
 {
-	u32 reason = (u32)vmread(VMCS_EXIT_REASON);
+	u32 reason = cpu->exit_reason;
 	struct insn i = { cpu, cpu->nested, (u32)vmread(VMCS_EXIT_INSN_INFO), guest_long_mode() };
 
 	if (!may_execute(&i, reason))

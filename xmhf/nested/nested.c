@@ -148,6 +148,13 @@ void nested_work(struct percpu *cpu)
 	event_tell(cpu, HYPAPI_EV_EPT02_FLUSH, HYPAPI_L2, EVENT_ARGS(ept02_flush, .cause = HYPAPI_FLUSH_POOL));
 }
 
+u64 nested_tsc_offset(const struct percpu *cpu)
+{
+	const struct vmcs12 *v = &cpu->nested->vmcs12;
+
+	return v->proc_ctls & PROC_TSC_OFFSETTING ? v->tsc_offset : 0;
+}
+
 /* ---- Events for L2 ---- */
 
 static void exit_for_nmi(struct percpu *cpu)

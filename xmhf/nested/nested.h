@@ -61,6 +61,9 @@ const void *nested_readable(struct percpu *cpu, gpa2_t gpa2);
  */
 must_check bool nested_mark_written(struct percpu *cpu, gpa2_t gpa2);
 
+/* How far the clock of the L2 that runs is ahead of the CPU's, ticks modulo 2^64. */
+u64 nested_tsc_offset(const struct percpu *cpu);
+
 /* EPTP12 of the L2 that runs. */
 u64 nested_eptp12(const struct percpu *cpu);
 

@@ -78,7 +78,7 @@ static void (*const ways[])(void) = {
 static void wipe_registers(struct percpu *cpu)
 {
 	memset(cpu->gpr, 0, sizeof(cpu->gpr));
-	memset(cpu->caller_gpr, 0, sizeof(cpu->caller_gpr));
+	memset(cpu->partition.caller_gpr, 0, sizeof(cpu->partition.caller_gpr));
 }
 
 /* No return, so the stack is wiped from under our feet. */

@@ -165,9 +165,7 @@ void vmx_requeue_event(void)
 void vmx_take_nmi_exit(struct percpu *cpu)
 {
 	/* First whose it is, then the IRET that lets the next one in. */
-	if (!quiesce_nmi(&cpu->quiesce) && cpu->guest_nmis < MAX_PENDING_NMIS)
-		cpu->guest_nmis++;
-	cpu->work = 1;
+	percpu_take_nmi(cpu);
 	traps_unblock_nmi();
 }
 
@@ -426,7 +424,7 @@ static _Noreturn void exit_unexpected(struct percpu *cpu, u32 reason)
 
 void vmx_handle_exit(struct percpu *cpu)
 {
-	u32 reason = (u32)vmread(VMCS_EXIT_REASON);
+	u32 reason = cpu->exit_reason = (u32)vmread(VMCS_EXIT_REASON);
 	struct world *w = cpu->world;
 
 	cpu->stats.exits[w->mode]++;

@@ -66,31 +66,34 @@ void partition_set_time(u64 ticks)
 }
 
 /*
- * What the partition before this one may have changed. At CPL 3, without I/O privilege or a descriptor table, that is
- * little: the null selector can be loaded, flags can be set. All else keeps the values of fixed_state for ever: moves
- * to DR7 exit, instructions that write segment bases, and STI, fault, and a VM exit clears the event injection.
+ * What another partition may have changed. At CPL 3, without I/O privilege or a descriptor table, that is little: the
+ * null selector can be loaded, flags can be set. All else keeps the values of fixed_state for ever: moves to DR7 exit,
+ * instructions that write segment bases, and STI, fault, and a VM exit clears the event injection.
  */
-static void reset_state(void)
+static const struct { u32 field; u64 value; } changed_state[] = {
+	{ VMCS_GUEST_PENDING_DEBUG, 0 }, { VMCS_GUEST_INTERRUPTIBILITY, 0 },
+	{ VMCS_GUEST_DS_SEL, SEL_PARTITION_DATA }, { VMCS_GUEST_DS_AR, AR_DATA }, { VMCS_GUEST_DS_LIMIT, 0xffffffff },
+	{ VMCS_GUEST_ES_SEL, SEL_PARTITION_DATA }, { VMCS_GUEST_ES_AR, AR_DATA }, { VMCS_GUEST_ES_LIMIT, 0xffffffff },
+	{ VMCS_GUEST_FS_SEL, SEL_PARTITION_DATA }, { VMCS_GUEST_FS_AR, AR_DATA }, { VMCS_GUEST_FS_LIMIT, 0xffffffff },
+	{ VMCS_GUEST_GS_SEL, SEL_PARTITION_DATA }, { VMCS_GUEST_GS_AR, AR_DATA }, { VMCS_GUEST_GS_LIMIT, 0xffffffff },
+	{ VMCS_GUEST_FS_BASE, 0 }, { VMCS_GUEST_GS_BASE, 0 },
+};
+
+/*
+ * Makes the VMCS this partition's, for a caller with this clock. Nothing is written if it is so already: what is left
+ * there was its own.
+ */
+static void take_over(struct partition_cpu *c, u64 handle, u64 tsc_offset, bool long_mode)
 {
-	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED1);
-	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
-	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
-	vmwrite(VMCS_GUEST_DS_SEL, SEL_PARTITION_DATA);
-	vmwrite(VMCS_GUEST_DS_AR, AR_DATA);
-	vmwrite(VMCS_GUEST_DS_LIMIT, 0xffffffff);
-	vmwrite(VMCS_GUEST_ES_SEL, SEL_PARTITION_DATA);
-	vmwrite(VMCS_GUEST_ES_AR, AR_DATA);
-	vmwrite(VMCS_GUEST_ES_LIMIT, 0xffffffff);
-	vmwrite(VMCS_GUEST_FS_SEL, SEL_PARTITION_DATA);
-	vmwrite(VMCS_GUEST_FS_AR, AR_DATA);
-	vmwrite(VMCS_GUEST_FS_LIMIT, 0xffffffff);
-	vmwrite(VMCS_GUEST_FS_BASE, 0);
-	vmwrite(VMCS_GUEST_GS_SEL, SEL_PARTITION_DATA);
-	vmwrite(VMCS_GUEST_GS_AR, AR_DATA);
-	vmwrite(VMCS_GUEST_GS_LIMIT, 0xffffffff);
-	vmwrite(VMCS_GUEST_GS_BASE, 0);
-	if (likely(vmx_pin_caps.may & PIN_PREEMPTION_TIMER))
-		vmwrite(VMCS_PREEMPTION_TIMER, timer_start);
+	if (likely(c->handle == handle && c->tsc_offset == tsc_offset && c->long_mode == long_mode))
+		return;
+	c->handle = handle;
+	c->tsc_offset = tsc_offset;
+	c->long_mode = long_mode;
+	for (size_t i = 0; i < ARRAY_SIZE(changed_state); i++)
+		vmwrite(changed_state[i].field, changed_state[i].value);
+	vmwrite(VMCS_TSC_OFFSET, tsc_offset);
+	vmwrite(VMCS_GUEST_CS_AR, long_mode ? AR_CODE64 : AR_CODE32);
 }
 
 static void first_use(struct percpu *cpu)
@@ -112,31 +115,27 @@ static void first_use(struct percpu *cpu)
 	vmwrite(VMCS_CR4_MASK, ~0ull);
 }
 
-/* The partition has its caller's clock. The caller's VMCS is current. */
-static u64 caller_tsc_offset(void)
-{
-	return vmread(VMCS_PROC_CTLS) & PROC_TSC_OFFSETTING ? vmread(VMCS_TSC_OFFSET) : 0;
-}
-
 void partition_enter(struct percpu *cpu, struct partition *p, struct hypapi_partition_entry *entry)
 {
-	u64 tsc_offset = caller_tsc_offset();
+	struct partition_cpu *c = &cpu->partition;
 
-	cpu->partition = p;
-	cpu->partition_since = rdtsc();
-	cpu->caller = cpu->world;
-	memcpy(cpu->caller_gpr, cpu->gpr, sizeof(cpu->gpr));
-	world_enter(cpu, &cpu->partition_world);
-	if (!cpu->world->launched)
+	c->running = p;
+	c->since = rdtsc();
+	c->caller = cpu->world;
+	memcpy(c->caller_gpr, cpu->gpr, sizeof(cpu->gpr));
+	world_enter(cpu, &c->world);
+	if (!c->world.launched)
 		first_use(cpu);
 	/*
 	 * Nothing is flushed: what this CPU caches under an EPT is found under that EPT's root only, and when a
 	 * partition ends, the INVEPT of that stop drops it on every CPU before the root is used again.
 	 */
-	world_set_ept(cpu->world, ept_pointer(p->ept_root), QUIESCE_EPT_NONE);
-	reset_state();
-	vmwrite(VMCS_TSC_OFFSET, tsc_offset);
-	vmwrite(VMCS_GUEST_CS_AR, entry->long_mode ? AR_CODE64 : AR_CODE32);
+	world_set_ept(&c->world, ept_pointer(p->ept_root), QUIESCE_EPT_NONE);
+	/* The partition has its caller's clock. */
+	take_over(c, p->handle, c->caller->mode == RUN_L2 ? nested_tsc_offset(cpu) : 0, entry->long_mode);
+	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED1);
+	if (likely(vmx_pin_caps.may & PIN_PREEMPTION_TIMER))
+		vmwrite(VMCS_PREEMPTION_TIMER, timer_start);
 	vmwrite(VMCS_GUEST_RIP, entry->rip);
 	vmwrite(VMCS_GUEST_RSP, entry->gpr[GPR_RSP]);
 	move_words(cpu->gpr, entry->gpr, GPR_COUNT);
@@ -145,12 +144,12 @@ void partition_enter(struct percpu *cpu, struct partition *p, struct hypapi_part
 
 void partition_leave(struct percpu *cpu)
 {
-	struct partition *p = cpu->partition;
+	struct partition_cpu *c = &cpu->partition;
 
-	world_enter(cpu, cpu->caller);
-	cpu->partition = NULL;
-	move_words(cpu->gpr, cpu->caller_gpr, GPR_COUNT);
-	partition_release(p);
+	world_enter(cpu, c->caller);
+	move_words(cpu->gpr, c->caller_gpr, GPR_COUNT);
+	partition_release(c->running);
+	c->running = NULL;
 	speculation_touched(cpu);
 	speculation_partition_crossed();
 	/* NMIs that came meanwhile are the caller's. */
@@ -169,12 +168,12 @@ void partition_abort(struct percpu *cpu)
 
 u64 partition_handle(const struct percpu *cpu)
 {
-	return cpu->world->mode == RUN_PARTITION ? cpu->partition->handle : HYPAPI_NONE;
+	return cpu->world->mode == RUN_PARTITION ? cpu->partition.running->handle : HYPAPI_NONE;
 }
 
 const struct hypapp_descriptor *partition_owner(const struct percpu *cpu)
 {
-	return cpu->partition->app;
+	return cpu->partition.running->app;
 }
 
 static void ask_owner(struct percpu *cpu, const struct hypapi_partition_exit_args *args)
@@ -219,7 +218,7 @@ static void exception(struct percpu *cpu)
  */
 static bool loops_for_too_long(const struct percpu *cpu, u32 reason)
 {
-	return (reason == EXIT_CPUID || reason == EXIT_VMCALL) && rdtsc() - cpu->partition_since > time_ticks;
+	return (reason == EXIT_CPUID || reason == EXIT_VMCALL) && rdtsc() - cpu->partition.since > time_ticks;
 }
 
 static void hypercall(struct percpu *cpu)

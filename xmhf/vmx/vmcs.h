@@ -268,6 +268,7 @@ enum activity { ACTIVITY_ACTIVE = 0, ACTIVITY_HLT = 1, ACTIVITY_SHUTDOWN = 2, AC
 #define AR_WRITABLE BIT(1) /* data; readable for code */
 #define AR_CONFORMING BIT(2) /* code; expand-down for data */
 #define AR_CODE BIT(3)
+#define AR_IS_NONCONFORMING(ar) (((ar) & (AR_CODE | AR_CONFORMING)) == AR_CODE)
 #define AR_S BIT(4)
 #define AR_DPL_SHIFT 5
 #define AR_DPL(ar) (((ar) >> AR_DPL_SHIFT) & 3)

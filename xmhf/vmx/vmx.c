@@ -290,7 +290,7 @@ void vmx_start(struct percpu *cpu)
 	if (!vmxon(virt_to_phys(region)))
 		panic("VMXON failed");
 	world_init(&cpu->l1, RUN_L1);
-	world_init(&cpu->partition_world, RUN_PARTITION);
+	world_init(&cpu->partition.world, RUN_PARTITION);
 	make_current(&cpu->l1);
 	world_set_ept(&cpu->l1, ept01_pointer, QUIESCE_EPT01);
 	vmx_set_host_state(cpu);

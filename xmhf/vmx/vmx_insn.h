@@ -33,16 +33,6 @@ static inline u64 vmread(u32 field)
 	return v;
 }
 
-/* A field that every CPU has, after another VMREAD since the exit: that one would have failed, so this one cannot. */
-static inline u64 vmread_again(u32 field)
-{
-	u64 v;
-
-	insn_count(INSN_VMREAD);
-	asm volatile("vmread %1, %0" : "=r"(v) : "r"((u64)field) : "memory", "cc");
-	return v;
-}
-
 static inline must_check bool vmx_vmwrite(u32 field, u64 value)
 {
 	bool ok;

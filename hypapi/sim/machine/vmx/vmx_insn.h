@@ -35,8 +35,6 @@ static inline u64 vmread(u32 field)
 	return v;
 }
 
-static inline u64 vmread_again(u32 field) { return vmread(field); }
-
 static inline void vmwrite(u32 field, u64 value)
 {
 	if (unlikely(!vmx_vmwrite(field, value)))

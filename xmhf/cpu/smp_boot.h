@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Start of the other CPUs at boot, before the guest: each ends in smp_park() of apic/smp.h. */
+#ifndef XMHF_SMP_BOOT_H
+#define XMHF_SMP_BOOT_H
+
+#include "lib/base.h"
+
+/* Starts every CPU of the MADT but this one, in turn. One that stays silent is left out, by name. Boot CPU, once. */
+void smp_start_others(void);
+
+/* About that many microseconds. */
+void smp_delay_us(u32 us);
+
+/* All CPUs of the MADT have been started, or left out; from then on parked ones get WORK. */
+extern _Atomic bool smp_all_started;
+
+#endif

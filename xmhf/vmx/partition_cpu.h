@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a CPU has for partitions: the world that runs them, who called the one that runs now, and what the VMCS still
+ * holds of the last one. Owner: the CPU. power/ and report/ read it while the CPU is stopped.
+ */
+#ifndef XMHF_PARTITION_CPU_H
+#define XMHF_PARTITION_CPU_H
+
+#include "cpu/gpr.h"
+#include "lib/base.h"
+#include "vmx/world.h"
+
+struct partition;
+
+struct partition_cpu {
+	struct world world;
+	struct partition *running; /* in RUN_PARTITION */
+	struct world *caller;      /* of it: L1 or an L2 */
+	u64 caller_gpr[GPR_COUNT];
+	u64 since;                 /* the tick at which it was entered */
+
+	/* In the VMCS. No handle is ever used again, so a partition that is gone is nobody's. */
+	u64 handle;                /* whose state; 0: nobody's */
+	u64 tsc_offset;
+	bool long_mode;            /* code of 64 bits */
+};
+
+#endif
