@@ -472,16 +472,15 @@ int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (!event_info[d->ev.type].enters || this_cpu()->world->mode == RUN_PARTITION || d->progress.enter)
+	if (!event_info[d->ev.type].enters || this_cpu()->world->mode == RUN_PARTITION || d->progress.enters)
 		return HYPAPI_ESTATE;
 	if (entry->rip >= BIT(47))
 		return HYPAPI_EINVAL;
-	struct partition *p;
-	int error = partition_claim(partition.id, d->link->app, this_cpu(), &p);
+	int error = partition_claim(partition.id, d->link->app, this_cpu(), &d->enter);
 
 	if (error)
 		return error;
-	d->progress.enter = p;
+	d->progress.enters = true;
 	d->entry = *entry;
 	return HYPAPI_OK;
 }

@@ -17,7 +17,7 @@ static inline bool trusted(const struct dispatch *d)
 	return d->ev.level != HYPAPI_L2 && d->ev.cpl == 0;
 }
 
-static __attribute__((noinline)) bool ask_budget(struct dispatch *d)
+static __attribute__((noinline)) bool budget_admits(struct dispatch *d)
 {
 	d->progress.admitted = !event_info[d->ev.type].repeats || quiesce_owns_any(&this_cpu()->quiesce);
 	if (!d->progress.admitted) {
@@ -31,7 +31,7 @@ static __attribute__((noinline)) bool ask_budget(struct dispatch *d)
 /* In line: who is trusted pays nothing for the budget. */
 static inline bool may_stop(struct dispatch *d)
 {
-	return trusted(d) || d->progress.admitted || ask_budget(d);
+	return trusted(d) || d->progress.admitted || budget_admits(d);
 }
 
 bool dispatch_may_stop(struct dispatch *d)
@@ -54,9 +54,9 @@ static __attribute__((noinline)) bool wait_for_budget(struct dispatch *d)
 	return quiesce->count.served != served;
 }
 
-static inline void note_stop(struct dispatch *d, const struct quiesce_cpu *quiesce)
+static inline void stop_began(struct dispatch *d, const struct quiesce_cpu *quiesce)
 {
-	d->progress.stops += ONE_STOP;
+	d->progress.stops++;
 	d->progress.walking = false;
 	d->ev.epoch = quiesce->epoch;
 }
@@ -67,7 +67,7 @@ bool dispatch_stop(struct dispatch *d)
 	bool late = !may_stop(d) && wait_for_budget(d);
 	bool stale = quiesce_begin(quiesce) | late;
 
-	note_stop(d, quiesce);
+	stop_began(d, quiesce);
 	d->ev.stopped = true;
 	return stale;
 }
@@ -78,13 +78,13 @@ bool dispatch_stop_ept(struct dispatch *d, u64 ept)
 	bool late = !may_stop(d) && wait_for_budget(d);
 	bool stale = quiesce_begin_ept(quiesce, ept) | late;
 
-	note_stop(d, quiesce);
+	stop_began(d, quiesce);
 	return stale;
 }
 
 void dispatch_end_stop(struct dispatch *d)
 {
-	d->progress.stops -= ONE_STOP;
+	d->progress.stops--;
 	if (quiesce_end(&this_cpu()->quiesce))
 		dispatch_count_stop(d, !trusted(d));
 }

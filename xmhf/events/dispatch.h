@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One event on its way to hypapps: what they see of it, who is asked, stops, counts. In line, because every instruction
+ * One event on its way to hypapps: what they see of it, who gets it, stops, counts. In line, because every instruction
  * here is paid at each event: dispatch_begin(), then dispatch_to() or dispatch_tell().
  * Callers: events.c, and hypapi's calls for the event at hand.
  */
@@ -14,25 +14,23 @@
 #include "mem/partition.h"
 #include "report/stats.h"
 
-/* One begin of a stop, as dispatch_progress counts them: above every verdict, so that both are one test. */
-#define ONE_STOP 8u
-
 /* How far the handling of an event has come; all zero at first. */
 struct dispatch_progress {
-	u32 stops;       /* begins to undo when the hypapp has answered, times ONE_STOP */
+	u64 stops;       /* begins to undo when the hypapp has answered */
 	bool moved;      /* by hypapi_inject(), hypapi_partition_leave(): the instruction is not stepped over */
+	bool enters;     /* the partition `enter`, when the verdict is HANDLED */
 	bool admitted;   /* a stop of this event need not wait for the budget */
 	bool walking;    /* `walk` is good: until something may have made it stale */
-	struct partition *enter; /* is entered when the verdict is HANDLED; NULL: none */
 };
 
 /* On the stack of the CPU that raised the event; aligned so that it needs no register of its own. */
 struct dispatch {
 	struct hypapi_event ev;    /* what the hypapp sees */
-	const struct link *link;   /* who is asked now */
+	const struct link *link;   /* who has it now */
 	struct dispatch_progress progress;
 	struct guest_walk walk;    /* of the caller's memory */
-	struct hypapi_partition_entry entry; /* how progress.enter is entered */
+	struct partition *enter;   /* if progress.enters */
+	struct hypapi_partition_entry entry;
 } __attribute__((aligned(16)));
 
 /* cpu->callbacks counts in these steps: the bits below hold a level, in a handle. */
@@ -69,13 +67,6 @@ hypapi_handler dispatch_slowly;
 /* What is not simply an answer: stops to end, the handler once more under a stop, a reset. */
 enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verdict);
 
-/* The CPU's index, and the flags behind it, all false at first: one store. */
-static always_inline void store_cpu(struct hypapi_event *ev, u64 index)
-{
-	_Static_assert(offsetof(struct hypapi_event, cpl) == offsetof(struct hypapi_event, cpu) + 7, "eight bytes");
-	*(u64 *)&ev->cpu = index;
-}
-
 /* Of the partition that runs here. */
 static inline struct guest_mode partition_mode(const struct percpu *cpu)
 {
@@ -102,7 +93,9 @@ static always_inline void dispatch_begin_alone(struct dispatch *d, struct percpu
 	ev->minor = HYPAPI_MINOR;
 	ev->type = type;
 	ev->level = level;
-	store_cpu(ev, cpu->index);
+	ev->cpu = cpu->index;
+	ev->quiesce = false;
+	ev->stopped = false;
 	ev->epoch = 0;
 	ev->cpl = guest.cpl;
 	ev->long_mode = guest.long_mode;
@@ -115,9 +108,9 @@ static always_inline void dispatch_begin_alone(struct dispatch *d, struct percpu
 
 /* The same for any event, perhaps in the middle of another one. */
 static always_inline void dispatch_begin(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type,
-					 enum hypapi_level level, enum run_mode mode)
+					 enum hypapi_level level)
 {
-	dispatch_begin_alone(d, cpu, type, level, mode);
+	dispatch_begin_alone(d, cpu, type, level, cpu->world->mode);
 	/* While a CPU starts, no other runs a guest, and it takes no part in stops yet. */
 	if (unlikely(quiesce_owned(&cpu->quiesce)) || (level == HYPAPI_L0 && !cpu->quiesce.online)) {
 		d->ev.stopped = true;
@@ -125,42 +118,39 @@ static always_inline void dispatch_begin(struct dispatch *d, struct percpu *cpu,
 	}
 }
 
-/*
- * Asks one hypapp, and counts in `stats`, which is cpu->hypapp_stats. Stops that it began have ended when this returns.
- * start: the tick at which it is asked, and then at which it has answered. ev.quiesce is false.
- */
-static always_inline enum hypapi_verdict dispatch_ask(struct dispatch *d, struct hypapp_stats *stats,
-						      const struct link *link, u32 *start)
+/* To one hypapp. Stops that it began have ended when this returns. */
+static always_inline enum hypapi_verdict dispatch_link(struct dispatch *d, const struct link *link)
 {
-	struct event_stats *counts;
-	enum hypapi_verdict verdict;
-	u32 asked = *start;
-
 	d->link = link;
-	verdict = link->ask(&d->ev);
-	if (unlikely((verdict | d->progress.stops) > HYPAPI_DENY))
+	enum hypapi_verdict verdict = link->deliver(&d->ev);
+
+	if (unlikely(verdict > HYPAPI_DENY || d->progress.stops))
 		verdict = dispatch_settle(d, verdict);
-	*start = rdtsc_low();
-	counts = dispatch_stats(stats, link);
-	counts->count++;
-	counts->ticks += *start - asked;
 	return verdict;
 }
-_Static_assert(ONE_STOP > HYPAPI_KILL, "one test for both");
 
-/* Asks one hypapp about what a guest has done just now, so that no other event is at hand. */
+static always_inline void dispatch_count(struct hypapp_stats *stats, const struct link *link, u32 ticks)
+{
+	struct event_stats *counts = dispatch_stats(stats, link);
+
+	counts->count++;
+	counts->ticks += ticks;
+}
+
+/* To one hypapp what a guest has done just now: no other event is at hand. */
 static always_inline enum hypapi_verdict dispatch_to(struct dispatch *d, struct percpu *cpu, const struct link *link)
 {
 	u32 start = rdtsc_low();
 
 	cpu->dispatch = d;
-	enum hypapi_verdict verdict = dispatch_ask(d, cpu->hypapp_stats, link, &start);
+	enum hypapi_verdict verdict = dispatch_link(d, link);
 
+	dispatch_count(cpu->hypapp_stats, link, rdtsc_low() - start);
 	cpu->dispatch = NULL;
 	return verdict;
 }
 
-/* Asks all of a chain, whatever they answer; perhaps in the middle of another event. */
+/* To all of a chain, whatever they answer; perhaps in the middle of another event. */
 static always_inline void dispatch_tell(struct dispatch *d, struct percpu *cpu, const struct chain *chain)
 {
 	struct hypapp_stats *stats = cpu->hypapp_stats;
@@ -170,7 +160,11 @@ static always_inline void dispatch_tell(struct dispatch *d, struct percpu *cpu, 
 	cpu->dispatch = d;
 	for_each_link(link, chain) {
 		d->ev.quiesce = false;
-		(void)dispatch_ask(d, stats, link, &start);
+		(void)dispatch_link(d, link);
+		u32 end = rdtsc_low();
+
+		dispatch_count(stats, link, end - start);
+		start = end;
 	}
 	cpu->dispatch = outer;
 	/* What was read in the event around this one may be stale: a stop may have been served. */

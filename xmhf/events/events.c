@@ -21,8 +21,8 @@ enum hypapi_level event_level(const struct percpu *cpu)
 	return mode == RUN_L2 ? HYPAPI_L2 : HYPAPI_L1;
 }
 
-/* Asks one hypapp, perhaps in the middle of another event. */
-static enum hypapi_verdict ask(struct dispatch *d, struct percpu *cpu, const struct link *link)
+/* To one hypapp, perhaps in the middle of another event. */
+static enum hypapi_verdict deliver(struct dispatch *d, struct percpu *cpu, const struct link *link)
 {
 	struct dispatch *outer = cpu->dispatch;
 
@@ -36,8 +36,8 @@ static enum hypapi_verdict ask(struct dispatch *d, struct percpu *cpu, const str
 /* HANDLED, after the caller has stepped over what has to be stepped over. */
 static inline void finish(struct dispatch *d)
 {
-	if (d->progress.enter)
-		partition_enter(this_cpu(), d->progress.enter, &d->entry);
+	if (d->progress.enters)
+		partition_enter(this_cpu(), d->enter, &d->entry);
 }
 
 static __attribute__((noinline)) void deny(struct percpu *cpu, unsigned int vector)
@@ -69,37 +69,32 @@ static __attribute__((noinline)) void refuse(struct percpu *cpu, enum hypapi_eve
 		repeat_instruction();
 }
 
-/* An instruction that a hypapp claims. In line, once for each kind. */
-static always_inline enum taken offer(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level,
-				      enum run_mode mode, const struct link *link, u32 number)
+/* An instruction that a hypapp claims, with its event begun. In line, once for each kind. */
+static always_inline enum taken offer(struct dispatch *d, struct percpu *cpu, const struct link *link)
 {
-	struct dispatch d;
-	enum hypapi_verdict verdict;
+	enum hypapi_verdict verdict = dispatch_to(d, cpu, link);
 
-	dispatch_begin_alone(&d, cpu, type, level, mode);
-	d.ev.args.cpuid.leaf = number; /* the number of a hypercall, too */
-	if (type == HYPAPI_EV_CPUID)
-		d.ev.args.cpuid.subleaf = (u32)cpu->gpr[GPR_RCX];
-	verdict = dispatch_to(&d, cpu, link);
 	if (verdict == HYPAPI_PASS)
 		return NOT_TAKEN;
 	if (unlikely(verdict != HYPAPI_HANDLED)) {
-		refuse(cpu, type, verdict);
+		refuse(cpu, d->ev.type, verdict);
 		return TAKEN;
 	}
-	if (likely(!d.progress.moved))
+	if (likely(!d->progress.moved))
 		vmx_skip_instruction();
-	if (unlikely(d.progress.enter))
-		finish(&d);
+	if (unlikely(d->progress.enters))
+		finish(d);
 	return TAKEN;
 }
-_Static_assert(offsetof(struct hypapi_cpuid_args, leaf) == offsetof(struct hypapi_hypercall_args, number),
-	       "offer() sets both");
 
 static __attribute__((noinline)) enum taken offer_cpuid(struct percpu *cpu, enum hypapi_level level,
 							const struct link *link, u32 leaf)
 {
-	return offer(cpu, HYPAPI_EV_CPUID, level, cpu->world->mode, link, leaf);
+	struct dispatch d;
+
+	dispatch_begin_alone(&d, cpu, HYPAPI_EV_CPUID, level, cpu->world->mode);
+	d.ev.args.cpuid = (struct hypapi_cpuid_args){ .leaf = leaf, .subleaf = (u32)cpu->gpr[GPR_RCX] };
+	return offer(&d, cpu, link);
 }
 
 enum taken event_cpuid(struct percpu *cpu, u32 leaf)
@@ -122,11 +117,14 @@ enum taken event_cpuid(struct percpu *cpu, u32 leaf)
 static always_inline enum taken hypercall(struct percpu *cpu, enum hypapi_level level, enum run_mode mode)
 {
 	u32 number = (u32)cpu->gpr[GPR_RAX] - (level == HYPAPI_L2 ? CONFIG_L2_HYPERCALL_BASE : 0);
-	u32 place = number <= HYPAPI_HYPERCALL_MAX ? hypapps_hypercalls[level][number] : 0;
+	const struct link *link = number <= HYPAPI_HYPERCALL_MAX ? hypapps_hypercalls[level][number] : NULL;
+	struct dispatch d;
 
-	if (!place)
+	if (!link)
 		return NOT_TAKEN;
-	return offer(cpu, HYPAPI_EV_HYPERCALL, level, mode, hypapps_hypercall_links[place], number);
+	dispatch_begin_alone(&d, cpu, HYPAPI_EV_HYPERCALL, level, mode);
+	d.ev.args.hypercall.number = number;
+	return offer(&d, cpu, link);
 }
 
 static __attribute__((noinline)) enum taken partition_hypercall(struct percpu *cpu)
@@ -151,8 +149,8 @@ bool event_claims_port(const struct percpu *cpu, u32 port, u32 size)
 	return false;
 }
 
-/* What a verdict comes to. After hypapi_inject() there is nothing left to do. */
-static enum taken settled(struct dispatch *d, enum hypapi_verdict verdict)
+/* What a verdict on a port or MSR comes to. After hypapi_inject() there is nothing left to do. */
+static enum taken access_answer(struct dispatch *d, enum hypapi_verdict verdict)
 {
 	if (d->progress.moved)
 		return TAKEN;
@@ -176,9 +174,9 @@ enum taken event_port_io(struct percpu *cpu, struct hypapi_port_io_args *io)
 		if (!link || link == last)
 			continue;
 		last = link;
-		dispatch_begin(&d, cpu, HYPAPI_EV_PORT_IO, level, cpu->world->mode);
-			d.ev.args.port_io = *io;
-		answer = settled(&d, dispatch_to(&d, cpu, link));
+		dispatch_begin(&d, cpu, HYPAPI_EV_PORT_IO, level);
+		d.ev.args.port_io = *io;
+		answer = access_answer(&d, dispatch_to(&d, cpu, link));
 	}
 	if (answer == ANSWERED)
 		io->value = d.ev.args.port_io.value;
@@ -193,9 +191,9 @@ enum taken event_msr(struct percpu *cpu, struct hypapi_msr_args *msr)
 
 	if (!link)
 		return NOT_TAKEN;
-	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, level, cpu->world->mode);
+	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, level);
 	d.ev.args.msr = *msr;
-	enum taken answer = settled(&d, dispatch_to(&d, cpu, link));
+	enum taken answer = access_answer(&d, dispatch_to(&d, cpu, link));
 
 	msr->value = answer == ANSWERED ? d.ev.args.msr.value : msr->value;
 	return answer;
@@ -205,20 +203,17 @@ enum taken event_msr(struct percpu *cpu, struct hypapi_msr_args *msr)
 enum taken event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
 {
 	const struct link *claimed = hypapps_claim(&hypapps_msr_claims[HYPAPI_L1], msr->msr);
-	struct dispatch d, *outer = cpu->dispatch;
+	struct dispatch d;
 
 	if (!claimed)
 		return NOT_TAKEN;
 	struct link link = *claimed;
 
 	link.capabilities &= HYPAPI_CAP_QUIESCE;
-	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, HYPAPI_L1, cpu->world->mode);
+	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, HYPAPI_L1);
 	d.ev.cpl = 0;
 	d.ev.args.msr = *msr;
-	enum hypapi_verdict verdict = ask(&d, cpu, &link);
-
-	/* In the middle of another event, if that raised an exception that L1 wants. */
-	cpu->dispatch = outer;
+	enum hypapi_verdict verdict = deliver(&d, cpu, &link);
 
 	if (verdict == HYPAPI_HANDLED)
 		msr->value = d.ev.args.msr.value;
@@ -246,7 +241,7 @@ void event_violation(struct percpu *cpu, const struct event_violation *v)
 		owner = hypapps_get(ept01_entry_hypapp(entry) - 1);
 	link = owner ? hypapps_link_of(owner, HYPAPI_EV_EPT_VIOLATION, level) : NULL;
 	if (link) {
-		dispatch_begin(&d, cpu, HYPAPI_EV_EPT_VIOLATION, level, cpu->world->mode);
+		dispatch_begin(&d, cpu, HYPAPI_EV_EPT_VIOLATION, level);
 		d.ev.args.violation = (struct hypapi_violation_args){
 			.hpa = HPA(v->gpa1.addr), .gpa1 = v->gpa1, .gpa2 = v->gpa2, .gva = v->gva, .access = v->access,
 			.gva_valid = v->gva_valid, .owner = partition,
@@ -276,7 +271,7 @@ enum taken event_partition_exit(struct percpu *cpu, const struct hypapi_partitio
 
 	if (!link)
 		return NOT_TAKEN;
-	dispatch_begin(&d, cpu, HYPAPI_EV_PARTITION_EXIT, level, RUN_PARTITION);
+	dispatch_begin(&d, cpu, HYPAPI_EV_PARTITION_EXIT, level);
 	d.ev.args.partition_exit = *args;
 	enum hypapi_verdict verdict = dispatch_to(&d, cpu, link);
 
@@ -290,7 +285,7 @@ enum taken event_partition_exit(struct percpu *cpu, const struct hypapi_partitio
 static void begin_with(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level,
 		       const void *args, size_t size)
 {
-	dispatch_begin(d, cpu, type, level, cpu->world->mode);
+	dispatch_begin(d, cpu, type, level);
 	if (size)
 		memcpy(&d->ev.args, args, size);
 }
@@ -313,8 +308,7 @@ void event_work(struct percpu *cpu)
 	for (u32 waiting = atomic_exchange(&cpu->mail_for, 0); waiting; waiting &= waiting - 1) {
 		u32 i = (u32)__builtin_ctz(waiting);
 
-		dispatch_begin(&d, cpu, HYPAPI_EV_WORK, HYPAPI_L0, cpu->world->mode);
-		d.ev.quiesce = false;
+		dispatch_begin(&d, cpu, HYPAPI_EV_WORK, HYPAPI_L0);
 		d.ev.args.work.bits = atomic_exchange(&cpu->mail[i], 0);
 		/* Nothing, if it was posted while the event before it was on its way, and went along. */
 		if (d.ev.args.work.bits)
@@ -324,13 +318,13 @@ void event_work(struct percpu *cpu)
 
 /* ---- Two phases ---- */
 
-/* Asks those before `end` that take part; who denies, or NULL. */
-static const struct link *ask_phase(struct dispatch *d, enum hypapi_phase phase, const struct link *first,
-				    const struct link *end)
+/* To those before `end` that take part; who denies, or NULL. */
+static const struct link *deliver_phase(struct dispatch *d, enum hypapi_phase phase, const struct link *first,
+					const struct link *end)
 {
 	d->ev.phase = phase;
 	for (const struct link *link = first; link < end; link++)
-		if (link->two_phase && ask(d, this_cpu(), link) == HYPAPI_DENY && phase == HYPAPI_PREPARE)
+		if (link->two_phase && deliver(d, this_cpu(), link) == HYPAPI_DENY && phase == HYPAPI_PREPARE)
 			return link;
 	return NULL;
 }
@@ -341,12 +335,12 @@ bool event_prepare(struct percpu *cpu, enum hypapi_event_type type, const void *
 	struct dispatch d;
 
 	begin_with(&d, cpu, type, HYPAPI_L0, args, size);
-	const struct link *denies = ask_phase(&d, HYPAPI_PREPARE, chain->first, chain->first + chain->count);
+	const struct link *denies = deliver_phase(&d, HYPAPI_PREPARE, chain->first, chain->first + chain->count);
 
 	if (denies) {
 		log_limited(LOG_INFO, "hypapp %s denies event %s", denies->app->name, event_info[type].name);
 		d.ev.decided_by = hypapps_number(denies->app);
-		(void)ask_phase(&d, HYPAPI_ABORT, chain->first, denies);
+		(void)deliver_phase(&d, HYPAPI_ABORT, chain->first, denies);
 	}
 	return !denies;
 }
@@ -360,7 +354,7 @@ enum taken event_interrupt(struct percpu *cpu, const struct hypapi_interrupt_arg
 	struct dispatch d;
 
 	begin_with(&d, cpu, HYPAPI_EV_INTERRUPT, level, args, sizeof(*args));
-	return ask(&d, cpu, chain->first) == HYPAPI_HANDLED && args->acknowledged ? TAKEN : NOT_TAKEN;
+	return deliver(&d, cpu, chain->first) == HYPAPI_HANDLED && args->acknowledged ? TAKEN : NOT_TAKEN;
 }
 
 enum taken event_nmi(struct percpu *cpu)
@@ -371,8 +365,8 @@ enum taken event_nmi(struct percpu *cpu)
 
 	if (likely(!chain->count))
 		return NOT_TAKEN;
-	dispatch_begin(&d, cpu, HYPAPI_EV_NMI, level, cpu->world->mode);
-	return ask(&d, cpu, chain->first) == HYPAPI_HANDLED ? TAKEN : NOT_TAKEN;
+	dispatch_begin(&d, cpu, HYPAPI_EV_NMI, level);
+	return deliver(&d, cpu, chain->first) == HYPAPI_HANDLED ? TAKEN : NOT_TAKEN;
 }
 
 /*
@@ -387,10 +381,10 @@ enum taken event_init_signal(struct percpu *cpu)
 
 	if (likely(!chain->count))
 		return NOT_TAKEN;
-	dispatch_begin(&d, cpu, HYPAPI_EV_INIT_SIGNAL, HYPAPI_L1, cpu->world->mode);
+	dispatch_begin(&d, cpu, HYPAPI_EV_INIT_SIGNAL, HYPAPI_L1);
 	d.ev.cpl = 0;
 	for (u32 i = 0; i < chain->count && verdict == HYPAPI_PASS; i++)
-		verdict = ask(&d, cpu, &chain->first[i]);
+		verdict = deliver(&d, cpu, &chain->first[i]);
 	return verdict == HYPAPI_HANDLED ? TAKEN : NOT_TAKEN;
 }
 
@@ -403,10 +397,10 @@ void event_window(struct percpu *cpu, enum hypapi_event_type type)
 	if (!waiting)
 		return;
 	*window = 0;
-	dispatch_begin(&d, cpu, type, level, cpu->world->mode);
+	dispatch_begin(&d, cpu, type, level);
 	for_each_link(link, hypapps_chain(type, level))
 		if (waiting & BIT(hypapps_number(link->app) - 1))
-			(void)ask(&d, cpu, link);
+			(void)deliver(&d, cpu, link);
 }
 
 /* ---- Start of a CPU ---- */

@@ -27,9 +27,7 @@ static u32 app_count;
 static struct link links[MAX_HYPAPPS * HYPAPI_MAX_SUBSCRIPTIONS * 2]; /* in the order of chains */
 struct chain hypapps_chains[HYPAPI_EV_COUNT][HYPAPI_L2 + 1];
 
-u16 hypapps_hypercalls[HYPAPI_L2 + 1][HYPAPI_HYPERCALL_MAX + 1];
-const struct link *hypapps_hypercall_links[2 * MAX_HYPAPPS * HYPAPI_MAX_CLAIMS + 1];
-_Static_assert(ARRAY_SIZE(hypapps_hypercall_links) <= 0x10000, "a place is a u16");
+const struct link *hypapps_hypercalls[HYPAPI_L2 + 1][HYPAPI_HYPERCALL_MAX + 1];
 
 struct claims hypapps_cpuid_claims[HYPAPI_L2 + 1], hypapps_port_claims[HYPAPI_L2 + 1],
 	hypapps_msr_claims[HYPAPI_L2 + 1];
@@ -119,7 +117,7 @@ static void build_chain(u32 type, u32 level, struct link **next)
 		     s < apps[i]->subscriptions + HYPAPI_MAX_SUBSCRIPTIONS && s->handler; s++)
 			if (s->type == type && (level == HYPAPI_L0 || (s->levels & bit)))
 				*(*next)++ = (struct link){
-					.ask = s->quiesce || trace_bytes() ? dispatch_slowly : s->handler,
+					.deliver = s->quiesce || trace_bytes() ? dispatch_slowly : s->handler,
 					.handler = s->handler, .app = apps[i], .capabilities = apps[i]->capabilities & ~event_info[type].withheld,
 					.counts = (u32)offsetof(struct hypapp_stats, of[i][type][level]),
 					.quiesce = s->quiesce, .two_phase = s->two_phase,
@@ -187,11 +185,8 @@ static void add_msr_claim(const struct hypapi_claim *c, u32 level, const struct 
 
 static void add_hypercall_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
 {
-	static u32 count;
-
-	hypapps_hypercall_links[++count] = link;
 	for (u32 number = c->first; number <= c->last; number++)
-		hypapps_hypercalls[level][number] = (u16)count;
+		hypapps_hypercalls[level][number] = link;
 }
 
 static void build_claims(const struct hypapp_descriptor *app)

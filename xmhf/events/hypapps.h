@@ -13,7 +13,7 @@
 
 /* One subscription at one level: all that a delivery needs, next to each other. */
 struct link {
-	hypapi_handler *ask;     /* the handler, or dispatch_slowly() if there is more to do than to ask */
+	hypapi_handler *deliver; /* the handler, or dispatch_slowly() if there is more to do than to call it */
 	hypapi_handler *handler;
 	const struct hypapp_descriptor *app;
 	u32 capabilities;
@@ -89,8 +89,7 @@ static inline const struct link *hypapps_claim(const struct claims *claims, u32 
 	return NULL;
 }
 
-/* Who claims a hypercall of L1 or L2: a place in hypapps_hypercall_links, 0 for nobody. */
-extern u16 hypapps_hypercalls[HYPAPI_L2 + 1][HYPAPI_HYPERCALL_MAX + 1];
-extern const struct link *hypapps_hypercall_links[2 * MAX_HYPAPPS * HYPAPI_MAX_CLAIMS + 1];
+/* Who claims a hypercall of L1 or L2; NULL: nobody. */
+extern const struct link *hypapps_hypercalls[HYPAPI_L2 + 1][HYPAPI_HYPERCALL_MAX + 1];
 
 #endif

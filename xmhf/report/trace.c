@@ -80,7 +80,7 @@ void trace_delivery(const struct percpu *cpu, const struct dispatch *d, u64 star
 	struct trace *t = cpu->trace;
 
 	_Static_assert(MAX_HYPAPPS <= 256 && HYPAPI_EV_COUNT <= 256, "bytes of an entry");
-	bool partition = d->progress.enter || (cpu->world->mode == RUN_PARTITION && d->ev.level != HYPAPI_L0);
+	bool partition = d->progress.enters || (cpu->world->mode == RUN_PARTITION && d->ev.level != HYPAPI_L0);
 
 	trace_put(t, &(struct hypapi_trace_entry){
 		.start = start, .ticks = now - start, .number = number_of(&d->ev), .type = (u8)d->ev.type,
