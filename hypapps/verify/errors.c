@@ -157,6 +157,56 @@ static void physical_memory(struct hypapi_event *ev)
 	expect("a stale EPT handle", hypapi_ept_identity(ev, (hypapi_ept_t){ ev->eptp01.id - 4 }, &id), HYPAPI_ESTALE);
 }
 
+/* By L2-physical address: in L2, which has the low 1 GiB one to one; nothing of it in L1. */
+static void l2_physical(struct hypapi_event *ev)
+{
+	bool l2 = ev->level == HYPAPI_L2;
+	gpa2_t at = GPA2(FREE_PAGE.addr), nowhere = GPA2(1ull << 40), root = GPA2(root_page(ev));
+	gpa1_t gpa1 = GPA1(1);
+	uint32_t rights = 8;
+	char byte;
+
+	expect("L2 copy", hypapi_copy_from_gpa2(ev, &byte, at, 1), l2 ? HYPAPI_OK : HYPAPI_ENOTSUP);
+	expect("L2 copy back", hypapi_copy_to_gpa2(ev, at, &byte, 1), l2 ? HYPAPI_OK : HYPAPI_ENOTSUP);
+	expect("L2 rights", hypapi_memory_rights_gpa2(ev, GPA2(at.addr + 5), &rights, &gpa1), l2 ? HYPAPI_OK : HYPAPI_ENOTSUP);
+	expect("which are", rights, l2 ? HYPAPI_RWX : 8);
+	expect("of the byte at", (int64_t)gpa1.addr, l2 ? (int64_t)at.addr + 5 : 1);
+	expect("restrict in L1", hypapi_memory_restrict_gpa2(ev, at, HYPAPI_R, &gpa1), l2 ? HYPAPI_ESTATE : HYPAPI_ENOTSUP);
+	if (!l2)
+		return;
+	expect("L2 copy that wraps", hypapi_copy_from_gpa2(ev, &byte, GPA2(~0ull), 2), HYPAPI_EINVAL);
+	expect("L2 copy too long", hypapi_copy_to_gpa2(ev, at, &byte, (1u << 20) + 1), HYPAPI_EINVAL);
+	expect("L2 copy from nowhere", hypapi_copy_from_gpa2(ev, &byte, nowhere, 1), HYPAPI_EFAULT);
+	expect("L2 copy to nowhere", hypapi_copy_to_gpa2(ev, nowhere, &byte, 1), HYPAPI_EFAULT);
+	expect("L2 copy from the core", hypapi_copy_from_gpa2(ev, &byte, root, 1), HYPAPI_EPERM);
+	expect("L2 copy to the core", hypapi_copy_to_gpa2(ev, root, &byte, 1), HYPAPI_EPERM);
+	expect("L2 rights nowhere", hypapi_memory_rights_gpa2(ev, nowhere, &rights, &gpa1), HYPAPI_EFAULT);
+	expect("grant without a stop", hypapi_memory_restrict_gpa2(ev, at, HYPAPI_RWX, &gpa1), HYPAPI_ESTATE);
+	expect("W without R", hypapi_memory_restrict_gpa2(ev, at, HYPAPI_W, &gpa1), HYPAPI_EINVAL);
+	expect("an odd address", hypapi_memory_restrict_gpa2(ev, GPA2(at.addr + 1), HYPAPI_R, &gpa1), HYPAPI_EINVAL);
+}
+
+/* The same, with the others stopped. */
+static void l2_restriction(struct hypapi_event *ev)
+{
+	gpa2_t at = GPA2(FREE_PAGE.addr), nowhere = GPA2(1ull << 40), root = GPA2(root_page(ev));
+	struct hypapi_page page = { .rights = 0 };
+	gpa1_t gpa1 = GPA1(1);
+	uint32_t rights = 0;
+
+	expect("restrict nowhere", hypapi_memory_restrict_gpa2(ev, nowhere, HYPAPI_R, &gpa1), HYPAPI_EFAULT);
+	expect("restrict the core", hypapi_memory_restrict_gpa2(ev, root, HYPAPI_R, &gpa1), HYPAPI_EPERM);
+	expect("untouched", (int64_t)gpa1.addr, 1);
+	expect("restrict", hypapi_memory_restrict_gpa2(ev, at, HYPAPI_R, &gpa1), HYPAPI_OK);
+	expect("which page", (int64_t)gpa1.addr, (int64_t)FREE_PAGE.addr);
+	expect("its rights", hypapi_memory_rights(ev, FREE_PAGE, &rights), HYPAPI_OK);
+	expect("are", rights, HYPAPI_R);
+	expect("translate it", hypapi_translate_gpa2(ev, at, HYPAPI_R, &page), HYPAPI_OK);
+	expect("L2 has", page.rights, HYPAPI_R);
+	expect("L2 copy all the same", hypapi_copy_to_gpa2(ev, at, &rights, 4), HYPAPI_OK);
+	expect("give it back", hypapi_memory_restrict_gpa2(ev, at, HYPAPI_RWX, &gpa1), HYPAPI_OK);
+}
+
 static void restriction(struct hypapi_event *ev)
 {
 	expect("restrict without a stop", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_R), HYPAPI_ESTATE);
@@ -243,6 +293,8 @@ static void stops(struct hypapi_event *ev)
 	expect("create of a frame with all rights", create_of_frame(ev, 0x300000, HYPAPI_RWX), HYPAPI_EINVAL);
 	expect("create without pages", create(ev, GVA(0x300000), HYPAPI_RW, 0), HYPAPI_EINVAL);
 	expect("create with too many", create(ev, GVA(0x300000), HYPAPI_RW, 257), HYPAPI_EINVAL);
+	if (ev->level == HYPAPI_L2)
+		l2_restriction(ev);
 	expect("resume", hypapi_resume(ev), HYPAPI_OK);
 	expect("no longer stopped", ev->stopped, false);
 }
@@ -292,6 +344,7 @@ uint64_t verify_errors(struct hypapi_event *ev)
 	registers(ev);
 	linear_memory(ev);
 	physical_memory(ev);
+	l2_physical(ev);
 	restriction(ev);
 	no_partition(ev);
 	stops(ev);
@@ -314,6 +367,7 @@ void verify_errors_l0(struct hypapi_event *ev)
 	expect("L0, copy from", hypapi_copy_from(ev, &byte, GVA(0x1000), 1), HYPAPI_ENOTSUP);
 	expect("L0, copy to", hypapi_copy_to(ev, GVA(0x1000), &byte, 1), HYPAPI_ENOTSUP);
 	expect("L0, L2-physical", hypapi_translate_gpa2(ev, GPA2(0x1000), HYPAPI_R, &page), HYPAPI_ENOTSUP);
+	expect("L0, L2 copy from", hypapi_copy_from_gpa2(ev, &byte, GPA2(0x1000), 1), HYPAPI_ENOTSUP);
 	expect("L0, create", create(ev, GVA(0x300000), HYPAPI_RW, 1), HYPAPI_ENOTSUP);
 	expect("L0, physical copy", hypapi_copy_from_gpa1(ev, &byte, FREE_PAGE, 1), HYPAPI_OK);
 }
@@ -324,6 +378,7 @@ void verify_errors_no_guest(struct hypapi_event *ev)
 	hypapi_partition_t none = { 1 };
 	struct hypapi_page page;
 	uint32_t rights;
+	gpa1_t gpa1;
 	char byte;
 
 	expect("bare, window", hypapi_window(ev, 0), HYPAPI_EPERM);
@@ -339,6 +394,10 @@ void verify_errors_no_guest(struct hypapi_event *ev)
 	expect("bare, physical copy to", hypapi_copy_to_gpa1(ev, FREE_PAGE, &byte, 1), HYPAPI_EPERM);
 	expect("bare, restrict", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_RWX), HYPAPI_EPERM);
 	expect("bare, rights", hypapi_memory_rights(ev, FREE_PAGE, &rights), HYPAPI_EPERM);
+	expect("bare, L2 copy from", hypapi_copy_from_gpa2(ev, &byte, GPA2(0x1000), 1), HYPAPI_EPERM);
+	expect("bare, L2 copy to", hypapi_copy_to_gpa2(ev, GPA2(0x1000), &byte, 1), HYPAPI_EPERM);
+	expect("bare, L2 restrict", hypapi_memory_restrict_gpa2(ev, GPA2(0x1000), HYPAPI_R, &gpa1), HYPAPI_EPERM);
+	expect("bare, L2 rights", hypapi_memory_rights_gpa2(ev, GPA2(0x1000), &rights, &gpa1), HYPAPI_EPERM);
 	expect("bare, create", create(ev, GVA(0x300000), HYPAPI_RW, 1), HYPAPI_EPERM);
 	expect("bare, at home", hypapi_partition_at_home(ev, none), HYPAPI_EPERM);
 	expect("bare, destroy", hypapi_partition_destroy(ev, none), HYPAPI_EPERM);

@@ -21,6 +21,9 @@ enum { GP = 13, HLT = 12, PORT = 0x5d00 };
 #define L2_HOLE GVA(0x200000)     /* L2's page tables map it, EPT12 does not */
 #define L2_READ_ONLY 0x8000ull    /* the other way round: in EPT12 it has no W */
 #define L2_PAGE 0x9000ull
+#define L2_ALIAS 0xa000ull        /* of the same page of L1 */
+#define L2_FREE 0xb000ull         /* a page where EPT01 has no table */
+#define L2_CODE 0xc000ull         /* L2 may only execute it */
 
 #define expect(call, wanted)                                                                                      \
 	do {                                                                                                      \
@@ -124,6 +127,8 @@ static enum hypapi_verdict on_port(struct hypapi_event *ev)
 static void hole(struct hypapi_event *ev)
 {
 	struct hypapi_page page = { HPA(1), GPA1(1), GPA2(1), HYPAPI_R };
+	gpa1_t gpa1 = GPA1(1);
+	uint32_t rights = 8;
 	char byte = 0;
 
 	expect(hypapi_translate(ev, L2_HOLE, HYPAPI_R, &page), HYPAPI_EPERM);
@@ -136,9 +141,26 @@ static void hole(struct hypapi_event *ev)
 	expect(hypapi_translate_gpa2(ev, GPA2(L2_READ_ONLY), HYPAPI_RW, &page), HYPAPI_EFAULT);
 	expect(hypapi_translate(ev, GVA(L2_READ_ONLY), HYPAPI_RW, &page), HYPAPI_EPERM);
 	expect(page.rights, HYPAPI_R);
+	expect(hypapi_copy_from_gpa2(ev, &byte, GPA2(L2_HOLE.addr), 1), HYPAPI_EFAULT);
+	expect(hypapi_copy_to_gpa2(ev, GPA2(L2_HOLE.addr - 1), &byte, 2), HYPAPI_EFAULT);
+	expect(hypapi_copy_from_gpa2(ev, &byte, GPA2(L2_READ_ONLY), 1), HYPAPI_OK);
+	expect(hypapi_copy_to_gpa2(ev, GPA2(L2_READ_ONLY), &byte, 1), HYPAPI_EFAULT);
+	expect(hypapi_copy_from_gpa2(ev, &byte, GPA2(L2_CODE), 1), HYPAPI_EFAULT);
+	expect(hypapi_memory_rights_gpa2(ev, GPA2(L2_HOLE.addr), &rights, &gpa1), HYPAPI_EFAULT);
+	expect(hypapi_memory_rights_gpa2(ev, GPA2(L2_READ_ONLY), &rights, &gpa1), HYPAPI_OK);
+	expect(rights, HYPAPI_RWX);
 	expect(hypapi_quiesce(ev), 0);
+	expect(hypapi_memory_restrict_gpa2(ev, GPA2(L2_HOLE.addr), 0, &gpa1), HYPAPI_EFAULT);
 	expect(create(ev, L2_HOLE.addr), HYPAPI_EPERM);
 	expect(create(ev, L2_PAGE), HYPAPI_OK);
+	gpa1 = GPA1(1);
+	expect(hypapi_memory_restrict_gpa2(ev, GPA2(L2_PAGE), HYPAPI_RWX, &gpa1), HYPAPI_EPERM);
+	expect(gpa1.addr, 1);
+	expect(hypapi_memory_rights_gpa2(ev, GPA2(L2_PAGE), &rights, &gpa1), HYPAPI_OK);
+	expect(rights, 0);
+	expect(gpa1.addr, shared.page);
+	expect(hypapi_copy_from_gpa2(ev, &byte, GPA2(L2_ALIAS), 1), HYPAPI_EPERM);
+	expect(hypapi_copy_to_gpa2(ev, GPA2(L2_ALIAS), &byte, 1), HYPAPI_EPERM);
 	expect(hypapi_translate_gpa2(ev, GPA2(L2_PAGE), HYPAPI_R, &page), HYPAPI_EPERM);
 	expect(page.rights, 0);
 	expect(page.gpa1.addr, shared.page);
@@ -162,7 +184,10 @@ static void use_up_pages(struct hypapi_event *ev)
 	expect(hypapi_memory_rights(ev, last, &rights), HYPAPI_OK);
 	expect(rights, HYPAPI_RWX);
 	expect(hypapi_memory_restrict(ev, last, 1, HYPAPI_R), HYPAPI_OK);
-	expect(create(ev, FREE_PAGE.addr), HYPAPI_ENOMEM);
+	if (ev->level == HYPAPI_L2)
+		expect(hypapi_memory_restrict_gpa2(ev, GPA2(L2_FREE), HYPAPI_R, &last), HYPAPI_ENOMEM);
+	else
+		expect(create(ev, FREE_PAGE.addr), HYPAPI_ENOMEM);
 	expect(hypapi_memory_rights(ev, FREE_PAGE, &rights), HYPAPI_OK);
 	expect(rights, HYPAPI_RWX);
 }
@@ -292,6 +317,61 @@ static void call_together(void *number)
 	call(number);
 }
 
+/*
+ * Rights by L2-physical address: they are the page's, at its alias, too, and stay with it when L1 maps another one. verify
+ * gives a page back at the first violation.
+ */
+static uint64_t ask(uint32_t number, uint64_t rcx, uint64_t rdx)
+{
+	sim_set(HYPAPI_REG_RCX, rcx);
+	sim_set(HYPAPI_REG_RDX, rdx);
+	sim_assert(sim_hypercall(number) == 0);
+	return sim_get(HYPAPI_REG_RBX);
+}
+
+static void write_and_count(uint64_t at, uint64_t violations)
+{
+	uint64_t before = ask(VERIFY_VIOLATIONS, 0, 0);
+
+	sim_write64(GVA(at), at);
+	sim_assert(ask(VERIFY_VIOLATIONS, 0, 0) == before + violations);
+	sim_assert(!violations || sim_get(HYPAPI_REG_RDX) == (shared.page | HYPAPI_W));
+}
+
+static void guard(void *arg)
+{
+	(void)arg;
+	write_and_count(L2_PAGE, 0);
+	write_and_count(L2_ALIAS, 0);
+	sim_assert(ask(VERIFY_RESTRICT_GPA2, L2_PAGE, HYPAPI_R) == HYPAPI_OK);
+	sim_assert(sim_get(HYPAPI_REG_RDX) == shared.page);
+	sim_assert(ask(VERIFY_RIGHTS_GPA2, L2_ALIAS, 0) == HYPAPI_OK);
+	sim_assert(sim_get(HYPAPI_REG_RDX) == (shared.page | HYPAPI_R));
+	sim_assert(sim_read64(GVA(L2_PAGE)) == L2_ALIAS);
+	write_and_count(L2_ALIAS, 1);
+	sim_assert(ask(VERIFY_RESTRICT_GPA2, L2_ALIAS, HYPAPI_R) == HYPAPI_OK);
+	write_and_count(L2_PAGE, 1);
+	sim_assert(ask(VERIFY_RESTRICT_GPA2, L2_PAGE, HYPAPI_R) == HYPAPI_OK);
+	sim_assert(ask(VERIFY_WRITE_GPA2, L2_PAGE, 5) == HYPAPI_OK && ask(VERIFY_READ_GPA2, L2_ALIAS, 0) == HYPAPI_OK);
+	sim_assert(sim_get(HYPAPI_REG_RDX) == 5);
+}
+
+static void use_what_is_mapped_anew(void *arg)
+{
+	(void)arg;
+	write_and_count(L2_PAGE, 0);
+	write_and_count(L2_ALIAS, 1);
+}
+
+static void guard_and_remap(void *l2)
+{
+	sim_assert(sim_l2_run(l2, guard, NULL, NULL) == HLT);
+	sim_l2_map(l2, GPA2(L2_PAGE), FREE_PAGE, HYPAPI_RWX);
+	sim_l2_invept(l2);
+	sim_assert(sim_l2_run(l2, use_what_is_mapped_anew, NULL, NULL) == HLT);
+	sim_assert(sim_read64(GVA(FREE_PAGE.addr)) == L2_PAGE && sim_read64(GVA(shared.page)) == L2_ALIAS);
+}
+
 static uint32_t in_l2;
 
 static void call_in_l2(void *l2)
@@ -315,14 +395,22 @@ static void run(uint32_t number)
 	sim_run(0, call, &number);
 }
 
-static void run_in_l2(uint32_t number)
+static struct sim_l2 *make_l2(void)
 {
 	struct sim_l2 *l2 = sim_l2_create(1 << 20);
 
 	sim_l2_map(l2, GPA2(L2_READ_ONLY), sim_memory(PAGE), HYPAPI_R);
 	sim_l2_map(l2, GPA2(L2_PAGE), GPA1(shared.page), HYPAPI_RWX);
+	sim_l2_map(l2, GPA2(L2_ALIAS), GPA1(shared.page), HYPAPI_RWX);
+	sim_l2_map(l2, GPA2(L2_FREE), GPA1(FREE_PAGE.addr + REGION), HYPAPI_RWX);
+	sim_l2_map(l2, GPA2(L2_CODE), sim_memory(PAGE), HYPAPI_X);
+	return l2;
+}
+
+static void run_in_l2(uint32_t number)
+{
 	in_l2 = number;
-	sim_run(1, call_in_l2, l2);
+	sim_run(1, call_in_l2, make_l2());
 }
 
 static void what_verify_asks(void **state) { (void)state; boot(); sim_run(1, verify_itself, NULL); }
@@ -331,6 +419,8 @@ static void exception(void **state) { (void)state; boot(); run(INJECT); }
 static void event_that_enters_none(void **state) { (void)state; boot(); sim_run(0, port, NULL); }
 static void hole_in_ept12(void **state) { (void)state; boot(); run_in_l2(HOLE); }
 static void no_page_left(void **state) { (void)state; boot(); run(USE_UP); }
+static void no_page_left_in_l2(void **state) { (void)state; boot(); run_in_l2(USE_UP); }
+static void rights_by_l2_address(void **state) { (void)state; boot(); sim_run(1, guard_and_remap, make_l2()); }
 
 static void page_of_another(void **state)
 {
@@ -369,6 +459,8 @@ int main(void)
 		sim_test(event_that_enters_none),
 		sim_test(hole_in_ept12),
 		sim_test(no_page_left),
+		sim_test(no_page_left_in_l2),
+		sim_test(rights_by_l2_address),
 		sim_test(page_of_another),
 		sim_test(partition_that_runs),
 		sim_test(late_for_a_stop),

@@ -19,6 +19,10 @@
  *     0x20b  vector, number        hypapi_inject(), where the number is error code and address
  *     0x20c  mask                  hypapi_regs_clear(), and no answer
  *     0x20d  gva                   64 pages there as partitions: see partition.c
+ *     0x20f  gpa2, rights          hypapi_memory_restrict_gpa2() under a stop: RDX is the gpa1
+ *     0x210  gpa2                  hypapi_memory_rights_gpa2(): RDX is gpa1 | rights
+ *     0x211  gpa2                  hypapi_copy_from_gpa2() of 8 bytes
+ *     0x212  gpa2, value           hypapi_copy_to_gpa2() of 8 bytes
  *
  * It claims ports and MSRs that no machine has, with a meaning for each (enum below), and TSC_AUX, which it passes on.
  */
@@ -137,6 +141,13 @@ static int restrict_page(struct hypapi_event *ev, gpa1_t page, uint32_t rights)
 	return hypapi_memory_restrict(ev, page, 1, rights);
 }
 
+static int restrict_gpa2(struct hypapi_event *ev, gpa2_t page, uint32_t rights, gpa1_t *gpa1)
+{
+	if (hypapi_quiesce(ev) < 0)
+		return HYPAPI_EPERM;
+	return hypapi_memory_restrict_gpa2(ev, page, rights, gpa1);
+}
+
 /* The guest did what it may not: noted, and given back, so that the access goes through when it is tried again. */
 static enum hypapi_verdict on_violation(struct hypapi_event *ev)
 {
@@ -207,6 +218,20 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 	case VERIFY_TRANSLATE:
 		answer = hypapi_translate_gpa2(ev, GPA2(rcx), (uint32_t)rdx, &page);
 		result = page.gpa1.addr;
+		break;
+	case VERIFY_RESTRICT_GPA2:
+		answer = restrict_gpa2(ev, GPA2(rcx), (uint32_t)rdx, &page.gpa1);
+		result = page.gpa1.addr;
+		break;
+	case VERIFY_RIGHTS_GPA2:
+		answer = hypapi_memory_rights_gpa2(ev, GPA2(rcx), &rights, &page.gpa1);
+		result = page.gpa1.addr | rights;
+		break;
+	case VERIFY_READ_GPA2:
+		answer = hypapi_copy_from_gpa2(ev, &result, GPA2(rcx), sizeof(result));
+		break;
+	case VERIFY_WRITE_GPA2:
+		answer = hypapi_copy_to_gpa2(ev, GPA2(rcx), &rdx, sizeof(rdx));
 		break;
 	case VERIFY_ERRORS:
 		answer = (int64_t)verify_errors(ev);

@@ -5,6 +5,9 @@
  */
 #include "verify.h"
 
+#define WINDOW 0x80000000ull	/* L2-physical and linear: above the RAM of the machine */
+#define ALIAS (WINDOW + PAGE_SIZE)
+
 enum { R = 1, W = 2, RWX = 7 };
 /* enum hypapi_reg */
 enum {
@@ -177,6 +180,83 @@ static void l2_use(void)
 	l2_end();
 }
 
+/* ---- Rights by L2-physical address: WINDOW and ALIAS lead to `shared`, and then WINDOW elsewhere ---- */
+
+static struct ept12 ept;
+
+static void with_window(struct vcpu *v)
+{
+	(void)v;
+	vmwrite(VMCS_EPTP, ept.eptp);
+}
+
+/* A store of L2's is a violation of the page that is guarded, or none. verify gives the page back then. */
+static bool stores(u64 at, u64 violations)
+{
+	u64 before = violation_count();
+	struct answer last;
+
+	*(volatile u64 *)at = at;
+	last = verify_call(VIOLATIONS, 0, 0);
+	return last.returned == before + violations && (!violations || last.result == ((u64)shared | W)) &&
+	       *(volatile u64 *)at == at;
+}
+
+static bool guards(u64 at)
+{
+	struct answer a = verify_call(RESTRICT_GPA2, at, R);
+
+	return a.returned == 0 && a.result == (u64)shared;
+}
+
+static void l2_guard(void)
+{
+	struct answer a;
+
+	note("not restricted yet", stores(WINDOW, 0) && stores(ALIAS, 0));
+	note("restricted", guards(WINDOW));
+	a = verify_call(RIGHTS_GPA2, ALIAS, 0);
+	note("its rights at the alias", a.returned == 0 && a.result == ((u64)shared | R));
+	note("may be read", *(volatile u64 *)WINDOW == ALIAS);
+	note("a store at the alias", stores(ALIAS, 1));
+	note("a store at its own address", guards(ALIAS) && stores(WINDOW, 1));
+	note("restricted for the next", guards(WINDOW));
+	note("a copy of the hypapp's", verify_call(WRITE_GPA2, WINDOW, 5).returned == 0 && *(volatile u64 *)ALIAS == 5);
+	a = verify_call(READ_GPA2, ALIAS, 0);
+	note("and back", a.returned == 0 && a.result == 5);
+	note("nothing is there", (long)verify_call(RESTRICT_GPA2, WINDOW + 2 * PAGE_SIZE, R).returned == -2);
+	l2_end();
+}
+
+static void l2_use_what_is_mapped_anew(void)
+{
+	note("another page at the address is not restricted", stores(WINDOW, 0));
+	note("the page is, at its alias", stores(ALIAS, 1));
+	l2_end();
+}
+
+static void rights_by_l2_address(void)
+{
+	volatile u64 *other = page_alloc();
+	bool l1_stores;
+
+	ept_init(&ept);
+	ept_map_range(&ept, 0, WINDOW, EPT_2M, EPT_RWX | EPT_WB);
+	ept_map_range(&ept, 0xfe000000, BIT(32), EPT_2M, EPT_RWX | EPT_UC);
+	ept_map(&ept, WINDOW, (u64)shared, EPT_4K, EPT_RWX | EPT_WB);
+	ept_map(&ept, ALIAS, (u64)shared, EPT_4K, EPT_RWX | EPT_WB);
+	if (!l2_runs(l2_guard, with_window))
+		fail("L2 exits by reason %x", l2.exit.reason);
+	ept_map(&ept, WINDOW, (u64)other, EPT_4K, EPT_RWX | EPT_WB);
+	ept_flush(&ept);
+	if (!l2_runs(l2_use_what_is_mapped_anew, with_window))
+		fail("L2 exits by reason %x", l2.exit.reason);
+	note("L2's stores went to these pages", other[0] == WINDOW && shared[0] == ALIAS);
+	l1_stores = verify_call(RESTRICT, (u64)shared, R).returned == 0 && stores((u64)shared, 1);
+	note("L1's own store", l1_stores);
+	print_notes("rights by L2 address");
+}
+
 DEFINE_TEST(verify, "verify", "XMHF with hypapps/verify: hypapi's calls and errors, rights to memory in L1 and L2")
 {
 	u64 before;
@@ -202,5 +282,6 @@ DEFINE_TEST(verify, "verify", "XMHF with hypapps/verify: hypapi's calls and erro
 	judge("restricted by L1", verify_call(RESTRICT, (u64)shared, R).returned == 0);
 	shared[0] = 1;
 	judge("seen once", violation_count() == before + 1);
+	rights_by_l2_address();
 	hv_off();
 }

@@ -14,15 +14,23 @@
 
 _Static_assert(MAX_HYPAPPS <= 31, "five bits of an entry of EPT01 name the hypapp that restricts its page");
 
-int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t rights, struct hypapi_page *page)
+/* What calls with an L2-physical address ask first: L2 runs. */
+static int l2_call(const struct hypapi_event *ev)
 {
-	struct dispatch *d = delivery(ev, HYPAPI_CAP_MEMORY);
-	struct guest_page found;
+	const struct dispatch *d = delivery(ev, HYPAPI_CAP_MEMORY);
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (!in_guest(d) || this_cpu()->world->mode != RUN_L2)
-		return HYPAPI_ENOTSUP;
+	return in_guest(d) && this_cpu()->world->mode == RUN_L2 ? HYPAPI_OK : HYPAPI_ENOTSUP;
+}
+
+int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t rights, struct hypapi_page *page)
+{
+	int error = l2_call(ev);
+	struct guest_page found;
+
+	if (error)
+		return error;
 	if (!nested_translate(this_cpu(), gpa2, &found))
 		return HYPAPI_EFAULT;
 	if (found.rights && (found.rights & rights) != (rights & HYPAPI_RWX))
@@ -31,29 +39,40 @@ int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t r
 	return found.rights ? HYPAPI_OK : HYPAPI_EPERM;
 }
 
+/* ---- Copies ---- */
+
 /*
  * L1's own RAM, at its identity: neither root's nor a partition's, whatever a hypapp left of its rights. A page of which
  * the core keeps something is only read: the address may be one that a guest named.
  */
-static void *l1_memory(u64 gpa1, bool write)
+static void *l1_memory(gpa1_t gpa1, bool write)
 {
-	if (write && ept01_is_guarded(gpa1 & HYPAPI_PAGE_MASK))
+	if (write && ept01_is_guarded(gpa1.addr & HYPAPI_PAGE_MASK))
 		return NULL;
-	return ept01_entry(GPA1(gpa1)) & EPT01_RAM ? phys_to_virt(HPA(gpa1)) : NULL;
+	return ept01_entry(gpa1) & EPT01_RAM ? phys_to_virt(HPA(gpa1.addr)) : NULL;
 }
 
-static int copy_gpa1(const struct hypapi_event *ev, gpa1_t gpa1, void *buf, size_t len, bool write)
+/* Where EPT12 leads from a byte of L2's, with the right to access it so, and leaves a mark of a write. */
+static bool l2_byte(gpa2_t gpa2, bool write, gpa1_t *gpa1)
 {
-	struct dispatch *d = delivery(ev, HYPAPI_CAP_MEMORY);
+	if (write)
+		return nested_gpa1_to_write(this_cpu(), gpa2, gpa1);
+	return nested_gpa1(this_cpu(), gpa2, HYPAPI_R, gpa1);
+}
 
-	if (!d)
-		return HYPAPI_EPERM;
-	if (len > MAX_COPY_BYTES || gpa1.addr + len < gpa1.addr)
+/* `address` is an L2-physical one if l2, else an L1-physical one. */
+static int copy_physical(u64 address, bool l2, void *buf, size_t len, bool write)
+{
+	if (len > MAX_COPY_BYTES || address + len < address)
 		return HYPAPI_EINVAL;
 	for (size_t done = 0; done < len;) {
-		u64 at = gpa1.addr + done;
+		u64 at = address + done;
 		size_t part = MIN(len - done, PAGE_SIZE - (at & (PAGE_SIZE - 1)));
-		void *memory = l1_memory(at, write);
+		gpa1_t gpa1 = GPA1(at);
+
+		if (l2 && !l2_byte(GPA2(at), write, &gpa1))
+			return HYPAPI_EFAULT;
+		void *memory = l1_memory(gpa1, write);
 
 		if (!memory)
 			return HYPAPI_EPERM;
@@ -68,33 +87,42 @@ static int copy_gpa1(const struct hypapi_event *ev, gpa1_t gpa1, void *buf, size
 
 int hypapi_copy_from_gpa1(const struct hypapi_event *ev, void *dst, gpa1_t src, size_t len_bytes)
 {
-	return copy_gpa1(ev, src, dst, len_bytes, false);
+	return delivery(ev, HYPAPI_CAP_MEMORY) ? copy_physical(src.addr, false, dst, len_bytes, false) : HYPAPI_EPERM;
 }
 
 int hypapi_copy_to_gpa1(const struct hypapi_event *ev, gpa1_t dst, const void *src, size_t len_bytes)
 {
-	return copy_gpa1(ev, dst, (void *)src, len_bytes, true);
+	return delivery(ev, HYPAPI_CAP_MEMORY) ? copy_physical(dst.addr, false, (void *)src, len_bytes, true) : HYPAPI_EPERM;
 }
 
-static bool restrict_args_ok(gpa1_t page, size_t page_count, u32 rights)
+int hypapi_copy_from_gpa2(const struct hypapi_event *ev, void *dst, gpa2_t src, size_t len_bytes)
+{
+	int error = l2_call(ev);
+
+	return error ? error : copy_physical(src.addr, true, dst, len_bytes, false);
+}
+
+int hypapi_copy_to_gpa2(const struct hypapi_event *ev, gpa2_t dst, const void *src, size_t len_bytes)
+{
+	int error = l2_call(ev);
+
+	return error ? error : copy_physical(dst.addr, true, (void *)src, len_bytes, true);
+}
+
+/* ---- Rights ---- */
+
+static bool restrict_args_ok(u64 address, size_t page_count, u32 rights)
 {
 	bool exec_only = vmx_ept_vpid_cap & EPTCAP_EXEC_ONLY;
 	bool rights_ok = !(rights & ~(u32)HYPAPI_RWX) && ((rights & HYPAPI_R) || !rights || (rights == HYPAPI_X && exec_only));
 
-	return rights_ok && page_count && page_count <= MAX_RESTRICT_PAGES && !(page.addr & (PAGE_SIZE - 1)) &&
-	       page.addr < BIT(46);
+	return rights_ok && page_count && page_count <= MAX_RESTRICT_PAGES && !(address & (PAGE_SIZE - 1));
 }
 
-int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count, uint32_t rights)
+static int restrict_pages(struct dispatch *d, gpa1_t page, size_t page_count, u32 rights)
 {
-	struct dispatch *d = delivery(ev, HYPAPI_CAP_MEMORY);
-	bool takes = false;
-
-	if (!d)
-		return HYPAPI_EPERM;
-	if (!restrict_args_ok(page, page_count, rights))
-		return HYPAPI_EINVAL;
 	u32 app = hypapps_number(d->link->app);
+	bool takes = false;
 
 	d->progress.walking = false;
 	for (size_t i = 0; i < page_count; i++) {
@@ -110,12 +138,60 @@ int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_cou
 	return HYPAPI_OK;
 }
 
-int hypapi_memory_rights(const struct hypapi_event *ev, gpa1_t page, uint32_t *rights)
+int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count, uint32_t rights)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_MEMORY);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!restrict_args_ok(page.addr, page_count, rights) || page.addr >= BIT(46))
+		return HYPAPI_EINVAL;
+	return restrict_pages(d, page, page_count, rights);
+}
+
+/* Always under a stop: where EPT12 leads does not change between the look at it and the restriction. */
+int hypapi_memory_restrict_gpa2(struct hypapi_event *ev, gpa2_t page, uint32_t rights, gpa1_t *gpa1)
+{
+	int error = l2_call(ev);
+	gpa1_t found;
+
+	if (error)
+		return error;
+	if (!restrict_args_ok(page.addr, 1, rights))
+		return HYPAPI_EINVAL;
+	if (!quiesce_owned(&this_cpu()->quiesce))
+		return HYPAPI_ESTATE;
+	if (!nested_gpa1(this_cpu(), page, 0, &found))
+		return HYPAPI_EFAULT;
+	error = restrict_pages(this_cpu()->dispatch, found, 1, rights);
+	if (!error)
+		*gpa1 = found;
+	return error;
+}
+
+static u32 rights_of(gpa1_t page)
 {
 	struct ept01_leaf leaf;
 
+	return is_root_memory(page.addr) || !ept01_lookup(page, &leaf) || leaf.owner ? 0 : leaf.rights;
+}
+
+int hypapi_memory_rights(const struct hypapi_event *ev, gpa1_t page, uint32_t *rights)
+{
 	if (!delivery(ev, HYPAPI_CAP_MEMORY))
 		return HYPAPI_EPERM;
-	*rights = is_root_memory(page.addr) || !ept01_lookup(page, &leaf) || leaf.owner ? 0 : leaf.rights;
+	*rights = rights_of(page);
+	return HYPAPI_OK;
+}
+
+int hypapi_memory_rights_gpa2(const struct hypapi_event *ev, gpa2_t page, uint32_t *rights, gpa1_t *gpa1)
+{
+	int error = l2_call(ev);
+
+	if (error)
+		return error;
+	if (!nested_gpa1(this_cpu(), page, 0, gpa1))
+		return HYPAPI_EFAULT;
+	*rights = rights_of(*gpa1);
 	return HYPAPI_OK;
 }

@@ -208,16 +208,30 @@ static inline u64 quick_hpa(const struct percpu *cpu, gpa2_t gpa2)
 	return likely(!cpu->quiesce.work) && vmcs12_uses_ept(&cpu->nested->vmcs12) ? cached_hpa(cpu->nested, gpa2) : 0;
 }
 
+/* EPT12's leaf for an address of L2's, which is L1's without EPT12. */
+static bool leaf12(struct nested_cpu *n, gpa2_t gpa2, struct ept12_leaf *leaf)
+{
+	*leaf = (struct ept12_leaf){ .gpa1 = GPA1(gpa2.addr), .rights = HYPAPI_RWX };
+	l1_memory_check(&n->memory);
+	return !vmcs12_uses_ept(&n->vmcs12) || ept12_walk(&nested_caps, n->vmcs12.eptp, gpa2, leaf) == EPT12_MAPPED;
+}
+
+bool nested_gpa1(struct percpu *cpu, gpa2_t gpa2, u32 rights, gpa1_t *gpa1)
+{
+	struct ept12_leaf l12;
+
+	if (!leaf12(cpu->nested, gpa2, &l12) || (l12.rights & rights) != rights)
+		return false;
+	*gpa1 = l12.gpa1;
+	return true;
+}
+
 static __attribute__((noinline)) bool translate_slowly(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page)
 {
-	struct ept12_leaf l12 = { .gpa1 = GPA1(gpa2.addr), .rights = HYPAPI_RWX };
+	struct ept12_leaf l12;
 	struct ept01_leaf l01;
 
-	l1_memory_check(&cpu->nested->memory);
-	if (vmcs12_uses_ept(&cpu->nested->vmcs12) &&
-	    ept12_walk(&nested_caps, cpu->nested->vmcs12.eptp, gpa2, &l12) != EPT12_MAPPED)
-		return false;
-	if (!l1_leaf(&cpu->nested->memory, l12.gpa1, &l01))
+	if (!leaf12(cpu->nested, gpa2, &l12) || !l1_leaf(&cpu->nested->memory, l12.gpa1, &l01))
 		return false;
 	page->hpa = l01.owner ? HPA(l12.gpa1.addr) : l01.hpa;
 	page->gpa1 = l12.gpa1;
@@ -254,23 +268,35 @@ const void *nested_readable(struct percpu *cpu, gpa2_t gpa2)
 	return likely(hpa) ? phys_to_virt(HPA(hpa)) : readable_slowly(cpu, gpa2);
 }
 
-bool nested_mark_written(struct percpu *cpu, gpa2_t gpa2)
+/* by_l2: only where EPT01 lets L1 write, too. */
+static bool mark_written(struct nested_cpu *n, gpa2_t gpa2, bool by_l2, gpa1_t *gpa1)
 {
-	struct nested_cpu *n = cpu->nested;
-	struct ept12_leaf l12 = { .gpa1 = GPA1(gpa2.addr), .rights = HYPAPI_RWX };
+	bool marks = vmcs12_uses_ept(&n->vmcs12) && (n->vmcs12.eptp & EPTP_AD), dirty;
+	struct ept12_leaf l12;
 	struct ept01_leaf l01;
-	bool walks = vmcs12_uses_ept(&n->vmcs12), marks = walks && (n->vmcs12.eptp & EPTP_AD), dirty;
 
-	l1_memory_check(&n->memory);
 	for (u32 tries = 0; tries < MARK_TRIES; tries++) {
-		if (walks && ept12_walk(&nested_caps, n->vmcs12.eptp, gpa2, &l12) != EPT12_MAPPED)
+		if (!leaf12(n, gpa2, &l12) || !(l12.rights & HYPAPI_W))
 			return false;
-		if (!l1_leaf(&n->memory, l12.gpa1, &l01) || !(l12.rights & l01.rights & HYPAPI_W))
+		if (by_l2 && (!l1_leaf(&n->memory, l12.gpa1, &l01) || !(l01.rights & HYPAPI_W)))
 			return false;
+		*gpa1 = l12.gpa1;
 		if (!marks || ept12_mark(&l12, true, &dirty))
 			return true;
 	}
 	return false; /* L1 changes it all the time */
+}
+
+bool nested_mark_written(struct percpu *cpu, gpa2_t gpa2)
+{
+	gpa1_t gpa1;
+
+	return mark_written(cpu->nested, gpa2, true, &gpa1);
+}
+
+bool nested_gpa1_to_write(struct percpu *cpu, gpa2_t gpa2, gpa1_t *gpa1)
+{
+	return mark_written(cpu->nested, gpa2, false, gpa1);
 }
 
 /* Stand-ins never stay: EPT01 gives L1 no root memory with all rights. */

@@ -299,6 +299,31 @@ int hypapi_copy_from_gpa1(const struct hypapi_event *ev, void *dst, gpa1_t src, 
 int hypapi_copy_to_gpa1(const struct hypapi_event *ev, gpa1_t dst, const void *src, size_t len_bytes);
 
 /**
+ * Copies from L2-physical memory: EPT12 leads to L1's memory, which is read as by hypapi_copy_from_gpa1(), whatever rights
+ * a hypapp left it. An L2 without EPT12 has L1's addresses.
+ * @param ev         the event of this callback
+ * @param dst        the hypapp's buffer, at least `len_bytes` long
+ * @param src        L2-physical address; the range may cross pages
+ * @param len_bytes  0 to 1 MiB
+ * @return HYPAPI_OK; HYPAPI_EFAULT: EPT12 does not map a page of the range, or does not let L2 read it;
+ *         HYPAPI_EINVAL and HYPAPI_EPERM as hypapi_copy_from_gpa1(); HYPAPI_ENOTSUP unless the event's level is L2 and no
+ *         partition runs. After an error what lies before it may have been copied
+ * @since 1.3
+ */
+int hypapi_copy_from_gpa2(const struct hypapi_event *ev, void *dst, gpa2_t src, size_t len_bytes);
+/**
+ * The opposite direction of hypapi_copy_from_gpa2(). The accessed and dirty flags of EPT12 are set if L1 has them on.
+ * @param ev         the event of this callback
+ * @param dst        L2-physical address; the range may cross pages
+ * @param src        the hypapp's buffer
+ * @param len_bytes  0 to 1 MiB
+ * @return HYPAPI_OK; HYPAPI_EFAULT: EPT12 does not map a page of the range, or does not let L2 write it;
+ *         HYPAPI_EINVAL and HYPAPI_EPERM as hypapi_copy_to_gpa1(); HYPAPI_ENOTSUP as hypapi_copy_from_gpa2()
+ * @since 1.3
+ */
+int hypapi_copy_to_gpa2(const struct hypapi_event *ev, gpa2_t dst, const void *src, size_t len_bytes);
+
+/**
  * Sets the most that L1, and L2 through EPT12, may do with pages of L1; an access beyond it raises HYPAPI_EV_EPT_VIOLATION for
  * this hypapp, with no partition as owner. All pages are checked before the first is changed. HYPAPI_RWX gives the
  * pages back.
@@ -324,6 +349,43 @@ int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_cou
  * @since 1.0
  */
 int hypapi_memory_rights(const struct hypapi_event *ev, gpa1_t page, uint32_t *rights);
+
+/**
+ * Restricts the page of L1 to which EPT12 leads from a page of L2's, as hypapi_memory_restrict() does. Use it to guard
+ * memory of an L2 that is known by its L2-physical address.
+ *
+ * What is guarded is the page of L1. It is guarded at each address that leads to it: L1's own, another L2-physical one
+ * (an alias), another L2's. It is not guarded against L1's tables: if L1 lets EPT12 lead elsewhere later, L2 finds the
+ * other page at its address, with all the rights that EPT12 gives, and `gpa1` stays restricted. The same holds where L1
+ * has changed EPT12 before, but has not executed INVEPT yet: L2 may still reach the page that was there. EPT12 may give
+ * L2 less rights than this call. Where one page serves several machines, all are restricted: hypapi_translate_gpa2() with
+ * HYPAPI_W tells, under the same stop, whether this L2 may write it.
+ *
+ * The CPUs must be stopped, also for a grant. An L2 without EPT12 has L1's addresses.
+ * @param ev      the event of this callback
+ * @param page    page-aligned L2-physical address
+ * @param rights  as of hypapi_memory_restrict()
+ * @param gpa1    result: L1-physical address of the page. Keep it: an EPT_VIOLATION names it, and
+ *                hypapi_memory_restrict() gives it back. Untouched after an error
+ * @return HYPAPI_OK; HYPAPI_ENOTSUP unless the event's level is L2 and no partition runs; HYPAPI_EINVAL: not aligned, or other
+ *         rights; HYPAPI_ESTATE: the CPUs are not stopped; HYPAPI_EFAULT: EPT12 does not map the page; HYPAPI_EPERM and
+ *         HYPAPI_ENOMEM as hypapi_memory_restrict()
+ * @since 1.3
+ */
+int hypapi_memory_restrict_gpa2(struct hypapi_event *ev, gpa2_t page, uint32_t rights, gpa1_t *gpa1);
+
+/**
+ * The most that L1 may do with the page to which EPT12 leads. Under a stop it stays true until the end of the stop.
+ * What L2 itself may do is told by hypapi_translate_gpa2().
+ * @param ev      the event of this callback
+ * @param page    L2-physical address, any alignment
+ * @param rights  result as of hypapi_memory_rights()
+ * @param gpa1    result: L1-physical address of the same byte
+ * @return HYPAPI_OK; HYPAPI_EFAULT: EPT12 does not map it; HYPAPI_ENOTSUP as hypapi_memory_restrict_gpa2(); HYPAPI_EPERM
+ *         without HYPAPI_CAP_MEMORY. Results are untouched after an error
+ * @since 1.3
+ */
+int hypapi_memory_rights_gpa2(const struct hypapi_event *ev, gpa2_t page, uint32_t *rights, gpa1_t *gpa1);
 
 /* ---- Secondary partitions ---- */
 
