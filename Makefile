@@ -94,7 +94,8 @@ $(O)/core/xmhf/%.o: xmhf/%.c $(O)/include/core/config.h
 	$(call compile,$(CORE_CFLAGS))
 $(O)/core/xmhf/%.o: xmhf/%.S $(O)/include/core/config.h
 	$(call compile,$(CORE_CFLAGS))
-# hypapps_linked.c changes when a name gets another folder. An archive: what the hypapp does not use of its library stays out.
+# hypapps_linked.c changes when a name gets another folder. Global stay the descriptor and what has the hypapp's name in front,
+# which hypapps that come together may share (verify and bystander). An archive: what the hypapp does not use of its library stays out.
 define hypapp_rules
 $(O)/core/hypapps/$(1)/%.o: $(2)/%.c $(O)/hypapps_linked.c $(HYPAPP_RULES) $(wildcard $(2)/library.mk) | $(LIBRARY_NEEDS_$(2))
 	$$(call compile,$$(HYPAPP_CFLAGS) $$(call hypapp_include,$(2)))
@@ -109,7 +110,7 @@ $(O)/core/hypapps/$(1).library/library.a: $(call library_obj,$(1))
 $(O)/core/hypapps/$(1).o: $(call hypapp_obj,$(1)) $(if $(call library_obj,$(1)),$(O)/core/hypapps/$(1).library/library.a)
 	$$(say) LD $$@
 	$$(Q)$(LD) -r --no-warn-execstack -o $$@ $$^
-	$$(Q)objcopy --keep-global-symbol=hypapp_$(1) $$@
+	$$(Q)objcopy --wildcard --keep-global-symbol=hypapp_$(1) '--keep-global-symbol=$(1)_*' $$@
 -include $(patsubst %.o,%.d,$(call hypapp_obj,$(1)) $(call library_obj,$(1)))
 endef
 HYPAPP_RULES := Makefile tools/install/hypapp-files.mk
