@@ -11,6 +11,7 @@
 #include "lib/string.h"
 #include "mem/ept.h"
 #include "mem/mtrr.h"
+#include "mem/page_copy.h"
 #include "mem/pages.h"
 #include "mem/phys_bits.h"
 #include "report/log.h"
@@ -24,7 +25,6 @@
 
 u64 ept01_generation = 1, ept01_pointer, ept01_stand_ins;
 u32 ept01_owners;
-u64 *ept01_regions, ept01_region_count, *ept01_changed;
 
 /* One table, under two names: what L1 itself needs may take the last table pages. */
 static struct ept ept01 = { .alloc = page_alloc }, for_l1 = { .alloc = page_alloc_for_l1 };
@@ -34,21 +34,31 @@ static u64 apic_page = ~0ull;
 /* L1 may read and run them, and its stores are decoded. Constant after boot. */
 static u64 guarded_pages[EPT01_MAX_GUARDED];
 static u32 guarded_count;
+
 /*
- * By 2 MiB: translations of this memory may be remembered, in an EPT02 or a VMCS02, since those of this region were
- * dropped last. Set by any CPU, cleared under a stop.
+ * Books of what was mapped at boot, all RAM among it, by 2 MiB: a region. A device above has no books, and is taken for
+ * changed and remembered.
+ *
+ *     ept01_regions   how its entries are found     by whoever looks one up; a split; zeros after a change of types
+ *     ept01_changed   when it lost something last   by lose(), which is when ept01_generation grows
+ *     remembered      a bit: an EPT02 or VMCS02 may hold some of it, made since its last loss
+ *                                                   set by whoever looks a leaf up for one, cleared by lose()
+ *     away            how many of its pages are claimed, taken or restricted, for which it has a level-1 table
  */
-static u64 *remembered;
+u64 *ept01_regions, ept01_region_count, *ept01_changed;
+static u64 *remembered; /* by any CPU */
+static u16 *away;       /* changed under a stop, or under ept01_lock */
+static u64 mapped_top;  /* the end of the last region */
+
 /*
- * By 2 MiB: how many pages are claimed, taken or restricted; and whether the region waits for its level-1 table to be
- * made one large leaf again. The next use of the same pages would split it again, so the last ones in the queue wait.
+ * Of `away`: the region waits for its level-1 table to be made one large leaf again. The next use of the same pages
+ * would split it again, so the last ones in the queue go on waiting; what finds no place is split until its next use.
  */
 #define WAITS BIT(15)
 #define QUEUE_SIZE 1024
 #define QUEUE_KEPT 32
-static u16 *away;     /* changed under a stop, or under ept01_lock */
-static u32 *queue, queue_first, queue_end; /* as `away`; what finds no place is split until it is used again */
-static u64 mapped_top; /* what was mapped at boot, all RAM among it; it has places in ept01_regions and `remembered` */
+static u32 *queue, queue_first, queue_end; /* as `away` */
+
 static u64 address_end; /* the first address that L1 has not: no leaf is made, and none is found, from here on */
 
 static u64 identity(u64 addr, int type)
@@ -112,14 +122,14 @@ void ept01_map_all(u64 top)
 }
 
 /* The level-1 table of a region, if it is known to have one. */
-static inline u64 *split_region(u64 addr)
+static inline u64 *known_table(u64 addr)
 {
 	u64 region = addr / SIZE_2M, found = 0;
 
 	if (likely(region < ept01_region_count))
 		found = __atomic_load_n(&ept01_regions[region], __ATOMIC_ACQUIRE);
 
-	return found & EPT_RIGHTS ? NULL : (u64 *)found;
+	return ept01_table_of(found);
 }
 
 static always_inline bool fill_leaf(struct ept01_leaf *leaf, u64 gpa1, u64 entry, u64 offset, u8 level)
@@ -195,9 +205,9 @@ static void owe_flush(u32 work)
 }
 
 /*
- * Every leaf that L1 can see the difference of is stored here. Devices: to be told here, for the same page or pages, what
- * `entry` gives L1, R and W, if it has EPT01_RAM, else nothing; ept01_claim() and ept01_check_restrict() make the tables
- * that this needs, and may fail; ept01_take() and ept01_restrict() end with the flush that makes losses true.
+ * Every leaf that L1 can see the difference of is stored here. Devices: to be told here, for the same page or pages,
+ * what `entry` gives L1, R and W, if it has EPT01_RAM, else nothing; ept01_claim() and ept01_check_restrict() make the
+ * tables that this needs, and may fail; ept01_take() and ept01_restrict() end with the flush that makes losses true.
  */
 static void set_leaf(u64 *at, u64 entry)
 {
@@ -231,8 +241,8 @@ static bool grant_new(u64 addr, unsigned int level, u64 entry)
 	return at;
 }
 
-/* The leaf at gpa1 is about to be used, and perhaps remembered, by the caller. */
-static inline void note(u64 gpa1, unsigned int level)
+/* The leaf at gpa1 goes to a caller that may remember it. */
+static inline void will_be_remembered(u64 gpa1, unsigned int level)
 {
 	u64 region = gpa1 / SIZE_2M;
 
@@ -247,14 +257,14 @@ static inline void note(u64 gpa1, unsigned int level)
 
 bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf)
 {
-	u64 *table = split_region(gpa1.addr);
+	u64 *table = known_table(gpa1.addr);
 	unsigned int level;
 	u64 entry, *at;
 
 	if (table) {
 		entry = __atomic_load_n(&table[ept_index(gpa1.addr, 1)], __ATOMIC_ACQUIRE);
 		if (likely(entry & EPT_RIGHTS)) {
-			note(gpa1.addr, 1);
+			will_be_remembered(gpa1.addr, 1);
 			return fill_leaf(leaf, gpa1.addr, entry, PAGE_SIZE - 1, 1);
 		}
 	}
@@ -264,7 +274,7 @@ bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf)
 			return leaf->rights = 0, leaf->owner = 0, false;
 		entry = load_leaf(gpa1.addr, &at, &level);
 	}
-	note(gpa1.addr, level);
+	will_be_remembered(gpa1.addr, level);
 	if (likely(level == 2))
 		return fill_leaf(leaf, gpa1.addr, entry, SIZE_2M - 1, 2);
 	return fill_leaf(leaf, gpa1.addr, entry, EPT_LEVEL_SIZE(level) - 1, (u8)level);
@@ -302,7 +312,7 @@ bool ept01_still_backs(gpa1_t gpa1, unsigned int level)
 		return false;
 	if (level == 2 && !(__atomic_load_n(&ept01_regions[region], __ATOMIC_ACQUIRE) & EPT_RIGHTS))
 		return false;
-	note(gpa1.addr, level);
+	will_be_remembered(gpa1.addr, level);
 	return true;
 }
 
@@ -356,9 +366,9 @@ static __attribute__((noinline)) u64 *split_for(u64 addr)
 }
 
 /* The level-1 entry of a page of RAM. NULL: no table page is free. */
-static always_inline u64 *own_entry(u64 addr)
+static always_inline u64 *level1_entry(u64 addr)
 {
-	u64 *table = split_region(addr);
+	u64 *table = known_table(addr);
 
 	if (unlikely(!table))
 		table = split_for(addr);
@@ -372,7 +382,7 @@ int ept01_claim(gpa1_t page)
 	/* RAM is all mapped at boot, so that it has a place in ept01_regions. */
 	if (page.addr >= mapped_top || ept01_entry(page) != (identity(page.addr, MTRR_WB) | EPT01_RAM))
 		return HYPAPI_EPERM;
-	entry = own_entry(page.addr);
+	entry = level1_entry(page.addr);
 	if (!entry)
 		return HYPAPI_ENOMEM;
 	__atomic_store_n(entry, *entry | EPT01_TAKEN, __ATOMIC_RELEASE);
@@ -384,7 +394,7 @@ int ept01_claim(gpa1_t page)
  * A page of the region is the identity again; with the last one its table waits to be merged, which happens when pages
  * come back from a partition.
  */
-static void comes_back(u64 addr)
+static void page_is_back(u64 addr)
 {
 	u32 region = (u32)(addr / SIZE_2M);
 
@@ -433,10 +443,10 @@ static void merge_waiting(void)
 void ept01_unclaim(const u64 *pages, u32 count)
 {
 	for (u32 i = 0; i < count; i++) {
-		u64 addr = pages[i] & EPT_ADDR, *entry = own_entry(addr);
+		u64 addr = pages[i] & EPT_ADDR, *entry = level1_entry(addr);
 
 		__atomic_store_n(entry, *entry & ~EPT01_TAKEN, __ATOMIC_RELEASE);
-		comes_back(addr);
+		page_is_back(addr);
 	}
 	merge_waiting();
 }
@@ -453,22 +463,22 @@ void ept01_mark_traps(u32 owner, u64 number)
 void ept01_take(u32 owner, const u64 *pages, u32 count)
 {
 	for (u32 i = 0; i < count; i++) {
-		u64 addr = pages[i] & EPT_ADDR;
+		u64 addr = pages[i] & EPT_ADDR, page = stand_in(owner, pages[i] & HYPAPI_X);
 
-		lose(addr, 1, own_entry(addr), stand_in(owner, pages[i] & HYPAPI_X) | HYPAPI_R | EPT_WB | EPT01_TAKEN);
+		lose(addr, 1, level1_entry(addr), page | HYPAPI_R | EPT_WB | EPT01_TAKEN);
 	}
 }
 
 void ept01_give(const u64 *pages, u32 count)
 {
 	for (u32 i = 0; i < count; i++) {
-		u64 addr = pages[i] & EPT_ADDR, *entry = own_entry(addr);
+		u64 addr = pages[i] & EPT_ADDR, *entry = level1_entry(addr);
 		/* It was write-back memory when it was taken. */
 		int type = *entry & RETYPED ? mtrr_type(addr, PAGE_SIZE) : MTRR_WB;
 
 		/* A loss, too: of the stand-in, which a CPU may remember and would go on reading. */
 		lose(addr, 1, entry, identity(addr, type) | EPT01_RAM);
-		comes_back(addr);
+		page_is_back(addr);
 	}
 	merge_waiting();
 }
@@ -492,7 +502,7 @@ int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
 		return HYPAPI_EPERM;
 	*takes |= (*ept_find(&ept01, page.addr, &level) & EPT_RIGHTS & ~(u64)rights) != 0;
 	spin_lock(&ept01_lock);
-	bool ok = own_entry(page.addr);
+	bool ok = level1_entry(page.addr);
 
 	spin_unlock(&ept01_lock);
 	return ok ? HYPAPI_OK : HYPAPI_ENOMEM;
@@ -500,7 +510,7 @@ int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
 
 static void restrict_page(u64 addr, u64 rights, u32 app)
 {
-	u64 *own = own_entry(addr), all = identity(addr, mtrr_type(addr, PAGE_SIZE)) | (*own & EPT01_RAM);
+	u64 *own = level1_entry(addr), all = identity(addr, mtrr_type(addr, PAGE_SIZE)) | (*own & EPT01_RAM);
 	u64 entry = (all & ~EPT_RIGHTS) | rights | EPT01_HYPAPP | (u64)app << EPT01_HYPAPP_SHIFT;
 	bool was = *own & EPT01_HYPAPP;
 
@@ -517,7 +527,7 @@ static void restrict_page(u64 addr, u64 rights, u32 app)
 	if (!was && (entry & EPT01_HYPAPP))
 		away[addr / SIZE_2M]++;
 	else if (was && !(entry & EPT01_HYPAPP))
-		comes_back(addr);
+		page_is_back(addr);
 }
 
 void ept01_restrict(gpa1_t page, size_t count, u32 rights, u32 app)
@@ -596,19 +606,12 @@ void ept01_retype(void)
 static bool copy(gpa1_t gpa1, void *buf, size_t len, bool write)
 {
 	u32 needed = write ? HYPAPI_W : HYPAPI_R;
+	struct ept01_leaf leaf;
 
-	for (size_t done = 0; done < len;) {
-		gpa1_t at = GPA1(gpa1.addr + done);
-		size_t part = MIN(len - done, PAGE_SIZE - (at.addr & (PAGE_SIZE - 1)));
-		struct ept01_leaf leaf;
-
-		if (!ept01_lookup(at, &leaf) || (leaf.rights & needed) != needed || !leaf.ram)
+	for_each_page_part(done, part, gpa1.addr, len) {
+		if (!ept01_lookup(GPA1(gpa1.addr + done), &leaf) || (leaf.rights & needed) != needed || !leaf.ram)
 			return false;
-		if (write)
-			memcpy(phys_to_virt(leaf.hpa), (u8 *)buf + done, part);
-		else
-			memcpy((u8 *)buf + done, phys_to_virt(leaf.hpa), part);
-		done += part;
+		copy_part(phys_to_virt(leaf.hpa), (u8 *)buf + done, part, write);
 	}
 	return true;
 }

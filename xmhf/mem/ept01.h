@@ -32,8 +32,8 @@ void ept01_init(u32 owners);       /* an empty table, for this many partitions, 
 void ept01_map_all(u64 top);       /* the identity up to `top` and at least 4 GiB; the MTRRs are published */
 
 /*
- * Entry bits that the CPU ignores (SDM vol. 3, "Format of an EPT Page-Table Entry") say that a page is not L1's alone: a
- * partition has claimed or taken it; or a hypapp, of which they hold the number, left it to L1 with the entry's rights.
+ * Entry bits that the CPU ignores (SDM vol. 3, "Format of an EPT Page-Table Entry") say that a page is not L1's alone:
+ * a partition has claimed or taken it; or a hypapp, whose number they hold, left it to L1 with the entry's rights.
  */
 #define EPT01_TAKEN BIT(59)
 #define EPT01_HYPAPP BIT(62)
@@ -62,12 +62,19 @@ static inline u32 ept01_entry_hypapp(u64 entry)
 }
 
 /*
- * For each 2 MiB that L1 has, what was found there last: a large leaf's entry, cut to 2 MiB; or the address of a
- * level-1 table, with the low bits 0; or 0. Filled by any CPU, emptied under a stop.
+ * For each 2 MiB of RAM, a region, how its entries are found: by the entry of a large leaf, cut to 2 MiB, with some
+ * rights; or by the address of a level-1 table; 0: not known yet. Filled by any CPU, emptied under a stop.
  */
 extern u64 *ept01_regions, ept01_region_count;
-/* For each of these, ept01_generation when something of it was last lost. */
+/* Of each region, ept01_generation when something of it was last lost. */
 extern u64 *ept01_changed;
+
+/* The level-1 table that is meant by what ept01_regions holds, or NULL. */
+static inline u64 *ept01_table_of(u64 found)
+{
+	return found & EPT_RIGHTS ? NULL : (u64 *)found;
+}
+
 u64 ept01_entry_slow(gpa1_t gpa1);
 
 /*
@@ -83,7 +90,7 @@ static inline u64 ept01_entry(gpa1_t gpa1)
 	if (found & HYPAPI_RWX)
 		return found + (gpa1.addr & (SIZE_2M - PAGE_SIZE));
 	if (likely(found))
-		found = __atomic_load_n((u64 *)found + (gpa1.addr / PAGE_SIZE & 511), __ATOMIC_ACQUIRE);
+		found = __atomic_load_n(ept01_table_of(found) + ept_index(gpa1.addr, 1), __ATOMIC_ACQUIRE);
 	return likely(found & HYPAPI_RWX) ? found : ept01_entry_slow(gpa1);
 }
 
@@ -104,8 +111,8 @@ static inline u16 ept01_owner(gpa1_t gpa1)
 }
 
 /*
- * Sets what L1 may do with pages, on behalf of the hypapp `app` (as ept01_entry_hypapp()); all rights give it back. In two
- * steps: the check changes nothing that L1 can see, and tells whether rights would be lost, which needs a stop.
+ * Sets what L1 may do with pages, on behalf of the hypapp `app` (as ept01_entry_hypapp()); all rights give it back. In
+ * two steps: the check changes nothing that L1 can see, and tells whether rights would be lost, which needs a stop.
  * HYPAPI_EPERM: not L1's page to restrict; HYPAPI_ENOMEM: no table page.
  */
 must_check int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes);
@@ -118,9 +125,9 @@ void ept01_restrict(gpa1_t page, size_t count, u32 rights, u32 app);
 bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf);
 
 /*
- * For who has remembered memory of L1's and was told to flush EPT02: whether it is RAM that L1 still has with all rights,
- * where it was, by a page of EPT01 no smaller than `level`; it may be remembered on then. In doubt false, as for a
- * device, whose type may be another one. Any CPU, no lock.
+ * For who has remembered memory of L1's and was told to flush EPT02: whether it is RAM that L1 still has with all
+ * rights, where it was, by a page of EPT01 no smaller than `level`; it may be remembered on then. In doubt false, as for
+ * a device, whose type may be another one. Any CPU, no lock.
  */
 bool ept01_still_backs(gpa1_t gpa1, unsigned int level);
 
@@ -139,8 +146,8 @@ void ept01_take(u32 owner, const u64 *pages, u32 count);
 
 /*
  * Under a stop, before a partition's pages are taken: what code reads as, INT3, gets a mark of INT3 and INT1 at the end
- * of each page, a number that no other partition has or had. An L1 that merges equal pages (KSM) would else make the code
- * of two partitions one page, and whoever ends the one puts its code into the address space of the other.
+ * of each page, a number that no other partition has or had. An L1 that merges equal pages (KSM) would else make the
+ * code of two partitions one page, and whoever ends the one puts its code into the address space of the other.
  */
 void ept01_mark_traps(u32 owner, u64 number);
 

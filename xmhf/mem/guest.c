@@ -12,6 +12,7 @@
 #include "lib/string.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"
+#include "mem/page_copy.h"
 #include "mem/pages.h"
 #include "nested/nested.h"
 
@@ -263,8 +264,8 @@ static bool mark_leaf(const struct guest_walk *w)
 	void *table = (void *)w->at[w->level].table;
 
 	/*
-	 * A table that EPT12 lets L2 only read stays as it is: L1 watches it, and would be told by an exit, not by a copy.
-	 * So does one in a page whose stores the core decodes, for what is kept there.
+	 * A table that EPT12 lets L2 only read stays as it is: L1 watches it, and would be told by an exit, not by a
+	 * copy. So does one in a page whose stores the core decodes, for what is kept there.
 	 */
 	if (!(w->cpu->world->mode == RUN_L2 ? nested_mark_written(w->cpu, GPA2(w->at[w->level].gpa)) :
 				       (bool)(ept01_entry(GPA1(virt_to_phys(table).addr)) & HYPAPI_W)))
@@ -288,27 +289,22 @@ static inline bool mark_written(const struct guest_walk *w, const struct guest_p
 static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void *buf, size_t len, u32 rights, bool copy,
 					  struct guest_fault *fault)
 {
+	enum guest_access_result result;
+	bool marks = copy && rights == HYPAPI_W;
+	struct guest_page page;
 	u32 tries = 0;
 
-	for (size_t done = 0; done < len;) {
-		gva_t at = GVA(gva.addr + done);
-		size_t part = MIN(len - done, PAGE_SIZE - (at.addr & (PAGE_SIZE - 1)));
-		struct guest_page page;
-		enum guest_access_result result = guest_walk_page(w, at, rights, &page, fault);
-
-		if (result != GUEST_OK)
-			return result;
-		if (!page.memory || tries == MARK_TRIES)
-			return GUEST_NOT_OWNED;
-		if (copy && rights == HYPAPI_W && unlikely(!mark_written(w, &page))) {
-			tries++;
-			continue;
-		}
-		if (copy && rights == HYPAPI_W)
-			memcpy(page.memory, (u8 *)buf + done, part);
-		else if (copy)
-			memcpy((u8 *)buf + done, page.memory, part);
-		done += part;
+	for_each_page_part(done, part, gva.addr, len) {
+		do {
+			result = guest_walk_page(w, GVA(gva.addr + done), rights, &page, fault);
+			if (result != GUEST_OK)
+				return result;
+			if (!page.memory || tries++ == MARK_TRIES)
+				return GUEST_NOT_OWNED;
+		} while (marks && unlikely(!mark_written(w, &page)));
+		tries = 0;
+		if (copy)
+			copy_part(page.memory, (u8 *)buf + done, part, marks);
 	}
 	return GUEST_OK;
 }

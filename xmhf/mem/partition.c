@@ -13,6 +13,7 @@
 #include "lib/string.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"
+#include "mem/page_copy.h"
 #include "mem/pages.h"
 #include "mem/partition_state.h"
 
@@ -315,38 +316,24 @@ static inline u8 *memory_at(struct partition *p, u64 gva)
 	return (u8 *)frame_memory(p->page_frames[(*entry & EPT_ADDR) / PAGE_SIZE]) + (gva & (PAGE_SIZE - 1));
 }
 
-static inline void copy_part(u8 *memory, void *buf, size_t len, bool write)
-{
-	if (write)
-		memcpy(memory, buf, len);
-	else
-		memcpy(buf, memory, len);
-}
-
 int partition_copy(u64 handle, const struct hypapp_descriptor *owner, u64 gva, void *buf, size_t len, bool write)
 {
 	struct partition *p = partition_get(handle, owner);
-	size_t first = PAGE_SIZE - (gva & (PAGE_SIZE - 1));
 
 	if (unlikely(!p))
 		return HYPAPI_ESTALE;
-	u8 *memory = memory_at(p, gva);
+	/* All of the range is checked before the first byte moves; one page needs no separate check. */
+	if (len > page_part(gva, len))
+		for_each_page_part(done, part, gva, len)
+			if (!memory_at(p, gva + done))
+				return HYPAPI_EFAULT;
+	for_each_page_part(done, part, gva, len) {
+		u8 *memory = memory_at(p, gva + done);
 
-	if (!len)
-		return HYPAPI_OK;
-	if (!memory)
-		return HYPAPI_EFAULT;
-	if (len <= first) {
-		copy_part(memory, buf, len, write);
-		return HYPAPI_OK;
-	}
-	/* All of the range is checked before the first byte moves. */
-	for (size_t done = first; done < len; done += PAGE_SIZE)
-		if (!memory_at(p, gva + done))
+		if (!memory)
 			return HYPAPI_EFAULT;
-	copy_part(memory, buf, first, write);
-	for (size_t done = first; done < len; done += PAGE_SIZE)
-		copy_part(memory_at(p, gva + done), (u8 *)buf + done, MIN(len - done, PAGE_SIZE), write);
+		copy_part(memory, (u8 *)buf + done, part, write);
+	}
 	return HYPAPI_OK;
 }
 

@@ -16,8 +16,8 @@
 #define PARTITION_MAX_PAGES 256
 
 /*
- * How many there may be at a time, by the option "partitions" or the amount of RAM; their numbers begin with 1. Constant
- * after boot.
+ * How many there may be at a time, by the option "partitions" or the amount of RAM; their numbers begin with 1.
+ * Constant after boot.
  */
 extern u32 partition_limit;
 
