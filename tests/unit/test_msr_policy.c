@@ -183,7 +183,8 @@ static int fresh(void **state)
 	(void)state;
 	memset(bitmap, 0, sizeof(bitmap));
 	memset(l2_bitmap, 0xff, sizeof(l2_bitmap));
-	nested = (struct nested_cpu){ .l2.mode = RUN_L2, .msrs.bitmap = l2_bitmap, .msr_bitmap12 = nothing };
+	nested = (struct nested_cpu){ .msrs.bitmap = l2_bitmap, .current = &nested.active[0] };
+	nested.active[0] = (struct active_vmcs){ .l2.mode = RUN_L2, .msr_bitmap12 = nothing };
 	cpu.nested = &nested;
 	watching = strict = false;
 	logged = 0;
@@ -229,7 +230,7 @@ static bool hardware(u32 msr, bool write, u64 *value)
 /* A WRMSR or RDMSR: exits are handled until it goes through. True: no #GP. */
 static bool instruction(enum way way, u32 msr, bool write, u64 *value)
 {
-	cpu.world = way == L1 ? &cpu.l1 : &nested.l2;
+	cpu.world = way == L1 ? &cpu.l1 : &nested.active[0].l2;
 	for (u32 tries = 0; tries < 3; tries++) {
 		faulted = done = false;
 		if (!exits(way == L1 ? bitmap : l2_bitmap, msr, write))

@@ -50,19 +50,9 @@ void nested_close_ports(struct percpu *cpu)
 /* L1's page for a bit of the I/O bitmaps: A has the ports below 0x8000, B the others. */
 static bool l1_io_bit(const struct nested_cpu *n, u32 port)
 {
-	const u8 *bitmap = n->io_bitmap12[port >> 15];
+	const u8 *bitmap = n->current->io_bitmap12[port >> 15];
 
 	return !bitmap || bit_of(bitmap, port & 0x7fff);
-}
-
-void nested_recheck_open(struct nested_cpu *n)
-{
-	for (u32 i = n->msrs.count; i-- > 0;)
-		if (!n->msr_bitmap12 || bit_of(n->msr_bitmap12, n->msrs.bit[i]))
-			close_bit(&n->msrs, i);
-	for (u32 i = n->ports.count; i-- > 0;)
-		if (l1_io_bit(n, n->ports.bit[i]))
-			close_bit(&n->ports, i);
 }
 
 #define NO_BIT (~0u)
@@ -75,7 +65,19 @@ static u32 msr_bit(u32 msr, bool write)
 
 static bool l1_wants_msr(const struct nested_cpu *n, u32 bit)
 {
-	return bit == NO_BIT || !n->msr_bitmap12 || bit_of(n->msr_bitmap12, bit);
+	const u8 *bitmap = n->current->msr_bitmap12;
+
+	return bit == NO_BIT || !bitmap || bit_of(bitmap, bit);
+}
+
+void nested_recheck_open(struct nested_cpu *n)
+{
+	for (u32 i = n->msrs.count; i-- > 0;)
+		if (l1_wants_msr(n, n->msrs.bit[i]))
+			close_bit(&n->msrs, i);
+	for (u32 i = n->ports.count; i-- > 0;)
+		if (l1_io_bit(n, n->ports.bit[i]))
+			close_bit(&n->ports, i);
 }
 
 /* What L1 lets through, so do we, unless L1 itself may not touch it. */
@@ -111,7 +113,7 @@ static struct io_access io_access(void)
 /* An access that wraps around port 0xffff exits whatever the bitmaps say. */
 static bool l1_wants_io(const struct nested_cpu *n, struct io_access io)
 {
-	u32 proc = n->vmcs12.proc_ctls;
+	u32 proc = n->current->vmcs12.proc_ctls;
 
 	if (!(proc & PROC_IO_BITMAPS))
 		return proc & PROC_UNCOND_IO_EXITING;
@@ -130,7 +132,7 @@ static void let_through(struct percpu *cpu, struct io_access io)
 
 	for (u32 i = 0; i < io.size; i++)
 		ours |= bit_of(vmx_io_bitmaps_l2, (io.port + i) & 0xffff);
-	if (ours || !(cpu->nested->vmcs12.proc_ctls & PROC_IO_BITMAPS)) {
+	if (ours || !(vmcs12_of(cpu)->proc_ctls & PROC_IO_BITMAPS)) {
 		exit_io(cpu);
 		return;
 	}

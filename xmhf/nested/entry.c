@@ -11,7 +11,7 @@
 #include "nested/state.h"
 #include "report/log.h"
 
-/* Groups that checks of one dirty group read, from the table of checks; [GROUP_COUNT] masks. */
+/* Groups that checks of one unmerged group read, from the table of checks; [GROUP_COUNT] masks. */
 static u32 reads_with[GROUP_COUNT];
 
 void nested_entry_init(void)
@@ -20,12 +20,12 @@ void nested_entry_init(void)
 		reads_with[g] = entry_check_reads(1u << g);
 }
 
-static u32 groups_to_sync(u32 dirty)
+static u32 groups_to_read(u32 unmerged)
 {
 	u32 reads = 0;
 
-	for (; dirty; dirty &= dirty - 1)
-		reads |= reads_with[__builtin_ctz(dirty)];
+	for (; unmerged; unmerged &= unmerged - 1)
+		reads |= reads_with[__builtin_ctz(unmerged)];
 	return reads;
 }
 
@@ -38,25 +38,26 @@ static void fill_pdptes(struct entry_env *env, const struct vmcs12 *v)
 /* The check reads VTPR where hardware would; the page is translated again if EPT01 or the address changed. */
 static u8 read_vtpr(struct nested_cpu *n)
 {
-	const struct vmcs12 *v = &n->vmcs12;
-	const u8 *page = n->virtual_apic; /* scratch_page answers for what is no RAM */
+	const struct active_vmcs *a = n->current;
+	const struct vmcs12 *v = &a->vmcs12;
+	const u8 *page = a->virtual_apic; /* scratch_page answers for what is no RAM */
 
 	if (!(v->proc_ctls & PROC_TPR_SHADOW))
 		return 0;
-	if ((n->dirty & (GROUP(EXEC) | GROUP(PROC))) || !page) {
+	if ((a->unmerged & (GROUP(EXEC) | GROUP(PROC))) || !page) {
 		l1_memory_check(&n->memory);
 		page = l1_page(&n->memory, v->virtual_apic_addr & PAGE_ADDR, HYPAPI_RW);
 	}
 	return page ? *(const volatile u8 *)(page + 0x80) : 0xff;
 }
 
-static void fill_env(struct nested_cpu *n, struct entry_env *env)
+static void fill_env(struct nested_cpu *n, struct entry_env *env, bool l1_long_mode)
 {
-	const struct vmcs12 *v = &n->vmcs12;
+	const struct vmcs12 *v = &n->current->vmcs12;
 
 	env->caps = &nested_caps;
-	env->current = GPA1(n->current);
-	env->l1_long_mode = vmread(VMCS_ENTRY_CTLS) & ENTRYCTL_IA32E;
+	env->current = GPA1(n->current->gpa1);
+	env->l1_long_mode = l1_long_mode;
 	env->vtpr = read_vtpr(n);
 	env->link_revision = ~0u;
 	if (unlikely(v->link_pointer != ~0ull) &&
@@ -67,46 +68,46 @@ static void fill_env(struct nested_cpu *n, struct entry_env *env)
 		fill_pdptes(env, v);
 }
 
-static enum entry_check run_checks(struct nested_cpu *n, const struct entry_env *env)
+static enum entry_check run_checks(const struct active_vmcs *a, const struct entry_env *env)
 {
-	u32 groups = n->dirty;
+	u32 groups = a->unmerged;
 
-	if ((n->vmcs12.proc_ctls & PROC_TPR_SHADOW) || n->vmcs12.link_pointer != ~0ull)
+	if ((a->vmcs12.proc_ctls & PROC_TPR_SHADOW) || a->vmcs12.link_pointer != ~0ull)
 		groups |= GROUP(MEMORY);
 	if (env->wants_pdptes)
 		groups |= GROUP(PDPTE);
-	return entry_check_run(&n->vmcs12, env, groups);
+	return entry_check_run(&a->vmcs12, env, groups);
 }
 
-static void tell_root(struct percpu *cpu)
+static void report_root(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
-	u64 now = nested_eptp12(cpu), before = n->eptp12_told;
+	u64 now = nested_eptp12(cpu), before = n->reported_eptp12;
 
 	if (now == before)
 		return;
-	bool made = now && now == n->eptp12_made;
+	bool made = now && now == n->made_eptp12;
 
-	n->eptp12_told = now;
-	n->eptp12_made = 0;
+	n->reported_eptp12 = now;
+	n->made_eptp12 = 0;
 	event_tell(cpu, HYPAPI_EV_EPT02_ROOT, HYPAPI_L2,
 		   EVENT_ARGS(ept02_root, .eptp12 = now, .old_eptp12 = before, .made = made));
 }
 
 void nested_crossed(struct percpu *cpu, enum hypapi_event_type type)
 {
-	const struct nested_cpu *n = cpu->nested;
+	const struct vmcs12 *v = vmcs12_of(cpu);
 
 	if (cpu->guest_nmis)
 		cpu->work = 1;
 	cpu->windows[0] = cpu->windows[1] = 0;
 	if (type == HYPAPI_EV_EXIT201) {
-		event_tell(cpu, type, HYPAPI_L1, EVENT_ARGS(exit, n->vmcs12.exit_reason, n->vmcs12.exit_qualification));
+		event_tell(cpu, type, HYPAPI_L1, EVENT_ARGS(exit, v->exit_reason, v->exit_qualification));
 		return;
 	}
 	if (hypapps_subscribed(HYPAPI_EV_EPT02_ROOT, HYPAPI_L2))
-		tell_root(cpu);
-	event_tell(cpu, type, HYPAPI_L2, EVENT_ARGS(exit, .reason = n->entering ? EXIT_VMLAUNCH : EXIT_VMRESUME));
+		report_root(cpu);
+	event_tell(cpu, type, HYPAPI_L2, EVENT_ARGS(exit, .reason = v->launched ? EXIT_VMRESUME : EXIT_VMLAUNCH));
 }
 
 /*
@@ -116,18 +117,15 @@ void nested_crossed(struct percpu *cpu, enum hypapi_event_type type)
  */
 void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification)
 {
-	struct nested_cpu *n = cpu->nested;
-	struct vmcs12 *v = &n->vmcs12;
+	struct active_vmcs *a = cpu->nested->current;
+	struct vmcs12 *v = &a->vmcs12;
 
-	nested_to_l1(cpu);
-	if (n->entering)
-		v->launched = 0;
-	n->entering = false;
 	v->exit_reason = reason | EXIT_REASON_ENTRY_FAILED;
 	v->exit_qualification = qualification;
-	n->modified = true;
-	n->dirty |= GROUPS_ALL & ~(GROUP(MEMORY) | GROUP(INFO));
-	nested_shadow_publish(cpu);
+	a->unsaved = true;
+	a->unmerged |= GROUPS_MERGED;
+	nested_shadow_publish(cpu, a);
+	nested_to_l1(cpu);
 	struct l2_leftover kept = {
 		.cr0 = vmread(VMCS_GUEST_CR0), .efer = vmread(VMCS_GUEST_EFER), .pat = vmread(VMCS_GUEST_PAT),
 		.nmi_blocked = vmread(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI,
@@ -149,62 +147,67 @@ static void load_pdptes(const struct entry_env *env)
 		vmwrite(VMCS_GUEST_PDPTE0 + 2 * i, env->pdpte[i]);
 }
 
-static void commit(struct percpu *cpu, const struct entry_env *env, bool launch)
+static void commit(struct percpu *cpu, const struct entry_env *env, const struct l1_registers *l1)
 {
 	struct nested_cpu *n = cpu->nested;
-	struct vmcs12 *v = &n->vmcs12;
+	struct vmcs12 *v = &n->current->vmcs12;
 
 	if (v->entry_msr_load_count)
-		vmcs02_sync(cpu, GROUP(CRS)); /* what the list overwrites in VMCS02 */
-	vmcs02_merge(cpu);
+		vmcs02_read(cpu, n->current, GROUP(CRS)); /* what the list overwrites in VMCS02 */
+	vmcs02_merge(cpu, l1);
 	if (unlikely(env->wants_pdptes))
 		load_pdptes(env);
-	if (launch) {
-		n->entering = true;
-		v->launched = 1;
-		n->modified = true;
-	}
 	u32 failed = v->entry_msr_load_count ? msr_area_load(cpu, v->entry_msr_load_addr, v->entry_msr_load_count) : 0;
 
 	if (unlikely(failed)) {
 		nested_entry_failed(cpu, EXIT_BAD_MSR_LOAD, failed);
 		return;
 	}
-	if (n->missed_access)
+	if (n->missed.access)
 		nested_refill(cpu);
 	speculation_to_l2(cpu);
-	world_enter(cpu, &n->l2);
+	world_enter(cpu, &n->current->l2);
 	if (unlikely(cpu->crossing))
 		nested_crossed(cpu, HYPAPI_EV_EXIT102);
 }
 
-enum vmx_error nested_enter(struct percpu *cpu, bool launch)
+static enum vmx_error judge(struct percpu *cpu, const struct entry_env *env, const struct l1_registers *l1)
 {
-	struct nested_cpu *n = cpu->nested;
-	struct entry_env env;
-
-	if (vmread(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_MOV_SS)
-		return VMXERR_MOV_SS;
-	if (launch && n->vmcs12.launched)
-		return VMXERR_VMLAUNCH_NOT_CLEAR;
-	if (!launch && !n->vmcs12.launched)
-		return VMXERR_VMRESUME_NOT_LAUNCHED;
-	nested_shadow_collect(cpu);
-	if (unlikely(n->ept01_seen != ept01_generation))
-		n->dirty |= GROUP(EXEC) | GROUP(PROC);
-	if (n->lazy)
-		vmcs02_sync(cpu, groups_to_sync(n->dirty));
-	fill_env(n, &env);
-	enum entry_check failed = run_checks(n, &env);
+	enum entry_check failed = run_checks(cpu->nested->current, env);
 
 	if (likely(failed == ENTRY_CHECKS_PASSED)) {
-		commit(cpu, &env, launch);
+		commit(cpu, env, l1);
 		return VMXERR_NONE;
 	}
 	log_limited(LOG_DEBUG, "CPU %u: L2 entry refused: %s (%s)", cpu->index, entry_check_info[failed].text,
 		  entry_check_info[failed].section);
-	if (entry_check_error(failed))
+	if (entry_check_error(failed)) {
+		nested_load_vmcs01(cpu);
 		return entry_check_error(failed);
+	}
 	nested_entry_failed(cpu, EXIT_BAD_GUEST_STATE, entry_check_qualification(failed));
 	return VMXERR_NONE;
+}
+
+enum vmx_error nested_enter(struct percpu *cpu, bool launch, bool l1_long_mode)
+{
+	struct active_vmcs *a = cpu->nested->current;
+	struct entry_env env;
+
+	if (vmread(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_MOV_SS)
+		return VMXERR_MOV_SS;
+	if (launch && a->vmcs12.launched)
+		return VMXERR_VMLAUNCH_NOT_CLEAR;
+	if (!launch && !a->vmcs12.launched)
+		return VMXERR_VMRESUME_NOT_LAUNCHED;
+	/* From the collection on VMCS01 is not at hand, until L1 goes on. */
+	struct l1_registers l1 = vmcs02_l1_registers(&a->vmcs12);
+
+	nested_shadow_collect(cpu, a);
+	if (unlikely(a->pages_since != ept01_generation))
+		a->unmerged |= GROUP(EXEC) | GROUP(PROC);
+	if (a->unread)
+		vmcs02_read(cpu, a, groups_to_read(a->unmerged));
+	fill_env(cpu->nested, &env, l1_long_mode);
+	return judge(cpu, &env, &l1);
 }

@@ -24,35 +24,40 @@ static u64 *table_at(u64 entry)
 	return phys_to_virt(HPA(entry & EPT_ADDR));
 }
 
-/* For each entry of the table that may be other than 0; `entry` points to it. */
-#define for_each_used(ept, table, entry)                                                                             \
-	for (const struct ept02_used *used_ = &(ept)->used[page_number(ept, table)], *end_ = used_ + 1; used_ < end_;\
-	     used_++)                                                                                                \
-		for (u32 words_ = used_->words, w_; words_ && (w_ = (u32)__builtin_ctz(words_), true);               \
-		     words_ &= words_ - 1)                                                                           \
-			for (u64 bits_ = used_->word[w_], *entry;                                                    \
-			     bits_ && (entry = &(table)[w_ * 64 + (u32)__builtin_ctzll(bits_)]);                     \
-			     bits_ &= bits_ - 1)
+/* The first entry, from `index` on, that may be other than 0; 512: none. */
+static inline u32 next_used(const struct ept02_used *used, u32 index)
+{
+	for (u32 word = index / 64; word < ARRAY_SIZE(used->word); word++, index = word * 64) {
+		u64 bits = used->word[word] >> index % 64;
+
+		if (bits)
+			return index + (u32)__builtin_ctzll(bits);
+	}
+	return 512;
+}
 
 static void put(struct ept02 *ept, u64 *table, u32 index, u64 entry)
 {
 	struct ept02_used *used = &ept->used[page_number(ept, table)];
 
 	used->word[index / 64] |= BIT(index % 64);
-	used->words |= 1u << index / 64;
 	table[index] = entry;
 }
 
 /* Makes what the entries of a table lead to unreachable: leaves go, tables are kept for later. */
 static void age(struct ept02 *ept, u64 *table, unsigned int level)
 {
-	for_each_used(ept, table, entry) {
-		if (!(*entry & EPT_RIGHTS))
-			continue; /* aged before, or a large leaf that was */
-		*entry = level == 1 || (*entry & EPT_LARGE) ? 0 : (~*entry & EPT_ADDR) | AGED;
+	struct ept02_used *used = &ept->used[page_number(ept, table)];
+
+	for (u32 i = next_used(used, 0); i < 512; i = next_used(used, i + 1)) {
+		u64 entry = table[i];
+
+		/* Without rights: aged before, or a large leaf that was. */
+		if (entry & EPT_RIGHTS)
+			table[i] = level == 1 || (entry & EPT_LARGE) ? 0 : (~entry & EPT_ADDR) | AGED;
 	}
 	if (level == 1)
-		ept->used[page_number(ept, table)] = (struct ept02_used){ 0 };
+		*used = (struct ept02_used){ 0 };
 }
 
 static void drop_root(struct ept02 *ept, u32 root)
@@ -63,9 +68,11 @@ static void drop_root(struct ept02 *ept, u32 root)
 
 static void clear(struct ept02 *ept, u64 *table)
 {
-	for_each_used(ept, table, entry)
-		*entry = 0;
-	ept->used[page_number(ept, table)] = (struct ept02_used){ 0 };
+	struct ept02_used *used = &ept->used[page_number(ept, table)];
+
+	for (u32 i = next_used(used, 0); i < 512; i = next_used(used, i + 1))
+		table[i] = 0;
+	*used = (struct ept02_used){ 0 };
 }
 
 u32 ept02_root(struct ept02 *ept, u64 eptp12, bool *flush)
@@ -167,10 +174,11 @@ static inline bool is_unchanged(const struct revalidation *r, u64 leaf)
 /* How many leaves stay. Entries without rights are aged or empty: hardware reaches nothing by them. */
 static u32 revalidate(struct ept02 *ept, u64 *table, unsigned int level, const struct revalidation *r)
 {
+	const struct ept02_used *used = &ept->used[page_number(ept, table)];
 	u32 kept = 0;
 
-	for_each_used(ept, table, entry) {
-		u64 e = *entry;
+	for (u32 i = next_used(used, 0); i < 512; i = next_used(used, i + 1)) {
+		u64 e = table[i];
 
 		if (!(e & EPT_RIGHTS))
 			continue;
@@ -179,7 +187,7 @@ static u32 revalidate(struct ept02 *ept, u64 *table, unsigned int level, const s
 		else if ((level <= 2 && likely(is_unchanged(r, e))) || r->keep(level > 1 ? e & ~EPT_LARGE : e, level))
 			kept++;
 		else
-			*entry = 0;
+			table[i] = 0;
 	}
 	return kept;
 }

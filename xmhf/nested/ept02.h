@@ -20,7 +20,6 @@
 
 struct ept02_used {
 	u64 word[8]; /* bit: this entry of the table may be other than 0 */
-	u32 words;   /* bit: that word is not 0 */
 };
 
 struct ept02 {

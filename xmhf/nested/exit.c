@@ -32,7 +32,7 @@ static bool wants_exception(struct percpu *cpu, u32 reason)
 	(void)reason;
 	if ((info & INTR_TYPE) == INTR_TYPE_NMI)
 		return false;
-	return vector == VEC_PF || (cpu->nested->vmcs12.exception_bitmap >> (vector & 31) & 1);
+	return vector == VEC_PF || (vmcs12_of(cpu)->exception_bitmap >> (vector & 31) & 1);
 }
 
 static bool wants_interrupt(struct percpu *cpu, u32 reason)
@@ -47,7 +47,7 @@ static bool wants_window(struct percpu *cpu, u32 reason)
 	bool nmi = reason == EXIT_NMI_WINDOW;
 	u32 control = nmi ? PROC_NMI_WINDOW : PROC_INTR_WINDOW;
 
-	return !cpu->windows[nmi] && !(nmi && cpu->nested->nmi_window) && (cpu->nested->vmcs12.proc_ctls & control);
+	return !cpu->windows[nmi] && !(nmi && cpu->nested->nmi_window) && (vmcs12_of(cpu)->proc_ctls & control);
 }
 
 /* ---- L0's part ---- */
@@ -140,10 +140,13 @@ static const struct exit_row rows[EXIT_REASON_COUNT] = {
 
 /* ---- Exit 201 ---- */
 
-/* What L1's hypervisors look at after every exit; the rest of the guest state waits in VMCS02 (n->lazy). */
-static void save_guest_state(struct nested_cpu *n)
+/*
+ * What L1's hypervisors look at after every exit; the rest of the guest state waits in VMCS02. Without PAE paging the
+ * CPU saves no PDPTEs.
+ */
+static void save_guest_state(struct active_vmcs *a)
 {
-	struct vmcs12 *v = &n->vmcs12;
+	struct vmcs12 *v = &a->vmcs12;
 
 	v->guest_rip = vmread(VMCS_GUEST_RIP);
 	v->guest_rsp = vmread(VMCS_GUEST_RSP);
@@ -158,8 +161,8 @@ static void save_guest_state(struct nested_cpu *n)
 	v->entry_intr_info &= ~(u32)INTR_VALID;
 	if (v->exit_ctls & EXITCTL_SAVE_TIMER)
 		v->preemption_timer = (u32)vmread(VMCS_PREEMPTION_TIMER);
-	n->lazy = GROUPS_LAZY;
-	n->modified = true;
+	a->unread = v->entry_ctls & ENTRYCTL_IA32E ? GROUPS_LAZY & ~GROUP(PDPTE) : GROUPS_LAZY;
+	a->unsaved = true;
 }
 
 static void save_exit_info(struct vmcs12 *v, const struct exit_info *exit)
@@ -186,12 +189,12 @@ static bool nmis_stay_blocked(const struct vmcs12 *v, const struct exit_info *ex
 
 void nested_reflect(struct percpu *cpu, const struct exit_info *exit)
 {
-	struct nested_cpu *n = cpu->nested;
-	struct vmcs12 *v = &n->vmcs12;
+	struct active_vmcs *a = cpu->nested->current;
+	struct vmcs12 *v = &a->vmcs12;
 	u32 abort = 0;
 
-	n->entering = false;
-	save_guest_state(n);
+	v->launched = 1;
+	save_guest_state(a);
 	save_exit_info(v, exit);
 	if (unlikely(!(v->exit_ctls & EXITCTL_HOST_64) && (v->entry_ctls & ENTRYCTL_IA32E)))
 		abort = VMX_ABORT_IA32E;
@@ -201,17 +204,17 @@ void nested_reflect(struct percpu *cpu, const struct exit_info *exit)
 		l2.efer = vmread(VMCS_GUEST_EFER);
 	if (!(v->exit_ctls & EXITCTL_LOAD_PAT))
 		l2.pat = vmread(VMCS_GUEST_PAT);
-	if (n->nmi_window)
+	if (cpu->nested->nmi_window)
 		vmcs02_nmi_window(cpu, false);
 	if (v->exit_msr_store_count && !abort &&
 	    msr_area_store(cpu, v->exit_msr_store_addr, v->exit_msr_store_count))
 		abort = VMX_ABORT_MSR_STORE;
+	nested_shadow_publish(cpu, a);
 	nested_to_l1(cpu);
-	nested_shadow_publish(cpu);
 	u32 bad_host = nested_load_host_state(cpu, &l2);
 
 	abort = abort ? abort : bad_host;
-	if (!n->own_vpid)
+	if (!a->own_vpid)
 		flush_vpid(INVVPID_SINGLE, VPID_L1);
 	if (v->exit_msr_load_count && !abort && msr_area_load(cpu, v->exit_msr_load_addr, v->exit_msr_load_count))
 		abort = VMX_ABORT_MSR_LOAD;
@@ -270,7 +273,7 @@ void nested_exit(struct percpu *cpu, u32 reason)
 	}
 	const struct exit_row *row = &rows[likely(reason < EXIT_REASON_COUNT) ? reason : EXIT_TRIPLE_FAULT];
 
-	cpu->nested->entering = false;
+	vmcs12_of(cpu)->launched = 1;
 	if (!row->handle || (row->l1_wants && row->l1_wants(cpu, reason)))
 		nested_reflect_hardware(cpu, reason);
 	else if (unlikely(hypapps_subscribed(HYPAPI_EV_EXIT202, HYPAPI_L2)))

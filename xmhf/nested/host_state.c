@@ -84,9 +84,10 @@ static u32 load_pdptes(const struct vmcs12 *v)
 	return 0;
 }
 
+/* Activity and pending debug exceptions are already what an exit leaves: L1 was executing VMLAUNCH or VMRESUME. */
 u32 nested_load_host_state(struct percpu *cpu, const struct l2_leftover *l2)
 {
-	const struct vmcs12 *v = &cpu->nested->vmcs12;
+	const struct vmcs12 *v = vmcs12_of(cpu);
 	u64 cr4 = v->host_cr4 | (v->exit_ctls & EXITCTL_HOST_64 ? CR4_PAE : 0);
 
 	vmwrite(VMCS_GUEST_CR0, (v->host_cr0 & ~CR0_KEPT) | (l2->cr0 & CR0_KEPT));
@@ -96,8 +97,6 @@ u32 nested_load_host_state(struct percpu *cpu, const struct l2_leftover *l2)
 	vmwrite(VMCS_GUEST_RIP, v->host_rip);
 	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED1);
 	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, l2->nmi_blocked ? INTERRUPTIBILITY_NMI : 0);
-	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
-	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
 	load_segments(v);
 	load_msrs(v, l2);
 	return load_pdptes(v);

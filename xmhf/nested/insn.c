@@ -46,33 +46,84 @@ static bool has_revision(const void *region)
 	return region && *(const volatile u32 *)region == NESTED_REVISION;
 }
 
-/*
- * The current VMCS goes back to L1's memory, whole, if it differs. Where L1 has no RAM by now it is lost, as on a bus.
- */
-static void put_current(struct percpu *cpu)
+static struct active_vmcs *find_active(struct nested_cpu *n, u64 gpa1)
 {
-	struct nested_cpu *n = cpu->nested;
-
-	if (n->current == NO_VMCS)
-		return;
-	nested_shadow_collect(cpu);
-	vmcs02_sync(cpu, GROUPS_LAZY);
-	n->lazy = 0;
-	void *region = n->modified ? region_of(n, n->current, HYPAPI_RW) : NULL;
-
-	if (region)
-		memcpy(region, &n->vmcs12, sizeof(n->vmcs12));
-	n->modified = false;
+	for (u32 i = 0; i < ACTIVE_VMCSS; i++)
+		if (n->active[i].gpa1 == gpa1)
+			return &n->active[i];
+	return NULL;
 }
 
-static void set_current(struct percpu *cpu, u64 gpa1)
+/*
+ * It goes back to L1's memory, whole, if it differs. Where L1 has no RAM by now it is lost, as on a bus. VMCS01 may not
+ * be at hand afterwards.
+ */
+static void deactivate(struct percpu *cpu, struct active_vmcs *a)
+{
+	nested_shadow_collect(cpu, a);
+	vmcs02_read(cpu, a, GROUPS_LAZY);
+	void *region = a->unsaved ? region_of(cpu->nested, a->gpa1, HYPAPI_RW) : NULL;
+
+	if (region)
+		memcpy(region, &a->vmcs12, sizeof(a->vmcs12));
+	a->gpa1 = NO_VMCS;
+	if (cpu->nested->current == a)
+		cpu->nested->current = NULL;
+}
+
+void nested_deactivate_all(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
 
-	n->current = gpa1;
-	n->dirty = GROUPS_ALL & ~(GROUP(MEMORY) | GROUP(INFO));
-	n->missed_access = 0;
-	nested_shadow_switch(cpu);
+	for (u32 i = 0; i < ACTIVE_VMCSS; i++)
+		if (n->active[i].gpa1 != NO_VMCS)
+			deactivate(cpu, &n->active[i]);
+}
+
+/* A place for one more, in turn of another one if all are taken. */
+static struct active_vmcs *make_room(struct percpu *cpu)
+{
+	struct nested_cpu *n = cpu->nested;
+	struct active_vmcs *a = find_active(n, NO_VMCS);
+
+	if (a)
+		return a;
+	a = &n->active[n->next_to_go];
+	n->next_to_go = (n->next_to_go + 1) % ACTIVE_VMCSS;
+	deactivate(cpu, a);
+	return a;
+}
+
+static struct active_vmcs *activate(struct percpu *cpu, u64 gpa1, const void *region)
+{
+	struct active_vmcs *a = make_room(cpu);
+
+	memcpy(&a->vmcs12, region, sizeof(a->vmcs12));
+	a->vmcs12.revision = NESTED_REVISION;
+	a->vmcs12.launched = a->vmcs12.launched == 1;
+	a->gpa1 = gpa1;
+	a->unmerged = GROUPS_MERGED;
+	a->unread = 0;
+	a->unsaved = false;
+	nested_shadow_publish(cpu, a);
+	return a;
+}
+
+static void set_current(struct percpu *cpu, struct active_vmcs *a)
+{
+	struct nested_cpu *n = cpu->nested;
+
+	n->current = a;
+	n->missed.access = 0;
+	if (a && vmcs12_uses_ept(&a->vmcs12) && n->ept02.key[a->root] != a->vmcs12.eptp)
+		a->unmerged |= GROUP(EXEC); /* another one has got the root meanwhile */
+	nested_load_vmcs01(cpu);
+	nested_shadow_link(cpu);
+}
+
+static bool is_current(const struct nested_cpu *n, u64 gpa1)
+{
+	return n->current && n->current->gpa1 == gpa1;
 }
 
 static int insn_vmptrld(const struct insn *i)
@@ -84,7 +135,7 @@ static int insn_vmptrld(const struct insn *i)
 		return INSN_DONE;
 	if (!pointer_ok(gpa1))
 		return VMXERR_VMPTRLD_BAD_ADDR; /* NO_VMCS among them */
-	if (gpa1 == n->current)
+	if (is_current(n, gpa1))
 		return VMXERR_NONE;
 	if (gpa1 == n->vmxon.addr)
 		return VMXERR_VMPTRLD_VMXON_PTR;
@@ -92,17 +143,16 @@ static int insn_vmptrld(const struct insn *i)
 
 	if (!has_revision(region))
 		return VMXERR_VMPTRLD_BAD_REVISION;
-	put_current(i->cpu);
-	memcpy(&n->vmcs12, region, sizeof(n->vmcs12));
-	n->vmcs12.revision = NESTED_REVISION;
-	n->vmcs12.launched = n->vmcs12.launched == 1;
-	set_current(i->cpu, gpa1);
+	struct active_vmcs *a = find_active(n, gpa1);
+
+	set_current(i->cpu, a ? a : activate(i->cpu, gpa1, region));
 	return VMXERR_NONE;
 }
 
 static int insn_vmptrst(const struct insn *i)
 {
-	bool written = operand_write(i->cpu, i->info, i->long_mode, &i->n->current, sizeof(i->n->current));
+	u64 current = i->n->current ? i->n->current->gpa1 : NO_VMCS;
+	bool written = operand_write(i->cpu, i->info, i->long_mode, &current, sizeof(current));
 
 	return written ? VMXERR_NONE : INSN_DONE;
 }
@@ -118,11 +168,13 @@ static int insn_vmclear(const struct insn *i)
 		return VMXERR_VMCLEAR_BAD_ADDR;
 	if (gpa1 == n->vmxon.addr)
 		return VMXERR_VMCLEAR_VMXON_PTR;
-	if (gpa1 == n->current) {
-		n->modified |= n->vmcs12.launched;
-		n->vmcs12.launched = 0;
-		put_current(i->cpu);
-		set_current(i->cpu, NO_VMCS);
+	struct active_vmcs *a = find_active(n, gpa1);
+
+	if (a) {
+		a->unsaved |= a->vmcs12.launched;
+		a->vmcs12.launched = 0;
+		deactivate(i->cpu, a);
+		set_current(i->cpu, n->current);
 	} else {
 		volatile struct vmcs12 *region = region_of(n, gpa1, HYPAPI_RW);
 
@@ -164,13 +216,12 @@ static int insn_vmxon(const struct insn *i)
 	nested_fix_cr0(true);
 	n->in_vmx = true;
 	n->vmxon = GPA1(gpa1);
-	n->current = NO_VMCS;
+	nested_shadow_enable(i->cpu, true);
 	return VMXERR_NONE;
 }
 
 static int insn_vmxoff(const struct insn *i)
 {
-	put_current(i->cpu);
 	nested_teardown(i->cpu);
 	return VMXERR_NONE;
 }
@@ -182,6 +233,12 @@ static u64 operand_width(const struct insn *i, u64 value)
 	return i->long_mode ? value : (u32)value;
 }
 
+static void fetch(const struct insn *i, u32 groups)
+{
+	vmcs02_read(i->cpu, i->n->current, groups);
+	nested_load_vmcs01(i->cpu);
+}
+
 /*
  * The field that the second register operand names; if it is newer in VMCS02, it has been fetched. NULL: there is
  * none.
@@ -191,8 +248,8 @@ static always_inline const struct vmcs12_field *find_field(const struct insn *i,
 	*encoding = operand_width(i, operand_reg(i->cpu, OPERAND_REG2(i->info)));
 	const struct vmcs12_field *field = vmcs12_find(*encoding);
 
-	if (field && unlikely(i->n->lazy >> field->group & 1))
-		vmcs02_sync(i->cpu, 1u << field->group);
+	if (field && unlikely(i->n->current->unread >> field->group & 1))
+		fetch(i, 1u << field->group);
 	return field;
 }
 
@@ -200,13 +257,13 @@ static int insn_vmread(const struct insn *i)
 {
 	u64 encoding;
 
-	if (unlikely(i->n->current == NO_VMCS))
+	if (unlikely(!i->n->current))
 		return INSN_INVALID;
 	const struct vmcs12_field *field = find_field(i, &encoding);
 
 	if (!field)
 		return VMXERR_BAD_FIELD;
-	u64 value = vmcs12_read(&i->n->vmcs12, field, encoding);
+	u64 value = vmcs12_read(&i->n->current->vmcs12, field, encoding);
 
 	if (likely(i->info & OPERAND_IS_REG)) {
 		operand_set_reg(i->cpu, OPERAND_REG1(i->info), operand_width(i, value));
@@ -219,7 +276,7 @@ static int insn_vmwrite(const struct insn *i)
 {
 	u64 encoding, value = 0;
 
-	if (unlikely(i->n->current == NO_VMCS))
+	if (unlikely(!i->n->current))
 		return INSN_INVALID;
 	if (likely(i->info & OPERAND_IS_REG))
 		value = operand_width(i, operand_reg(i->cpu, OPERAND_REG1(i->info)));
@@ -231,15 +288,18 @@ static int insn_vmwrite(const struct insn *i)
 		return VMXERR_BAD_FIELD;
 	if (field->access == VMCS_ACCESS_RO && !(NESTED_CAP(&nested_caps, MISC) & VMX_MISC_VMWRITE_ALL))
 		return VMXERR_READ_ONLY_FIELD;
+	struct active_vmcs *a = i->n->current;
+
 	if (unlikely(field->group == GROUP_EXITS))
-		vmcs02_sync(i->cpu, GROUP(CRS)); /* what the last exit saved, these controls say */
-	if (!vmcs12_write(&i->n->vmcs12, field, encoding, value))
+		fetch(i, GROUP(CRS)); /* what the last exit saved, these controls say */
+	if (!vmcs12_write(&a->vmcs12, field, encoding, value))
 		return VMXERR_NONE;
-	i->n->modified = true;
-	if (field->group == GROUP_INFO)
-		nested_shadow_publish(i->cpu); /* exit information is shadowed for reading */
-	else
-		i->n->dirty |= 1u << field->group;
+	a->unsaved = true;
+	a->unmerged |= 1u << field->group & GROUPS_MERGED;
+	if (unlikely(nested_shadow_shows(field))) {
+		nested_shadow_publish(i->cpu, a);
+		nested_load_vmcs01(i->cpu);
+	}
 	return VMXERR_NONE;
 }
 
@@ -247,9 +307,9 @@ static int insn_vmwrite(const struct insn *i)
 
 static int enter(const struct insn *i, bool launch)
 {
-	if (i->n->current == NO_VMCS)
+	if (!i->n->current)
 		return INSN_INVALID;
-	enum vmx_error error = nested_enter(i->cpu, launch);
+	enum vmx_error error = nested_enter(i->cpu, launch, i->long_mode);
 
 	return error ? (int)error : INSN_DONE;
 }
@@ -352,19 +412,22 @@ static int insn_vmcall(const struct insn *i)
 
 /* ---- What all share ---- */
 
-static int (*const insns[EXIT_REASON_COUNT])(const struct insn *) = {
-	[EXIT_VMCALL] = insn_vmcall,
-	[EXIT_VMCLEAR] = insn_vmclear,
-	[EXIT_VMLAUNCH] = insn_vmlaunch,
-	[EXIT_VMPTRLD] = insn_vmptrld,
-	[EXIT_VMPTRST] = insn_vmptrst,
-	[EXIT_VMREAD] = insn_vmread,
-	[EXIT_VMRESUME] = insn_vmresume,
-	[EXIT_VMWRITE] = insn_vmwrite,
-	[EXIT_VMXOFF] = insn_vmxoff,
-	[EXIT_VMXON] = insn_vmxon,
-	[EXIT_INVEPT] = insn_invept,
-	[EXIT_INVVPID] = insn_invvpid,
+static const struct insn_row {
+	int (*execute)(const struct insn *);
+	bool has_operand; /* the exit has instruction information */
+} insns[EXIT_REASON_COUNT] = {
+	[EXIT_VMCALL] = { insn_vmcall, false },
+	[EXIT_VMCLEAR] = { insn_vmclear, true },
+	[EXIT_VMLAUNCH] = { insn_vmlaunch, false },
+	[EXIT_VMPTRLD] = { insn_vmptrld, true },
+	[EXIT_VMPTRST] = { insn_vmptrst, true },
+	[EXIT_VMREAD] = { insn_vmread, true },
+	[EXIT_VMRESUME] = { insn_vmresume, false },
+	[EXIT_VMWRITE] = { insn_vmwrite, true },
+	[EXIT_VMXOFF] = { insn_vmxoff, false },
+	[EXIT_VMXON] = { insn_vmxon, true },
+	[EXIT_INVEPT] = { insn_invept, true },
+	[EXIT_INVVPID] = { insn_invvpid, true },
 };
 
 /* Real mode, virtual-8086 mode and compatibility mode have no VMX instructions; hardware says so itself, mostly. */
@@ -392,17 +455,17 @@ static bool may_execute(const struct insn *i, u32 reason)
 	return true;
 }
 
-/* Flags and RIP together: vmx_skip_instruction() would read what is at hand here. */
+/* VMCS01 is at hand. Flags and RIP together: vmx_skip_instruction() would read what is known here. */
 static void complete(const struct insn *i, int result)
 {
 	u64 old = vmread(VMCS_GUEST_RFLAGS), rflags = old & ~RFLAGS_ARITHMETIC;
 
-	if (result == INSN_INVALID || (result && i->n->current == NO_VMCS)) {
+	if (result == INSN_INVALID || (result && !i->n->current)) {
 		rflags |= RFLAGS_CF;
 	} else if (unlikely(result)) {
 		rflags |= RFLAGS_ZF;
-		i->n->vmcs12.insn_error = (u32)result;
-		i->n->modified = true;
+		i->n->current->vmcs12.insn_error = (u32)result;
+		i->n->current->unsaved = true;
 	}
 	if (rflags != old)
 		vmwrite(VMCS_GUEST_RFLAGS, rflags);
@@ -420,11 +483,13 @@ void nested_vmfail(struct percpu *cpu, enum vmx_error error)
 void nested_insn(struct percpu *cpu)
 {
 	u32 reason = cpu->exit_reason;
-	struct insn i = { cpu, cpu->nested, (u32)vmread(VMCS_EXIT_INSN_INFO), guest_long_mode() };
+	struct insn i = { .cpu = cpu, .n = cpu->nested, .long_mode = guest_long_mode() };
 
 	if (!may_execute(&i, reason))
 		return;
-	int result = insns[reason](&i);
+	if (insns[reason].has_operand)
+		i.info = (u32)vmread(VMCS_EXIT_INSN_INFO);
+	int result = insns[reason].execute(&i);
 
 	if (result != INSN_DONE)
 		complete(&i, result);

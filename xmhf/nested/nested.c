@@ -61,7 +61,6 @@ void nested_start(struct percpu *cpu)
 		return;
 	struct nested_cpu *n = pages_boot_alloc(ALIGN_UP(sizeof(*n), PAGE_SIZE) / PAGE_SIZE);
 
-	n->current = NO_VMCS;
 	n->msrs.bitmap = pages_boot_alloc(1);
 	n->ports.bitmap = pages_boot_alloc(2);
 	n->scratch_page = pages_boot_alloc(1);
@@ -70,11 +69,27 @@ void nested_start(struct percpu *cpu)
 	__builtin_memset(n->scratch_page, 0xff, PAGE_SIZE); /* as an empty bus, and as the checks judge it */
 	ept02_init(&n->ept02, pages_boot_alloc(EPT02_PAGES));
 	cpu->nested = n;
-	vmcs02_init(cpu);
+	for (u32 i = 0; i < ACTIVE_VMCSS; i++) {
+		n->active[i].gpa1 = NO_VMCS;
+		vmcs02_init(cpu, &n->active[i]);
+	}
+	nested_load_vmcs01(cpu);
 	nested_shadow_init(cpu);
 }
 
 /* ---- Life ---- */
+
+void nested_load_vmcs01(struct percpu *cpu)
+{
+	struct nested_cpu *n = cpu->nested;
+
+	/* L1's VMREADs look for it in memory (SDM vol. 3, "VMCS Types: Ordinary and Shadow"). */
+	if (n && n->open_shadow && !vmclear(n->open_shadow->vmcs))
+		panic("VMCLEAR of a shadow VMCS failed");
+	if (n)
+		n->open_shadow = NULL;
+	world_load(cpu, &cpu->l1);
+}
 
 /*
  * In VMX operation L1 cannot clear PE, PG or NE: MOV to CR0 exits then, and vmx/exit.c answers #GP. VMCS01 is current.
@@ -90,18 +105,20 @@ void nested_fix_cr0(bool fixed)
 void nested_teardown(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
+	bool in_vmx = nested_in_vmx(cpu);
 
+	if (in_vmx)
+		nested_deactivate_all(cpu);
 	nested_to_l1(cpu);
-	if (!n || !n->in_vmx)
+	if (!in_vmx)
 		return;
 	nested_fix_cr0(false);
-	n->in_vmx = n->entering = n->nmi_window = n->modified = false;
-	n->current = NO_VMCS;
-	n->lazy = 0;
-	n->eptp12_told = 0;
+	n->in_vmx = n->nmi_window = false;
+	n->reported_eptp12 = 0;
 	nested_close_all(&n->msrs);
 	nested_close_all(&n->ports);
-	nested_shadow_switch(cpu);
+	nested_shadow_link(cpu);
+	nested_shadow_enable(cpu, false);
 }
 
 bool nested_in_vmx(const struct percpu *cpu)
@@ -132,25 +149,22 @@ bool nested_entry_refused(struct percpu *cpu)
 
 	log_limited(LOG_ERROR, "CPU %u: VMCS02 refused with error %u, which the checks let through", cpu->index, error);
 	nested_to_l1(cpu);
-	if (n->entering)
-		n->vmcs12.launched = 0;
-	n->entering = false;
-	n->dirty = GROUPS_ALL & ~(GROUP(MEMORY) | GROUP(INFO));
+	n->current->unmerged = GROUPS_MERGED;
 	nested_vmfail(cpu, error == VMXERR_BAD_HOST ? VMXERR_BAD_HOST : VMXERR_BAD_CONTROLS);
 	return true;
 }
 
 void nested_work(struct percpu *cpu)
 {
-	if (!cpu->nested->emptied)
+	if (!cpu->nested->pool_emptied)
 		return;
-	cpu->nested->emptied = false;
+	cpu->nested->pool_emptied = false;
 	event_tell(cpu, HYPAPI_EV_EPT02_FLUSH, HYPAPI_L2, EVENT_ARGS(ept02_flush, .cause = HYPAPI_FLUSH_POOL));
 }
 
 u64 nested_tsc_offset(const struct percpu *cpu)
 {
-	const struct vmcs12 *v = &cpu->nested->vmcs12;
+	const struct vmcs12 *v = vmcs12_of(cpu);
 
 	return v->proc_ctls & PROC_TSC_OFFSETTING ? v->tsc_offset : 0;
 }
@@ -178,7 +192,7 @@ static void inject_nmi(struct percpu *cpu)
  */
 void nested_pending_nmi(struct percpu *cpu)
 {
-	u32 pin12 = cpu->nested->vmcs12.pin_ctls;
+	u32 pin12 = vmcs12_of(cpu)->pin_ctls;
 	u64 blocked = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
 
 	if (!(pin12 & PIN_VIRTUAL_NMIS))
@@ -218,7 +232,7 @@ static void reflect_exception(struct percpu *cpu, unsigned int vector, bool has_
 
 void nested_inject(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr2)
 {
-	const struct vmcs12 *v = &cpu->nested->vmcs12;
+	const struct vmcs12 *v = vmcs12_of(cpu);
 	bool wanted = v->exception_bitmap >> vector & 1, has_error = vector != VEC_UD;
 
 	/* Page faults are asked for by error code (SDM vol. 3, "Exception Bitmap"). */

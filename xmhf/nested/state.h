@@ -36,61 +36,97 @@ struct open_bits {
 	u16 bit[OPEN_MAX];
 };
 
-struct nested_cpu {
-	struct world l2;    /* VMCS02 */
-	bool in_vmx;        /* between VMXON and VMXOFF of L1 */
-	bool entering;      /* VMCS02 was launched by L1's VMLAUNCH and has not exited yet */
-	bool nmi_window;    /* the NMI-window exiting of VMCS02 is L0's, too */
-	gpa1_t vmxon;       /* VMXON region */
-	u64 current;        /* L1-physical address of the current VMCS, or NO_VMCS */
-	u32 dirty;          /* groups that L1 wrote since the last entry that passed */
-	u32 lazy;           /* groups whose values are in VMCS02, newer than in vmcs12 */
-	bool modified;      /* vmcs12 differs from L1's memory */
-	u32 root;           /* EPT02 root of VMCS02 */
-	u64 eptp12_told;    /* of the L2 that entered last, as EPT02_ROOT tells it; 0: none */
-	u64 eptp12_made;    /* EPT02 was made for it, and EPT02_ROOT has not told so */
-	bool emptied;       /* EPT02's pages were used up, and EPT02_FLUSH has not told so */
-	gpa2_t missed;      /* what L2 missed when it last exited to L1 for that, and with what access; 0: nothing */
-	u32 missed_access;
-	u16 vpid02;
+/*
+ * A VMCS of L1's that is active on this CPU: from VMPTRLD to VMCLEAR or VMXOFF, or until its place is needed for another
+ * one (SDM vol. 3, "Overview" of VMCSs). What it holds is in up to four places. Which of them is the newest:
+ *
+ *   L1's memory <--unsaved-- vmcs12 --unmerged--> VMCS02     of each group one at most is set: who writes a group to
+ *                              ^  ^--- unread ---'           vmcs12 while it is unread reads it first
+ *                              '-- shadow VMCS: what L1 wrote there since its newest publication
+ *
+ *   VMPTRLD of one that is not active        all unmerged
+ *   L1's VMWRITE, exiting or collected       its group unmerged, unsaved
+ *   entry that passes                        nothing unmerged
+ *   exit to L1                               groups that hypervisors seldom look at unread; unsaved
+ *   entry that fails, after the checks       all unmerged
+ *   VMCLEAR, VMXOFF, place needed            collected, read, saved
+ */
+struct active_vmcs {
+	u64 gpa1;           /* L1's region; NO_VMCS: this place is free */
+	u32 unmerged;       /* groups that are newer in vmcs12 than in VMCS02 */
+	u32 unread;         /* groups that are newer in VMCS02 than in vmcs12 */
+	bool unsaved;       /* vmcs12 is newer than L1's memory */
 	bool own_vpid;      /* vpid02 is not shared by several of L1's: no flush on entry */
-	u64 ept01_seen;     /* ept01_generation when the pages below were translated */
-	const u8 *virtual_apic, *msr_bitmap12, *io_bitmap12[2]; /* L1's pages, direct map; NULL: not used, or no RAM */
+	u16 vpid02;
+	u32 root;           /* EPT02 root of VMCS02, as long as that has its key */
+	u64 pages_since;    /* ept01_generation when these pages of L1's were translated: */
+	const u8 *virtual_apic, *msr_bitmap12, *io_bitmap12[2]; /* direct map; NULL: not used, or no RAM */
+	struct world l2;    /* VMCS02 */
+	struct shadow *shadow; /* NULL: there is no VMCS shadowing */
+	struct vmcs12 vmcs12;
+};
+#define ACTIVE_VMCSS 4
+
+struct nested_cpu {
+	bool in_vmx;        /* between VMXON and VMXOFF of L1 */
+	bool nmi_window;    /* the NMI-window exiting of VMCS02 is L0's, too */
+	bool pool_emptied;  /* EPT02's pages were used up, and no EPT02_FLUSH has told so yet */
+	gpa1_t vmxon;       /* VMXON region */
+	struct active_vmcs *current; /* NULL: none */
+	struct active_vmcs active[ACTIVE_VMCSS];
+	u32 next_to_go;     /* the place that is made free when all are taken */
+	struct world *open_shadow; /* the shadow VMCS that the CPU may keep data of; NULL whenever VMCS01 is at hand */
+	u64 reported_eptp12; /* by the newest EPT02_ROOT; 0: none */
+	u64 made_eptp12;    /* a root was made for it, and no EPT02_ROOT has told so yet */
+	struct {
+		gpa2_t gpa2;
+		u32 access; /* 0: nothing */
+	} missed;           /* by L2 in EPT12, when it last exited to L1 for that */
 	struct open_bits msrs, ports;
 	void *scratch_page; /* stands for a virtual-APIC page that is not RAM */
-	struct vmcs12 vmcs12;
 	struct l1_memory memory;
 	struct operand_walk walks[OPERAND_WALKS];
-	u64 ept02_seen;     /* ept01_generation when all of this was looked at last */
+	u64 ept02_since;    /* ept01_generation when EPT02 was looked through last */
 	struct ept02 ept02;
-	struct shadow *shadow; /* VMCS shadowing, NULL if it is not used */
 };
+
+/* Of the VMCS that is current, which there is while L2 runs. */
+static inline struct vmcs12 *vmcs12_of(const struct percpu *cpu)
+{
+	return &cpu->nested->current->vmcs12;
+}
 
 extern struct nested_caps nested_caps; /* constant after boot */
 
 /* ---- vmcs02.c: between vmcs12 and VMCS02 ---- */
 
-/* Fills what never changes in VMCS02. It is current. */
-void vmcs02_init(struct percpu *cpu);
-/* Before an entry, checks passed, VMCS01 current: makes VMCS02 current and brings it up to date. */
-void vmcs02_merge(struct percpu *cpu);
-/* Addresses that VMCS02 holds were made with an older EPT01: again. VMCS02 is current. */
+/* Fills what never changes in VMCS02. VMCS01 is not at hand afterwards. */
+void vmcs02_init(struct percpu *cpu, struct active_vmcs *a);
+/* L1's values of what an entry may leave as it was. VMCS01 is at hand. */
+struct l1_registers {
+	u64 efer, pat, debugctl, dr7;
+};
+struct l1_registers vmcs02_l1_registers(const struct vmcs12 *vmcs12);
+/* Before an entry, checks passed: makes VMCS02 of the current VMCS the one at hand, and brings it up to date. */
+void vmcs02_merge(struct percpu *cpu, const struct l1_registers *l1);
+/* Addresses in the VMCS02 of the current VMCS were made with an older EPT01: again. It is at hand. */
 void vmcs02_retranslate(struct percpu *cpu);
-/* Reads groups back from VMCS02 into vmcs12. VMCS02 is current. */
-void vmcs02_read_groups(struct nested_cpu *n, u32 groups);
-/* The same for those in `groups` that are lazy; whatever VMCS is current stays so. */
-void vmcs02_sync(struct percpu *cpu, u32 groups);
-/* L0 wants to know when L2 can take an NMI, or no longer. VMCS02 is current. */
+/* Reads those of `groups` that are unread. VMCS02 is at hand afterwards if there were any. */
+void vmcs02_read(struct percpu *cpu, struct active_vmcs *a, u32 groups);
+/* L0 wants to know when L2 can take an NMI, or no longer. VMCS02 is at hand. */
 void vmcs02_nmi_window(struct percpu *cpu, bool wanted);
-/* The windows that hypapps wait for, or no longer. VMCS02 is current. */
+/* The windows that hypapps wait for, or no longer. VMCS02 is at hand. */
 void vmcs02_windows(struct percpu *cpu);
 /* Which VPID stands for one of L1's; own: no other one of L1 has it. */
 u16 vpid02_of(u16 vpid12, bool *own);
 
 /* ---- nested.c ---- */
-/* L1 goes on: VMCS01 becomes current. */
+/* VMCS01 becomes the world at hand: the only way to it in this folder, and no shadow VMCS stays open. */
+void nested_load_vmcs01(struct percpu *cpu);
+/* From L2 L1 goes on. */
 static inline void nested_to_l1(struct percpu *cpu)
 {
+	nested_load_vmcs01(cpu);
 	world_enter(cpu, &cpu->l1);
 	speculation_to_l1();
 }
@@ -99,12 +135,17 @@ void nested_fix_cr0(bool fixed);
 _Noreturn void nested_abort(struct percpu *cpu, u32 indicator);
 
 /* ---- insn.c ---- */
-/* The VMX instruction with which L1 exited last ends so. VMCS01 is current. */
+/* The VMX instruction with which L1 exited last ends so. VMCS01 is at hand. */
 void nested_vmfail(struct percpu *cpu, enum vmx_error error);
+/* No VMCS of L1's is active or current afterwards. VMCS01 may not be at hand afterwards. */
+void nested_deactivate_all(struct percpu *cpu);
 
 /* ---- entry.c ---- */
-/* VMLAUNCH or VMRESUME of L1; the operandless part of the instruction is checked. Answers what VMfail reports. */
-enum vmx_error nested_enter(struct percpu *cpu, bool launch);
+/*
+ * VMLAUNCH or VMRESUME of L1, which may execute it and has a current VMCS. l1_long_mode: its IA32_EFER.LMA. Answers what
+ * VMfail reports.
+ */
+enum vmx_error nested_enter(struct percpu *cpu, bool launch, bool l1_long_mode);
 /* After a crossing from L1 to L2 or back, if cpu->crossing is not 0: NMIs that wait, and hypapps that watch. */
 void nested_crossed(struct percpu *cpu, enum hypapi_event_type type);
 /* Back to L1's host state with a VM-entry failure, exit 33, 34 or 41. */
@@ -124,22 +165,27 @@ void nested_reflect_hardware(struct percpu *cpu, u32 reason);
 
 /* ---- ept02_fault.c ---- */
 exit_handler nested_ept_fault;
-/* EPT02 of L1's current EPTP12 becomes VMCS02's. VMCS02 is current. */
-void nested_select_ept02(struct percpu *cpu);
-/* Fills in what L2 missed if L1 has mended it, so that L2 need not exit for it again. VMCS02 is current. */
+/* Fills in what L2 missed if L1 has mended it, so that L2 need not exit for it again. */
 void nested_refill(struct percpu *cpu);
+
+/* ---- ept02_use.c ---- */
+/* EPT02 of L1's current EPTP12 becomes VMCS02's, which is at hand. */
+void nested_select_ept02(struct percpu *cpu);
 /* INVEPT of L1, type checked. False: of an EPTP12 that has no EPT02 here. */
 bool nested_invept(struct percpu *cpu, enum invept_type type, u64 eptp12);
 
 /* ---- shadow.c: VMCS shadowing, where the CPU has it; without it these do nothing ---- */
 void nested_shadow_init(struct percpu *cpu);
-/* L1's current VMCS changed: shadowing follows. VMCS01 is current. */
-void nested_shadow_switch(struct percpu *cpu);
-/*
- * What L1 wrote by shadowed VMWRITEs since the last publish goes into vmcs12; VMCS01 is current, and the other way.
- */
-void nested_shadow_collect(struct percpu *cpu);
-void nested_shadow_publish(struct percpu *cpu);
+/* L1 is in VMX operation, or no longer. VMCS01 is at hand. */
+void nested_shadow_enable(struct percpu *cpu, bool enable);
+/* L1's VMREADs and VMWRITEs go to the shadow of the VMCS that is current now. VMCS01 is at hand. */
+void nested_shadow_link(struct percpu *cpu);
+/* What L1 wrote by shadowed VMWRITEs since the last publication goes into vmcs12. VMCS01 is not at hand afterwards. */
+void nested_shadow_collect(struct percpu *cpu, struct active_vmcs *a);
+/* And the other way; VMCS01 is not at hand afterwards. */
+void nested_shadow_publish(struct percpu *cpu, struct active_vmcs *a);
+/* Whether a change of the field, by an exiting VMWRITE, has to be published: L1 reads it without an exit. */
+bool nested_shadow_shows(const struct vmcs12_field *field);
 
 /* ---- bitmaps.c: MSR and I/O bitmaps of L1 ---- */
 /* Exits of L2: hypapps that claim the MSR or port are asked first, then L1's bitmap, then L0 carries it out. */

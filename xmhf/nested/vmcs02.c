@@ -35,24 +35,21 @@ u16 vpid02_of(u16 vpid12, bool *own)
 	return *own ? vpid12 + VPID_SHIFT : VPID_L2;
 }
 
-void vmcs02_init(struct percpu *cpu)
+void vmcs02_init(struct percpu *cpu, struct active_vmcs *a)
 {
-	struct nested_cpu *n = cpu->nested;
-
-	world_init(&n->l2, RUN_L2);
-	world_load(cpu, &n->l2);
+	world_init(&a->l2, RUN_L2);
+	world_load(cpu, &a->l2);
 	vmx_set_host_state(cpu);
 	vmwrite(VMCS_LINK_POINTER, ~0ull);
 	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
 	vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 0);
 	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
-	vmwrite(VMCS_MSR_BITMAP, virt_to_phys(n->msrs.bitmap).addr);
-	world_load(cpu, &cpu->l1);
+	vmwrite(VMCS_MSR_BITMAP, virt_to_phys(cpu->nested->msrs.bitmap).addr);
 }
 
 static u32 proc02(const struct nested_cpu *n)
 {
-	u32 proc12 = n->vmcs12.proc_ctls, proc = (proc12 & ~PROC_COMPUTED) | PROC_REQUIRED;
+	u32 proc12 = n->current->vmcs12.proc_ctls, proc = (proc12 & ~PROC_COMPUTED) | PROC_REQUIRED;
 
 	/* I/O bitmaps win over unconditional exiting. Without either, ours are in force. */
 	proc |= (proc12 & (PROC_IO_BITMAPS | PROC_UNCOND_IO_EXITING)) == PROC_UNCOND_IO_EXITING ? PROC_UNCOND_IO_EXITING
@@ -74,26 +71,28 @@ static u32 exit02(const struct vmcs12 *v)
 
 static void translate_pages(struct nested_cpu *n)
 {
-	const struct vmcs12 *v = &n->vmcs12;
+	struct active_vmcs *a = n->current;
+	const struct vmcs12 *v = &a->vmcs12;
 	struct l1_memory *m = &n->memory;
 
 	l1_memory_check(m);
 	void *apic = v->proc_ctls & PROC_TPR_SHADOW ? l1_page(m, v->virtual_apic_addr, HYPAPI_RW) : NULL;
 
-	n->virtual_apic = apic ? apic : n->scratch_page;
-	n->msr_bitmap12 = v->proc_ctls & PROC_MSR_BITMAPS ? l1_page(m, v->msr_bitmap, HYPAPI_R) : NULL;
-	n->io_bitmap12[0] = v->proc_ctls & PROC_IO_BITMAPS ? l1_page(m, v->io_bitmap_a, HYPAPI_R) : NULL;
-	n->io_bitmap12[1] = v->proc_ctls & PROC_IO_BITMAPS ? l1_page(m, v->io_bitmap_b, HYPAPI_R) : NULL;
-	n->ept01_seen = ept01_generation;
+	a->virtual_apic = apic ? apic : n->scratch_page;
+	a->msr_bitmap12 = v->proc_ctls & PROC_MSR_BITMAPS ? l1_page(m, v->msr_bitmap, HYPAPI_R) : NULL;
+	a->io_bitmap12[0] = v->proc_ctls & PROC_IO_BITMAPS ? l1_page(m, v->io_bitmap_a, HYPAPI_R) : NULL;
+	a->io_bitmap12[1] = v->proc_ctls & PROC_IO_BITMAPS ? l1_page(m, v->io_bitmap_b, HYPAPI_R) : NULL;
+	a->pages_since = ept01_generation;
 }
 
-/* VMCS02 is current. */
+/* VMCS02 is at hand. */
 static void write_pages(struct nested_cpu *n)
 {
-	const u8 *io = n->vmcs12.proc_ctls & PROC_IO_BITMAPS ? n->ports.bitmap : vmx_io_bitmaps_l2;
+	u32 proc12 = n->current->vmcs12.proc_ctls;
+	const u8 *io = proc12 & PROC_IO_BITMAPS ? n->ports.bitmap : vmx_io_bitmaps_l2;
 
-	if (n->vmcs12.proc_ctls & PROC_TPR_SHADOW)
-		vmwrite(VMCS_VIRTUAL_APIC_ADDR, virt_to_phys(n->virtual_apic).addr);
+	if (proc12 & PROC_TPR_SHADOW)
+		vmwrite(VMCS_VIRTUAL_APIC_ADDR, virt_to_phys(n->current->virtual_apic).addr);
 	vmwrite(VMCS_IO_BITMAP_A, virt_to_phys(io).addr);
 	vmwrite(VMCS_IO_BITMAP_B, virt_to_phys(io).addr + PAGE_SIZE);
 }
@@ -106,8 +105,8 @@ void vmcs02_retranslate(struct percpu *cpu)
 
 static void merge_controls(struct percpu *cpu)
 {
-	struct nested_cpu *n = cpu->nested;
-	const struct vmcs12 *v = &n->vmcs12;
+	struct active_vmcs *a = cpu->nested->current;
+	const struct vmcs12 *v = &a->vmcs12;
 	u32 proc2 = (vmcs12_proc2(v) & ~PROC2_SHADOW_VMCS) | PROC2_REQUIRED;
 
 	vmwrite(VMCS_PIN_CTLS, vmx_controls(&vmx_pin_caps, v->pin_ctls | PIN_REQUIRED));
@@ -115,8 +114,8 @@ static void merge_controls(struct percpu *cpu)
 	vmwrite(VMCS_EXIT_CTLS, exit02(v));
 	vmwrite(VMCS_ENTRY_CTLS, vmx_controls(&vmx_entry_caps, (v->entry_ctls & ENTRYCTL_IA32E) | ENTRY_REQUIRED));
 	vmwrite(VMCS_EXCEPTION_BITMAP, v->exception_bitmap | EXCEPTIONS_REQUIRED);
-	n->vpid02 = vpid02_of(vmcs12_proc2(v) & PROC2_VPID ? v->vpid : 0, &n->own_vpid);
-	vmwrite(VMCS_VPID, n->vpid02);
+	a->vpid02 = vpid02_of(vmcs12_proc2(v) & PROC2_VPID ? v->vpid : 0, &a->own_vpid);
+	vmwrite(VMCS_VPID, a->vpid02);
 	nested_select_ept02(cpu);
 }
 
@@ -128,7 +127,7 @@ static void merge_controls(struct percpu *cpu)
 #define EXISTS(need) (NEED_##need == NEED_ALWAYS || (nested_caps.needs >> NEED_##need & 1))
 #define PICK(groups, group, need) (((groups) & GROUP(group)) && EXISTS(need))
 
-/* Roles whose fields VMCS02 takes as they are, and those that hardware changes. */
+/* Roles whose fields VMCS02 takes as they are, and of those the ones that hardware changes. */
 #define WRITE_COPY(...) __VA_ARGS__
 #define WRITE_PASS(...) __VA_ARGS__
 #define WRITE_MERGE(...)
@@ -158,24 +157,19 @@ static void read_groups(struct vmcs12 *v, u32 groups)
 #undef FIELD
 }
 
-/* L1's values of what an entry may leave as it was; read while VMCS01 is current. */
-struct kept {
-	u64 efer, pat, debugctl, dr7;
-};
-
-static struct kept read_kept(const struct vmcs12 *v)
+struct l1_registers vmcs02_l1_registers(const struct vmcs12 *v)
 {
-	struct kept kept = { 0 };
+	struct l1_registers l1 = { 0 };
 
 	if (!(v->entry_ctls & ENTRYCTL_LOAD_EFER))
-		kept.efer = vmread(VMCS_GUEST_EFER);
+		l1.efer = vmread(VMCS_GUEST_EFER);
 	if (!(v->entry_ctls & ENTRYCTL_LOAD_PAT))
-		kept.pat = vmread(VMCS_GUEST_PAT);
+		l1.pat = vmread(VMCS_GUEST_PAT);
 	if (!(v->entry_ctls & ENTRYCTL_LOAD_DEBUG)) {
-		kept.debugctl = vmread(VMCS_GUEST_DEBUGCTL);
-		kept.dr7 = vmread(VMCS_GUEST_DR7);
+		l1.debugctl = vmread(VMCS_GUEST_DEBUGCTL);
+		l1.dr7 = vmread(VMCS_GUEST_DR7);
 	}
-	return kept;
+	return l1;
 }
 
 /*
@@ -193,22 +187,37 @@ static u64 efer_without_load(const struct vmcs12 *v, u64 efer)
  * VMCS02 always loads and saves these. Where L1 asks for a load but not for a save, its own value is loaded afresh
  * each time; where it asks for no load, the guest goes on with L1's.
  */
-static void write_loaded(const struct vmcs12 *v, const struct kept *kept)
+static void write_loaded(const struct vmcs12 *v, const struct l1_registers *l1, u32 unmerged)
 {
+	bool changed = unmerged & (GROUP(CRS) | GROUP(ENTRY) | GROUP(EXITS));
+
 	if (!(v->entry_ctls & ENTRYCTL_LOAD_EFER))
-		vmwrite(VMCS_GUEST_EFER, efer_without_load(v, kept->efer));
-	else if (!(v->exit_ctls & EXITCTL_SAVE_EFER))
+		vmwrite(VMCS_GUEST_EFER, efer_without_load(v, l1->efer));
+	else if (changed || !(v->exit_ctls & EXITCTL_SAVE_EFER))
 		vmwrite(VMCS_GUEST_EFER, v->guest_efer);
 	if (!(v->entry_ctls & ENTRYCTL_LOAD_PAT))
-		vmwrite(VMCS_GUEST_PAT, kept->pat);
-	else if (!(v->exit_ctls & EXITCTL_SAVE_PAT))
+		vmwrite(VMCS_GUEST_PAT, l1->pat);
+	else if (changed || !(v->exit_ctls & EXITCTL_SAVE_PAT))
 		vmwrite(VMCS_GUEST_PAT, v->guest_pat);
 	if (!(v->entry_ctls & ENTRYCTL_LOAD_DEBUG)) {
-		vmwrite(VMCS_GUEST_DEBUGCTL, kept->debugctl);
-		vmwrite(VMCS_GUEST_DR7, kept->dr7);
-	} else if (!(v->exit_ctls & EXITCTL_SAVE_DEBUG)) {
+		vmwrite(VMCS_GUEST_DEBUGCTL, l1->debugctl);
+		vmwrite(VMCS_GUEST_DR7, l1->dr7);
+	} else if (changed || !(v->exit_ctls & EXITCTL_SAVE_DEBUG)) {
 		vmwrite(VMCS_GUEST_DEBUGCTL, v->guest_debugctl);
 		vmwrite(VMCS_GUEST_DR7, v->guest_dr7);
+	}
+}
+
+/* What L1's exit controls do not save keeps the value that L1 gave it. */
+static void read_saved(struct vmcs12 *v)
+{
+	if (v->exit_ctls & EXITCTL_SAVE_EFER)
+		v->guest_efer = vmread(VMCS_GUEST_EFER);
+	if (v->exit_ctls & EXITCTL_SAVE_PAT)
+		v->guest_pat = vmread(VMCS_GUEST_PAT);
+	if (v->exit_ctls & EXITCTL_SAVE_DEBUG) {
+		v->guest_debugctl = vmread(VMCS_GUEST_DEBUGCTL);
+		v->guest_dr7 = vmread(VMCS_GUEST_DR7);
 	}
 }
 
@@ -224,63 +233,44 @@ static void allow_nmi(const struct vmcs12 *v)
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, v->guest_interruptibility & ~(u32)INTERRUPTIBILITY_NMI);
 }
 
-void vmcs02_merge(struct percpu *cpu)
+void vmcs02_merge(struct percpu *cpu, const struct l1_registers *l1)
 {
 	struct nested_cpu *n = cpu->nested;
-	const struct vmcs12 *v = &n->vmcs12;
-	struct kept kept = read_kept(v);
-	u32 dirty = n->dirty;
+	struct active_vmcs *a = n->current;
+	const struct vmcs12 *v = &a->vmcs12;
+	u32 unmerged = a->unmerged;
 
-	world_load(cpu, &n->l2);
-	if (dirty & CONTROL_GROUPS)
+	world_load(cpu, &a->l2);
+	if (unmerged & CONTROL_GROUPS)
 		merge_controls(cpu);
-	if (dirty & (CONTROL_GROUPS | GROUP(PROC))) {
+	if (unmerged & (CONTROL_GROUPS | GROUP(PROC))) {
 		translate_pages(n);
 		write_pages(n);
 		vmwrite(VMCS_PROC_CTLS, proc02(n));
 	}
-	write_groups(v, dirty);
-	if (dirty & GROUP(EVENT))
+	write_groups(v, unmerged);
+	if (unmerged & GROUP(EVENT))
 		allow_nmi(v);
-	write_loaded(v, &kept);
+	write_loaded(v, l1, unmerged);
 	if (v->pin_ctls & PIN_PREEMPTION_TIMER)
 		vmwrite(VMCS_PREEMPTION_TIMER, v->preemption_timer);
 	if (n->msrs.count | n->ports.count)
 		nested_recheck_open(n);
-	if (!n->own_vpid)
-		flush_vpid(INVVPID_SINGLE, n->vpid02);
-	n->dirty = 0;
+	if (!a->own_vpid)
+		flush_vpid(INVVPID_SINGLE, a->vpid02);
+	a->unmerged = 0;
 }
 
-/* What L1's exit controls do not save keeps the value that L1 gave it. */
-void vmcs02_read_groups(struct nested_cpu *n, u32 groups)
+void vmcs02_read(struct percpu *cpu, struct active_vmcs *a, u32 groups)
 {
-	struct vmcs12 *v = &n->vmcs12;
-	u64 efer = v->guest_efer, pat = v->guest_pat, debugctl = v->guest_debugctl, dr7 = v->guest_dr7;
-
-	read_groups(v, groups);
-	if (!(v->exit_ctls & EXITCTL_SAVE_EFER))
-		v->guest_efer = efer;
-	if (!(v->exit_ctls & EXITCTL_SAVE_PAT))
-		v->guest_pat = pat;
-	if (!(v->exit_ctls & EXITCTL_SAVE_DEBUG)) {
-		v->guest_debugctl = debugctl;
-		v->guest_dr7 = dr7;
-	}
-}
-
-void vmcs02_sync(struct percpu *cpu, u32 groups)
-{
-	struct nested_cpu *n = cpu->nested;
-	struct world *at_hand = cpu->world;
-
-	groups &= n->lazy;
+	groups &= a->unread;
 	if (!groups)
 		return;
-	world_load(cpu, &n->l2);
-	vmcs02_read_groups(n, groups);
-	world_load(cpu, at_hand);
-	n->lazy &= ~groups;
+	world_load(cpu, &a->l2);
+	read_groups(&a->vmcs12, groups);
+	if (groups & GROUP(CRS))
+		read_saved(&a->vmcs12);
+	a->unread &= ~groups;
 }
 
 void vmcs02_windows(struct percpu *cpu)

@@ -35,6 +35,7 @@ enum vmcs_group {
 #define GROUP(name) (1u << GROUP_##name)
 #define GROUPS_ALL ((1u << GROUP_COUNT) - 1)
 #define GROUPS_LAZY (GROUP(CRS) | GROUP(SEGS) | GROUP(PDPTE))
+#define GROUPS_MERGED (GROUPS_ALL & ~(GROUP(MEMORY) | GROUP(INFO))) /* what VMCS02 is made of */
 
 enum vmcs_role { ROLE_COPY, ROLE_PASS, ROLE_MERGE, ROLE_HOST, ROLE_INFO };
 
