@@ -216,6 +216,31 @@ static void bench_vmx(void)
 
 /* ---- L2 ---- */
 
+static void l2_cpuid_for_ever(void)
+{
+	for (;;)
+		cpuid(0, 0);
+}
+
+/* Two vCPUs of L1 in turn on one CPU: each round one of them gets to its next exit. */
+static void bench_l2_switch(void)
+{
+	static struct vcpu vcpus[2];
+
+	for (u32 i = 0; i < 2; i++) {
+		hv_init(&vcpus[i], HV_LONG64, l2_cpuid_for_ever);
+		hv_run(&vcpus[i]);
+		hv_skip(&vcpus[i]);
+	}
+	for (u32 i = 0; i < ROUNDS; i++) {
+		struct vcpu *v = &vcpus[i & 1];
+
+		MEASURE(0, i, asm volatile("vmptrld %0" :: "m"(v->vmcs) : "cc", "memory"); hv_enter(v));
+		vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_INSN_LENGTH));
+	}
+	line("l2-switch", 0);
+}
+
 static void l2_hello(u32 number)
 {
 	for (u32 i = 0; i < ROUNDS; i++)
@@ -564,6 +589,7 @@ static void bench_one_cpu(void)
 	bench_hello("l1-hypercall", HELLO_RUNNING);
 	bench_l2_hello("l2-hypercall", l2_hello_running);
 	bench_l2_cpuid();
+	bench_l2_switch();
 	bench_vmx();
 	bench_touch("ept02-fill-4k", EPT_4K, false);
 	bench_touch("ept02-fill-2m", EPT_2M, false);

@@ -86,6 +86,8 @@ static void adopt(void *unused)
 	vmwrite(VMCS_HOST_GDTR_BASE, (u64)cpu->gdt);
 	v->launched = 0;
 	v->host_rsp = 0;
+	print("T moved %lu times\n", vmread(VMCS_GUEST_SYSENTER_EIP));
+	vmwrite(VMCS_GUEST_SYSENTER_EIP, vmread(VMCS_GUEST_SYSENTER_EIP) + 1);
 	for (u32 i = 0; i < 3; i++) {
 		if (hv_run(v) != VMX_OK)
 			fail("the VMCS does not run on CPU %u: %u", cpu->index, v->insn_error);

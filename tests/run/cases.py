@@ -277,6 +277,7 @@ CASES = [
     transcript("vmx-entry"),
     transcript("vmx-inject"),
     transcript("vmx-exits"),
+    transcript("vmx-active"),
     transcript("vmx-ept"),
     transcript("vmx-ept-ad"),
     transcript("vmx-msr-lists"),
@@ -311,6 +312,7 @@ CASES = [
     security("delivery-fault", fail=[FLOOD, "which no control asks for"], timeout=60),
     # A CPU without VMCS shadowing.
     transcript("vmx-insn", model=IVY_BRIDGE, suffix="-ivy-bridge"),
+    transcript("vmx-active", model=IVY_BRIDGE, suffix="-ivy-bridge"),
     transcript("vmx-entry", model=IVY_BRIDGE, suffix="-ivy-bridge"),
     transcript("vmx-exits", model=IVY_BRIDGE, suffix="-ivy-bridge"),
     transcript("l1-smp", cpus=8, suffix="-8cpu", timeout=600),

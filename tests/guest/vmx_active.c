@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * VMCSs that stay active while others are current. A hypervisor below may keep them anywhere until VMCLEAR; what each holds
+ * must not mix with the others', and VMCLEAR must forget what was kept. Three are used at a time where that must not depend
+ * on how many are kept; vmx_insn.c has more than may be kept.
+ */
+#include "test.h"
+
+#define WINDOW 0x80000000ull
+
+static struct vcpu a, b, c;
+
+/* Each CPUID of L2 leaves another limit of the GDTR, which an exit to L1 need not read at once. */
+static void l2_lowers_gdtr(void)
+{
+	struct { u16 limit; u64 base; } __attribute__((packed)) gdtr;
+
+	for (;;) {
+		asm volatile("sgdt %0" : "=m"(gdtr));
+		gdtr.limit -= 8;
+		asm volatile("lgdt %0" :: "m"(gdtr));
+		cpuid(0, 0);
+	}
+}
+
+/* One round: to L2's next CPUID. */
+static void turn(const char *what, struct vcpu *v)
+{
+	t_result(what, try_vmptrld(&v->vmcs));
+	t_result(what, hv_run(v));
+	t_exit(what, v);
+	if (v->exit.reason == EXIT_VMCALL)
+		print("T %s says %lx\n", what, v->regs[RAX] & 0xffff);
+	hv_skip(v);
+}
+
+static void print_state(const char *what, struct vcpu *v)
+{
+	t_result(what, try_vmptrld(&v->vmcs));
+	print("T %s: RSP %lx, GDTR limit %lx, SYSENTER_EIP %lx\n", what, vmread(VMCS_GUEST_RSP) & 0xfff,
+		vmread(VMCS_GUEST_GDTR_LIMIT), vmread(VMCS_GUEST_SYSENTER_EIP));
+}
+
+/* Fields that a hypervisor below may let L1 write without an exit, and others. */
+static void write_state(struct vcpu *v, u64 value)
+{
+	t_result("vmptrld", try_vmptrld(&v->vmcs));
+	vmwrite(VMCS_GUEST_RSP, (v->stack_top & ~0xfffull) + value * 16);
+	vmwrite(VMCS_GUEST_SYSENTER_EIP, value);
+}
+
+static void in_turn(void)
+{
+	print("T -- two in turn\n");
+	hv_init(&a, HV_LONG64, l2_lowers_gdtr);
+	hv_init(&b, HV_LONG64, l2_lowers_gdtr);
+	for (u32 i = 0; i < 3; i++) {
+		turn("a", &a);
+		if (i)
+			turn("b", &b);
+	}
+	print_state("a", &a);
+	print_state("b", &b);
+}
+
+static void written_and_left(void)
+{
+	print("T -- written, and another one made current\n");
+	write_state(&a, 3);
+	write_state(&b, 5);
+	print_state("a", &a);
+	print_state("b", &b);
+	write_state(&a, 7);
+	write_state(&b, 9);
+	t_result("vmclear of a, which is not current", try_vmclear(&a.vmcs));
+	print_state("b", &b);
+	print_state("a", &a);
+	t_result("vmresume of a", try_vmresume());
+	a.launched = a.host_rsp = 0;
+	turn("a", &a);
+}
+
+/* After VMCLEAR the region is L1's: with an older image in it the VMCS is the older one. */
+static void region_rewritten(void)
+{
+	u8 *image = page_alloc();
+
+	print("T -- a region that L1 rewrites\n");
+	write_state(&a, 1);
+	try_vmclear(&a.vmcs);
+	copy_bytes(image, (void *)a.vmcs, PAGE_SIZE);
+	write_state(&a, 2);
+	a.launched = a.host_rsp = 0;
+	turn("a", &a);
+	try_vmclear(&a.vmcs);
+	copy_bytes((void *)a.vmcs, image, PAGE_SIZE);
+	print_state("a", &a);
+	t_result("vmresume", try_vmresume());
+	try_vmclear(&a.vmcs);
+}
+
+/* c takes a's region for a VMCS of its own. */
+static void region_reused(void)
+{
+	print("T -- a region that becomes another VMCS\n");
+	hv_init(&c, HV_LONG64, l2_lowers_gdtr);
+	try_vmclear(&c.vmcs);
+	a.launched = a.host_rsp = 0;
+	turn("a", &a);
+	write_state(&a, 8);
+	turn("b", &b);
+	try_vmclear(&a.vmcs);
+	set_bytes((void *)a.vmcs, 0, PAGE_SIZE);
+	*(u32 *)a.vmcs = rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
+	c.vmcs = a.vmcs;
+	hv_init(&c, HV_LONG64, l2_lowers_gdtr);
+	print("T c: SYSENTER_EIP %lx\n", vmread(VMCS_GUEST_SYSENTER_EIP));
+	turn("c", &c);
+	print_state("c", &c);
+	print_state("b", &b);
+}
+
+static void l2_reads_window(void)
+{
+	for (;;)
+		l2_report(*(volatile u64 *)WINDOW);
+}
+
+static void make_window(struct ept12 *ept, u64 value)
+{
+	u64 *page = page_alloc();
+
+	*page = value;
+	ept_init(ept);
+	ept_map_range(ept, 0, WINDOW, EPT_2M, EPT_RWX | EPT_WB);
+	ept_map(ept, WINDOW, (u64)page, EPT_4K, EPT_RWX | EPT_WB);
+}
+
+/* b goes through more EPTs than any CPU keeps apart; a, which is left alone, sees its own memory afterwards. */
+static void many_epts(void)
+{
+	static struct ept12 of_a, of_b[6];
+
+	print("T -- an EPT each, and many more\n");
+	make_window(&of_a, 0xa);
+	hv_init(&a, HV_LONG64, l2_reads_window);
+	vmwrite(VMCS_EPTP, of_a.eptp);
+	turn("a", &a);
+	hv_init(&b, HV_LONG64, l2_reads_window);
+	for (u32 i = 0; i < ARRAY_SIZE(of_b); i++) {
+		make_window(&of_b[i], 0xb0 + i);
+		t_result("vmptrld", try_vmptrld(&b.vmcs));
+		vmwrite(VMCS_EPTP, of_b[i].eptp);
+		turn("b", &b);
+	}
+	turn("a", &a);
+	turn("b", &b);
+	t_result("vmclear", try_vmclear(&a.vmcs));
+	turn("b", &b);
+}
+
+/* VMXOFF with VMCSs active: they are L1's own memory again, once VMX is on. */
+static void vmxoff_and_on(void)
+{
+	print("T -- VMXOFF with active VMCSs\n");
+	hv_init(&a, HV_LONG64, l2_lowers_gdtr);
+	hv_init(&b, HV_LONG64, l2_lowers_gdtr);
+	turn("a", &a);
+	turn("b", &b);
+	write_state(&a, 4);
+	write_state(&b, 6);
+	try_vmclear(&a.vmcs);
+	try_vmclear(&b.vmcs);
+	hv_off();
+	hv_on();
+	print_state("a", &a);
+	print_state("b", &b);
+	try_vmclear(&a.vmcs);
+	try_vmclear(&b.vmcs);
+	t_result("vmread without a current VMCS", try_vmread(VMCS_GUEST_RSP, &(u64){ 0 }));
+	t_result("vmwrite without a current VMCS", try_vmwrite(VMCS_GUEST_RSP, 0));
+}
+
+DEFINE_TEST(vmx_active, "vmx-active", "VMCSs that are active while others are current")
+{
+	if (!hv_supported())
+		return;
+	hv_on();
+	in_turn();
+	written_and_left();
+	region_rewritten();
+	region_reused();
+	many_epts();
+	vmxoff_and_on();
+	hv_off();
+}
