@@ -18,7 +18,7 @@ SIM_FLAGS_tsan := -O1 -fsanitize=thread
 
 # The core's files that run in it: all but those that are the machine's own.
 SIM_CORE := $(filter-out %/main.c %/log.c %/root_map.c %/power/reset.c %/power/wake.c,$(wildcard xmhf/core/*.c xmhf/events/*.c xmhf/quiesce/*.c xmhf/report/*.c xmhf/mem/*.c xmhf/nested/*.c xmhf/vmx/*.c xmhf/power/*.c)) \
-	xmhf/boot/memory_map.c xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/pci.c xmhf/apic/apic_guard.c xmhf/cpu/speculation.c xmhf/cpu/random.c \
+	xmhf/boot/memory_map.c xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/pci.c xmhf/apic/apic_guard.c xmhf/apic/guest_store.c xmhf/apic/store.c xmhf/cpu/speculation.c xmhf/cpu/random.c \
 	xmhf/apic/smp.c
 SIM_SRC := $(wildcard hypapi/sim/*.c)
 SIM_CFLAGS := -std=gnu11 -g -fno-strict-aliasing -Wall -Wextra -Werror -MMD -MP -D_GNU_SOURCE \

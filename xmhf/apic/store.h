@@ -2,7 +2,7 @@
 /*
  * Decoding of an instruction that stores to a page which L1 may read and not write, but for some of its bytes. Pure,
  * so that it is tested on the host. What is known of it: MOV, XCHG, CMPXCHG, STOS and MOVS, in 16-, 32- and 64-bit
- * code. Where the store goes is known from the exit and not decoded. Caller: power/wake.c.
+ * code. Where the store goes is known from the exit and not decoded. Caller: apic/guest_store.c.
  */
 #ifndef XMHF_STORE_H
 #define XMHF_STORE_H

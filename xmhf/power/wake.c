@@ -6,7 +6,7 @@
  */
 #include "power/wake.h"
 
-#include "apic/store.h"
+#include "apic/guest_store.h"
 #include "boot/acpi.h"
 #include "boot/boot_info.h"
 #include "lib/string.h"
@@ -206,40 +206,13 @@ static bool compare_exchange(u64 addr, unsigned int size, u64 *expected, u64 val
 	}
 }
 
-static u64 gpr_read(const struct percpu *cpu, unsigned int reg)
-{
-	return reg == GPR_RSP ? vmread(VMCS_GUEST_RSP) : cpu->gpr[reg];
-}
-
-static void gpr_write(struct percpu *cpu, unsigned int reg, u64 value)
-{
-	if (reg == GPR_RSP)
-		vmwrite(VMCS_GUEST_RSP, value);
-	else
-		cpu->gpr[reg] = value;
-}
-
-/* A register takes an operand of this size: 32 bits clear the rest, fewer leave it. */
-static void gpr_put(struct percpu *cpu, const struct store *s, unsigned int reg, u64 value)
-{
-	u64 old = gpr_read(cpu, reg), shift = s->high_byte ? 8 : 0;
-	u64 mask = s->size >= 4 ? ~0ull : (BIT(8 * s->size) - 1) << shift;
-
-	gpr_write(cpu, reg, (old & ~mask) | (value << shift & mask));
-}
-
-static u64 source(const struct percpu *cpu, const struct store *s)
-{
-	return s->immediate ? s->value : gpr_read(cpu, s->reg) >> (s->high_byte ? 8 : 0);
-}
-
 static void do_xchg(struct percpu *cpu, const struct store *s, u64 addr)
 {
-	u64 old = 0, value = source(cpu, s);
+	u64 old = 0, value = guest_store_value(cpu, s);
 
 	while (!compare_exchange(addr, s->size, &old, value))
 		;
-	gpr_put(cpu, s, s->reg, old);
+	guest_store_put(cpu, s, s->reg, old);
 }
 
 /* Flags of a comparison of a and b (SDM vol. 1, "Status Flags"). */
@@ -260,8 +233,8 @@ static void do_cmpxchg(struct percpu *cpu, const struct store *s, u64 addr)
 	u64 expected = cpu->gpr[GPR_RAX], found = expected;
 
 	accumulator.high_byte = false;
-	if (!compare_exchange(addr, s->size, &found, source(cpu, s)))
-		gpr_put(cpu, &accumulator, GPR_RAX, found);
+	if (!compare_exchange(addr, s->size, &found, guest_store_value(cpu, s)))
+		guest_store_put(cpu, &accumulator, GPR_RAX, found);
 	vmwrite(VMCS_GUEST_RFLAGS, (vmread(VMCS_GUEST_RFLAGS) & ~RFLAGS_ARITHMETIC) | compare_flags(expected, found, s->size));
 }
 
@@ -306,27 +279,13 @@ static bool do_string(struct percpu *cpu, const struct store *s, u64 addr, bool 
 	return true;
 }
 
-static struct store fetch(struct percpu *cpu, unsigned int code_size)
-{
-	gva_t rip = GVA((code_size == 64 ? 0 : vmread(VMCS_GUEST_CS_BASE)) + vmread(VMCS_GUEST_RIP));
-	size_t in_page = MIN(PAGE_SIZE - (rip.addr & (PAGE_SIZE - 1)), (size_t)STORE_MAX_INSN), bytes = STORE_MAX_INSN;
-	u8 insn[STORE_MAX_INSN];
-
-	if (guest_read(cpu, insn, rip, STORE_MAX_INSN, NULL) != GUEST_OK) {
-		bytes = in_page;
-		if (guest_read(cpu, insn, rip, bytes, NULL) != GUEST_OK)
-			bytes = 0;
-	}
-	return store_decode(insn, (unsigned int)bytes, code_size);
-}
-
 static void carry_out(struct percpu *cpu, const struct store *s, u64 addr, bool long_mode)
 {
 	bool again = false;
 
 	switch (s->kind) {
 	case STORE_MOV:
-		store(addr, s->size, source(cpu, s));
+		store(addr, s->size, guest_store_value(cpu, s));
 		break;
 	case STORE_XCHG:
 		do_xchg(cpu, s, addr);
@@ -344,12 +303,12 @@ static void carry_out(struct percpu *cpu, const struct store *s, u64 addr, bool 
 
 enum taken wake_guard_store(struct percpu *cpu, gpa1_t gpa1)
 {
-	u64 page = gpa1.addr & HYPAPI_PAGE_MASK, cs = vmread(VMCS_GUEST_CS_AR);
-	unsigned int code_size = cs & AR_L && guest_long_mode() ? 64 : cs & AR_DB ? 32 : 16;
+	u64 page = gpa1.addr & HYPAPI_PAGE_MASK;
+	unsigned int code_size = guest_code_size();
 
 	if (!ept01_is_guarded(page))
 		return NOT_TAKEN;
-	struct store s = fetch(cpu, code_size);
+	struct store s = guest_store_fetch(cpu, code_size);
 
 	/*
 	 * An event's delivery that pushes there, and a store that leaves the page, are no use of an operating
