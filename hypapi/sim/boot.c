@@ -243,8 +243,7 @@ static void boot_core(struct sim_cpu *c)
 	partition_init();
 	ept01_init(partition_limit);
 	ept01_map_all(root_end);
-	vmx_msr_bitmap = vmx_msr_bitmap_l2 = pages_boot_alloc(1);
-	vmx_io_bitmaps = vmx_io_bitmaps_l2 = pages_boot_alloc(2);
+	vmx_bitmaps_init();
 	nested_init();
 	msr_init();
 	cpuid_init();

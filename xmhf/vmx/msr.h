@@ -35,4 +35,8 @@ void msr_perform(struct percpu *cpu, const struct hypapi_msr_args *msr, bool han
 /* L1's RDMSR and WRMSR. */
 exit_handler exit_rdmsr, exit_wrmsr;
 
+/* RDMSR and WRMSR as L1's own: the policy table of vmx/msr.c. False: #GP(0). */
+must_check bool msr_read(struct percpu *cpu, u32 msr, u64 *value);
+must_check bool msr_write(struct percpu *cpu, u32 msr, u64 value);
+
 #endif

@@ -18,7 +18,6 @@
 
 struct vmx_control_caps vmx_pin_caps, vmx_proc_caps, vmx_proc2_caps, vmx_exit_caps, vmx_entry_caps;
 u64 vmx_basic, vmx_ept_vpid_cap;
-u8 *vmx_msr_bitmap, *vmx_io_bitmaps, *vmx_msr_bitmap_l2, *vmx_io_bitmaps_l2;
 
 static u64 root_cr3;
 extern const char vmx_exit_entry[], vmx_exit_guarded[];
@@ -116,80 +115,6 @@ bool vmx_is_on(void)
 void vmx_field_failed(const char *insn, u32 field, u64 value)
 {
 	panic("%s of field 0x%x (value 0x%lx) failed", insn, field, value);
-}
-
-void world_init(struct world *w, enum run_mode mode)
-{
-	u32 *region = pages_boot_alloc(1);
-
-	region[0] = vmx_basic & VMX_BASIC_REVISION;
-	*w = (struct world){ .mode = mode, .vmcs = virt_to_phys(region) };
-	if (!vmclear(w->vmcs))
-		panic("VMCLEAR of a new VMCS failed");
-}
-
-static void make_current(const struct world *w)
-{
-	if (!vmptrld(w->vmcs))
-		panic("VMPTRLD failed");
-}
-
-void world_load(struct percpu *cpu, struct world *w)
-{
-	if (cpu->world == w)
-		return;
-	make_current(w);
-	cpu->world = w;
-}
-
-void world_enter(struct percpu *cpu, struct world *w)
-{
-	world_load(cpu, w);
-	percpu_use_ept(cpu, w->ept);
-}
-
-void world_set_ept(struct world *w, u64 eptp, u64 ept)
-{
-	if (w->eptp != eptp)
-		vmwrite(VMCS_EPTP, eptp);
-	w->eptp = eptp;
-	w->ept = ept;
-}
-
-void vmx_intercept_port(u16 port)
-{
-	vmx_io_bitmaps[port / 8] |= (u8)BIT(port % 8);
-	vmx_io_bitmaps_l2[port / 8] |= (u8)BIT(port % 8);
-}
-
-/* The bitmap for claims at a level: L2's becomes one of its own, with all that L1's has so far, which is the core's. */
-static void split(u8 *of_l1, u8 **of_l2, u32 page_count)
-{
-	if (*of_l2 == of_l1)
-		*of_l2 = memcpy(pages_boot_alloc(page_count), of_l1, page_count * PAGE_SIZE);
-}
-
-static void set_bits(u8 *bitmap, u32 first, u32 last)
-{
-	for (u32 bit = first; bit <= last; bit++)
-		bitmap[bit / 8] |= (u8)BIT(bit % 8);
-}
-
-void vmx_claim_ports(enum hypapi_level level, u32 first, u32 last)
-{
-	split(vmx_io_bitmaps, &vmx_io_bitmaps_l2, 2);
-	set_bits(level == HYPAPI_L2 ? vmx_io_bitmaps_l2 : vmx_io_bitmaps, first, last);
-}
-
-void vmx_claim_msrs(enum hypapi_level level, u32 first, u32 last)
-{
-	u32 high = first >= HYPAPI_MSR_HIGH_MIN ? 1024 * 8 : 0, write = 2048 * 8;
-
-	split(vmx_msr_bitmap, &vmx_msr_bitmap_l2, 1);
-	u8 *bitmap = level == HYPAPI_L2 ? vmx_msr_bitmap_l2 : vmx_msr_bitmap;
-
-	set_bits(bitmap, high + (first & 0x1fff), high + (last & 0x1fff));
-	set_bits(bitmap, high + write + (first & 0x1fff), high + write + (last & 0x1fff));
 }
 
 void vmx_set_host_state(struct percpu *cpu)
@@ -291,7 +216,7 @@ void vmx_start(struct percpu *cpu)
 		panic("VMXON failed");
 	world_init(&cpu->l1, RUN_L1);
 	world_init(&cpu->partition.world, RUN_PARTITION);
-	make_current(&cpu->l1);
+	world_first(&cpu->l1);
 	world_set_ept(&cpu->l1, ept01_pointer, QUIESCE_EPT01);
 	vmx_set_host_state(cpu);
 	set_controls();

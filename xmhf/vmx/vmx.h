@@ -41,6 +41,7 @@ void vmx_set_root_cr3(u64 cr3);
 
 /* Bitmaps, shared by all CPUs, constant after boot. */
 extern u8 *vmx_msr_bitmap, *vmx_io_bitmaps;
+void vmx_bitmaps_init(void);
 void vmx_intercept_port(u16 port);
 
 /* The same for what L1 lets L2 do by itself: those of L1, or, once anything is claimed, copies. */

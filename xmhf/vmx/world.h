@@ -29,6 +29,9 @@ struct percpu;
 /* A VMCS for this world, on the CPU that will run it. */
 void world_init(struct world *w, enum run_mode mode);
 
+/* This CPU has just entered VMX operation, and cpu->world is `w` already. */
+void world_first(const struct world *w);
+
 /* `w` becomes the world at hand. */
 void world_load(struct percpu *cpu, struct world *w);
 

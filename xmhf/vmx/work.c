@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What waits for a CPU's next VM entry: stops, the guest's INIT, mail for hypapps, NMIs for the guest. cpu->work says that
+ * there is something. Callers: vmx/entry.S, NMI exits.
+ */
+#include "apic/smp.h"
+#include "cpu/traps.h"
+#include "cpu/x86.h"
+#include "events/events.h"
+#include "mem/partition.h"
+#include "nested/nested.h"
+#include "power/power.h"
+#include "vmx/exit.h"
+
+void vmx_take_nmi_exit(struct percpu *cpu)
+{
+	/* First whose it is, then the IRET that lets the next one in. */
+	percpu_take_nmi(cpu);
+	traps_unblock_nmi();
+}
+
+/* Injects one of the guest's NMIs, or asks for the NMI window. VMCS01 is current. */
+static void inject_pending_nmi(struct percpu *cpu)
+{
+	u64 blocked = INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_STI;
+	u64 now = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	if (unlikely(cpu->stale_nmi_block) && now & INTERRUPTIBILITY_NMI) {
+		now &= ~(u64)INTERRUPTIBILITY_NMI;
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, now);
+	}
+	/* While a handler runs, a bare CPU keeps one NMI for later, however many come. */
+	if (now & INTERRUPTIBILITY_NMI)
+		cpu->guest_nmis = 1;
+	if ((now & blocked) || (vmread(VMCS_ENTRY_INTR_INFO) & INTR_VALID)) {
+		vmwrite(VMCS_PROC_CTLS, vmread(VMCS_PROC_CTLS) | PROC_NMI_WINDOW);
+		return;
+	}
+	if (unlikely(event_nmi(cpu) == TAKEN)) {
+		if (__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED))
+			cpu->work = 1;
+		return;
+	}
+	cpu->stale_nmi_block = false;
+	vmwrite(VMCS_ENTRY_INTR_INFO, VEC_NMI | INTR_TYPE_NMI | INTR_VALID);
+	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	if (__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED))
+		vmwrite(VMCS_PROC_CTLS, vmread(VMCS_PROC_CTLS) | PROC_NMI_WINDOW);
+}
+
+/* INIT, or INIT and already the SIPI after it. */
+static void handle_init(struct percpu *cpu)
+{
+	if (event_init_signal(cpu) == TAKEN) {
+		atomic_store(&cpu->request, REQUEST_NONE);
+		return;
+	}
+	/* It never parks, so there is always a CPU that runs. */
+	if (cpu->index == 0)
+		power_init_boot_cpu(cpu);
+	if (cpu->world->mode == RUN_PARTITION)
+		partition_abort(cpu);
+	nested_teardown(cpu);
+	cpu->windows[0] = cpu->windows[1] = 0;
+	smp_park(cpu);
+}
+
+void vmx_handle_work(struct percpu *cpu)
+{
+	cpu->work = 0;
+	quiesce_poll(&cpu->quiesce);
+	if (atomic_load(&cpu->request))
+		handle_init(cpu);
+	if (cpu->world->mode == RUN_L2)
+		nested_work(cpu);
+	if (atomic_load(&cpu->mail_for))
+		event_work(cpu);
+	if (!cpu->guest_nmis)
+		return;
+	if (cpu->world->mode == RUN_L1)
+		inject_pending_nmi(cpu);
+	else if (cpu->world->mode == RUN_L2)
+		nested_pending_nmi(cpu);
+	/* A partition takes no NMI: partition_leave() sets work again. */
+}
