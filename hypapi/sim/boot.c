@@ -226,7 +226,7 @@ static struct percpu *create_percpu(struct sim_cpu *c)
 	cpu->self = cpu;
 	cpu->world = &cpu->l1;
 	cpu->index = cpu->apic_id = c->index;
-	cpu->apic_base = rdmsr(MSR_APIC_BASE);
+	cpu->apic.base = rdmsr(MSR_APIC_BASE);
 	cpus[cpu_count++] = cpu;
 	return cpu;
 }

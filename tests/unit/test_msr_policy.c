@@ -105,7 +105,7 @@ static bool emulate(u32 msr, u64 value)
 	return true;
 }
 
-bool apic_guard_read_base(struct percpu *c, u32 msr, u64 *value) { *value = c->apic_base; return emulate(msr, 0); }
+bool apic_guard_read_base(struct percpu *c, u32 msr, u64 *value) { *value = c->apic.base; return emulate(msr, 0); }
 bool apic_guard_write_base(struct percpu *c, u32 msr, u64 value) { (void)c; return emulate(msr, value); }
 bool apic_guard_write_icr(struct percpu *c, u32 msr, u64 value) { (void)c; return emulate(msr, value); }
 bool apic_guard_write_lvt(struct percpu *c, u32 msr, u64 value) { (void)c; return emulate(msr, value); }
@@ -173,7 +173,7 @@ static void fresh_machine(void)
 	vmcs[VMCS_GUEST_EFER] = EFER_LME | EFER_LMA;
 	vmcs[VMCS_GUEST_CR0] = CR0_PG | CR0_PE;
 	nested_close_all(&nested.msrs);
-	cpu.apic_base = APIC_BASE_ENABLE;
+	cpu.apic.base = APIC_BASE_ENABLE;
 	cpu.xd_disabled = false;
 	emulated = 0;
 }
@@ -594,7 +594,7 @@ static void cpuid_follows_the_apic(void **state)
 	(void)state;
 	below = all_bits;
 	assert_true(guest_cpuid(1, 0).edx & BIT(9));
-	cpu.apic_base = 0;
+	cpu.apic.base = 0;
 	assert_false(guest_cpuid(1, 0).edx & BIT(9));
 }
 

@@ -239,7 +239,7 @@ static void the_firmware_has_done_it(void **state)
 static void check_open(bool is_x2apic)
 {
 	if (is_x2apic)
-		machine[0].percpu.apic_base = APIC_BASE_X2APIC;
+		machine[0].percpu.apic.base = APIC_BASE_X2APIC;
 	lvt[LAPIC_LVT_THERMAL / 16] = LVT_SMI;
 	lvt[LAPIC_LVT_LINT1 / 16] = 4 << 8;
 	probe_all();

@@ -55,7 +55,7 @@ static void store_register(struct percpu *cpu, u32 offset, u32 value)
 	if (offset == LAPIC_ID)
 		return;
 	if (offset == LAPIC_LDR)
-		cpu->logical_id = value >> 24;
+		cpu->apic.logical_id = value >> 24;
 	if (has_delivery_mode(offset))
 		value = smm_filter_lvt(cpu, value);
 	if (offset != LAPIC_ICR_LOW || !took_icr(value, lapic_read(LAPIC_ICR_HIGH) >> 24))
@@ -80,7 +80,7 @@ enum taken apic_guard_store(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
 		return TAKEN;
 	}
 	/* In x2APIC mode nothing decodes the page. */
-	if (cpu->apic_base & APIC_BASE_X2APIC) {
+	if (cpu->apic.base & APIC_BASE_X2APIC) {
 		vmx_skip_bytes(s.len);
 		return TAKEN;
 	}
@@ -97,7 +97,7 @@ enum taken apic_guard_store(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
 bool apic_guard_read_base(struct percpu *cpu, u32 msr, u64 *value)
 {
 	(void)msr;
-	*value = cpu->apic_base;
+	*value = cpu->apic.base;
 	return true;
 }
 
@@ -107,25 +107,25 @@ bool apic_guard_read_base(struct percpu *cpu, u32 msr, u64 *value)
  */
 bool apic_guard_write_base(struct percpu *cpu, u32 msr, u64 value)
 {
-	u64 mode = value & (APIC_BASE_ENABLE | APIC_BASE_X2APIC), old = cpu->apic_base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC);
+	u64 mode = value & (APIC_BASE_ENABLE | APIC_BASE_X2APIC), old = cpu->apic.base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 
 	if ((value & ~(APIC_BASE_ADDR | APIC_BASE_BSP | APIC_BASE_ENABLE | APIC_BASE_X2APIC)) || mode == APIC_BASE_X2APIC ||
-	    (old & ~mode & APIC_BASE_X2APIC) || (!old && mode & APIC_BASE_X2APIC) || ((value ^ cpu->apic_base) & APIC_BASE_BSP))
+	    (old & ~mode & APIC_BASE_X2APIC) || (!old && mode & APIC_BASE_X2APIC) || ((value ^ cpu->apic.base) & APIC_BASE_BSP))
 		return false;
-	if ((value ^ cpu->apic_base) & APIC_BASE_ADDR) {
+	if ((value ^ cpu->apic.base) & APIC_BASE_ADDR) {
 		log_limited(LOG_WARN, "CPU %u: the guest tries to move its local APIC to 0x%lx: #GP", cpu->index,
 			    value & APIC_BASE_ADDR);
 		return false;
 	}
 	if ((mode & APIC_BASE_X2APIC) && !(old & APIC_BASE_X2APIC) && !wrmsr_safe(msr, value))
 		return false;
-	cpu->apic_base = value;
+	cpu->apic.base = value;
 	return true;
 }
 
 bool apic_guard_write_icr(struct percpu *cpu, u32 msr, u64 value)
 {
-	if (!(cpu->apic_base & APIC_BASE_X2APIC) || value & 0xfff32000)
+	if (!(cpu->apic.base & APIC_BASE_X2APIC) || value & 0xfff32000)
 		return false;
 	return took_icr((u32)value, (u32)(value >> 32)) || wrmsr_safe(msr, value);
 }

@@ -12,7 +12,6 @@
 #include "cpu/x86.h"
 #include "events/events.h"
 #include "lib/string.h"
-#include "report/log.h"
 #include "vmx/exit.h"
 #include "vmx/vmx.h"
 
@@ -37,11 +36,11 @@ void smp_park(struct percpu *cpu)
 {
 	u32 request;
 
-	cpu->parked = true;
+	cpu->apic.parked = true;
 	percpu_use_ept(cpu, QUIESCE_EPT_NONE);
 	lapic_reset();
-	cpu->logical_id = 0;
-	while (((request = atomic_exchange(&cpu->request, REQUEST_NONE)) & 0xff) != REQUEST_SIPI) {
+	cpu->apic.logical_id = 0;
+	while (((request = atomic_exchange(&cpu->apic.request, REQUEST_NONE)) & 0xff) != REQUEST_SIPI) {
 		traps_halt();
 		cpu->work = 0;
 		quiesce_poll(&cpu->quiesce);
@@ -49,7 +48,7 @@ void smp_park(struct percpu *cpu)
 			event_work(cpu);
 		cpu->guest_nmis = 0; /* a CPU that waits for SIPI takes no NMI */
 	}
-	cpu->parked = false;
+	cpu->apic.parked = false;
 	percpu_use_ept(cpu, QUIESCE_EPT01);
 	start_at(cpu, request >> 8);
 }
@@ -58,7 +57,7 @@ void smp_park(struct percpu *cpu)
 static bool is_target(const struct percpu *cpu, u32 icr, u32 dest)
 {
 	const struct percpu *self = this_cpu();
-	bool x2apic = self->apic_base & APIC_BASE_X2APIC;
+	bool x2apic = self->apic.base & APIC_BASE_X2APIC;
 
 	switch (icr & ICR_SHORTHAND) {
 	case ICR_SELF:
@@ -74,7 +73,7 @@ static bool is_target(const struct percpu *cpu, u32 icr, u32 dest)
 		return cpu->apic_id == dest;
 	if (x2apic)
 		return (cpu->apic_id >> 4) == dest >> 16 && (dest & BIT(cpu->apic_id & 15));
-	return cpu->logical_id & dest;
+	return cpu->apic.logical_id & dest;
 }
 
 static void post(u32 icr, u32 dest, u32 request)
@@ -87,11 +86,11 @@ static void post(u32 icr, u32 dest, u32 request)
 		if (!is_target(cpus[i], icr, dest))
 			continue;
 		/* A SIPI is for CPUs that wait for it, or are about to; an INIT discards a SIPI that came before it. */
-		if ((request & 0xff) == REQUEST_INIT || cpus[i]->parked || atomic_load(&cpus[i]->request))
-			atomic_store(&cpus[i]->request, request);
+		if ((request & 0xff) == REQUEST_INIT || cpus[i]->apic.parked || atomic_load(&cpus[i]->apic.request))
+			atomic_store(&cpus[i]->apic.request, request);
 	}
 	quiesce_end(&self->quiesce);
-	if (atomic_load(&self->request))
+	if (atomic_load(&self->apic.request))
 		self->work = 1;
 }
 

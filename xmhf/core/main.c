@@ -50,6 +50,17 @@ static void set_bounds(void)
 	partition_set_time(cmdline_ms("partition-time", "", PARTITION_MS, PARTITION_MS_MAX) * per_ms);
 }
 
+/*
+ * Why in this order:
+ *   - an exception is reported from traps_init() on, and locks and this_cpu() work from percpu_load() on;
+ *   - MTRRs come before EPT01, which takes its memory types from them; bitmaps, before msr_init() and all that follows,
+ *     which intercept in them;
+ *   - power_init() and apic_guard_init() take pages of EPT01 for the core before hypapps_init(), whose hypapps may have
+ *     asked for the same ports, MSRs and pages, and whose claims must not come first;
+ *   - VMCS01 is made with the bitmaps and interrupt exiting that hypapps_init() has decided on;
+ *   - the CPU_INIT event comes before a CPU takes part in stops, so its handler has nobody to stop, and before the other
+ *     CPUs start, which begin with what it has allocated; smm_finish() compares what all CPUs have found.
+ */
 _Noreturn void core_main(void)
 {
 	struct percpu *cpu;
@@ -60,7 +71,7 @@ _Noreturn void core_main(void)
 	lapic_init();
 	cpu = percpu_create(cpuid(1, 0).ebx >> 24);
 	percpu_load(cpu);
-	cpu->apic_base = rdmsr(MSR_APIC_BASE);
+	cpu->apic.base = rdmsr(MSR_APIC_BASE);
 	cpu->apic_id = lapic_id();
 	traps_unblock_nmi();
 	log_info("XMHF %s, hypapi %u.%u: root memory %lx to %lx (%lu MiB), %u CPUs, tick %lu", CONFIG_VERSION, HYPAPI_MAJOR,

@@ -16,7 +16,7 @@ void lapic_init(void)
 
 static bool in_x2apic_mode(void)
 {
-	return this_cpu()->apic_base & APIC_BASE_X2APIC;
+	return this_cpu()->apic.base & APIC_BASE_X2APIC;
 }
 
 u32 lapic_read(u32 offset)

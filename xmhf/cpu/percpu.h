@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One struct percpu a CPU, reached through GS in root mode (the VMCS's host GS base). Only the owning CPU writes it,
- * but for the members of the public part. Others read what is constant after boot, statistics, and, while they have the
- * owner stopped, the rest. The first members have fixed offsets, because vmx/entry.S uses them.
+ * One struct percpu a CPU, reached through GS in root mode (the VMCS's host GS base). Other CPUs touch the public part
+ * only, as its comments say. The owner's normal context and its NMI handler write the rest. At the end of the machine,
+ * power/ wipes the registers of CPUs that are stopped.
  */
 #ifndef XMHF_PERCPU_H
 #define XMHF_PERCPU_H
@@ -16,9 +16,11 @@
 
 #ifndef __ASSEMBLER__
 
+#include "apic/apic_cpu.h"
 #include "cpu/gpr.h"
 #include "cpu/x86_insn.h"
 #include "lib/base.h"
+#include "mem/mtrr_cpu.h"
 #include "quiesce/quiesce.h"
 #include "vmx/partition_cpu.h"
 #include "vmx/world.h"
@@ -30,9 +32,6 @@ typedef u16 hypapp_mask;
 _Static_assert(MAX_HYPAPPS <= 8 * sizeof(hypapp_mask), "a bit of it for each");
 /* Two NMIs can wait on a bare CPU: one pending while another's handler runs. More merge. */
 #define MAX_PENDING_NMIS 2
-
-/* What another CPU may ask of this one; set while this CPU is stopped or parked. */
-enum cpu_request { REQUEST_NONE, REQUEST_INIT, REQUEST_SIPI };
 
 struct nested_cpu;
 struct dispatch;
@@ -49,16 +48,44 @@ struct cpu_stats {
 };
 
 struct percpu {
+	/* At fixed places, for vmx/entry.S. Others read gpr and world while they have the owner stopped. */
 	struct percpu *self;
-	u64 gpr[GPR_COUNT];
+	u64 gpr[GPR_COUNT]; /* of the guest that runs */
 	u32 work;         /* not 0: look for work before the next VM entry. Set by this CPU's NMI handler, too */
-	u32 guard;        /* GUARD_ bits of cpu/speculation.h: to be done last before the next VM entry. Owner only */
+	u32 guard;        /* GUARD_ bits of cpu/speculation.h: to be done last before the next VM entry */
 	struct world *world; /* what runs here; L1, before it can */
 	u64 stack_top;
+
+	/* Public part. Constant once the CPU runs: */
 	u32 index;        /* 0 .. cpu_count - 1; the boot CPU is 0 */
 	u32 apic_id;
-	u32 locks_held;   /* spinlocks */
+	u8 *smm_map;      /* where an SMI leaves this CPU's registers in root memory, SMM_MAP_BYTES; NULL: not there */
+	u8 *hypapp_storage; /* hypapi_cpu_storage() of all hypapps, each at a place of its own */
+	/* Its members are what others read while the owner is stopped, or, of counts, at any time. */
+	struct apic_cpu apic;
+	struct partition_cpu partition;
+	struct nested_cpu *nested; /* nested VMX, NULL if it is off */
+	struct hypapp_stats *hypapp_stats;
+	struct trace *trace; /* see report/trace.h; NULL: no trace */
+	struct cpu_stats stats;
+	u64 insns[INSN_KINDS]; /* see report/insn_counts.h */
+	/* Written by other CPUs: */
+	line_aligned _Atomic hypapp_mask mail_for; /* who has mail here */
+	_Atomic u64 mail[MAX_HYPAPPS];    /* bits of hypapi_post() that wait for the WORK event; written before mail_for */
+	struct quiesce_cpu quiesce;       /* its own header says who touches what */
+
+	/* Private part, by folder. cpu/: */
+	line_aligned u32 locks_held; /* spinlocks */
+	bool smm_closed;  /* see cpu/smm.h; constant after the probe */
+	u64 guest_spec_ctrl; /* the guest's IA32_SPEC_CTRL, while root has its own */
+	u64 gdt[8];
+	u32 tss[26];
+	/* vmx/: */
+	struct world l1;
+	u32 exit_reason;  /* of the newest VM exit */
 	bool stale_nmi_block; /* INIT came while NMIs were blocked: the bit in VMCS01 means nothing until the next NMI */
+	bool xd_disabled; /* IA32_MISC_ENABLE's bit as the guest set it; hardware has it clear */
+	hypapp_mask windows[2]; /* who waits for the interrupt window, for the NMI window */
 	union {           /* `crossing`: one look, at a crossing between L1 and L2, tells whether there is work */
 		struct {
 			u32 guest_nmis; /* NMIs that wait for injection; incremented by the NMI handler */
@@ -66,38 +93,13 @@ struct percpu {
 		};
 		u64 crossing;
 	};
-	struct world l1;
-	struct partition_cpu partition;
-	u32 exit_reason;  /* of the newest VM exit */
-	bool parked;      /* waits for SIPI in root; others read it while they have this CPU stopped */
-	u32 logical_id;   /* LDR of xAPIC mode, bits 31:24, as the guest last wrote it; read under a stop */
-	bool smm_closed;  /* see cpu/smm.h; constant after the probe */
-	u8 *smm_map;      /* where an SMI leaves this CPU's registers in root memory, SMM_MAP_BYTES; NULL: not there */
-	u64 apic_base;    /* IA32_APIC_BASE as the guest sees it */
-	bool xd_disabled; /* IA32_MISC_ENABLE's bit as the guest set it; hardware has it clear */
-	u64 guest_spec_ctrl; /* the guest's IA32_SPEC_CTRL, while root has its own */
-	u64 mtrr_def_type;
-	u64 mtrr_fixed[11];
-	u64 mtrr_var[32]; /* base, mask in turn */
-	hypapp_mask windows[2]; /* who waits for the interrupt window, for the NMI window */
+	/* events/: */
 	struct dispatch *dispatch; /* the event that hypapps see now, NULL outside of one */
 	u64 callbacks;    /* grows with each event: makes the EPT handles of each valid in its callback only */
-	struct hypapp_stats *hypapp_stats;
-	u8 *hypapp_storage; /* hypapi_cpu_storage() of all hypapps, each at a place of its own. Constant */
-	struct trace *trace; /* see report/trace.h; NULL: no trace */
-	struct cpu_stats stats;
-	u64 insns[INSN_KINDS]; /* see report/insn_counts.h */
-	struct nested_cpu *nested; /* nested VMX, NULL if it is off */
-	u64 invepts;               /* that L1 has executed here, which may change where L2's memory lies */
-
-	/* Public part: other CPUs. */
-	line_aligned _Atomic u32 request; /* enum cpu_request | SIPI vector << 8 */
-	_Atomic hypapp_mask mail_for;     /* who has mail here */
-	_Atomic u64 mail[MAX_HYPAPPS];    /* bits of hypapi_post() that wait for the WORK event; written before mail_for */
-	struct quiesce_cpu quiesce;       /* its own header says who touches what */
-
-	u64 gdt[8];
-	u32 tss[26];
+	/* mem/: */
+	struct mtrr_cpu mtrr;
+	/* nested/: */
+	u64 invepts;      /* that L1 has executed here, which may change where L2's memory lies */
 };
 
 _Static_assert(offsetof(struct percpu, gpr) == PERCPU_GPR, "entry.S");

@@ -112,7 +112,7 @@ static enum smm_state probe(struct percpu *cpu, u8 *segment)
 
 static void store_lvt(const struct percpu *cpu, u32 offset, u32 value)
 {
-	if (cpu->apic_base & APIC_BASE_X2APIC)
+	if (cpu->apic.base & APIC_BASE_X2APIC)
 		wrmsr(MSR_X2APIC_FIRST + offset / 16, value);
 	else
 		lapic_write(offset, value);

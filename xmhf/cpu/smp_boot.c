@@ -117,14 +117,14 @@ _Noreturn void ap_main(struct percpu *cpu)
 	write_cr3(vmx_root_cr3());
 	percpu_load(cpu);
 	atomic_fetch_add(&arrived, 1);
-	cpu->apic_base = rdmsr(MSR_APIC_BASE);
+	cpu->apic.base = rdmsr(MSR_APIC_BASE);
 	traps_unblock_nmi();
 	mtrr_read(cpu);
 	smm_probe(cpu);
 	vmx_start(cpu);
 	event_cpu_init(cpu);
 	quiesce_online(&cpu->quiesce, cpu->index);
-	cpu->parked = true;
+	cpu->apic.parked = true;
 	atomic_fetch_add(&started, 1);
 	smp_park(cpu);
 	vmx_run(cpu);

@@ -5,10 +5,8 @@
  */
 #include "core/cmdline.h"
 #include "cpu/speculation.h"
-#include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "lib/printf.h"
-#include "lib/string.h"
 #include "report/log.h"
 
 #define EDX7_ARCH BIT(29)

@@ -34,18 +34,18 @@ void mtrr_read(struct percpu *cpu)
 {
 	variable_count = MIN((u32)rdmsr(MSR_MTRRCAP) & 0xff, 16u);
 	address_bits = BITS((cpuid(0x80000008, 0).eax & 0xff) - 1, 12);
-	cpu->mtrr_def_type = rdmsr(MSR_MTRR_DEF_TYPE);
+	cpu->mtrr.def_type = rdmsr(MSR_MTRR_DEF_TYPE);
 	for (u32 i = 0; i < ARRAY_SIZE(fixed_ranges); i++)
-		cpu->mtrr_fixed[i] = rdmsr(fixed_ranges[i].msr);
+		cpu->mtrr.fixed[i] = rdmsr(fixed_ranges[i].msr);
 	for (u32 i = 0; i < 2 * variable_count; i++)
-		cpu->mtrr_var[i] = rdmsr(MSR_MTRR_PHYSBASE0 + i);
+		cpu->mtrr.var[i] = rdmsr(MSR_MTRR_PHYSBASE0 + i);
 }
 
 void mtrr_publish(const struct percpu *cpu)
 {
-	live.def_type = cpu->mtrr_def_type;
-	memcpy(live.fixed, cpu->mtrr_fixed, sizeof(live.fixed));
-	memcpy(live.var, cpu->mtrr_var, sizeof(live.var));
+	live.def_type = cpu->mtrr.def_type;
+	memcpy(live.fixed, cpu->mtrr.fixed, sizeof(live.fixed));
+	memcpy(live.var, cpu->mtrr.var, sizeof(live.var));
 }
 
 void mtrr_keep_uncached(u64 start, u64 end)
@@ -106,11 +106,11 @@ int mtrr_type(u64 start, u64 size)
 static u64 *slot(struct percpu *cpu, u32 msr)
 {
 	if (msr == MSR_MTRR_DEF_TYPE)
-		return &cpu->mtrr_def_type;
+		return &cpu->mtrr.def_type;
 	for (u32 i = 0; i < ARRAY_SIZE(fixed_ranges); i++)
 		if (fixed_ranges[i].msr == msr)
-			return &cpu->mtrr_fixed[i];
-	return msr - MSR_MTRR_PHYSBASE0 < 2 * variable_count ? &cpu->mtrr_var[msr - MSR_MTRR_PHYSBASE0] : NULL;
+			return &cpu->mtrr.fixed[i];
+	return msr - MSR_MTRR_PHYSBASE0 < 2 * variable_count ? &cpu->mtrr.var[msr - MSR_MTRR_PHYSBASE0] : NULL;
 }
 
 bool mtrr_read_msr(struct percpu *cpu, u32 msr, u64 *value)
@@ -142,8 +142,8 @@ static bool value_ok(u32 msr, u64 value)
 
 static bool is_live(const struct percpu *cpu)
 {
-	return cpu->mtrr_def_type == live.def_type && !memcmp(cpu->mtrr_fixed, live.fixed, sizeof(live.fixed)) &&
-	       !memcmp(cpu->mtrr_var, live.var, sizeof(live.var));
+	return cpu->mtrr.def_type == live.def_type && !memcmp(cpu->mtrr.fixed, live.fixed, sizeof(live.fixed)) &&
+	       !memcmp(cpu->mtrr.var, live.var, sizeof(live.var));
 }
 
 /* EPT01 follows this CPU's values from here on, unless a hypapp denies it: false. */
@@ -173,7 +173,7 @@ bool mtrr_write_msr(struct percpu *cpu, u32 msr, u64 value)
 	 * While an operating system changes its MTRRs it keeps them off and the caches disabled, on every CPU in turn;
 	 * EPT01 is touched once, by the first CPU that turns them on again with something new in them.
 	 */
-	if (!(cpu->mtrr_def_type & DEF_ENABLE) || is_live(cpu))
+	if (!(cpu->mtrr.def_type & DEF_ENABLE) || is_live(cpu))
 		return true;
 	if (change_types(cpu, msr, value))
 		return true;

@@ -84,7 +84,7 @@ static void adjust_by_state(struct percpu *cpu, u32 leaf, u32 subleaf)
 	if (leaf == 1) {
 		gpr[GPR_RCX] &= ~(nested_enabled() ? 0 : ECX1_VMX);
 		set_if(&gpr[GPR_RCX], ECX1_OSXSAVE, cr4 & CR4_OSXSAVE);
-		set_if(&gpr[GPR_RDX], EDX1_APIC, gpr[GPR_RDX] & EDX1_APIC && cpu->apic_base & APIC_BASE_ENABLE);
+		set_if(&gpr[GPR_RDX], EDX1_APIC, gpr[GPR_RDX] & EDX1_APIC && cpu->apic.base & APIC_BASE_ENABLE);
 	} else if (leaf == 7 && subleaf == 0) {
 		set_if(&gpr[GPR_RCX], ECX7_OSPKE, cr4 & CR4_PKE);
 		if (speculation_does(SPEC_L1D_FLUSH))

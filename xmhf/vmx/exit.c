@@ -7,8 +7,6 @@
 #include "vmx/exit.h"
 
 #include "apic/apic_guard.h"
-#include "apic/smp.h"
-#include "cpu/paging.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "events/events.h"
@@ -21,7 +19,6 @@
 #include "report/control.h"
 #include "report/log.h"
 #include "vmx/cpuid.h"
-#include "vmx/double_fault.h"
 #include "vmx/interrupts.h"
 #include "vmx/io.h"
 #include "vmx/msr.h"
@@ -172,7 +169,7 @@ static void exit_task_switch(struct percpu *cpu)
 /* An INIT that no ICR sent: from the I/O APIC, a message-signaled interrupt or LINT. */
 void exit_init(struct percpu *cpu)
 {
-	atomic_store(&cpu->request, REQUEST_INIT);
+	atomic_store(&cpu->apic.request, REQUEST_INIT);
 	cpu->work = 1;
 }
 

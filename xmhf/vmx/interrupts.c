@@ -11,7 +11,6 @@
 #include "cpu/x86.h"
 #include "events/events.h"
 #include "events/hypapps.h"
-#include "nested/nested.h"
 #include "report/log.h"
 #include "vmx/vmx.h"
 

@@ -11,11 +11,9 @@
 #include "events/events.h"
 #include "lib/string.h"
 #include "mem/ept.h"
-#include "mem/pages.h"
 #include "mem/partition_state.h"
 #include "nested/nested.h"
 #include "report/log.h"
-#include "vmx/cpuid.h"
 #include "vmx/exit.h"
 #include "vmx/vmx.h"
 

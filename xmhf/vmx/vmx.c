@@ -7,14 +7,12 @@
 #include "cpu/speculation.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
-#include "lib/string.h"
 #include "mem/ept01.h"
 #include "mem/pages.h"
 #include "nested/nested.h"
 #include "report/log.h"
 #include "vmx/exit.h"
 #include "vmx/interrupts.h"
-#include "vmx/msr.h"
 
 struct vmx_control_caps vmx_pin_caps, vmx_proc_caps, vmx_proc2_caps, vmx_exit_caps, vmx_entry_caps;
 u64 vmx_basic, vmx_ept_vpid_cap;

@@ -52,7 +52,7 @@ static void inject_pending_nmi(struct percpu *cpu)
 static void handle_init(struct percpu *cpu)
 {
 	if (event_init_signal(cpu) == TAKEN) {
-		atomic_store(&cpu->request, REQUEST_NONE);
+		atomic_store(&cpu->apic.request, REQUEST_NONE);
 		return;
 	}
 	/* It never parks, so there is always a CPU that runs. */
@@ -69,7 +69,7 @@ void vmx_handle_work(struct percpu *cpu)
 {
 	cpu->work = 0;
 	quiesce_poll(&cpu->quiesce);
-	if (atomic_load(&cpu->request))
+	if (atomic_load(&cpu->apic.request))
 		handle_init(cpu);
 	if (cpu->world->mode == RUN_L2)
 		nested_work(cpu);
