@@ -149,6 +149,7 @@ static void hole(struct hypapi_event *ev)
 	expect(hypapi_memory_rights_gpa2(ev, GPA2(L2_HOLE.addr), &rights, &gpa1), HYPAPI_EFAULT);
 	expect(hypapi_memory_rights_gpa2(ev, GPA2(L2_READ_ONLY), &rights, &gpa1), HYPAPI_OK);
 	expect(rights, HYPAPI_RWX);
+	expect(hypapi_memory_restrict_gpa2(ev, GPA2(L2_PAGE), HYPAPI_RWX, &gpa1), HYPAPI_ESTATE);
 	expect(hypapi_quiesce(ev), 0);
 	expect(hypapi_memory_restrict_gpa2(ev, GPA2(L2_HOLE.addr), 0, &gpa1), HYPAPI_EFAULT);
 	expect(create(ev, L2_HOLE.addr), HYPAPI_EPERM);

@@ -7,6 +7,8 @@
 
 #define WINDOW 0x80000000ull	/* L2-physical and linear: above the RAM of the machine */
 #define ALIAS (WINDOW + PAGE_SIZE)
+#define CLEAN (WINDOW + 2 * PAGE_SIZE)	/* a page that only the hypapp writes to */
+#define NOTHING (WINDOW + 3 * PAGE_SIZE)
 
 enum { R = 1, W = 2, RWX = 7 };
 /* enum hypapi_reg */
@@ -224,7 +226,8 @@ static void l2_guard(void)
 	note("a copy of the hypapp's", verify_call(WRITE_GPA2, WINDOW, 5).returned == 0 && *(volatile u64 *)ALIAS == 5);
 	a = verify_call(READ_GPA2, ALIAS, 0);
 	note("and back", a.returned == 0 && a.result == 5);
-	note("nothing is there", (long)verify_call(RESTRICT_GPA2, WINDOW + 2 * PAGE_SIZE, R).returned == -2);
+	note("a copy to a clean page", verify_call(WRITE_GPA2, CLEAN + 8, 6).returned == 0);
+	note("nothing is there", (long)verify_call(RESTRICT_GPA2, NOTHING, R).returned == -2);
 	l2_end();
 }
 
@@ -237,16 +240,19 @@ static void l2_use_what_is_mapped_anew(void)
 
 static void rights_by_l2_address(void)
 {
-	volatile u64 *other = page_alloc();
+	volatile u64 *other = page_alloc(), *clean = page_alloc();
 	bool l1_stores;
 
 	ept_init(&ept);
+	ept.eptp |= EPTP_AD;
 	ept_map_range(&ept, 0, WINDOW, EPT_2M, EPT_RWX | EPT_WB);
 	ept_map_range(&ept, 0xfe000000, BIT(32), EPT_2M, EPT_RWX | EPT_UC);
 	ept_map(&ept, WINDOW, (u64)shared, EPT_4K, EPT_RWX | EPT_WB);
 	ept_map(&ept, ALIAS, (u64)shared, EPT_4K, EPT_RWX | EPT_WB);
+	ept_map(&ept, CLEAN, (u64)clean, EPT_4K, EPT_RWX | EPT_WB);
 	if (!l2_runs(l2_guard, with_window))
 		fail("L2 exits by reason %x", l2.exit.reason);
+	note("which is dirty now", clean[1] == 6 && (*ept_entry(&ept, CLEAN, EPT_4K) & EPT_DIRTY));
 	ept_map(&ept, WINDOW, (u64)other, EPT_4K, EPT_RWX | EPT_WB);
 	ept_flush(&ept);
 	if (!l2_runs(l2_use_what_is_mapped_anew, with_window))
