@@ -32,6 +32,7 @@ void machine_relax(void) { }
 #define X_FACS_AT 0x82040ul
 #define FADT_BYTES 268
 
+struct boot_info boot_info;
 enum log_level log_threshold;
 void log_line(enum log_level level, const char *f, ...) { (void)level, (void)f; }
 void boot_refuse(const char *f, ...) { fail_msg("%s", f); abort(); }
@@ -61,24 +62,13 @@ static void end_table(u64 at, const char *signature, u32 length)
 	put(at + 9, (u8)-sum, 1);
 }
 
-static void end_rsdp(void)
-{
-	u8 sum = 0;
-
-	memcpy(physical(RSDP_AT), "RSD PTR ", 8);
-	put(RSDP_AT + 8, 0, 1);
-	put(RSDP_AT + 16, RSDT_AT, 4);
-	for (u32 i = 0; i < 20; i++)
-		sum += *(u8 *)physical(RSDP_AT + i);
-	put(RSDP_AT + 8, (u8)-sum, 1);
-}
-
 /* All fields filled, and then cut to a length. */
 static void make(u32 fadt_bytes)
 {
 	memset(physical(0), 0, BYTES);
 	memset(&acpi_info, 0, sizeof(acpi_info));
-	end_rsdp();
+	boot_info.rsdp.rsdt = RSDT_AT;
+	boot_info.rsdp_addr = RSDP_AT;
 	put(RSDT_AT + 36, FADT_AT, 4);
 	end_table(RSDT_AT, "RSDT", 40);
 	put(FADT_AT + 36, FACS_AT, 4);

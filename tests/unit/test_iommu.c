@@ -101,7 +101,8 @@ u64 mmio_read64(const volatile u8 *at) { return *(const volatile u64 *)at; }
 static void do_command(struct model *m, u32 value)
 {
 	static const struct { u32 bit; char on, off; bool once; } commands[] = {
-		{ 1u << 27, 'W', 0, true }, { 1u << 26, 'Q', 'q', false }, { 1u << 30, 'R', 0, true }, { 1u << 31, 'T', 't', false },
+		{ 1u << 27, 'W', 0, true }, { 1u << 26, 'Q', 'q', false }, { 1u << 30, 'R', 0, true },
+		{ 1u << 31, 'T', 't', false },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
@@ -205,7 +206,8 @@ static void add_region(u64 start, u64 last)
 static void begin(void)
 {
 	static const struct memory_range map[] = {
-		{ 0x100000, ROOT - 0x100000, MEMORY_RAM }, { 0, 0x9fc00, MEMORY_RAM }, { ROOT, 8ul << 20, MEMORY_RESERVED },
+		{ 0x100000, ROOT - 0x100000, MEMORY_RAM }, { 0, 0x9fc00, MEMORY_RAM },
+		{ ROOT, 8ul << 20, MEMORY_RESERVED },
 		{ 0x500800, 0x1000, MEMORY_RESERVED }, { ROOT + (8ul << 20), 4ul << 20, MEMORY_ACPI },
 		{ 60ul << 20, 4ul << 20, MEMORY_NVS },
 	};
@@ -215,8 +217,9 @@ static void begin(void)
 	memset(table, 0, sizeof(table));
 	table[36] = 38;
 	used = 48;
-	memcpy(boot_info.memory, map, sizeof(map));
-	boot_info.memory_count = ARRAY_SIZE(map);
+	boot_info.memory_count = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(map); i++)
+		memory_map_add(map[i].start, map[i].size, map[i].type);
 	next_page = ROOT + (1ul << 20);
 }
 
@@ -311,7 +314,8 @@ static void firmware_had_it_on(void **state)
 	*r32(m, 0x34) = 1u << 4;
 	assert_true(start());
 	assert_string_equal(m->told, "qQRcip");
-	assert_int_equal(*r32(m, 0x1c), 1u << 31 | 1u << 30 | 1u << 26 | 1u << 25); /* interrupt remapping is left alone */
+	assert_int_equal(*r32(m, 0x1c), 1u << 31 | 1u << 30 | 1u << 26 | 1u << 25); /* interrupt remapping is left
+	                                                                               alone */
 	assert_int_equal(*r32(m, 0x64), 0);
 
 	begin();
@@ -431,8 +435,10 @@ static void what_devices_reach(void **state)
 {
 	static const struct { u64 at, rights; } pages[] = {
 		{ 0, DOMAIN_RW }, { 0x9e000, DOMAIN_RW }, { 0x9f000, 0 }, { 0xa0000, 0 }, { 0x100000, DOMAIN_RW },
-		{ 0x4ff000, DOMAIN_RW }, { 0x500000, 0 }, { 0x501000, 0 }, { 0x502000, DOMAIN_RW }, { ROOT - PAGE_SIZE, DOMAIN_RW },
-		{ ROOT, 0 }, { ROOT + (8ul << 20) - PAGE_SIZE, 0 }, { ROOT + (8ul << 20), DOMAIN_RW }, { 61ul << 20, 0 },
+		{ 0x4ff000, DOMAIN_RW }, { 0x500000, 0 }, { 0x501000, 0 }, { 0x502000, DOMAIN_RW },
+		{ ROOT - PAGE_SIZE, DOMAIN_RW },
+		{ ROOT, 0 }, { ROOT + (8ul << 20) - PAGE_SIZE, 0 }, { ROOT + (8ul << 20), DOMAIN_RW },
+		{ 61ul << 20, 0 },
 		{ 62ul << 20, DOMAIN_RW }, { (62ul << 20) + PAGE_SIZE, 0 }, { 1ul << 32, 0 }, { BIT(39), 0 },
 	};
 
@@ -455,7 +461,7 @@ static void what_devices_reach(void **state)
 	}
 	/* Root memory is out of reach whatever the map says. */
 	begin();
-	boot_info.memory[2].type = MEMORY_RAM;
+	memory_map_set(ROOT, ROOT + (8ul << 20), MEMORY_RAM);
 	add_unit(0, BASE, GOOD_CAP, GOOD_ECAP);
 	assert_true(start());
 	assert_int_equal(rights(&models[0], 0, ROOT), 0);
@@ -496,14 +502,16 @@ static void many_flushes(void **state)
 		assert_true(iommu_set(0x200000, 0x201000, i % 2 ? 0 : DOMAIN_RW));
 		assert_true(iommu_flush());
 	}
-	assert_int_equal(strlen(models[0].told), 501); /* the losses, and the first grant, to a page that could be read */
+	assert_int_equal(strlen(models[0].told), 501); /* the losses, and the first grant, to a page that could be
+	                                                  read */
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_answer), cmocka_unit_test(what_cannot_be_used), cmocka_unit_test(the_order),
-		cmocka_unit_test(firmware_had_it_on), cmocka_unit_test(several_units), cmocka_unit_test(what_devices_reach),
+		cmocka_unit_test(firmware_had_it_on), cmocka_unit_test(several_units),
+		cmocka_unit_test(what_devices_reach),
 		cmocka_unit_test(faults), cmocka_unit_test(many_flushes),
 	};
 

@@ -16,6 +16,7 @@ UNIT_FLAGS_ept01 := -include hypapi/sim/machine/direct_map.h -I hypapi/sim/machi
 UNIT_OF_nested_ept12 := xmhf/nested/ept12.c
 UNIT_OF_nested_ept02 := xmhf/nested/ept02.c
 UNIT_OF_acpi := xmhf/boot/aml.c
+UNIT_OF_boot_info := xmhf/lib/string_copy.c
 UNIT_OF_aml := xmhf/boot/aml.c
 UNIT_OF_store := xmhf/apic/store.c
 UNIT_OF_dmar := xmhf/iommu/dmar.c
@@ -23,7 +24,8 @@ UNIT_OF_iommu := $(wildcard xmhf/iommu/*.c) xmhf/boot/memory_map.c
 UNIT_FLAGS_iommu := -I . -I xmhf -include tests/unit/mmio_model.h
 UNIT_OF_domain := xmhf/iommu/domain.c
 UNIT_FLAGS_domain := -include hypapi/sim/machine/direct_map.h
-UNIT_OF_msr_policy := xmhf/vmx/msr_policy.c xmhf/vmx/msr.c xmhf/vmx/cpuid.c xmhf/nested/msr_area.c xmhf/nested/bitmaps.c \
+UNIT_OF_msr_policy := xmhf/vmx/msr_policy.c xmhf/vmx/msr.c xmhf/vmx/cpuid.c xmhf/nested/msr_area.c \
+	xmhf/nested/bitmaps.c \
 	xmhf/nested/entry_checks.c xmhf/nested/caps.c xmhf/nested/vmcs12.c xmhf/cpu/speculation.c
 # Instructions of the host CPU and of VMX are calls, as in the simulator.
 UNIT_FLAGS_msr_policy := -I hypapi/sim/machine -I .
@@ -40,7 +42,8 @@ $(UNIT_DIR)/chipset: xmhf/boot/chipset.c
 $(UNIT_DIR)/mtrr: xmhf/mem/mtrr.c
 $(UNIT_DIR)/log_limit: xmhf/report/log_limit.c
 UNIT_OF_trace := xmhf/report/trace.c
-UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c xmhf/core/cmdline.c xmhf/events/hypapps_check.c xmhf/events/event_info.c
+UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c xmhf/core/cmdline.c \
+	xmhf/events/hypapps_check.c xmhf/events/event_info.c
 # A hypapp's tests stand beside it: hypapps/NAME/test_*.c, or in a sub-folder, with the whole hypapp and its library.
 hypapps_with = $(sort $(foreach d,$(wildcard hypapps/*),$(if $(call hypapp_tests,$(d),$(1)),$(notdir $(d)))))
 hypapp_host_src = $(filter %.c,$(call hypapp_own,hypapps/$(1)))
@@ -66,7 +69,8 @@ define unit_test
 $(UNIT_DIR)/$(1): tests/unit/test_$(1).c $(UNIT_OF_$(1)) $(UNIT_NEEDS)
 	@mkdir -p $$(@D)
 	$$(say) TEST $$@
-	$$(Q)$$(CC) $$(UNIT_CFLAGS) $(UNIT_FLAGS_$(1)) -I xmhf -I $(O)/include $$(SANITIZE) -o $$@ tests/unit/test_$(1).c $(UNIT_OF_$(1)) -lcmocka
+	$$(Q)$$(CC) $$(UNIT_CFLAGS) $(UNIT_FLAGS_$(1)) -I xmhf -I $(O)/include $$(SANITIZE) -o $$@ \
+		tests/unit/test_$(1).c $(UNIT_OF_$(1)) -lcmocka
 endef
 $(foreach t,$(UNIT_NAMES),$(eval $(call unit_test,$(t))))
 
@@ -74,19 +78,24 @@ define host_library_rules
 $(UNIT_DIR)/library/$(2)/$(1)/%.o: %.c hypapps/$(1)/library.mk | $(LIBRARY_NEEDS_hypapps/$(1))
 	@mkdir -p $$(@D)
 	$$(say) LIB $$@
-	$$(Q)$$(CC) -std=gnu11 -g -Wall -Wextra -Werror -MMD -MP $$(SIM_FLAGS_$(2)) $$(LIBRARY_CFLAGS_hypapps/$(1)) -c -o $$@ $$<
-$(UNIT_DIR)/library/$(2)/$(1).a: $(patsubst %.c,$(UNIT_DIR)/library/$(2)/$(1)/%.o,$(filter %.c,$(LIBRARY_SRC_hypapps/$(1))))
+	$$(Q)$$(CC) -std=gnu11 -g -Wall -Wextra -Werror -MMD -MP $$(SIM_FLAGS_$(2)) $$(LIBRARY_CFLAGS_hypapps/$(1)) \
+		-c -o $$@ $$<
+$(UNIT_DIR)/library/$(2)/$(1).a: \
+	$(patsubst %.c,$(UNIT_DIR)/library/$(2)/$(1)/%.o,$(filter %.c,$(LIBRARY_SRC_hypapps/$(1))))
 	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
 -include $(patsubst %.c,$(UNIT_DIR)/library/$(2)/$(1)/%.d,$(filter %.c,$(LIBRARY_SRC_hypapps/$(1))))
 endef
-$(foreach d,$(HYPAPP_FOLDERS),$(if $(LIBRARY_SRC_$(d)),$(foreach v,asan tsan,$(eval $(call host_library_rules,$(notdir $(d)),$(v))))))
+HOST_LIBRARIES := $(foreach d,$(HYPAPP_FOLDERS),$(if $(LIBRARY_SRC_$(d)),$(notdir $(d))))
+$(foreach a,$(HOST_LIBRARIES),$(foreach v,asan tsan,$(eval $(call host_library_rules,$(a),$(v)))))
 
 define unit_hypapp
-$(UNIT_DIR)/hypapp_$(1): $(call hypapp_host_src,$(1)) $(call hypapp_tests,hypapps/$(1),test_) $(filter %.h,$(call hypapp_files,hypapps/$(1))) \
+$(UNIT_DIR)/hypapp_$(1): $(call hypapp_host_src,$(1)) $(call hypapp_tests,hypapps/$(1),test_) \
+	$(filter %.h,$(call hypapp_files,hypapps/$(1))) \
 		$(PUBLIC_HEADERS) $(call host_library,$(1),asan) | $(LIBRARY_NEEDS_hypapps/$(1))
 	@mkdir -p $$(@D)
 	$$(say) TEST $$@
-	$$(Q)$$(CC) $$(UNIT_CFLAGS) $$(call hypapp_include,hypapps/$(1)) $$(SANITIZE) -o $$@ $$(filter %.c %.a,$$^) -lcmocka
+	$$(Q)$$(CC) $$(UNIT_CFLAGS) $$(call hypapp_include,hypapps/$(1)) $$(SANITIZE) -o $$@ $$(filter %.c %.a,$$^) \
+		-lcmocka
 endef
 $(foreach a,$(UNIT_HYPAPPS),$(eval $(call unit_hypapp,$(a))))
 
@@ -103,11 +112,13 @@ $(UNIT_THREADS) $(UNIT_BROKEN_THREADS): $(THREADS) $(UNIT_NEEDS)
 public-headers: $(UNIT_HEADERS)
 $(UNIT_DIR)/%.h.ok: %.h $(PUBLIC_HEADERS)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=c11 -pedantic -ffreestanding -Wall -Wextra -Werror -I hypapi/include -I hypapi/sim/include -fsyntax-only -x c $<
+	$(Q)$(CC) -std=c11 -pedantic -ffreestanding -Wall -Wextra -Werror -I hypapi/include -I hypapi/sim/include \
+		-fsyntax-only -x c $<
 	$(Q)touch $@
 
 # Included by their tests, which have other functions under them.
 $(UNIT_DIR)/power: xmhf/boot/pci.c xmhf/power/pm_base.c xmhf/power/ports.c
 $(UNIT_DIR)/acpi: xmhf/boot/acpi.c
+$(UNIT_DIR)/boot_info: xmhf/boot/firmware.c xmhf/boot/multiboot.c xmhf/boot/memory_map.c
 $(UNIT_DIR)/reset: xmhf/power/reset.c
 $(UNIT_DIR)/sleep: xmhf/power/power.c

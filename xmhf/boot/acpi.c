@@ -1,24 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * RSDP, RSDT or XSDT, MADT and FADT (ACPI specification, "System Description Tables"). Every table is checked to be a
- * sane length below 4 GiB with a right checksum before it is read; an entry that leaves its table ends the reading.
+ * From boot_info.rsdp to RSDT or XSDT, MADT and FADT (ACPI specification, "System Description Tables"). Every table is
+ * checked to be a sane length below 4 GiB with a right checksum before it is read; an entry that leaves its table ends
+ * the reading.
  */
 #include "boot/acpi.h"
 
+#include "boot/boot_info.h"
 #include "lib/string.h"
 #include "mem/pages.h"
 #include "report/log.h"
 
 #define MAX_TABLE_BYTES (1u << 20)
-#define RSDP_ROM 0xe0000ul
-#define RSDP_OLD_BYTES 20
-
-struct rsdp {
-	char signature[8];
-	u8 checksum, oem[6], revision;
-	u32 rsdt, length;
-	u64 xsdt;
-} __attribute__((packed));
 
 struct sdt {
 	char signature[4];
@@ -54,24 +47,6 @@ static bool checksum_ok(const void *data, size_t len)
 	for (size_t i = 0; i < len; i++)
 		sum += ((const u8 *)data)[i];
 	return sum == 0;
-}
-
-static const struct rsdp *find_rsdp_in(u64 start, u64 end)
-{
-	for (u64 at = start; at + sizeof(struct rsdp) <= end; at += 16)
-		if (!memcmp(physical(at), "RSD PTR ", 8) && checksum_ok(physical(at), RSDP_OLD_BYTES))
-			return physical(at);
-	return NULL;
-}
-
-static const struct rsdp *find_rsdp(void)
-{
-	u64 ebda = (u64)*(u16 *)physical(0x40e) << 4;
-	const struct rsdp *rsdp = NULL;
-
-	if (ebda >= 0x80000 && ebda < 0xa0000)
-		rsdp = find_rsdp_in(ebda, MIN(ebda + 1024, 0xa0000ul));
-	return rsdp ? rsdp : find_rsdp_in(RSDP_ROM, 0x100000);
 }
 
 static const struct sdt *table_at(u64 addr)
@@ -208,16 +183,15 @@ static void parse_root(const struct sdt *root, u32 entry_bytes)
 
 void acpi_parse(void)
 {
-	const struct rsdp *rsdp = find_rsdp();
-	const struct sdt *rsdt = rsdp ? table_at(rsdp->rsdt) : NULL;
-	const struct sdt *xsdt = rsdp && rsdp->revision >= 2 ? table_at(rsdp->xsdt) : NULL;
+	const struct sdt *rsdt = table_at(boot_info.rsdp.rsdt), *xsdt = table_at(boot_info.rsdp.xsdt);
 
 	if (!rsdt && !xsdt) {
 		log_warn("no ACPI tables: one CPU is used");
 		return;
 	}
-	if (virt_to_phys(rsdp).addr >= RSDP_ROM)
-		note_way(rsdp, rsdp->revision >= 2 ? sizeof(*rsdp) : RSDP_OLD_BYTES);
+	if (boot_info.rsdp_addr)
+		note_way(physical(boot_info.rsdp_addr),
+			 boot_info.rsdp.xsdt ? sizeof(boot_info.rsdp) : offsetof(struct boot_rsdp, length));
 	if (rsdt)
 		note_way(rsdt, rsdt->length);
 	if (xsdt)

@@ -31,7 +31,8 @@ struct acpi_info {
 	 */
 	struct { u64 addr, bytes; } way_to_facs[ACPI_WAY_MAX];
 	u32 way_count;
-	const void *dmar;       /* the table, where the firmware has it; its length and checksum are right. NULL: none */
+	const void *dmar;       /* the table, where the firmware has it; its length and checksum are right. NULL:
+	                           none */
 	u32 dmar_bytes;
 };
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The one thing that the core looks for in ACPI's byte code; pure, so that it is tested on the host. Caller: boot/acpi.c. */
+/*
+ * The one thing that the core looks for in ACPI's byte code; pure, so that it is tested on the host. Caller:
+ * boot/acpi.c.
+ */
 #ifndef XMHF_AML_H
 #define XMHF_AML_H
 
@@ -11,8 +14,9 @@ struct aml_package {
 };
 
 /*
- * The package of small integers that Name(_XXX) or Name(\_XXX) defines, as those of sleep states are (ACPI specification,
- * "\_Sx (System States)"). Code is not run, so the first definition counts. No byte outside of `len` is read.
+ * The package of small integers that Name(_XXX) or Name(\_XXX) defines, as those of sleep states are (ACPI
+ * specification, "\_Sx (System States)"). Code is not run, so the first definition counts. No byte outside of `len` is
+ * read.
  */
 struct aml_package aml_find_package(const u8 *aml, size_t len, const char name[4]);
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the firmware and the boot loader told: copied once, so that nothing is read from loader memory later. */
+/*
+ * What firmware and boot loader told: copied once, so that nothing is read from their memory later. Nothing behind
+ * boot/ looks for it by itself. Each way in fills the same structure; today there is one, multiboot.
+ */
 #ifndef XMHF_BOOT_INFO_H
 #define XMHF_BOOT_INFO_H
 
 #include "lib/base.h"
 
-#define MAX_MEMORY_RANGES 64
+#define MAX_MEMORY_RANGES 400
 #define MAX_MODULES 4
 #define CMDLINE_BYTES 1024
 
@@ -22,9 +25,33 @@ struct boot_module {
 	char cmdline[CMDLINE_BYTES];
 };
 
+/* ACPI's root pointer (ACPI specification, "Root System Description Pointer"). */
+struct boot_rsdp {
+	char signature[8]; /* "RSD PTR ", or empty: there is none */
+	u8 checksum, oem[6], revision;
+	u32 rsdt, length;
+	u64 xsdt;
+	u8 extended_checksum, reserved[3];
+} __attribute__((packed));
+
+/* A linear framebuffer of red, green and blue; width 0: there is none. */
+struct boot_framebuffer {
+	u64 addr;
+	u32 pitch_bytes, width, height;
+	u8 bits_per_pixel;
+	struct { u8 lowest_bit, bits; } red, green, blue;
+};
+
+enum firmware_kind { FIRMWARE_BIOS, FIRMWARE_EFI };
+
 struct boot_info {
-	struct memory_range memory[MAX_MEMORY_RANGES];
+	enum firmware_kind firmware;
+	struct memory_range memory[MAX_MEMORY_RANGES]; /* sorted; no two meet, and two that touch are of two types */
 	u32 memory_count;
+	u64 base_memory_end;   /* below 1 MiB, what is above it is the firmware's, whatever the map says */
+	struct boot_rsdp rsdp; /* a copy; checksums are right */
+	u64 rsdp_addr;         /* where the BIOS finds it in its ROM; 0: not there, or it is not known where */
+	struct boot_framebuffer framebuffer;
 	struct boot_module modules[MAX_MODULES];
 	u32 module_count;
 	char cmdline[CMDLINE_BYTES];
@@ -35,7 +62,20 @@ extern struct boot_info boot_info;
 /* Fills boot_info from the loader's information; refuses with one line what it cannot use. */
 void multiboot_parse(u32 magic, u32 info);
 
-/* Makes [start, end) of type `type` in boot_info.memory, splitting and merging what was there. */
+/* What the loader did not tell, from the firmware's own places in memory. After the loader's information. */
+void firmware_complete(void);
+
+/* A copy of the RSDP at `found` into boot_info, the old part alone if that is all. False if it is none. */
+bool firmware_take_rsdp(const void *found, size_t bytes);
+
+/*
+ * Adds what the firmware tells, in any order. Of two types for one address RAM is the last choice, ACPI tables, which
+ * an operating system may reuse, the last but one; of the others the larger number wins. RAM that leaves the address
+ * space is left out.
+ */
+void memory_map_add(u64 start, u64 size, u32 type);
+
+/* Makes [start, end) of type `type`, whatever was there. */
 void memory_map_set(u64 start, u64 end, u32 type);
 
 /* The highest RAM range of `size` bytes, aligned, in [low, high), that meets no module; 0 if there is none. */
@@ -44,10 +84,7 @@ u64 memory_map_find(u64 size, u64 align, u64 low, u64 high);
 /* Whether an operating system may use it as RAM, perhaps once it has read the ACPI tables in it. */
 bool memory_map_is_usable(const struct memory_range *range);
 
-/*
- * Whether [start, end) is memory that an operating system may use as RAM: 1 all of it, 0 nothing, -1 a part. What
- * entries disagree about is none: a firmware's map may name a device's range inside a larger one of RAM.
- */
+/* Whether [start, end) is memory that an operating system may use as RAM: 1 all of it, 0 nothing, -1 a part. */
 int memory_map_is_ram(u64 start, u64 end);
 
 /* First address above all RAM. */

@@ -18,6 +18,9 @@ mb2_header:
 	.short 1, 0                     /* information request: memory map, modules, command line */
 	.long 8 + 3 * 4, 6, 3, 1
 	.balign 8
+	.short 1, 1                     /* and, where the loader knows it: framebuffer, EFI, ACPI's old and new RSDP */
+	.long 8 + 4 * 4, 8, 12, 14, 15
+	.balign 8
 	.short 6, 0                     /* modules on page boundaries */
 	.long 8
 	.balign 8
@@ -138,8 +141,9 @@ boot_pd_image:
 	.text
 	.globl boot_relocate
 /*
- * boot_relocate(rdi: destination, rsi: source, rdx: bytes, rcx: new CR3). Copies the image, all of it, through the direct
- * map, and continues in the copy. The stack is in the image; nothing is written to it between the copy and the switch.
+ * boot_relocate(rdi: destination, rsi: source, rdx: bytes, rcx: new CR3). Copies the image, all of it, through the
+ * direct map, and continues in the copy. The stack is in the image; nothing is written to it between the copy and the
+ * switch.
  */
 boot_relocate:
 	movq %rcx, %rax

@@ -59,16 +59,14 @@ static u8 drive_option(void)
 	return (u8)drive;
 }
 
-/* Where the RAM around `from` ends, over all entries that join; `from` itself if it is no RAM. */
+/* Where the RAM around `from` ends; `from` itself if it is no RAM. */
 static u64 ram_end(u64 from)
 {
-	for (u32 i = 0; i < boot_info.memory_count;) {
-		const struct memory_range *r = &boot_info.memory[i++];
+	for (u32 i = 0; i < boot_info.memory_count; i++) {
+		const struct memory_range *r = &boot_info.memory[i];
 
-		if (r->type == MEMORY_RAM && r->start <= from && from < r->start + r->size) {
-			from = r->start + r->size;
-			i = 0; /* entries may come in any order */
-		}
+		if (r->type == MEMORY_RAM && r->start <= from && from < r->start + r->size)
+			return r->start + r->size;
 	}
 	return from;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Direct start by the Linux boot protocol (Documentation/arch/x86/boot.rst, "32-bit boot protocol"): boot_params and the
- * command line in low memory, the kernel where it prefers to be, the initrd high, and the guest in flat protected mode.
+ * Direct start by the Linux boot protocol (Documentation/arch/x86/boot.rst, "32-bit boot protocol"): boot_params and
+ * the command line in low memory, the kernel where it prefers to be, the initrd high, and the guest in flat protected
+ * mode.
  */
 #include "boot/guest_start.h"
 #include "cpu/x86.h"
@@ -12,6 +13,7 @@
 
 #define LOW_PARAMS 0x10000ul  /* boot_params, one page; then the command line, one page */
 #define LOW_CMDLINE 0x11000ul
+#define LOW_E820 0x12000ul    /* the rest of the memory map */
 #define SETUP_HEADER 0x1f1
 #define MAX_E820 128
 #define MIN_VERSION 0x020c
@@ -21,8 +23,17 @@ enum {
 	P_VIDEO_MODE = 0x06, P_VIDEO_COLS = 0x07, P_VIDEO_LINES = 0x0e, P_VIDEO_VGA = 0x0f, P_VIDEO_POINTS = 0x10,
 	P_E820_ENTRIES = 0x1e8, P_SETUP_SECTS = 0x1f1, P_HEADER_LEN = 0x201, P_MAGIC = 0x202, P_VERSION = 0x206,
 	P_LOADER = 0x210, P_LOADFLAGS = 0x211, P_CODE32_START = 0x214, P_RAMDISK = 0x218, P_RAMDISK_SIZE = 0x21c,
-	P_CMDLINE = 0x228, P_INITRD_MAX = 0x22c, P_PREF_ADDRESS = 0x258, P_INIT_SIZE = 0x260, P_E820 = 0x2d0,
+	P_CMDLINE = 0x228, P_INITRD_MAX = 0x22c, P_SETUP_DATA = 0x250, P_PREF_ADDRESS = 0x258, P_INIT_SIZE = 0x260,
+	P_E820 = 0x2d0,
 };
+
+/* What setup_data points to: a list, here of one. */
+struct setup_data {
+	u64 next;
+	u32 type, len;
+	struct memory_range e820[];
+};
+#define SETUP_E820_EXT 1
 
 static u32 get32(const u8 *p, u32 offset)
 {
@@ -39,15 +50,22 @@ static void check_kernel(const u8 *image, u64 size)
 	if (size < 0x1000 || get32(image, P_MAGIC) != 0x53726448)
 		boot_refuse("the first module is no Linux bzImage");
 	if (*(const u16 *)(image + P_VERSION) < MIN_VERSION)
-		boot_refuse("the kernel's boot protocol %x is older than %x", *(const u16 *)(image + P_VERSION), MIN_VERSION);
+		boot_refuse("the kernel's boot protocol %x is older than %x", *(const u16 *)(image + P_VERSION),
+			    MIN_VERSION);
 }
 
 static void fill_e820(u8 *params)
 {
-	u32 count = MIN(boot_info.memory_count, (u32)MAX_E820);
+	struct setup_data *more = phys_to_virt(HPA(LOW_E820));
+	u32 count = MIN(boot_info.memory_count, (u32)MAX_E820), rest = boot_info.memory_count - count;
 
 	memcpy(params + P_E820, boot_info.memory, count * sizeof(boot_info.memory[0]));
 	params[P_E820_ENTRIES] = (u8)count;
+	if (!rest)
+		return;
+	*more = (struct setup_data){ 0, SETUP_E820_EXT, rest * (u32)sizeof(boot_info.memory[0]) };
+	memcpy(more->e820, boot_info.memory + count, more->len);
+	*(u64 *)(params + P_SETUP_DATA) = LOW_E820;
 }
 
 static void fill_params(u8 *params, const u8 *image)
@@ -120,6 +138,7 @@ void guest_start_linux(struct percpu *cpu)
 		vmwrite(protected_mode[i].field, protected_mode[i].value);
 	vmwrite(VMCS_GUEST_RIP, entry);
 	cpu->gpr[GPR_RSI] = LOW_PARAMS;
-	log_info("starts Linux at %lx, %s, tick %lu", entry, boot_info.module_count > 1 ? "with an initrd" : "without an initrd",
+	log_info("starts Linux at %lx, %s, tick %lu", entry,
+		 boot_info.module_count > 1 ? "with an initrd" : "without an initrd",
 		 rdtsc());
 }

@@ -9,6 +9,8 @@ void guest_start(struct percpu *cpu)
 {
 	bool chain = cmdline_is("boot", "chain") || (!boot_info.module_count && !cmdline_is("boot", "linux"));
 
+	if (chain && boot_info.firmware != FIRMWARE_BIOS)
+		boot_refuse("boot=chain needs a BIOS, not EFI; give a bzImage as the first module");
 	if (chain)
 		guest_start_chain(cpu);
 	else if (boot_info.module_count)

@@ -1,42 +1,73 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The memory map that the guest will see: the firmware's, less the core's own range. Pure functions on boot_info; unit-tested. */
+/*
+ * The memory map that the guest will see: the firmware's, less the core's own ranges. Invariant: sorted, no two ranges
+ * meet, and two that touch are of two types, however many ranges the firmware told, in whatever order. Pure functions
+ * on boot_info; unit-tested.
+ */
 #include "boot/boot_info.h"
 #include "report/log.h"
 
-static void append(struct memory_range *map, u32 *count, u64 start, u64 end, u32 type)
+#define ADDRESS_SPACE_END (1ull << 52)
+
+/* The map in the making: too much for the stack, and the boot CPU alone comes here. */
+static struct memory_range made[MAX_MEMORY_RANGES];
+static u32 made_count;
+
+static void append(u64 start, u64 end, u32 type)
 {
+	struct memory_range *last = &made[made_count - (made_count > 0)];
+
 	if (start >= end)
 		return;
-	if (*count == MAX_MEMORY_RANGES)
+	if (made_count && last->type == type && last->start + last->size == start) {
+		last->size += end - start;
+		return;
+	}
+	if (made_count == MAX_MEMORY_RANGES)
 		boot_refuse("the memory map has more than %u entries", MAX_MEMORY_RANGES);
-	map[(*count)++] = (struct memory_range){ start, end - start, type };
+	made[made_count++] = (struct memory_range){ start, end - start, type };
 }
 
-void memory_map_set(u64 start, u64 end, u32 type)
+static u64 rank(u32 type)
 {
-	static struct memory_range map[MAX_MEMORY_RANGES]; /* too much for the stack; the boot CPU alone comes here */
-	u32 count = 0;
-	bool placed = false;
+	return type == MEMORY_RAM ? 0 : type == MEMORY_ACPI ? 1 : 2 + (u64)type;
+}
 
+/* Where [start, end) meets a range the type of higher rank stays, or, by force, `type`. */
+static void lay(u64 start, u64 end, u32 type, bool by_force)
+{
+	u64 at = start; /* up to here [start, end) is laid */
+
+	made_count = 0;
 	for (u32 i = 0; i < boot_info.memory_count; i++) {
 		const struct memory_range *r = &boot_info.memory[i];
 		u64 r_end = r->start + r->size;
 
-		if (r_end <= start || r->start >= end) {
-			append(map, &count, r->start, r_end, r->type);
-			continue;
-		}
-		append(map, &count, r->start, start, r->type);
-		if (!placed)
-			append(map, &count, start, end, type);
-		placed = true;
-		append(map, &count, end, r_end, r->type);
+		append(r->start, MIN(r_end, start), r->type);
+		append(at, MIN(r->start, end), type);
+		append(MAX(r->start, start), MIN(r_end, end), by_force || rank(type) > rank(r->type) ? type : r->type);
+		append(MAX(r->start, end), r_end, r->type);
+		at = MAX(at, MIN(r_end, end));
 	}
-	if (!placed)
-		append(map, &count, start, end, type);
-	for (u32 i = 0; i < count; i++)
-		boot_info.memory[i] = map[i];
-	boot_info.memory_count = count;
+	append(at, end, type);
+	for (u32 i = 0; i < made_count; i++)
+		boot_info.memory[i] = made[i];
+	boot_info.memory_count = made_count;
+}
+
+void memory_map_add(u64 start, u64 size, u32 type)
+{
+	bool leaves = start >= ADDRESS_SPACE_END || size > ADDRESS_SPACE_END - start;
+
+	if (!leaves)
+		lay(start, start + size, type, false);
+	else if (type != MEMORY_RAM)
+		lay(start, ADDRESS_SPACE_END, type, false);
+}
+
+void memory_map_set(u64 start, u64 end, u32 type)
+{
+	lay(start, end, type, true);
 }
 
 static bool meets_module(u64 start, u64 end, u64 *below)
@@ -66,7 +97,7 @@ u64 memory_map_find(u64 size, u64 align, u64 low, u64 high)
 			if (at < start)
 				break;
 			if (!meets_module(at, at + size, &end)) {
-				best = MAX(best, at);
+				best = at;
 				break;
 			}
 		}
@@ -79,33 +110,18 @@ bool memory_map_is_usable(const struct memory_range *r)
 	return r->type == MEMORY_RAM || r->type == MEMORY_ACPI;
 }
 
-/* Where the usable entries end that cover `at`; `at` if none does. */
-static u64 usable_to(u64 at)
-{
-	for (u32 i = 0; i < boot_info.memory_count; i++) {
-		const struct memory_range *r = &boot_info.memory[i];
-		u64 end = r->start + r->size;
-
-		if (memory_map_is_usable(r) && r->start <= at && at < end) {
-			at = end;
-			i = (u32)-1; /* entries come in any order */
-		}
-	}
-	return at;
-}
-
 int memory_map_is_ram(u64 start, u64 end)
 {
-	bool usable = false, other = usable_to(start) < end;
+	u64 usable = 0;
 
 	for (u32 i = 0; i < boot_info.memory_count; i++) {
 		const struct memory_range *r = &boot_info.memory[i];
-		bool meets = r->start < end && r->start + r->size > start;
+		u64 from = MAX(r->start, start), to = MIN(r->start + r->size, end);
 
-		usable |= meets && memory_map_is_usable(r);
-		other |= meets && !memory_map_is_usable(r);
+		if (memory_map_is_usable(r) && from < to)
+			usable += to - from;
 	}
-	return usable ? (other ? -1 : 1) : 0;
+	return !usable ? 0 : usable == end - start ? 1 : -1;
 }
 
 u64 memory_map_top(void)
@@ -114,6 +130,6 @@ u64 memory_map_top(void)
 
 	for (u32 i = 0; i < boot_info.memory_count; i++)
 		if (boot_info.memory[i].type == MEMORY_RAM)
-			top = MAX(top, boot_info.memory[i].start + boot_info.memory[i].size);
+			top = boot_info.memory[i].start + boot_info.memory[i].size;
 	return top;
 }

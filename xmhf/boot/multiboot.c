@@ -25,7 +25,19 @@ struct mb2_tag { u32 type, size; };
 struct mb2_module { struct mb2_tag tag; u32 start, end; char cmdline[]; };
 struct mb2_mmap { struct mb2_tag tag; u32 entry_size, entry_version; };
 struct mb2_mmap_entry { u64 start, length; u32 type, reserved; };
-enum { MB2_END = 0, MB2_CMDLINE = 1, MB2_MODULE = 3, MB2_MMAP = 6 };
+struct mb2_framebuffer {
+	struct mb2_tag tag;
+	u64 addr;
+	u32 pitch_bytes, width, height;
+	u8 bits_per_pixel, type;
+	u16 reserved;
+	u8 color[6]; /* of MB2_RGB: lowest bit and bits of red, green, blue */
+} __attribute__((packed));
+#define MB2_RGB 1
+enum {
+	MB2_END = 0, MB2_CMDLINE = 1, MB2_MODULE = 3, MB2_MMAP = 6, MB2_FRAMEBUFFER = 8, MB2_EFI32 = 11, MB2_EFI64 = 12,
+	MB2_ACPI_OLD = 14, MB2_ACPI_NEW = 15, MB2_EFI_MMAP = 17, MB2_EFI_SERVICES = 18,
+};
 
 struct boot_info boot_info;
 
@@ -52,14 +64,6 @@ static void add_module(u64 start, u64 end, const char *cmdline)
 	boot_info.module_count++;
 }
 
-static void add_memory(u64 start, u64 size, u32 type)
-{
-	if (boot_info.memory_count == MAX_MEMORY_RANGES)
-		boot_refuse("the memory map has more than %u entries", MAX_MEMORY_RANGES);
-	if (size)
-		boot_info.memory[boot_info.memory_count++] = (struct memory_range){ start, size, type };
-}
-
 static void parse_multiboot1(const struct mb1_info *info)
 {
 	if (info->flags & MB1_HAS_CMDLINE)
@@ -68,34 +72,64 @@ static void parse_multiboot1(const struct mb1_info *info)
 		const struct mb1_module *module = physical(info->mods_addr);
 
 		for (u32 i = 0; i < info->mods_count; i++)
-			add_module(module[i].start, module[i].end, module[i].cmdline ? physical(module[i].cmdline) : "");
+			add_module(module[i].start, module[i].end,
+				   module[i].cmdline ? physical(module[i].cmdline) : "");
 	}
 	if (info->flags & MB1_HAS_MMAP)
-		for (u32 at = 0; at < info->mmap_length;) {
-			const struct mb1_mmap *entry = physical(info->mmap_addr + at);
+		for (u64 at = 0; at < info->mmap_length;) {
+			const struct mb1_mmap *entry = physical(info->mmap_addr + (u32)at);
 
-			add_memory(entry->start, entry->length, entry->type);
-			at += entry->size + 4;
+			memory_map_add(entry->start, entry->length, entry->type);
+			at += entry->size + 4ul;
 		}
+}
+
+static void parse_mb2_map(const struct mb2_mmap *mmap)
+{
+	const char *entry = (const char *)(mmap + 1), *end = (const char *)mmap + mmap->tag.size;
+
+	if (mmap->entry_size < sizeof(struct mb2_mmap_entry))
+		boot_refuse("the boot loader's memory map has entries of %u bytes", mmap->entry_size);
+	for (; entry + sizeof(struct mb2_mmap_entry) <= end; entry += mmap->entry_size) {
+		const struct mb2_mmap_entry *e = (const void *)entry;
+
+		memory_map_add(e->start, e->length, e->type);
+	}
+}
+
+static void parse_mb2_framebuffer(const struct mb2_framebuffer *fb)
+{
+	if (fb->tag.size >= sizeof(*fb) && fb->type == MB2_RGB)
+		boot_info.framebuffer = (struct boot_framebuffer){
+			fb->addr, fb->pitch_bytes, fb->width, fb->height, fb->bits_per_pixel,
+			{ fb->color[0], fb->color[1] }, { fb->color[2], fb->color[3] }, { fb->color[4], fb->color[5] },
+		};
 }
 
 static void parse_mb2_tag(const struct mb2_tag *tag)
 {
-	if (tag->type == MB2_CMDLINE) {
+	const struct mb2_module *module = (const void *)tag;
+
+	switch (tag->type) {
+	case MB2_CMDLINE:
 		set_cmdline(boot_info.cmdline, (const char *)(tag + 1));
-	} else if (tag->type == MB2_MODULE) {
-		const struct mb2_module *module = (const void *)tag;
-
+		break;
+	case MB2_MODULE:
 		add_module(module->start, module->end, module->cmdline);
-	} else if (tag->type == MB2_MMAP) {
-		const struct mb2_mmap *mmap = (const void *)tag;
-		const char *entry = (const char *)(mmap + 1), *end = (const char *)tag + tag->size;
-
-		for (; entry + sizeof(struct mb2_mmap_entry) <= end; entry += mmap->entry_size) {
-			const struct mb2_mmap_entry *e = (const void *)entry;
-
-			add_memory(e->start, e->length, e->type);
-		}
+		break;
+	case MB2_MMAP:
+		parse_mb2_map((const void *)tag);
+		break;
+	case MB2_FRAMEBUFFER:
+		parse_mb2_framebuffer((const void *)tag);
+		break;
+	case MB2_EFI32: case MB2_EFI64: case MB2_EFI_MMAP: case MB2_EFI_SERVICES:
+		boot_info.firmware = FIRMWARE_EFI;
+		break;
+	case MB2_ACPI_OLD: case MB2_ACPI_NEW:
+		if (!boot_info.rsdp.xsdt) /* the new one has more; loaders may give both */
+			(void)firmware_take_rsdp(tag + 1, tag->size - sizeof(*tag));
+		break;
 	}
 }
 

@@ -63,6 +63,7 @@ _Noreturn void boot_main(u32 magic, u32 info)
 {
 	serial_init();
 	multiboot_parse(magic, info);
+	firmware_complete();
 	cmdline_parse(boot_info.cmdline);
 	set_log_level();
 	speculation_init();

@@ -19,10 +19,6 @@
 #include "vmx/vmx_insn.h"
 
 #define LOW_START 0x10000ul
-#define LOW_END 0xa0000ul
-/* BIOS data area: KiB of base memory; what is above is somebody's, whatever the map says. */
-#define BDA_BASE_KIB 0x413ul
-#define BASE_KIB_SANE 128
 #define STUB_PAGES (ROOT_LOW_BYTES / PAGE_SIZE)
 #define PTE_RW_LARGE 0x83
 #define PDPT_PRESENT 1
@@ -43,11 +39,8 @@ static u32 kept_count;
 
 void wake_reserve(void)
 {
-	u64 base_kib = *(const u16 *)phys_to_virt(HPA(BDA_BASE_KIB)), top = LOW_END;
-
-	if (base_kib >= BASE_KIB_SANE)
-		top = MIN(base_kib * SIZE_1K, LOW_END);
-	u64 at = memory_map_find(ROOT_LOW_BYTES, PAGE_SIZE, LOW_START, top), end = at + ROOT_LOW_BYTES;
+	u64 at = memory_map_find(ROOT_LOW_BYTES, PAGE_SIZE, LOW_START, boot_info.base_memory_end);
+	u64 end = at + ROOT_LOW_BYTES;
 
 	if (!at)
 		boot_refuse("no %lu bytes of free RAM below 1 MiB for the core", ROOT_LOW_BYTES);

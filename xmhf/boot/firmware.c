@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a BIOS leaves in memory: how much base memory there is, and ACPI's root pointer. The only file that looks for
+ * something in the firmware's memory. A BIOS's own pointer goes before the loader's copy, because that is the one by
+ * which it finds its tables when the machine wakes (power/wake.h). Under EFI there is nothing to look for.
+ */
+#include "boot/boot_info.h"
+#include "lib/string.h"
+#include "mem/pages.h"
+
+/* BIOS data area */
+#define BDA_EBDA 0x40eul      /* segment of the extended BIOS data area */
+#define BDA_BASE_KIB 0x413ul  /* KiB of base memory */
+#define BASE_KIB_SANE 128
+#define BASE_MEMORY_END 0xa0000ul
+#define EBDA_LOWEST 0x80000ul
+#define EBDA_SEARCHED 1024
+#define ROM_START 0xe0000ul
+#define ROM_END 0x100000ul
+
+#define RSDP_OLD_BYTES offsetof(struct boot_rsdp, length)
+#define RSDP_NEW 2 /* revision */
+
+static void *physical(u64 addr)
+{
+	return phys_to_virt(HPA(addr));
+}
+
+static u64 word_at(u64 addr)
+{
+	const u8 *at = physical(addr);
+
+	return (u64)at[1] << 8 | at[0];
+}
+
+static bool checksum_ok(const void *data, size_t len)
+{
+	u8 sum = 0;
+
+	for (size_t i = 0; i < len; i++)
+		sum += ((const u8 *)data)[i];
+	return sum == 0;
+}
+
+bool firmware_take_rsdp(const void *found, size_t bytes)
+{
+	const struct boot_rsdp *rsdp = found;
+	bool is_new;
+
+	if (bytes < RSDP_OLD_BYTES || memcmp(rsdp->signature, "RSD PTR ", 8) || !checksum_ok(rsdp, RSDP_OLD_BYTES))
+		return false;
+	is_new = bytes >= sizeof(*rsdp) && rsdp->revision >= RSDP_NEW && checksum_ok(rsdp, sizeof(*rsdp));
+	memset(&boot_info.rsdp, 0, sizeof(boot_info.rsdp));
+	memcpy(&boot_info.rsdp, rsdp, is_new ? sizeof(*rsdp) : RSDP_OLD_BYTES);
+	return true;
+}
+
+static u64 find_rsdp(u64 start, u64 end)
+{
+	for (u64 at = start; at + sizeof(struct boot_rsdp) <= end; at += 16)
+		if (firmware_take_rsdp(physical(at), sizeof(struct boot_rsdp)))
+			return at;
+	return 0;
+}
+
+void firmware_complete(void)
+{
+	boot_info.base_memory_end = BASE_MEMORY_END;
+	if (boot_info.firmware != FIRMWARE_BIOS)
+		return;
+
+	u64 base_kib = word_at(BDA_BASE_KIB), ebda = word_at(BDA_EBDA) << 4;
+
+	if (base_kib >= BASE_KIB_SANE)
+		boot_info.base_memory_end = MIN(base_kib << 10, BASE_MEMORY_END);
+	/* In the EBDA, which the BIOS writes, its place is of no use. */
+	if (ebda < EBDA_LOWEST || ebda >= BASE_MEMORY_END ||
+	    !find_rsdp(ebda, MIN(ebda + EBDA_SEARCHED, BASE_MEMORY_END)))
+		boot_info.rsdp_addr = find_rsdp(ROM_START, ROM_END);
+}
