@@ -30,13 +30,15 @@ configure: configure.ac
 	autoconf
 $(O)/config.mk: configure config.mk.in
 	@mkdir -p $(O)/autoconf
-	@test -e $(O)/autoconf/install-sh || cp $$(ls -d /usr/share/automake-*/install-sh /usr/share/autoconf/build-aux/install-sh 2>/dev/null | head -n1) $(O)/autoconf/
+	@test -e $(O)/autoconf/install-sh || \
+		cp $$(ls -d /usr/share/automake-*/install-sh /usr/share/autoconf/build-aux/install-sh 2>/dev/null | \
+		head -n1) $(O)/autoconf/
 	./configure $(CONFIGURE_ARGS)
 ifeq ($(filter clean help distclean setup configure,$(MAKECMDGOALS)),)
 include $(O)/config.mk
 endif
-# `make HYPAPPS=a,b,/path/to/c` instead of what ./configure chose: folders of hypapps/, or, with a slash, anywhere. Below,
-# HYPAPPS are the names and HYPAPP_DIR_(name) the folders.
+# `make HYPAPPS=a,b,/path/to/c` instead of what ./configure chose: folders of hypapps/, or, with a slash, anywhere.
+# Below, HYPAPPS are the names and HYPAPP_DIR_(name) the folders.
 comma := ,
 override HYPAPPS := $(foreach w,$(subst $(comma), ,$(HYPAPPS)),$(abspath $(if $(findstring /,$(w)),,hypapps/)$(w)))
 $(foreach d,$(HYPAPPS),$(if $(wildcard $(d)/.),,$(error HYPAPPS: there is no folder $(d) (a path cannot have spaces))))
@@ -48,11 +50,13 @@ override HYPAPPS := $(notdir $(HYPAPPS))
 
 # xmhf/iommu is not used yet but by its self-test: see docs/design.md.
 CORE_SRC := $(filter-out xmhf/iommu/%,$(wildcard xmhf/*/*.c xmhf/*/*.S))
-# A hypapp becomes one object, with its library in it, whose only global name is its descriptor.
+# A hypapp becomes one object, with its library in it, whose only global name is its descriptor, and what
+# begins with its name, which hypapps that come together may share (verify and bystander).
 include tools/install/hypapp-files.mk
 HYPAPP_FOLDERS := $(sort $(patsubst %/,%,$(dir $(wildcard hypapps/*/*.c))) $(foreach a,$(HYPAPPS),$(HYPAPP_DIR_$(a))))
 $(foreach d,$(HYPAPP_FOLDERS),$(eval $(call hypapp_library,$(d))))
-hypapp_obj = $(patsubst $(HYPAPP_DIR_$(1))/%,$(O)/core/hypapps/$(1)/%.o,$(basename $(call hypapp_own,$(HYPAPP_DIR_$(1)))))
+hypapp_obj = \
+	$(patsubst $(HYPAPP_DIR_$(1))/%,$(O)/core/hypapps/$(1)/%.o,$(basename $(call hypapp_own,$(HYPAPP_DIR_$(1)))))
 library_obj = $(patsubst %,$(O)/core/hypapps/$(1).library/%.o,$(basename $(LIBRARY_SRC_$(HYPAPP_DIR_$(1)))))
 HYPAPP_OBJ := $(foreach a,$(HYPAPPS),$(O)/core/hypapps/$(a).o)
 CORE_OBJ = $(patsubst %,$(O)/core/%.o,$(basename $(CORE_SRC))) $(HYPAPP_OBJ) $(O)/core/hypapps_linked.o
@@ -64,7 +68,8 @@ CORE_FLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -m
 	-Wall -Wextra -Wstrict-prototypes -Wframe-larger-than=1024 -Werror -MMD -MP -ffile-prefix-map=$(CURDIR)=.
 CORE_CFLAGS := $(CORE_FLAGS) -I xmhf -I hypapi/include -I $(O)/include
 HYPAPP_CFLAGS := $(CORE_FLAGS) -I hypapi/include
-CORE_LINK_FLAGS := -nostdlib -static -no-pie -Wl,-z,max-page-size=4096,-z,noexecstack,--build-id=none,--no-warn-rwx-segments
+CORE_LINK_FLAGS := \
+	-nostdlib -static -no-pie -Wl,-z,max-page-size=4096,-z,noexecstack,--build-id=none,--no-warn-rwx-segments
 
 $(O)/include/core/config.h: $(O)/config.mk Makefile
 	@mkdir -p $(@D)
@@ -94,20 +99,25 @@ $(O)/core/xmhf/%.o: xmhf/%.c $(O)/include/core/config.h
 	$(call compile,$(CORE_CFLAGS))
 $(O)/core/xmhf/%.o: xmhf/%.S $(O)/include/core/config.h
 	$(call compile,$(CORE_CFLAGS))
-# hypapps_linked.c changes when a name gets another folder. Global stay the descriptor and what has the hypapp's name in front,
-# which hypapps that come together may share (verify and bystander). An archive: what the hypapp does not use of its library stays out.
+# hypapps_linked.c changes when a name gets another folder. An archive: what the hypapp does not use of its library
+# stays out.
 define hypapp_rules
-$(O)/core/hypapps/$(1)/%.o: $(2)/%.c $(O)/hypapps_linked.c $(HYPAPP_RULES) $(wildcard $(2)/library.mk) | $(LIBRARY_NEEDS_$(2))
+$(O)/core/hypapps/$(1)/%.o: $(2)/%.c $(O)/hypapps_linked.c $(HYPAPP_RULES) $(wildcard $(2)/library.mk) | \
+	$(LIBRARY_NEEDS_$(2))
 	$$(call compile,$$(HYPAPP_CFLAGS) $$(call hypapp_include,$(2)))
-$(O)/core/hypapps/$(1)/%.o: $(2)/%.S $(O)/hypapps_linked.c $(HYPAPP_RULES) $(wildcard $(2)/library.mk) | $(LIBRARY_NEEDS_$(2))
+$(O)/core/hypapps/$(1)/%.o: $(2)/%.S $(O)/hypapps_linked.c $(HYPAPP_RULES) $(wildcard $(2)/library.mk) | \
+	$(LIBRARY_NEEDS_$(2))
 	$$(call compile,$$(HYPAPP_CFLAGS) $$(call hypapp_include,$(2)))
-$(O)/core/hypapps/$(1).library/%.o: %.c $(O)/hypapps_linked.c $(HYPAPP_RULES) $(wildcard $(2)/library.mk) | $(LIBRARY_NEEDS_$(2))
+$(O)/core/hypapps/$(1).library/%.o: %.c $(O)/hypapps_linked.c $(HYPAPP_RULES) $(wildcard $(2)/library.mk) | \
+	$(LIBRARY_NEEDS_$(2))
 	$$(call compile,$$(CORE_FLAGS) $$(LIBRARY_CFLAGS_$(2)))
-$(O)/core/hypapps/$(1).library/%.o: %.S $(O)/hypapps_linked.c $(HYPAPP_RULES) $(wildcard $(2)/library.mk) | $(LIBRARY_NEEDS_$(2))
+$(O)/core/hypapps/$(1).library/%.o: %.S $(O)/hypapps_linked.c $(HYPAPP_RULES) $(wildcard $(2)/library.mk) | \
+	$(LIBRARY_NEEDS_$(2))
 	$$(call compile,$$(CORE_FLAGS) $$(LIBRARY_CFLAGS_$(2)))
 $(O)/core/hypapps/$(1).library/library.a: $(call library_obj,$(1))
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
-$(O)/core/hypapps/$(1).o: $(call hypapp_obj,$(1)) $(if $(call library_obj,$(1)),$(O)/core/hypapps/$(1).library/library.a)
+$(O)/core/hypapps/$(1).o: $(call hypapp_obj,$(1)) \
+	$(if $(call library_obj,$(1)),$(O)/core/hypapps/$(1).library/library.a)
 	$$(say) LD $$@
 	$$(Q)$(LD) -r --no-warn-execstack -o $$@ $$^
 	$$(Q)objcopy --wildcard --keep-global-symbol=hypapp_$(1) '--keep-global-symbol=$(1)_*' $$@
@@ -123,9 +133,9 @@ $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
 
 -include $(CORE_OBJ:.o=.d)
 
-# The same with one option on, or with other hypapps, in a folder of its own: build/counts/xmhf.elf for make bench; for tests
-# build/audit/xmhf.elf, with the hypapps that only tests need, and build/by-path/xmhf.elf, with one from outside of hypapps/
-# and one with a library.
+# The same with one option on, or with other hypapps, in a folder of its own: build/counts/xmhf.elf for make bench; for
+# tests build/audit/xmhf.elf, with the hypapps that only tests need, and build/by-path/xmhf.elf, with one from outside
+# of hypapps/ and one with a library.
 OPTION_counts := INSN_COUNTS
 OPTION_audit := AUDIT
 OPTION_by-path := NONE
@@ -169,5 +179,7 @@ dist: configure
 distclean:
 	rm -rf $(O) autom4te.cache configure configure~ config.log config.status
 clean:
-	rm -rf $(O)/core $(O)/xmhf.elf $(O)/include $(O)/hypapps_linked.c $(O)/config.mk $(O)/guest $(O)/examples $(O)/run $(O)/iso \
-		$(O)/unit $(O)/selftest $(O)/model $(O)/check $(O)/install $(O)/boot $(O)/counts $(O)/audit $(O)/by-path $(O)/bench $(O)/sim $(O)/run.iso $(O)/run.log
+	rm -rf $(O)/core $(O)/xmhf.elf $(O)/include $(O)/hypapps_linked.c $(O)/config.mk $(O)/guest $(O)/examples \
+		$(O)/run $(O)/iso \
+		$(O)/unit $(O)/selftest $(O)/model $(O)/check $(O)/install $(O)/boot $(O)/counts $(O)/audit \
+		$(O)/by-path $(O)/bench $(O)/sim $(O)/run.iso $(O)/run.log

@@ -31,5 +31,6 @@ bench-files: $(PASSERS) $(O)/xmhf.elf core-counts $(O)/guest/test.bzimage $(O)/l
 
 bench: setup
 	@$(MAKE) $(CHECK_PARALLEL) --no-print-directory bench-files
-	@tools/bench.py --xmhf $(O)/xmhf.elf --counts $(O)/counts/xmhf.elf --passers $(O)/bench --guest $(O)/guest/test.bzimage \
+	@tools/bench.py --xmhf $(O)/xmhf.elf --counts $(O)/counts/xmhf.elf --passers $(O)/bench \
+		--guest $(O)/guest/test.bzimage \
 		--kernel $(O)/linux/tiny/bzImage --initrd $(O)/linux/tiny.cpio --out $(O)/bench --jobs $(BENCH_JOBS)

@@ -53,7 +53,8 @@ $(O)/examples/l2-start.o: examples/kvm-guest/l2-start.S
 	$(Q)$(EXAMPLES_CC) -c $< -o $@
 
 $(O)/examples/l2.elf: $(L2_OBJECTS) examples/kvm-guest/l2.ld
-	$(Q)$(LD) -static -nostdlib -z noexecstack --no-warn-rwx-segments -T examples/kvm-guest/l2.ld -o $@ $(L2_OBJECTS)
+	$(Q)$(LD) -static -nostdlib -z noexecstack --no-warn-rwx-segments -T examples/kvm-guest/l2.ld -o $@ \
+		$(L2_OBJECTS)
 
 $(O)/examples/l2.bin: $(O)/examples/l2.elf
 	$(Q)objcopy -O binary $< $@
@@ -61,7 +62,8 @@ $(O)/examples/l2.bin: $(O)/examples/l2.elf
 $(O)/examples/l2-image.o: examples/kvm-guest/l2-image.S $(O)/examples/l2.bin
 	$(Q)$(EXAMPLES_CC) -DL2_IMAGE='"$(O)/examples/l2.bin"' -c $< -o $@
 
-$(O)/examples/kvm-guest: examples/kvm-guest/kvm-guest.c examples/kvm-guest/l2.h examples/pal/frames.h $(O)/examples/l2-image.o
+$(O)/examples/kvm-guest: examples/kvm-guest/kvm-guest.c examples/kvm-guest/l2.h examples/pal/frames.h \
+	$(O)/examples/l2-image.o
 	$(Q)$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -static -s -pthread -o $@ $< $(O)/examples/l2-image.o
 
 # xmhfctl: reads the core's statistics and trace.

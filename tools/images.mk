@@ -33,7 +33,8 @@ $(O)/linux/ticks: examples/linux/ticks.c
 
 # Not compressed: unpacking costs more emulated instructions than loading.
 # initramfs.list changes when the selection of programs does, though none of them is newer than the archive.
-LINUX_INITRAMFS_INPUTS := tools/linux/initramfs examples/linux/init $(addprefix $(O)/linux/,initramfs.list busybox ticks) \
+LINUX_INITRAMFS_INPUTS := tools/linux/initramfs examples/linux/init \
+	$(addprefix $(O)/linux/,initramfs.list busybox ticks) \
 	$(LINUX_JOBS) $(LINUX_PROGRAMS)
 LINUX_INITRAMFS = tools/linux/initramfs --plain -o $@ --busybox $(O)/linux/busybox --init examples/linux/init \
 	$(addprefix --bin ,$(O)/linux/ticks $(LINUX_PROGRAMS)) $(addprefix --job ,$(LINUX_JOBS))
@@ -57,7 +58,8 @@ $(O)/linux/srat.aml: tools/linux/two-nodes
 
 $(O)/linux/debian-nodes.cpio: $(LINUX_INITRAMFS_INPUTS) $(LINUX_MODULES) $(O)/linux/srat.aml
 	$(say) CPIO $@
-	$(Q)$(LINUX_INITRAMFS) $(addprefix --module ,$(LINUX_MODULES)) --file $(O)/linux/srat.aml:kernel/firmware/acpi/srat.aml
+	$(Q)$(LINUX_INITRAMFS) $(addprefix --module ,$(LINUX_MODULES)) \
+		--file $(O)/linux/srat.aml:kernel/firmware/acpi/srat.aml
 
 # A 32-bit Linux, whose programs are busybox alone, and Xen with a Linux as its first domain.
 .PHONY: long-images
@@ -77,7 +79,8 @@ $(O)/linux/xen/vmlinuz: tools/linux/xen
 
 $(O)/linux/dom0.cpio: tools/linux/initramfs examples/linux/init $(O)/linux/busybox $(O)/linux/ticks
 	$(say) CPIO $@
-	$(Q)tools/linux/initramfs --plain -o $@ --busybox $(O)/linux/busybox --init examples/linux/init --bin $(O)/linux/ticks
+	$(Q)tools/linux/initramfs --plain -o $@ --busybox $(O)/linux/busybox --init examples/linux/init \
+		--bin $(O)/linux/ticks
 
 # A Linux for L1 that carries QEMU and a Linux for L2: the tiny kernel with its initramfs at both levels.
 L2_FILES := $(addprefix $(O)/linux/,tiny/bzImage tiny.cpio cmdline.l2)

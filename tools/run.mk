@@ -23,7 +23,8 @@ RUN_APPEND = $(shell cat tools/linux/cmdline $(if $(1),tools/linux/cmdline.bochs
 .PHONY: run run-files
 run-files: $(RUN_IMAGE) $(RUN_KERNEL) $(RUN_INITRD)
 run: setup
-	@$(MAKE) $(CHECK_PARALLEL) --no-print-directory run-files || { echo 'make run: FAILED: it does not build'; exit 1; }
+	@$(MAKE) $(CHECK_PARALLEL) --no-print-directory run-files || \
+		{ echo 'make run: FAILED: it does not build'; exit 1; }
 	@emulator=$$(tests/run/emulator.py --which --emulator $(EMULATOR)) || \
 		{ echo 'make run: FAILED: EMULATOR=$(EMULATOR) cannot be used here'; exit 1; }; \
 	case $$emulator in bochs) append='$(call RUN_APPEND,bochs)' ;; *) append='$(call RUN_APPEND)' ;; esac; \

@@ -11,18 +11,22 @@
 
 SIM_O := $(O)/sim
 SIM_VARIANTS := plain asan tsan
-# With the limit on stack frames that core and hypapps have (-O2 would inline more here than there); sanitizers enlarge frames.
+# With the limit on stack frames that core and hypapps have (-O2 would inline more here than there); sanitizers enlarge
+# frames.
 SIM_FLAGS_plain := -O1 -Wframe-larger-than=1024
 SIM_FLAGS_asan := $(SANITIZE)
 SIM_FLAGS_tsan := -O1 -fsanitize=thread
 
 # The core's files that run in it: all but those that are the machine's own.
-SIM_CORE := $(filter-out %/main.c %/log.c %/root_map.c %/power/reset.c %/power/wake.c,$(wildcard xmhf/core/*.c xmhf/events/*.c xmhf/quiesce/*.c xmhf/report/*.c xmhf/mem/*.c xmhf/nested/*.c xmhf/vmx/*.c xmhf/power/*.c)) \
-	xmhf/boot/memory_map.c xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/pci.c xmhf/apic/apic_guard.c xmhf/apic/guest_store.c xmhf/apic/store.c xmhf/cpu/speculation.c xmhf/cpu/random.c \
-	xmhf/apic/smp.c
+SIM_CORE_FOLDERS := core events quiesce report mem nested vmx power
+SIM_CORE := $(filter-out %/main.c %/log.c %/root_map.c %/power/reset.c %/power/wake.c, \
+		$(foreach d,$(SIM_CORE_FOLDERS),$(wildcard xmhf/$(d)/*.c))) \
+	xmhf/boot/memory_map.c xmhf/boot/pci.c xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/apic/apic_guard.c \
+	xmhf/apic/guest_store.c xmhf/apic/smp.c xmhf/apic/store.c xmhf/cpu/speculation.c xmhf/cpu/random.c
 SIM_SRC := $(wildcard hypapi/sim/*.c)
 SIM_CFLAGS := -std=gnu11 -g -fno-strict-aliasing -Wall -Wextra -Werror -MMD -MP -D_GNU_SOURCE \
-	-include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine -I $(SIM_O)/include -I . -I xmhf -I hypapi/sim/include -I hypapi/include
+	-include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine -I $(SIM_O)/include -I . -I xmhf \
+	-I hypapi/sim/include -I hypapi/include
 # Each stop that the core asks for goes past hypapi/sim/lock.c, which can delay it; each flush can be removed.
 SIM_INTERPOSE := -Dquiesce_begin=sim_quiesce_begin -Dquiesce_begin_ept=sim_quiesce_begin_ept
 
@@ -36,7 +40,8 @@ SIM_OBJ_$(1) := $(patsubst %.c,$(SIM_O)/$(1)/%.o,$(SIM_CORE) $(SIM_SRC))
 $(SIM_O)/$(1)/xmhf/%.o: xmhf/%.c $(SIM_O)/include/core/config.h
 	@mkdir -p $$(@D)
 	$$(say) SIM $$@
-	$$(Q)$$(CC) $$(SIM_CFLAGS) -DSIM_FILE_$$(basename $$(@F)) $$(if $$(filter quiesce,$$(basename $$(@F))),,$$(SIM_INTERPOSE)) $$(SIM_FLAGS_$(1)) -c -o $$@ $$<
+	$$(Q)$$(CC) $$(SIM_CFLAGS) -DSIM_FILE_$$(basename $$(@F)) \
+		$$(if $$(filter quiesce,$$(basename $$(@F))),,$$(SIM_INTERPOSE)) $$(SIM_FLAGS_$(1)) -c -o $$@ $$<
 $(SIM_O)/$(1)/hypapi/%.o: hypapi/%.c $(SIM_O)/include/core/config.h
 	@mkdir -p $$(@D)
 	$$(say) SIM $$@
@@ -55,7 +60,8 @@ $(foreach v,$(SIM_VARIANTS),$(eval $(call sim_variant,$(v))))
 SIM_TEST_CFLAGS := $(UNIT_CFLAGS) -D_GNU_SOURCE -DHYPAPI_SIM -I hypapi/sim/include
 SIM_HYPAPPS := $(call hypapps_with,sim_)
 SIM_TEST_NAMES := $(patsubst tests/sim/sim_%.c,%,$(wildcard tests/sim/sim_*.c))
-# Calls between the core's files that a test takes over: it is linked with the objects, where all names are still global.
+# Calls between the core's files that a test takes over: it is linked with the objects, where all names are still
+# global.
 SIM_WRAP_faults := -Wl,--wrap=quiesce_add_work
 # With the objects as well, since it guards a page as power/wake.c does.
 SIM_WRAP_machine := -Wl,--undefined=ept01_guard_page
@@ -85,14 +91,19 @@ SIM_TESTS :=
 define sim_program
 SIM_TESTS += $(UNIT_DIR)/sim_$(2)_$(1)
 $(UNIT_DIR)/sim_$(2)_$(1): $(3) $(filter %.h,$(call hypapp_files,hypapps/$(2))) $$(PUBLIC_HEADERS) $$(SIM_HEADERS) \
-		$(call host_library,$(or $(SIM_LIBRARY_$(2)),$(2)),$(1)) $(if $(SIM_WRAP_$(2)),$$(SIM_OBJ_$(1)),$(SIM_O)/$(1)/libhypapi-sim.a)
+		$(call host_library,$(or $(SIM_LIBRARY_$(2)),$(2)),$(1)) \
+		$(if $(SIM_WRAP_$(2)),$$(SIM_OBJ_$(1)),$(SIM_O)/$(1)/libhypapi-sim.a)
 	@mkdir -p $$(@D)
 	$$(say) TEST $$@
-	$$(Q)$$(CC) $$(SIM_TEST_CFLAGS) $(4) $$(SIM_FLAGS_$(1)) $(SIM_WRAP_$(2)) -o $$@ $$(filter %.c %.o %.a,$$^) -lcmocka -pthread
+	$$(Q)$$(CC) $$(SIM_TEST_CFLAGS) $(4) $$(SIM_FLAGS_$(1)) $(SIM_WRAP_$(2)) -o $$@ $$(filter %.c %.o %.a,$$^) \
+		-lcmocka -pthread
 endef
 sim_sources = $(call hypapp_host_src,$(1)) $(call hypapp_tests,hypapps/$(1),sim_)
-$(foreach v,asan tsan,$(foreach a,$(SIM_HYPAPPS),$(eval $(call sim_program,$(v),$(a),$(call sim_sources,$(a)),$(call hypapp_include,hypapps/$(a))))))
-$(foreach v,asan tsan,$(foreach t,$(SIM_TEST_NAMES),$(eval $(call sim_program,$(v),$(t),tests/sim/sim_$(t).c $(SIM_SRC_$(t)),$(SIM_TEST_FLAGS_$(t))))))
+# variant, name
+sim_hypapp = $(call sim_program,$(1),$(2),$(call sim_sources,$(2)),$(call hypapp_include,hypapps/$(2)))
+sim_test = $(call sim_program,$(1),$(2),tests/sim/sim_$(2).c $(SIM_SRC_$(2)),$(SIM_TEST_FLAGS_$(2)))
+$(foreach v,asan tsan,$(foreach a,$(SIM_HYPAPPS),$(eval $(call sim_hypapp,$(v),$(a)))))
+$(foreach v,asan tsan,$(foreach t,$(SIM_TEST_NAMES),$(eval $(call sim_test,$(v),$(t)))))
 
 $(foreach v,asan tsan,$(UNIT_DIR)/sim_flushes_$(v)): $(SIM_O)/include/flush_counts.inc hypapi/sim/flushes.h
 

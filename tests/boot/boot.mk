@@ -40,12 +40,15 @@ $(O)/boot/linux.img: $(BOOT_DIR)/mkdisk.py $(O)/linux/tiny/bzImage $(O)/linux/ti
 $(O)/boot/twice.img: $(BOOT_DIR)/mkdisk.py $(O)/xmhf.elf $(O)/guest/test.bzimage
 	@mkdir -p $(@D)
 	$(say) IMG $@
-	$(Q)$(BOOT_DIR)/mkdisk.py -o $@ --kernel $(O)/guest/test.bzimage --append test=xmhf-levels --multiboot $(O)/xmhf.elf
+	$(Q)$(BOOT_DIR)/mkdisk.py -o $@ --kernel $(O)/guest/test.bzimage --append test=xmhf-levels \
+		--multiboot $(O)/xmhf.elf
 
 # Off is what Xen does against speculation, as in the other Linuxes, and what needs MSRs that the emulated CPU lacks.
-XEN_APPEND := com1=115200,8n1 console=com1 sync_console dom0_mem=400M dom0_max_vcpus=1 spec-ctrl=no xpti=no ucode=no watchdog=no \
+XEN_APPEND := com1=115200,8n1 console=com1 sync_console dom0_mem=400M dom0_max_vcpus=1 spec-ctrl=no xpti=no ucode=no \
+	watchdog=no \
 	mce=off mwait-idle=no cpuidle=no cpufreq=none
-$(O)/boot/xen.img: $(BOOT_DIR)/boot.mk $(BOOT_DIR)/mkdisk.py $(O)/linux/xen/vmlinuz $(O)/linux/dom0.cpio tools/linux/cmdline
+$(O)/boot/xen.img: $(BOOT_DIR)/boot.mk $(BOOT_DIR)/mkdisk.py $(O)/linux/xen/vmlinuz $(O)/linux/dom0.cpio \
+	tools/linux/cmdline
 	@mkdir -p $(@D)
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkdisk.py -o $@ --kernel $(O)/linux/xen/vmlinuz --initrd $(O)/linux/dom0.cpio \

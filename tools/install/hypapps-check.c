@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * hypapps-check IMAGE: what the core checks about its hypapps at boot, when they are linked. All pointers of a linked image
- * are known, so its list of hypapps and their descriptors can be read out of the file; the core's own hypapps_check()
- * judges copies of them. A program of the host, called by hypapp-link.
+ * hypapps-check IMAGE: what the core checks about its hypapps at boot, when they are linked. All pointers of a linked
+ * image are known, so its list of hypapps and their descriptors can be read out of the file; the core's own
+ * hypapps_check() judges copies of them. A program of the host, called by hypapp-link.
  * Exit status: 0, or 1 and one line that names the hypapps, or 2: the file is no such image.
  */
 #include "events/hypapps_check.h"

@@ -16,7 +16,8 @@ INSTALL_SIM := $(foreach v,$(SIM_VARIANTS),$(SIM_O)/$(v)/libhypapi-sim.a)
 INSTALL_MADE := $(addprefix $(INSTALL_O)/,core.o hypapps-check hypapp-link hypapp-new hypapp-boot hypapp.mk hypapi.pc)
 # Warnings do not stop the build of a project that has another compiler than ours.
 INSTALL_FLAGS := $(filter-out -MMD -MP -Werror -ffile-prefix-map=%,$(CORE_FLAGS))
-HYPAPI_VERSION = $(shell sed -n 's/^\#define HYPAPI_M..OR \([0-9]*\).*/\1/p' hypapi/include/hypapi/hypapp.h | paste -sd.)
+HYPAPI_VERSION = \
+	$(shell sed -n 's/^\#define HYPAPI_M..OR \([0-9]*\).*/\1/p' hypapi/include/hypapi/hypapp.h | paste -sd.)
 
 $(INSTALL_O)/core.o: $(INSTALL_CORE)
 	@mkdir -p $(@D)
@@ -42,7 +43,8 @@ $(INSTALL_O)/guest.bzimage: $(O)/guest/mini-hypervisor.bzimage
 $(INSTALL_O)/%: tools/install/%.in Makefile tools/install/install.mk $(O)/config.mk hypapi/include/hypapi/hypapp.h
 	@mkdir -p $(@D)
 	$(say) MAKE $@
-	$(Q)sed 's|@FLAGS@|$(INSTALL_FLAGS)|; s|@LINK_FLAGS@|$(CORE_LINK_FLAGS)|; s|@VERSION@|$(VERSION)|; s|@HYPAPI_VERSION@|$(HYPAPI_VERSION)|' $< > $@
+	$(Q)sed -e 's|@FLAGS@|$(INSTALL_FLAGS)|' -e 's|@LINK_FLAGS@|$(CORE_LINK_FLAGS)|' \
+		-e 's|@VERSION@|$(VERSION)|' -e 's|@HYPAPI_VERSION@|$(HYPAPI_VERSION)|' $< > $@
 
 # put MODE FOLDER FILE... installs, and notes each file for make uninstall.
 define install_put
@@ -63,7 +65,8 @@ INSTALL_DOES_xmhfctl := show what the XMHF below this Linux has done
 install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM) $(O)/xmhf.elf $(O)/examples/xmhfctl
 	$(Q)set -e; $(install_put); rm -f $$list; \
 	put 644 include/hypapi hypapi/include/hypapi/*.h hypapi/sim/include/hypapi/*.h; \
-	for dir in $(foreach a,$(HYPAPPS),$(wildcard $(HYPAPP_DIR_$(a))/include/*)); do put 644 include/$${dir##*/} $$dir/*.h; done; \
+	for dir in $(foreach a,$(HYPAPPS),$(wildcard $(HYPAPP_DIR_$(a))/include/*)); \
+		do put 644 include/$${dir##*/} $$dir/*.h; done; \
 	put 644 lib/hypapi $(INSTALL_O)/core.o xmhf/boot/linker.lds $(O)/xmhf.elf; \
 	put 755 lib/hypapi $(INSTALL_O)/hypapps-check; \
 	rm -rf "$$to/lib/hypapi/hypapps"; \
@@ -81,7 +84,8 @@ install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM) $(O)/
 	put 644 share/doc/hypapi/docs/pictures docs/pictures/*.svg; \
 	$(foreach c,$(INSTALL_COMMANDS),help2man -N -n '$(INSTALL_DOES_$(c))' -o $(INSTALL_O)/$(c).1 "$$to/bin/$(c)"; )\
 	put 644 share/man/man1 $(patsubst %,$(INSTALL_O)/%.1,$(INSTALL_COMMANDS)); \
-	if [ -d $(O)/docs/html ]; then rm -rf "$$to/share/doc/hypapi/html"; cp -r $(O)/docs/html "$$to/share/doc/hypapi/"; \
+	if [ -d $(O)/docs/html ]; then rm -rf "$$to/share/doc/hypapi/html"; \
+		cp -r $(O)/docs/html "$$to/share/doc/hypapi/"; \
 		(cd "$$to" && find share/doc/hypapi/html -type f) >> $$list; fi; \
 	put 644 share/hypapi $$list; \
 	echo "Installed below $$to: commands in bin/ ($(INSTALL_COMMANDS)),"; \
@@ -97,15 +101,16 @@ uninstall:
 	while read -r dir; do rmdir -p "$$dir" 2> /dev/null || :; done < "$$list.dirs"; \
 	rm -f "$$list" "$$list.dirs"; rmdir -p share/hypapi 2> /dev/null || :
 
-# For make check: an author's way from an installation to an image, with objects of the times of hypapi 1.0 and 1.2 in it; and one
-# with helloworld alone.
+# For make check: an author's way from an installation to an image, with objects of the times of hypapi 1.0 and 1.2 in
+# it; and one with helloworld alone.
 check-files: $(INSTALL_O)/greeter.elf
 MADE_BEFORE := made_for_1_0.o made_for_1_2.o
 $(INSTALL_O)/made_for_%.o: tests/abi/made_for_%.s
 	@mkdir -p $(@D)
 	$(say) AS $@
 	$(Q)$(CC) -c -o $@ $<
-$(INSTALL_O)/greeter.elf: $(addprefix $(INSTALL_O)/,$(MADE_BEFORE)) $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM) $(wildcard tools/install/* tools/install/template/*)
+$(INSTALL_O)/greeter.elf: $(addprefix $(INSTALL_O)/,$(MADE_BEFORE)) $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) \
+	$(INSTALL_SIM) $(wildcard tools/install/* tools/install/template/*)
 	@rm -rf $(INSTALL_O)/stage $(INSTALL_O)/greeter
 	$(Q)$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(INSTALL_O)/stage prefix=/usr/local
 	$(Q)cd $(INSTALL_O) && stage/usr/local/bin/hypapp-new greeter > /dev/null && MAKEFLAGS= make -s -C greeter && \

@@ -38,5 +38,6 @@ HYPAPP_DEFINE(@NAME@,
 		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },
 	},
 	.claims = {
-		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CALL_COUNT, .last = CALL_LAST },
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CALL_COUNT,
+		  .last = CALL_LAST },
 	});
