@@ -71,8 +71,9 @@ static void load_idt(void)
 	for (uint32_t i = 0; i < VECTORS; i++) {
 		uint64_t entry = (uint64_t)exception_entries[i];
 
-		idt[i] = (struct gate){ .offset_low = (uint16_t)entry, .selector = KERNEL_CODE, .type = 0x8e,
-					.offset_middle = (uint16_t)(entry >> 16), .offset_high = (uint32_t)(entry >> 32) };
+		idt[i] = (struct gate){ .selector = KERNEL_CODE, .type = 0x8e, .offset_low = (uint16_t)entry,
+					.offset_middle = (uint16_t)(entry >> 16),
+					.offset_high = (uint32_t)(entry >> 32) };
 	}
 	__asm__ volatile("lidt %0" : : "m"(pointer));
 }

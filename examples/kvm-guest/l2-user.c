@@ -260,7 +260,8 @@ static void call_crypt(struct pal_area *area)
 	for (uint64_t i = 0; i < PAL_BUFFER_WORDS; i++)
 		restored &= words[i] == i;
 	report(changed && restored, "PAL result", "buffer encrypted and decrypted, calls counted");
-	report(end_pal(area, pal_crypt) == TV_OK && data_of(area)->secret == 0, "unregister", "success, PAL data zeroed");
+	report(end_pal(area, pal_crypt) == TV_OK && data_of(area)->secret == 0, "unregister",
+	       "success, PAL data zeroed");
 }
 
 /* The template's pages are read again in every round, since unregister zeroes those that the PAL can write. */

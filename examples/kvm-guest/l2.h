@@ -20,8 +20,8 @@
 #define L2_PORT_ROLE 0x514  /* an IN tells an enum l2_role */
 #define L2_PORT_MEET 0x518  /* waits until the other machine does the same */
 /*
- * EAX: address of a page, the same in both machines, + 1 if L1 shall not try for long. Both write, and it returns when L1
- * has merged the two pages or given up; an IN then tells which.
+ * EAX: address of a page, the same in both machines, + 1 if L1 shall not try for long. Both write, and it returns when
+ * L1 has merged the two pages or given up; an IN then tells which.
  */
 #define L2_PORT_MERGE 0x51c
 

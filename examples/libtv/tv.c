@@ -140,14 +140,18 @@ uint32_t tv_finish(const struct tv_pal_sections *sections, uint32_t result)
 
 uint32_t tv_register(const struct tv_pal_sections *sections, const struct tv_pal_params *params, const void *entry)
 {
-	/* Constants may lie in a page that nobody has touched yet, which the hypervisor cannot read: hand over copies. */
+	/*
+	 * Constants may lie in a page that nobody has touched yet, which the hypervisor cannot read: hand over copies.
+	 */
 	const struct tv_pal_sections own_sections = *sections;
 	const struct tv_pal_params own_params = *params;
 	uint32_t result = TV_E_FAULT;
 
 	if (tv_detect() == TV_NONE)
 		return TV_E_UNSUPPORTED;
-	/* Between touch and call a page can get lost again. In L2, one that L1 took away looks like one that L1 keeps. */
+	/*
+	 * Between touch and call a page can get lost again. In L2, one that L1 took away looks like one that L1 keeps.
+	 */
 	for (int i = 0; i < REGISTER_TRIES && (result == TV_E_FAULT || result == TV_E_OWNED); i++) {
 		if (!tv_prepare(sections))
 			return TV_E_FAULT;
@@ -180,8 +184,10 @@ uint32_t tv_test(void)
 const char *tv_result_text(uint32_t result)
 {
 	static const char *const texts[] = {
-		[TV_OK] = "success", [TV_E_INVALID] = "bad descriptor", [TV_E_FAULT] = "page not mapped or right missing",
-		[TV_E_OWNED] = "page used twice or owned", [TV_E_NO_PAL] = "no such PAL", [TV_E_BUSY] = "PAL is running",
+		[TV_OK] = "success", [TV_E_INVALID] = "bad descriptor",
+		[TV_E_FAULT] = "page not mapped or right missing",
+		[TV_E_OWNED] = "page used twice or owned", [TV_E_NO_PAL] = "no such PAL",
+		[TV_E_BUSY] = "PAL is running",
 		[TV_E_NO_ROOM] = "too many PALs", [TV_E_IN_PAL] = "called by a PAL",
 		[TV_E_NOT_IN_PAL] = "not called by a PAL", [TV_E_UNSUPPORTED] = "not supported",
 		[TV_E_UNKNOWN] = "unknown command",

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Calls a hypapp: `test=call number=0x200 times=3` makes that hypercall from this program, which is L1, and then as often
- * from an L2, and shows what came back. Then it powers the machine off, so that XMHF logs its counts and its trace.
+ * Calls a hypapp: `test=call number=0x200 times=3` makes that hypercall from this program, which is L1, and then as
+ * often from an L2, and shows what came back. Then it powers the machine off, so that XMHF logs its counts and its
+ * trace.
  */
 #include "hv/hv.h"
 
@@ -25,7 +26,8 @@ static bool call(u32 eax)
 static void show(const char *level, bool is_answered)
 {
 	if (is_answered)
-		print("%s: hypercall 0x%x answers RAX 0x%lx, RBX 0x%lx, RCX 0x%lx, RDX 0x%lx\n", level, number, last.rax,
+		print("%s: hypercall 0x%x answers RAX 0x%lx, RBX 0x%lx, RCX 0x%lx, RDX 0x%lx\n", level, number,
+		      last.rax,
 		      last.rbx, last.rcx, last.rdx);
 	else
 		print("%s: hypercall 0x%x is refused: %s\n", level, number, vector_name(last_fault()));

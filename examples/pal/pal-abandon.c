@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pal-abandon PROCESSES: one process after the other registers the example PAL, calls it, and ends without unregistering
- * it, every second one by a signal. The kernel uses the pages again, which ends the PALs: the machine must go on, and
- * there must be room for the next one. Exit code 0 only if every process had its PAL, 2 without TrustVisor.
+ * pal-abandon PROCESSES: one process after the other registers the example PAL, calls it, and ends without
+ * unregistering it, every second one by a signal. The kernel uses the pages again, which ends the PALs: the machine
+ * must go on, and there must be room for the next one. Exit code 0 only if every process had its PAL, 2 without
+ * TrustVisor.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -186,7 +186,8 @@ static void attack_by_shared_memory(void)
 	pid_t attacker;
 
 	shared = memfd_create("code", 0);
-	if (shared < 0 || ftruncate(shared, 2 * PAGE) || pwrite(shared, pal_code, (size_t)(pal_code_end - pal_code), 0) < 0 ||
+	if (shared < 0 || ftruncate(shared, 2 * PAGE) ||
+	    pwrite(shared, pal_code, (size_t)(pal_code_end - pal_code), 0) < 0 ||
 	    pwrite(shared, pal_code, (size_t)(pal_code_end - pal_code), PAGE) < 0) {
 		perror("memfd");
 		exit(1);

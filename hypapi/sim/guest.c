@@ -349,7 +349,8 @@ int sim_vmcall(void)
 int sim_hypercall(uint32_t number)
 {
 	struct sim_cpu *c = guest_begin();
-	bool l2 = c->core->world->mode == RUN_L2 || (c->core->world->mode == RUN_PARTITION && c->core->partition.caller->mode == RUN_L2);
+	bool l2 = c->core->world->mode == RUN_L2 ||
+		(c->core->world->mode == RUN_PARTITION && c->core->partition.caller->mode == RUN_L2);
 
 	c->core->gpr[GPR_RAX] = number + (l2 ? CONFIG_L2_HYPERCALL_BASE : 0);
 	return exiting(c, EXIT_VMCALL, 0, 3);

@@ -234,7 +234,8 @@ static _Noreturn void breach(const struct sim_cpu *c, const struct tlb_linear *e
 
 	sim_fault("CPU %u, %s: a %s translation of 0x%lx (physical 0x%lx) leads to host page 0x%lx, %s %u; "
 		  "the EPT leads to 0x%lx with rights %u", c->index, world_names[c->core->world->mode],
-		  e->to.cached ? "stale" : "wrong", e->gva & HYPAPI_PAGE_MASK, e->gpa, e->to.hpa, whose, number, now.hpa,
+		  e->to.cached ? "stale" : "wrong", e->gva & HYPAPI_PAGE_MASK, e->gpa, e->to.hpa, whose, number,
+		  now.hpa,
 		  now.rights);
 }
 

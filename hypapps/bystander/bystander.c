@@ -20,7 +20,8 @@ static enum hypapi_verdict on_root(struct hypapi_event *ev)
 	const struct hypapi_ept02_root_args *root = &ev->args.ept02_root;
 
 	/* EPTP12s are below 2^32 in the tests, and aligned. */
-	return verify_note(ev, BYSTANDER, (root->eptp12 & ~0xfffull) | (root->old_eptp12 & ~0xfffull) << 32 | root->made);
+	return verify_note(ev, BYSTANDER,
+			   (root->eptp12 & ~0xfffull) | (root->old_eptp12 & ~0xfffull) << 32 | root->made);
 }
 
 /* COMMIT alone, after the change. */

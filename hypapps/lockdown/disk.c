@@ -2,17 +2,19 @@
 /*
  * See disk.h. A command reaches the drive with the registers that were judged, and no others:
  *
- * - Each register write is kept here, and goes to the drive only while that is idle. What a drive does with a write while
- *   it is busy is not defined: it may ignore it (then the copy would be wrong), or go on with the new address.
+ * - Each register write is kept here, and goes to the drive only while that is idle. What a drive does with a write
+ *   while it is busy is not defined: it may ignore it (then the copy would be wrong), or go on with the new address.
  * - A command writes all registers again before itself, under the lock that register writes take as well. So neither
  *   another CPU nor a transfer that counted the address on comes between judgement and command.
- * - A refused command is replaced by NOP, which a drive answers as one that it does not know: error, "aborted", interrupt.
+ * - A refused command is replaced by NOP, which a drive answers as one that it does not know: error, "aborted",
+ *   interrupt.
  *
  * The terms are those of the ATA/ATAPI command set. Ports are 8 bits wide but for the data port.
  */
 #include "disk.h"
 
-enum { DATA = 0x1f0, COUNT = DISK_FIRST_PORT, LBA_LOW, LBA_MID, LBA_HIGH, DEVICE, COMMAND, ALTERNATE_STATUS = 0x3f6, CONTROL = 0x3f6 };
+enum { DATA = 0x1f0, COUNT = DISK_FIRST_PORT, LBA_LOW, LBA_MID, LBA_HIGH, DEVICE, COMMAND, ALTERNATE_STATUS = 0x3f6,
+       CONTROL = 0x3f6 };
 enum { DEVICE_SECOND = 1 << 4, DEVICE_LBA = 1 << 6, STATUS_DRQ = 1 << 3, STATUS_BUSY = 1 << 7 };
 enum { CONTROL_NO_INTERRUPT = 1 << 1, IDENTIFY_READS = 1000000 }; /* of the status, a microsecond or so each */
 enum { NOP = 0x00, DEVICE_RESET = 0x08, IDENTIFY = 0xec };
@@ -27,11 +29,11 @@ static const uint8_t addresses[256] = {
 	[0x90] = NO_ADDRESS, /* EXECUTE DEVICE DIAGNOSTIC */
 	[0xa0] = NO_ADDRESS, [0xa1] = NO_ADDRESS, /* PACKET, IDENTIFY PACKET DEVICE: not for disks */
 	[0xc6] = NO_ADDRESS, /* SET MULTIPLE MODE */
-	[0xe0 ... 0xe3] = NO_ADDRESS, [0xe5] = NO_ADDRESS, [0xe6] = NO_ADDRESS, /* standby, idle, CHECK POWER MODE, SLEEP */
+	[0xe0 ... 0xe3] = NO_ADDRESS, [0xe5] = NO_ADDRESS, [0xe6] = NO_ADDRESS, /* idle, CHECK POWER MODE, SLEEP */
 	[0xe7] = NO_ADDRESS, [0xea] = NO_ADDRESS, /* FLUSH CACHE, EXT */
 	[IDENTIFY] = NO_ADDRESS, [0xef] = NO_ADDRESS, /* IDENTIFY DEVICE, SET FEATURES */
 	[0x27] = NO_ADDRESS, [0xf8] = NO_ADDRESS, /* READ NATIVE MAX ADDRESS EXT, and without EXT */
-	[0x20] = LBA28, [0x21] = LBA28, [0xc4] = LBA28, [0xc8] = LBA28, [0xc9] = LBA28, /* READ SECTORS, MULTIPLE, DMA */
+	[0x20] = LBA28, [0x21] = LBA28, [0xc4] = LBA28, [0xc8] = LBA28, [0xc9] = LBA28, /* READ SECTORS ... */
 	[0x30] = LBA28, [0x31] = LBA28, [0xc5] = LBA28, [0xca] = LBA28, [0xcb] = LBA28, /* WRITE ... */
 	[0x40] = LBA28, [0x41] = LBA28, /* READ VERIFY SECTORS */
 	[0x24] = LBA48, [0x25] = LBA48, [0x29] = LBA48, /* READ SECTORS EXT, DMA EXT, MULTIPLE EXT */
@@ -41,7 +43,8 @@ static const uint8_t addresses[256] = {
 
 static bool limited;
 static uint64_t first, last; /* the window */
-static uint32_t heads, sectors; /* the drive's geometry, for commands by cylinder and head; 0: not known. No command changes it */
+static uint32_t heads, sectors; /* the drive's geometry, for commands by cylinder and head; 0: not known. No command
+                                   changes it */
 /* These are constant after disk_init(). */
 
 static uint32_t locked;
@@ -99,8 +102,8 @@ static bool identify(uint16_t *words)
 }
 
 /*
- * Words 3 and 6 of IDENTIFY: heads and sectors at power-on; 53, bit 0, 55 and 56: as they are now. Only where these agree
- * they stay what they are: a reset may bring the former back, and what changes the latter is refused.
+ * Words 3 and 6 of IDENTIFY: heads and sectors at power-on; 53, bit 0, 55 and 56: as they are now. Only where these
+ * agree they stay what they are: a reset may bring the former back, and what changes the latter is refused.
  */
 static void read_geometry(void)
 {
@@ -168,7 +171,8 @@ static uint64_t lba48(void)
 {
 	if (!(TASK(DEVICE).now & DEVICE_LBA))
 		return OUTSIDE;
-	return TASK(LBA_LOW).now | TASK(LBA_MID).now << 8 | TASK(LBA_HIGH).now << 16 | (uint64_t)TASK(LBA_LOW).before << 24 |
+	return TASK(LBA_LOW).now | TASK(LBA_MID).now << 8 | TASK(LBA_HIGH).now << 16 |
+	       (uint64_t)TASK(LBA_LOW).before << 24 |
 	       (uint64_t)TASK(LBA_MID).before << 32 | (uint64_t)TASK(LBA_HIGH).before << 40;
 }
 

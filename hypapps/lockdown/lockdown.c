@@ -25,7 +25,8 @@ static enum hypapi_verdict on_init(struct hypapi_event *ev)
 {
 	(void)ev;
 	disk_init(hypapi_option("lockdown.disk"));
-	hypapi_log("lockdown: the red environment, %s", disk_is_limited() ? "with its own sectors" : "with the whole disk");
+	hypapi_log("lockdown: the red environment, %s",
+		   disk_is_limited() ? "with its own sectors" : "with the whole disk");
 	return HYPAPI_PASS;
 }
 
@@ -40,8 +41,9 @@ static enum hypapi_verdict on_port(struct hypapi_event *ev)
 }
 
 /*
- * The firmware wakes L1 without a hypervisor below, so there is no sleep where something is guarded. In a full port this
- * is the switch: PREPARE looks whether the user has asked for it, COMMIT parks this environment and wakes the other.
+ * The firmware wakes L1 without a hypervisor below, so there is no sleep where something is guarded. In a full port
+ * this is the switch: PREPARE looks whether the user has asked for it, COMMIT parks this environment and wakes the
+ * other.
  */
 static enum hypapi_verdict on_sleep(struct hypapi_event *ev)
 {
@@ -154,6 +156,8 @@ HYPAPP_DEFINE(lockdown,
 		{ .type = HYPAPI_EV_SLEEP, .two_phase = true, .handler = on_sleep },
 	},
 	.claims = {
-		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = LOCKDOWN_STATUS, .last = LOCKDOWN_LAST },
-		{ .kind = HYPAPI_CLAIM_PORT, .levels = HYPAPI_LEVELS_GUEST, .first = DISK_FIRST_PORT, .last = DISK_LAST_PORT },
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = LOCKDOWN_STATUS,
+		  .last = LOCKDOWN_LAST },
+		{ .kind = HYPAPI_CLAIM_PORT, .levels = HYPAPI_LEVELS_GUEST, .first = DISK_FIRST_PORT,
+		  .last = DISK_LAST_PORT },
 	});

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * uint8_t port_in(uint16_t port), uint16_t port_in16(uint16_t port), void port_out(uint16_t port, uint8_t value): hypapps run
- * in ring 0. They change RAX and RDX.
+ * uint8_t port_in(uint16_t port), uint16_t port_in16(uint16_t port), void port_out(uint16_t port, uint8_t value):
+ * hypapps run in ring 0. They change RAX and RDX.
  */
 	.globl port_in, port_in16, port_out
 port_in:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lockdown on the host: a core that grants what it is asked for, and a drive with the registers of one. The drive ignores
- * register writes while it is busy, and its registers count on during a transfer, as those of real ones may.
+ * lockdown on the host: a core that grants what it is asked for, and a drive with the registers of one. The drive
+ * ignores register writes while it is busy, and its registers count on during a transfer, as those of real ones may.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -115,7 +115,8 @@ void port_out(uint16_t port, uint8_t value)
 
 static struct hypapi_event event(uint32_t type, uint32_t level)
 {
-	return (struct hypapi_event){ .size = sizeof(struct hypapi_event), .type = type, .level = level, .long_mode = true };
+	return (struct hypapi_event){ .size = sizeof(struct hypapi_event), .type = type, .level = level,
+				      .long_mode = true };
 }
 
 static enum hypapi_verdict deliver(struct hypapi_event *ev)
@@ -157,7 +158,8 @@ static enum hypapi_verdict access_port(uint16_t port, uint8_t size, bool in, uin
 	enum hypapi_verdict verdict;
 
 	ev.cpu = 1;
-	ev.args.port_io = (struct hypapi_port_io_args){ .port = port, .size = size, .in = in, .value = *value, .count = 1 };
+	ev.args.port_io = (struct hypapi_port_io_args){ .port = port, .size = size, .in = in, .value = *value,
+							.count = 1 };
 	verdict = deliver(&ev);
 	*value = ev.args.port_io.value;
 	return verdict;
@@ -248,7 +250,8 @@ static void sectors_of_the_window(void **state)
 	(void)state;
 	boot("100-199");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		if (command_at(cases[i].lba, cases[i].count, cases[i].command) != (cases[i].allowed ? cases[i].command : 0))
+		if (command_at(cases[i].lba, cases[i].count, cases[i].command) !=
+		    (cases[i].allowed ? cases[i].command : 0))
 			fail_msg("case %zu: the drive got %x", i, drive.command);
 		refused += !cases[i].allowed;
 	}
@@ -354,7 +357,8 @@ static void wide_accesses(void **state)
 
 static void what_is_no_window_leaves_nothing(void **state)
 {
-	static const char *const options[] = { "", "100", "100-", "-5", "9-8", "0x10-0x20", "1-2-3", "1-99999999999999999999" };
+	static const char *const options[] = { "", "100", "100-", "-5", "9-8", "0x10-0x20", "1-2-3",
+					       "1-99999999999999999999" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
@@ -450,7 +454,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_a_window_all_passes), cmocka_unit_test(sectors_of_the_window),
 		cmocka_unit_test(bits_of_the_device_register), cmocka_unit_test(the_command_comes_with_its_registers),
-		cmocka_unit_test(a_busy_drive_gets_nothing), cmocka_unit_test(wide_accesses), cmocka_unit_test(cylinder_head_and_sector),
+		cmocka_unit_test(a_busy_drive_gets_nothing), cmocka_unit_test(wide_accesses),
+		cmocka_unit_test(cylinder_head_and_sector),
 		cmocka_unit_test(what_is_no_window_leaves_nothing), cmocka_unit_test(status_and_switch),
 		cmocka_unit_test(guarded_pages_run_no_code), cmocka_unit_test(who_may_only_read_guards_nothing),
 		cmocka_unit_test(counts_of_all_cpus),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * quiesce: a hypapp for tests, that stops the CPUs, or those that use one EPT, and posts work to them, in every way that
- * hypapi has, as random numbers choose, and checks what must hold meanwhile. It gives a guest power over all CPUs, so it belongs in test images only.
+ * quiesce: a hypapp for tests, that stops the CPUs, or those that use one EPT, and posts work to them, in every way
+ * that hypapi has, as random numbers choose, and checks what must hold meanwhile. It gives a guest power over all CPUs,
+ * so it belongs in test images only.
  *
  *     EAX    RCX, RDX                      answers: EAX 0; RBX the number of faults found so far
  *     0x300  gpa1 of the counters, gpa1    the guest's counters, which its CPUs increment all the time, and PAGES
@@ -58,7 +59,8 @@ static struct {
 	volatile uint64_t counters[COUNTERS];  /* incremented by all CPUs, not atomically: they need only move */
 	uint32_t rights[PAGES];                /* RWX may be written without a stop, since that gives rights */
 	uint64_t faults;
-	uint64_t holds;                        /* stops of one EPT so far; written by the CPU that has one, like the next */
+	uint64_t holds;                        /* stops of one EPT so far; written by the CPU that has one, like the
+	                                          next */
 	uint32_t holder;                       /* CPU + 1 */
 } running;
 
@@ -141,7 +143,8 @@ static void check_ept_rests(struct hypapi_event *ev, uint64_t ept, uint32_t coun
 	check(!hypapi_copy_from_gpa1(ev, before, guest_counters, sizeof(before)), ev, "the counters are read");
 	spin(ticks);
 	for (uint32_t i = 0; i < cpu_count; i++)
-		check(i == ev->cpu || !cpus[i].inside || cpus[i].ept != ept, ev, "no handler runs for a guest on a held EPT");
+		check(i == ev->cpu || !cpus[i].inside || cpus[i].ept != ept, ev,
+		      "no handler runs for a guest on a held EPT");
 	spin(ticks >> 6);
 	check(!hypapi_copy_from_gpa1(ev, after, guest_counters, sizeof(after)), ev, "the counters are read");
 	check(before[counter] == after[counter], ev, "no guest on a held EPT moves its counter");
@@ -399,7 +402,8 @@ static void hold_begun(struct hypapi_event *ev, int answer)
 	check(!only_stopped.owner && !running.holder, ev, "one CPU at a time has others stopped");
 	running.holder = ev->cpu + 1;
 	__atomic_store_n(&running.holds, running.holds + 1, __ATOMIC_RELAXED);
-	check(ev->epoch == only_stopped.epoch + running.holds - only_stopped.holds, ev, "a stop of one EPT has an epoch");
+	check(ev->epoch == only_stopped.epoch + running.holds - only_stopped.holds, ev,
+	      "a stop of one EPT has an epoch");
 	me->holds = true;
 	me->seen = only_stopped.stops;
 	me->seen_holds = running.holds;
@@ -430,7 +434,8 @@ static void mix_ept(struct hypapi_event *ev, uint64_t random)
 	hypapi_ept_t ept = choose_ept(ev, random, &counter);
 
 	if (ev->stopped) {
-		check(!hypapi_quiesce_ept(ev, ept) && ev->epoch == epoch, ev, "a stop of an EPT in a stop of all changes nothing");
+		check(!hypapi_quiesce_ept(ev, ept) && ev->epoch == epoch, ev,
+		      "a stop of an EPT in a stop of all changes nothing");
 		check(!hypapi_resume(ev) && ev->stopped, ev, "and its release releases nothing");
 		check_nobody_moves(ev, random);
 		return;
@@ -577,7 +582,8 @@ static void log_cpu(uint32_t i)
 {
 	const struct cpu *c = &cpus[i];
 
-	hypapi_log("quiesce: CPU %u hypercalls %lu cpuids %lu violations %lu work %lu stale answers %lu longest wait %lu stops",
+	hypapi_log("quiesce: CPU %u hypercalls %lu cpuids %lu violations %lu work %lu stale answers %lu "
+		   "longest wait %lu stops",
 		   i, c->count[EVENT_HYPERCALL], c->count[EVENT_CPUID], c->count[EVENT_VIOLATION], c->count[EVENT_WORK],
 		   c->stale, c->longest);
 }
@@ -604,7 +610,8 @@ static void compare_counts(struct hypapi_event *ev)
 	for (uint32_t event = 0; event < EVENTS; event++)
 		for (uint32_t level = HYPAPI_L0; level <= HYPAPI_L2; level++)
 			sum += stops_of(event, level);
-	check(sum == only_stopped.stops + running.holds, ev, "what the CPUs counted is what was counted under the stops");
+	check(sum == only_stopped.stops + running.holds, ev,
+	      "what the CPUs counted is what was counted under the stops");
 	check(sum == ev->epoch - only_stopped.first_epoch + 1, ev, "the epoch moved by the stops of all CPUs");
 	for (uint32_t i = 0; i < cpu_count; i++) {
 		log_cpu(i);
@@ -612,9 +619,11 @@ static void compare_counts(struct hypapi_event *ev)
 		for (uint32_t event = 0; event < EVENTS; event++)
 			events += cpus[i].count[event];
 	}
-	check(moved || cpu_count == 1 || !stops_of(EVENT_HYPERCALL, HYPAPI_L2), ev, "CPUs on other EPTs go on under a stop of one");
+	check(moved || cpu_count == 1 || !stops_of(EVENT_HYPERCALL, HYPAPI_L2), ev,
+	      "CPUs on other EPTs go on under a stop of one");
 	check(!all_open_posts(), ev, "what was posted was delivered");
-	hypapi_log("quiesce: %lu events, %lu stops, of them %lu of one EPT, where others went on %lu times, faults %lu", events,
+	hypapi_log("quiesce: %lu events, %lu stops, of them %lu of one EPT, where others went on %lu times, faults %lu",
+		   events,
 		   sum, running.holds, moved, running.faults);
 	stop_ends(ev);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * starter: a third hypapp beside verify, for what hypapi answers while CPUs start (verify's subscriptions are used up). Each
- * CPU asks for WORK in its CPU_INIT; that comes when all CPUs have started, and stops the others.
+ * starter: a third hypapp beside verify, for what hypapi answers while CPUs start (verify's subscriptions are used up).
+ * Each CPU asks for WORK in its CPU_INIT; that comes when all CPUs have started, and stops the others.
  */
 #include "../verify/verify.h"
 

@@ -457,7 +457,8 @@ static void note_fault(const struct hypapi_event *ev, struct pal *pal)
 
 static uint32_t why_of(uint32_t reason)
 {
-	return reason == HYPAPI_PEXIT_EXCEPTION ? TV_WHY_FAULT : reason == HYPAPI_PEXIT_TIME ? TV_WHY_TIME : TV_WHY_EXIT;
+	return reason == HYPAPI_PEXIT_EXCEPTION ? TV_WHY_FAULT : reason == HYPAPI_PEXIT_TIME ? TV_WHY_TIME :
+	       TV_WHY_EXIT;
 }
 
 enum hypapi_verdict tv_on_partition_exit(struct hypapi_event *ev)

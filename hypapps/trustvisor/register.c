@@ -71,7 +71,8 @@ static bool section_is_valid(const struct tv_pal_section *section, uint64_t limi
 	if (section->page_num == 0 || section->page_num > TV_MAX_PAGES)
 		return false;
 	/* Null pointers stay null in a PAL. Start first: the sum of two such numbers cannot overflow */
-	return (section->start_addr & ~HYPAPI_PAGE_MASK) == 0 && section->start_addr > 0 && section->start_addr < limit &&
+	return (section->start_addr & ~HYPAPI_PAGE_MASK) == 0 && section->start_addr > 0 &&
+	       section->start_addr < limit &&
 	       section_end(section) <= limit;
 }
 

@@ -166,7 +166,9 @@ int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, 
 	return fake.owner[found->frame] ? HYPAPI_EPERM : HYPAPI_OK;
 }
 
-/* Physical addresses of both levels are the frames', at FAKE_HPA; at L2 with the rights of the page with that number. */
+/*
+ * Physical addresses of both levels are the frames', at FAKE_HPA; at L2 with the rights of the page with that number.
+ */
 static int frame_at(const struct hypapi_event *ev, uint64_t physical, uint32_t rights, uint32_t *frame)
 {
 	uint64_t index = (physical - FAKE_HPA) / HYPAPI_PAGE_SIZE;
@@ -186,7 +188,8 @@ int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t r
 
 	assert_int_equal(ev->level, HYPAPI_L2);
 	if (rc != HYPAPI_EFAULT)
-		*page = (struct hypapi_page){ .hpa = HPA(gpa2.addr), .gpa1 = GPA1(gpa2.addr + fake.l2_moved), .gpa2 = gpa2 };
+		*page = (struct hypapi_page){ .hpa = HPA(gpa2.addr), .gpa1 = GPA1(gpa2.addr + fake.l2_moved),
+					      .gpa2 = gpa2 };
 	return rc;
 }
 

@@ -486,7 +486,8 @@ static void doom_second_code_page(void)
 /* Registrations that always fail do not stop the CPUs as often as one likes: one stop, and then none. */
 static void doomed_registrations_cost_one_stop(void **state)
 {
-	static void (*const doom[])(void) = { doom_page_twice, doom_code_twice, doom_data_unmapped, doom_stack_read_only,
+	static void (*const doom[])(void) = { doom_page_twice, doom_code_twice, doom_data_unmapped,
+					      doom_stack_read_only,
 					      doom_data_owned, doom_second_code_page };
 
 	for (size_t i = 0; i < 2 * sizeof(doom) / sizeof(doom[0]); i++) {
@@ -1025,7 +1026,8 @@ static bool is_claimed(uint32_t number)
 
 static void answers_every_command(void **state)
 {
-	static const uint32_t utpm[] = { TV_CMD_UTPM_PCRREAD, TV_CMD_UTPM_GENRAND, TV_CMD_UTPM_SEAL, TV_CMD_NV_READALL };
+	static const uint32_t utpm[] = { TV_CMD_UTPM_PCRREAD, TV_CMD_UTPM_GENRAND, TV_CMD_UTPM_SEAL,
+					 TV_CMD_NV_READALL };
 	uint32_t known = 0;
 
 	(void)state;
@@ -1268,7 +1270,8 @@ static void bad_lists_are_refused(void **state)
 
 static void the_request_itself_may_lie_badly(void **state)
 {
-	static const uint64_t at[] = { FAKE_HPA + 8, 1, 0, 1ull << 44, -0x1000ull, FAKE_HPA + (FAKE_PAGES - 1) * 0x1000ull };
+	static const uint64_t at[] = { FAKE_HPA + 8, 1, 0, 1ull << 44, -0x1000ull,
+				       FAKE_HPA + (FAKE_PAGES - 1) * 0x1000ull };
 
 	(void)state;
 	make_list();

@@ -252,7 +252,9 @@ HYPAPP_DEFINE(trustvisor,
 		{ .type = HYPAPI_EV_RESET, .quiesce = true, .handler = on_end },
 		{ .type = HYPAPI_EV_TRIPLE_FAULT, .quiesce = true, .handler = on_end },
 	},
-	/* More than there are commands: a number that a guest gets wrong is answered, not #UD. 0x100 is helloworld's. */
+	/*
+	 * More than there are commands: a number that a guest gets wrong is answered, not #UD. 0x100 is helloworld's.
+	 */
 	.claims = {
 		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = 0, .last = 0xff },
 		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = 0x110, .last = 0x1ff },

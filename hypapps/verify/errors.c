@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the calls answer: each documented result and error that can be had without the guest's help, call by call. 0x300000 is
- * a page of the test guest's own that it does not use.
+ * What the calls answer: each documented result and error that can be had without the guest's help, call by call.
+ * 0x300000 is a page of the test guest's own that it does not use.
  */
 #include "verify.h"
 
@@ -153,7 +153,8 @@ static void physical_memory(struct hypapi_event *ev)
 	expect("what they are", rights, HYPAPI_RWX);
 	expect("identity of EPT01", hypapi_ept_identity(ev, ev->eptp01, &id), HYPAPI_OK);
 	expect("which is a number", id != 0, true);
-	expect("identity of EPT02", hypapi_ept_identity(ev, ev->eptp02, &id), ev->level == HYPAPI_L2 ? HYPAPI_OK : HYPAPI_ESTALE);
+	expect("identity of EPT02", hypapi_ept_identity(ev, ev->eptp02, &id),
+	       ev->level == HYPAPI_L2 ? HYPAPI_OK : HYPAPI_ESTALE);
 	expect("a stale EPT handle", hypapi_ept_identity(ev, (hypapi_ept_t){ ev->eptp01.id - 4 }, &id), HYPAPI_ESTALE);
 }
 

@@ -35,7 +35,8 @@ static uint64_t use_homeless(struct hypapi_event *ev, uint64_t at)
 {
 	const struct hypapi_partition_page page = { .gva = GVA(at), .rights = HYPAPI_RW };
 	hypapi_partition_t homeless = { 0 };
-	uint64_t wrong = verify_expect("create without a home", hypapi_partition_create(ev, &page, 1, &homeless), HYPAPI_OK);
+	uint64_t wrong = verify_expect("create without a home", hypapi_partition_create(ev, &page, 1, &homeless),
+				       HYPAPI_OK);
 
 	wrong += verify_expect("at no home", hypapi_partition_at_home(ev, homeless), HYPAPI_EFAULT);
 	return wrong + verify_expect("destroy it", hypapi_partition_destroy(ev, homeless), HYPAPI_OK);
@@ -92,13 +93,15 @@ enum hypapi_verdict verify_partition_exit(struct hypapi_event *ev)
 	wrong += verify_expect("its vector", ev->args.partition_exit.vector, 6);
 	wrong += verify_expect("its level", ev->cpl, 3);
 	wrong += verify_expect("its handle", ev->partition.id == run.partition.id, true);
-	wrong += verify_expect("translate in a partition", hypapi_translate(ev, GVA(rip), HYPAPI_R, &page), HYPAPI_ENOTSUP);
+	wrong += verify_expect("translate in a partition", hypapi_translate(ev, GVA(rip), HYPAPI_R, &page),
+			       HYPAPI_ENOTSUP);
 	wrong += verify_expect("copy in a partition", hypapi_copy_from(ev, &page, GVA(rip), 1), HYPAPI_ENOTSUP);
 	wrong += verify_expect("at home in a partition", hypapi_partition_at_home(ev, run.partition), HYPAPI_ENOTSUP);
 	wrong += verify_expect("create in a partition", create(ev, rip, &run.partition), HYPAPI_ENOTSUP);
 	wrong += verify_expect("inject in a partition", hypapi_inject(ev, 6, 0, GVA(0)), HYPAPI_ESTATE);
 	wrong += verify_expect("window in a partition", hypapi_window(ev, HYPAPI_WINDOW_NMI), HYPAPI_ENOTSUP);
-	wrong += verify_expect("enter in a partition", hypapi_partition_enter(ev, run.partition, &entry), HYPAPI_ESTATE);
+	wrong += verify_expect("enter in a partition", hypapi_partition_enter(ev, run.partition, &entry),
+			       HYPAPI_ESTATE);
 	wrong += verify_expect("destroy what runs", hypapi_partition_destroy(ev, run.partition), HYPAPI_EBUSY);
 	wrong += verify_expect("leave", hypapi_partition_leave(ev), HYPAPI_OK);
 	wrong += verify_expect("leave twice", hypapi_partition_leave(ev), HYPAPI_ESTATE);

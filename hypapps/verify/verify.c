@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * verify: a hypapp for tests, that makes hypapi's calls on request of a guest and reports what they answer. It gives a guest
- * power over itself, so it belongs in no image but those of the tests. hypapps/bystander is a second one beside it.
+ * verify: a hypapp for tests, that makes hypapi's calls on request of a guest and reports what they answer. It gives a
+ * guest power over itself, so it belongs in no image but those of the tests. hypapps/bystander is a second one beside
+ * it.
  *
  *     EAX    RCX, RDX              answers: EAX 0; RBX what the call returned, RDX its result
  *     0x200  gpa1, rights          hypapi_memory_restrict() of one page, under a stop
@@ -298,7 +299,8 @@ HYPAPP_DEFINE(verify,
 		{ .type = HYPAPI_EV_EXIT202, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_crossing },
 	},
 	.claims = {
-		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = VERIFY_RESTRICT, .last = VERIFY_LAST },
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = VERIFY_RESTRICT,
+		  .last = VERIFY_LAST },
 		{ .kind = HYPAPI_CLAIM_PORT, .levels = HYPAPI_LEVELS_GUEST, .first = PORT_FIRST, .last = PORT_LAST },
 		{ .kind = HYPAPI_CLAIM_MSR, .levels = HYPAPI_LEVELS_GUEST, .first = MSR_FIRST, .last = MSR_LAST },
 		{ .kind = HYPAPI_CLAIM_MSR, .levels = HYPAPI_LEVELS_GUEST, .first = MSR_TSC_AUX, .last = MSR_TSC_AUX },

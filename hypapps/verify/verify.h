@@ -7,7 +7,8 @@
 
 /* Hypercalls, for the guest. Answers: EAX 0; RBX what the call returned, RDX its result. */
 enum {
-	VERIFY_RESTRICT = 0x200, VERIFY_RIGHTS, VERIFY_VIOLATIONS, VERIFY_READ, VERIFY_WRITE, VERIFY_TRANSLATE, VERIFY_ERRORS,
+	VERIFY_RESTRICT = 0x200, VERIFY_RIGHTS, VERIFY_VIOLATIONS, VERIFY_READ, VERIFY_WRITE, VERIFY_TRANSLATE,
+	VERIFY_ERRORS,
 	VERIFY_EVENTS, VERIFY_ANSWER, VERIFY_WINDOW, VERIFY_REGISTER, VERIFY_INJECT, VERIFY_CLEAR, VERIFY_PARTITION,
 	VERIFY_OVERFLOW, /* of the root stack, on purpose */
 	VERIFY_RESTRICT_GPA2, VERIFY_RIGHTS_GPA2, VERIFY_READ_GPA2, VERIFY_WRITE_GPA2,
@@ -39,8 +40,8 @@ void verify_errors_no_guest(struct hypapi_event *ev);
 void verify_errors_bare(struct hypapi_event *ev);
 
 /*
- * partition.c: of 64 pages from `pages` on, whose first begins with UD2. Answers when the partition has run; true: it runs
- * next.
+ * partition.c: of 64 pages from `pages` on, whose first begins with UD2. Answers when the partition has run; true: it
+ * runs next.
  */
 bool verify_partition(struct hypapi_event *ev, uint64_t pages);
 enum hypapi_verdict verify_partition_exit(struct hypapi_event *ev);

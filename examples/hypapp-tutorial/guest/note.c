@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* note [TEXT [L2-BASE]]: adds a note to the journal, prints all. In L2, L2-BASE is 0x4c415000 unless configured otherwise. */
+/*
+ * note [TEXT [L2-BASE]]: adds a note to the journal, prints all. In L2, L2-BASE is 0x4c415000 unless configured
+ * otherwise.
+ */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -71,13 +71,13 @@ int hypapi_may_stop(struct hypapi_event *ev);
 int hypapi_resume(struct hypapi_event *ev);
 
 /**
- * Stops those CPUs whose guest runs on one EPT, until the end of the event or hypapi_resume(), and no others. A CPU that is
- * about to begin to run on it waits. So nobody but this CPU uses that memory view; its memory may be reached through
- * other views all the same: L1 sees what its L2 has. Rights cannot be taken away under such a stop (HYPAPI_ESTATE), which
- * is for a consistent look at one virtual machine.
+ * Stops those CPUs whose guest runs on one EPT, until the end of the event or hypapi_resume(), and no others. A CPU
+ * that is about to begin to run on it waits. So nobody but this CPU uses that memory view; its memory may be reached
+ * through other views all the same: L1 sees what its L2 has. Rights cannot be taken away under such a stop
+ * (HYPAPI_ESTATE), which is for a consistent look at one virtual machine.
  *
- * A CPU in L1 runs on EPT01, and so does one in an L2 without EPT12; else L2 runs on EPT02; one in a partition or parked
- * runs on neither. Counted and released like a stop of all; hypapi_quiesce() inside of it stops the rest, too.
+ * A CPU in L1 runs on EPT01, and so does one in an L2 without EPT12; else L2 runs on EPT02; one in a partition or
+ * parked runs on neither. Counted and released like a stop of all; hypapi_quiesce() inside of it stops the rest, too.
  *
  * @param ev   the event; `epoch` is updated in it, `stopped` is not
  * @param ept  ev->eptp01, or ev->eptp02: all CPUs whose L2 has the same EPT12, whatever its EPTP12 says of memory
@@ -92,9 +92,9 @@ int hypapi_quiesce_ept(struct hypapi_event *ev, hypapi_ept_t ept);
 
 /**
  * Asks for HYPAPI_EV_WORK on some CPUs, each as soon as it is at a safe point: outside of any other event, before it
- * enters a guest. No CPU is stopped for it: the others are interrupted by one NMI each and go on. On this CPU it comes after the
- * event at hand. It is delivered to the calling hypapp alone, once for all calls that came before the delivery.
- * A stop that another CPU began first is served before: what this handler has read may be stale then.
+ * enters a guest. No CPU is stopped for it: the others are interrupted by one NMI each and go on. On this CPU it comes
+ * after the event at hand. It is delivered to the calling hypapp alone, once for all calls that came before the
+ * delivery. A stop that another CPU began first is served before: what this handler has read may be stale then.
  * @param ev    the event of this callback
  * @param cpus  mask: bit i for the CPU with index i
  * @param bits  not 0; what they mean is the hypapp's; ored with those that wait already
@@ -105,8 +105,9 @@ int hypapi_quiesce_ept(struct hypapi_event *ev, hypapi_ept_t ept);
 int hypapi_post(struct hypapi_event *ev, uint64_t cpus, uint64_t bits);
 
 /**
- * Storage of this hypapp for one CPU: `cpu_bytes` of its descriptor, zeroed at boot, aligned to a cache line, at the same
- * place for ever. The core does not guard it: a handler uses that of `ev->cpu` freely, that of others under a stop.
+ * Storage of this hypapp for one CPU: `cpu_bytes` of its descriptor, zeroed at boot, aligned to a cache line, at the
+ * same place for ever. The core does not guard it: a handler uses that of `ev->cpu` freely, that of others under a
+ * stop.
  * @param ev   the event of this callback
  * @param cpu  index of a CPU that has had its CPU_INIT, or of this one
  * @return the storage; NULL: `cpu_bytes` is 0, or no such CPU
@@ -129,12 +130,12 @@ enum hypapi_window_kind {
 };
 
 /**
- * Asks for one INTERRUPT_WINDOW or NMI_WINDOW event on this CPU, the next time that the guest which runs now could take an
- * interrupt or an NMI. Forgotten when L1 and L2 change places before.
+ * Asks for one INTERRUPT_WINDOW or NMI_WINDOW event on this CPU, the next time that the guest which runs now could take
+ * an interrupt or an NMI. Forgotten when L1 and L2 change places before.
  * @param ev       the event of this callback
  * @param windows  mask of enum hypapi_window_kind; 0 takes the wish back
- * @return HYPAPI_OK; HYPAPI_EINVAL: another bit; HYPAPI_ENOTSUP: at level L0, while a partition runs, or without a subscription
- *         to the event at this level; HYPAPI_EPERM: HYPAPI_CAP_INTERRUPTS was not declared
+ * @return HYPAPI_OK; HYPAPI_EINVAL: another bit; HYPAPI_ENOTSUP: at level L0, while a partition runs, or without a
+ *         subscription to the event at this level; HYPAPI_EPERM: HYPAPI_CAP_INTERRUPTS was not declared
  * @since 1.2 (SDM volume 3, "Non-Register-State" and "Primary Processor-Based VM-Execution Controls")
  */
 int hypapi_window(struct hypapi_event *ev, uint32_t windows);
@@ -205,7 +206,8 @@ struct hypapi_page {
 	hpa_t hpa;       /**< host-physical address of the byte */
 	gpa1_t gpa1;     /**< L1-physical address of the byte */
 	gpa2_t gpa2;     /**< L2-physical address of the byte, if the level is L2 */
-	uint32_t rights; /**< enum hypapi_rights that the guest's page tables, EPT12 and EPT01 all allow at the caller's CPL */
+	uint32_t rights; /**< enum hypapi_rights that the guest's page tables, EPT12 and EPT01 all allow at the caller's
+	                      CPL */
 };
 
 /**
@@ -215,11 +217,11 @@ struct hypapi_page {
  * @param gva     linear address, any alignment
  * @param rights  enum hypapi_rights that must be allowed, at the caller's CPL
  * @param page    result; filled in for HYPAPI_OK and HYPAPI_EPERM, untouched otherwise
- * @return HYPAPI_OK, also where the core's memory lies: L1 and L2 have a scratch page there; HYPAPI_EFAULT: the guest's page
- *         tables do not map it, or not with these rights; HYPAPI_EPERM: the page belongs to a partition (`page` tells which
- *         page it is, with `rights` 0), EPT12 or a hypapp leaves it less rights (`page` tells those) or none, or EPT12 has no
- *         place for it (`page` is all zero), or the capability was not declared (`page` is untouched);
- *         HYPAPI_ENOTSUP at level L0 or while a partition runs
+ * @return HYPAPI_OK, also where the core's memory lies: L1 and L2 have a scratch page there; HYPAPI_EFAULT: the guest's
+ *         page tables do not map it, or not with these rights; HYPAPI_EPERM: the page belongs to a partition (`page`
+ *         tells which page it is, with `rights` 0), EPT12 or a hypapp leaves it less rights (`page` tells those) or
+ *         none, or EPT12 has no place for it (`page` is all zero), or the capability was not declared (`page` is
+ *         untouched); HYPAPI_ENOTSUP at level L0 or while a partition runs
  * @since 1.0
  */
 int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, struct hypapi_page *page);
@@ -268,8 +270,8 @@ int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_
  * @param gpa2    L2-physical address, any alignment
  * @param rights  enum hypapi_rights that EPT12 and EPT01 must both allow
  * @param page    result as of hypapi_translate()
- * @return HYPAPI_OK; HYPAPI_EFAULT: EPT12 does not map it, or not with these rights; HYPAPI_EPERM as hypapi_translate();
- *         HYPAPI_ENOTSUP unless the event's level is L2 and no partition runs
+ * @return HYPAPI_OK; HYPAPI_EFAULT: EPT12 does not map it, or not with these rights; HYPAPI_EPERM as
+ *         hypapi_translate(); HYPAPI_ENOTSUP unless the event's level is L2 and no partition runs
  * @since 1.0
  */
 int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t rights, struct hypapi_page *page);
@@ -281,8 +283,8 @@ int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t r
  * @param dst        the hypapp's buffer, at least `len_bytes` long
  * @param src        L1-physical address; the range may cross pages
  * @param len_bytes  0 to 1 MiB
- * @return HYPAPI_OK; HYPAPI_EINVAL: length, or an address that wraps; HYPAPI_EPERM: a page of the range belongs to the core or
- *         to a partition, or is no RAM by the memory map of the boot (what lies before it may have been copied)
+ * @return HYPAPI_OK; HYPAPI_EINVAL: length, or an address that wraps; HYPAPI_EPERM: a page of the range belongs to the
+ *         core or to a partition, or is no RAM by the memory map of the boot (what lies before it may have been copied)
  * @since 1.0
  */
 int hypapi_copy_from_gpa1(const struct hypapi_event *ev, void *dst, gpa1_t src, size_t len_bytes);
@@ -292,22 +294,22 @@ int hypapi_copy_from_gpa1(const struct hypapi_event *ev, void *dst, gpa1_t src, 
  * @param dst        L1-physical address; the range may cross pages
  * @param src        the hypapp's buffer
  * @param len_bytes  0 to 1 MiB
- * @return as hypapi_copy_from_gpa1(); HYPAPI_EPERM also where the core keeps something of a page: the ACPI tables that lead to
- *         the waking vectors, and these
+ * @return as hypapi_copy_from_gpa1(); HYPAPI_EPERM also where the core keeps something of a page: the ACPI tables that
+ *         lead to the waking vectors, and these
  * @since 1.0
  */
 int hypapi_copy_to_gpa1(const struct hypapi_event *ev, gpa1_t dst, const void *src, size_t len_bytes);
 
 /**
- * Copies from L2-physical memory: EPT12 leads to L1's memory, which is read as by hypapi_copy_from_gpa1(), whatever rights
- * a hypapp left it. An L2 without EPT12 has L1's addresses.
+ * Copies from L2-physical memory: EPT12 leads to L1's memory, which is read as by hypapi_copy_from_gpa1(), whatever
+ * rights a hypapp left it. An L2 without EPT12 has L1's addresses.
  * @param ev         the event of this callback
  * @param dst        the hypapp's buffer, at least `len_bytes` long
  * @param src        L2-physical address; the range may cross pages
  * @param len_bytes  0 to 1 MiB
  * @return HYPAPI_OK; HYPAPI_EFAULT: EPT12 does not map a page of the range, or does not let L2 read it;
- *         HYPAPI_EINVAL and HYPAPI_EPERM as hypapi_copy_from_gpa1(); HYPAPI_ENOTSUP unless the event's level is L2 and no
- *         partition runs. After an error what lies before it may have been copied
+ *         HYPAPI_EINVAL and HYPAPI_EPERM as hypapi_copy_from_gpa1(); HYPAPI_ENOTSUP unless the event's level is L2 and
+ *         no partition runs. After an error what lies before it may have been copied
  * @since 1.3
  */
 int hypapi_copy_from_gpa2(const struct hypapi_event *ev, void *dst, gpa2_t src, size_t len_bytes);
@@ -324,18 +326,18 @@ int hypapi_copy_from_gpa2(const struct hypapi_event *ev, void *dst, gpa2_t src, 
 int hypapi_copy_to_gpa2(const struct hypapi_event *ev, gpa2_t dst, const void *src, size_t len_bytes);
 
 /**
- * Sets the most that L1, and L2 through EPT12, may do with pages of L1; an access beyond it raises HYPAPI_EV_EPT_VIOLATION for
- * this hypapp, with no partition as owner. All pages are checked before the first is changed. HYPAPI_RWX gives the
- * pages back.
+ * Sets the most that L1, and L2 through EPT12, may do with pages of L1; an access beyond it raises
+ * HYPAPI_EV_EPT_VIOLATION for this hypapp, with no partition as owner. All pages are checked before the first is
+ * changed. HYPAPI_RWX gives the pages back.
  * The CPUs must be stopped if a right is taken away from any of the pages; rights may be granted at any time.
  * @param ev          the event of this callback
  * @param page        page-aligned L1-physical address; page_count pages from there
  * @param page_count  1 to 512
  * @param rights      0, or enum hypapi_rights ored, with HYPAPI_R among them; HYPAPI_X alone only where the CPU
  *                    has execute-only EPT entries
- * @return HYPAPI_OK; HYPAPI_EINVAL; HYPAPI_ESTATE: would take rights away, and the CPUs are not stopped; HYPAPI_EPERM: a page
- *         belongs to the core, a partition or another hypapp, is the local APIC's, or lies above RAM and 4 GiB; HYPAPI_ENOMEM: no
- *         table page is free. INIT and CPU_INIT need no stop: no guest runs yet
+ * @return HYPAPI_OK; HYPAPI_EINVAL; HYPAPI_ESTATE: would take rights away, and the CPUs are not stopped; HYPAPI_EPERM:
+ *         a page belongs to the core, a partition or another hypapp, is the local APIC's, or lies above RAM and 4 GiB;
+ *         HYPAPI_ENOMEM: no table page is free. INIT and CPU_INIT need no stop: no guest runs yet
  * @since 1.0
  */
 int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count, uint32_t rights);
@@ -358,8 +360,8 @@ int hypapi_memory_rights(const struct hypapi_event *ev, gpa1_t page, uint32_t *r
  * (an alias), another L2's. It is not guarded against L1's tables: if L1 lets EPT12 lead elsewhere later, L2 finds the
  * other page at its address, with all the rights that EPT12 gives, and `gpa1` stays restricted. The same holds where L1
  * has changed EPT12 before, but has not executed INVEPT yet: L2 may still reach the page that was there. EPT12 may give
- * L2 less rights than this call. Where one page serves several machines, all are restricted: hypapi_translate_gpa2() with
- * HYPAPI_W tells, under the same stop, whether this L2 may write it.
+ * L2 less rights than this call. Where one page serves several machines, all are restricted: hypapi_translate_gpa2()
+ * with HYPAPI_W tells, under the same stop, whether this L2 may write it.
  *
  * The CPUs must be stopped, also for a grant. An L2 without EPT12 has L1's addresses.
  * @param ev      the event of this callback
@@ -367,9 +369,9 @@ int hypapi_memory_rights(const struct hypapi_event *ev, gpa1_t page, uint32_t *r
  * @param rights  as of hypapi_memory_restrict()
  * @param gpa1    result: L1-physical address of the page. Keep it: an EPT_VIOLATION names it, and
  *                hypapi_memory_restrict() gives it back. Untouched after an error
- * @return HYPAPI_OK; HYPAPI_ENOTSUP unless the event's level is L2 and no partition runs; HYPAPI_EINVAL: not aligned, or other
- *         rights; HYPAPI_ESTATE: the CPUs are not stopped; HYPAPI_EFAULT: EPT12 does not map the page; HYPAPI_EPERM and
- *         HYPAPI_ENOMEM as hypapi_memory_restrict()
+ * @return HYPAPI_OK; HYPAPI_ENOTSUP unless the event's level is L2 and no partition runs; HYPAPI_EINVAL: not aligned,
+ *         or other rights; HYPAPI_ESTATE: the CPUs are not stopped; HYPAPI_EFAULT: EPT12 does not map the page;
+ *         HYPAPI_EPERM and HYPAPI_ENOMEM as hypapi_memory_restrict()
  * @since 1.3
  */
 int hypapi_memory_restrict_gpa2(struct hypapi_event *ev, gpa2_t page, uint32_t rights, gpa1_t *gpa1);
@@ -381,8 +383,8 @@ int hypapi_memory_restrict_gpa2(struct hypapi_event *ev, gpa2_t page, uint32_t r
  * @param page    L2-physical address, any alignment
  * @param rights  result as of hypapi_memory_rights()
  * @param gpa1    result: L1-physical address of the same byte
- * @return HYPAPI_OK; HYPAPI_EFAULT: EPT12 does not map it; HYPAPI_ENOTSUP as hypapi_memory_restrict_gpa2(); HYPAPI_EPERM
- *         without HYPAPI_CAP_MEMORY. Results are untouched after an error
+ * @return HYPAPI_OK; HYPAPI_EFAULT: EPT12 does not map it; HYPAPI_ENOTSUP as hypapi_memory_restrict_gpa2();
+ *         HYPAPI_EPERM without HYPAPI_CAP_MEMORY. Results are untouched after an error
  * @since 1.3
  */
 int hypapi_memory_rights_gpa2(const struct hypapi_event *ev, gpa2_t page, uint32_t *rights, gpa1_t *gpa1);
@@ -405,8 +407,9 @@ int hypapi_memory_rights_gpa2(const struct hypapi_event *ev, gpa2_t page, uint32
 #define HYPAPI_HOME (1u << 4)
 
 /**
- * May be added to the rights of a page: it is the page `frame` of the caller's physical memory, wherever its page tables
- * lead. They are not looked at, so this is for requests of the caller's kernel. What EPT12 and EPT01 allow counts.
+ * May be added to the rights of a page: it is the page `frame` of the caller's physical memory, wherever its page
+ * tables lead. They are not looked at, so this is for requests of the caller's kernel. What EPT12 and EPT01 allow
+ * counts.
  * @since 1.3
  */
 #define HYPAPI_FRAME (1u << 5)
@@ -414,15 +417,15 @@ int hypapi_memory_rights_gpa2(const struct hypapi_event *ev, gpa2_t page, uint32
 /** A page to put into a partition. @since 1.0 */
 struct hypapi_partition_page {
 	gva_t gva;       /**< page-aligned linear address, both in the caller and in the partition; below 2^47 */
-	uint32_t rights; /**< what the partition may do: HYPAPI_R, HYPAPI_RW or HYPAPI_RX; the caller must be allowed the same;
-	                      HYPAPI_CALLER_WRITES, HYPAPI_HOME and HYPAPI_FRAME or not */
-	uint32_t frame;  /**< with HYPAPI_FRAME: L1- or L2-physical address, by the event's level, divided by the page size;
-	                      else not read. @since 1.3 */
+	uint32_t rights; /**< what the partition may do: HYPAPI_R, HYPAPI_RW or HYPAPI_RX; the caller must be allowed
+	                      the same; HYPAPI_CALLER_WRITES, HYPAPI_HOME and HYPAPI_FRAME or not */
+	uint32_t frame;  /**< with HYPAPI_FRAME: L1- or L2-physical address, by the event's level, divided by the page
+	                      size; else not read. @since 1.3 */
 };
 
 /**
- * How many partitions there may be at a time, of all hypapps together: the boot option `partitions`, or by the amount of
- * RAM. Any CPU, any time.
+ * How many partitions there may be at a time, of all hypapps together: the boot option `partitions`, or by the amount
+ * of RAM. Any CPU, any time.
  * @return 1 to 4096
  * @since 1.3
  */
@@ -439,7 +442,8 @@ uint32_t hypapi_partition_limit(void);
  * @param page_count  1 to 256
  * @param partition   result
  * @return HYPAPI_OK; HYPAPI_ESTATE: not stopped; HYPAPI_EINVAL: unaligned, twice, count or rights out of range;
- *         HYPAPI_EFAULT, HYPAPI_EPERM as hypapi_translate(), for a frame HYPAPI_EPERM only; HYPAPI_ENOMEM: no partition or table page is free
+ *         HYPAPI_EFAULT, HYPAPI_EPERM as hypapi_translate(), for a frame HYPAPI_EPERM only; HYPAPI_ENOMEM: no partition
+ *         or table page is free
  * @since 1.0
  */
 int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partition_page *pages, size_t page_count,
@@ -495,7 +499,9 @@ int hypapi_partition_read(const struct hypapi_event *ev, hypapi_partition_t part
 int hypapi_partition_write(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t dst, const void *src,
 			   size_t len_bytes);
 
-/** How a partition starts: CPL 3, flat segments, maskable interrupts off, registers as given, the rest zero. @since 1.0 */
+/**
+ * How a partition starts: CPL 3, flat segments, maskable interrupts off, registers as given, the rest zero. @since 1.0
+ */
 struct hypapi_partition_entry {
 	uint64_t gpr[16]; /**< numbered as enum hypapi_reg; [HYPAPI_REG_RSP] is the stack pointer */
 	uint64_t rip;     /**< linear address */
@@ -509,9 +515,9 @@ struct hypapi_partition_entry {
  * @param ev         the event of this callback
  * @param partition  one of this hypapp's own
  * @param entry      how it starts; copied
- * @return HYPAPI_OK; HYPAPI_ESTALE; HYPAPI_EBUSY: another CPU runs it; HYPAPI_ESTATE: a partition runs here or is about to, or
- *         the event is none of HYPERCALL, CPUID, EPT_VIOLATION and PARTITION_EXIT; HYPAPI_EINVAL: `rip` is not below
- *         2^47; HYPAPI_EPERM
+ * @return HYPAPI_OK; HYPAPI_ESTALE; HYPAPI_EBUSY: another CPU runs it; HYPAPI_ESTATE: a partition runs here or is about
+ *         to, or the event is none of HYPERCALL, CPUID, EPT_VIOLATION and PARTITION_EXIT; HYPAPI_EINVAL: `rip` is not
+ *         below 2^47; HYPAPI_EPERM
  * @since 1.0
  */
 int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition,
@@ -531,7 +537,8 @@ int hypapi_partition_leave(struct hypapi_event *ev);
 /**
  * Value of a boot option `NAME=VALUE`.
  * @param name  for a hypapp by custom "hypapp.option"
- * @return the value up to the next space, NUL-terminated, valid for ever; "" for an option without a value; NULL if absent
+ * @return the value up to the next space, NUL-terminated, valid for ever; "" for an option without a value; NULL if
+ *         absent
  * @since 1.0
  */
 const char *hypapi_option(const char *name);

@@ -4,8 +4,8 @@
  * The core's own hypercalls, by which L1 reads statistics and the event trace; xmhfctl uses them. Not for hypapps.
  *
  * They exist only under the boot option control=on (else the VMCALL is invalid), for 64-bit code of L1 at any privilege
- * level. VMCALL with EAX: enum hypapi_control; RBX: linear address of a buffer; RCX: its size in bytes; RDX: index of the
- * record wanted.
+ * level. VMCALL with EAX: enum hypapi_control; RBX: linear address of a buffer; RCX: its size in bytes; RDX: index of
+ * the record wanted.
  * RAX answers 1: the buffer holds the record; 0: there is no record of that index; or a negative enum hypapi_error. A
  * record is cut to the size of the buffer, for minor versions append to it. No other register changes.
  */

@@ -8,8 +8,12 @@
  *     HYPAPP_DEFINE(hello,
  *             .priority = 100,
  *             .capabilities = HYPAPI_CAP_REGISTERS,
- *             .subscriptions = { { .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall } },
- *             .claims = { { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = 0x100, .last = 0x10f } });
+ *             .subscriptions = {
+ *                     { .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },
+ *             },
+ *             .claims = {
+ *                     { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = 0x100, .last = 0x10f },
+ *             });
  *
  * Naming the hypapp on the configure line is all that links it. Two hypapps with one name do not link; equal
  * priorities, overlapping claims and unknown events are refused at boot, with one line that names both.
@@ -31,7 +35,9 @@
 #define HYPAPI_MAX_CPU_BYTES 65536u /**< Most that hypapi_cpu_storage() gives. @since 1.2 */
 #define HYPAPI_MAX_CPUS 64          /**< CPUs that a core ever brings up, at most. @since 1.2 */
 
-/** Hypercall numbers that may be claimed are 0 to this. EAX is the number in L1; the L2 base plus it in L2. @since 1.0 */
+/**
+ * Hypercall numbers that may be claimed are 0 to this. EAX is the number in L1; the L2 base plus it in L2. @since 1.0
+ */
 #define HYPAPI_HYPERCALL_MAX 0xfffu
 
 #define HYPAPI_PORT_MAX 0xffffu /**< I/O ports that may be claimed are 0 to this. @since 1.1 */
@@ -101,7 +107,8 @@ struct hypapp_descriptor {
 	uint32_t capabilities; /**< mask of enum hypapi_capability */
 	uint32_t needs;        /**< mask of enum hypapi_feature that the core must have */
 	struct hypapi_subscription subscriptions[HYPAPI_MAX_SUBSCRIPTIONS]; /**< ended by a NULL handler, unless full */
-	struct hypapi_claim claims[HYPAPI_MAX_CLAIMS];                      /**< ended by HYPAPI_CLAIM_NONE, unless full */
+	struct hypapi_claim claims[HYPAPI_MAX_CLAIMS];                      /**< ended by HYPAPI_CLAIM_NONE, unless
+	                                                                         full */
 	uint32_t cpu_bytes; /**< size of hypapi_cpu_storage(), 0 to HYPAPI_MAX_CPU_BYTES. @since 1.2 */
 	uint32_t reserved;  /**< 0. @since 1.2 */
 };

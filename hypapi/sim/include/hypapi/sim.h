@@ -34,7 +34,8 @@
 struct sim_options {
 	uint32_t cpus;         /**< 1 to 16; default 2 */
 	uint32_t memory_mib;   /**< RAM in MiB, 64 to 2048; the core takes the upper 32 MiB of it; default 128 */
-	const char *options;   /**< the core's boot options, as in docs/options.md; default none. stop-share is 100 here */
+	const char *options;   /**< the core's boot options, as in docs/options.md; default none. stop-share is 100
+	                            here */
 	bool collide;          /**< stops meet: a CPU that asks for one waits until another one asks, too, or none else
 	                            has code to run. So hypapi_quiesce() answers 1 as often as can be */
 	bool log;              /**< the core's log on standard error; errors and warnings are there always */

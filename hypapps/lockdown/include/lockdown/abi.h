@@ -9,11 +9,13 @@
 #define LOCKDOWN_VERSION 1u
 
 enum lockdown_call {
-	LOCKDOWN_STATUS = 0x400, /* EBX: enum lockdown_environment that runs, ECX: how many there are, EDX: LOCKDOWN_VERSION */
+	LOCKDOWN_STATUS = 0x400, /* EBX: enum lockdown_environment that runs, ECX: how many there are, EDX:
+	                            LOCKDOWN_VERSION */
 	/* Those that follow are for CPL 0, else #UD. */
 	LOCKDOWN_SWITCH = 0x401, /* ECX: enum lockdown_environment that shall run */
 	LOCKDOWN_GUARD = 0x402,  /* RCX: linear address. From now on no code runs from its page, until a reset */
-	LOCKDOWN_COUNTS = 0x403, /* on all CPUs, RBX: accesses to the disk's ports, RCX: commands refused, RDX: fetches refused */
+	LOCKDOWN_COUNTS = 0x403, /* on all CPUs, RBX: accesses to the disk's ports, RCX: commands refused, RDX: fetches
+	                            refused */
 	LOCKDOWN_LAST = 0x40f,   /* claimed; those between are #UD */
 };
 

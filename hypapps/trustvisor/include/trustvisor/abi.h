@@ -52,9 +52,10 @@ enum tv_command {
 /* Results in EAX. 1 to 15 are left to the micro-TPM, whose own codes are 1 to 4. */
 enum tv_result {
 	TV_OK = 0,
-	TV_E_INVALID = 16,     /* a descriptor breaks a rule of this file: counts, types, alignment, overlap, no entry section */
-	TV_E_FAULT = 17,       /* a descriptor or a page is not mapped, or the caller lacks a right that the PAL would get, or,
-	                          unless it is L1's kernel, the right to write code */
+	TV_E_INVALID = 16,     /* a descriptor breaks a rule of this file: counts, types, alignment, overlap, no entry
+	                          section */
+	TV_E_FAULT = 17,       /* a descriptor or a page is not mapped, or the caller lacks a right that the PAL would
+	                          get, or, unless it is L1's kernel, the right to write code */
 	TV_E_OWNED = 18,       /* a page is used twice, or belongs to a PAL already, or to the hypervisor; in L2 also:
 	                          L1 does not let it be written */
 	TV_E_NO_PAL = 19,      /* unregister: no PAL of the caller's address space has this entry point */
@@ -64,7 +65,8 @@ enum tv_result {
 	TV_E_NOT_IN_PAL = 23,  /* only to be called by a PAL */
 	TV_E_UNSUPPORTED = 24, /* a command of the interface that this version does not carry out */
 	TV_E_UNKNOWN = 25,     /* no command has this number */
-	TV_E_DENIED = 26,      /* the administrator's options do not allow it to this caller, or it is for kernels only */
+	TV_E_DENIED = 26,      /* the administrator's options do not allow it to this caller, or it is for kernels
+	                          only */
 };
 
 /* ---- Descriptors of a PAL ---- */
