@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See apic_guard.h. In xAPIC mode the page is read-only: loads go to the device, a store exits and is decoded and carried
- * out here. In x2APIC mode only WRMSR of the ICR exits. IA32_APIC_BASE is a shadow as far as the enable bit goes: the
- * hardware APIC stays enabled (Bochs could not even enable it again), and it stays where it is.
+ * See apic_guard.h. In xAPIC mode the page is read-only: loads go to the device, a store exits and is decoded and
+ * carried out here. In x2APIC mode only WRMSR of the ICR exits. IA32_APIC_BASE is a shadow as far as the enable bit
+ * goes: the hardware APIC stays enabled (Bochs could not even enable it again), and it stays where it is.
  */
 #include "apic/apic_guard.h"
 
@@ -102,15 +102,18 @@ bool apic_guard_read_base(struct percpu *cpu, u32 msr, u64 *value)
 }
 
 /*
- * Legal mode changes: SDM vol. 3, "x2APIC State Transitions". One that is legal is refused, too: out of x2APIC mode, for
- * which the hardware APIC would have to be disabled, and stops would be lost meanwhile.
+ * Legal mode changes: SDM vol. 3, "x2APIC State Transitions". One that is legal is refused, too: out of x2APIC mode,
+ * for which the hardware APIC would have to be disabled, and stops would be lost meanwhile.
  */
 bool apic_guard_write_base(struct percpu *cpu, u32 msr, u64 value)
 {
-	u64 mode = value & (APIC_BASE_ENABLE | APIC_BASE_X2APIC), old = cpu->apic.base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC);
+	u64 mode = value & (APIC_BASE_ENABLE | APIC_BASE_X2APIC),
+		old = cpu->apic.base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 
-	if ((value & ~(APIC_BASE_ADDR | APIC_BASE_BSP | APIC_BASE_ENABLE | APIC_BASE_X2APIC)) || mode == APIC_BASE_X2APIC ||
-	    (old & ~mode & APIC_BASE_X2APIC) || (!old && mode & APIC_BASE_X2APIC) || ((value ^ cpu->apic.base) & APIC_BASE_BSP))
+	if ((value & ~(APIC_BASE_ADDR | APIC_BASE_BSP | APIC_BASE_ENABLE | APIC_BASE_X2APIC)) ||
+	    mode == APIC_BASE_X2APIC ||
+	    (old & ~mode & APIC_BASE_X2APIC) || (!old && mode & APIC_BASE_X2APIC) ||
+	    ((value ^ cpu->apic.base) & APIC_BASE_BSP))
 		return false;
 	if ((value ^ cpu->apic.base) & APIC_BASE_ADDR) {
 		log_limited(LOG_WARN, "CPU %u: the guest tries to move its local APIC to 0x%lx: #GP", cpu->index,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the core must keep of the guest's local APIC: that no INIT or SIPI reaches another CPU past the core, and that no
- * guest moves or disables the APIC that stops depend on. Everything else of the APIC is the guest's.
+ * What the core must keep of the guest's local APIC: that no INIT or SIPI reaches another CPU past the core, and that
+ * no guest moves or disables the APIC that stops depend on. Everything else of the APIC is the guest's.
  */
 #ifndef XMHF_APIC_GUARD_H
 #define XMHF_APIC_GUARD_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The local APIC, which the guest owns and the core borrows for NMIs and for starting CPUs. Only the ICR is written, only
- * when it is idle, and with a shorthand wherever that does, so that the guest's ICR high half stays as it is.
+ * The local APIC, which the guest owns and the core borrows for NMIs and for starting CPUs. Only the ICR is written,
+ * only when it is idle, and with a shorthand wherever that does, so that the guest's ICR high half stays as it is.
  */
 #ifndef XMHF_LAPIC_H
 #define XMHF_LAPIC_H

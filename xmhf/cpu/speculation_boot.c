@@ -59,7 +59,8 @@ void speculation_init(void)
 {
 	static const struct cpuid_regs none;
 	bool has_leaf7 = cpuid(0, 0).eax >= 7;
-	struct cpuid_regs leaf7 = has_leaf7 ? cpuid(7, 0) : none, leaf7_2 = has_leaf7 && leaf7.eax >= 2 ? cpuid(7, 2) : none;
+	struct cpuid_regs leaf7 = has_leaf7 ? cpuid(7, 0) : none;
+	struct cpuid_regs leaf7_2 = has_leaf7 && leaf7.eax >= 2 ? cpuid(7, 2) : none;
 	u64 arch = leaf7.edx & EDX7_ARCH ? rdmsr(MSR_ARCH_CAPABILITIES) : 0;
 
 	if (cmdline_is("mitigations", "off")) {

@@ -22,7 +22,8 @@ static inline void spin_lock(struct spinlock *lock)
 
 	for (u32 turn = 0; atomic_load_explicit(&lock->serving, memory_order_acquire) != mine; turn++) {
 		/* Its holder never comes back perhaps. All that is left to do is to wipe, and to reset. */
-		if (unlikely(atomic_load_explicit(&quiesce_given_up, memory_order_relaxed)) && turn > SPINS_AFTER_GIVING_UP)
+		if (unlikely(atomic_load_explicit(&quiesce_given_up, memory_order_relaxed)) &&
+		    turn > SPINS_AFTER_GIVING_UP)
 			break;
 		cpu_pause();
 	}

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Exceptions and NMIs in root mode. An exception is a fault of ours and panics, but for instructions that expect one. */
+/*
+ * Exceptions and NMIs in root mode. An exception is a fault of ours and panics, but for instructions that expect one.
+ */
 #ifndef XMHF_TRAPS_H
 #define XMHF_TRAPS_H
 
@@ -27,8 +29,8 @@ void traps_unblock_nmi(void);
 void traps_halt(void);
 
 /*
- * Takes one external interrupt off the CPU, with interrupts on for one instruction: its vector, in service now in whatever
- * controller it came from; -1: there is none.
+ * Takes one external interrupt off the CPU, with interrupts on for one instruction: its vector, in service now in
+ * whatever controller it came from; -1: there is none.
  */
 void traps_catch_init(void);    /* before the first of them; once */
 int traps_catch_interrupt(void);

@@ -89,7 +89,8 @@ static bool fill_from_map(void)
 			if (memory_map_is_usable(r) != usable)
 				continue;
 			if (usable)
-				done = domain_set(&domain, ALIGN_UP(start, PAGE_SIZE), ALIGN_DOWN(end, PAGE_SIZE), DOMAIN_RW);
+				done = domain_set(&domain, ALIGN_UP(start, PAGE_SIZE), ALIGN_DOWN(end, PAGE_SIZE),
+						  DOMAIN_RW);
 			else
 				done = domain_set(&domain, ALIGN_DOWN(start, PAGE_SIZE), ALIGN_UP(end, PAGE_SIZE), 0);
 		}
@@ -168,7 +169,8 @@ bool iommu_start(void)
 	open = dmar_open_segment(&dmar);
 	if (open >= 0)
 		log_warn("devices of PCI segment %d that the DMAR table does not name are not held back", open);
-	log_info("DMA protection: %u IOMMUs, %u levels, leaves up to level %u, invalidation by %s", unit_count, domain.levels,
+	log_info("DMA protection: %u IOMMUs, %u levels, leaves up to level %u, invalidation by %s", unit_count,
+		 domain.levels,
 		 domain.largest, units[0].queue ? "queue" : "registers");
 	return true;
 }

@@ -41,7 +41,8 @@ static u8 bits_before[2];                        /* of the data ports in L1's an
 
 static void read_base(void)
 {
-	u32 base = pci_read32(function_address | chip->base_reg), enable = pci_read32(function_address | chip->enable_reg);
+	u32 base = pci_read32(function_address | chip->base_reg),
+		enable = pci_read32(function_address | chip->enable_reg);
 	u16 now = enable >> chip->enable_bit & 1 ? (u16)((base & chip->base_mask) + PM1_CNT) : 0;
 
 	if (now == control)
@@ -125,7 +126,8 @@ static void write_address(u32 value)
 /* Intercepts the data ports, or no longer. */
 static void set_intercept(bool on)
 {
-	u8 *const bitmaps[] = { vmx_io_bitmaps, vmx_io_bitmaps_l2 }, mask = (u8)(BITS(DATA_PORTS - 1, 0) << PCI_DATA_PORT % 8);
+	u8 *const bitmaps[] = { vmx_io_bitmaps, vmx_io_bitmaps_l2 },
+		mask = (u8)(BITS(DATA_PORTS - 1, 0) << PCI_DATA_PORT % 8);
 
 	for (size_t i = 0; i < ARRAY_SIZE(bitmaps); i++) {
 		u8 *bits = &bitmaps[i][PCI_DATA_PORT / 8];

@@ -58,7 +58,8 @@ void power_reset(struct percpu *cpu)
 
 void power_triple_fault(struct percpu *cpu)
 {
-	log_warn("CPU %u: triple fault in L1 at RIP %lx, CR3 %lx: the machine is reset, as the bare one would be", cpu->index,
+	log_warn("CPU %u: triple fault in L1 at RIP %lx, CR3 %lx: the machine is reset, as the bare one would be",
+		 cpu->index,
 		 vmread(VMCS_GUEST_RIP), vmread(VMCS_GUEST_CR3));
 	stop_others(cpu);
 	event_tell(cpu, HYPAPI_EV_TRIPLE_FAULT, HYPAPI_L0, EVENT_NO_ARGS);
@@ -86,7 +87,8 @@ void power_sleep(struct percpu *cpu, const struct power_sleep *sleep)
 	const struct aml_package *s5 = &acpi_info.s5;
 	bool power_off = !s5->found || sleep->type == s5->values[sleep->block];
 
-	log_limited(LOG_INFO, "the guest asks for sleep type %u%s", sleep->type, power_off ? "" : ", which is not power-off");
+	log_limited(LOG_INFO, "the guest asks for sleep type %u%s", sleep->type,
+		    power_off ? "" : ", which is not power-off");
 	stop_others(cpu);
 	if (power_off || may_sleep(cpu, sleep->type)) {
 		tell(cpu, HYPAPI_EV_SHUTDOWN);

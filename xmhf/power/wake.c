@@ -127,7 +127,8 @@ void wake_init(void)
 	 */
 	for (u32 i = 0; i < acpi_info.way_count; i++)
 		if (acpi_info.way_to_facs[i].bytes < PAGE_SIZE)
-			guard(acpi_info.way_to_facs[i].addr, acpi_info.way_to_facs[i].addr + acpi_info.way_to_facs[i].bytes);
+			guard(acpi_info.way_to_facs[i].addr,
+			      acpi_info.way_to_facs[i].addr + acpi_info.way_to_facs[i].bytes);
 }
 
 /* ---- Stores ---- */
@@ -228,7 +229,8 @@ static void do_cmpxchg(struct percpu *cpu, const struct store *s, u64 addr)
 	accumulator.high_byte = false;
 	if (!compare_exchange(addr, s->size, &found, guest_store_value(cpu, s)))
 		guest_store_put(cpu, &accumulator, GPR_RAX, found);
-	vmwrite(VMCS_GUEST_RFLAGS, (vmread(VMCS_GUEST_RFLAGS) & ~RFLAGS_ARITHMETIC) | compare_flags(expected, found, s->size));
+	vmwrite(VMCS_GUEST_RFLAGS,
+		(vmread(VMCS_GUEST_RFLAGS) & ~RFLAGS_ARITHMETIC) | compare_flags(expected, found, s->size));
 }
 
 static u64 segment_base(const struct store *s, bool long_mode)
@@ -258,7 +260,8 @@ static bool do_string(struct percpu *cpu, const struct store *s, u64 addr, bool 
 		enum guest_access_result result = guest_read(cpu, &value, from, s->size, &fault);
 
 		if (result != GUEST_OK) {
-			vmx_raise(cpu, result == GUEST_PAGE_FAULT ? VEC_PF : VEC_GP, result == GUEST_PAGE_FAULT ? fault.error_code : 0,
+			vmx_raise(cpu, result == GUEST_PAGE_FAULT ? VEC_PF : VEC_GP,
+				  result == GUEST_PAGE_FAULT ? fault.error_code : 0,
 				  result == GUEST_PAGE_FAULT ? fault.gva : GVA(0));
 			return false;
 		}
@@ -308,7 +311,8 @@ enum taken wake_guard_store(struct percpu *cpu, gpa1_t gpa1)
 	 * system's.
 	 */
 	if (!s.len || gpa1.addr + s.size > page + PAGE_SIZE || vmread(VMCS_IDT_INFO) & INTR_VALID) {
-		log_limited(LOG_WARN, "CPU %u: a store to a page of ACPI tables by an instruction that is not known: #GP",
+		log_limited(LOG_WARN,
+			    "CPU %u: a store to a page of ACPI tables by an instruction that is not known: #GP",
 			    cpu->index);
 		vmx_raise(cpu, VEC_GP, 0, GVA(0));
 		return TAKEN;

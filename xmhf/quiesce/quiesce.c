@@ -3,8 +3,8 @@
  * Stopping and calling other CPUs: the protocol of quiesce.h, independent of hardware.
  *
  * Who may send NMIs and own a stop is decided by one word, stop.owner; the owner passes it on to a CPU that asks, so
- * nobody starves. Nothing else is contended: a CPU acknowledges in its own cache line, and the release is one store that
- * all spin on. Invariants (docs/quiesce.md says why each holds):
+ * nobody starves. Nothing else is contended: a CPU acknowledges in its own cache line, and the release is one store
+ * that all spin on. Invariants (docs/quiesce.md says why each holds):
  *   - all of `stop` but joining, quiesce_held, and each CPU's signal, are written by the owner only;
  *   - the owner does not go on before each CPU that it has signaled has taken its NMI: a CPU takes exactly one NMI for
  *     each signal, and seen trails signal by at most one;

@@ -43,20 +43,24 @@ struct quiesce_counters {
 /* A CPU's part, embedded zeroed in its struct percpu. Written by this CPU only, but for `signal`. */
 struct quiesce_cpu {
 	/* Public part, one cache line: other CPUs may read it. */
-	line_aligned _Atomic u64 signal; /* by the owner: number of its newest NMI for this CPU, and whether that is a stop's */
+	line_aligned _Atomic u64 signal; /* by the owner: number of its newest NMI for this CPU, and whether that is a
+	                                    stop's */
 	_Atomic u64 seen;                /* newest signal whose NMI this CPU has taken; written by quiesce_nmi() */
 	_Atomic u64 ack;                 /* newest stop of all, as a signal, that it has acknowledged */
-	_Atomic u64 hold_ack;            /* newest stop of the EPT that it uses, as an epoch, that it has acknowledged */
+	_Atomic u64 hold_ack;            /* newest stop of the EPT that it uses, as an epoch, that it has
+	                                    acknowledged */
 	_Atomic u64 using;               /* what its guest runs on */
 	_Atomic u32 asking;              /* waits for the owner word; a release hands it over */
 	u32 index;                       /* CPU number; constant once online */
 	struct quiesce_cpu *next;        /* list of online CPUs; constant once online */
 
 	/* Private part: this CPU's normal context and its NMI handler. */
-	line_aligned _Atomic u32 pending; /* not 0: look, at the next safe point, whether there is a stop to be served */
+	line_aligned _Atomic u32 pending; /* not 0: look, at the next safe point, whether there is a stop to be
+	                                     served */
 	bool online;
 	u32 depth;                    /* nested begins of a stop of all; not 0 exactly while this CPU owns one */
-	u32 holds;                    /* the same of a stop of one EPT; a stop of all may be inside of it, not around it */
+	u32 holds;                    /* the same of a stop of one EPT; a stop of all may be inside of it, not around
+	                                 it */
 	u64 epoch;                    /* newest stop that this CPU owned */
 	u64 asked_at;                 /* the tick at which its outermost stop was asked for */
 	u64 since;                    /* the tick from which on it has had the owner word for that */
@@ -72,10 +76,10 @@ struct quiesce_cpu {
 void quiesce_online(struct quiesce_cpu *self, u32 index);
 
 /*
- * An NMI has arrived: at an NMI VM exit (before the IRET that unblocks NMIs), or from vector 2 in root. True: it was one
- * of ours (or came before this CPU was online) and there is nothing more to do. False: it is the guest's, count it for
- * injection. Takes no lock, touches no VMCS. The caller, if it interrupted root code inside the restartable sequence
- * before VM entry, then moves the return address back to the sequence's first check, whatever the answer.
+ * An NMI has arrived: at an NMI VM exit (before the IRET that unblocks NMIs), or from vector 2 in root. True: it was
+ * one of ours (or came before this CPU was online) and there is nothing more to do. False: it is the guest's, count it
+ * for injection. Takes no lock, touches no VMCS. The caller, if it interrupted root code inside the restartable
+ * sequence before VM entry, then moves the return address back to the sequence's first check, whatever the answer.
  */
 must_check bool quiesce_nmi(struct quiesce_cpu *self);
 
@@ -84,8 +88,9 @@ void quiesce_serve(struct quiesce_cpu *self);
 
 /*
  * The safe point: before VM entry, and in every loop in root that waits for another CPU or for a guest's SIPI. What
- * another CPU asks of this one (park for an INIT, work of a hypapp) it leaves in struct percpu, under its stop or before
- * its kick: look at such requests after this. No NMI is ever sent in another way, it would be taken for the guest's.
+ * another CPU asks of this one (park for an INIT, work of a hypapp) it leaves in struct percpu, under its stop or
+ * before its kick: look at such requests after this. No NMI is ever sent in another way, it would be taken for the
+ * guest's.
  */
 static inline void quiesce_poll(struct quiesce_cpu *self)
 {
@@ -114,8 +119,9 @@ must_check bool quiesce_begin_ept(struct quiesce_cpu *self, u64 ept);
 bool quiesce_end(struct quiesce_cpu *self);
 
 /*
- * Each of these CPUs (mask of indexes) comes to its next safe point, and looks for what was left for it in memory before.
- * Under a stop of all nobody needs to be told: there they are. Answers as quiesce_begin(), and has the same rules.
+ * Each of these CPUs (mask of indexes) comes to its next safe point, and looks for what was left for it in memory
+ * before. Under a stop of all nobody needs to be told: there they are. Answers as quiesce_begin(), and has the same
+ * rules.
  */
 must_check bool quiesce_kick(struct quiesce_cpu *self, u64 cpus);
 

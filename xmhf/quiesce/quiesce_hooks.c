@@ -52,7 +52,8 @@ void quiesce_hook_silent(u32 cpu, u64 epoch, bool nmi_taken, u64 ticks)
 	const struct percpu *silent = cpus[cpu];
 
 	log_error("CPU %u has not answered stop %lu for %lu ticks: %s, %s, %s", cpu, epoch, ticks,
-		  nmi_taken ? "it took the NMI" : "no NMI arrived", modes[silent->world->mode], silent->apic.parked ? "parked" : "not parked");
+		  nmi_taken ? "it took the NMI" : "no NMI arrived", modes[silent->world->mode],
+		  silent->apic.parked ? "parked" : "not parked");
 }
 
 void quiesce_hook_give_up(void)

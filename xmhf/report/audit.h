@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The memory invariant, checked at run time: no EPT leaf that a guest or a partition can reach leads to root memory or to
- * memory of another owner. In a build with --enable-audit all tables that a CPU can use are walked after each stop that
- * changed one, and its EPT02 after each EPT violation of L2; a breach panics. Otherwise it costs nothing.
+ * The memory invariant, checked at run time: no EPT leaf that a guest or a partition can reach leads to root memory or
+ * to memory of another owner. In a build with --enable-audit all tables that a CPU can use are walked after each stop
+ * that changed one, and its EPT02 after each EPT violation of L2; a breach panics. Otherwise it costs nothing.
  */
 #ifndef XMHF_AUDIT_H
 #define XMHF_AUDIT_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the core does in VMX instructions and IPIs, for `make bench` (configure --enable-insn-counts): they are free in an
- * emulator and dear on silicon. Per-CPU counts, written by their owner; no code at all in an ordinary build. Guests of
- * both levels read the sums over all CPUs by CPUID, where the build has them:
+ * What the core does in VMX instructions and IPIs, for `make bench` (configure --enable-insn-counts): they are free in
+ * an emulator and dear on silicon. Per-CPU counts, written by their owner; no code at all in an ordinary build. Guests
+ * of both levels read the sums over all CPUs by CPUID, where the build has them:
  *
  *     EAX = 0x78696e73, ECX = 0: EAX, EBX, ECX, EDX = VMREAD, VMWRITE, VMPTRLD, VMCLEAR
  *                       ECX = 1: INVEPT, INVVPID, IPIs (a broadcast is one), VM exits

@@ -95,7 +95,8 @@ static _Noreturn void halt(void)
 void panic(const char *f, ...)
 {
 	static const u32 fields[] = { VMCS_EXIT_REASON, VMCS_EXIT_QUALIFICATION, VMCS_INSN_ERROR, VMCS_GUEST_RIP,
-				      VMCS_GUEST_RSP, VMCS_GUEST_CR0, VMCS_GUEST_CR3, VMCS_GUEST_CR4, VMCS_GUEST_RFLAGS };
+				      VMCS_GUEST_RSP, VMCS_GUEST_CR0, VMCS_GUEST_CR3, VMCS_GUEST_CR4,
+				      VMCS_GUEST_RFLAGS };
 	char line[LINE_BYTES];
 	va_list args;
 

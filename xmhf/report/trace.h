@@ -34,7 +34,8 @@ void trace_get(const struct trace *t, u32 place, struct hypapi_trace_entry *entr
 void trace_stop(struct percpu *cpu, u64 start, u64 now);
 
 /* The delivery `d`, from tick `start` on, is over. */
-void trace_delivery(const struct percpu *cpu, const struct dispatch *d, u64 start, u64 now, enum hypapi_verdict verdict);
+void trace_delivery(const struct percpu *cpu, const struct dispatch *d, u64 start, u64 now,
+		    enum hypapi_verdict verdict);
 
 /* Lines "trace ..." on the log, all CPUs, oldest first in each; tools/timeline.py reads them. */
 void trace_log(void);
