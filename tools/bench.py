@@ -5,9 +5,10 @@
 Runs the bare-metal guest (test=bench) and the tiny Linux with its benchmark programs on both machines, and writes into
 the output folder: bench.tsv (operation, cpus, bare, xmhf; "-" where the bare machine has no such thing), counts.tsv
 (VMX instructions, exits and IPIs of one operation, from a core built with --enable-insn-counts, and an estimate of its
-cost on silicon), mitigations.tsv (what it does against speculation, on CPUs that need it), bench.svg, and the serial logs.
-Ticks are medians of at least 100 rounds after a warm-up; Bochs counts executed instructions, so they are exact for one
-CPU. `linux-boot` is one boot: from the start of the kernel's own clock to the init script, so no loader counts in it.
+cost on silicon), mitigations.tsv (what it does against speculation, on CPUs that need it), bench.svg, and the serial
+logs. Ticks are medians of at least 100 rounds after a warm-up; Bochs counts executed instructions, so they are exact
+for one CPU. `linux-boot` is one boot: from the start of the kernel's own clock to the init script, so no loader counts
+in it.
 """
 import argparse
 import concurrent.futures
@@ -25,34 +26,42 @@ ROOT = emulator.ROOT
 TICKS_PER_SECOND = 20000000     # tsc_early_khz of tools/linux/cmdline.bochs
 STOP_CPUS = (2, 4, 8)
 NO_CAP = "stop-share=100"       # or stops from L2 would be told to wait
-OPERATIONS = """dispatch-first dispatch-further l1-cpuid l1-hypercall l1-hypercall-stop l2-hypercall l2-cpuid-reflected l1-vmread
+OPERATIONS = """dispatch-first dispatch-further l1-cpuid l1-hypercall l1-hypercall-stop l2-hypercall l2-cpuid-reflected
+l1-vmread
 l1-vmwrite l1-vmptrld l1-vmclear l1-invept ept02-fill-4k ept02-fill-2m ept12-violation pal-register-l1 pal-invoke-l1
-pal-return-l1 pal-unregister-l1 pal-register-l2 pal-invoke-l2 pal-return-l2 pal-unregister-l2 linux-boot linux-l2-exit""".split()
-# With the image of tests/bench/stopper.c: forms of stops and of work on other CPUs; and of all CPUs in L2 together, in a
-# million ticks, hypercalls, the same with a stop on each, and the ticks of all CPUs that each stop costs beside its call.
-STOPPER = "l2-hypercall-stop stop-call stop-early stop-nested stop-flush stop-ept01 stop-ept02 work-post work-stop".split()
+pal-return-l1 pal-unregister-l1 pal-register-l2 pal-invoke-l2 pal-return-l2 pal-unregister-l2
+linux-boot linux-l2-exit""".split()
+# With the image of tests/bench/stopper.c: forms of stops and of work on other CPUs; and of all CPUs in L2 together, in
+# a million ticks, hypercalls, the same with a stop on each, and the ticks of all CPUs that each stop costs beside its
+# call.
+STOPPER = """l2-hypercall-stop stop-call stop-early stop-nested stop-flush stop-ept01 stop-ept02 work-post
+work-stop""".split()
 THROUGHPUT = {"l2-calls-per-mtick": (1, *STOP_CPUS), "l2-stops-per-mtick": STOP_CPUS, "l2-stop-lost": STOP_CPUS}
 # Measured with shadow VMCS off: with it these two do not exit.
 WITHOUT_SHADOW = ("l1-vmread", "l1-vmwrite")
 # What the design aims at: (operation, cpus) to ticks; that of a PAL's call is for invoke and return together. A further
 # hypapp is 19 and the 4 of an indirect call through a retpoline.
-AIMS = {("dispatch-first", 1): 60, ("dispatch-further", 1): 23, ("l1-cpuid", 1): 150, ("l1-hypercall", 1): 250, ("l1-hypercall-stop", 2): 900, ("l2-hypercall", 1): 250,
+AIMS = {("dispatch-first", 1): 60, ("dispatch-further", 1): 23, ("l1-cpuid", 1): 150, ("l1-hypercall", 1): 250,
+        ("l1-hypercall-stop", 2): 900, ("l2-hypercall", 1): 250,
         ("l2-hypercall-stop", 2): 900, ("l2-cpuid-reflected", 1): 1200, ("l1-vmread", 1): 200, ("l1-vmwrite", 1): 200,
         ("l1-vmptrld", 1): 250, ("l1-vmclear", 1): 1000, ("l1-invept", 1): 300, ("ept02-fill-4k", 1): 700,
         ("ept02-fill-2m", 1): 700, ("ept12-violation", 1): 2500, ("pal-register-l1", 1): 5600,
         ("pal-invoke-l1", 1): 2300, ("pal-unregister-l1", 1): 3000, ("pal-register-l2", 1): 7800,
         ("pal-invoke-l2", 1): 3200, ("pal-unregister-l2", 1): 4200, ("linux-l2-exit", 1): 4500}
 LINUX_BOOT_AIM = 1.01   # times the bare machine
-# What the core counts, and what one of each costs on silicon, in cycles. In the emulator each is one tick, so the estimate
-# is these plus half a cycle for each tick. Exit with its entry: Agesen and others, "Software Techniques for Avoiding
-# Hardware Virtualization Exits" (USENIX ATC 2012), has about 800 to 1,000 for CPUs of 2010; mitigations came since. The
-# others are orders of magnitude that hypervisor authors report, and nobody measured them here. Aim at the counts.
+# What the core counts, and what one of each costs on silicon, in cycles. In the emulator each is one tick, so the
+# estimate is these plus half a cycle for each tick. Exit with its entry: Agesen and others, "Software Techniques for
+# Avoiding Hardware Virtualization Exits" (USENIX ATC 2012), has about 800 to 1,000 for CPUs of 2010; mitigations came
+# since. The others are orders of magnitude that hypervisor authors report, and nobody measured them here. Aim at the
+# counts.
 WEIGHTS = {"VMREAD": 40, "VMWRITE": 40, "VMPTRLD": 250, "VMCLEAR": 300, "INVEPT": 500, "INVVPID": 500, "IPI": 1500,
            "exits": 1200}
 TICK_WEIGHT = 0.5
-# What a CPU that needs it does against speculation (docs/security.md): what it is done for each of, and its cost in cycles,
-# again as orders of magnitude. No CPU needs all of them, and the emulated one needs none, so the estimate above has none.
-MITIGATIONS = {"IBPB": ("IBPB", 3500), "IBPB-to-L1": ("IBPB-to-L1", 3500), "L1D-flush": ("flush", 2000), "VERW": ("flush", 500),
+# What a CPU that needs it does against speculation (docs/security.md): what it is done for each of, and its cost in
+# cycles, again as orders of magnitude. No CPU needs all of them, and the emulated one needs none, so the estimate above
+# has none.
+MITIGATIONS = {"IBPB": ("IBPB", 3500), "IBPB-to-L1": ("IBPB-to-L1", 3500), "L1D-flush": ("flush", 2000),
+               "VERW": ("flush", 500),
                "L1D-flush-to-L2": ("flush-to-L2", 2000), "SPEC_CTRL": ("exits", 300), "RSB-fill": ("exits", 60)}
 COUNTERS = [*WEIGHTS, "IBPB", "IBPB-to-L1", "flush", "flush-to-L2"]
 
@@ -136,7 +145,8 @@ def linux_boot(text):
 
 
 def dispatch_costs(one, three):
-    """Ticks to ask the first hypapp of an event, which passes, and each further one; from the logs of passers1, passers3.
+    """Ticks to ask the first hypapp of an event, which passes, and each further one; from the logs of passers1,
+    passers3.
 
     Without the handler's own two instructions (tests/bench/passer.c).
     """
@@ -157,7 +167,8 @@ def collect(logs):
     no_shadow = lines(logs["no-shadow"], "B")
     xmhf.update({(operation, 1): no_shadow[operation, 1] for operation in WITHOUT_SHADOW})
     bare["linux-boot", 1], xmhf["linux-boot", 1] = [linux_boot(logs["linux-bare"])], [linux_boot(logs["linux-xmhf"])]
-    for operation, ticks in zip(("dispatch-first", "dispatch-further"), dispatch_costs(logs["passers1"], logs["passers3"])):
+    for operation, ticks in zip(("dispatch-first", "dispatch-further"),
+                                dispatch_costs(logs["passers1"], logs["passers3"])):
         xmhf[operation, 1] = [ticks]
     rows = []
     wanted = {operation: (1, *STOP_CPUS) if operation.endswith("-stop") else (1,) for operation in OPERATIONS}
@@ -205,7 +216,8 @@ def collect_counts(logs, ticks):
 def collect_mitigations(counts):
     """[(mitigation, operation, cpus, times, cycles)] of what collect_counts() found."""
     times = [(operation, cpus, dict(zip(COUNTERS, more))) for operation, cpus, *more in counts]
-    return [(name, operation, cpus, of[counter], of[counter] * cycles) for name, (counter, cycles) in MITIGATIONS.items()
+    return [(name, operation, cpus, of[counter], of[counter] * cycles)
+            for name, (counter, cycles) in MITIGATIONS.items()
             for operation, cpus, of in times if of[counter]]
 
 

@@ -164,7 +164,8 @@ def main():
     try:
         progress.say(f"{emulator.choose_emulator(o.emulator)} starts: {o.cpus} CPUs, {o.megs} MiB")
         result = emulator.run(o.image, cpus=o.cpus, megs=o.megs, emulator=o.emulator, timeout=o.timeout,
-                              name="make-run", show=progress.feed, serial=o.log, fail=[r"^xmhf: PANIC", r"Kernel panic"],
+                              name="make-run", show=progress.feed, serial=o.log,
+                              fail=[r"^xmhf: PANIC", r"Kernel panic"],
                               expect=["^INIT DONE"])
     except ValueError as error:
         print(f"make run: FAILED: {error}")

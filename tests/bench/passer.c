@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A hypapp that passes, for the cost of asking it: compiled with NAME and NUMBER (1, 2, 3) into three hypapps of one image. All are
- * told of EXIT202, in a chain. Number 1 claims a hypercall and passes it in L1, where the #UD follows that an unclaimed one
- * has; in L2 it handles it, which is an exit 202.
+ * A hypapp that passes, for the cost of asking it: compiled with NAME and NUMBER (1, 2, 3) into three hypapps of one
+ * image. All are told of EXIT202, in a chain. Number 1 claims a hypercall and passes it in L1, where the #UD follows
+ * that an unclaimed one has; in L2 it handles it, which is an exit 202.
  */
 #include <hypapi/hypapi.h>
 

@@ -15,7 +15,8 @@
  */
 #include <hypapi/hypapi.h>
 
-enum { CALL_NOTHING = 0x720, CALL_STOP, CALL_EARLY, CALL_NESTED, CALL_FLUSH, CALL_EPT01, CALL_EPT02, CALL_POST, CALL_LATER };
+enum { CALL_NOTHING = 0x720, CALL_STOP, CALL_EARLY, CALL_NESTED, CALL_FLUSH, CALL_EPT01, CALL_EPT02, CALL_POST,
+       CALL_LATER };
 
 #define WORK_NOTHING 1u
 #define WORK_STOP 2u
@@ -78,5 +79,6 @@ HYPAPP_DEFINE(stopper,
 		{ .type = HYPAPI_EV_WORK, .handler = on_work },
 	},
 	.claims = {
-		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CALL_NOTHING, .last = CALL_LATER },
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CALL_NOTHING,
+		  .last = CALL_LATER },
 	});

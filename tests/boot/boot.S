@@ -136,7 +136,8 @@ print_digit:
 drive:
 	.byte 0
 	.org 446
-	.byte 0x80, 0, 1, 0, 0x7f, 0, 63, 0     /* a partition table, so that the BIOS takes the disk's geometry for sane */
+	.byte 0x80, 0, 1, 0, 0x7f, 0, 63, 0     /* a partition table, so that the BIOS takes the disk's geometry for
+	                                           sane */
 	.long 0, 63
 	.org 510
 	.word 0xaa55

@@ -142,7 +142,8 @@ gdtr:
 	.word gdtr - gdt - 1
 	.long gdt
 	.org 446
-	.byte 0x80, 0, 1, 0, 0x7f, 0, 63, 0     /* a partition table, so that the BIOS takes the disk's geometry for sane */
+	.byte 0x80, 0, 1, 0, 0x7f, 0, 63, 0     /* a partition table, so that the BIOS takes the disk's geometry for
+	                                           sane */
 	.long 0, 63
 	.org 510
 	.word 0xaa55

@@ -52,7 +52,8 @@ static struct counts counts_now(void)
 {
 	struct cpuid a = cpuid(COUNTS_LEAF, 0), b = cpuid(COUNTS_LEAF, 1), c = cpuid(COUNTS_LEAF, 2);
 
-	return (struct counts){ { a.eax, a.ebx, a.ecx, a.edx, b.eax, b.ebx, b.ecx, b.edx, c.eax, c.ebx, c.ecx, c.edx } };
+	return (struct counts){ { a.eax, a.ebx, a.ecx, a.edx, b.eax, b.ebx, b.ecx, b.edx, c.eax, c.ebx, c.ecx,
+				  c.edx } };
 }
 
 /* What counts_now() itself adds, which differs between L1 and L2, is the difference of the first two. */
@@ -451,7 +452,8 @@ static void bench_passers(void)
 
 /* ---- forms of stops, and work: tests/bench/stopper.c, in an image of its own ---- */
 
-enum { CALL_NOTHING = 0x720, CALL_STOP, CALL_EARLY, CALL_NESTED, CALL_FLUSH, CALL_EPT01, CALL_EPT02, CALL_POST, CALL_LATER };
+enum { CALL_NOTHING = 0x720, CALL_STOP, CALL_EARLY, CALL_NESTED, CALL_FLUSH, CALL_EPT01, CALL_EPT02, CALL_POST,
+       CALL_LATER };
 
 static u32 stopper(u32 number, u64 rcx)
 {
@@ -566,7 +568,8 @@ DEFINE_TEST(throughput, "throughput", "XMHF only: hypercalls that all CPUs in L2
 	one = calls_of(1, CALL_NOTHING, &fewest);
 	all = calls_of(cpu_count, CALL_NOTHING, &fewest);
 	print("B l2-calls-per-mtick 1 %lu\nB l2-calls-per-mtick %u %lu\n", one, cpu_count, all);
-	judge("hypercalls without a stop: eight CPUs make 7.5 times what one makes, others likewise", all * 16 >= one * cpu_count * 15);
+	judge("hypercalls without a stop: eight CPUs make 7.5 times what one makes, others likewise",
+	      all * 16 >= one * cpu_count * 15);
 	stops = calls_of(cpu_count, CALL_STOP, &fewest);
 	print("B l2-stops-per-mtick %u %lu\n", cpu_count, stops);
 	print("B l2-stop-lost %u %lu\n", cpu_count, cpu_count * WINDOW_TICKS / stops - WINDOW_TICKS / one);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * test=journal: the hypapp of docs/tutorial.md, as it is at the end, under callers of each kind: L1's kernel and
- * programs, L2, and all CPUs at once on both levels with a journal that is always full. Each line says "good", or begins
- * with "T FAIL", which fails the case.
+ * programs, L2, and all CPUs at once on both levels with a journal that is always full. Each line says "good", or
+ * begins with "T FAIL", which fails the case.
  */
 #include "test.h"
 
@@ -99,8 +99,10 @@ static void one_cpu(void)
 	judge("count", call(COUNT, &before, &rcx, 0) == 0);
 	judge("append and read", append_text(0, 1, 0, 7) == 0 && is_note(0, 0, 1, 7));
 	judge("three calls were counted", call(COUNT, &rbx, &rcx, 0) == 0 && rbx == before + 3 && rcx == 0);
-	judge("no text, a text too long", append(0, &text, 0) == EINVAL && append(0, long_text, sizeof(long_text)) == EINVAL);
-	judge("addresses that are not mapped", append(0, UNMAPPED, 8) == EFAULT && append(0, NONCANONICAL, 8) == EFAULT);
+	judge("no text, a text too long",
+	      append(0, &text, 0) == EINVAL && append(0, long_text, sizeof(long_text)) == EINVAL);
+	judge("addresses that are not mapped",
+	      append(0, UNMAPPED, 8) == EFAULT && append(0, NONCANONICAL, 8) == EFAULT);
 	judge("no such note", read(0, NOTE_COUNT, &text, &level) == EINVAL && read(0, 1, &text, &level) == EINVAL);
 	judge("a number without a meaning is #UD", call(UNUSED, &rbx, &rcx, 0) == FAULTED && last_fault() == VEC_UD);
 	judge("a program of L1 cannot clear", user_run(user_clears).vector == NO_FAULT);
@@ -174,7 +176,8 @@ static void all_cpus(void)
 		smp_wait(i);
 	call(COUNT, &l1_after, &l2_after, 0);
 	judge("every append of every CPU", wrong == 0);
-	judge("they were counted by level", l1_after - l1 == ROUNDS * cpu_count + 1 && l2_after - l2 == ROUNDS * cpu_count);
+	judge("they were counted by level",
+	      l1_after - l1 == ROUNDS * cpu_count + 1 && l2_after - l2 == ROUNDS * cpu_count);
 	judge("notes are whole", are_whole(&count));
 	judge("at least the newer half is there", count >= NOTE_COUNT / 2 && count <= NOTE_COUNT);
 }

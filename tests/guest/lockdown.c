@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * test=lockdown: XMHF with hypapps/lockdown: its calls, guarded code and the disk, from L1 and from L2. The disk is the
- * first one of the machine; `window=yes`: XMHF has lockdown.disk=16-63, and the sectors outside of it are tried in all ways
- * that a register can lead there; else they can be used. `sleep=yes`: S3 is asked
+ * first one of the machine; `window=yes`: XMHF has lockdown.disk=16-63, and the sectors outside of it are tried in all
+ * ways that a register can lead there; else they can be used. `sleep=yes`: S3 is asked
  * for, in the end where nothing refuses it. L2 shares our memory, so it notes what
  * it found for L1 to print. Each line says "ok", or "T FAIL", which fails the case.
  */
@@ -52,7 +52,8 @@ static void use_calls(void)
 	struct answer status = call(LOCKDOWN_STATUS, 0);
 	u32 expected = base ? LOCKDOWN_E_LEVEL : LOCKDOWN_E_ABSENT;
 
-	note("status", status.vector == NO_FAULT && status.rax == LOCKDOWN_OK && status.rbx == LOCKDOWN_RED && status.rcx == 1 &&
+	note("status",
+	     status.vector == NO_FAULT && status.rax == LOCKDOWN_OK && status.rbx == LOCKDOWN_RED && status.rcx == 1 &&
 	     status.rdx == LOCKDOWN_VERSION);
 	note("switch to green", call(LOCKDOWN_SWITCH, LOCKDOWN_GREEN).rax == expected);
 	note("an unused number", call(LOCKDOWN_LAST, 0).vector == VEC_UD);
@@ -172,7 +173,8 @@ static void use_window(void)
 	note("write", writes(FIRST + 1, 0x1100) && writes(FIRST, 0x1000) && writes(LAST, 0x1200));
 	note("read", reads(FIRST, READ) && holds(sectors[0], 0x1000) && reads(LAST, READ) && holds(sectors[0], 0x1200));
 	set_task(FIRST + 1, 1, 0xa0);	/* sectors of cylinder 0, head 0 count from 1 */
-	note("read by cylinder and head", start(READ) & DRQ && (transfer(sectors[0], false), holds(sectors[0], 0x1000)) &&
+	note("read by cylinder and head",
+	     start(READ) & DRQ && (transfer(sectors[0], false), holds(sectors[0], 0x1000)) &&
 	     !(wait_ready() & (DRQ | ERR)));
 	note("read, 48-bit", reads(FIRST + 1, READ_EXT) && holds(sectors[0], 0x1100));
 }
@@ -204,7 +206,8 @@ static void leave_window(void)
 	note("refused below", aborts(FIRST - 1, 1, LBA_MODE, READ) && aborts(0, 1, LBA_MODE, WRITE));
 	note("refused above", aborts(LAST + 1, 1, LBA_MODE, READ) && aborts(LAST, 2, LBA_MODE, READ_VERIFY));
 	note("refused, 256 sectors", aborts(FIRST, 0, LBA_MODE, READ));
-	note("refused, 48-bit", aborts(FIRST | BIT(32), 1, LBA_MODE, READ_EXT) && aborts(FIRST, 0x101, LBA_MODE, READ_EXT));
+	note("refused, 48-bit",
+	     aborts(FIRST | BIT(32), 1, LBA_MODE, READ_EXT) && aborts(FIRST, 0x101, LBA_MODE, READ_EXT));
 	note("refused, LBA 27 to 24", aborts(FIRST, 1, LBA_MODE | 1, READ));
 	note("refused, cylinder and head", aborts(FIRST, 1, 0xa0, READ));
 	note("refused, another command", aborts(FIRST, 1, LBA_MODE, 0xb0));
@@ -222,7 +225,8 @@ static void use_disk(void)
 	if (window)
 		leave_window();
 	else
-		note("all sectors", reads(0, READ) && writes(LAST + 1, 0x1300) && reads(LAST + 1, READ) && holds(sectors[0], 0x1300) &&
+		note("all sectors",
+		     reads(0, READ) && writes(LAST + 1, 0x1300) && reads(LAST + 1, READ) && holds(sectors[0], 0x1300) &&
 		     call(LOCKDOWN_COUNTS, 0).rcx == 0);
 	note("accesses are counted", call(LOCKDOWN_COUNTS, 0).rbx >= before + 50);
 }

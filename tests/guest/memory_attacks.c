@@ -81,7 +81,8 @@ static void hypercall_arguments(void)
 	u32 eax = TV_CMD_REGISTER;
 
 	fault_reset();
-	asm volatile(MAY_FAULT("vmcall") : "+a"(eax) : "b"(0), "c"(IO_APIC), "d"(0), "S"(IO_APIC), "D"(IO_APIC) : "memory");
+	asm volatile(MAY_FAULT("vmcall") : "+a"(eax) : "b"(0), "c"(IO_APIC), "d"(0), "S"(IO_APIC),
+		     "D"(IO_APIC) : "memory");
 	judge("a hypercall's arguments", last_fault() != NO_FAULT || (eax != TV_CMD_REGISTER && eax != TV_OK));
 	/* The port is a reset port, which exits; all ones from the device would be a reset. */
 	fault_reset();
@@ -127,7 +128,8 @@ static u32 pal_register(u64 at, u32 pages)
 {
 	static const struct tv_pal_params params;
 	const struct tv_pal_sections sections = { .num_sections = 4, .sections = {
-		{ TV_SECTION_CODE, 1, at }, { TV_SECTION_STACK, 1, at + PAGE_SIZE }, { TV_SECTION_PARAM, 1, at + 2 * PAGE_SIZE },
+		{ TV_SECTION_CODE, 1, at }, { TV_SECTION_STACK, 1, at + PAGE_SIZE },
+		{ TV_SECTION_PARAM, 1, at + 2 * PAGE_SIZE },
 		{ TV_SECTION_DATA, pages - 3, at + 3 * PAGE_SIZE } } };
 	u32 eax = TV_CMD_REGISTER;
 
@@ -200,7 +202,7 @@ static void double_fault_stack(struct cpu *cpu, bool own)
 #define ON_BAD_STACK(insn)                                                                                            \
 	({                                                                                                            \
 		fault_reset();                                                                                        \
-		asm volatile("movq %%rsp, %%rbx\n\t" MAY_FAULT("movq %0, %%rsp\n\t" insn) "\n\tmovq %%rbx, %%rsp"       \
+		asm volatile("movq %%rsp, %%rbx\n\t" MAY_FAULT("movq %0, %%rsp\n\t" insn) "\n\tmovq %%rbx, %%rsp"      \
 			     :: "r"(APIC_STACK), "a"(0xfee00080ull), "c"(0x55) : "rbx", "memory", "cc");              \
 		last_fault();                                                                                         \
 	})

@@ -454,8 +454,8 @@ DEFINE_TEST(attack, "attack", "XMHF only: pointers into the hypervisor and into 
 	})
 
 /*
- * What no hypapp claims does not exit: a loop of it costs a fraction of one of CPUID, which does. With off=1 the machine is
- * powered off, for the core's own count of exits.
+ * What no hypapp claims does not exit: a loop of it costs a fraction of one of CPUID, which does. With off=1 the
+ * machine is powered off, for the core's own count of exits.
  */
 DEFINE_TEST(no_exits, "no-exits", "XMHF only: RDMSR, WRMSR, IN and OUT that nobody claims do not exit")
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * XMHF with hypapps/quiesce: every CPU, in L1 and in L2 by turns, asks for random mixes of stops of all, stops of one EPT
- * and work on others, uses pages whose rights are taken away under it, and sends NMIs to the others. There are two EPT12,
- * for CPUs with an even and an odd index. The hypapp checks what holds under a stop; here is checked that memory keeps
- * what is written, that no NMI is invented, and that every CPU makes progress. rounds=N: events to cause, in all, beside
- * those that they cause; seed=N: other random numbers. test=quiesce-forms has each of the mixes once, one by one; with
- * parked=1 the other CPUs are never started. The long run, after `make check-files`:
+ * XMHF with hypapps/quiesce: every CPU, in L1 and in L2 by turns, asks for random mixes of stops of all, stops of one
+ * EPT and work on others, uses pages whose rights are taken away under it, and sends NMIs to the others. There are two
+ * EPT12, for CPUs with an even and an odd index. The hypapp checks what holds under a stop; here is checked that memory
+ * keeps what is written, that no NMI is invented, and that every CPU makes progress. rounds=N: events to cause, in all,
+ * beside those that they cause; seed=N: other random numbers. test=quiesce-forms has each of the mixes once, one by
+ * one; with parked=1 the other CPUs are never started. The long run, after `make check-files`:
  *
  *	tools/mkiso.py -o build/torture.iso --loader syslinux --xmhf build/audit/xmhf.elf \
  *		--kernel-file build/guest/test.bzimage --append "test=quiesce rounds=1000000 seed=2"
@@ -20,7 +20,10 @@
 #define BATCH 40u			/* rounds at one level before the other has its turn */
 #define WORDS (PAGE_SIZE / sizeof(u64))
 enum { SETUP = 0x300, MIX, END, OPEN, FORM };
-/* Counters: of rounds in L1, of NMIs, of rounds in L2 on either EPT12; by all CPUs and not atomically, they need only move. */
+/*
+ * Counters: of rounds in L1, of NMIs, of rounds in L2 on either EPT12; by all CPUs and not atomically, they need only
+ * move.
+ */
 enum { IN_L1, NMIS, IN_L2 };
 
 static volatile u64 *counters;

@@ -139,7 +139,8 @@ static void l2_storm_behind_sti(void)
 		u32 eax = TV_CMD_REGISTER + L2_BASE;
 
 		code[0] = PAL_RET;
-		asm volatile("cli; sti; vmcall" : "+a"(eax) : "c"(&good), "d"(0ull), "S"(&params), "D"(code) : "rbx", "memory");
+		asm volatile("cli; sti; vmcall" : "+a"(eax) : "c"(&good), "d"(0ull), "S"(&params), "D"(code) : "rbx",
+			     "memory");
 		errors += eax != TV_OK || tv(TV_CMD_UNREGISTER, code, NULL, NULL) != TV_OK;
 		rounds++;
 	}
@@ -259,7 +260,8 @@ static void all_forms(const char *where, bool in_l2)
 		form = f;
 		is_first = f == SUCCEEDS;
 		run_storm(in_l2);
-		print("%s, %s: %u rounds, %u errors, the other CPU counts %lu, alone %lu\n", where, form_names[f], rounds,
+		print("%s, %s: %u rounds, %u errors, the other CPU counts %lu, alone %lu\n", where, form_names[f],
+		      rounds,
 		      errors, stormed, alone);
 		judge(where, form_names[f], errors == 0 && rounds > 2 && stormed * 10 >= alone * 9);
 		if (f == SUCCEEDS)

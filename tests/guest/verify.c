@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * XMHF with hypapps/verify: hypapi's errors, rights to L1's memory seen from L1 and L2, and physical access from both levels.
- * Each line says "ok", or "T FAIL", which fails the case.
+ * XMHF with hypapps/verify: hypapi's errors, rights to L1's memory seen from L1 and L2, and physical access from both
+ * levels. Each line says "ok", or "T FAIL", which fails the case.
  */
 #include "verify.h"
 
@@ -13,7 +13,8 @@
 enum { R = 1, W = 2, RWX = 7 };
 /* enum hypapi_reg */
 enum {
-	REG_CS = 22, REG_FS_BASE, REG_GS_BASE, REG_TR_BASE, REG_GDTR_BASE, REG_GDTR_LIMIT, REG_IDTR_BASE, REG_IDTR_LIMIT,
+	REG_CS = 22, REG_FS_BASE, REG_GS_BASE, REG_TR_BASE, REG_GDTR_BASE, REG_GDTR_LIMIT, REG_IDTR_BASE,
+	REG_IDTR_LIMIT,
 };
 
 u32 running = 1;
@@ -117,7 +118,8 @@ static bool registers(void)
 	u16 cs;
 
 	asm("sgdt %0; sidt %1; movw %%cs, %2" : "=m"(gdtr), "=m"(idtr), "=r"(cs));
-	return verify_call(REGISTER, REG_CS, 0).result == cs && verify_call(REGISTER, REG_GS_BASE, 0).result == (u64)this_cpu() &&
+	return verify_call(REGISTER, REG_CS, 0).result == cs &&
+	       verify_call(REGISTER, REG_GS_BASE, 0).result == (u64)this_cpu() &&
 	       verify_call(REGISTER, REG_FS_BASE, 0).result == rdmsr(0xc0000100) &&
 	       verify_call(REGISTER, REG_TR_BASE, 0).result == (u64)this_cpu()->tss &&
 	       verify_call(REGISTER, REG_GDTR_BASE, 0).result == gdtr.base &&

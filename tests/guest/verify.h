@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the tests on hypapps/verify share (verify.c has it): its hypercalls, the events that it and bystander have seen, and
- * notes, since L2 shares our memory but cannot print. Each line says "ok", or "T FAIL", which fails the case.
+ * What the tests on hypapps/verify share (verify.c has it): its hypercalls, the events that it and bystander have seen,
+ * and notes, since L2 shares our memory but cannot print. Each line says "ok", or "T FAIL", which fails the case.
  */
 #ifndef GUEST_VERIFY_H
 #define GUEST_VERIFY_H
@@ -10,7 +10,8 @@
 
 #define L2_BASE 0x4c415000u
 enum {
-	RESTRICT = 0x200, RIGHTS, VIOLATIONS, READ, WRITE, TRANSLATE, ERRORS, EVENTS, ANSWER, WINDOW, REGISTER, INJECT, CLEAR,
+	RESTRICT = 0x200, RIGHTS, VIOLATIONS, READ, WRITE, TRANSLATE, ERRORS, EVENTS, ANSWER, WINDOW, REGISTER, INJECT,
+	CLEAR,
 	PARTITION, RESTRICT_GPA2 = 0x20f, RIGHTS_GPA2, READ_GPA2, WRITE_GPA2,
 };
 enum type {

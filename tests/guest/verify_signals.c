@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test=verify-signals: interrupts, NMIs and their windows, INIT, and changes of EPT02, as hypapps/verify sees and takes them, in
- * L1 and in L2. test=verify-sleep: a sleep that is denied, and one that is not. Interrupts are sent to oneself.
+ * test=verify-signals: interrupts, NMIs and their windows, INIT, and changes of EPT02, as hypapps/verify sees and takes
+ * them, in L1 and in L2. test=verify-sleep: a sleep that is denied, and one that is not. Interrupts are sent to
+ * oneself.
  */
 #include "verify.h"
 
@@ -45,7 +46,8 @@ static void interrupts(void)
 	irq_off();
 	note("interrupt", taken() == start + 1 && came(INTERRUPT, 1, &before, 1, VEC_TEST | ACKNOWLEDGED));
 	send_self();
-	note("not while interrupts are off", taken() == start + 1 && came(INTERRUPT, 1, &before, 1, VEC_TEST | ACKNOWLEDGED));
+	note("not while interrupts are off",
+	     taken() == start + 1 && came(INTERRUPT, 1, &before, 1, VEC_TEST | ACKNOWLEDGED));
 	open_interrupts();
 	note("once they are on", taken() == start + 2 && came(INTERRUPT, 1, &before, 2, VEC_TEST | ACKNOWLEDGED));
 	send_self();
@@ -87,7 +89,10 @@ static bool pic_interrupt(void)
 	return this_cpu()->irq_count[VEC_PIC] == start + 1;
 }
 
-/* The timer of the PC by the legacy controller, which the BIOS has left running. The hypapp is told, and cannot take it. */
+/*
+ * The timer of the PC by the legacy controller, which the BIOS has left running. The hypapp is told, and cannot take
+ * it.
+ */
 static void legacy_interrupts(void)
 {
 	static const u8 init[] = { VEC_PIC, 4, 1, 0xff };	/* vector, slave's line, 8086 mode, mask */
@@ -190,7 +195,8 @@ static void l2_interrupts(void)
 	note("taken by the hypapp", !interrupted(&info) && !in_service() &&
 	     came(INTERRUPT, 2, &before, 2, VEC_TEST | ACKNOWLEDGED));
 	acknowledges = false;
-	note("not acknowledged by L1: only told", interrupted(&info) && !(info >> 31) && came(INTERRUPT, 2, &before, 3, 0) &&
+	note("not acknowledged by L1: only told",
+	     interrupted(&info) && !(info >> 31) && came(INTERRUPT, 2, &before, 3, 0) &&
 	     taken() == start + 1 && came(INTERRUPT, 1, &l1, 1, VEC_TEST | ACKNOWLEDGED));
 	answer_with(INTERRUPT, 2, PASS);
 }
@@ -239,7 +245,8 @@ static void l2_ask_and_end(void)
 
 static void forgotten(void)
 {
-	struct events in_l1 = events(INTERRUPT_WINDOW, 1), in_l2 = events(INTERRUPT_WINDOW, 2), nmi = events(NMI_WINDOW, 2);
+	struct events in_l1 = events(INTERRUPT_WINDOW, 1), in_l2 = events(INTERRUPT_WINDOW, 2),
+		nmi = events(NMI_WINDOW, 2);
 	bool ok;
 
 	verify_call(WINDOW, WINDOW_INTERRUPT, 0);
@@ -368,7 +375,8 @@ static void inits(void)
 	note("started again", smp_start_one(1));
 }
 
-DEFINE_TEST(verify_signals, "verify-signals", "XMHF with hypapps/verify: interrupts, NMIs, windows, INIT, changes of EPT02")
+DEFINE_TEST(verify_signals, "verify-signals",
+	    "XMHF with hypapps/verify: interrupts, NMIs, windows, INIT, changes of EPT02")
 {
 	smp_start();
 	interrupts();
@@ -408,7 +416,8 @@ DEFINE_TEST(verify_sleep, "verify-sleep", "XMHF with hypapps/verify: S3, denied 
 
 	answer_with(SLEEP, BYSTANDER, DENY);
 	sleep();
-	note("denied", came(SLEEP, PREPARE, &asked, 1, 1) && came(SLEEP, ABORT, &aborted, 1, 1) && came(SLEEP, 0, &before, 0, 0));
+	note("denied",
+	     came(SLEEP, PREPARE, &asked, 1, 1) && came(SLEEP, ABORT, &aborted, 1, 1) && came(SLEEP, 0, &before, 0, 0));
 	print_notes("S3");
 	answer_with(SLEEP, BYSTANDER, PASS);
 	print("T end verify-sleep\n");

@@ -57,13 +57,15 @@ static void fill(void *page, u64 id)
 	u64 count = PAGE_SIZE / 8;
 
 	asm volatile("movl $0x6e91d4ff, %%eax; subl %k2, %%eax; notl %%eax; shlq $32, %%rax\n\t"
-		     "movl $0xa5173c29, %%edx; notl %%edx; orq %%rdx, %%rax; rep stosq; xorl %%eax, %%eax; xorl %%edx, %%edx"
+		     "movl $0xa5173c29, %%edx; notl %%edx; orq %%rdx, %%rax; rep stosq\n\t"
+		     "xorl %%eax, %%eax; xorl %%edx, %%edx"
 		     : "+D"(page), "+c"(count) : "r"(id) : "rax", "rdx", "memory", "cc");
 }
 
 /* A PAL that has its secret in all registers: one returns, one stays. */
 #define HOLD(data) "movq " data "(%rip), %rax; movq %rax, %rcx; movq %rax, %rdx; movq %rax, %rbx; movq %rax, %rbp\n" \
-		   "movq %rax, %rsi; movq %rax, %rdi; movq %rax, %r8; movq %rax, %r9; movq %rax, %r10; movq %rax, %r11\n" \
+		   "movq %rax, %rsi; movq %rax, %rdi; movq %rax, %r8; movq %rax, %r9; movq %rax, %r10\n" \
+		   "movq %rax, %r11\n" \
 		   "movq %rax, %r12; movq %rax, %r13; movq %rax, %r14; movq %rax, %r15; pushq %rax; popq %rax\n"
 asm(".section .text\n.balign 4096\n"
     "pal_l1: pushq %rbx; pushq %rbp; pushq %r12; pushq %r13; pushq %r14; pushq %r15\n" HOLD("data_l1")
@@ -104,7 +106,8 @@ static void l2_has_pal(void)
 	l2_registered = register_pal(L2_BASE, pal_l2, data_l2, OF_L2);
 	irq_on();
 	if (l2_registered && cpu_count > 1)
-		asm volatile("call pal_l2" ::: "rax", "rcx", "rdx", "rbx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
+		asm volatile("call pal_l2" ::: "rax", "rcx", "rdx", "rbx", "rsi", "rdi", "r8", "r9", "r10", "r11",
+			     "r12", "r13",
 			     "r14", "r15", "memory", "cc");
 	l2_end();
 }

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Spin model of xmhf/quiesce/quiesce.c and of what hardware does around it: three CPUs, CPUs 0 and 1 ask for stops of all,
- * for stops of one EPT (with or without a stop of all inside) and kick the others, CPU 2 comes online late, parks in
- * root for its SIPI and then sits in HLT in its guest. With HOLDS, which HOLD needs, the guests of CPUs 0 and 1 change between
- * that EPT and others.
+ * Spin model of xmhf/quiesce/quiesce.c and of what hardware does around it: three CPUs, CPUs 0 and 1 ask for stops of
+ * all, for stops of one EPT (with or without a stop of all inside) and kick the others, CPU 2 comes online late, parks
+ * in root for its SIPI and then sits in HLT in its guest. With HOLDS, which HOLD needs, the guests of CPUs 0 and 1
+ * change between that EPT and others.
  *
  * A CPU is two processes: cpu() is its normal flow (guest, root, VM entry), nmi_unit() its NMI latch and vector 2 in
  * root, which suspends cpu() while it runs (guard S). Each access to memory that another CPU or the NMI handler also
  * touches is a step of its own. A spin loop is a step that waits for its condition: it does nothing else. An NMI
  * may be delayed at will in root; in the guest it comes before the next instruction. Epochs count modulo 4, which is
  * enough because they are at most one apart, and that is asserted. A signal is two bits: bit 1 changes with each stop,
- * bit 0 with each other signal; quiesce.c's number does no more, as a CPU's signal and seen are at most one apart, which
- * is asserted, too. Numbers of holds do not wrap: FOREVER has none.
+ * bit 0 with each other signal; quiesce.c's number does no more, as a CPU's signal and seen are at most one apart,
+ * which is asserted, too. Numbers of holds do not wrap: FOREVER has none.
  *
- * Checked: when an owner proceeds and as long as it does, no other CPU is in its guest or holds the lock; when the owner of
- * a stop of the EPT proceeds, no other CPU's guest runs on it; nobody enters a guest after a kick without having looked
- * for mail; a guest is entered with all flush work done; no guest's NMI is invented, and none lost but by a merge in the latch with another;
- * epochs and acknowledges move in steps of one; without FOREVER, all runs end with every stop done and released (no
- * deadlock); with FOREVER, under weak fairness, the ltl properties at the end.
+ * Checked: when an owner proceeds and as long as it does, no other CPU is in its guest or holds the lock; when the
+ * owner of a stop of the EPT proceeds, no other CPU's guest runs on it; nobody enters a guest after a kick without
+ * having looked for mail; a guest is entered with all flush work done; no guest's NMI is invented, and none lost but by
+ * a merge in the latch with another; epochs and acknowledges move in steps of one; without FOREVER, all runs end with
+ * every stop done and released (no deadlock); with FOREVER, under weak fairness, the ltl properties at the end.
  * MUTATE_x breaks one rule; tests/model/check runs them all and wants an error from each. Memory order is not modelled:
  * tests/unit/quiesce_threads.c and docs/quiesce.md cover that.
  */
@@ -119,7 +119,8 @@ proctype nmi_unit(byte c) {
 end:	do
 	:: atomic { in_flight[c] > 0 -> in_flight[c]--; arrive(c, 0) }
 	:: atomic { guest_nmis > 0 && online[c] -> guest_nmis--; arrive(c, 1) }
-	:: atomic { latch[c] && !blocked[c] && !in_guest[c] -> latch[c] = 0; blocked[c] = 1; in_nmi[c] = 1; e = signal[c] };
+	:: atomic { latch[c] && !blocked[c] && !in_guest[c] -> latch[c] = 0; blocked[c] = 1; in_nmi[c] = 1;
+		    e = signal[c] };
 		atomic {
 			classify(c, e);
 #ifndef MUTATE_NO_RESTART
@@ -458,7 +459,8 @@ end_guest: /* a guest may run for ever; CPU 2 is in HLT and only NMIs wake it */
 	goto enter
 }
 
-#define IDLE(c) (online[c] && !latch[c] && !in_flight[c] && !due[c] && !blocked[c] && in_guest[c] && !pending[c] && !look[c] && \
+#define IDLE(c) (online[c] && !latch[c] && !in_flight[c] && !due[c] && !blocked[c] && in_guest[c] && \
+		 !pending[c] && !look[c] && \
 		 !stale[c] && !mail[c] && seen[c] == signal[c] && ack[c] == seen[c] / 2)
 
 init {

@@ -38,8 +38,8 @@ NOT_KNOWN = r"^xmhf: error: smm=require: open on 0 CPUs, 0 more did not start, S
 SLEEPS = (r"(?s)sleep type 1: prepare.*hypapp bystander denies event sleep.*sleep type 1: abort.*T S3, denied: ok.*"
           r"sleep type 1: prepare.*sleep type 1: commit.*bystander: shutdown")
 # Named, and then the machine goes down without it: hypapps wipe, and it boots anew.
-SILENT_CPU = (r"(?s)T test.*CPU 0 has not answered stop.*it took the NMI.*is reset without the CPUs that do not answer.*"
-              r"trustvisor: PALs: .*T booted again.*T end reset-silent-cpu")
+SILENT_CPU = (r"(?s)T test.*CPU 0 has not answered stop.*it took the NMI.*is reset without the CPUs that do not answer"
+              r".*trustvisor: PALs: .*T booted again.*T end reset-silent-cpu")
 # What QEMU's intel-iommu can be. aw-bits=48: tables of four levels.
 IOMMUS = (("39-bits", "intremap=on"), ("48-bits", "intremap=off,aw-bits=48,caching-mode=on"),
           ("device-iotlb", "intremap=on,device-iotlb=on"))
@@ -67,19 +67,23 @@ def on_xmhf(test, suffix="", expect=None, **more):
 
 
 def security(test, expect=None, **more):
-    return dict(name=f"security/{test}", guest=GUEST, append=f"test={test}", xmhf=True, expect=expect or [rf"^T end {test}$"],
+    return dict(name=f"security/{test}", guest=GUEST, append=f"test={test}", xmhf=True,
+                expect=expect or [rf"^T end {test}$"],
                 **more)
 
 
 def torture(suffix, rounds, **more):
     """hypapps/quiesce. For the long run see the head of tests/guest/quiesce.c."""
-    return dict(name=f"audit/quiesce{suffix}", guest=GUEST, append=f"test=quiesce rounds={rounds}", xmhf=AUDIT, xmhf_args=NO_CAP,
-                judge=as_the_hypapp_counts, expect=[r"^T end quiesce$", r"^xmhf: stat cpu 0", r"^xmhf: starter: (\d+) CPUs started, \1 had work$"],
+    return dict(name=f"audit/quiesce{suffix}", guest=GUEST, append=f"test=quiesce rounds={rounds}", xmhf=AUDIT,
+                xmhf_args=NO_CAP,
+                judge=as_the_hypapp_counts,
+                expect=[r"^T end quiesce$", r"^xmhf: stat cpu 0", r"^xmhf: starter: (\d+) CPUs started, \1 had work$"],
                 fail=[r"^xmhf: quiesce: FAULT"], **more)
 
 
 def refuses(name, qemu, line, image="build/xmhf.elf"):
-    """`qemu -kernel` loads the image by multiboot 1; what the machine or the command line lacks is one line and a halt."""
+    """`qemu -kernel` loads the image by multiboot 1. What the machine or the command line lacks is one line and a halt.
+    """
     run = f"exec timeout 20 {qemu} -kernel {image} -m 256 -display none -serial stdio -no-reboot 2>/dev/null"
     # The halted machine would go on until the timeout: it is ended as soon as the line is there.
     script = f"exec 3< <({run}); machine=$!; grep -m 1 '^xmhf: error: {line}' <&3; found=$?; kill $machine; exit $found"
@@ -88,8 +92,9 @@ def refuses(name, qemu, line, image="build/xmhf.elf"):
 
 def selftest(name, image, *qemu, says=None):
     """An image of tests/selftest: it ends QEMU with 33 when all its checks held. Or one that shall say a line."""
-    run = " ".join(["timeout -k 5 100 qemu-system-x86_64 -M q35,kernel-irqchip=split -display none -serial stdio -monitor none",
-                    "-net none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=1", *qemu, f"-kernel build/selftest/{image}.elf"])
+    run = " ".join(["timeout -k 5 100 qemu-system-x86_64 -M q35,kernel-irqchip=split -display none",
+                    "-serial stdio -monitor none -net none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=1",
+                    *qemu, f"-kernel build/selftest/{image}.elf"])
     judge = f"| tee /dev/stderr | grep -q '{says}'" if says else "; test $? = 33"
     return dict(name=name, command=["bash", "-c", f"{run} {judge}"], timeout=120)
 
@@ -124,7 +129,8 @@ CASES = [
     dict(name="docs/quotes", command=["tests/run/quotes.py", "docs/porting.md"]),
     dict(name="model/quiesce", command=["tests/model/check"], timeout=900),
 
-    dict(name="events/dispatch-cost", command=["tests/run/dispatch_cost.py", GUEST, "build/bench", "build/check/dispatch"]),
+    dict(name="events/dispatch-cost",
+         command=["tests/run/dispatch_cost.py", GUEST, "build/bench", "build/check/dispatch"]),
 
     refuses("no-64-bit", "qemu-system-i386 -cpu qemu32", "this CPU has no 64-bit mode"),
     refuses("no-vmx", "qemu-system-x86_64 -append log=debug", "this CPU has no VMX"),
@@ -143,6 +149,7 @@ CASES = [
     dict(name="install/commands", command=["tests/run/install", "build/install"]),
     dict(name="install/reproducible", command=["tests/run/reproducible", "build/check/reproducible"]),
     dict(name="docs/licences", command=["tests/run/licences"]),
+    dict(name="docs/layout", command=["tests/run/layout.py"]),
     refuses("out-of-tree", "qemu-system-x86_64", "this CPU has no VMX", OUT_OF_TREE),
     dict(name="install/boots", guest=GUEST, append="test=l1-basics", xmhf=OUT_OF_TREE,
          expect=[r"^xmhf: greeter: ready$", r"^xmhf: helloworld: hello", r"^T end l1-basics$"]),
@@ -169,7 +176,8 @@ CASES = [
     dict(name="bare/linux-debian", guest="debian", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
 
     dict(name="xmhf/linux-tiny", guest="tiny", xmhf=True, expect=[linux_ready(1), *POWERED_OFF]),
-    dict(name="xmhf/linux-tiny-grub", guest="tiny", xmhf=True, xmhf_args="msr=watch", loader="grub", append="loglevel=5",
+    dict(name="xmhf/linux-tiny-grub", guest="tiny", xmhf=True, xmhf_args="msr=watch", loader="grub",
+         append="loglevel=5",
          judge=msrs_written("tiny", L1=LINUX_WRITES), expect=[linux_ready(1), *POWERED_OFF]),
     dict(name="xmhf/linux-tiny-2cpu", guest="tiny", xmhf=True, cpus=2, expect=[linux_ready(2), *POWERED_OFF]),
     dict(name="xmhf/linux-tiny-8cpu", guest="tiny", xmhf=True, cpus=8, megs=1024, timeout=900,
@@ -218,10 +226,12 @@ CASES = [
          fail=[r"^xmhf: trace "]),
 
     # The same under a core that walks all live EPTs after each change and panics where they reach what they must not.
-    dict(name="audit/verify", guest=GUEST, append="test=verify", xmhf=AUDIT, xmhf_args="verify.word=hello partitions=300",
+    dict(name="audit/verify", guest=GUEST, append="test=verify", xmhf=AUDIT,
+         xmhf_args="verify.word=hello partitions=300",
          expect=[r"^T end verify$"],
          fail=[r"^xmhf: verify:"]),
-    dict(name="audit/verify-events", guest=GUEST, append="test=verify-events", xmhf=AUDIT, expect=[r"^T end verify-events$"],
+    dict(name="audit/verify-events", guest=GUEST, append="test=verify-events", xmhf=AUDIT,
+         expect=[r"^T end verify-events$"],
          fail=[r"^xmhf: verify:"]),
     dict(name="audit/verify-signals", guest=GUEST, append="test=verify-signals", xmhf=AUDIT, cpus=2,
          expect=[r"^T end verify-signals$"], fail=[r"^xmhf: verify:"]),
@@ -231,7 +241,8 @@ CASES = [
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
 
     # A hypapp that uses its stack up; the audit of root's own tables.
-    dict(name="security/root-stack", guest="build/guest/mini-hypervisor.bzimage", append="test=call number=0x20e", xmhf=AUDIT,
+    dict(name="security/root-stack", guest="build/guest/mini-hypervisor.bzimage", append="test=call number=0x20e",
+         xmhf=AUDIT,
          cpus=2, until=OVERFLOW, panics=True, expect=[ROOT_TABLES, OVERFLOW], fail=[r"^xmhf: PANIC: audit"]),
 
     # No indirect branch of root but in the thunks; and that is noticed. Then the returns guarded at each exit.
@@ -239,14 +250,17 @@ CASES = [
     dict(name="security/no-indirect-branch-notices",
          command=["sh", "-c", "echo 'void f(void (*g)(void)) { g(); }' | gcc -O2 -c -x c -o build/check/planted.o - && "
                   "tests/run/indirect_branches.py build/check/planted.o | grep -q 'f: jmp'"]),
-    dict(name="security/mitigations-full", guest=GUEST, append="test=hypercalls", xmhf=True, xmhf_args="mitigations=full",
+    dict(name="security/mitigations-full", guest=GUEST, append="test=hypercalls", xmhf=True,
+         xmhf_args="mitigations=full",
          cpus=2, expect=[r"^xmhf: mitigations: rsb-fill$", r"^T end hypercalls$"]),
 
     # hypapps/lockdown beside TrustVisor, with the disk to itself and with a part of it; S3 ends the first.
     dict(name="audit/lockdown", guest=GUEST, append="test=lockdown sleep=yes", xmhf=AUDIT, cpus=2, disk=DISK,
          until=ASLEEP, expect=[r"^T L2, all sectors: ok$", ASLEEP]),
-    dict(name="audit/lockdown-window", guest=GUEST, append="test=lockdown window=yes sleep=yes", xmhf=AUDIT, cpus=2, disk=DISK,
-         xmhf_args="lockdown.disk=16-63", expect=[r"^xmhf: lockdown: sleep of type 1 is refused$", r"^T end lockdown$"]),
+    dict(name="audit/lockdown-window", guest=GUEST, append="test=lockdown window=yes sleep=yes", xmhf=AUDIT, cpus=2,
+         disk=DISK,
+         xmhf_args="lockdown.disk=16-63",
+         expect=[r"^xmhf: lockdown: sleep of type 1 is refused$", r"^T end lockdown$"]),
 
     # Writes that would reach past the tables, by both levels and by lists, on a CPU that takes them.
     dict(name="security/msr", guest=GUEST, append="test=msr-policy", xmhf=True, options=DANGER_MSRS,
@@ -257,18 +271,21 @@ CASES = [
     dict(name="security/xmhf-twice", disk="build/boot/twice.img", xmhf=True, megs=256,
          expect=[r"(?s)XMHF \S+, hypapi.*XMHF \S+, hypapi", r"^T levels of XMHF: 2$", r"^T end xmhf-levels$"]),
 
-    # SMIs of L1 run nothing of L1's; with smm=off the CPUs are open, and what the core drops and masks is all that helps.
+    # SMIs of L1 run nothing of L1's; with smm=off the CPUs are open, and what the core drops and masks is all that
+    # helps.
     dict(name="security/smm", guest=GUEST, append="test=smm", xmhf=True, xmhf_args="smm=require", cpus=2,
          expect=[r"^xmhf: host bridge 440FX: SMRAM is locked",
                  r"^xmhf: SMM: closed by the firmware on 1 CPUs, by the core on 1$", r"^T end smm$"]),
     dict(name="security/smm-open", guest=GUEST, append="test=smm open=1", xmhf=True, xmhf_args="smm=off", cpus=2,
          expect=[r"^xmhf: warning: CPU 1: SMM is open", r"^T end smm$"]),
     dict(name="security/smm-require", guest=GUEST, append="test=smm", xmhf=True, xmhf_args="smm=require", cpus=2,
-         options=["pci: enabled=1, chipset=i440bx"], until=NOT_KNOWN, expect=[r"^xmhf: warning: host bridge 8086:7190", NOT_KNOWN]),
+         options=["pci: enabled=1, chipset=i440bx"], until=NOT_KNOWN,
+         expect=[r"^xmhf: warning: host bridge 8086:7190", NOT_KNOWN]),
 
     torture("", rounds=40000, cpus=2, timeout=600),
     torture("-8cpu", rounds=6000, cpus=8, timeout=600),
-    *(dict(name=f"audit/quiesce-{name}-8cpu", guest=GUEST, append=f"test=quiesce-forms{option}", xmhf=AUDIT, xmhf_args=NO_CAP, cpus=8,
+    *(dict(name=f"audit/quiesce-{name}-8cpu", guest=GUEST, append=f"test=quiesce-forms{option}", xmhf=AUDIT,
+           xmhf_args=NO_CAP, cpus=8,
            timeout=600, expect=[r"^T end quiesce-forms$"], fail=[r"^xmhf: quiesce: FAULT"])
       for name, option in (("forms", ""), ("parked", " parked=1"))),
 
@@ -304,7 +321,8 @@ CASES = [
     dict(on_xmhf("throughput", cpus=8, suffix="-8cpu"), xmhf="build/bench/stopper.elf", xmhf_args=NO_CAP),
     # Each boot goes down in another way; the boot sector of the next one looks for what was left (tests/boot/scan.S).
     *(dict(on_xmhf("ways-down", cpus=cpus), name=f"security/ways-down-{cpus}cpu", megs=64, disk="build/boot/scan.img",
-           boot="disk, cdrom", fail=[r": NO$"], judge=judge) for cpus, judge in ((1, ways_down.ONE_CPU), (2, ways_down.TWO_CPUS))),
+           boot="disk, cdrom", fail=[r": NO$"], judge=judge)
+      for cpus, judge in ((1, ways_down.ONE_CPU), (2, ways_down.TWO_CPUS))),
 
     security("device-memory"),
     security("a20", timeout=30),
@@ -348,6 +366,8 @@ TOUCHES = {
     r"xmhf/(boot|iommu|cpu|apic|lib|mem|report)|tests/selftest": "^(selftest|iommu)/",
     r"tests/unit": "^unit/",
     r"tests/guest": "^(vmx|audit|security)/",
-    r"tests/(run|bench|boot|abi)|Makefile|.*[.]mk$|configure": "^(unit|install|by-path|events|chain)/|^xmhf/linux-tiny$",
+    r"tests/(run|bench|boot|abi)|Makefile|.*[.]mk$|configure":
+        "^(unit|install|by-path|events|chain)/|^xmhf/linux-tiny$",
     r"docs/|.*[.]md$": "^docs/",
+    r"": "^docs/(layout|licences)$",
 }

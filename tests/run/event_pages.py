@@ -3,9 +3,9 @@
 """Has every event of hypapi a page of the fixed form, which says what the header says?
 
 usage: event_pages.py    in the project's root; prints a line for each fault. For each member of enum hypapi_event_type
-docs/events/NAME.md must exist and have the rows of FORM in this order, and the index docs/events.md a line in the enum's
-order. Levels and "since" of header, page and index must agree, and with the core's table: levels, whether it comes in two
-phases or to one hypapp alone, and capabilities.
+docs/events/NAME.md must exist and have the rows of FORM in this order, and the index docs/events.md a line in the
+enum's order. Levels and "since" of header, page and index must agree, and with the core's table: levels, whether it
+comes in two phases or to one hypapp alone, and capabilities.
 """
 import pathlib
 import re

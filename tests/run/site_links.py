@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Does every link of a site lead somewhere?
 
-usage: site_links.py FOLDER    prints each link from one of its .html files to a local file or anchor that does not exist
+usage: site_links.py FOLDER    prints each link from one of its .html files to a local file or anchor that does not
+                               exist
 """
 import html.parser
 import pathlib

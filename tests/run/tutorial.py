@@ -3,9 +3,9 @@
 """Does the tutorial's code compile, step by step, and is its end what examples/hypapp-tutorial/ holds?
 
 usage: tutorial.py [--write] TUTORIAL FOLDER OUTPUT COMPILER FLAGS...
-A fenced block of C adds definitions to a file, or replaces those of the same name; a new one stands behind the one above
-it in the block, or in front of the one below. The file is journal.c, or what a comment "<!-- file: NAME -->" before
-the block says. FLAGS are those of a hypapp. Other C files are programs of Linux, which are built, and tests on
+A fenced block of C adds definitions to a file, or replaces those of the same name; a new one stands behind the one
+above it in the block, or in front of the one below. The file is journal.c, or what a comment "<!-- file: NAME -->"
+before the block says. FLAGS are those of a hypapp. Other C files are programs of Linux, which are built, and tests on
 the simulator.
 --write makes FOLDER from the tutorial instead of comparing. shows() is for the runs in a machine.
 """
@@ -18,7 +18,8 @@ HYPAPP = "journal.c"
 TUTORIAL = "docs/tutorial.md"
 BLOCK = re.compile(r"(?:<!-- file: (\S+) -->\n)?^```(?:c|sh)\n(.*?)^```$", re.M | re.S)
 OUTPUT = re.compile(r"^<!-- log: ([a-z ]+) -->\n```text\n(.*?)^```$", re.M | re.S)
-NAMES = [r"^(#.*)", r"^enum \{ (\w+)", r"^(struct \w+) \{", r"^(?:[\w*]+[\s*]+)*?(\w+)\(", r"(\w+)(?:\[.*?\])*(?: =.*|;.*)$"]
+NAMES = [r"^(#.*)", r"^enum \{ (\w+)", r"^(struct \w+) \{", r"^(?:[\w*]+[\s*]+)*?(\w+)\(",
+         r"(\w+)(?:\[.*?\])*(?: =.*|;.*)$"]
 
 
 def name_of(definition):

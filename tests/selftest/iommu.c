@@ -160,7 +160,8 @@ static void over_the_boundary(void)
 	fill(MAILBOX, FORGED);
 	edu_takes(MAILBOX);
 	edu_puts(first);
-	check_that(words[0] == FORGED && words[WORDS / 2 - 1] == FORGED + WORDS / 2 - 1, "a transfer goes up to root memory");
+	check_that(words[0] == FORGED && words[WORDS / 2 - 1] == FORGED + WORDS / 2 - 1,
+		   "a transfer goes up to root memory");
 	check_that(!memcmp(words + WORDS / 2, saved + WORDS / 2, half), "and ends there");
 	check_that(iommu_report_faults() == 1, "and that is a fault");
 	memcpy(words, saved, half);
@@ -246,7 +247,8 @@ static void be_the_firmware(void)
 	mmio_write64(regs + IQA, virt_to_phys(queue).addr);
 	mmio_write32(regs + GCMD, ROOT);
 	mmio_write32(regs + GCMD, QUEUE);
-	queue[0] = 5 | 1 << 5; /* a unit lets its queue be turned off after a wait only; its status goes to the queue's end */
+	queue[0] = 5 | 1 << 5; /* a unit lets its queue be turned off after a wait only; its status goes to the queue's
+	                          end */
 	queue[1] = virt_to_phys(queue).addr + PAGE_SIZE - 8;
 	mmio_write32(regs + IQT, 16);
 	mmio_write32(regs + GCMD, QUEUE | 1u << 31);
@@ -259,7 +261,8 @@ void selftest(void)
 
 	if (!check_that(find_edu(), "there is an edu device"))
 		return;
-	check_that(!iommu_is_on() && reads(secret) && writes(secret), "without it a device reads and writes root memory");
+	check_that(!iommu_is_on() && reads(secret) && writes(secret),
+		   "without it a device reads and writes root memory");
 	be_the_firmware();
 	check_that(reads(secret) && writes(secret), "and by a firmware's tables, too");
 	if (!check_that(iommu_start() && iommu_is_on(), "the IOMMU starts"))

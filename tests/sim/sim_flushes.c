@@ -660,7 +660,8 @@ static struct flush_site *site_of(const struct row *row)
 	for (size_t i = 0; i < sim_flush_count(); i++) {
 		struct flush_site *site = sim_flush_site(i);
 
-		if (!strcmp(site->file, row->file) && !strcmp(site->function, row->function) && !strcmp(site->call, row->call))
+		if (!strcmp(site->file, row->file) && !strcmp(site->function, row->function) &&
+		    !strcmp(site->call, row->call))
 			return site;
 	}
 	return NULL;

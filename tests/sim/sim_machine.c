@@ -134,7 +134,8 @@ static void copy(struct hypapi_event *ev)
 {
 	gva_t at = GVA(hypapi_reg_get(ev, HYPAPI_REG_RBX));
 	uint64_t value = 77;
-	int error = ev->args.hypercall.number == COPY_TO_GPA1 ? hypapi_copy_to_gpa1(ev, GPA1(at.addr), &value, sizeof(value)) :
+	int error = ev->args.hypercall.number == COPY_TO_GPA1 ?
+		hypapi_copy_to_gpa1(ev, GPA1(at.addr), &value, sizeof(value)) :
 		    ev->args.hypercall.number == COPY_TO ? hypapi_copy_to(ev, at, &value, sizeof(value)) :
 							   hypapi_copy_from(ev, &value, at, sizeof(value));
 

@@ -73,7 +73,8 @@ HYPAPP_DEFINE(many,
 		{ .type = HYPAPI_EV_EPT_VIOLATION, .levels = HYPAPI_LEVELS_GUEST, .handler = on_violation },
 		{ .type = HYPAPI_EV_PARTITION_EXIT, .handler = on_violation },
 	},
-	.claims = { { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CREATE, .last = AUDIT } });
+	.claims = { { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CREATE,
+		      .last = AUDIT } });
 
 /* ---- L1 ---- */
 

@@ -59,7 +59,8 @@ HYPAPP_DEFINE(asker,
 	},
 	.claims = {
 		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = BY_FLAG, .last = IS_CLOSED },
-		{ .kind = HYPAPI_CLAIM_CPUID, .levels = HYPAPI_LEVELS_GUEST, .first = BY_SUBSCRIPTION, .last = BY_SUBSCRIPTION },
+		{ .kind = HYPAPI_CLAIM_CPUID, .levels = HYPAPI_LEVELS_GUEST, .first = BY_SUBSCRIPTION,
+		  .last = BY_SUBSCRIPTION },
 	});
 static const struct hypapp_descriptor *const hypapps[] = { &hypapp_asker, NULL };
 

@@ -89,7 +89,8 @@ HYPAPP_DEFINE(worlds,
 		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },
 		{ .type = HYPAPI_EV_PARTITION_EXIT, .handler = pass },
 	},
-	.claims = { { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CREATE, .last = DESTROY } });
+	.claims = { { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CREATE,
+		      .last = DESTROY } });
 
 static const struct hypapp_descriptor *const hypapps[] = { &hypapp_worlds, NULL };
 
@@ -184,9 +185,12 @@ static void between_l1_and_l2(void **state)
 
 /* What code at CPL 3 can do to the fields of its VMCS, as a CPU does it; and what it is told about that afterwards. */
 static const struct { u32 field; u64 left; } left_behind[] = {
-	{ VMCS_GUEST_DS_SEL, 0 }, { VMCS_GUEST_DS_AR, AR_UNUSABLE }, { VMCS_GUEST_ES_SEL, 0 }, { VMCS_GUEST_ES_AR, AR_UNUSABLE },
-	{ VMCS_GUEST_FS_SEL, 0 }, { VMCS_GUEST_FS_BASE, 0x5ec2e7 }, { VMCS_GUEST_FS_LIMIT, 0x5ec }, { VMCS_GUEST_GS_SEL, 0 },
-	{ VMCS_GUEST_GS_BASE, 0x5ec2e7 }, { VMCS_GUEST_GS_AR, AR_UNUSABLE }, { VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS },
+	{ VMCS_GUEST_DS_SEL, 0 }, { VMCS_GUEST_DS_AR, AR_UNUSABLE }, { VMCS_GUEST_ES_SEL, 0 },
+	{ VMCS_GUEST_ES_AR, AR_UNUSABLE },
+	{ VMCS_GUEST_FS_SEL, 0 }, { VMCS_GUEST_FS_BASE, 0x5ec2e7 }, { VMCS_GUEST_FS_LIMIT, 0x5ec },
+	{ VMCS_GUEST_GS_SEL, 0 },
+	{ VMCS_GUEST_GS_BASE, 0x5ec2e7 }, { VMCS_GUEST_GS_AR, AR_UNUSABLE },
+	{ VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS },
 	{ VMCS_GUEST_RFLAGS, RFLAGS_FIXED1 | RFLAGS_AC | RFLAGS_TF | BIT(10) },
 };
 static bool leaves, expects_own;

@@ -190,7 +190,8 @@ static void visit_guest(bool halts)
 		take_mail();
 	} while (!enter_guest(&me->work, &me->in_guest));
 
-	u32 pending = atomic_load(&me->q.pending) | atomic_load(&me->work); /* read before exit_now: an NMI in the guest sets both */
+	u32 pending = atomic_load(&me->q.pending) | atomic_load(&me->work); /* read before exit_now: an NMI in the guest
+	                                                                       sets both */
 	CHECK(!pending || me->exit_now);
 	u64 world_at_entry = world, view_at_entry = view[e];
 	CHECK(me->flushed == flush_wanted);

@@ -156,7 +156,8 @@ int main(void)
 	};
 
 	/* 4 GiB and a page of addresses, of which the first MiB is memory. */
-	machine_memory = (u64)mmap(NULL, (1ul << 32) + 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	machine_memory = (u64)mmap(NULL, (1ul << 32) + 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+				   0);
 	if (machine_memory == (u64)MAP_FAILED || mprotect((void *)machine_memory, BYTES, PROT_READ | PROT_WRITE))
 		return 1;
 	return cmocka_run_group_tests_name("acpi", tests, NULL, NULL);

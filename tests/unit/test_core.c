@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The core's pure logic on the host: formatting, the guest's memory map, boot options, descriptors of hypapps, EPTs as data.
- * boot_refuse() and panic() leave by longjmp(), so that a test sees the line that they would have printed.
+ * The core's pure logic on the host: formatting, the guest's memory map, boot options, descriptors of hypapps, EPTs as
+ * data. boot_refuse() and panic() leave by longjmp(), so that a test sees the line that they would have printed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -208,8 +208,8 @@ static enum hypapi_verdict handler(struct hypapi_event *ev)
 }
 
 #define APP(name_, priority_, ...)                                                             \
-	{ .magic = HYPAPP_MAGIC, .size = sizeof(struct hypapp_descriptor), .major = HYPAPI_MAJOR, .minor = HYPAPI_MINOR,     \
-	  .name = name_, .priority = priority_, __VA_ARGS__ }
+	{ .magic = HYPAPP_MAGIC, .size = sizeof(struct hypapp_descriptor),                     \
+	  .major = HYPAPI_MAJOR, .minor = HYPAPI_MINOR, .name = name_, .priority = priority_, __VA_ARGS__ }
 
 static void check(const struct hypapp_descriptor *a, const struct hypapp_descriptor *b, const char *want)
 {
@@ -266,7 +266,9 @@ static void test_claims(void **state)
 	check(&older, NULL, "hypapp older: its descriptor is not one of hypapi");
 }
 
-/* An event that one hypapp may take from the guest has one owner at each level; changes in two phases may have several. */
+/*
+ * An event that one hypapp may take from the guest has one owner at each level; changes in two phases may have several.
+ */
 static void test_owners(void **state)
 {
 	struct hypapp_descriptor a = APP("a", 1, .capabilities = HYPAPI_CAP_INTERRUPTS, .subscriptions = {

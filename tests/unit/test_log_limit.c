@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * report/log_limit.c: a burst, then a rate; and no time stamp counter that a guest has written silences a line for ever.
+ * report/log_limit.c: a burst, then a rate; and no time stamp counter that a guest has written silences a line for
+ * ever.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -447,7 +447,8 @@ static void absent_msrs_fault(void **state)
 static bool is_refused_to_read(u32 msr)
 {
 	static const u32 ranges[][2] = {{ 0x9b, 0x9b },	  { 0x1cc, 0x1d4 },   { 0x3f4, 0x3f5 },   { 0x560, 0x58f },
-					{ 0x981, 0x984 },	  { 0x1200, 0x121f }, { 0x14ce, 0x14cf }, { 0x1500, 0x151f },
+					{ 0x981, 0x984 },	  { 0x1200, 0x121f }, { 0x14ce, 0x14cf },
+					{ 0x1500, 0x151f },
 					{ 0x1600, 0x161f }, { 0x17d0, 0x17d4 }, { 0x1900, 0x19ff }};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++)
@@ -510,12 +511,14 @@ static void dangerous_bits(void **state)
 {
 	static const struct { u32 msr; u64 value; bool fault;
 	} writes[] = {
-		{ 0x33, BIT(29), true },	{ 0x33, BIT(28), true },	{ 0x33, BIT(31), false }, { 0x33, 0, false },
+		{ 0x33, BIT(29), true },	{ 0x33, BIT(28), true },	{ 0x33, BIT(31), false },
+		{ 0x33, 0, false },
 		{ 0x140, 1, true },	{ 0x140, 2, true },	{ 0x140, 0, false },	{ 0x150, ~0ull, false },
 		{ 0x17d0, 0x1001, true }, { 0x17d1, 1, true },	{ 0x3f1, 1, false },	{ 0x3f4, 0x1001, true },
 		{ 0x600, 0x1000, false }, { 0x1903, ~0ull, true },	{ 0x982, 3, true },	{ 0x560, 0x1000, true },
 		{ 0x570, 1, true },	{ 0x3a, 5, true },	{ 0x9b, 1, true },	{ 0x1f2, 0x1000, false },
-		{ 0x391, 1, false },	{ 0x8b, 5, false },	{ 0xda0, BIT(8), true },	{ 0xda0, BIT(14), true },
+		{ 0x391, 1, false },	{ 0x8b, 5, false },	{ 0xda0, BIT(8), true },
+		{ 0xda0, BIT(14), true },
 		{ 0xda0, BIT(15), true }, { 0xda0, BIT(63), true },
 	};
 

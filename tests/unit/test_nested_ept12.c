@@ -209,7 +209,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plain_walk),
-		cmocka_unit_test(addresses_above_four_levels),	 cmocka_unit_test(rights_are_anded),   cmocka_unit_test(large_pages),
+		cmocka_unit_test(addresses_above_four_levels), cmocka_unit_test(rights_are_anded),
+		cmocka_unit_test(large_pages),
 		cmocka_unit_test(reserved_bits), cmocka_unit_test(accessed_and_dirty), cmocka_unit_test(pointers),
 	};
 

@@ -327,7 +327,8 @@ static void what_the_firmware_selected_is_closed(void **state)
 static void parts_of_a_write_are_judged(void **state)
 {
 	static const struct { u16 port; u8 size; u32 value; bool reset; } writes[] = {
-		{ 0xcf9, 1, 6, true }, { 0xcf9, 1, 2, false }, { 0xcf8, 2, 0x0600, true }, { 0xcf8, 4, 0x80000600, false },
+		{ 0xcf9, 1, 6, true }, { 0xcf9, 1, 2, false }, { 0xcf8, 2, 0x0600, true },
+		{ 0xcf8, 4, 0x80000600, false },
 		{ 0xcf7, 4, 0x00060000, true }, { 0x92, 1, 1, true }, { 0x92, 1, 2, false }, { 0x92, 1, 0, false },
 		{ 0x8f, 4, 0, false }, { 0x91, 2, 0x0100, true },
 		{ 0x64, 1, 0xfe, true }, { 0x63, 2, 0xfe00, true }, { 0x64, 2, 0x00fe, true }, { 0x64, 1, 0xff, false },
@@ -353,7 +354,8 @@ static void parts_of_a_write_are_judged(void **state)
 static void sleeps_are_found_in_all_registers(void **state)
 {
 	static const struct { u16 port; u8 size; u32 value; int type, block; } writes[] = {
-		{ 0x404, 2, 0x2400, 1, 0 }, { 0x405, 1, 0x24, 1, 0 }, { 0x402, 4, 0x24000000, 1, 0 }, { 0x404, 2, 0x0400, -1, 0 },
+		{ 0x404, 2, 0x2400, 1, 0 }, { 0x405, 1, 0x24, 1, 0 }, { 0x402, 4, 0x24000000, 1, 0 },
+		{ 0x404, 2, 0x0400, -1, 0 },
 		{ 0x504, 2, 0x3c00, 7, 1 }, { 0x604, 4, 0x2000, 0, 0 }, { 0x704, 2, 0x2800, 2, 1 },
 		{ 0x800, 1, 0x34, 5, 0 }, { 0x800, 1, 0x14, -1, 0 }, { 0x7ff, 2, 0x3400, 5, 0 },
 	};

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Unit tests of xmhf/quiesce/quiesce.c on one thread: counters, nesting, whose NMI it was, naming of a silent CPU, the
- * release's flush work, hand-over, stops of one EPT, kicks. The other CPUs are played by the hooks: what they do while this thread waits is a
- * script that quiesce_hook_relax() takes one step of a call. Concurrency is tested by quiesce_threads.c and the model.
+ * release's flush work, hand-over, stops of one EPT, kicks. The other CPUs are played by the hooks: what they do while
+ * this thread waits is a script that quiesce_hook_relax() takes one step of a call. Concurrency is tested by
+ * quiesce_threads.c and the model.
  *
  *   gcc -std=gnu11 -g -fsanitize=address,undefined -Wall -Wextra -Werror -I xmhf -I hypapi/include THIS_FILE -lcmocka
  */
@@ -284,7 +285,8 @@ static void loser_script(u32 turn)
 		assert_true(quiesce_nmi(zero));
 		break;
 	case 1:
-		assert_int_equal(load(&zero->ack, relaxed), load(&zero->signal, relaxed)); /* served from inside quiesce_begin() */
+		/* served from inside quiesce_begin() */
+		assert_int_equal(load(&zero->ack, relaxed), load(&zero->signal, relaxed));
 		assert_int_equal(next_owner(one), 1);
 		answer(two);
 		foreign_release(QUIESCE_FLUSH_EPT02, 1);

@@ -88,7 +88,8 @@ static void bytes_come(void **unused)
 	assert_int_equal(hypapi_random(out, 32), HYPAPI_OK);
 	assert_memory_not_equal(before, out, 32);
 	for (u32 i = 0; i < 20000; i++)
-		assert_int_equal(hypapi_random(out, MAX_BYTES), HYPAPI_OK); /* 51 million words' bytes: no false alarm */
+		assert_int_equal(hypapi_random(out, MAX_BYTES), HYPAPI_OK); /* 51 million words' bytes: no false
+		                                                               alarm */
 }
 
 /* The exclusive or: what one source gives alone is not what both give. */

@@ -60,7 +60,11 @@ void reset_machine(struct percpu *cpu) { (void)cpu; abort(); }
 void vmx_field_failed(const char *insn, u32 field, u64 value) { (void)insn, (void)field, (void)value; abort(); }
 u64 machine_ticks(void) { return 0; }
 void log_line(enum log_level level, const char *format, ...) { (void)level, (void)format; }
-bool log_allowed(struct log_limit *l, unsigned int burst, unsigned int ms) { (void)l, (void)burst, (void)ms; return false; }
+bool log_allowed(struct log_limit *l, unsigned int burst, unsigned int ms)
+{
+	(void)l, (void)burst, (void)ms;
+	return false;
+}
 void log_flush(void) { }
 void stats_log(void) { }
 void trace_log(void) { }

@@ -142,7 +142,8 @@ static void each_cpu_does_what_it_needs(void **state)
 	for (const struct mock *m = mocks; m < mocks + ARRAY_SIZE(mocks); m++) {
 		start(m, 0);
 		if (speculation.actions != m->actions || speculation.spec_ctrl != m->root)
-			fail_msg("%s: actions %x, IA32_SPEC_CTRL %lx", m->name, speculation.actions, speculation.spec_ctrl);
+			fail_msg("%s: actions %x, IA32_SPEC_CTRL %lx", m->name, speculation.actions,
+				 speculation.spec_ctrl);
 		vm_exit();
 		vm_entry();
 		check("exit", &m->exit);

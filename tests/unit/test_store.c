@@ -26,7 +26,7 @@ static const struct row {
 } rows[] = {
 	{ 64, "\x89\x77\x0c", 3, STORE_MOV, 4, 6, 0, 0 },                                  /* mov %esi, 12(%rdi) */
 	{ 64, "\x48\x89\x77\x18", 4, STORE_MOV, 8, 6, 0, 0 },                              /* mov %rsi, 24(%rdi) */
-	{ 64, "\x4c\x89\x84\x88\x10\x00\x00\x00", 8, STORE_MOV, 8, 8, 0, 0 },              /* mov %r8, 16(%rax,%rcx,4) */
+	{ 64, "\x4c\x89\x84\x88\x10\x00\x00\x00", 8, STORE_MOV, 8, 8, 0, 0 },             /* mov %r8, 16(%rax,%rcx,4) */
 	{ 64, "\x44\x89\x05\x01\x02\x03\x04", 7, STORE_MOV, 4, 8, 0, 0 },                  /* mov %r8d, disp(%rip) */
 	{ 64, "\x66\x89\x04\x25\x00\x10\x00\x00", 8, STORE_MOV, 2, 0, 0, 0 },              /* mov %ax, 0x1000 */
 	{ 64, "\x88\x67\x0c", 3, STORE_MOV, 1, 0, 0, 1 },                                  /* mov %ah, 12(%rdi) */
@@ -38,7 +38,7 @@ static const struct row {
 	{ 64, "\xa3\x01\x02\x03\x04\x05\x06\x07\x08", 9, STORE_MOV, 4, 0, 0, 0 },
 	{ 32, "\xa3\x01\x02\x03\x04", 5, STORE_MOV, 4, 0, 0, 0 },
 	{ 16, "\xa3\x01\x02", 3, STORE_MOV, 2, 0, 0, 0 },
-	{ 64, "\xf0\x0f\xb1\x17", 4, STORE_CMPXCHG, 4, 2, 0, 0 },                          /* lock cmpxchg %edx, (%rdi) */
+	{ 64, "\xf0\x0f\xb1\x17", 4, STORE_CMPXCHG, 4, 2, 0, 0 },                        /* lock cmpxchg %edx, (%rdi) */
 	{ 64, "\xf0\x48\x0f\xb1\x57\x10", 6, STORE_CMPXCHG, 8, 2, 0, 0 },
 	{ 64, "\x87\x47\x10", 3, STORE_XCHG, 4, 0, 0, 0 },
 	{ 32, "\x86\x1d\x00\x10\x00\x00", 6, STORE_XCHG, 1, 3, 0, 0 },

@@ -176,7 +176,8 @@ static const struct command {
 
 static int usage(FILE *to)
 {
-	fprintf(to, "Usage: xmhfctl [OPTION]... COMMAND\nShows what the XMHF below this Linux has done.\n\nCommands:\n");
+	fprintf(to,
+		"Usage: xmhfctl [OPTION]... COMMAND\nShows what the XMHF below this Linux has done.\n\nCommands:\n");
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].does);
 	fprintf(to, "\nOptions:\n"
