@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What Doxygen does not do for the site: the guides' order as links to the page before and after, and the search's index.
+"""What Doxygen does not do for the site: the guides' order as links to the page before and after, and the search's
+index.
 
 usage: finish.py FOLDER GUIDE...    FOLDER: Doxygen's pages; GUIDE: the sources of the guides, in their order
 Fails if a guide has no page, or none of its words is in the index.
@@ -12,7 +13,8 @@ import pathlib
 import re
 import sys
 
-NOT_INDEXED = re.compile(r"^(dir_|globals|files|annotated|pages|classes|functions|topics|modules|index_)|_source\.html$")
+NOT_INDEXED = re.compile(r"^(dir_|globals|files|annotated|pages|classes|functions|topics|modules|index_)|"
+                         r"_source\.html$")
 HEADINGS = ("h1", "h2", "h3")
 
 
@@ -85,7 +87,8 @@ def link(before, page):
 
 def put_links(pages):
     for i, page in enumerate(pages):
-        nav = "".join([link("before", pages[i - 1]) if i else "", link("after", pages[i + 1]) if i + 1 < len(pages) else ""])
+        nav = "".join([link("before", pages[i - 1]) if i else "",
+                       link("after", pages[i + 1]) if i + 1 < len(pages) else ""])
         text = page.read_text()
         contents, mark, rest = text.rpartition("</div><!-- contents -->")
         page.write_text(f'{contents}{mark}<nav class="order">{nav}</nav>{rest}')

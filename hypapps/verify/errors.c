@@ -169,10 +169,12 @@ static void l2_physical(struct hypapi_event *ev)
 
 	expect("L2 copy", hypapi_copy_from_gpa2(ev, &byte, at, 1), l2 ? HYPAPI_OK : HYPAPI_ENOTSUP);
 	expect("L2 copy back", hypapi_copy_to_gpa2(ev, at, &byte, 1), l2 ? HYPAPI_OK : HYPAPI_ENOTSUP);
-	expect("L2 rights", hypapi_memory_rights_gpa2(ev, GPA2(at.addr + 5), &rights, &gpa1), l2 ? HYPAPI_OK : HYPAPI_ENOTSUP);
+	expect("L2 rights", hypapi_memory_rights_gpa2(ev, GPA2(at.addr + 5), &rights, &gpa1),
+	       l2 ? HYPAPI_OK : HYPAPI_ENOTSUP);
 	expect("which are", rights, l2 ? HYPAPI_RWX : 8);
 	expect("of the byte at", (int64_t)gpa1.addr, l2 ? (int64_t)at.addr + 5 : 1);
-	expect("restrict in L1", hypapi_memory_restrict_gpa2(ev, at, HYPAPI_R, &gpa1), l2 ? HYPAPI_ESTATE : HYPAPI_ENOTSUP);
+	expect("restrict in L1", hypapi_memory_restrict_gpa2(ev, at, HYPAPI_R, &gpa1),
+	       l2 ? HYPAPI_ESTATE : HYPAPI_ENOTSUP);
 	if (!l2)
 		return;
 	expect("L2 copy that wraps", hypapi_copy_from_gpa2(ev, &byte, GPA2(~0ull), 2), HYPAPI_EINVAL);

@@ -319,8 +319,8 @@ static void call_together(void *number)
 }
 
 /*
- * Rights by L2-physical address: they are the page's, at its alias, too, and stay with it when L1 maps another one. verify
- * gives a page back at the first violation.
+ * Rights by L2-physical address: they are the page's, at its alias, too, and stay with it when L1 maps another one.
+ * verify gives a page back at the first violation.
  */
 static uint64_t ask(uint32_t number, uint64_t rcx, uint64_t rdx)
 {
