@@ -171,36 +171,31 @@ static inline bool is_remembered(u64 addr)
 	return __atomic_load_n(&remembered[region / 64], __ATOMIC_RELAXED) & BIT(region % 64);
 }
 
-/* Whether of [addr, addr + size of level) anything may be remembered; the flush that follows drops it, and no more. */
-static bool forget_remembered(u64 addr, unsigned int level)
+static inline void count_change(u64 addr)
 {
-	bool any = false;
-
-	for (u64 at = addr; at < addr + EPT_LEVEL_SIZE(level); at += SIZE_2M) {
-		if (at >= mapped_top)
-			return true; /* no books are kept of devices there */
-		if (!is_remembered(at))
-			continue;
-		any = true;
-		remembered[at / SIZE_2M / 64] &= ~BIT(at / SIZE_2M % 64);
-	}
-	return any;
+	__atomic_store_n(&ept01_changed[addr / SIZE_2M], ept01_generation, __ATOMIC_RELAXED);
 }
 
-/* For those who ask by ept01_generation whether what they remember of [addr, addr + size of level) still holds. */
-static void count_change(u64 addr, unsigned int level)
+/* Counts a loss in a region. Whether any of it may be remembered: the flush that follows drops that, and no more. */
+static inline bool region_lost(u64 addr)
 {
-	ept01_generation++;
-	for (u64 at = addr; at < MIN(addr + EPT_LEVEL_SIZE(level), mapped_top); at += SIZE_2M)
-		__atomic_store_n(&ept01_changed[at / SIZE_2M], ept01_generation, __ATOMIC_RELAXED);
+	bool was;
+
+	if (unlikely(addr >= mapped_top))
+		return true;
+	count_change(addr);
+	was = is_remembered(addr);
+	if (was)
+		remembered[addr / SIZE_2M / 64] &= ~BIT(addr / SIZE_2M % 64);
+	return was;
 }
 
 /* While this CPU starts no guest has run on any, and nobody has anything to flush. */
-static void owe_flush(u32 work)
+static inline void owe_flush(u32 work)
 {
 	struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
 
-	if (likely(quiesce->online))
+	if (quiesce->online && unlikely(work & ~quiesce->work))
 		quiesce_add_work(quiesce, work);
 }
 
@@ -218,11 +213,15 @@ static void set_leaf(u64 *at, u64 entry)
  * The door for losses: in a leaf at `level` L1 has another page than before, fewer rights or another memory type. At
  * boot, or under a stop of all, before the page has its new owner; the flush is owed to that stop.
  */
-static void lose(u64 addr, unsigned int level, u64 *at, u64 entry)
+static inline void lose(u64 addr, unsigned int level, u64 *at, u64 entry)
 {
+	bool known = false;
+
 	set_leaf(at, entry);
-	count_change(addr, level);
-	owe_flush(QUIESCE_FLUSH_EPT | (forget_remembered(addr, level) ? QUIESCE_FLUSH_EPT02 : 0));
+	ept01_generation++;
+	for (u64 i = 0; i < (level > 2 ? EPT_LEVEL_SIZE(level) / SIZE_2M : 1); i++)
+		known |= region_lost(addr + i * SIZE_2M);
+	owe_flush(known ? QUIESCE_FLUSH_EPT | QUIESCE_FLUSH_EPT02 : QUIESCE_FLUSH_EPT);
 }
 
 /* The door for grants: more rights to the same page. With ept01_lock held; nobody has to forget anything. */
@@ -522,7 +521,8 @@ static void restrict_page(u64 addr, u64 rights, u32 app)
 		lose(addr, 1, own, entry);
 	} else {
 		grant(own, entry);
-		count_change(addr, 1); /* what was out of reach, L1's virtual-APIC page say, is looked for again */
+		ept01_generation++; /* what was out of reach, L1's virtual-APIC page say, is looked for again */
+		count_change(addr);
 	}
 	if (!was && (entry & EPT01_HYPAPP))
 		away[addr / SIZE_2M]++;
