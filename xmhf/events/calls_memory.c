@@ -3,9 +3,9 @@
 #include <hypapi/hypapi.h>
 
 #include "events/calls.h"
-#include "lib/string.h"
 #include "mem/ept01.h"
 #include "mem/guest.h"
+#include "mem/page_copy.h"
 #include "mem/pages.h"
 #include "nested/nested.h"
 #include "vmx/vmx.h"
@@ -65,22 +65,16 @@ static int copy_physical(u64 address, bool l2, void *buf, size_t len, bool write
 {
 	if (len > MAX_COPY_BYTES || address + len < address)
 		return HYPAPI_EINVAL;
-	for (size_t done = 0; done < len;) {
-		u64 at = address + done;
-		size_t part = MIN(len - done, PAGE_SIZE - (at & (PAGE_SIZE - 1)));
-		gpa1_t gpa1 = GPA1(at);
+	for_each_page_part(done, part, address, len) {
+		gpa1_t gpa1 = GPA1(address + done);
 
-		if (l2 && !l2_byte(GPA2(at), write, &gpa1))
+		if (l2 && !l2_byte(GPA2(address + done), write, &gpa1))
 			return HYPAPI_EFAULT;
 		void *memory = l1_memory(gpa1, write);
 
 		if (!memory)
 			return HYPAPI_EPERM;
-		if (write)
-			memcpy(memory, (u8 *)buf + done, part);
-		else
-			memcpy((u8 *)buf + done, memory, part);
-		done += part;
+		copy_part(memory, (u8 *)buf + done, part, write);
 	}
 	return HYPAPI_OK;
 }

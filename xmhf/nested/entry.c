@@ -44,10 +44,8 @@ static u8 read_vtpr(struct nested_cpu *n)
 
 	if (!(v->proc_ctls & PROC_TPR_SHADOW))
 		return 0;
-	if ((a->unmerged & (GROUP(EXEC) | GROUP(PROC))) || !page) {
-		l1_memory_check(&n->memory);
+	if ((a->unmerged & (GROUP(EXEC) | GROUP(PROC))) || !page)
 		page = l1_page(&n->memory, v->virtual_apic_addr & PAGE_ADDR, HYPAPI_RW);
-	}
 	return page ? *(const volatile u8 *)(page + 0x80) : 0xff;
 }
 

@@ -90,7 +90,6 @@ void nested_refill(struct percpu *cpu)
 	struct ept01_leaf l01;
 
 	n->missed.access = 0;
-	l1_memory_check(&n->memory);
 	if (!vmcs12_uses_ept(&n->current->vmcs12) || ept12_walk(&nested_caps, n->current->vmcs12.eptp, missed, &l12) != EPT12_MAPPED ||
 	    (l12.rights & access) != access || !l1_leaf(&n->memory, l12.gpa1, &l01) || (l01.rights & access) != access)
 		return;
@@ -104,7 +103,6 @@ static void walk_and_fill(struct percpu *cpu, const struct fault *f)
 	struct ept12_leaf l12;
 	struct ept01_leaf l01;
 
-	l1_memory_check(&n->memory);
 	enum ept12_result result = ept12_walk(&nested_caps, n->current->vmcs12.eptp, f->gpa2, &l12);
 
 	if (result == EPT12_MISCONFIG) {

@@ -146,7 +146,6 @@ static inline u64 quick_hpa(const struct percpu *cpu, gpa2_t gpa2)
 static bool leaf12(struct nested_cpu *n, gpa2_t gpa2, struct ept12_leaf *leaf)
 {
 	*leaf = (struct ept12_leaf){ .gpa1 = GPA1(gpa2.addr), .rights = HYPAPI_RWX };
-	l1_memory_check(&n->memory);
 	return !vmcs12_uses_ept(&n->current->vmcs12) || ept12_walk(&nested_caps, n->current->vmcs12.eptp, gpa2, leaf) == EPT12_MAPPED;
 }
 

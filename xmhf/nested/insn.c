@@ -37,7 +37,6 @@ static bool read_pointer(const struct insn *i, u64 *gpa1)
 /* A VMCS or VMXON region; NULL: no RAM of L1's, which reads as all ones and takes no write. */
 static void *region_of(struct nested_cpu *n, u64 gpa1, u32 rights)
 {
-	l1_memory_check(&n->memory);
 	return l1_page(&n->memory, gpa1, rights);
 }
 

@@ -21,6 +21,8 @@ void *l1_page_slow(struct l1_memory *memory, u64 gpa1, u32 rights)
 
 bool l1_leaf(struct l1_memory *memory, gpa1_t gpa1, struct ept01_leaf *leaf)
 {
+	if (unlikely(memory->generation != ept01_generation))
+		*memory = (struct l1_memory){ .generation = ept01_generation };
 	if (likely((gpa1.addr & memory->leaf_mask) == memory->leaf_base && memory->leaf_mask)) {
 		*leaf = memory->leaf;
 		leaf->hpa.addr += gpa1.addr & ~memory->leaf_mask;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * L1's memory, for what is read there again and again: EPT12, operands, bitmaps. Each CPU remembers the pages and the
- * mapping that it looked up last in EPT01, until EPT01 takes rights away (ept01_generation).
+ * mapping that it looked up last in EPT01, until EPT01 loses rights: each look-up compares ept01_generation. What it
+ * answers is good until the next safe point.
  */
 #ifndef XMHF_NESTED_L1_MEMORY_H
 #define XMHF_NESTED_L1_MEMORY_H
@@ -21,15 +22,6 @@ struct l1_memory {
 	struct ept01_leaf leaf;   /* hpa: of its first byte */
 };
 
-/*
- * Before a row of look-ups: forgets everything if EPT01 has changed. No safe point may come before the last of them.
- */
-static inline void l1_memory_check(struct l1_memory *memory)
-{
-	if (unlikely(memory->generation != ept01_generation))
-		*memory = (struct l1_memory){ .generation = ept01_generation };
-}
-
 void *l1_page_slow(struct l1_memory *memory, u64 gpa1, u32 rights);
 
 /* The page at gpa1, which is page-aligned, if L1 has RAM there with these rights; else NULL. */
@@ -38,7 +30,7 @@ static inline void *l1_page(struct l1_memory *memory, u64 gpa1, u32 rights)
 	u32 i = (u32)(gpa1 >> PAGE_SHIFT ^ gpa1 >> (PAGE_SHIFT + 6)) & (L1_PAGES - 1);
 	u64 tag = memory->page[i].tag;
 
-	if (likely((tag & PAGE_ADDR) == gpa1 && (tag & rights) == rights))
+	if (likely((tag & PAGE_ADDR) == gpa1 && (tag & rights) == rights && memory->generation == ept01_generation))
 		return memory->page[i].page;
 	return l1_page_slow(memory, gpa1, rights);
 }

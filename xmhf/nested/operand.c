@@ -126,7 +126,6 @@ static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
 /* The walk of this page anew. */
 static __attribute__((noinline)) void *walk_again(struct nested_cpu *n, struct operand_walk *w, u64 linear, bool write)
 {
-	l1_memory_check(&n->memory);
 	*w = (struct operand_walk){ .linear = linear & PAGE_ADDR, .cr3 = vmread(VMCS_GUEST_CR3),
 				    .cr4 = vmread(VMCS_GUEST_CR4), .generation = ept01_generation };
 	if (!(w->cr4 & CR4_LA57))

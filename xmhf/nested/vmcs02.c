@@ -74,8 +74,6 @@ static void translate_pages(struct nested_cpu *n)
 	struct active_vmcs *a = n->current;
 	const struct vmcs12 *v = &a->vmcs12;
 	struct l1_memory *m = &n->memory;
-
-	l1_memory_check(m);
 	void *apic = v->proc_ctls & PROC_TPR_SHADOW ? l1_page(m, v->virtual_apic_addr, HYPAPI_RW) : NULL;
 
 	a->virtual_apic = apic ? apic : n->scratch_page;
