@@ -114,7 +114,7 @@ int hypapi_post(struct hypapi_event *ev, uint64_t cpu_mask, uint64_t bits)
 		struct percpu *to = cpus[__builtin_ctzll(left)];
 
 		atomic_fetch_or(&to->mail[i], bits);
-		/* Who has left mail before and found none has called that CPU, or is about to: it has not looked yet. */
+		/* Who left the first mail has called that CPU, or is about to: it has not looked yet. */
 		if (!(atomic_fetch_or(&to->mail_for, BIT(i)) & BIT(i)))
 			kick |= BIT(to->index);
 	}
@@ -371,6 +371,32 @@ uint32_t hypapi_partition_limit(void)
 	return partition_limit;
 }
 
+/* All pages of a request, and the last of them that is to be the home. */
+static int find_pages(struct dispatch *d, const struct hypapi_partition_page *pages, size_t page_count,
+		      struct partition_page *list, struct partition_home *home)
+{
+	home->gpa1 = PARTITION_NO_HOME;
+	home->path.levels = GUEST_NO_PATH;
+	for (size_t i = 0; i < page_count; i++) {
+		u32 rights = pages[i].rights & HYPAPI_RWX;
+		u32 needed = rights | (pages[i].rights & HYPAPI_CALLER_WRITES ? HYPAPI_W : 0);
+		gpa1_t gpa1;
+		int error = find_page(d, &pages[i], needed, &gpa1);
+
+		if (error)
+			return error;
+		list[i] = (struct partition_page){ pages[i].gva.addr | rights, gpa1.addr };
+		if (!(pages[i].rights & HYPAPI_HOME))
+			continue;
+		home->gpa1 = gpa1.addr;
+		home->path.gva = pages[i].gva.addr;
+		home->path.levels = GUEST_NO_PATH;
+		if (!(pages[i].rights & HYPAPI_FRAME))
+			guest_path_record(&home->path, &d->walk);
+	}
+	return HYPAPI_OK;
+}
+
 int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partition_page *pages, size_t page_count,
 			    hypapi_partition_t *partition)
 {
@@ -387,27 +413,10 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 		return HYPAPI_ESTATE;
 	if (!page_count || page_count > PARTITION_MAX_PAGES)
 		return HYPAPI_EINVAL;
-	home.gpa1 = PARTITION_NO_HOME;
-	home.path.levels = GUEST_NO_PATH;
-	for (size_t i = 0; i < page_count; i++) {
-		u32 rights = pages[i].rights & HYPAPI_RWX;
-		u32 needed = rights | (pages[i].rights & HYPAPI_CALLER_WRITES ? HYPAPI_W : 0);
-		gpa1_t gpa1;
-		int error = find_page(d, &pages[i], needed, &gpa1);
+	int error = find_pages(d, pages, page_count, list, &home);
 
-		if (error)
-			return error;
-		list[i] = (struct partition_page){ pages[i].gva.addr | rights, gpa1.addr };
-		if (!(pages[i].rights & HYPAPI_HOME))
-			continue;
-		home.gpa1 = gpa1.addr;
-		home.path.gva = pages[i].gva.addr;
-		home.path.levels = GUEST_NO_PATH;
-		if (!(pages[i].rights & HYPAPI_FRAME))
-			guest_path_record(&home.path, &d->walk);
-	}
-	int error = partition_create(d->link->app, list, page_count, &home, &partition->id);
-
+	if (!error)
+		error = partition_create(d->link->app, list, page_count, &home, &partition->id);
 	d->progress.walking = false;
 	return error;
 }

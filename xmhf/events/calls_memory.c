@@ -42,8 +42,8 @@ int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t r
 /* ---- Copies ---- */
 
 /*
- * L1's own RAM, at its identity: neither root's nor a partition's, whatever a hypapp left of its rights. A page of which
- * the core keeps something is only read: the address may be one that a guest named.
+ * L1's own RAM, at its identity: neither root's nor a partition's, whatever a hypapp left of its rights. A page of
+ * which the core keeps something is only read: the address may be one that a guest named.
  */
 static void *l1_memory(gpa1_t gpa1, bool write)
 {
@@ -81,12 +81,16 @@ static int copy_physical(u64 address, bool l2, void *buf, size_t len, bool write
 
 int hypapi_copy_from_gpa1(const struct hypapi_event *ev, void *dst, gpa1_t src, size_t len_bytes)
 {
-	return delivery(ev, HYPAPI_CAP_MEMORY) ? copy_physical(src.addr, false, dst, len_bytes, false) : HYPAPI_EPERM;
+	if (!delivery(ev, HYPAPI_CAP_MEMORY))
+		return HYPAPI_EPERM;
+	return copy_physical(src.addr, false, dst, len_bytes, false);
 }
 
 int hypapi_copy_to_gpa1(const struct hypapi_event *ev, gpa1_t dst, const void *src, size_t len_bytes)
 {
-	return delivery(ev, HYPAPI_CAP_MEMORY) ? copy_physical(dst.addr, false, (void *)src, len_bytes, true) : HYPAPI_EPERM;
+	if (!delivery(ev, HYPAPI_CAP_MEMORY))
+		return HYPAPI_EPERM;
+	return copy_physical(dst.addr, false, (void *)src, len_bytes, true);
 }
 
 int hypapi_copy_from_gpa2(const struct hypapi_event *ev, void *dst, gpa2_t src, size_t len_bytes)
@@ -105,12 +109,17 @@ int hypapi_copy_to_gpa2(const struct hypapi_event *ev, gpa2_t dst, const void *s
 
 /* ---- Rights ---- */
 
+/* What an entry of EPT01 can hold. */
+static bool rights_ok(u32 rights)
+{
+	if (rights & ~(u32)HYPAPI_RWX)
+		return false;
+	return (rights & HYPAPI_R) || !rights || (rights == HYPAPI_X && (vmx_ept_vpid_cap & EPTCAP_EXEC_ONLY));
+}
+
 static bool restrict_args_ok(u64 address, size_t page_count, u32 rights)
 {
-	bool exec_only = vmx_ept_vpid_cap & EPTCAP_EXEC_ONLY;
-	bool rights_ok = !(rights & ~(u32)HYPAPI_RWX) && ((rights & HYPAPI_R) || !rights || (rights == HYPAPI_X && exec_only));
-
-	return rights_ok && page_count && page_count <= MAX_RESTRICT_PAGES && !(address & (PAGE_SIZE - 1));
+	return rights_ok(rights) && page_count && page_count <= MAX_RESTRICT_PAGES && !(address & (PAGE_SIZE - 1));
 }
 
 static int restrict_pages(struct dispatch *d, gpa1_t page, size_t page_count, u32 rights)

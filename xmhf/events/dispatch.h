@@ -37,8 +37,8 @@ struct dispatch {
 #define DISPATCH_CALLBACK 4ul
 
 /*
- * Stops of events that somebody caused who is not trusted have a budget (quiesce/stop_budget.h). May one begin at once? If
- * so, the event has its stop. Trusted events always may.
+ * Stops of events that somebody caused who is not trusted have a budget (quiesce/stop_budget.h). May one begin at once?
+ * If so, the event has its stop. Trusted events always may.
  */
 must_check bool dispatch_may_stop(struct dispatch *d);
 
@@ -150,6 +150,14 @@ static always_inline enum hypapi_verdict dispatch_to(struct dispatch *d, struct 
 	return verdict;
 }
 
+/* An event in the middle of another is over. What was read there may be stale: a stop may have been served. */
+static always_inline void dispatch_return_to(struct percpu *cpu, struct dispatch *outer)
+{
+	cpu->dispatch = outer;
+	if (outer)
+		outer->progress.walking = false;
+}
+
 /* To all of a chain, whatever they answer; perhaps in the middle of another event. */
 static always_inline void dispatch_tell(struct dispatch *d, struct percpu *cpu, const struct chain *chain)
 {
@@ -166,10 +174,7 @@ static always_inline void dispatch_tell(struct dispatch *d, struct percpu *cpu, 
 		dispatch_count(stats, link, end - start);
 		start = end;
 	}
-	cpu->dispatch = outer;
-	/* What was read in the event around this one may be stale: a stop may have been served. */
-	if (outer)
-		outer->progress.walking = false;
+	dispatch_return_to(cpu, outer);
 }
 
 #endif

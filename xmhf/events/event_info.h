@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is known of each event before any hypapp is asked: one table, for the check of descriptors, the chains and reports. */
+/*
+ * What is known of each event before any hypapp is asked: one table, for the check of descriptors, the chains, hypapi's
+ * calls and reports. A new event is a row here, its arguments in hypapi/event.h, and a page in docs/events/.
+ */
 #ifndef XMHF_EVENT_INFO_H
 #define XMHF_EVENT_INFO_H
 
@@ -17,7 +20,7 @@ struct event_info {
 	u32 withheld;     /* capabilities that no hypapp has in this event */
 	bool raises;      /* an exception may be raised in the guest; the others only tell */
 	bool enters;      /* a partition may be entered */
-	bool repeats;     /* of an instruction that can begin again: a stop without budget is put off; else it is charged */
+	bool repeats;     /* of an instruction that can begin again: a stop without budget is put off, else charged */
 };
 
 extern const struct event_info event_info[HYPAPI_EV_COUNT];

@@ -29,7 +29,7 @@ static enum hypapi_verdict deliver(struct dispatch *d, struct percpu *cpu, const
 	d->ev.quiesce = false;
 	enum hypapi_verdict verdict = dispatch_to(d, cpu, link);
 
-	cpu->dispatch = outer;
+	dispatch_return_to(cpu, outer);
 	return verdict;
 }
 
@@ -222,24 +222,35 @@ enum taken event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
 
 /* ---- Memory and partitions ---- */
 
-void event_violation(struct percpu *cpu, const struct event_violation *v)
+/* By now, or never forbidden. */
+static inline bool is_allowed(const struct event_violation *v, u64 entry)
+{
+	return ((entry & EPT_RIGHTS) && (entry & v->access) == v->access) ||
+	       (!(entry & EPT01_MARKS) && ept01_touch(v->gpa1, v->access));
+}
+
+/* The hypapp that restricts the page, or that owns the partition which has it; NULL: neither. */
+static inline const struct hypapp_descriptor *owner_of(u64 entry, hypapi_partition_t *partition)
 {
 	const struct hypapp_descriptor *owner = NULL;
+
+	*partition = partition_by_number(ept01_entry_owner(entry), &owner);
+	return unlikely(entry & EPT01_HYPAPP) ? hypapps_get(ept01_entry_hypapp(entry) - 1) : owner;
+}
+
+void event_violation(struct percpu *cpu, const struct event_violation *v)
+{
 	enum hypapi_level level = event_level(cpu);
 	u64 entry = ept01_entry(v->gpa1);
 	enum hypapi_verdict verdict = HYPAPI_PASS;
-	const struct link *link;
+	hypapi_partition_t partition;
 	struct dispatch d;
 
-	/* Allowed by now, or never forbidden. */
-	if (((entry & EPT_RIGHTS) && (entry & v->access) == v->access) ||
-	    (!(entry & EPT01_MARKS) && ept01_touch(v->gpa1, v->access)))
+	if (is_allowed(v, entry))
 		return;
-	hypapi_partition_t partition = partition_by_number(ept01_entry_owner(entry), &owner);
+	const struct hypapp_descriptor *owner = owner_of(entry, &partition);
+	const struct link *link = owner ? hypapps_link_of(owner, HYPAPI_EV_EPT_VIOLATION, level) : NULL;
 
-	if (unlikely(entry & EPT01_HYPAPP))
-		owner = hypapps_get(ept01_entry_hypapp(entry) - 1);
-	link = owner ? hypapps_link_of(owner, HYPAPI_EV_EPT_VIOLATION, level) : NULL;
 	if (link) {
 		dispatch_begin(&d, cpu, HYPAPI_EV_EPT_VIOLATION, level);
 		d.ev.args.violation = (struct hypapi_violation_args){

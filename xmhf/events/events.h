@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Events, raised. event_tell() and event_prepare() do for most: such an event is a row in event_info.c, a structure in
- * hypapi/event.h and a page in docs/. What a guest did that a hypapp may answer has a function of its own, which asks those
- * whose business it is and does what their verdict means. Callers: exit handlers of all run modes, power, CPU start.
+ * hypapi/event.h and a page in docs/. What a guest did that a hypapp may answer has a function of its own, which asks
+ * those whose business it is and does what their verdict means. Callers: exit handlers of all run modes, power, CPU
+ * start.
  */
 #ifndef XMHF_EVENTS_H
 #define XMHF_EVENTS_H
@@ -32,11 +33,12 @@ must_check enum hypapi_level event_level(const struct percpu *cpu);
  * Tells all who subscribed to the event at this level, whatever they answer; perhaps in the middle of another event.
  * `level` is HYPAPI_L0, or event_level(). Nobody subscribed: nothing is done.
  */
-void event_tell(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level, const void *args, size_t size);
+void event_tell(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level, const void *args,
+		size_t size);
 
 /*
- * An event of two phases, of level L0: may it take place? False: a hypapp denies it, and all who had prepared know. After
- * true the caller does what it asked for, and tells the event.
+ * An event of two phases, of level L0: may it take place? False: a hypapp denies it, and all who had prepared know.
+ * After true the caller does what it asked for, and tells the event.
  */
 must_check bool event_prepare(struct percpu *cpu, enum hypapi_event_type type, const void *args, size_t size);
 

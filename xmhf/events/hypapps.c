@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See hypapps.h. Descriptors are copied, so that one of an older minor version, which is shorter, reads as zero at its end.
- * Claims are exclusive, so what is claimed goes to one hypapp; violations and partition exits go to the owner.
+ * See hypapps.h. Descriptors are copied, so that one of an older minor version, which is shorter, reads as zero at its
+ * end. Claims are exclusive, so what is claimed goes to one hypapp; violations and partition exits go to the owner.
  */
 #include "events/hypapps.h"
 
@@ -105,6 +105,18 @@ const struct hypapp_descriptor *hypapps_get(u32 i)
 	return apps[i];
 }
 
+/* Of hypapp number i + 1. */
+static struct link make_link(u32 i, const struct hypapi_subscription *s, u32 level)
+{
+	return (struct link){
+		.deliver = s->quiesce || trace_bytes() ? dispatch_slowly : s->handler,
+		.handler = s->handler, .app = apps[i],
+		.capabilities = apps[i]->capabilities & ~event_info[s->type].withheld,
+		.counts = (u32)offsetof(struct hypapp_stats, of[i][s->type][level]),
+		.quiesce = s->quiesce, .two_phase = s->two_phase,
+	};
+}
+
 /* The links of one event at one level, from *next on. */
 static void build_chain(u32 type, u32 level, struct link **next)
 {
@@ -116,12 +128,7 @@ static void build_chain(u32 type, u32 level, struct link **next)
 		for (const struct hypapi_subscription *s = apps[i]->subscriptions;
 		     s < apps[i]->subscriptions + HYPAPI_MAX_SUBSCRIPTIONS && s->handler; s++)
 			if (s->type == type && (level == HYPAPI_L0 || (s->levels & bit)))
-				*(*next)++ = (struct link){
-					.deliver = s->quiesce || trace_bytes() ? dispatch_slowly : s->handler,
-					.handler = s->handler, .app = apps[i], .capabilities = apps[i]->capabilities & ~event_info[type].withheld,
-					.counts = (u32)offsetof(struct hypapp_stats, of[i][type][level]),
-					.quiesce = s->quiesce, .two_phase = s->two_phase,
-				};
+				*(*next)++ = make_link(i, s, level);
 	chain->count = (u32)(*next - chain->first);
 }
 

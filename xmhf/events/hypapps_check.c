@@ -20,18 +20,21 @@ struct report { char *buf; size_t size; };
 
 static bool check_versions(const struct hypapp_descriptor *app, const struct report *r)
 {
-	if (app->magic != HYPAPP_MAGIC || app->size < HYPAPP_SIZE_1_0 || (app->size > sizeof(*app) && app->minor <= HYPAPI_MINOR))
+	if (app->magic != HYPAPP_MAGIC || app->size < HYPAPP_SIZE_1_0 ||
+	    (app->size > sizeof(*app) && app->minor <= HYPAPI_MINOR))
 		return complain(r, "hypapp %s: its descriptor is not one of hypapi", app->name);
 	if (app->major != HYPAPI_MAJOR || app->minor > HYPAPI_MINOR)
-		return complain(r, "hypapp %s needs hypapi %u.%u, the core has %u.%u", app->name, app->major, app->minor,
-				HYPAPI_MAJOR, HYPAPI_MINOR);
+		return complain(r, "hypapp %s needs hypapi %u.%u, the core has %u.%u", app->name, app->major,
+				app->minor, HYPAPI_MAJOR, HYPAPI_MINOR);
 	if (app->needs & ~(u32)CORE_FEATURES)
-		return complain(r, "hypapp %s needs features 0x%x that the core has not", app->name, app->needs & ~(u32)CORE_FEATURES);
+		return complain(r, "hypapp %s needs features 0x%x that the core has not", app->name,
+				app->needs & ~(u32)CORE_FEATURES);
 	if (app->capabilities & ~(u32)CAPABILITIES)
-		return complain(r, "hypapp %s declares unknown capabilities 0x%x", app->name, app->capabilities & ~(u32)CAPABILITIES);
+		return complain(r, "hypapp %s declares unknown capabilities 0x%x", app->name,
+				app->capabilities & ~(u32)CAPABILITIES);
 	if (app->cpu_bytes > HYPAPI_MAX_CPU_BYTES)
-		return complain(r, "hypapp %s wants %u bytes of storage for each CPU, the most is %u", app->name, app->cpu_bytes,
-				HYPAPI_MAX_CPU_BYTES);
+		return complain(r, "hypapp %s wants %u bytes of storage for each CPU, the most is %u", app->name,
+				app->cpu_bytes, HYPAPI_MAX_CPU_BYTES);
 	return true;
 }
 
@@ -42,8 +45,8 @@ static bool check_subscription(const struct hypapp_descriptor *app, const struct
 	u32 missing = event->capabilities & ~app->capabilities;
 
 	if (!(event->levels & (HYPAPI_LEVEL_BIT(HYPAPI_L0) | s->levels)) && !event->any_level)
-		return complain(r, "hypapp %s subscribes to event %s at levels 0x%x, where it does not occur", app->name,
-				event->name, s->levels);
+		return complain(r, "hypapp %s subscribes to event %s at levels 0x%x, where it does not occur",
+				app->name, event->name, s->levels);
 	if (s->quiesce && !(app->capabilities & HYPAPI_CAP_QUIESCE))
 		return complain(r, "hypapp %s asks for stops at event %s without HYPAPI_CAP_QUIESCE", app->name,
 				event->name);
@@ -60,7 +63,8 @@ static bool check_subscriptions(const struct hypapp_descriptor *app, const struc
 	for (const struct hypapi_subscription *s = app->subscriptions;
 	     s < app->subscriptions + HYPAPI_MAX_SUBSCRIPTIONS && s->handler; s++) {
 		if (s->type >= HYPAPI_EV_COUNT || !event_info[s->type].levels)
-			return complain(r, "hypapp %s subscribes to event %u, which this core does not raise", app->name, s->type);
+			return complain(r, "hypapp %s subscribes to event %u, which this core does not raise",
+					app->name, s->type);
 		if (!check_subscription(app, s, r))
 			return false;
 	}
@@ -88,10 +92,11 @@ static bool check_claims(const struct hypapp_descriptor *app, const struct repor
 {
 	for (const struct hypapi_claim *c = app->claims; c < app->claims + HYPAPI_MAX_CLAIMS && c->kind; c++) {
 		if (c->kind >= ARRAY_SIZE(claim_names))
-			return complain(r, "hypapp %s: claims of kind %u are not supported by this core", app->name, c->kind);
+			return complain(r, "hypapp %s: claims of kind %u are not supported by this core", app->name,
+					c->kind);
 		if (!in_range(c))
-			return complain(r, "hypapp %s: the claim of %s 0x%x to 0x%x is out of range", app->name, claim_names[c->kind],
-					c->first, c->last);
+			return complain(r, "hypapp %s: the claim of %s 0x%x to 0x%x is out of range", app->name,
+					claim_names[c->kind], c->first, c->last);
 		if (c->kind == HYPAPI_CLAIM_HYPERCALL && c->first <= HYPAPI_CONTROL_LAST &&
 		    c->last >= HYPAPI_CONTROL_FIRST)
 			return complain(r, "hypapp %s: hypercalls 0x%x to 0x%x are the core's own", app->name,
@@ -134,8 +139,8 @@ static bool check_pair(const struct hypapp_descriptor *a, const struct hypapp_de
 		const struct hypapi_claim *d = overlap(c, b);
 
 		if (d)
-			return complain(r, "hypapps %s and %s both claim %s 0x%x to 0x%x", a->name, b->name, claim_names[c->kind],
-					MAX(c->first, d->first), MIN(c->last, d->last));
+			return complain(r, "hypapps %s and %s both claim %s 0x%x to 0x%x", a->name, b->name,
+					claim_names[c->kind], MAX(c->first, d->first), MIN(c->last, d->last));
 	}
 	return true;
 }
