@@ -27,7 +27,7 @@ TICKS_PER_SECOND = 20000000     # tsc_early_khz of tools/linux/cmdline.bochs
 STOP_CPUS = (2, 4, 8)
 NO_CAP = "stop-share=100"       # or stops from L2 would be told to wait
 OPERATIONS = """dispatch-first dispatch-further l1-cpuid l1-hypercall l1-hypercall-stop l2-hypercall l2-cpuid-reflected
-l1-vmread
+l2-switch l1-vmread
 l1-vmwrite l1-vmptrld l1-vmclear l1-invept ept02-fill-4k ept02-fill-2m ept12-violation pal-register-l1 pal-invoke-l1
 pal-return-l1 pal-unregister-l1 pal-register-l2 pal-invoke-l2 pal-return-l2 pal-unregister-l2
 linux-boot linux-l2-exit""".split()
@@ -43,7 +43,8 @@ WITHOUT_SHADOW = ("l1-vmread", "l1-vmwrite")
 # hypapp is 19 and the 4 of an indirect call through a retpoline.
 AIMS = {("dispatch-first", 1): 60, ("dispatch-further", 1): 23, ("l1-cpuid", 1): 150, ("l1-hypercall", 1): 250,
         ("l1-hypercall-stop", 2): 900, ("l2-hypercall", 1): 250,
-        ("l2-hypercall-stop", 2): 900, ("l2-cpuid-reflected", 1): 1200, ("l1-vmread", 1): 200, ("l1-vmwrite", 1): 200,
+        ("l2-hypercall-stop", 2): 900, ("l2-cpuid-reflected", 1): 1200, ("l2-switch", 1): 1800,
+        ("l1-vmread", 1): 200, ("l1-vmwrite", 1): 200,
         ("l1-vmptrld", 1): 250, ("l1-vmclear", 1): 1000, ("l1-invept", 1): 300, ("ept02-fill-4k", 1): 700,
         ("ept02-fill-2m", 1): 700, ("ept12-violation", 1): 2500, ("pal-register-l1", 1): 5600,
         ("pal-invoke-l1", 1): 2300, ("pal-unregister-l1", 1): 3000, ("pal-register-l2", 1): 7800,

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * VMCSs that stay active while others are current. A hypervisor below may keep them anywhere until VMCLEAR; what each holds
- * must not mix with the others', and VMCLEAR must forget what was kept. Three are used at a time where that must not depend
- * on how many are kept; vmx_insn.c has more than may be kept.
+ * VMCSs that stay active while others are current. A hypervisor below may keep them anywhere until VMCLEAR; what each
+ * holds must not mix with the others', and VMCLEAR must forget what was kept. vmx_insn.c has more than may be kept.
  */
 #include "test.h"
 

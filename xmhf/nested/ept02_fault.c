@@ -84,16 +84,17 @@ static inline bool mark(struct ept12_leaf *l12, u32 access)
 void nested_refill(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
+	const struct vmcs12 *v = &n->current->vmcs12;
 	gpa2_t missed = n->missed.gpa2;
 	u32 access = n->missed.access;
 	struct ept12_leaf l12;
 	struct ept01_leaf l01;
 
 	n->missed.access = 0;
-	if (!vmcs12_uses_ept(&n->current->vmcs12) || ept12_walk(&nested_caps, n->current->vmcs12.eptp, missed, &l12) != EPT12_MAPPED ||
+	if (!vmcs12_uses_ept(v) || ept12_walk(&nested_caps, v->eptp, missed, &l12) != EPT12_MAPPED ||
 	    (l12.rights & access) != access || !l1_leaf(&n->memory, l12.gpa1, &l01) || (l01.rights & access) != access)
 		return;
-	if (!(n->current->vmcs12.eptp & EPTP_AD) || mark(&l12, access))
+	if (!(v->eptp & EPTP_AD) || mark(&l12, access))
 		fill(n, missed, &l12, &l01);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * EPT02 but for faults (ept02_fault.c): which root VMCS02 runs on, what INVEPT of L1 and stops drop, and EPT02 as software
- * looks through it, for walks of L2's tables and for hypapps' copies. Callers: nested/, mem/guest.c, stops.
+ * EPT02 but for faults (ept02_fault.c): which root VMCS02 runs on, what INVEPT of L1 and stops drop, and EPT02 as
+ * software looks through it, for walks of L2's tables and for hypapps' copies. Callers: nested/, mem/guest.c, stops.
  */
 #include "mem/ept.h"
 #include "mem/ept01.h"
@@ -124,13 +124,14 @@ u64 nested_ept_key(const struct percpu *cpu)
  * What hardware may have cached, we may use: a leaf of the EPT02 in force with all rights and RAM is memory that L1
  * owns, where EPT01 is the identity. 0: none.
  */
-static inline u64 cached_hpa(const struct nested_cpu *n, gpa2_t gpa2)
+static inline u64 cached_hpa(u64 eptp02, gpa2_t gpa2)
 {
-	const struct ept ept02 = { .root = n->ept02.pages[n->current->root] };
+	const struct ept ept02 = { .root = phys_to_virt(HPA(eptp02 & EPT_ADDR)) };
 	unsigned int level;
 	u64 entry = *ept_find(&ept02, gpa2.addr, &level), offset;
 
-	if ((entry & (EPT_RIGHTS | EPT01_RAM)) != (EPT_RIGHTS | EPT01_RAM) || gpa2.addr >> EPT_LEVEL_SHIFT(EPT_LEVELS + 1))
+	if ((entry & (EPT_RIGHTS | EPT01_RAM)) != (EPT_RIGHTS | EPT01_RAM) ||
+	    gpa2.addr >> EPT_LEVEL_SHIFT(EPT_LEVELS + 1))
 		return 0;
 	offset = EPT_LEVEL_SIZE(level) - 1;
 	return (entry & EPT_ADDR & ~offset) | (gpa2.addr & offset);
@@ -139,14 +140,17 @@ static inline u64 cached_hpa(const struct nested_cpu *n, gpa2_t gpa2)
 /* As cached_hpa(); under a stop that has taken rights away EPT02 is stale, until its release. */
 static inline u64 quick_hpa(const struct percpu *cpu, gpa2_t gpa2)
 {
-	return likely(!cpu->quiesce.work) && vmcs12_uses_ept(vmcs12_of(cpu)) ? cached_hpa(cpu->nested, gpa2) : 0;
+	const struct world *l2 = cpu->world;
+
+	return likely(!cpu->quiesce.work) && (l2->ept & QUIESCE_EPT12) ? cached_hpa(l2->eptp, gpa2) : 0;
 }
 
 /* EPT12's leaf for an address of L2's, which is L1's without EPT12. */
 static bool leaf12(struct nested_cpu *n, gpa2_t gpa2, struct ept12_leaf *leaf)
 {
 	*leaf = (struct ept12_leaf){ .gpa1 = GPA1(gpa2.addr), .rights = HYPAPI_RWX };
-	return !vmcs12_uses_ept(&n->current->vmcs12) || ept12_walk(&nested_caps, n->current->vmcs12.eptp, gpa2, leaf) == EPT12_MAPPED;
+	return !vmcs12_uses_ept(&n->current->vmcs12) ||
+	       ept12_walk(&nested_caps, n->current->vmcs12.eptp, gpa2, leaf) == EPT12_MAPPED;
 }
 
 bool nested_gpa1(struct percpu *cpu, gpa2_t gpa2, u32 rights, gpa1_t *gpa1)

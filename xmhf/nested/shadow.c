@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * VMCS shadowing (Intel SDM vol. 3, "VMCS Shadowing Bitmap Addresses", "VMCS Types: Ordinary and Shadow"): L1's
- * VMREADs and VMWRITEs of the fields that every exit needs go to a VMCS of ours without an exit, one for each active VMCS
- * of L1's. All other bits of the bitmaps are 1: denied by default. vmcs12 stays the truth while L2 runs; the shadow is
- * published at an exit to L1 and collected before an entry, and what was collected is checked as if it had come by
- * VMWRITE exits. Optional: without it everything works, slower.
+ * VMREADs and VMWRITEs of the fields that every exit needs go to a VMCS of ours without an exit, one for each active
+ * VMCS of L1's. All other bits of the bitmaps are 1: denied by default. vmcs12 stays the truth while L2 runs; the
+ * shadow is published at an exit to L1 and collected before an entry, and what was collected is checked as if it had
+ * come by VMWRITE exits. Optional: without it everything works, slower.
  */
 #include "core/cmdline.h"
 #include "cpu/x86.h"

@@ -37,8 +37,8 @@ struct open_bits {
 };
 
 /*
- * A VMCS of L1's that is active on this CPU: from VMPTRLD to VMCLEAR or VMXOFF, or until its place is needed for another
- * one (SDM vol. 3, "Overview" of VMCSs). What it holds is in up to four places. Which of them is the newest:
+ * A VMCS of L1's that is active on this CPU: from VMPTRLD to VMCLEAR or VMXOFF, or until its place is needed for
+ * another one (SDM vol. 3, "Overview" of VMCSs). What it holds is in up to four places. Which of them is the newest:
  *
  *   L1's memory <--unsaved-- vmcs12 --unmerged--> VMCS02     of each group one at most is set: who writes a group to
  *                              ^  ^--- unread ---'           vmcs12 while it is unread reads it first
@@ -142,8 +142,8 @@ void nested_deactivate_all(struct percpu *cpu);
 
 /* ---- entry.c ---- */
 /*
- * VMLAUNCH or VMRESUME of L1, which may execute it and has a current VMCS. l1_long_mode: its IA32_EFER.LMA. Answers what
- * VMfail reports.
+ * VMLAUNCH or VMRESUME of L1, which may execute it and has a current VMCS. l1_long_mode: its IA32_EFER.LMA. Answers
+ * what VMfail reports.
  */
 enum vmx_error nested_enter(struct percpu *cpu, bool launch, bool l1_long_mode);
 /* After a crossing from L1 to L2 or back, if cpu->crossing is not 0: NMIs that wait, and hypapps that watch. */

@@ -238,6 +238,9 @@ void vmcs02_merge(struct percpu *cpu, const struct l1_registers *l1)
 	const struct vmcs12 *v = &a->vmcs12;
 	u32 unmerged = a->unmerged;
 
+	/* Exits from IA-32e mode leave PDPTEs undefined, which L1 ends by a change of the entry controls. */
+	if (unmerged & GROUP(ENTRY))
+		unmerged |= GROUP(PDPTE) & ~a->unread;
 	world_load(cpu, &a->l2);
 	if (unmerged & CONTROL_GROUPS)
 		merge_controls(cpu);
