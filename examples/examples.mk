@@ -9,17 +9,38 @@ EXAMPLES_CFLAGS := -std=gnu11 -O2 -Wall -Wextra -Werror
 TV_PAL_CFLAGS := $(EXAMPLES_CFLAGS) -ffreestanding -fPIE -fvisibility=hidden -fno-jump-tables -fno-stack-protector \
 	-fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -fcf-protection=none -mgeneral-regs-only
 EXAMPLES := $(addprefix $(O)/examples/,pal-demo pal-stress pal-bench pal-abandon pal-owner pal-moved)
-TV_HEADERS := $(wildcard examples/libtv/*.h hypapps/trustvisor/include/trustvisor/*.h)
+TV_HEADERS := $(wildcard examples/libtv/*.h examples/linux-driver/*.h hypapps/trustvisor/include/trustvisor/*.h)
+TV_CFLAGS := $(EXAMPLES_CFLAGS) -I hypapps/trustvisor/include
 
 .PHONY: examples
 examples: $(EXAMPLES)
 
-$(O)/examples/libtv.a: $(O)/examples/tv.o
-	$(Q)rm -f $@ && $(AR) rcs $@ $<
+# libtv_pal.a is what a program has of its own that uses libtv.so; libtv.a has all.
+$(O)/examples/libtv.a: $(addprefix $(O)/examples/,tv.o tv_device.o tv_pal.o)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(O)/examples/tv.o: examples/libtv/tv.c $(TV_HEADERS)
+$(O)/examples/libtv_pal.a: $(O)/examples/tv_pal.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(O)/examples/libtv.so.1: examples/libtv/tv.c examples/libtv/tv_device.c $(TV_HEADERS)
 	@mkdir -p $(@D)
-	$(Q)$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -c $< -o $@
+	$(Q)$(EXAMPLES_CC) $(TV_CFLAGS) -fPIC -shared -Wl,-soname,libtv.so.1 -o $@ $(filter %.c,$^)
+
+$(addprefix $(O)/examples/,tv.o tv_device.o tv_pal.o): $(O)/examples/%.o: examples/libtv/%.c $(TV_HEADERS)
+	@mkdir -p $(@D)
+	$(Q)$(EXAMPLES_CC) $(TV_CFLAGS) -c $< -o $@
+
+# For programs outside of this tree; they ask `pkg-config --cflags --libs libtv`.
+PREFIX ?= /usr/local
+.PHONY: install-libtv
+install-libtv: $(addprefix $(O)/examples/,libtv.a libtv_pal.a libtv.so.1)
+	$(Q)mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/libtv/trustvisor
+	$(Q)cp $^ examples/libtv/pal.ld $(DESTDIR)$(PREFIX)/lib
+	$(Q)ln -sf libtv.so.1 $(DESTDIR)$(PREFIX)/lib/libtv.so
+	$(Q)cp examples/libtv/tv.h examples/libtv/tv_hypercall.h examples/libtv/tv.py $(DESTDIR)$(PREFIX)/include/libtv
+	$(Q)sed -i 's|"[^"]*/\(trustvisor/abi.h\)"|<\1>|' $(DESTDIR)$(PREFIX)/include/libtv/tv_hypercall.h
+	$(Q)cp hypapps/trustvisor/include/trustvisor/abi.h $(DESTDIR)$(PREFIX)/include/libtv/trustvisor
+	$(Q)sed 's|@PREFIX@|$(PREFIX)|' examples/libtv/libtv.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libtv.pc
 
 $(O)/examples/pal.o: examples/pal/pal.c examples/pal/pal.h $(TV_HEADERS)
 	@mkdir -p $(@D)
@@ -27,8 +48,11 @@ $(O)/examples/pal.o: examples/pal/pal.c examples/pal/pal.h $(TV_HEADERS)
 
 $(O)/examples/pal-%: examples/pal/pal-%.c $(O)/examples/pal.o $(O)/examples/libtv.a examples/libtv/pal.ld \
 		     examples/pal/pal.h examples/pal/frames.h $(TV_HEADERS)
-	$(Q)$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -static -s -o $@ $< $(O)/examples/pal.o $(O)/examples/libtv.a \
+	$(Q)$(EXAMPLES_CC) $(TV_CFLAGS) -static -s -o $@ $< $(O)/examples/pal.o $(O)/examples/libtv.a \
 		-Wl,-T,examples/libtv/pal.ld
+
+# For Debian's kernel with the driver only: not among those that every initramfs has.
+DRIVER_PROGRAM := $(O)/examples/pal-driver
 
 # A 32-bit caller and PAL in a 64-bit program: addresses below 4 GiB.
 EXAMPLES += $(O)/examples/pal-demo32

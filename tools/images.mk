@@ -20,7 +20,25 @@ $(O)/linux/debian/vmlinuz: tools/linux/debian-kernel
 	$(say) GET $@
 	$(Q)tools/linux/debian-kernel $(O)/linux
 
-$(LINUX_MODULES): $(O)/linux/debian/vmlinuz ;
+$(LINUX_MODULES) $(O)/linux/debian/modules/brd.ko: $(O)/linux/debian/vmlinuz ;
+
+# TrustVisor's driver, for that kernel.
+LINUX_DRIVER := $(O)/linux/driver/trustvisor.ko
+LINUX_DRIVER_SOURCES := $(addprefix examples/linux-driver/,trustvisor.c trustvisor_ioctl.h Kbuild) \
+	hypapps/trustvisor/include/trustvisor/abi.h
+
+$(O)/linux/debian-headers/Makefile: tools/linux/debian-headers $(O)/linux/debian/vmlinuz
+	$(say) GET $@
+	$(Q)tools/linux/debian-headers $(O)/linux
+	$(Q)touch -c $@
+
+$(LINUX_DRIVER): $(LINUX_DRIVER_SOURCES) $(O)/linux/debian-headers/Makefile
+	@mkdir -p $(@D)/include/trustvisor
+	$(say) KO $@
+	$(Q)cp $(filter examples/%,$(LINUX_DRIVER_SOURCES)) $(@D) && cp $(filter %/abi.h,$^) $(@D)/include/trustvisor
+	$(Q)$(MAKE) -s -C $(O)/linux/debian-headers M=$(abspath $(@D)) modules > $(@D)/log 2>&1 || \
+		{ cat $(@D)/log; false; }
+	$(Q)objcopy --strip-debug -R .BTF $@
 
 $(O)/linux/busybox: tools/linux/busybox
 	$(say) GET $@
@@ -52,14 +70,17 @@ $(O)/linux/debian.cpio: $(LINUX_INITRAMFS_INPUTS) $(LINUX_MODULES)
 	$(say) CPIO $@
 	$(Q)$(LINUX_INITRAMFS) $(addprefix --module ,$(LINUX_MODULES))
 
-# The same with memory in two nodes.
+# The same with memory in two nodes, and with what the driver's tests need.
 $(O)/linux/srat.aml: tools/linux/two-nodes
 	$(Q)tools/linux/two-nodes -o $@
 
-$(O)/linux/debian-nodes.cpio: $(LINUX_INITRAMFS_INPUTS) $(LINUX_MODULES) $(O)/linux/srat.aml
+DRIVER_FILES := $(LINUX_DRIVER) $(O)/linux/debian/modules/brd.ko
+$(O)/linux/debian-nodes.cpio: $(LINUX_INITRAMFS_INPUTS) $(LINUX_MODULES) $(O)/linux/srat.aml $(DRIVER_FILES) \
+			      $(DRIVER_PROGRAM)
 	$(say) CPIO $@
 	$(Q)$(LINUX_INITRAMFS) $(addprefix --module ,$(LINUX_MODULES)) \
-		--file $(O)/linux/srat.aml:kernel/firmware/acpi/srat.aml
+		--file $(O)/linux/srat.aml:kernel/firmware/acpi/srat.aml --bin $(DRIVER_PROGRAM) \
+		$(foreach file,$(DRIVER_FILES),--file $(file):root/$(notdir $(file)))
 
 # A 32-bit Linux, whose programs are busybox alone, and Xen with a Linux as its first domain.
 .PHONY: long-images

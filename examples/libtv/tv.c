@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libtv for Linux: see tv.h.
+ * libtv for Linux: see tv.h. Where the driver is, tv_device.c does the work; what follows is about the other way.
  *
  * The hypervisor takes physical pages, Linux hands out virtual ones. Before a registration this file makes sure that
  * the two stay together: each page is written once, so that it is no longer shared with the page cache or another
@@ -9,7 +9,7 @@
  * machine for production has vm.compact_unevictable_allowed=0.)
  */
 #define _GNU_SOURCE
-#include "tv.h"
+#include "tv_device.h"
 
 #include <stddef.h>
 #include <sys/mman.h>
@@ -17,10 +17,8 @@
 #define PAGE_BYTES 4096
 #define REGISTER_TRIES 8
 
-extern char tv_pal_text_start[], tv_pal_text_end[], tv_pal_data_start[], tv_pal_data_end[], tv_pal_param_end[],
-	tv_pal_stack_end[];
-
-TV_PAL_DATA uint64_t tv_pal_is_there = 0;
+/* In the program (tv_pal.c), if it has sections of its own. */
+extern volatile uint64_t *const tv_pal_word __attribute__((weak));
 
 enum tv_level tv_detect(void)
 {
@@ -48,21 +46,6 @@ static uint32_t call(uint32_t command, const void *rcx, const void *rsi, const v
 		return TV_E_UNSUPPORTED;
 	return tv_hypercall(level == TV_IN_L2 ? TV_L2_BASE_DEFAULT : 0, command, (uintptr_t)rcx, 0, (uintptr_t)rsi,
 			    (uintptr_t)rdi);
-}
-
-static struct tv_pal_section section(uint32_t type, const char *start, const char *end)
-{
-	return (struct tv_pal_section){ .type = type, .page_num = (uint32_t)((end - start) / PAGE_BYTES),
-					.start_addr = (uintptr_t)start };
-}
-
-void tv_own_sections(struct tv_pal_sections *sections)
-{
-	*sections = (struct tv_pal_sections){ .num_sections = 4, .sections = {
-		section(TV_SECTION_CODE, tv_pal_text_start, tv_pal_text_end),
-		section(TV_SECTION_DATA, tv_pal_data_start, tv_pal_data_end),
-		section(TV_SECTION_PARAM, tv_pal_data_end, tv_pal_param_end),
-		section(TV_SECTION_STACK, tv_pal_param_end, tv_pal_stack_end) } };
 }
 
 /* Writes one byte of each page with what it holds, and reads it: the page is this process's own, present and mapped. */
@@ -95,10 +78,10 @@ static bool prepare_section(const struct tv_pal_section *section)
 /* The word that entry points look at, if it is in these sections. Each access is one that the compiler keeps. */
 static volatile uint64_t *word_in(const struct tv_pal_sections *sections)
 {
-	for (uint32_t i = 0; i < sections->num_sections && i < TV_MAX_SECTIONS; i++)
-		if ((uintptr_t)&tv_pal_is_there - sections->sections[i].start_addr <
+	for (uint32_t i = 0; &tv_pal_word && i < sections->num_sections && i < TV_MAX_SECTIONS; i++)
+		if ((uintptr_t)tv_pal_word - sections->sections[i].start_addr <
 		    (uint64_t)sections->sections[i].page_num * PAGE_BYTES)
-			return &tv_pal_is_there;
+			return tv_pal_word;
 	return NULL;
 }
 
@@ -138,7 +121,8 @@ uint32_t tv_finish(const struct tv_pal_sections *sections, uint32_t result)
 	return result;
 }
 
-uint32_t tv_register(const struct tv_pal_sections *sections, const struct tv_pal_params *params, const void *entry)
+static uint32_t register_by_hypercall(const struct tv_pal_sections *sections, const struct tv_pal_params *params,
+				      const void *entry)
 {
 	/*
 	 * Constants may lie in a page that nobody has touched yet, which the hypervisor cannot read: hand over copies.
@@ -147,8 +131,6 @@ uint32_t tv_register(const struct tv_pal_sections *sections, const struct tv_pal
 	const struct tv_pal_params own_params = *params;
 	uint32_t result = TV_E_FAULT;
 
-	if (tv_detect() == TV_NONE)
-		return TV_E_UNSUPPORTED;
 	/*
 	 * Between touch and call a page can get lost again. In L2, one that L1 took away looks like one that L1 keeps.
 	 */
@@ -160,20 +142,80 @@ uint32_t tv_register(const struct tv_pal_sections *sections, const struct tv_pal
 	return tv_finish(sections, result);
 }
 
-uint32_t tv_unregister(const struct tv_pal_sections *sections, const void *entry)
+static uint32_t register_by_device(const struct tv_pal_sections *sections, const struct tv_list_entry *entries,
+				   uint32_t count, uint32_t flags)
 {
-	uint32_t result = call(TV_CMD_UNREGISTER, entry, NULL, NULL);
+	volatile uint64_t *word = word_in(sections);
+	uint32_t result;
 
-	if (result != TV_E_BUSY)
+	if (word)
+		*word = 1;
+	result = tv_device_register(sections, entries, count, flags | (sizeof(void *) == 4 ? TV_LIST_32BIT : 0));
+	if (result != TV_OK)
 		clear_word(sections);
-	for (uint32_t i = 0; i < sections->num_sections && result != TV_E_BUSY; i++) {
+	return result;
+}
+
+/* What the interface of command 1 has no place for. */
+static bool needs_device(const struct tv_list_entry *entries, uint32_t count, uint32_t flags)
+{
+	if (count != 1 || flags)
+		return true;
+	for (uint32_t i = 0; i < entries->params.num_params && i < TV_MAX_PARAMS; i++)
+		if (entries->params.params[i].type == TV_PARAM_BUFFER)
+			return true;
+	return false;
+}
+
+uint32_t tv_register_entries(const struct tv_pal_sections *sections, const struct tv_list_entry *entries,
+			     uint32_t count, uint32_t flags)
+{
+	struct tv_pal_params params;
+
+	if (tv_detect() == TV_NONE)
+		return TV_E_UNSUPPORTED;
+	if (tv_device_is_there())
+		return register_by_device(sections, entries, count, flags);
+	if (needs_device(entries, count, flags))
+		return TV_E_UNSUPPORTED;
+	params = entries->params;
+	return register_by_hypercall(sections, &params, (const void *)(uintptr_t)entries->address);
+}
+
+uint32_t tv_register(const struct tv_pal_sections *sections, const struct tv_pal_params *params, const void *entry)
+{
+	const struct tv_list_entry one = { .address = (uintptr_t)entry, .params = *params };
+
+	return tv_register_entries(sections, &one, 1, 0);
+}
+
+static void unlock_sections(const struct tv_pal_sections *sections)
+{
+	for (uint32_t i = 0; i < sections->num_sections; i++) {
 		const struct tv_pal_section *section = &sections->sections[i];
 		void *start = (void *)(uintptr_t)section->start_addr;
 
 		munlock(start, (size_t)section->page_num * PAGE_BYTES);
 		madvise(start, (size_t)section->page_num * PAGE_BYTES, MADV_DOFORK);
 	}
+}
+
+uint32_t tv_unregister(const struct tv_pal_sections *sections, const void *entry)
+{
+	bool device = tv_detect() != TV_NONE && tv_device_is_there();
+	uint32_t result = device ? tv_device_unregister(sections) : call(TV_CMD_UNREGISTER, entry, NULL, NULL);
+
+	if (result == TV_E_BUSY)
+		return result;
+	clear_word(sections);
+	if (!device)
+		unlock_sections(sections);
 	return result;
+}
+
+bool tv_status(const struct tv_pal_sections *sections, struct tv_status *status)
+{
+	return tv_device_status(sections, status);
 }
 
 uint32_t tv_test(void)
@@ -190,8 +232,21 @@ const char *tv_result_text(uint32_t result)
 		[TV_E_BUSY] = "PAL is running",
 		[TV_E_NO_ROOM] = "too many PALs", [TV_E_IN_PAL] = "called by a PAL",
 		[TV_E_NOT_IN_PAL] = "not called by a PAL", [TV_E_UNSUPPORTED] = "not supported",
-		[TV_E_UNKNOWN] = "unknown command",
+		[TV_E_UNKNOWN] = "unknown command", [TV_E_DENIED] = "not allowed to this caller",
 	};
 
 	return result < sizeof(texts) / sizeof(texts[0]) && texts[result] ? texts[result] : "unknown result";
+}
+
+const char *tv_why_text(uint32_t why)
+{
+	static const char *const texts[] = {
+		[TV_WHY_NONE] = "nothing has failed", [TV_WHY_FAULT] = "exception in the PAL",
+		[TV_WHY_EXIT] = "the PAL did what no PAL may", [TV_WHY_TIME] = "the PAL ran too long",
+		[TV_WHY_WRITTEN] = "somebody wrote to the PAL's pages",
+		[TV_WHY_LOST] = "the PAL's pages are no longer there",
+		[TV_WHY_ENDED] = "ended by the operating system", [TV_WHY_CALLER] = "bad stack or parameters of a call",
+	};
+
+	return why < sizeof(texts) / sizeof(texts[0]) ? texts[why] : "unknown reason";
 }

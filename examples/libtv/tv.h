@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libtv: TrustVisor for 64-bit Linux programs, in L1 and in L2 alike.
+ * libtv: TrustVisor for 64-bit Linux programs in C and C++, in L1 and in L2 alike; for Python see tv.py.
  *
  * A PAL is a function that lives, with everything that it touches, in sections of its own:
  *
@@ -17,7 +17,12 @@
  *             result = sign(7);                    runs isolated
  *     tv_unregister(&sections, sign);
  *
- * Link with libtv.a and -Wl,-T,pal.ld, which aligns the sections to pages. PAL code must not reach outside: compile its
+ * Where the driver is (/dev/trustvisor), registrations go through it, and who may not open it may not register; where
+ * it is not, through the hypercall. With the driver the sections become its pages, for the rest of the process's life:
+ * files, sockets and debuggers do not reach them, and children do not have them.
+ *
+ * Link with libtv.a, or with libtv.so and libtv_pal.a, and -Wl,-T,pal.ld, which aligns the sections to pages;
+ * `pkg-config libtv` has it all. PAL code must not reach outside: compile its
  * file with TV_PAL_CFLAGS of examples.mk (position-independent, no jump tables, no calls into the C library, no SIMD),
  * and put its constants into TV_PAL_DATA too. One set of sections can be one PAL at a time.
  *
@@ -32,6 +37,10 @@
 #define TV_H
 
 #include "tv_hypercall.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 #define TV_PAL_CODE __attribute__((section(".pal.text"), noinline, used))
 #define TV_PAL_DATA __attribute__((section(".pal.data"), used))
@@ -96,10 +105,53 @@ uint32_t tv_register(const struct tv_pal_sections *sections, const struct tv_pal
  */
 uint32_t tv_unregister(const struct tv_pal_sections *sections, const void *entry);
 
+/**
+ * The same for a PAL with several entry points, which share its sections.
+ * @param count  1 to TV_MAX_ENTRIES; without the driver 1
+ * @param flags  TV_LIST_ERRORS: a call that fails returns TV_CALL_FAILED, in place of SIGSEGV; without the driver 0
+ * @return enum tv_result; TV_E_UNSUPPORTED also for what only the driver can do; TV_E_DENIED: not this process
+ */
+uint32_t tv_register_entries(const struct tv_pal_sections *sections, const struct tv_list_entry *entries,
+			     uint32_t count, uint32_t flags);
+
+/** Why a PAL ended, or why its last failed call did. */
+struct tv_status {
+	bool present;        /* it is registered, and has not ended */
+	uint32_t why;        /* enum tv_why */
+	uint32_t vector;     /* of TV_WHY_FAULT */
+	uint32_t error_code;
+	uint32_t calls;      /* since the registration */
+	uint64_t rip;        /* in the PAL */
+	uint64_t address;    /* of a page fault */
+};
+
+/** @return false: nothing is known of these sections, which is always so without the driver */
+bool tv_status(const struct tv_pal_sections *sections, struct tv_status *status);
+
 /** The test command: TV_OK, or TV_E_UNSUPPORTED without TrustVisor. */
 uint32_t tv_test(void);
 
 /** Text of an enum tv_result. */
 const char *tv_result_text(uint32_t result);
+/** Text of an enum tv_why. */
+const char *tv_why_text(uint32_t why);
+
+#ifdef __cplusplus
+}
+
+/* A pointer to a function is no pointer to data there. */
+template <class Result, class... Parameters>
+inline uint32_t tv_register(const struct tv_pal_sections *sections, const struct tv_pal_params *params,
+			    Result (*entry)(Parameters...))
+{
+	return tv_register(sections, params, reinterpret_cast<const void *>(entry));
+}
+
+template <class Result, class... Parameters>
+inline uint32_t tv_unregister(const struct tv_pal_sections *sections, Result (*entry)(Parameters...))
+{
+	return tv_unregister(sections, reinterpret_cast<const void *>(entry));
+}
+#endif
 
 #endif

@@ -207,6 +207,11 @@ CASES = [
          initrd="build/linux/debian-nodes.cpio", append="job=pal-l1,pal-l2,moved numa_balancing=disable loglevel=5",
          judge=msrs_written("debian", L1=LINUX_WRITES), timeout=600,
          expect=[linux_ready(2), r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", r"^JOB moved EXIT 0$", *POWERED_OFF]),
+    # By the driver: what reaches pages of processes, hostile requests, deaths. And no other way.
+    dict(name="pal/driver", guest="debian", xmhf=True, xmhf_args="trustvisor.register=kernel", cpus=2, megs=1024,
+         initrd="build/linux/debian-nodes.cpio", append="job=driver numa_balancing=disable loglevel=5", timeout=600,
+         expect=[r"^register: not allowed to this caller", r"^JOB driver EXIT 0$", *POWERED_OFF]),
+    dict(name="examples/libtv", command=["examples/libtv/test/run", "build/check/libtv"]),
     dict(name="pal/both-at-once", guest="tiny", xmhf=True, cpus=2, append="job=pal-both rounds=200", timeout=900,
          judge=rounds_stop_twice(400, l1_destroys=1), expect=[r"^JOB pal-both EXIT 0$", *POWERED_OFF]),
 
@@ -360,7 +365,8 @@ TOUCHES = {
     r"xmhf/quiesce|tests/model": "^model/",
     r"xmhf/(nested|vmx|mem)": "^vmx/|^xmhf/linux-l2$",
     r"hypapi/": "^(unit|install|by-path|docs|events|audit)/",
-    r"hypapps/trustvisor|examples/(libtv|pal|linux|kvm-guest)": "^(pal|unit/hypapp|audit/l1-and-l2|security/pal)",
+    r"hypapps/trustvisor|examples/(libtv|pal|linux|kvm-guest)":
+        "^(pal|unit/hypapp|audit/l1-and-l2|security/pal|examples)",
     r"hypapps/": "^(unit/|audit/|security/|chain/lockdown)",
     r"examples/": "^docs/tutorial|^install/",
     r"xmhf/(boot|iommu|cpu|apic|lib|mem|report)|tests/selftest": "^(selftest|iommu)/",

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A PAL in C++, with an installed libtv. On a machine without TrustVisor it says so, and ends with 2.
+#include <cstdio>
+
+#include <tv.h>
+
+TV_PAL_PAGES(1, 1);
+TV_PAL_DATA static uint64_t secret = 0;
+
+TV_PAL_ENTRY(add, (uint64_t a, uint64_t b), (a, b))
+{
+	return a + b + secret;
+}
+
+int main()
+{
+	struct tv_pal_params params = {};
+	struct tv_pal_sections sections;
+	uint32_t result;
+
+	params.num_params = 2;
+	params.params[0].type = params.params[1].type = TV_PARAM_INTEGER;
+	secret = 1000;
+	tv_own_sections(&sections);
+	result = tv_register(&sections, &params, add);
+	std::printf("C++: %u sections, register: %s, %llu\n", sections.num_sections, tv_result_text(result),
+		    static_cast<unsigned long long>(add(1, 2)));
+	tv_unregister(&sections, add);
+	return result == TV_OK ? 0 : 2;
+}

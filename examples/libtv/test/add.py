@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A PAL in Python, with an installed libtv. usage: add.py LIBRARY
+
+On a machine without TrustVisor: the answers that libtv gives there.
+"""
+import ctypes
+import sys
+
+import tv
+
+lib = tv.library(sys.argv[1])
+sizes = [ctypes.sizeof(kind) for kind in (tv.Sections, tv.Params, tv.Entry, tv.Status)]
+if sizes != [168, 168, 176, 40]:
+    sys.exit(f"Python: the structs have sizes {sizes}")
+pal = tv.Pal(bytes.fromhex("488d043ec3"), b"", [tv.INTEGER, tv.INTEGER])
+try:
+    pal.register()
+    print("Python: register: success,", pal.call(40, 2))
+    pal.unregister()
+except tv.Error as error:
+    print("Python: register:", error)
+    sys.exit(0 if tv.level() == 0 and error.result == 24 and pal.status() is None else 1)

@@ -1,0 +1,785 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pal-driver: PALs by the driver, and what else reaches pages of a process: direct I/O, io_uring, other processes,
+ * debuggers, fork, migration, huge pages, swapping, death, and hostile requests. Each attack is also tried on ordinary
+ * memory, where it must succeed, or the test would show nothing. For root, on Debian's kernel with two nodes, the
+ * modules trustvisor and brd. Exit code 0 only if every line is as it should be, 2 without the driver.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/swap.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../linux-driver/trustvisor_ioctl.h"
+#include "frames.h"
+#include "pal.h"
+
+TV_PAL_PAGES(1, 1);
+
+#define PAGE 4096ul
+#define AREA 0x10000000ul /* code, data, param and stack */
+#define DATA ((volatile uint64_t *)(AREA + PAGE))
+#define SECRET 0x5ec7e700ull
+#define NOBODY 65534
+#define DISK "/dev/ram0"
+#define SWAP "/dev/ram1"
+#define COLLAPSE 25 /* MADV_COLLAPSE, which Debian's C library does not know yet */
+
+/* The first adds a word of the page after it; without one it is not in its PAL. The second, 64 bytes on, never ends. */
+extern char pal_code[], pal_code_end[];
+__asm__(".text\n"
+	"pal_code: mov pal_code+4096(%rip), %rax; test %rax, %rax; jz 1f; add %rdi, %rax; ret\n"
+	"1: mov $-1, %rax; ret\n"
+	".balign 64\n"
+	"2: pause; jmp 2b\n"
+	"pal_code_end:\n");
+
+static uint64_t (*volatile call_area)(uint64_t) = (void *)AREA;
+static char *ordinary; /* a page of this process */
+static int failures;
+
+static void report(bool ok, const char *what, const char *text)
+{
+	printf("%s: %s%s\n", what, text, ok ? "" : "  FAILED");
+	failures += !ok;
+}
+
+/* An attempt that must end in this error. */
+static void refused(long result, int error, const char *what)
+{
+	int found = result < 0 ? errno : 0;
+
+	printf("%s: %s%s\n", what, found ? strerror(found) : "accepted", found == error ? "" : "  FAILED");
+	failures += found != error;
+}
+
+/* Runs it in a process of its own; true: it returned 0. */
+static bool in_child(int (*act)(void))
+{
+	int status = 0;
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		int result = act();
+
+		fflush(stdout);
+		_exit(result);
+	}
+	return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static sigjmp_buf after_fault;
+
+static void on_fault(int number)
+{
+	siglongjmp(after_fault, number);
+}
+
+static bool call_faults(void)
+{
+	if (sigsetjmp(after_fault, 1) != 0)
+		return true;
+	call_area(1);
+	return false;
+}
+
+/* ---- A PAL by the driver's own requests ---- */
+
+static uint32_t stack_pages = 1;
+
+static struct tv_ioc_create sections_at(unsigned long at)
+{
+	return (struct tv_ioc_create){ .size = sizeof(struct tv_ioc_create), .num_sections = 4, .sections = {
+		{ TV_SECTION_CODE, 1, at }, { TV_SECTION_DATA, 1, at + PAGE },
+		{ TV_SECTION_PARAM, 1, at + 2 * PAGE }, { TV_SECTION_STACK, stack_pages, at + 3 * PAGE } } };
+}
+
+static struct tv_ioc_register one_entry(void)
+{
+	struct tv_ioc_register request = { .size = sizeof(request), .entry_count = 2 };
+
+	for (uint32_t i = 0; i < 2; i++)
+		request.entries[i] = (struct tv_list_entry){ .address = AREA + 64 * i, .params = {
+			.num_params = 1, .params = { { .type = TV_PARAM_INTEGER } } } };
+	return request;
+}
+
+static int open_device(void)
+{
+	int file = open(TV_DEVICE, O_RDWR); /* no O_CLOEXEC: children shall have it */
+
+	if (file < 0)
+		perror(TV_DEVICE);
+	return file;
+}
+
+static bool fill(int file)
+{
+	const uint64_t secret = SECRET;
+	ssize_t len = pal_code_end - pal_code;
+
+	return pwrite(file, pal_code, (size_t)len, 0) == len && pwrite(file, &secret, 8, PAGE) == 8;
+}
+
+/* Its result as that of a system call: 0, or -1 with errno. */
+static long map_result(const void *mapped)
+{
+	return mapped == MAP_FAILED ? -1 : 0;
+}
+
+static void *map_page(int file, unsigned int page, unsigned long at, int rights)
+{
+	return mmap((void *)at, PAGE, rights, MAP_SHARED | MAP_FIXED_NOREPLACE, file, (off_t)(page * PAGE));
+}
+
+static bool map_all(int file)
+{
+	bool mapped = map_page(file, 0, AREA, PROT_READ | PROT_EXEC) != MAP_FAILED;
+
+	for (unsigned int i = 1; i < 3; i++)
+		mapped &= map_page(file, i, AREA + i * PAGE, PROT_READ | PROT_WRITE) != MAP_FAILED;
+	return mapped && mmap((void *)(AREA + 3 * PAGE), stack_pages * PAGE, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_FIXED_NOREPLACE, file, 3 * PAGE) != MAP_FAILED;
+}
+
+static bool start_pal(int file)
+{
+	struct tv_ioc_create sections = sections_at(AREA);
+	struct tv_ioc_register request = one_entry();
+
+	return file >= 0 && ioctl(file, TV_IOC_CREATE, &sections) == 0 && fill(file) && map_all(file) &&
+	       ioctl(file, TV_IOC_REGISTER, &request) == TV_OK;
+}
+
+static void end_area(int file)
+{
+	close(file);
+	munmap((void *)AREA, PAGE);
+	for (unsigned int i = 1; i < 4; i++)
+		munmap((void *)(AREA + i * PAGE), PAGE);
+}
+
+/* The PAL is there, and outside nothing is. */
+static void still_there(const char *after)
+{
+	bool there = call_area(7) == SECRET + 7 && *DATA == 0;
+
+	report(there, after, "the PAL is there, its secret is not seen");
+}
+
+/* ---- Attacks on a registered PAL ---- */
+
+static void direct_io(void)
+{
+	int disk = open(DISK, O_RDWR | O_DIRECT);
+	ssize_t done = pwrite(disk, ordinary, PAGE, 0);
+
+	report(done == (ssize_t)PAGE, "O_DIRECT write of ordinary memory", "done");
+	refused(pwrite(disk, (void *)DATA, PAGE, 0), EFAULT, "O_DIRECT write of a PAL's page");
+	refused(pread(disk, (void *)DATA, PAGE, 0), EFAULT, "O_DIRECT read to a PAL's page");
+	close(disk);
+	still_there("direct I/O");
+}
+
+/* By the kernel's own copy: it may read what everybody reads. */
+static void copied_io(void)
+{
+	uint64_t word = 1;
+	int pipes[2];
+
+	if (pipe(pipes) == 0)
+		report(write(pipes[1], (void *)DATA, 8) == 8 && read(pipes[0], &word, 8) == 8 && word == 0,
+		       "write of a PAL's page to a pipe", "zeros");
+	close(pipes[0]);
+	close(pipes[1]);
+	still_there("copied I/O");
+}
+
+static void fixed_buffers(void)
+{
+	struct io_uring_params params = { 0 };
+	struct iovec good = { ordinary, PAGE }, bad = { (void *)DATA, PAGE };
+	int ring = (int)syscall(SYS_io_uring_setup, 2, &params);
+
+	report(ring >= 0 && syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, &good, 1) == 0,
+	       "io_uring buffer in ordinary memory", "registered");
+	syscall(SYS_io_uring_register, ring, IORING_UNREGISTER_BUFFERS, NULL, 0);
+	refused(syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, &bad, 1), EFAULT,
+		"io_uring buffer in a PAL");
+	close(ring);
+	still_there("io_uring");
+}
+
+static int read_parent(void)
+{
+	uint64_t word = 0;
+	struct iovec to = { &word, 8 }, good = { ordinary, 8 }, bad = { (void *)DATA, 8 };
+	int before = failures;
+
+	report(process_vm_readv(getppid(), &to, 1, &good, 1, 0) == 8, "process_vm_readv of ordinary memory", "done");
+	refused(process_vm_readv(getppid(), &to, 1, &bad, 1, 0), EFAULT, "process_vm_readv of a PAL");
+	refused(process_vm_writev(getppid(), &to, 1, &bad, 1, 0), EFAULT, "process_vm_writev of a PAL");
+	return failures - before;
+}
+
+static int trace_parent(void)
+{
+	pid_t parent = getppid();
+	char path[40];
+	uint64_t word = 0;
+	int before = failures, mem;
+
+	if (ptrace(PTRACE_ATTACH, parent, NULL, NULL) || waitpid(parent, NULL, 0) != parent)
+		return 1;
+	errno = 0;
+	ptrace(PTRACE_PEEKDATA, parent, ordinary, NULL);
+	report(errno == 0, "ptrace of ordinary memory", "read");
+	errno = 0;
+	refused(ptrace(PTRACE_PEEKDATA, parent, (void *)DATA, NULL), EIO, "ptrace of a PAL, read");
+	refused(ptrace(PTRACE_POKEDATA, parent, (void *)DATA, (void *)1), EIO, "ptrace of a PAL, write");
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)parent);
+	mem = open(path, O_RDWR);
+	report(pread(mem, &word, 8, (off_t)(uintptr_t)ordinary) == 8, "/proc/PID/mem of ordinary memory", "read");
+	refused(pread(mem, &word, 8, (off_t)(uintptr_t)DATA), EIO, "/proc/PID/mem of a PAL");
+	ptrace(PTRACE_DETACH, parent, NULL, NULL);
+	return failures - before;
+}
+
+static void other_processes(void)
+{
+	report(in_child(read_parent), "another process that copies", "done");
+	report(in_child(trace_parent), "another process that debugs", "done");
+	still_there("other processes");
+}
+
+static int call_in_fork(void)
+{
+	return !call_faults();
+}
+
+static int execute(void)
+{
+	execl("/proc/self/exe", "pal-driver", "bystander", NULL);
+	return 1;
+}
+
+static void forks(void)
+{
+	report(in_child(call_in_fork), "call by a forked child", "SIGSEGV");
+	report(in_child(execute), "child that executes a program", "done");
+	refused(madvise((void *)DATA, PAGE, MADV_DOFORK), EINVAL, "MADV_DOFORK");
+	refused(madvise((void *)DATA, PAGE, MADV_DODUMP), EINVAL, "MADV_DODUMP");
+	still_there("fork");
+}
+
+static int status_after_move(void *page)
+{
+	int node = 1, status = -1;
+
+	syscall(SYS_move_pages, 0, 1ul, &page, &node, &status, 2 /* MPOL_MF_MOVE */);
+	return status;
+}
+
+static void moves(void)
+{
+	char *huge = mmap(NULL, 4 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *start = (char *)(((uintptr_t)huge + (2 << 20) - 1) & ~((2ul << 20) - 1));
+
+	*(volatile char *)ordinary = 1;
+	report(status_after_move(ordinary) == 1, "move_pages of ordinary memory", "moved");
+	report(status_after_move((void *)DATA) < 0, "move_pages of a PAL", "refused");
+	madvise(start, 2 << 20, MADV_NOHUGEPAGE);
+	memset(start, 1, 2 << 20);
+	madvise(start, 2 << 20, MADV_HUGEPAGE);
+	report(madvise(start, 2 << 20, COLLAPSE) == 0, "MADV_COLLAPSE of ordinary memory", "done");
+	refused(madvise((void *)AREA, 4 * PAGE, COLLAPSE), EINVAL, "MADV_COLLAPSE of a PAL");
+	refused(madvise((void *)DATA, PAGE, MADV_DONTNEED), EINVAL, "MADV_DONTNEED");
+	report(madvise((void *)DATA, PAGE, MADV_MERGEABLE) == 0 || errno == EINVAL, "MADV_MERGEABLE", "without effect");
+	munmap(huge, 4 << 20);
+	still_there("migration and huge pages");
+}
+
+/* ---- Swapping ---- */
+
+/* The first page of a swap area (Linux, include/linux/swap.h, union swap_header). */
+static bool make_swap(void)
+{
+	union {
+		char bytes[PAGE];
+		struct { char boot[1024]; uint32_t version, last_page, bad_pages; } info;
+	} header = { 0 };
+	int disk = open(SWAP, O_RDWR);
+	off_t len = lseek(disk, 0, SEEK_END);
+	bool made;
+
+	header.info.version = 1;
+	header.info.last_page = (uint32_t)(len / (off_t)PAGE) - 1;
+	memcpy(&header.bytes[PAGE - 10], "SWAPSPACE2", 10);
+	made = pwrite(disk, &header, PAGE, 0) == (ssize_t)PAGE && fsync(disk) == 0;
+	close(disk);
+	return made && swapon(SWAP, 0) == 0;
+}
+
+static bool is_swapped(const volatile void *at)
+{
+	uint64_t entry = 0;
+	int file = open("/proc/self/pagemap", O_RDONLY);
+	ssize_t len = pread(file, &entry, 8, (off_t)((uintptr_t)at / PAGE * 8));
+
+	close(file);
+	return len == 8 && entry >> 62 & 1;
+}
+
+#define LIMIT (4ul << 20)
+
+/* More memory than the group may have: all that can be swapped is. */
+static int under_pressure(void)
+{
+	volatile char *much = mmap(NULL, 2 * LIMIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int file = open_device(), swapped = 0;
+	char text[20];
+
+	snprintf(text, sizeof(text), "%d", (int)getpid());
+	if (!set_file("/sys/fs/cgroup/pal/cgroup.procs", text) || !start_pal(file))
+		return 1;
+	for (int round = 0; round < 2; round++)
+		for (unsigned long at = 0; at < 2 * LIMIT; at += PAGE)
+			much[at] = 1;
+	for (unsigned long at = 0; at < 2 * LIMIT; at += PAGE)
+		swapped += is_swapped(&much[at]);
+	report(swapped > 100, "memory pressure", "ordinary pages are swapped out");
+	still_there("memory pressure");
+	return failures;
+}
+
+static void swapping(void)
+{
+	report(make_swap(), "swap area", "on");
+	*(volatile char *)ordinary = 1;
+	madvise(ordinary, PAGE, MADV_PAGEOUT);
+	report(is_swapped(ordinary), "MADV_PAGEOUT of ordinary memory", "swapped out");
+	refused(madvise((void *)DATA, PAGE, MADV_PAGEOUT), EINVAL, "MADV_PAGEOUT of a PAL");
+	still_there("MADV_PAGEOUT");
+}
+
+static void pressure(void)
+{
+	mkdir("/sys/fs/cgroup/pal", 0755);
+	report(mount("cgroup", "/sys/fs/cgroup", "cgroup2", 0, NULL) == 0 &&
+	       set_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory") && mkdir("/sys/fs/cgroup/pal", 0755) == 0 &&
+	       set_file("/sys/fs/cgroup/pal/memory.max", "4194304"), "memory control group", "made");
+	report(in_child(under_pressure), "PAL under memory pressure", "done");
+	swapoff(SWAP);
+}
+
+/* ---- Mappings and files ---- */
+
+static int the_file; /* of the PAL that children go for */
+
+static int close_it(void)
+{
+	return close(the_file);
+}
+
+static int use_it(void)
+{
+	struct tv_ioc_register request = one_entry();
+	int before = failures;
+
+	refused(map_result(map_page(the_file, 1, AREA + 64 * PAGE, PROT_READ)), EPERM, "mmap by another process");
+	refused(ioctl(the_file, TV_IOC_REGISTER, &request), EPERM, "REGISTER by another process");
+	refused(ioctl(the_file, TV_IOC_UNREGISTER), EPERM, "UNREGISTER by another process");
+	return failures - before;
+}
+
+static void mappings(int file)
+{
+	the_file = file;
+	report(in_child(use_it), "another process that has the file", "done");
+	report(in_child(close_it), "close by another process", "done");
+	still_there("another process's close");
+	refused(map_result(map_page(file, 1, AREA + 64 * PAGE, PROT_READ)), EINVAL, "mmap at another address");
+	refused(map_result(map_page(file, 1, AREA + PAGE, PROT_READ)), EEXIST, "mmap of what is mapped");
+	refused(mprotect((void *)AREA, PAGE, PROT_READ | PROT_WRITE), EACCES, "mprotect: code writable");
+	refused(mprotect((void *)DATA, PAGE, PROT_READ | PROT_EXEC), EACCES, "mprotect: data executable");
+	refused(pwrite(file, "x", 1, PAGE), EBUSY, "write() to a registered PAL");
+	still_there("mappings");
+}
+
+/* Whatever takes a mapping away ends the PAL, and what it knew is gone before. */
+static void ends_by(const char *what, void (*act)(int file))
+{
+	int file = open_device();
+	struct tv_ioc_status status = { .size = sizeof(status) };
+
+	report(start_pal(file) && call_area(1) == SECRET + 1, what, "before: the PAL is there");
+	act(file);
+	report(*DATA == 0 && call_area(1) == TV_NOT_IN_PAL, what, "after: its secret is gone");
+	report(ioctl(file, TV_IOC_STATUS, &status) == -1 || !status.present, what, "it has ended");
+	end_area(file);
+}
+
+static void by_close(int file) { close(file); }
+static void by_dup(int file) { close(dup(file)); }
+static void by_munmap(int file) { (void)file; munmap((void *)(AREA + 2 * PAGE), PAGE); }
+static void by_unregister(int file) { ioctl(file, TV_IOC_UNREGISTER); }
+static void by_write(int file) { (void)file; *(volatile char *)(AREA + 2 * PAGE) = 1; }
+static void by_mremap(int file)
+{
+	void *to = (void *)(AREA + 64 * PAGE);
+
+	(void)file;
+	if (mremap((void *)(AREA + 2 * PAGE), PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to)
+		munmap(to, PAGE);
+}
+
+/* ---- Hostile requests ---- */
+
+static void create_with(const char *what, int error, void (*spoil)(struct tv_ioc_create *))
+{
+	struct tv_ioc_create request = sections_at(AREA);
+	int file = open_device();
+
+	spoil(&request);
+	refused(ioctl(file, TV_IOC_CREATE, &request), error, what);
+	close(file);
+}
+
+static void bad_size(struct tv_ioc_create *r) { r->size++; }
+static void no_sections(struct tv_ioc_create *r) { r->num_sections = 0; }
+static void many_sections(struct tv_ioc_create *r) { r->num_sections = TV_MAX_SECTIONS + 1; }
+static void huge_sections(struct tv_ioc_create *r) { r->num_sections = 0xffffffff; }
+static void no_pages(struct tv_ioc_create *r) { r->sections[1].page_num = 0; }
+static void huge_pages(struct tv_ioc_create *r) { r->sections[1].page_num = 0xffffffff; }
+static void many_pages(struct tv_ioc_create *r) { r->sections[1].page_num = TV_MAX_PAGES - 2; }
+static void odd_address(struct tv_ioc_create *r) { r->sections[1].start_addr++; }
+static void kernel_address(struct tv_ioc_create *r) { r->sections[1].start_addr = 0xffff888000000000; }
+static void bad_type(struct tv_ioc_create *r) { r->sections[1].type = 6; }
+
+static void register_with(const char *what, int error, int file, void (*spoil)(struct tv_ioc_register *))
+{
+	struct tv_ioc_register request = one_entry();
+	int result;
+
+	spoil(&request);
+	result = ioctl(file, TV_IOC_REGISTER, &request);
+	if (error)
+		refused(result, error, what);
+	else
+		report(result == TV_E_INVALID, what, "refused by TrustVisor");
+}
+
+static void as_it_is(struct tv_ioc_register *r) { (void)r; }
+static void register_size(struct tv_ioc_register *r) { r->size--; }
+static void no_entries(struct tv_ioc_register *r) { r->entry_count = 0; }
+static void many_entries(struct tv_ioc_register *r) { r->entry_count = TV_MAX_ENTRIES + 1; }
+static void huge_entries(struct tv_ioc_register *r) { r->entry_count = 0x80000001; }
+static void bad_flags(struct tv_ioc_register *r) { r->flags = 4; }
+static void bad_pad(struct tv_ioc_register *r) { r->pad = 1; }
+static void huge_params(struct tv_ioc_register *r) { r->entries[0].params.num_params = 0xffffffff; }
+static void entry_outside(struct tv_ioc_register *r) { r->entries[1].address = 0xffffffff81000000; }
+
+static void hostile_requests(void)
+{
+	struct tv_ioc_create sections = sections_at(AREA);
+	int file = open_device();
+
+	create_with("CREATE, size", EINVAL, bad_size);
+	create_with("CREATE, no sections", EINVAL, no_sections);
+	create_with("CREATE, many sections", EINVAL, many_sections);
+	create_with("CREATE, 4 G sections", EINVAL, huge_sections);
+	create_with("CREATE, no pages", EINVAL, no_pages);
+	create_with("CREATE, 4 G pages", EINVAL, huge_pages);
+	create_with("CREATE, many pages", EINVAL, many_pages);
+	create_with("CREATE, unaligned", EINVAL, odd_address);
+	create_with("CREATE, in the kernel's half", EINVAL, kernel_address);
+	create_with("CREATE, type", EINVAL, bad_type);
+	refused(ioctl(file, TV_IOC_CREATE, NULL), EFAULT, "CREATE, no pointer");
+	refused(ioctl(file, TV_IOC_CREATE, (void *)0xffff888000000000), EFAULT, "CREATE, the kernel's pointer");
+	refused(ioctl(file, TV_IOC_REGISTER, NULL), EFAULT, "REGISTER, no pointer");
+	refused(ioctl(file, _IO(TV_IOC_MAGIC, 99)), ENOTTY, "an unknown request");
+	register_with("REGISTER before CREATE", EINVAL, file, as_it_is);
+	refused(pwrite(file, "x", 1, 0), EPERM, "write() before CREATE");
+	report(ioctl(file, TV_IOC_CREATE, &sections) == 0 && fill(file), "CREATE", "done");
+	refused(ioctl(file, TV_IOC_CREATE, &sections), EBUSY, "CREATE twice");
+	refused(pwrite(file, "x", 1, 4 * PAGE), EINVAL, "write() past the end");
+	refused(pwrite(file, "x", 1, 1l << 62), EINVAL, "write() far past the end");
+	refused(map_result(mmap((void *)AREA, 4 * PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, file, 0)), EINVAL,
+		"mmap of several sections");
+	refused(map_result(map_page(file, 1, AREA + PAGE, PROT_READ | PROT_EXEC)), EACCES, "mmap: data executable");
+	register_with("REGISTER before mmap", EINVAL, file, as_it_is);
+	report(map_all(file), "mmap", "done");
+	register_with("REGISTER, size", EINVAL, file, register_size);
+	register_with("REGISTER, no entries", EINVAL, file, no_entries);
+	register_with("REGISTER, many entries", EINVAL, file, many_entries);
+	register_with("REGISTER, 2 G entries", EINVAL, file, huge_entries);
+	register_with("REGISTER, flags", EINVAL, file, bad_flags);
+	register_with("REGISTER, pad", EINVAL, file, bad_pad);
+	register_with("REGISTER, 4 G parameters", 0, file, huge_params);
+	register_with("REGISTER, an entry outside", 0, file, entry_outside);
+	report(call_area(5) == SECRET + 5, "call of no PAL", "runs as ordinary code, on the driver's pages");
+	end_area(file);
+}
+
+/* ---- Users ---- */
+
+static int as_nobody(void)
+{
+	if (setgid(NOBODY) || setuid(NOBODY))
+		return 1;
+	refused(open(TV_DEVICE, O_RDWR), EACCES, "open by a user");
+	return failures;
+}
+
+static int use_up(void)
+{
+	struct tv_ioc_create sections = sections_at(AREA);
+	int made = 0;
+
+	if (setgid(NOBODY) || setuid(NOBODY))
+		return 1;
+	while (made < 100 && ioctl(open(TV_DEVICE, O_RDWR), TV_IOC_CREATE, &sections) == 0)
+		made++;
+	report(made == 16 && errno == EDQUOT, "a user's PALs", "16, then an error");
+	return failures;
+}
+
+static void users(void)
+{
+	const struct tv_pal_params params = { .num_params = 1, .params = { { .type = TV_PARAM_INTEGER } } };
+	struct tv_pal_sections sections = { .num_sections = 2, .sections = {
+		{ TV_SECTION_CODE, 1, AREA }, { TV_SECTION_STACK, 1, AREA + PAGE } } };
+
+	report(in_child(as_nobody), "a user without permission", "done");
+	chmod(TV_DEVICE, 0666);
+	report(in_child(use_up), "a user with permission", "done");
+	chmod(TV_DEVICE, 0600);
+	report(tv_hypercall(tv_detect() == TV_IN_L2 ? TV_L2_BASE_DEFAULT : 0, TV_CMD_REGISTER, (uintptr_t)&sections, 0,
+			    (uintptr_t)&params, AREA) == TV_E_DENIED, "register by hypercall", "denied");
+}
+
+/* ---- Deaths ---- */
+
+static volatile uint32_t *step; /* shared with children */
+
+static int call_for_ever(void)
+{
+	if (!start_pal(open_device()))
+		return 1;
+	for (*step = 1;; *step += 1)
+		if (call_area(*step) != SECRET + *step)
+			return 2;
+}
+
+static int never_return(void)
+{
+	uint64_t (*volatile never)(uint64_t) = (void *)(AREA + 64);
+
+	if (!start_pal(open_device()))
+		return 1;
+	signal(SIGSEGV, SIG_DFL);
+	*step = 1;
+	never(1);
+	return 2;
+}
+
+/* Kills it with SIGKILL, so many microseconds after its first call. It ended by a signal, not by itself. */
+static bool killed(int (*act)(void), unsigned int us)
+{
+	int status = 0;
+	pid_t child;
+
+	*step = 0;
+	child = fork();
+	if (child == 0)
+		_exit(act());
+	while (*step == 0 && waitpid(child, &status, WNOHANG) == 0)
+		usleep(100);
+	usleep(us);
+	kill(child, SIGKILL);
+	if (*step)
+		waitpid(child, &status, 0);
+	return *step && WIFSIGNALED(status);
+}
+
+static unsigned long free_kib(void)
+{
+	unsigned long kib = 0;
+	char line[100];
+	FILE *file = fopen("/proc/meminfo", "r");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemFree: %lu", &kib) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+static void deaths(void)
+{
+	unsigned long before;
+	unsigned int right = 0, rounds = 40;
+
+	stack_pages = 61; /* of 64 in all */
+	killed(call_for_ever, 0);
+	before = free_kib();
+	for (unsigned int i = 0; i < rounds; i++)
+		right += killed(call_for_ever, i * 37 % 500);
+	report(right == rounds, "kill -9 between and in calls", "each process is gone");
+	report(killed(never_return, 10000), "kill -9 in a call that does not end", "the process is gone");
+	/* 41 PALs have had 10 MiB. */
+	printf("memory before %lu KiB, after %lu KiB\n", before, free_kib());
+	report(free_kib() + 3000 > before, "after that", "their pages are back");
+	stack_pages = 1;
+}
+
+static bool file_says(const char *path, bool (*right)(unsigned long))
+{
+	unsigned long number = 0;
+	FILE *file = fopen(path, "r");
+	bool read = file && fscanf(file, "%lu", &number) == 1;
+
+	if (file)
+		fclose(file);
+	return read && right(number);
+}
+
+static bool positive(unsigned long number) { return number > 0; }
+
+static int lines_of_pals(const char *state)
+{
+	FILE *file = fopen("/sys/class/misc/trustvisor/pals", "r");
+	char line[200];
+	int lines = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		lines += strstr(line, state) != NULL;
+	if (file)
+		fclose(file);
+	return file ? lines : -1;
+}
+
+static void shown(void)
+{
+	report(lines_of_pals("registered") == 0 && lines_of_pals("pages") == 1, "PALs that /sys shows at the end",
+	       "none, and the pages that libtv keeps");
+	report(file_says("/sys/class/misc/trustvisor/calls", positive), "calls that it shows", "some");
+	report(file_says("/sys/class/misc/trustvisor/faults", positive), "faults that it shows", "some");
+}
+
+/* ---- libtv ---- */
+
+static const struct tv_list_entry entries[] = {
+	{ .params = { .num_params = 2, .params = { { .type = TV_PARAM_INTEGER }, { .type = TV_PARAM_INTEGER } } } },
+	{ .params = { .num_params = 2, .params = { { .type = TV_PARAM_INTEGER },
+						   { .type = TV_PARAM_POINTER, .size = PAL_BUFFER_WORDS } } } },
+	{ .params = { .num_params = 2, .params = { { .type = TV_PARAM_INTEGER }, { .type = TV_PARAM_INTEGER } } } },
+};
+
+static bool register_library(const struct tv_pal_sections *sections)
+{
+	struct tv_list_entry own[3] = { entries[0], entries[1], entries[2] };
+
+	own[0].address = (uintptr_t)pal_add;
+	own[1].address = (uintptr_t)pal_crypt;
+	own[2].address = (uintptr_t)pal_misuse;
+	pal_data.secret = SECRET;
+	pal_data.calls = 0;
+	return tv_register_entries(sections, own, 3, TV_LIST_ERRORS) == TV_OK;
+}
+
+static void fails_by(const struct tv_pal_sections *sections, uint64_t how, uint32_t why, const char *what)
+{
+	uint64_t (*volatile misuse)(uint64_t, uint64_t) = pal_misuse;
+	struct tv_status status = { 0 };
+	uint64_t start = sections->sections[0].start_addr, len = sections->sections[0].page_num * PAGE;
+	bool right;
+
+	report(register_library(sections), what, "registered");
+	right = misuse(how, 0) == TV_CALL_FAILED && tv_status(sections, &status) && status.why == why &&
+		!status.present;
+	report(right, what, tv_why_text(status.why));
+	report(why != TV_WHY_FAULT || (status.vector != 0 && status.rip - start < len), what, "status tells where");
+	report(tv_unregister(sections, pal_misuse) == TV_E_NO_PAL, what, "it is gone");
+}
+
+static void library(void)
+{
+	uint64_t (*volatile add)(uint64_t, uint64_t) = pal_add, (*volatile crypt)(uint64_t, uint64_t *) = pal_crypt;
+	uint64_t words[PAL_BUFFER_WORDS] = { 1 };
+	struct tv_pal_sections sections;
+	struct tv_status status = { 0 };
+
+	tv_own_sections(&sections);
+	report(register_library(&sections), "libtv: register", "three entry points");
+	report(add(1, 2) == SECRET + 3 && crypt(5, words) == 2 && words[0] != 1 && add(1, 1) == SECRET + 2 &&
+	       crypt(5, words) == 4 && words[0] == 1, "libtv: calls", "one state for all");
+	report(tv_status(&sections, &status) && status.present && status.calls == 4, "libtv: status", "four calls");
+	report(lines_of_pals("registered") == 1, "libtv: PALs that /sys shows", "one");
+	report(pal_data.secret == 0, "libtv: data from outside", "zeros");
+	report(tv_unregister(&sections, pal_add) == TV_OK && pal_data.secret == 0, "libtv: unregister", "data is gone");
+	report(add(1, 2) == TV_NOT_IN_PAL, "libtv: call of no PAL", "an error");
+	fails_by(&sections, PAL_HALT, TV_WHY_FAULT, "libtv: HLT");
+	fails_by(&sections, PAL_FPU, TV_WHY_FAULT, "libtv: FPU instruction");
+	fails_by(&sections, PAL_LOOP, TV_WHY_TIME, "libtv: endless loop");
+}
+
+int main(int argc, char **argv)
+{
+	const struct sigaction action = { .sa_handler = on_fault };
+	int file;
+
+	(void)argv;
+	if (argc > 1) /* what a child executes */
+		return 0;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	sigaction(SIGSEGV, &action, NULL);
+	ordinary = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	step = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	file = open_device();
+	if (file < 0 || tv_detect() == TV_NONE)
+		return 2;
+	hostile_requests();
+	users();
+	report(start_pal(file) && call_area(1) == SECRET + 1, "register", "the PAL is there");
+	direct_io();
+	copied_io();
+	fixed_buffers();
+	other_processes();
+	forks();
+	moves();
+	swapping();
+	mappings(file);
+	end_area(file);
+	pressure();
+	ends_by("close", by_close);
+	ends_by("close of a copy", by_dup);
+	ends_by("munmap", by_munmap);
+	ends_by("mremap", by_mremap);
+	ends_by("UNREGISTER", by_unregister);
+	ends_by("write from outside", by_write);
+	deaths();
+	library();
+	end_area(-1);
+	shown();
+	printf("pal-driver: %s\n", failures ? "FAILED" : "ok");
+	return failures != 0;
+}
