@@ -29,7 +29,8 @@ NO_CAP = "stop-share=100"       # or stops from L2 would be told to wait
 OPERATIONS = """dispatch-first dispatch-further l1-cpuid l1-hypercall l1-hypercall-stop l2-hypercall l2-cpuid-reflected
 l2-switch l1-vmread
 l1-vmwrite l1-vmptrld l1-vmclear l1-invept ept02-fill-4k ept02-fill-2m ept12-violation pal-register-l1 pal-invoke-l1
-pal-return-l1 pal-unregister-l1 pal-register-l2 pal-invoke-l2 pal-return-l2 pal-unregister-l2
+pal-return-l1 pal-call-again-l1 pal-unregister-l1 pal-register-l2 pal-invoke-l2 pal-return-l2 pal-call-again-l2
+pal-unregister-l2
 linux-boot linux-l2-exit""".split()
 # With the image of tests/bench/stopper.c: forms of stops and of work on other CPUs; and of all CPUs in L2 together, in
 # a million ticks, hypercalls, the same with a stop on each, and the ticks of all CPUs that each stop costs beside its

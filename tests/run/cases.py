@@ -7,6 +7,7 @@ init script, emulator) works without XMHF, so that a failure elsewhere is ours.
 from memory_map import hides_root_memory
 from msrs import msrs_written
 from stop_counts import as_the_hypapp_counts, exits_of_l1, rounds_stop_twice
+from pal_cost import pal_calls_within
 from trace_shows import shows_pal
 from emulator import ROOT
 import tutorial
@@ -214,6 +215,11 @@ CASES = [
     dict(name="examples/libtv", command=["examples/libtv/test/run", "build/check/libtv"]),
     dict(name="pal/both-at-once", guest="tiny", xmhf=True, cpus=2, append="job=pal-both rounds=200", timeout=900,
          judge=rounds_stop_twice(400, l1_destroys=1), expect=[r"^JOB pal-both EXIT 0$", *POWERED_OFF]),
+
+    # A call of a PAL and its return, the first one and a further one, have a bound.
+    dict(name="pal/cost", guest=GUEST, append="test=bench", xmhf=True, xmhf_args=NO_CAP, expect=[r"^T end bench"],
+         judge=pal_calls_within({"pal-invoke-l1+pal-return-l1": 3000, "pal-invoke-l2+pal-return-l2": 3900,
+                                 "pal-call-again-l1": 2750, "pal-call-again-l2": 3420})),
 
     dict(name="pal/misuse", guest="tiny", xmhf=True, xmhf_args="partition-time=100ms", cpus=2, append="job=pal-misuse",
          expect=[r"^endless loop: the PAL is destroyed, its caller faults\r?$",

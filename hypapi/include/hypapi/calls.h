@@ -500,7 +500,9 @@ int hypapi_partition_write(const struct hypapi_event *ev, hypapi_partition_t par
 			   size_t len_bytes);
 
 /**
- * How a partition starts: CPL 3, flat segments, maskable interrupts off, registers as given, the rest zero. @since 1.0
+ * How a partition starts: CPL 3, flat segments, maskable interrupts off, registers as given, the rest zero. All that a
+ * partition can do to a segment is to load the null selector into DS, ES, FS or GS; it may find that again, from 1.3 on.
+ * @since 1.0
  */
 struct hypapi_partition_entry {
 	uint64_t gpr[16]; /**< numbered as enum hypapi_reg; [HYPAPI_REG_RSP] is the stack pointer */

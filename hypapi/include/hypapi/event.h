@@ -256,7 +256,8 @@ struct hypapi_event {
 	                           subscribed */
 	bool stopped;         /**< the other CPUs are stopped now; always so in INIT and CPU_INIT, when none runs a
 	                           guest */
-	bool long_mode;       /**< the caller runs 64-bit code (EFER.LMA and CS.L) */
+	bool long_mode;       /**< the caller runs 64-bit code: CS.L, which a guest leaves clear outside of
+	                           IA-32e mode */
 	uint8_t cpl;          /**< current privilege level of the caller, 0 to 3 */
 	uint64_t epoch;       /**< number of the stop while `stopped`, then of the last one of this event; 0 before. The
 	                           next stop of any CPU has the next number, so e + 1 after e: no other CPU's came
