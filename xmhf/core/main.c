@@ -52,14 +52,13 @@ static void set_bounds(void)
 
 /*
  * Why in this order:
- *   - an exception is reported from traps_init() on, and locks and this_cpu() work from percpu_load() on;
- *   - MTRRs come before EPT01, which takes its memory types from them; bitmaps, before msr_init() and all that follows,
- *     which intercept in them;
- *   - power_init() and apic_guard_init() take pages of EPT01 for the core before hypapps_init(), whose hypapps may have
- *     asked for the same ports, MSRs and pages, and whose claims must not come first;
- *   - VMCS01 is made with the bitmaps and interrupt exiting that hypapps_init() has decided on;
- *   - the CPU_INIT event comes before a CPU takes part in stops, so its handler has nobody to stop, and before the other
- *     CPUs start, which begin with what it has allocated; smm_finish() compares what all CPUs have found.
+ *   - exceptions are reported from traps_init() on; locks and this_cpu() work from percpu_load() on;
+ *   - EPT01 takes its memory types from the MTRRs of mtrr_publish();
+ *   - what the core itself intercepts, up to apic_guard_init(), is in the bitmaps before hypapps_init(): the first claim
+ *     of a hypapp copies them for L2;
+ *   - vmx_start() makes VMCS01 with what hypapps_init() has asked for;
+ *   - CPU_INIT is told before a CPU takes part in stops, and on this CPU before the others start;
+ *   - smm_finish() judges what all CPUs have found.
  */
 _Noreturn void core_main(void)
 {

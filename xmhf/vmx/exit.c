@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Exits of L1, through one table. An empty slot reaches exit_unexpected(): no control that we set can cause such an exit.
- * Exits of L2 and of partitions go to tables of their own (nested/exit.c, vmx/partition_run.c). Some handlers are
+ * Exits of L1, through one table. An empty slot reaches exit_unexpected(): no control that we set can cause such an
+ * exit. Exits of L2 and of partitions go to tables of their own (nested/exit.c, vmx/partition_run.c). Some handlers are
  * shared.
  */
 #include "vmx/exit.h"
@@ -24,7 +24,10 @@
 #include "vmx/msr.h"
 #include "vmx/vmx.h"
 
-/* #DB as if it had been delivered: DR6 takes the pending bits, DR7.GD and DEBUGCTL.LBR are cleared (SDM vol. 3, "Basic VM-Exit Information"). */
+/*
+ * #DB as if it had been delivered: DR6 takes the pending bits, DR7.GD and DEBUGCTL.LBR are cleared (SDM vol. 3, "Basic
+ * VM-Exit Information").
+ */
 static void reflect_debug_exception(void)
 {
 	u64 pending = vmread(VMCS_EXIT_QUALIFICATION), dr6;
@@ -204,7 +207,10 @@ static exit_handler *const l1_exits[EXIT_REASON_COUNT] = {
 	[EXIT_VMFUNC] = exit_inject_ud,
 };
 
-/* No guest is known to get here; if one does, its machine is reset like after a triple fault, secrets wiped, and not halted. */
+/*
+ * No guest is known to get here; if one does, its machine is reset like after a triple fault, secrets wiped, and not
+ * halted.
+ */
 static _Noreturn void exit_unexpected(struct percpu *cpu, u32 reason)
 {
 	log_error("CPU %u: exit reason 0x%x, which no control asks for, qualification %lx", cpu->index, reason,

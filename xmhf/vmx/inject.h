@@ -23,7 +23,10 @@ void vmx_inject_pf(gva_t gva, u32 error_code);
 /* Raises an exception at the level that runs: in L2 it may become an exit to L1. cr2: of a #PF. */
 void vmx_raise(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr2);
 
-/* An exit interrupted the delivery of an event: let the next entry deliver it again (SDM vol. 3, "IDT-Vectoring Information"). */
+/*
+ * An exit interrupted the delivery of an event: let the next entry deliver it again (SDM vol. 3, "IDT-Vectoring
+ * Information").
+ */
 void vmx_requeue_event(void);
 
 /* The same after an EPT violation, if the access is to be made again: NMIs are blocked as before the instruction. */

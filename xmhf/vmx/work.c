@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What waits for a CPU's next VM entry: stops, the guest's INIT, mail for hypapps, NMIs for the guest. cpu->work says that
- * there is something. Callers: vmx/entry.S, NMI exits.
+ * What waits for a CPU's next VM entry: stops, the guest's INIT, mail for hypapps, NMIs for the guest. cpu->work says
+ * that there is something. Callers: vmx/entry.S, NMI exits.
  */
 #include "apic/smp.h"
 #include "cpu/traps.h"

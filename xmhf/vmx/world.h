@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a CPU runs: L1, an L2 or a partition. A world has a VMCS of its own and the EPT that it runs on. Each CPU has its
- * own worlds, and cpu->world is the one at hand. Invariant: its VMCS is the current one.
+ * What a CPU runs: L1, an L2 or a partition. A world has a VMCS of its own and the EPT that it runs on. Each CPU has
+ * its own worlds, and cpu->world is the one at hand. Invariant: its VMCS is the current one.
  */
 #ifndef XMHF_WORLD_H
 #define XMHF_WORLD_H
