@@ -53,6 +53,7 @@ $(O)/examples/pal-%: examples/pal/pal-%.c $(O)/examples/pal.o $(O)/examples/libt
 
 # For Debian's kernel with the driver only: not among those that every initramfs has.
 DRIVER_PROGRAM := $(O)/examples/pal-driver
+$(DRIVER_PROGRAM): EXAMPLES_CFLAGS += -pthread
 
 # A 32-bit caller and PAL in a 64-bit program: addresses below 4 GiB.
 EXAMPLES += $(O)/examples/pal-demo32

@@ -66,9 +66,9 @@ $(O)/linux/tiny.cpio: $(LINUX_INITRAMFS_INPUTS)
 	$(say) CPIO $@
 	$(Q)$(LINUX_INITRAMFS)
 
-$(O)/linux/debian.cpio: $(LINUX_INITRAMFS_INPUTS) $(LINUX_MODULES)
+$(O)/linux/debian.cpio: $(LINUX_INITRAMFS_INPUTS) $(LINUX_MODULES) $(LINUX_DRIVER)
 	$(say) CPIO $@
-	$(Q)$(LINUX_INITRAMFS) $(addprefix --module ,$(LINUX_MODULES))
+	$(Q)$(LINUX_INITRAMFS) $(addprefix --module ,$(LINUX_MODULES)) --file $(LINUX_DRIVER):root/trustvisor.ko
 
 # The same with memory in two nodes, and with what the driver's tests need.
 $(O)/linux/srat.aml: tools/linux/two-nodes

@@ -11,7 +11,9 @@ KERNEL ?= debian
 CPUS ?= 2
 MEMORY ?= 1024
 RUN_IMAGE = $(or $(IMAGE),$(O)/xmhf.elf)
-JOB ?= $(if $(IMAGE),,$(if $(filter trustvisor,$(HYPAPPS)),pal-l1$(comma))pal-l2)
+# PALs registered by hypercall, from L1 and L2; then by the driver, which Debian's kernel has.
+RUN_DEVICE = $(filter trustvisor-debian,$(filter trustvisor,$(HYPAPPS))-$(KERNEL))
+JOB ?= $(if $(IMAGE),,$(if $(filter trustvisor,$(HYPAPPS)),pal-l1$(comma))pal-l2$(if $(RUN_DEVICE),$(comma)pal-device))
 LOADER ?= syslinux
 RUN_TIMEOUT ?= 900
 

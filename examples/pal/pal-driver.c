@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -721,6 +723,43 @@ static void fails_by(const struct tv_pal_sections *sections, uint64_t how, uint3
 	report(tv_unregister(sections, pal_misuse) == TV_E_NO_PAL, what, "it is gone");
 }
 
+/* ---- One PAL, two CPUs ---- */
+
+#define CALLS 300
+
+/* The PAL counts without a lock: if two ran in it at once, counts would get lost. */
+static void *call_from(void *cpu)
+{
+	uint64_t (*volatile add)(uint64_t, uint64_t) = pal_add;
+	uint64_t right = 0;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((size_t)(uintptr_t)cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		return NULL;
+	for (uint64_t i = 0; i < CALLS; i++)
+		right += add(i, 1) == i + 1 + SECRET;
+	return (void *)(uintptr_t)right;
+}
+
+static void two_cpus(const struct tv_pal_sections *sections)
+{
+	uint64_t (*volatile crypt)(uint64_t, uint64_t *) = pal_crypt;
+	uint64_t words[PAL_BUFFER_WORDS] = { 0 };
+	void *one = NULL, *other;
+	pthread_t thread;
+
+	report(register_library(sections), "two CPUs: register", "done");
+	if (pthread_create(&thread, NULL, call_from, (void *)1))
+		return report(false, "two CPUs: thread", "");
+	other = call_from((void *)0);
+	pthread_join(thread, &one);
+	report((uintptr_t)one == CALLS && (uintptr_t)other == CALLS, "two CPUs: calls of one PAL", "all are right");
+	report(crypt(0, words) == 2 * CALLS + 1, "two CPUs: its own count", "none was lost");
+	report(tv_unregister(sections, pal_add) == TV_OK, "two CPUs: unregister", "done");
+}
+
 static void library(void)
 {
 	uint64_t (*volatile add)(uint64_t, uint64_t) = pal_add, (*volatile crypt)(uint64_t, uint64_t *) = pal_crypt;
@@ -737,6 +776,7 @@ static void library(void)
 	report(pal_data.secret == 0, "libtv: data from outside", "zeros");
 	report(tv_unregister(&sections, pal_add) == TV_OK && pal_data.secret == 0, "libtv: unregister", "data is gone");
 	report(add(1, 2) == TV_NOT_IN_PAL, "libtv: call of no PAL", "an error");
+	two_cpus(&sections);
 	fails_by(&sections, PAL_HALT, TV_WHY_FAULT, "libtv: HLT");
 	fails_by(&sections, PAL_FPU, TV_WHY_FAULT, "libtv: FPU instruction");
 	fails_by(&sections, PAL_LOOP, TV_WHY_TIME, "libtv: endless loop");
