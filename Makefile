@@ -48,8 +48,7 @@ override HYPAPPS := $(notdir $(HYPAPPS))
 
 # ---- the core and its hypapps
 
-# xmhf/iommu is not used yet but by its self-test: see docs/design.md.
-CORE_SRC := $(filter-out xmhf/iommu/%,$(wildcard xmhf/*/*.c xmhf/*/*.S))
+CORE_SRC := $(wildcard xmhf/*/*.c xmhf/*/*.S)
 # A hypapp becomes one object, with its library in it, whose only global name is its descriptor, and what
 # begins with its name, which hypapps that come together may share (verify and bystander).
 include tools/install/hypapp-files.mk

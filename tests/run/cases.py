@@ -100,9 +100,9 @@ def selftest(name, image, *qemu, says=None):
     return dict(name=name, command=["bash", "-c", f"{run} {judge}"], timeout=120)
 
 
-def iommu(name, options, image="iommu", **more):
+def iommu(name, options, image="iommu", append="log=info", **more):
     unit = f"-device intel-iommu,{options}" if options else ""
-    return selftest(f"iommu/{name}", image, "-m 256", unit, "-device edu,dma_mask=0xffffffff", **more)
+    return selftest(f"iommu/{name}", image, "-m 256", unit, f"-device edu,dma_mask=0xffffffff -append {append}", **more)
 
 
 CASES = [
@@ -143,6 +143,12 @@ CASES = [
     *(iommu(name, options) for name, options in IOMMUS),
     iommu("registers", "intremap=off", "iommu-registers"),
     iommu("no-unit", "", says="no DMA protection: the firmware shows no Intel IOMMU"),
+    iommu("off", "intremap=on", append="iommu=off", says="no DMA protection: iommu=off"),
+    refuses("iommu-required", "qemu-system-x86_64 -M q35 -append iommu=require", "iommu=require: devices of this machine",
+            "build/selftest/linux.elf"),
+    dict(name="iommu/linux", command=["tests/run/linux_on_iommu", "2", "intremap=on"], timeout=260),
+    dict(name="iommu/linux-48-bits", command=["tests/run/linux_on_iommu", "600", "aw-bits=48,caching-mode=on,device-iotlb=on"],
+         timeout=900, long=True),
     iommu("no-tables", "dma-translation=off", says="no DMA protection: .* tables of neither three nor four levels"),
     iommu("notices-no-flush", "intremap=off", "iommu-no-flush", says="a device cannot write the page .0x2000000.: NO"),
 

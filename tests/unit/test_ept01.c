@@ -402,11 +402,37 @@ static void pages_kept_for_l1(void **state)
 	vmx_ept_vpid_cap = 0;
 }
 
+/* Registers that root keeps: L1 finds scratch memory there, whatever it does with memory types; beside them devices. */
+static void hidden_registers(void **state)
+{
+	static const u64 pages[] = { 0xfed90000, 64 * SIZE_1G + 0xfed90000 };
+	struct ept01_leaf leaf, other;
+	bool takes = false;
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(pages); i++)
+		ept01_hide_page(GPA1(pages[i]));
+	ept01_hide_page(GPA1(BIT(50)));
+	for (u32 round = 0; round < 2; round++, ept01_retype())
+		for (u32 i = 0; i < ARRAY_SIZE(pages); i++) {
+			assert_true(ept01_lookup(GPA1(pages[i] + 0x18), &leaf));
+			assert_true(is_root_memory(leaf.hpa.addr) && ept01_is_stand_in(leaf.hpa.addr & ~0xfffull, leaf.rights));
+			assert_int_equal(leaf.rights, HYPAPI_RW);
+			assert_false(leaf.ram);
+			for (int side = -1; side <= 1; side += 2) {
+				assert_true(ept01_lookup(GPA1(pages[i] + (u64)side * PAGE_SIZE), &other));
+				assert_int_equal(other.hpa.addr, pages[i] + (u64)side * PAGE_SIZE);
+			}
+			assert_int_equal(ept01_check_restrict(GPA1(pages[i]), HYPAPI_RWX, 1, &takes), HYPAPI_EPERM);
+			assert_int_equal(ept01_claim(GPA1(pages[i])), HYPAPI_EPERM);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(no_address_wraps, boot),
-		cmocka_unit_test_setup(devices_cannot_be_taken, boot),
+		cmocka_unit_test_setup(devices_cannot_be_taken, boot), cmocka_unit_test_setup(hidden_registers, boot),
 		cmocka_unit_test_setup(ram_is_what_the_boot_map_says, boot),
 		cmocka_unit_test_setup(ram_that_is_not_l1s, boot),
 		cmocka_unit_test_setup(what_moved_is_forgotten_only, boot),

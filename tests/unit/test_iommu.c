@@ -2,8 +2,8 @@
 /*
  * DMA protection on a model of what QEMU lacks: several units and segments, units without a queue, with a write
  * buffer, with protected ranges, left on by a firmware, and such as do not answer. The model notes what a unit is told,
- * a letter each: W write buffer, Q and q queue on and off, R root table, c contexts, i IOTLB, T and t translation, p
- * ranges off.
+ * a letter each: W write buffer, Q and q queue on and off, R root table, c contexts, i IOTLB, T and t translation, P and
+ * p ranges on and off, x interrupt remapping off.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,10 +37,10 @@
 #define QI BIT(1)
 
 struct model {
-	u8 regs[4096];
+	_Alignas(8) u8 regs[4096];
 	char told[5000];
 	u32 deaf;       /* commands of GCMD that are not done */
-	bool deaf_queue, deaf_contexts, deaf_iotlb, queue_error;
+	bool deaf_queue, deaf_contexts, deaf_iotlb, queue_error, deaf_ranges;
 };
 
 u64 machine_direct_map, root_start = ROOT, root_end = ROOT + (8ul << 20), root_low, direct_map_end = MACHINE_BYTES;
@@ -50,6 +50,10 @@ enum log_level log_threshold = LOG_INFO;
 static struct model models[MAX_MODELS];
 static u64 next_page;
 static char lines[4000];
+static const char *iommu_option;
+static u64 hidden[MAX_MODELS];
+static u32 hidden_count;
+static jmp_buf refusal;
 
 /* ---- The core around it ---- */
 
@@ -63,7 +67,13 @@ void log_line(enum log_level level, const char *f, ...)
 	vsnprintf(lines + used, sizeof(lines) - used, f, args);
 	va_end(args);
 }
-void boot_refuse(const char *f, ...) { fail_msg("%s", f); abort(); }
+void boot_refuse(const char *f, ...) { log_line(LOG_ERROR, "%s", f), longjmp(refusal, 1); }
+bool cmdline_is(const char *name, const char *word)
+{
+	assert_string_equal(name, "iommu");
+	return iommu_option && !strcmp(iommu_option, word);
+}
+void ept01_hide_page(gpa1_t page) { hidden[hidden_count++] = page.addr; }
 bool log_allowed(struct log_limit *l, unsigned int b, unsigned int i) { (void)l, (void)b, (void)i; return true; }
 u64 clock_ticks_per_ms(void) { return 100; }
 void *page_alloc(void)
@@ -103,6 +113,7 @@ static void do_command(struct model *m, u32 value)
 	static const struct { u32 bit; char on, off; bool once; } commands[] = {
 		{ 1u << 27, 'W', 0, true }, { 1u << 26, 'Q', 'q', false }, { 1u << 30, 'R', 0, true },
 		{ 1u << 31, 'T', 't', false },
+		{ 1u << 25, 'X', 'x', false },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
@@ -151,7 +162,12 @@ void mmio_write32(volatile u8 *at, u32 value)
 	switch (reg) {
 	case 0x18: do_command(m, value); return;
 	case 0x34: *r32(m, reg) &= ~value; return;
-	case 0x64: tell(m, 'p'); value = value >> 31 ? value | 1 : value & ~1u; break;
+	case 0x64:
+		tell(m, value >> 31 ? 'P' : 'p');
+		value = value >> 31 && !m->deaf_ranges ? value | 1 : value & ~1u;
+		break;
+	case 0x68: value &= ~0u << 20; break;
+	case 0x6c: value = (value & ~0u << 20); break;
 	case 0x88: *r32(m, reg) = value; run_queue(m); return;
 	case FRO + 12: *r32(m, reg) &= ~(value & 1u << 31); *r32(m, 0x34) &= ~2u; return;
 	}
@@ -215,6 +231,9 @@ static void begin(void)
 	memset(models, 0, sizeof(models));
 	memset(lines, 0, sizeof(lines));
 	memset(table, 0, sizeof(table));
+	memcpy(table, "DMAR", 4);
+	iommu_option = NULL;
+	hidden_count = 0;
 	table[36] = 38;
 	used = 48;
 	boot_info.memory_count = 0;
@@ -223,12 +242,34 @@ static void begin(void)
 	next_page = ROOT + (1ul << 20);
 }
 
-static bool start(void)
+static u8 table_sum(void)
 {
+	u8 sum = 0;
+
+	for (u32 i = 0; i < used; i++)
+		sum = (u8)(sum + table[i]);
+	return sum;
+}
+
+/* The table is hidden if, and only if, the units are on. */
+static bool start_in(bool x2apic)
+{
+	bool on;
+	u8 sum;
+
 	memcpy(table + 4, &used, 4);
+	sum = table_sum();
 	acpi_info.dmar = table;
 	acpi_info.dmar_bytes = used;
-	return iommu_start();
+	on = iommu_start(x2apic);
+	assert_int_equal(table_sum(), sum);
+	assert_int_equal(!memcmp(table, "DMAR", 4), !on);
+	return on;
+}
+
+static bool start(void)
+{
+	return start_in(false);
 }
 
 static void assert_line(const char *words)
@@ -313,9 +354,8 @@ static void firmware_had_it_on(void **state)
 	*r32(m, 0x80) = *r32(m, 0x88) = 0x70;
 	*r32(m, 0x34) = 1u << 4;
 	assert_true(start());
-	assert_string_equal(m->told, "qQRcip");
-	assert_int_equal(*r32(m, 0x1c), 1u << 31 | 1u << 30 | 1u << 26 | 1u << 25); /* interrupt remapping is left
-	                                                                               alone */
+	assert_string_equal(m->told, "pPqQRcipx");
+	assert_int_equal(*r32(m, 0x1c), 1u << 31 | 1u << 30 | 1u << 26);
 	assert_int_equal(*r32(m, 0x64), 0);
 
 	begin();
@@ -324,7 +364,7 @@ static void firmware_had_it_on(void **state)
 	*r32(m, 0x88) = 0x70;
 	assert_false(start());
 	assert_line("end of the firmware's queue");
-	assert_string_equal(m->told, "");
+	assert_string_equal(m->told, "t");
 
 	begin();
 	add_unit(0, BASE, GOOD_CAP, GOOD_ECAP | QI);
@@ -332,6 +372,80 @@ static void firmware_had_it_on(void **state)
 	*r64(m, 0x20) = BIT(10);
 	assert_false(start());
 	assert_line("in a mode that cannot be left");
+}
+
+/* Root memory by a range of the unit's while the tables are made; also where they come to nothing. */
+static void protected_ranges(void **state)
+{
+	struct model *m = &models[0];
+
+	(void)state;
+	for (u32 high = 0; high < 2; high++) {
+		begin();
+		add_unit(0, BASE, GOOD_CAP | BIT(5) | (high ? BIT(6) : 0), GOOD_ECAP | QI);
+		assert_true(start());
+		assert_string_equal(m->told, "PQRciTp");
+		assert_int_equal(*r32(m, 0x68), ROOT);
+		assert_int_equal(*r32(m, 0x6c) | 0xfffff, ROOT + (8ul << 20) - 1);
+		assert_true(high ? *r64(m, 0x70) > *r64(m, 0x78) : !*r64(m, 0x70));
+	}
+	begin();
+	add_unit(0, BASE, GOOD_CAP | BIT(5), GOOD_ECAP | QI);
+	m->deaf = 1u << 31;
+	assert_false(start());
+	assert_string_equal(m->told, "PQRciTp");
+	begin();
+	add_unit(0, BASE, GOOD_CAP | BIT(5), GOOD_ECAP | QI);
+	m->deaf_ranges = true;
+	assert_false(start());
+	assert_line("start of the protected memory range");
+}
+
+static bool refuses(void)
+{
+	if (setjmp(refusal))
+		return true;
+	(void)start();
+	return false;
+}
+
+static void options(void **state)
+{
+	(void)state;
+	begin();
+	add_unit(0, BASE, GOOD_CAP, GOOD_ECAP);
+	iommu_option = "off";
+	assert_false(start());
+	assert_line("iommu=off");
+	assert_string_equal(models[0].told, "");
+	begin();
+	iommu_option = "require";
+	assert_true(refuses());
+	assert_line("iommu=require");
+	begin();
+	add_unit(0, BASE, GOOD_CAP, GOOD_ECAP);
+	assert_false(start_in(true));
+	assert_line("x2APIC");
+	assert_string_equal(models[0].told, "");
+	iommu_hide_registers();
+	assert_int_equal(hidden_count, 0);
+	assert_false(iommu_is_on());
+}
+
+/* The units' registers are not L1's where they are on. */
+static void registers_are_hidden(void **state)
+{
+	(void)state;
+	begin();
+	add_unit(0, BASE, GOOD_CAP, GOOD_ECAP);
+	add_unit(0, BASE + PAGE_SIZE, GOOD_CAP, GOOD_ECAP);
+	iommu_option = "require";
+	assert_false(refuses());
+	assert_true(iommu_is_on());
+	iommu_hide_registers();
+	assert_int_equal(hidden_count, 2);
+	assert_int_equal(hidden[0], BASE);
+	assert_int_equal(hidden[1], BASE + PAGE_SIZE);
 }
 
 static void several_units(void **state)
@@ -427,7 +541,7 @@ static void what_cannot_be_used(void **state)
 	assert_false(start());
 	assert_line("no remapping unit");
 	acpi_info.dmar = NULL;
-	assert_false(iommu_start());
+	assert_false(iommu_start(false));
 	assert_line("shows no Intel IOMMU");
 }
 
@@ -485,6 +599,7 @@ static void faults(void **state)
 	*r32(m, 0x34) = 3;
 	assert_int_equal(iommu_report_faults(), 1);
 	assert_line("device 0000:03:1f.7 is kept from reading 0x12345000: no right to read (6)");
+	assert_line("the IOMMU at 0xfed90000 had more faults than it can record");
 	assert_int_equal(*r32(m, 0x34), 0);
 	*r32(m, FRO + 12) = 1u << 31 | 0xee;
 	*r32(m, 0x34) = 2;
@@ -509,9 +624,10 @@ static void many_flushes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(no_answer), cmocka_unit_test(what_cannot_be_used), cmocka_unit_test(the_order),
-		cmocka_unit_test(firmware_had_it_on), cmocka_unit_test(several_units),
-		cmocka_unit_test(what_devices_reach),
+		cmocka_unit_test(options), cmocka_unit_test(no_answer), cmocka_unit_test(what_cannot_be_used),
+		cmocka_unit_test(the_order), cmocka_unit_test(firmware_had_it_on), cmocka_unit_test(several_units),
+		cmocka_unit_test(what_devices_reach), cmocka_unit_test(protected_ranges),
+		cmocka_unit_test(registers_are_hidden),
 		cmocka_unit_test(faults), cmocka_unit_test(many_flushes),
 	};
 

@@ -11,9 +11,8 @@
 #include "report/log.h"
 #include "vmx/vmx_insn.h"
 
-#define LOW_PARAMS 0x10000ul  /* boot_params, one page; then the command line, one page */
-#define LOW_CMDLINE 0x11000ul
-#define LOW_E820 0x12000ul    /* the rest of the memory map */
+#define LOW_CMDLINE (GUEST_LINUX_PARAMS + PAGE_SIZE) /* behind the page of boot_params, one page */
+#define LOW_E820 (LOW_CMDLINE + PAGE_SIZE) /* the rest of the memory map */
 #define SETUP_HEADER 0x1f1
 #define MAX_E820 128
 #define MIN_VERSION 0x020c
@@ -106,20 +105,12 @@ static const char *kernel_cmdline(const char *text)
 	return *text ? text + 1 : text;
 }
 
-static const struct { u32 field; u64 value; } protected_mode[] = {
-	{ VMCS_GUEST_CR0, CR0_PE | CR0_ET | CR0_NE },
-	{ VMCS_GUEST_CS_SEL, 0x10 }, { VMCS_GUEST_CS_AR, 0xc09b }, { VMCS_GUEST_CS_LIMIT, 0xffffffff },
-	{ VMCS_GUEST_DS_SEL, 0x18 }, { VMCS_GUEST_DS_AR, 0xc093 }, { VMCS_GUEST_DS_LIMIT, 0xffffffff },
-	{ VMCS_GUEST_ES_SEL, 0x18 }, { VMCS_GUEST_ES_AR, 0xc093 }, { VMCS_GUEST_ES_LIMIT, 0xffffffff },
-	{ VMCS_GUEST_SS_SEL, 0x18 }, { VMCS_GUEST_SS_AR, 0xc093 }, { VMCS_GUEST_SS_LIMIT, 0xffffffff },
-};
-
-void guest_start_linux(struct percpu *cpu)
+u64 guest_linux_load(void)
 {
 	const struct boot_module *kernel = &boot_info.modules[0];
 	const u8 *image = phys_to_virt(HPA(kernel->start));
 	u64 file_size = kernel->end - kernel->start;
-	u8 *params = phys_to_virt(HPA(LOW_PARAMS));
+	u8 *params = phys_to_virt(HPA(GUEST_LINUX_PARAMS));
 
 	check_kernel(image, file_size);
 	fill_params(params, image);
@@ -134,11 +125,25 @@ void guest_start_linux(struct percpu *cpu)
 		place_initrd(params, entry + room);
 	memmove(phys_to_virt(HPA(entry)), image + setup_bytes, file_size - setup_bytes);
 	set32(params, P_CODE32_START, entry);
+	log_info("starts Linux at %lx, %s, tick %lu", entry, boot_info.module_count > 1 ? "with an initrd" : "without an initrd",
+		 rdtsc());
+	return entry;
+}
+
+static const struct { u32 field; u64 value; } protected_mode[] = {
+	{ VMCS_GUEST_CR0, CR0_PE | CR0_ET | CR0_NE },
+	{ VMCS_GUEST_CS_SEL, 0x10 }, { VMCS_GUEST_CS_AR, 0xc09b }, { VMCS_GUEST_CS_LIMIT, 0xffffffff },
+	{ VMCS_GUEST_DS_SEL, 0x18 }, { VMCS_GUEST_DS_AR, 0xc093 }, { VMCS_GUEST_DS_LIMIT, 0xffffffff },
+	{ VMCS_GUEST_ES_SEL, 0x18 }, { VMCS_GUEST_ES_AR, 0xc093 }, { VMCS_GUEST_ES_LIMIT, 0xffffffff },
+	{ VMCS_GUEST_SS_SEL, 0x18 }, { VMCS_GUEST_SS_AR, 0xc093 }, { VMCS_GUEST_SS_LIMIT, 0xffffffff },
+};
+
+void guest_start_linux(struct percpu *cpu)
+{
+	u64 entry = guest_linux_load();
+
 	for (size_t i = 0; i < ARRAY_SIZE(protected_mode); i++)
 		vmwrite(protected_mode[i].field, protected_mode[i].value);
 	vmwrite(VMCS_GUEST_RIP, entry);
-	cpu->gpr[GPR_RSI] = LOW_PARAMS;
-	log_info("starts Linux at %lx, %s, tick %lu", entry,
-		 boot_info.module_count > 1 ? "with an initrd" : "without an initrd",
-		 rdtsc());
+	cpu->gpr[GPR_RSI] = GUEST_LINUX_PARAMS;
 }

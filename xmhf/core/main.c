@@ -18,6 +18,7 @@
 #include "cpu/x86.h"
 #include "events/events.h"
 #include "events/hypapps.h"
+#include "iommu/iommu.h"
 #include "mem/ept01.h"
 #include "mem/mtrr.h"
 #include "mem/pages.h"
@@ -76,6 +77,7 @@ _Noreturn void core_main(void)
 	log_info("XMHF %s, hypapi %u.%u: root memory %lx to %lx (%lu MiB), %u CPUs, tick %lu", CONFIG_VERSION, HYPAPI_MAJOR,
 		 HYPAPI_MINOR, root_start, root_end, (root_end - root_start) >> 20, MAX(acpi_info.cpu_count, 1u), rdtsc());
 	clock_calibrate();
+	(void)iommu_start(cpu->apic.base & APIC_BASE_X2APIC);
 	mtrr_read(cpu);
 	mtrr_publish(cpu);
 	partition_init();
@@ -88,6 +90,7 @@ _Noreturn void core_main(void)
 	power_init();
 	set_bounds();
 	apic_guard_init();
+	iommu_hide_registers();
 	hypapps_init();
 	smm_init();
 	smm_probe(cpu);

@@ -7,9 +7,12 @@
 
 #include "boot/acpi.h"
 #include "boot/boot_info.h"
+#include "core/cmdline.h"
 #include "iommu/dmar.h"
 #include "iommu/domain.h"
 #include "iommu/vtd.h"
+#include "lib/string.h"
+#include "mem/ept01.h"
 #include "mem/pages.h"
 #include "mem/root_map.h"
 #include "report/log.h"
@@ -127,11 +130,13 @@ static u64 make_root_table(void)
 	return virt_to_phys(root).addr;
 }
 
-/* The first of them: not some devices on tables and others not. */
-static void stop_units(u32 count)
+/* While the tables are made. */
+static bool protect_root(void)
 {
-	while (count)
-		(void)vtd_stop(&units[--count]);
+	for (u32 i = 0; i < dmar.unit_count; i++)
+		if (!vtd_protect(&units[i], root_start, root_end))
+			return false;
+	return true;
 }
 
 static bool start_units(void)
@@ -140,20 +145,36 @@ static bool start_units(void)
 	u32 *done = pages_boot_alloc(1);
 
 	for (u32 i = 0; i < dmar.unit_count; i++)
-		if (!vtd_start(&units[i], root, pages_boot_alloc(1), &done[i])) {
-			stop_units(i);
+		if (!vtd_start(&units[i], root, pages_boot_alloc(1), &done[i]))
 			return false;
-		}
 	domain_flushed(&domain);
 	domain.merge_above = domain.tables + KEPT_TABLES;
 	unit_count = dmar.unit_count;
 	return true;
 }
 
-bool iommu_start(void)
+/* All units are off: not some devices on tables and others not. */
+static void stop_units(void)
+{
+	for (u32 i = 0; i < dmar.unit_count; i++)
+		(void)vtd_stop(&units[i]);
+}
+
+/*
+ * L1 must not look for the units. "RAMD" has the letters of the true name, so the checksum stays right. False: the
+ * table is in memory that keeps what it has.
+ */
+static bool rename_table(const char *name)
+{
+	void *table = (void *)acpi_info.dmar;
+
+	memcpy(table, name, 4);
+	return !memcmp(table, name, 4);
+}
+
+static bool find_units(bool x2apic)
 {
 	const char *wrong;
-	int open;
 
 	if (!acpi_info.dmar) {
 		log_warn("no DMA protection: the firmware shows no Intel IOMMU");
@@ -164,15 +185,49 @@ bool iommu_start(void)
 		log_warn("no DMA protection: the firmware's DMAR table has %s", wrong);
 		return false;
 	}
-	if (!probe_units() || !choose_tables() || !regions_are_free() || !fill_domain() || !start_units())
+	if (x2apic) {
+		log_warn("no DMA protection: the CPUs are in x2APIC mode, for which L1 needs the IOMMU's interrupt remapping");
 		return false;
-	open = dmar_open_segment(&dmar);
+	}
+	return probe_units() && choose_tables() && regions_are_free();
+}
+
+static bool turn_on(void)
+{
+	int open = dmar_open_segment(&dmar);
+
+	if (!rename_table("RAMD")) {
+		log_warn("no DMA protection: the firmware's DMAR table cannot be hidden");
+		return false;
+	}
+	if (!protect_root() || !fill_domain() || !start_units()) {
+		stop_units();
+		(void)rename_table("DMAR");
+		return false;
+	}
 	if (open >= 0)
 		log_warn("devices of PCI segment %d that the DMAR table does not name are not held back", open);
 	log_info("DMA protection: %u IOMMUs, %u levels, leaves up to level %u, invalidation by %s", unit_count,
 		 domain.levels,
 		 domain.largest, units[0].queue ? "queue" : "registers");
 	return true;
+}
+
+bool iommu_start(bool x2apic)
+{
+	if (cmdline_is("iommu", "off"))
+		log_info("no DMA protection: iommu=off");
+	else if (find_units(x2apic) && turn_on())
+		return true;
+	if (cmdline_is("iommu", "require"))
+		boot_refuse("iommu=require: devices of this machine cannot be held back");
+	return false;
+}
+
+void iommu_hide_registers(void)
+{
+	for (u32 i = 0; i < unit_count; i++)
+		ept01_hide_page(GPA1(units[i].base));
 }
 
 bool iommu_is_on(void)
@@ -203,14 +258,17 @@ static void report(const struct vtd_fault *f)
 		    vtd_fault_reason(f->reason), f->reason);
 }
 
-/* A device may raise faults without end: no more are taken in one go than units can hold. */
+/* A device may raise faults without end: no more are taken in one go than a unit can hold. */
 u32 iommu_report_faults(void)
 {
 	struct vtd_fault fault;
 	u32 count = 0;
 
-	for (u32 i = 0; i < unit_count; i++)
+	for (u32 i = 0; i < unit_count; i++) {
 		for (u32 taken = 0; taken < VTD_MAX_FAULTS && vtd_next_fault(&units[i], &fault); taken++, count++)
 			report(&fault);
+		if (vtd_lost_faults(&units[i]))
+			log_limited(LOG_WARN, "the IOMMU at 0x%lx had more faults than it can record", units[i].base);
+	}
 	return count;
 }

@@ -10,9 +10,13 @@
 
 /*
  * Boot: finds the units by the ACPI table, makes tables for the memory map (usable memory, and what the firmware's
- * devices go on to use) less root memory, and turns them on. False: a line says why, and no page can be taken.
+ * devices go on to use) less root memory, turns them on, and hides the table. x2apic: the CPUs are in that mode. False:
+ * a line says why, and no page can be taken. By the option "iommu" the units stay off, or that is a refusal.
  */
-bool iommu_start(void);
+bool iommu_start(bool x2apic);
+
+/* The units' registers are not L1's, nor L2's: they find scratch memory there. At boot, when EPT01 stands. */
+void iommu_hide_registers(void);
 
 /* Whether iommu_start() has done its work. */
 bool iommu_is_on(void);

@@ -10,7 +10,7 @@
 
 enum reg {
 	VER = 0x00, CAP = 0x08, ECAP = 0x10, GCMD = 0x18, GSTS = 0x1c, RTADDR = 0x20, CCMD = 0x28, FSTS = 0x34,
-	FECTL = 0x38, PMEN = 0x64, IQH = 0x80, IQT = 0x88, IQA = 0x90,
+	FECTL = 0x38, PMEN = 0x64, PLMBASE = 0x68, PLMLIMIT = 0x6c, PHMBASE = 0x70, PHMLIMIT = 0x78, IQH = 0x80, IQT = 0x88, IQA = 0x90,
 };
 
 #define CAP_RWBF BIT(4)
@@ -33,7 +33,8 @@ enum reg {
 #define ROOT_POINTER BIT(30)
 #define WRITE_BUFFER BIT(27)
 #define QUEUE BIT(26)
-#define KEPT (TRANSLATION | QUEUE | BIT(28) | BIT(25) | BIT(23)) /* commands that are states; the others happen once */
+#define INTERRUPTS BIT(25)
+#define KEPT (TRANSLATION | QUEUE | BIT(28) | INTERRUPTS | BIT(23)) /* commands that are states; the others happen once */
 
 #define RTADDR_MODE BITS(11, 10) /* 0: the tables used here */
 
@@ -221,7 +222,6 @@ static bool take_queue(struct vtd_unit *unit, void *queue, u32 *done)
 	return command(unit, QUEUE, true, "start of queued invalidation");
 }
 
-/* With the tables in use the ranges that a firmware protects by registers would keep L1's devices from its memory. */
 static bool end_protected_ranges(const struct vtd_unit *unit)
 {
 	if (!(unit->cap & (CAP_PLMR | CAP_PHMR)) || !(read32(unit, PMEN) & (PMEN_ENABLED | PMEN_STATUS)))
@@ -230,7 +230,33 @@ static bool end_protected_ranges(const struct vtd_unit *unit)
 	return wait_for(unit, PMEN, PMEN_STATUS, 0, "end of the protected memory ranges");
 }
 
-/* Where the firmware has translation on, it stays on: there is no moment without tables. */
+/* Both ranges are on or off together: of the high one the end is below the start. */
+bool vtd_protect(const struct vtd_unit *unit, u64 start, u64 end)
+{
+	if (!(unit->cap & CAP_PLMR))
+		return true;
+	if (!end_protected_ranges(unit))
+		return false;
+	write32(unit, PLMBASE, (u32)start);
+	write32(unit, PLMLIMIT, (u32)(end - 1));
+	if (unit->cap & CAP_PHMR) {
+		write64(unit, PHMBASE, BITS(51, 21));
+		write64(unit, PHMLIMIT, 0);
+	}
+	write32(unit, PMEN, read32(unit, PMEN) | PMEN_ENABLED);
+	return wait_for(unit, PMEN, PMEN_STATUS, PMEN_STATUS, "start of the protected memory range");
+}
+
+/* An L1 that does not see the unit has no entries for its interrupts. */
+static bool end_interrupt_remapping(const struct vtd_unit *unit)
+{
+	return !(read32(unit, GSTS) & INTERRUPTS) || command(unit, INTERRUPTS, false, "end of interrupt remapping");
+}
+
+/*
+ * Where the firmware has translation on, it stays on: there is no moment without tables. With these in use protected
+ * ranges would keep L1's devices from its memory.
+ */
 bool vtd_start(struct vtd_unit *unit, u64 root_table, void *queue, u32 *done)
 {
 	write32(unit, FECTL, FECTL_MASKED);
@@ -239,17 +265,17 @@ bool vtd_start(struct vtd_unit *unit, u64 root_table, void *queue, u32 *done)
 	write64(unit, RTADDR, root_table);
 	return command(unit, ROOT_POINTER, true, "load of the root table") && forget_contexts(unit) &&
 	       forget_translations(unit) && command(unit, TRANSLATION, true, "start of translation") &&
-	       end_protected_ranges(unit);
+	       end_protected_ranges(unit) && end_interrupt_remapping(unit);
 }
 
 bool vtd_stop(struct vtd_unit *unit)
 {
-	return command(unit, TRANSLATION, false, "end of translation");
+	return command(unit, TRANSLATION, false, "end of translation") && end_protected_ranges(unit);
 }
 
 bool vtd_next_fault(struct vtd_unit *unit, struct vtd_fault *fault)
 {
-	if (!(read32(unit, FSTS) & (FSTS_PENDING | FSTS_OVERFLOW)))
+	if (!(read32(unit, FSTS) & FSTS_PENDING))
 		return false;
 	for (u32 i = 0; i < CAP_NFR(unit->cap); i++) {
 		u32 record = CAP_FRO(unit->cap) + i * FAULT_BYTES, type = read32(unit, record + 12);
@@ -262,8 +288,15 @@ bool vtd_next_fault(struct vtd_unit *unit, struct vtd_fault *fault)
 		write32(unit, record + 12, FAULT_VALID);
 		return true;
 	}
-	write32(unit, FSTS, FSTS_OVERFLOW);
 	return false;
+}
+
+bool vtd_lost_faults(const struct vtd_unit *unit)
+{
+	if (!(read32(unit, FSTS) & FSTS_OVERFLOW))
+		return false;
+	write32(unit, FSTS, FSTS_OVERFLOW);
+	return true;
 }
 
 const char *vtd_fault_reason(u8 reason)

@@ -44,6 +44,12 @@ bool vtd_is_coherent(const struct vtd_unit *unit);
 bool vtd_grants_flush(const struct vtd_unit *unit);
 
 /*
+ * No device reaches [start, end), below 4 GiB, until vtd_start() or vtd_stop(): where the unit has such a range, which
+ * may be larger than that. False: the unit does not answer.
+ */
+bool vtd_protect(const struct vtd_unit *unit, u64 start, u64 end);
+
+/*
  * Translation by this root table from now on, whatever the firmware had. queue, done: a zeroed page and a word in root
  * memory, for the unit alone. False: the unit does not answer.
  */
@@ -57,6 +63,8 @@ bool vtd_flush(struct vtd_unit *unit);
 
 /* Takes the next fault that the unit recorded. False: there is none. */
 bool vtd_next_fault(struct vtd_unit *unit, struct vtd_fault *fault);
+/* Whether there were more, since the last call, than it has records for. */
+bool vtd_lost_faults(const struct vtd_unit *unit);
 const char *vtd_fault_reason(u8 reason);
 
 #endif

@@ -497,7 +497,7 @@ int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
 	unsigned int level;
 
 	if (page.addr >= mapped_top || page.addr == apic_page || ept01_is_guarded(page.addr) ||
-	    is_root_memory(page.addr) || (by && by != app) || (entry & EPT01_TAKEN))
+	    is_root_memory(page.addr) || (entry & EPT_ADDR) == scratch_page || (by && by != app) || (entry & EPT01_TAKEN))
 		return HYPAPI_EPERM;
 	*takes |= (*ept_find(&ept01, page.addr, &level) & EPT_RIGHTS & ~(u64)rights) != 0;
 	spin_lock(&ept01_lock);
@@ -547,6 +547,16 @@ void ept01_set_apic_page(gpa1_t page)
 	apic_page = page.addr;
 	lose(page.addr, 1, entry, page.addr | HYPAPI_R);
 	ept01_regions[page.addr / SIZE_2M] = 0;
+}
+
+void ept01_hide_page(gpa1_t page)
+{
+	if (!ept01_touch(page, 0))
+		return; /* beyond the addresses that L1 has */
+	if (!ept_set(&ept01, page.addr, 1, scratch_page | HYPAPI_RW | EPT_WB))
+		panic("no page for EPT01 at boot");
+	if (page.addr < mapped_top)
+		ept01_regions[page.addr / SIZE_2M] = 0;
 }
 
 void ept01_guard_page(gpa1_t page)

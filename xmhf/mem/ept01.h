@@ -166,6 +166,9 @@ void ept01_retype(void);
 /* Access for L1's LAPIC page: read-only, since the core carries out INIT and SIPI. At boot. */
 void ept01_set_apic_page(gpa1_t page);
 
+/* L1 finds scratch memory in place of a page of device registers that root keeps for itself. At boot. */
+void ept01_hide_page(gpa1_t page);
+
 /* L1 keeps a page to read and to run: stores exit, to power/wake.h. At boot; once more does nothing. */
 #define EPT01_MAX_GUARDED 16
 void ept01_guard_page(gpa1_t page);
