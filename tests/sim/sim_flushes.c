@@ -503,6 +503,31 @@ static void sees_it_again(void *arg)
 
 static void partition_gives_back(void) { two_cpus(ends_partition, sees_it_again); }
 
+/* The same for a device, which remembers rights as well as none. */
+static void device_is_kept_out(void *arg)
+{
+	(void)arg;
+	sim_assert(sim_device(page, HYPAPI_RW));
+	reach(1);
+	wait_for(2);
+	sim_assert(!sim_device(page, HYPAPI_R) && !sim_device(page, HYPAPI_W));
+	sim_assert(sim_device(GPA1(page.addr + PAGE), HYPAPI_RW) && sim_device(GPA1(page.addr - PAGE), HYPAPI_RW));
+}
+
+static void device_comes_back(void *arg)
+{
+	(void)arg;
+	wait_for(1);
+	sim_assert(!sim_device(page, HYPAPI_R));
+	reach(2);
+	wait_for(3);
+	sim_assert(sim_device(page, HYPAPI_RW));
+}
+
+static void rights_are_taken_from_devices(void) { two_cpus(takes, device_is_kept_out); }
+static void partition_takes_from_devices(void) { two_cpus(makes_partition, device_is_kept_out); }
+static void partition_gives_back_to_devices(void) { two_cpus(ends_partition, device_comes_back); }
+
 static uint64_t seen; /* by the partition, in its page */
 
 static void partition_code(void *arg)
@@ -624,6 +649,9 @@ static const struct row {
 	ROW("mem/ept01.c", "owe_flush", "quiesce_add_work(work)", partition_gives_back),
 	ROW("mem/ept01.c", "owe_flush", "quiesce_add_work(work)", partitions_follow_each_other),
 	ROW("mem/ept01.c", "owe_flush", "quiesce_add_work(work)", types_change),
+	ROW("mem/ept01.c", "ept01_restrict", "iommu_flush()", rights_are_taken_from_devices),
+	ROW("mem/ept01.c", "ept01_take", "iommu_flush()", partition_takes_from_devices),
+	ROW("mem/ept01.c", "ept01_give", "iommu_flush()", partition_gives_back_to_devices),
 	ROW("quiesce/quiesce_hooks.c", "quiesce_hook_flush", "flush_ept(INVEPT_ALL, 0)", rights_are_taken),
 	ROW("quiesce/quiesce_hooks.c", "quiesce_hook_flush", "flush_ept(INVEPT_ALL, 0)", partitions_follow_each_other),
 	ROW("apic/smp.c", "start_at", "flush_vpid(INVVPID_SINGLE, VPID_L1)", init_drops_all),
@@ -735,11 +763,47 @@ static void is_needed(void **state)
 		fail_msg("%s without its flush: %s", row->name, fault);
 }
 
+/* What a partition costs in flushes of devices: one when it is made, one at its end, and none for its runs. */
+static void counts_flushes(void *arg)
+{
+	uint64_t before = sim_device_flushes();
+
+	(void)arg;
+	call(CREATE);
+	sim_assert(sim_device_flushes() == before + 1);
+	for (int i = 0; i < 100; i++)
+		call(ENTER);
+	sim_assert(sim_device_flushes() == before + 1);
+	call(DESTROY);
+	sim_assert(sim_device_flushes() == before + 2);
+	call(TAKE);
+	sim_assert(sim_device_flushes() == before + 3);
+}
+
+static int run_partition(void *arg)
+{
+	sim_partition_code(partition_code, NULL);
+	boot();
+	page = sim_memory(PAGE);
+	sim_run(0, counts_flushes, arg);
+	return 0;
+}
+
+static void partitions_run_without(void **state)
+{
+	char fault[SIM_FAULT_BYTES];
+
+	if (sim_isolated(run_partition, *state, fault))
+		fail_msg("%s", fault);
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[ROWS + 1] = { cmocka_unit_test(every_flush_has_a_test) };
+	struct CMUnitTest tests[ROWS + 2] = {
+		cmocka_unit_test(every_flush_has_a_test), cmocka_unit_test(partitions_run_without),
+	};
 
 	for (size_t r = 0; r < ROWS; r++)
-		tests[r + 1] = (struct CMUnitTest){ rows[r].call, is_needed, NULL, NULL, (void *)&rows[r] };
+		tests[r + 2] = (struct CMUnitTest){ rows[r].call, is_needed, NULL, NULL, (void *)&rows[r] };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

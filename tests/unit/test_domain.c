@@ -146,7 +146,8 @@ static void random_changes(u32 levels, u32 largest, bool grants_flush)
 		assert_true(domain_set(&domain, at, at + WINDOW * PAGE_SIZE, w && largest == 1 ? 0 : DOMAIN_RW));
 		domain_flushed(&domain);
 	}
-	assert_int_equal(tables(), start);
+	/* What has less than all rights keeps its tables: of the second window, where leaves are small, all five. */
+	assert_int_equal(tables(), start + (largest == 1 ? 5 : 0));
 }
 
 static void changes(void **state)

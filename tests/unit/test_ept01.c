@@ -13,6 +13,7 @@
 #include "boot/boot_info.h"
 #include "cpu/percpu.h"
 #include "cpu/spinlock.h"
+#include "iommu/iommu.h"
 #include "mem/ept01.h"
 #include "mem/mtrr.h"
 #include "mem/pages.h"
@@ -63,6 +64,49 @@ void panic(const char *f, ...) { fail_msg("panic: %s", f); abort(); }
 bool machine_flush_removed(struct flush_site *site) { (void)site; return false; }
 void boot_refuse(const char *f, ...) { fail_msg("refused: %s", f); abort(); }
 
+/* ---- What devices have: nothing is changed that was not made ready, but at boot, and nothing counts before a flush ---- */
+
+static u8 devices[RAM_END / PAGE_SIZE], before_flush[RAM_END / PAGE_SIZE];
+static bool ready[RAM_END / PAGE_SIZE], no_device_tables, silent_unit;
+static u64 changed_from = RAM_END, changed_to;
+
+bool iommu_prepare(u64 page)
+{
+	ready[page / PAGE_SIZE] = true;
+	return !no_device_tables;
+}
+
+bool iommu_set(u64 start, u64 end, u64 rights)
+{
+	for (u64 page = start / PAGE_SIZE; page < MIN(end, RAM_END) / PAGE_SIZE; page++) {
+		assert_true(devices[page] == rights || ready[page] || !self.quiesce.online);
+		ready[page] &= devices[page] == rights || rights != HYPAPI_RW;
+		if (devices[page] != rights) {
+			changed_from = MIN(changed_from, page);
+			changed_to = MAX(changed_to, page + 1);
+		}
+		devices[page] = (u8)rights;
+	}
+	return true;
+}
+
+bool (iommu_flush)(void)
+{
+	if (!silent_unit && changed_from < changed_to) {
+		memcpy(before_flush + changed_from, devices + changed_from, changed_to - changed_from);
+		changed_from = RAM_END;
+		changed_to = 0;
+	}
+	return !silent_unit;
+}
+
+/* By the tables, and that these count. */
+static u32 device_rights(u64 page)
+{
+	assert_int_equal(devices[page / PAGE_SIZE], before_flush[page / PAGE_SIZE]);
+	return devices[page / PAGE_SIZE];
+}
+
 static u32 owed; /* to the stop in which the test runs, once EPT01 is made */
 
 void (quiesce_add_work)(struct quiesce_cpu *quiesce, u32 work)
@@ -101,6 +145,9 @@ static int boot(void **state)
 	memory_map_set(root_start, root_end, MEMORY_RESERVED);
 	pages_init(HPA(root_start));
 	self.quiesce.online = false;
+	memset(devices, HYPAPI_RW, sizeof(devices));
+	memcpy(before_flush, devices, sizeof(devices));
+	memset(ready, 0, sizeof(ready));
 	ept01_init(9);
 	ept01_map_all(RAM_END);
 	ept01_set_apic_page(GPA1(DEVICE));
@@ -108,7 +155,17 @@ static int boot(void **state)
 	return 0;
 }
 
-static void take(gpa1_t page, bool code) { ept01_take(5, &(u64){ page.addr | (code ? HYPAPI_X : 0) }, 1); }
+static void take(gpa1_t page, bool code)
+{
+	assert_int_equal(ept01_take(5, &(u64){ page.addr | (code ? HYPAPI_X : 0) }, 1), HYPAPI_OK);
+}
+static void restrict_page(u64 page, u32 rights)
+{
+	bool takes = false;
+
+	assert_int_equal(ept01_check_restrict(GPA1(page), rights, 1, &takes), HYPAPI_OK);
+	assert_int_equal(ept01_restrict(GPA1(page), 1, rights, 1), HYPAPI_OK);
+}
 static void give(gpa1_t page) { ept01_give(&page.addr, 1); }
 static void unclaim(gpa1_t page) { ept01_unclaim(&page.addr, 1); }
 
@@ -223,13 +280,13 @@ static void ram_that_is_not_l1s(void **state)
 	give(GPA1(page));
 	assert_true(is_ram(page));
 	assert_int_equal(ept01_check_restrict(GPA1(page), 0, 1, &takes), HYPAPI_OK);
-	ept01_restrict(GPA1(page), 1, 0, 1);
+	restrict_page(page, 0);
 	assert_int_equal(ept01_entry(GPA1(page)) & (EPT_RIGHTS | EPT_ADDR | EPT01_RAM), EPT01_RAM);
-	ept01_restrict(GPA1(page), 1, HYPAPI_RWX, 1);
+	restrict_page(page, HYPAPI_RWX);
 	assert_true(is_ram(page));
 	/* A device's page can be restricted and stays a device's. */
 	assert_int_equal(ept01_check_restrict(GPA1(0xd0000000), HYPAPI_R, 1, &takes), HYPAPI_OK);
-	ept01_restrict(GPA1(0xd0000000), 1, HYPAPI_R, 1);
+	restrict_page(0xd0000000, HYPAPI_R);
 	assert_false(is_ram(0xd0000000));
 }
 
@@ -258,7 +315,7 @@ static void what_moved_is_forgotten_only(void **state)
 	assert_true(ept01_changed[21] > since);
 	assert_int_equal(owes(QUIESCE_FLUSH_EPT02), QUIESCE_FLUSH_EPT02);
 	since = ept01_generation;
-	ept01_restrict(GPA1(two + PAGE_SIZE), 1, HYPAPI_R, 1);
+	restrict_page(two + PAGE_SIZE, HYPAPI_R);
 	assert_true(ept01_changed[21] > since);
 	assert_int_equal(owes(QUIESCE_FLUSH_EPT), QUIESCE_FLUSH_EPT);
 	since = ept01_generation;
@@ -284,7 +341,7 @@ static void grants_owe_nothing(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		since = ept01_generation;
 		(void)owes(0);
-		ept01_restrict(GPA1(page), 1, steps[i].rights, 1);
+		restrict_page(page, steps[i].rights);
 		assert_int_equal(owes(QUIESCE_FLUSH_EPT), steps[i].loses ? QUIESCE_FLUSH_EPT : 0);
 		assert_true(ept01_generation > since && ept01_changed[30] > since);
 	}
@@ -349,7 +406,7 @@ static void tables_in_use_stay(void **state)
 	take(GPA1(region), false);
 	unclaim(GPA1(region + PAGE_SIZE));
 	assert_int_equal(ept01_check_restrict(GPA1(region + 2 * PAGE_SIZE), HYPAPI_R, 1, &takes), HYPAPI_OK);
-	ept01_restrict(GPA1(region + 2 * PAGE_SIZE), 1, HYPAPI_R, 1);
+	restrict_page(region + 2 * PAGE_SIZE, HYPAPI_R);
 	give(GPA1(region));
 	size_t before = pages_left();
 
@@ -362,7 +419,7 @@ static void tables_in_use_stay(void **state)
 	assert_true(pages_left() + 33 > before);
 	assert_int_equal(ept01_entry(GPA1(region + 2 * PAGE_SIZE)) & EPT_RIGHTS, HYPAPI_R);
 	assert_true(is_ram(region));
-	ept01_restrict(GPA1(region + 2 * PAGE_SIZE), 1, HYPAPI_RWX, 1);
+	restrict_page(region + 2 * PAGE_SIZE, HYPAPI_RWX);
 	assert_int_equal(ept01_entry(GPA1(region + 2 * PAGE_SIZE)) & EPT_RIGHTS, HYPAPI_RWX);
 }
 
@@ -428,11 +485,73 @@ static void hidden_registers(void **state)
 		}
 }
 
+/* Of RAM devices have what L1 has, and of what is none what the firmware's devices have always had. */
+static void devices_have_what_l1_has(void **state)
+{
+	const u64 page = 7 * SIZE_2M + 5 * PAGE_SIZE, acpi = RAM_END - 0x20000, nvs = RAM_END - 0x10000;
+	static const u32 rights[] = { HYPAPI_R, 0, HYPAPI_RX, HYPAPI_RWX };
+	bool takes = false;
+
+	(void)state;
+	assert_int_equal(ept01_claim(GPA1(page)), HYPAPI_OK);
+	assert_int_equal(device_rights(page), HYPAPI_RW);
+	take(GPA1(page), false);
+	assert_int_equal(device_rights(page), 0);
+	assert_int_equal(device_rights(page + PAGE_SIZE), HYPAPI_RW);
+	ept01_retype();
+	assert_int_equal(device_rights(page), 0);
+	give(GPA1(page));
+	assert_int_equal(device_rights(page), HYPAPI_RW);
+	for (u32 i = 0; i < ARRAY_SIZE(rights); i++) {
+		assert_int_equal(ept01_check_restrict(GPA1(page), rights[i], 1, &takes), HYPAPI_OK);
+		restrict_page(page, rights[i]);
+		assert_int_equal(device_rights(page), rights[i] & HYPAPI_RW);
+		ept01_retype();
+		assert_int_equal(device_rights(page), rights[i] & HYPAPI_RW);
+	}
+	self.quiesce.online = false; /* guarded at boot */
+	ept01_guard_page(GPA1(acpi));
+	ept01_guard_page(GPA1(nvs));
+	self.quiesce.online = true;
+	(void)!iommu_flush();
+	assert_int_equal(device_rights(acpi), HYPAPI_R);
+	assert_int_equal(device_rights(nvs), HYPAPI_RW); /* no RAM */
+}
+
+/* No page for the devices' tables, or a unit that does not answer: the page stays L1's, and devices' too. */
+static void devices_that_cannot_be_held(void **state)
+{
+	const u64 page = 7 * SIZE_2M + 5 * PAGE_SIZE;
+	bool takes = false;
+
+	(void)state;
+	no_device_tables = true;
+	assert_int_equal(ept01_claim(GPA1(page)), HYPAPI_ENOMEM);
+	assert_int_equal(ept01_check_restrict(GPA1(page), HYPAPI_R, 1, &takes), HYPAPI_ENOMEM);
+	no_device_tables = false;
+	silent_unit = true;
+	assert_int_equal(ept01_claim(GPA1(page)), HYPAPI_OK);
+	assert_int_equal(ept01_take(5, &page, 1), HYPAPI_EDMA);
+	assert_int_equal(devices[page / PAGE_SIZE], HYPAPI_RW);
+	assert_int_equal(ept01_owner(GPA1(page)), 0);
+	assert_true(ept01_entry(GPA1(page)) & EPT01_RAM);
+	assert_int_equal(ept01_claim(GPA1(page)), HYPAPI_OK);
+	unclaim(GPA1(page));
+	assert_int_equal(ept01_check_restrict(GPA1(page), HYPAPI_R, 1, &takes), HYPAPI_OK);
+	assert_int_equal(ept01_restrict(GPA1(page), 1, HYPAPI_R, 1), HYPAPI_EDMA);
+	assert_int_equal(ept01_entry(GPA1(page)) & HYPAPI_RWX, HYPAPI_R);
+	silent_unit = false;
+	restrict_page(page, HYPAPI_RWX);
+	assert_int_equal(device_rights(page), HYPAPI_RW);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(no_address_wraps, boot),
 		cmocka_unit_test_setup(devices_cannot_be_taken, boot), cmocka_unit_test_setup(hidden_registers, boot),
+		cmocka_unit_test_setup(devices_have_what_l1_has, boot),
+		cmocka_unit_test_setup(devices_that_cannot_be_held, boot),
 		cmocka_unit_test_setup(ram_is_what_the_boot_map_says, boot),
 		cmocka_unit_test_setup(ram_that_is_not_l1s, boot),
 		cmocka_unit_test_setup(what_moved_is_forgotten_only, boot),

@@ -137,8 +137,7 @@ static int restrict_pages(struct dispatch *d, gpa1_t page, size_t page_count, u3
 	/* While this CPU starts no guest has run on any. */
 	if (takes && !quiesce_owned(&this_cpu()->quiesce) && this_cpu()->quiesce.online)
 		return HYPAPI_ESTATE;
-	ept01_restrict(page, page_count, rights, app);
-	return HYPAPI_OK;
+	return ept01_restrict(page, page_count, rights, app);
 }
 
 int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count, uint32_t rights)

@@ -74,13 +74,16 @@ static bool split(struct domain *domain, u64 *entry, u64 at, u32 level)
 	return true;
 }
 
-/* The other way, where all of the table has the same rights: so the pool does not shrink for ever. */
+/*
+ * The other way, where all of the table has all rights: so the pool does not shrink for ever. What has less keeps its table,
+ * or giving a page back could fail.
+ */
 static void merge(struct domain *domain, u64 *entry, u64 at, u32 level)
 {
 	u64 *table = table_of(*entry), rights = table[0] & DOMAIN_RW;
 
-	if (domain->tables <= domain->merge_above || domain->retired_count == DOMAIN_RETIRED ||
-	    (rights && level > domain->largest))
+	if (domain->tables <= domain->merge_above || domain->retired_count == DOMAIN_RETIRED || rights != DOMAIN_RW ||
+	    level > domain->largest)
 		return;
 	for (u32 i = 0; i < ENTRIES; i++)
 		if (is_table(table[i], level - 1) || (table[i] & DOMAIN_RW) != rights)
@@ -126,6 +129,22 @@ bool domain_init(struct domain *domain)
 bool domain_set(struct domain *domain, u64 start, u64 end, u64 rights)
 {
 	return set_in(domain, domain->root, domain->levels, start, MIN(end, LEVEL_SIZE(domain->levels + 1)), rights);
+}
+
+bool domain_prepare(struct domain *domain, u64 page)
+{
+	u64 *table = domain->root;
+
+	if (page >= LEVEL_SIZE(domain->levels + 1))
+		return true;
+	for (u32 level = domain->levels; level > 1; level--) {
+		u64 *entry = entry_of(table, page, level);
+
+		if (!is_table(*entry, level) && !split(domain, entry, ALIGN_DOWN(page, LEVEL_SIZE(level)), level))
+			return false;
+		table = table_of(*entry);
+	}
+	return true;
 }
 
 u64 domain_rights(const struct domain *domain, u64 page)

@@ -27,6 +27,7 @@ static struct dmar dmar;
 static struct vtd_unit units[DMAR_MAX_UNITS];
 static u32 unit_count; /* that are on */
 static struct domain domain;
+static bool silent; /* a unit has not answered to a flush */
 
 static bool probe_units(void)
 {
@@ -150,6 +151,7 @@ static bool start_units(void)
 	domain_flushed(&domain);
 	domain.merge_above = domain.tables + KEPT_TABLES;
 	unit_count = dmar.unit_count;
+	silent = false;
 	return true;
 }
 
@@ -228,6 +230,7 @@ void iommu_hide_registers(void)
 {
 	for (u32 i = 0; i < unit_count; i++)
 		ept01_hide_page(GPA1(units[i].base));
+	(void)!iommu_flush(); /* of guarded pages, too, which are L1's to read */
 }
 
 bool iommu_is_on(void)
@@ -240,15 +243,20 @@ bool iommu_set(u64 start, u64 end, u64 rights)
 	return !unit_count || domain_set(&domain, start, end, rights);
 }
 
+bool iommu_prepare(u64 page)
+{
+	return !unit_count || domain_prepare(&domain, page);
+}
+
 bool iommu_flush(void)
 {
 	if (!domain.owes_flush)
 		return true;
-	for (u32 i = 0; i < unit_count; i++)
-		if (!vtd_flush(&units[i]))
-			return false;
-	domain_flushed(&domain);
-	return true;
+	for (u32 i = 0; i < unit_count && !silent; i++)
+		silent = !vtd_flush(&units[i]);
+	if (!silent)
+		domain_flushed(&domain);
+	return !silent;
 }
 
 static void report(const struct vtd_fault *f)

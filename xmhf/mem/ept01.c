@@ -8,6 +8,7 @@
 
 #include "boot/boot_info.h"
 #include "cpu/spinlock.h"
+#include "iommu/iommu.h"
 #include "lib/string.h"
 #include "mem/ept.h"
 #include "mem/mtrr.h"
@@ -200,12 +201,16 @@ static inline void owe_flush(u32 work)
 }
 
 /*
- * Every leaf that L1 can see the difference of is stored here. Devices: to be told here, for the same page or pages,
- * what `entry` gives L1, R and W, if it has EPT01_RAM, else nothing; ept01_claim() and ept01_check_restrict() make the
- * tables that this needs, and may fail; ept01_take() and ept01_restrict() end with the flush that makes losses true.
+ * Every leaf that L1 can see the difference of is stored here, and devices have of L1's RAM what L1 has. What the firmware's
+ * devices use elsewhere is not L1's to lose. Who calls has made the tables that devices need ready, where that may fail,
+ * and ends with iommu_flush(), which makes their losses true.
  */
-static void set_leaf(u64 *at, u64 entry)
+static void set_leaf(u64 addr, unsigned int level, u64 *at, u64 entry)
 {
+	u64 rights = entry & EPT01_RAM ? entry & HYPAPI_RW : 0;
+
+	if (((*at | entry) & EPT01_RAM) && !iommu_set(addr, addr + EPT_LEVEL_SIZE(level), rights))
+		panic("no page for the devices' tables of 0x%lx", addr);
 	__atomic_store_n(at, entry, __ATOMIC_RELEASE);
 }
 
@@ -217,7 +222,7 @@ static inline void lose(u64 addr, unsigned int level, u64 *at, u64 entry)
 {
 	bool known = false;
 
-	set_leaf(at, entry);
+	set_leaf(addr, level, at, entry);
 	ept01_generation++;
 	for (u64 i = 0; i < (level > 2 ? EPT_LEVEL_SIZE(level) / SIZE_2M : 1); i++)
 		known |= region_lost(addr + i * SIZE_2M);
@@ -225,9 +230,9 @@ static inline void lose(u64 addr, unsigned int level, u64 *at, u64 entry)
 }
 
 /* The door for grants: more rights to the same page. With ept01_lock held; nobody has to forget anything. */
-static void grant(u64 *at, u64 entry)
+static void grant(u64 addr, unsigned int level, u64 *at, u64 entry)
 {
-	set_leaf(at, entry);
+	set_leaf(addr, level, at, entry);
 }
 
 /* The same where there was no leaf yet. False: no table page is free. */
@@ -236,7 +241,7 @@ static bool grant_new(u64 addr, unsigned int level, u64 entry)
 	u64 *at = ept_make(&for_l1, addr, level);
 
 	if (at)
-		grant(at, entry);
+		grant(addr, level, at, entry);
 	return at;
 }
 
@@ -382,7 +387,7 @@ int ept01_claim(gpa1_t page)
 	if (page.addr >= mapped_top || ept01_entry(page) != (identity(page.addr, MTRR_WB) | EPT01_RAM))
 		return HYPAPI_EPERM;
 	entry = level1_entry(page.addr);
-	if (!entry)
+	if (!entry || !iommu_prepare(page.addr))
 		return HYPAPI_ENOMEM;
 	__atomic_store_n(entry, *entry | EPT01_TAKEN, __ATOMIC_RELEASE);
 	away[page.addr / SIZE_2M]++;
@@ -444,7 +449,7 @@ void ept01_unclaim(const u64 *pages, u32 count)
 	for (u32 i = 0; i < count; i++) {
 		u64 addr = pages[i] & EPT_ADDR, *entry = level1_entry(addr);
 
-		__atomic_store_n(entry, *entry & ~EPT01_TAKEN, __ATOMIC_RELEASE);
+		set_leaf(addr, 1, entry, *entry & ~EPT01_TAKEN);
 		page_is_back(addr);
 	}
 	merge_waiting();
@@ -459,13 +464,17 @@ void ept01_mark_traps(u32 owner, u64 number)
 		*mark++ = number & 1 ? INT1 : INT3;
 }
 
-void ept01_take(u32 owner, const u64 *pages, u32 count)
+int ept01_take(u32 owner, const u64 *pages, u32 count)
 {
 	for (u32 i = 0; i < count; i++) {
 		u64 addr = pages[i] & EPT_ADDR, page = stand_in(owner, pages[i] & HYPAPI_X);
 
 		lose(addr, 1, level1_entry(addr), page | HYPAPI_R | EPT_WB | EPT01_TAKEN);
 	}
+	if (iommu_flush())
+		return HYPAPI_OK;
+	ept01_give(pages, count);
+	return HYPAPI_EDMA;
 }
 
 void ept01_give(const u64 *pages, u32 count)
@@ -479,6 +488,7 @@ void ept01_give(const u64 *pages, u32 count)
 		lose(addr, 1, entry, identity(addr, type) | EPT01_RAM);
 		page_is_back(addr);
 	}
+	(void)!iommu_flush(); /* a device that is kept out longer takes nothing from anybody */
 	merge_waiting();
 }
 
@@ -501,7 +511,7 @@ int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
 		return HYPAPI_EPERM;
 	*takes |= (*ept_find(&ept01, page.addr, &level) & EPT_RIGHTS & ~(u64)rights) != 0;
 	spin_lock(&ept01_lock);
-	bool ok = level1_entry(page.addr);
+	bool ok = level1_entry(page.addr) && (!(entry & EPT01_RAM) || iommu_prepare(page.addr));
 
 	spin_unlock(&ept01_lock);
 	return ok ? HYPAPI_OK : HYPAPI_ENOMEM;
@@ -520,7 +530,7 @@ static void restrict_page(u64 addr, u64 rights, u32 app)
 	if (*own & EPT_RIGHTS & ~rights) {
 		lose(addr, 1, own, entry);
 	} else {
-		grant(own, entry);
+		grant(addr, 1, own, entry);
 		ept01_generation++; /* what was out of reach, L1's virtual-APIC page say, is looked for again */
 		count_change(addr);
 	}
@@ -530,12 +540,15 @@ static void restrict_page(u64 addr, u64 rights, u32 app)
 		page_is_back(addr);
 }
 
-void ept01_restrict(gpa1_t page, size_t count, u32 rights, u32 app)
+int ept01_restrict(gpa1_t page, size_t count, u32 rights, u32 app)
 {
 	spin_lock(&ept01_lock);
 	for (size_t i = 0; i < count; i++)
 		restrict_page(page.addr + i * PAGE_SIZE, rights, app);
+	bool done = iommu_flush();
+
 	spin_unlock(&ept01_lock);
+	return done ? HYPAPI_OK : HYPAPI_EDMA;
 }
 
 void ept01_set_apic_page(gpa1_t page)
@@ -551,10 +564,14 @@ void ept01_set_apic_page(gpa1_t page)
 
 void ept01_hide_page(gpa1_t page)
 {
+	u64 *entry;
+
 	if (!ept01_touch(page, 0))
 		return; /* beyond the addresses that L1 has */
-	if (!ept_set(&ept01, page.addr, 1, scratch_page | HYPAPI_RW | EPT_WB))
+	entry = ept_make(&ept01, page.addr, 1);
+	if (!entry)
 		panic("no page for EPT01 at boot");
+	lose(page.addr, 1, entry, scratch_page | HYPAPI_RW | EPT_WB);
 	if (page.addr < mapped_top)
 		ept01_regions[page.addr / SIZE_2M] = 0;
 }

@@ -113,10 +113,10 @@ static inline u16 ept01_owner(gpa1_t gpa1)
 /*
  * Sets what L1 may do with pages, on behalf of the hypapp `app` (as ept01_entry_hypapp()); all rights give it back. In
  * two steps: the check changes nothing that L1 can see, and tells whether rights would be lost, which needs a stop.
- * HYPAPI_EPERM: not L1's page to restrict; HYPAPI_ENOMEM: no table page.
+ * HYPAPI_EPERM: not L1's page to restrict; HYPAPI_ENOMEM: no table page. HYPAPI_EDMA: done for L1, not for devices.
  */
 must_check int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes);
-void ept01_restrict(gpa1_t page, size_t count, u32 rights, u32 app);
+must_check int ept01_restrict(gpa1_t page, size_t count, u32 rights, u32 app);
 
 /*
  * What L1's address leads to, for whoever remembers it until the next flush of EPT02. Any CPU, no lock. False: nothing
@@ -137,12 +137,13 @@ bool ept01_touch(gpa1_t gpa1, u32 access);
 /*
  * Takes pages from L1 for partition `owner`, in two steps: a claim of one page may fail and changes nothing that L1 can
  * see; unclaim undoes it, take carries it out. Under a stop. HYPAPI_EPERM: not RAM that L1 owns with all rights, as
- * write-back memory, or claimed already; HYPAPI_ENOMEM: no table page.
+ * write-back memory, or claimed already; HYPAPI_ENOMEM: no table page. A take has ended for devices, too, when it
+ * returns; HYPAPI_EDMA: it cannot, and the pages are L1's again.
  * pages: entries of the partition's EPT, of which the address counts, and HYPAPI_X: it is code, which reads as INT3.
  */
 must_check int ept01_claim(gpa1_t page);
 void ept01_unclaim(const u64 *pages, u32 count);
-void ept01_take(u32 owner, const u64 *pages, u32 count);
+must_check int ept01_take(u32 owner, const u64 *pages, u32 count);
 
 /*
  * Under a stop, before a partition's pages are taken: what code reads as, INT3, gets a mark of INT3 and INT1 at the end

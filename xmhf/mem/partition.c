@@ -234,7 +234,12 @@ int partition_create(const struct hypapp_descriptor *owner, const struct partiti
 		return error;
 	}
 	ept01_mark_traps(number_of(p), ++serial);
-	ept01_take(number_of(p), p->page_frames, p->page_count);
+	int error = ept01_take(number_of(p), p->page_frames, p->page_count);
+
+	if (error) {
+		unbuild(p);
+		return error;
+	}
 	p->handle = *handle = serial << 16 | number_of(p);
 	p->app = owner;
 	p->home = *home;

@@ -57,6 +57,7 @@ enum hypapi_error {
 	HYPAPI_ESTATE = -8,  /**< needs the other CPUs stopped, and they are not */
 	HYPAPI_EEXIST = -9,  /**< the claim or the object exists already */
 	HYPAPI_ERANDOM = -10, /**< the CPU's random numbers failed a test, and are not used again. Since 1.3 */
+	HYPAPI_EDMA = -11,   /**< an IOMMU does not answer, and so devices cannot be held back. Since 1.3 */
 };
 
 #endif

@@ -90,6 +90,18 @@ gpa1_t sim_memory(size_t bytes);
  */
 void *sim_ram(hpa_t hpa);
 
+/**
+ * Any thread. Whether a device reaches L1-physical memory by DMA. Devices remember what they found until the core has
+ * them flushed, as an IOMMU may.
+ * @param gpa1    below 4 GiB
+ * @param rights  HYPAPI_R, HYPAPI_W, or both
+ * @since 1.3
+ */
+bool sim_device(gpa1_t gpa1, uint32_t rights);
+
+/** How often the core has had them flushed: while nothing runs. @since 1.3 */
+uint64_t sim_device_flushes(void);
+
 /** Ends the process by a fault: a finding of the test's own. Any thread. @param format  of the text @since 1.2 */
 _Noreturn void sim_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /** Guest code's assertion; those of a test framework belong into the test's thread. @since 1.2 */
