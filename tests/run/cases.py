@@ -157,6 +157,7 @@ CASES = [
     dict(name="install/reproducible", command=["tests/run/reproducible", "build/check/reproducible"]),
     dict(name="docs/licences", command=["tests/run/licences"]),
     dict(name="docs/layout", command=["tests/run/layout.py"]),
+    dict(name="docs/walks", command=["tests/run/walks.py"]),
     refuses("out-of-tree", "qemu-system-x86_64", "this CPU has no VMX", OUT_OF_TREE),
     dict(name="install/boots", guest=GUEST, append="test=l1-basics", xmhf=OUT_OF_TREE,
          expect=[r"^xmhf: greeter: ready$", r"^xmhf: helloworld: hello", r"^T end l1-basics$"]),
@@ -387,5 +388,5 @@ TOUCHES = {
     r"tests/(run|bench|boot|abi)|Makefile|.*[.]mk$|configure":
         "^(unit|install|by-path|events|chain)/|^xmhf/linux-tiny$",
     r"docs/|.*[.]md$": "^docs/",
-    r"": "^docs/(layout|licences)$",
+    r"": "^docs/(layout|licences|walks)$",
 }
