@@ -381,8 +381,8 @@ enum taken event_nmi(struct percpu *cpu)
 }
 
 /*
- * Whatever ran is not L1 perhaps. What it is goes on as it was if a hypapp takes the INIT, and is told of its end only
- * after that.
+ * An L2 or a partition may have run here. It goes on as it was if a hypapp takes the INIT. Otherwise it ends, and its
+ * owner is told only after this event.
  */
 enum taken event_init_signal(struct percpu *cpu)
 {

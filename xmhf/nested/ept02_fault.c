@@ -119,7 +119,7 @@ static void walk_and_fill(struct percpu *cpu, const struct fault *f)
 	}
 }
 
-/* A misconfiguration of EPT02 itself there is not; where one is seen all the same, the walk says whose it is. */
+/* EPT02 is never misconfigured. If the CPU reports that all the same, the walk of EPT12 tells whose mistake it is. */
 void nested_ept_fault(struct percpu *cpu)
 {
 	struct fault f = { .gpa2 = GPA2(vmread(VMCS_GUEST_PHYS_ADDR)) };

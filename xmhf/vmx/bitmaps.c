@@ -20,7 +20,7 @@ void vmx_intercept_port(u16 port)
 	vmx_io_bitmaps_l2[port / 8] |= (u8)BIT(port % 8);
 }
 
-/* The bitmap for claims at a level: L2's becomes one of its own, with all that L1's has so far, which is the core's. */
+/* Before the first claim: L2 gets a bitmap of its own. It begins with what L1's has so far, which the core has set. */
 static void split(u8 *of_l1, u8 **of_l2, u32 page_count)
 {
 	if (*of_l2 == of_l1)

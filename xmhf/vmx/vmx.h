@@ -44,7 +44,7 @@ extern u8 *vmx_msr_bitmap, *vmx_io_bitmaps;
 void vmx_bitmaps_init(void);
 void vmx_intercept_port(u16 port);
 
-/* The same for what L1 lets L2 do by itself: those of L1, or, once anything is claimed, copies. */
+/* The same for L2, where L1 itself does not intercept: L1's own bitmaps, or copies once a hypapp claims anything. */
 extern u8 *vmx_msr_bitmap_l2, *vmx_io_bitmaps_l2;
 
 /* A hypapp claims ports or MSRs at L1 or L2. At boot, after the core's own. */

@@ -32,11 +32,13 @@ uint32_t hypapi_features(void);
 /* ---- Quiesce ---- */
 
 /**
- * Stops every other CPU, until the end of the event or hypapi_resume().
+ * Stops every other CPU, until the end of the event or hypapi_resume(). Use this when rights are taken away, or when a
+ * check and the act that depends on it must not be separated.
  *
- * "Stopped" means that each has acknowledged and sits at a safe point: no lock held, no EPT walk half done, or parked.
- * A CPU in L1, L2, a partition, HLT or wait-for-SIPI stops alike. Counted: a call while stopped costs nothing.
- * If two CPUs ask at once, one of them serves the other's stop first. For whom nobody trusts see hypapi_may_stop().
+ * "Stopped" means that each CPU has acknowledged and sits at a safe point: it holds no lock, has no EPT walk half done,
+ * or is parked. A CPU in L1, L2, a partition, HLT or wait-for-SIPI stops alike. Stops are counted: a call while stopped
+ * costs nothing. If two CPUs ask at once, one of them serves the other's stop first. hypapi_may_stop() tells whether a
+ * caller that nobody trusts may stop the CPUs now.
  *
  * @param ev  the event; `stopped` and `epoch` are updated in it
  * @return 0: stopped, and no other stop came between, so what the handler read in this event still holds;
@@ -51,8 +53,8 @@ int hypapi_quiesce(struct hypapi_event *ev);
  * take only a share of the machine's time (boot option `stop-share`). While that is used up the answer is 0, and a
  * handler of HYPERCALL, CPUID, EPT_VIOLATION, PORT_IO or MSR that has changed nothing yet answers HYPAPI_RETRY: the
  * guest executes its instruction again, with interrupts open, until its turn has come. The quiesce flag does that by
- * itself. Who calls hypapi_quiesce() without asking waits in it, for up to 10 ms, and the guest's interrupts wait, too.
- * In other events, and for the kernel of L1, the answer is always 1.
+ * itself. A handler that calls hypapi_quiesce() without asking waits in it, for up to 10 ms, and the guest's interrupts
+ * wait, too. In other events, and for the kernel of L1, the answer is always 1.
  *
  * @param ev  the event
  * @return 1: the next stop of this event begins without a wait; 0: not now; HYPAPI_EPERM: HYPAPI_CAP_QUIESCE was not
@@ -71,7 +73,8 @@ int hypapi_may_stop(struct hypapi_event *ev);
 int hypapi_resume(struct hypapi_event *ev);
 
 /**
- * Stops those CPUs whose guest runs on one EPT, until the end of the event or hypapi_resume(), and no others. A CPU
+ * Stops those CPUs whose guest runs on one EPT, until the end of the event or hypapi_resume(), and no others. Use this
+ * when one virtual machine is looked at, and the others shall go on. A CPU
  * that is about to begin to run on it waits. So nobody but this CPU uses that memory view; its memory may be reached
  * through other views all the same: L1 sees what its L2 has. Rights cannot be taken away under such a stop
  * (HYPAPI_ESTATE), which is for a consistent look at one virtual machine.
@@ -92,13 +95,14 @@ int hypapi_quiesce_ept(struct hypapi_event *ev, hypapi_ept_t ept);
 
 /**
  * Asks for HYPAPI_EV_WORK on some CPUs, each as soon as it is at a safe point: outside of any other event, before it
- * enters a guest. No CPU is stopped for it: the others are interrupted by one NMI each and go on. On this CPU it comes
+ * enters a guest. Use this when something has to be done on another CPU, or later, and nobody has to wait for it.
+ * No CPU is stopped for it: the others are interrupted by one NMI each and go on. On this CPU it comes
  * after the event at hand. It is delivered to the calling hypapp alone, once for all calls that came before the
  * delivery. A stop that another CPU began first is served before: what this handler has read may be stale then.
  * @param ev    the event of this callback
  * @param cpus  mask: bit i for the CPU with index i
  * @param bits  not 0; what they mean is the hypapp's; ored with those that wait already
- * @return 0, or 1: posted, but another CPU's stop was served first; HYPAPI_EINVAL: no bit, or a CPU that there is not;
+ * @return 0, or 1: posted, but another CPU's stop was served first; HYPAPI_EINVAL: no bit, or no such CPU;
  *         HYPAPI_ENOTSUP: no subscription to WORK; HYPAPI_EPERM: HYPAPI_CAP_WORK was not declared
  * @since 1.2
  */
@@ -212,16 +216,20 @@ struct hypapi_page {
 
 /**
  * Translates a linear address of the caller: through its page tables, EPT12 (in L2) and EPT01. Never changes guest
- * memory (no accessed or dirty bit is set).
+ * memory (no accessed or dirty bit is set). Use this when the address is needed, for hypapi_memory_restrict() say; to
+ * read or write memory use hypapi_copy_from() and hypapi_copy_to().
  * @param ev      the event of this callback
  * @param gva     linear address, any alignment
  * @param rights  enum hypapi_rights that must be allowed, at the caller's CPL
  * @param page    result; filled in for HYPAPI_OK and HYPAPI_EPERM, untouched otherwise
- * @return HYPAPI_OK, also where the core's memory lies: L1 and L2 have a scratch page there; HYPAPI_EFAULT: the guest's
- *         page tables do not map it, or not with these rights; HYPAPI_EPERM: the page belongs to a partition (`page`
- *         tells which page it is, with `rights` 0), EPT12 or a hypapp leaves it less rights (`page` tells those) or
- *         none, or EPT12 has no place for it (`page` is all zero), or the capability was not declared (`page` is
- *         untouched); HYPAPI_ENOTSUP at level L0 or while a partition runs
+ * @return HYPAPI_OK, also where the core's memory lies: L1 and L2 have a scratch page there;
+ *         HYPAPI_EFAULT: the guest's page tables do not map it, or not with these rights;
+ *         HYPAPI_ENOTSUP at level L0 or while a partition runs;
+ *         HYPAPI_EPERM in one of these cases:
+ *         - the page belongs to a partition: `page` tells which page it is, and its `rights` are 0;
+ *         - EPT12 or a hypapp leaves the page fewer rights, or none: `page` tells these;
+ *         - EPT12 does not map the address: `page` is all zero;
+ *         - the capability was not declared: `page` is untouched
  * @since 1.0
  */
 int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, struct hypapi_page *page);
@@ -326,9 +334,10 @@ int hypapi_copy_from_gpa2(const struct hypapi_event *ev, void *dst, gpa2_t src, 
 int hypapi_copy_to_gpa2(const struct hypapi_event *ev, gpa2_t dst, const void *src, size_t len_bytes);
 
 /**
- * Sets the most that L1, and L2 through EPT12, may do with pages of L1; an access beyond it raises
- * HYPAPI_EV_EPT_VIOLATION for this hypapp, with no partition as owner. All pages are checked before the first is
- * changed. HYPAPI_RWX gives the pages back.
+ * Sets the most that L1, and L2 through EPT12, may do with pages of L1. Use this when the hypapp wants to see or to
+ * forbid accesses, and the page stays L1's. An access beyond these rights raises HYPAPI_EV_EPT_VIOLATION for this
+ * hypapp, with no partition as owner. All pages are checked before the first is changed. HYPAPI_RWX gives the pages
+ * back.
  * The CPUs must be stopped if a right is taken away from any of the pages; rights may be granted at any time.
  * @param ev          the event of this callback
  * @param page        page-aligned L1-physical address; page_count pages from there
@@ -346,7 +355,8 @@ int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_cou
  * The most that L1 may do with a page.
  * @param ev      the event of this callback
  * @param page    L1-physical address of the page
- * @param rights  result: enum hypapi_rights; 0 for memory of the core, what reads see of a partition counts as none
+ * @param rights  result: enum hypapi_rights; 0 for memory of the core, and for a partition's page, whatever reads see
+ *                there
  * @return HYPAPI_OK; HYPAPI_EPERM without HYPAPI_CAP_MEMORY
  * @since 1.0
  */
@@ -432,10 +442,11 @@ struct hypapi_partition_page {
 uint32_t hypapi_partition_limit(void);
 
 /**
- * Creates a partition from pages of the caller: they leave L1 and L2 (writes and fetches there raise
- * HYPAPI_EV_EPT_VIOLATION for the owner), and form the partition's memory. Reads there see zeros; where the partition
- * may execute, INT3 (0xCC) instead (since 1.3), so that a copy of the code traps; in the last 64 bytes of each page
- * INT3 or INT1 (0xF1), as in no other partition. All pages are checked before the first is taken.
+ * Creates a partition from pages of the caller. Use this when code and data have to be out of reach of L1 and L2.
+ * The pages leave L1 and L2 and form the partition's memory. Writes and fetches there raise HYPAPI_EV_EPT_VIOLATION
+ * for the owner. Reads there see zeros. Where the partition may execute they see INT3 (0xCC) instead (since 1.3), so
+ * that a copy of the code traps; the last 64 bytes of each such page are INT3 or INT1 (0xF1), in a pattern that no
+ * other partition has. All pages are checked before the first is taken.
  * The CPUs must be stopped: rights are taken away.
  * @param ev          the event of this callback
  * @param pages       array of `page_count`, each linear page at most once

@@ -228,7 +228,7 @@ struct hypapi_interrupt_args {
 
 /** Arguments of HYPAPI_EV_SLEEP. @since 1.2 */
 struct hypapi_sleep_args {
-	uint32_t type; /**< SLP_TYP, 0 to 7: what of them is which sleep state is the firmware's choice */
+	uint32_t type; /**< SLP_TYP, 0 to 7; the firmware chooses which value means which sleep state */
 };
 
 /** Arguments of HYPAPI_EV_WORK. @since 1.2 */
