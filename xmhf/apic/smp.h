@@ -5,7 +5,10 @@
 
 #include "cpu/percpu.h"
 
-/* A guest's INIT and SIPI for the CPUs that `icr` names; the rest of the ICR's modes is the caller's. `dest`: APIC destination. */
+/*
+ * A guest's INIT and SIPI for the CPUs that `icr` names; the rest of the ICR's modes is the caller's. `dest`: APIC
+ * destination.
+ */
 void smp_guest_init(u32 icr, u32 dest);
 void smp_guest_sipi(u32 icr, u32 dest);
 

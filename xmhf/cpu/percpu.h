@@ -71,7 +71,8 @@ struct percpu {
 	u64 insns[INSN_KINDS]; /* see report/insn_counts.h */
 	/* Written by other CPUs: */
 	line_aligned _Atomic hypapp_mask mail_for; /* who has mail here */
-	_Atomic u64 mail[MAX_HYPAPPS];    /* bits of hypapi_post() that wait for the WORK event; written before mail_for */
+	_Atomic u64 mail[MAX_HYPAPPS];    /* bits of hypapi_post() that wait for the WORK event; written before
+	                                     mail_for */
 	struct quiesce_cpu quiesce;       /* its own header says who touches what */
 
 	/* Private part, by folder. cpu/: */
@@ -83,7 +84,8 @@ struct percpu {
 	/* vmx/: */
 	struct world l1;
 	u32 exit_reason;  /* of the newest VM exit */
-	bool stale_nmi_block; /* INIT came while NMIs were blocked: the bit in VMCS01 means nothing until the next NMI */
+	bool stale_nmi_block; /* INIT came while NMIs were blocked: the bit in VMCS01 means nothing until the next
+	                         NMI */
 	bool xd_disabled; /* IA32_MISC_ENABLE's bit as the guest set it; hardware has it clear */
 	hypapp_mask windows[2]; /* who waits for the interrupt window, for the NMI window */
 	union {           /* `crossing`: one look, at a crossing between L1 and L2, tells whether there is work */

@@ -24,7 +24,9 @@ struct guest_page {
 enum guest_access_result {
 	GUEST_OK,
 	GUEST_PAGE_FAULT,  /* error_code and gva say what to inject */
-	/* The page tables allow it, but the memory is not the guest's (EPT12, EPT01, a partition); to a copy, no RAM. */
+	/*
+	 * The page tables allow it, but the memory is not the guest's (EPT12, EPT01, a partition); to a copy, no RAM.
+	 */
 	GUEST_NOT_OWNED,
 };
 

@@ -25,9 +25,11 @@ static struct { u64 def_type, fixed[11], var[32]; } live;
 
 static const struct { u32 msr; u32 start, step; } fixed_ranges[11] = {
 	{ MSR_MTRR_FIX64K, 0, 0x10000 }, { MSR_MTRR_FIX16K, 0x80000, 0x4000 }, { MSR_MTRR_FIX16K + 1, 0xa0000, 0x4000 },
-	{ MSR_MTRR_FIX4K, 0xc0000, 0x1000 }, { MSR_MTRR_FIX4K + 1, 0xc8000, 0x1000 }, { MSR_MTRR_FIX4K + 2, 0xd0000, 0x1000 },
+	{ MSR_MTRR_FIX4K, 0xc0000, 0x1000 }, { MSR_MTRR_FIX4K + 1, 0xc8000, 0x1000 },
+	{ MSR_MTRR_FIX4K + 2, 0xd0000, 0x1000 },
 	{ MSR_MTRR_FIX4K + 3, 0xd8000, 0x1000 }, { MSR_MTRR_FIX4K + 4, 0xe0000, 0x1000 },
-	{ MSR_MTRR_FIX4K + 5, 0xe8000, 0x1000 }, { MSR_MTRR_FIX4K + 6, 0xf0000, 0x1000 }, { MSR_MTRR_FIX4K + 7, 0xf8000, 0x1000 },
+	{ MSR_MTRR_FIX4K + 5, 0xe8000, 0x1000 }, { MSR_MTRR_FIX4K + 6, 0xf0000, 0x1000 },
+	{ MSR_MTRR_FIX4K + 7, 0xf8000, 0x1000 },
 };
 
 void mtrr_read(struct percpu *cpu)
@@ -97,7 +99,8 @@ int mtrr_type(u64 start, u64 size)
 	/* Lines of L1's that were cached while SMRAM is closed would be what the firmware's code in SMM finds there. */
 	for (size_t i = 0; i < ARRAY_SIZE(smram); i++)
 		if (start < smram[i].end && start + size > smram[i].start)
-			return size > PAGE_SIZE && (start < smram[i].start || start + size > smram[i].end) ? -1 : TYPE_UC;
+			return size > PAGE_SIZE &&
+			       (start < smram[i].start || start + size > smram[i].end) ? -1 : TYPE_UC;
 	if (start >= FIXED_END || !(live.def_type & DEF_FIXED))
 		return variable_type(start, size);
 	return size > PAGE_SIZE ? -1 : fixed_type(start);

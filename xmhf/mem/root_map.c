@@ -68,7 +68,8 @@ static unsigned int direct_level(u64 at, unsigned int level)
 {
 	for (; level > 1; level--) {
 		u64 end = at + LEVEL_SIZE(level);
-		bool outside = end <= text_hpa || at >= rodata_end_hpa, inside = at >= text_hpa && end <= rodata_end_hpa;
+		bool outside = end <= text_hpa || at >= rodata_end_hpa;
+		bool inside = at >= text_hpa && end <= rodata_end_hpa;
 
 		if (!(at & (LEVEL_SIZE(level) - 1)) && (outside || inside))
 			break;
@@ -209,6 +210,7 @@ void root_map_audit(void)
 		panic("audit: root runs on other tables than its own");
 	for (u64 i = 0; i < 512; i++)
 		if (pml4[i] & PTE_P)
-			leaves += audit_table(phys_to_virt(HPA(pml4[i] & PTE_ADDR)), 3, (i << 39) | (i >= 256 ? ~0ul << 48 : 0));
+			leaves += audit_table(phys_to_virt(HPA(pml4[i] & PTE_ADDR)), 3,
+					      (i << 39) | (i >= 256 ? ~0ul << 48 : 0));
 	log_info("audit: root's tables, %u leaves: only text executes, and no alias of it is writable", leaves);
 }

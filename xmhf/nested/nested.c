@@ -23,7 +23,8 @@ static void read_hardware(struct nested_hw *hw)
 {
 	u32 widths = cpuid(0x80000008, 0).eax;
 
-	*hw = (struct nested_hw){ .phys_bits = (u8)phys_bits(), .linear_bits = (u8)(widths >> 8), .efer_valid = EFER_SCE };
+	*hw = (struct nested_hw){ .phys_bits = (u8)phys_bits(), .linear_bits = (u8)(widths >> 8),
+				  .efer_valid = EFER_SCE };
 	for (u32 i = 0; i < NESTED_MSR_COUNT; i++)
 		if (!rdmsr_safe(NESTED_MSR_FIRST + i, &hw->msr[i]))
 			hw->msr[i] = 0;

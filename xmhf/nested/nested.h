@@ -65,8 +65,8 @@ must_check bool nested_mark_written(struct percpu *cpu, gpa2_t gpa2);
 u64 nested_tsc_offset(const struct percpu *cpu);
 
 /*
- * Where EPT12 leads from gpa2, whatever EPT01 leaves L1 there; without EPT12 an address of L2's is L1's. L2 runs. False:
- * nowhere, or not with all of `rights`. The second is for a write of the core's, and sets EPT12's flags.
+ * Where EPT12 leads from gpa2, whatever EPT01 leaves L1 there; without EPT12 an address of L2's is L1's. L2 runs.
+ * False: nowhere, or not with all of `rights`. The second is for a write of the core's, and sets EPT12's flags.
  */
 must_check bool nested_gpa1(struct percpu *cpu, gpa2_t gpa2, u32 rights, gpa1_t *gpa1);
 must_check bool nested_gpa1_to_write(struct percpu *cpu, gpa2_t gpa2, gpa1_t *gpa1);

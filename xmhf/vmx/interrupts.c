@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See interrupts.h. An interrupt for L1 stays in its controller until L1 can take it; then it is acknowledged here, in root,
- * and either injected at once or a hypapp's. So task priorities count as on the bare CPU, nothing waits in the core, and
- * INIT and L2 find nothing left over: an interrupt that comes while L1 has interrupts off and enters L2 is L2's exit.
+ * See interrupts.h. An interrupt for L1 stays in its controller until L1 can take it; then it is acknowledged here, in
+ * root, and either injected at once or a hypapp's. So task priorities count as on the bare CPU, nothing waits in the
+ * core, and INIT and L2 find nothing left over: an interrupt that comes while L1 has interrupts off and enters L2 is
+ * L2's exit.
  */
 #include "vmx/interrupts.h"
 
@@ -27,7 +28,9 @@ void interrupts_arm(void)
 
 enum taken interrupt_offer(struct percpu *cpu, bool acknowledged, u8 vector)
 {
-	/* One that is not in service there came from the legacy controller, whose end of interrupt is not ours to give. */
+	/*
+	 * One that is not in service there came from the legacy controller, whose end of interrupt is not ours to give.
+	 */
 	struct hypapi_interrupt_args args = { .acknowledged = acknowledged && lapic_in_service(vector) };
 
 	args.vector = args.acknowledged ? vector : 0;

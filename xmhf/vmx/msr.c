@@ -30,7 +30,8 @@ static const char *const source_names[] = { [MSR_BY_L1] = "L1", [MSR_BY_L2] = "L
 static const struct { u32 msr, field; } in_vmcs[] = {
 	{ MSR_FS_BASE, VMCS_GUEST_FS_BASE }, { MSR_GS_BASE, VMCS_GUEST_GS_BASE }, { MSR_PAT, VMCS_GUEST_PAT },
 	{ MSR_SYSENTER_CS, VMCS_GUEST_SYSENTER_CS }, { MSR_SYSENTER_ESP, VMCS_GUEST_SYSENTER_ESP },
-	{ MSR_SYSENTER_EIP, VMCS_GUEST_SYSENTER_EIP }, { MSR_EFER, VMCS_GUEST_EFER }, { MSR_DEBUGCTL, VMCS_GUEST_DEBUGCTL },
+	{ MSR_SYSENTER_EIP, VMCS_GUEST_SYSENTER_EIP }, { MSR_EFER, VMCS_GUEST_EFER },
+	{ MSR_DEBUGCTL, VMCS_GUEST_DEBUGCTL },
 };
 
 /* ---- sets and the bitmap ---- */
@@ -71,7 +72,8 @@ void msr_init(void)
 	if (cmdline_is("msr", "strict"))
 		msr_policy_strict();
 	if (cmdline_is("msr", "watch"))
-		written = pages_boot_alloc(ALIGN_UP(ARRAY_SIZE(source_names) * sizeof(*written), PAGE_SIZE) / PAGE_SIZE);
+		written = pages_boot_alloc(ALIGN_UP(ARRAY_SIZE(source_names) * sizeof(*written),
+						    PAGE_SIZE) / PAGE_SIZE);
 	memset(vmx_msr_bitmap + PAGE_SIZE / 2, 0xff, PAGE_SIZE / 2);
 	for (u32 i = 0; i < msr_row_count; i++)
 		for (u32 msr = msr_rows[i].first; msr <= msr_rows[i].last; msr++)
@@ -81,7 +83,8 @@ void msr_init(void)
 void msr_intercept_lvts(void)
 {
 	for (u32 i = 0; i < msr_row_count; i++)
-		for (u32 msr = msr_rows[i].first; msr_rows[i].writer == apic_guard_write_lvt && msr <= msr_rows[i].last; msr++) {
+		for (u32 msr = msr_rows[i].first; msr_rows[i].writer == apic_guard_write_lvt &&
+		     msr <= msr_rows[i].last; msr++) {
 			u32 place = msr_place(msr, true);
 
 			/* A hypapp's claims may have given L2 a bitmap of its own by now. */

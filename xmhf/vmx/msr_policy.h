@@ -14,7 +14,8 @@
 enum msr_answer {
 	MSR_PASS,   /* the CPU's own, without an exit */
 	MSR_MASK,   /* only the bits of `mask` change, the others keep the CPU's value. Writes only */
-	MSR_DROP,   /* the write is lost, with one line on the log for each MSR; #GP if the CPU has no such MSR. Writes only */
+	MSR_DROP,   /* the write is lost, with one line on the log for each MSR; #GP if the CPU has no such MSR. Writes
+	               only */
 	MSR_REFUSE, /* #GP. Only where what enumerates the MSR is hidden too, or where the CPU itself would refuse */
 	MSR_OWN,    /* exits, and the row's function does it */
 };

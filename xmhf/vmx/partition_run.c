@@ -45,7 +45,8 @@ static const struct { u32 field; u64 value; } fixed_state[] = {
 	{ VMCS_GUEST_FS_BASE, 0 }, { VMCS_GUEST_GS_BASE, 0 }, { VMCS_GUEST_DR7, 0x400 },
 	{ VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE }, { VMCS_ENTRY_INTR_INFO, 0 },
 	{ VMCS_GUEST_CR3, PARTITION_TABLES },
-	{ VMCS_GUEST_GDTR_BASE, 0 }, { VMCS_GUEST_GDTR_LIMIT, 0 }, { VMCS_GUEST_IDTR_BASE, 0 }, { VMCS_GUEST_IDTR_LIMIT, 0 },
+	{ VMCS_GUEST_GDTR_BASE, 0 }, { VMCS_GUEST_GDTR_LIMIT, 0 }, { VMCS_GUEST_IDTR_BASE, 0 },
+	{ VMCS_GUEST_IDTR_LIMIT, 0 },
 	{ VMCS_GUEST_SYSENTER_CS, 0 }, { VMCS_GUEST_DEBUGCTL, 0 },
 	{ VMCS_GUEST_LDTR_AR, AR_UNUSABLE }, { VMCS_GUEST_TR_SEL, 0x40 }, { VMCS_GUEST_TR_LIMIT, 0x67 },
 	{ VMCS_GUEST_TR_AR, 0x8b },
@@ -178,7 +179,8 @@ static void ask_owner(struct percpu *cpu, const struct hypapi_partition_exit_arg
 {
 	if (event_partition_exit(cpu, args) == TAKEN)
 		return;
-	log_limited(LOG_WARN, "CPU %u: nobody answers for a partition's exit %u, vector %u: its caller gets #GP", cpu->index,
+	log_limited(LOG_WARN, "CPU %u: nobody answers for a partition's exit %u, vector %u: its caller gets #GP",
+		    cpu->index,
 		    args->exit_reason, args->vector);
 	if (cpu->world->mode == RUN_PARTITION)
 		partition_leave(cpu);

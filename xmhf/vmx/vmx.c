@@ -28,7 +28,8 @@ extern const char vmx_exit_entry[], vmx_exit_guarded[];
  * #UD: it sets keys of memory that is the core's, too.
  */
 #define PROC2_GUEST_INSNS (PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES | PROC2_USER_WAIT)
-#define EXIT_WANTED (EXITCTL_SAVE_DEBUG | EXITCTL_HOST_64 | EXITCTL_SAVE_PAT | EXITCTL_LOAD_PAT | EXITCTL_SAVE_EFER | EXITCTL_LOAD_EFER)
+#define EXIT_WANTED (EXITCTL_SAVE_DEBUG | EXITCTL_HOST_64 | EXITCTL_SAVE_PAT | EXITCTL_LOAD_PAT | EXITCTL_SAVE_EFER | \
+		     EXITCTL_LOAD_EFER)
 #define ENTRY_WANTED (ENTRYCTL_LOAD_DEBUG | ENTRYCTL_LOAD_PAT | ENTRYCTL_LOAD_EFER)
 
 static const struct { const struct vmx_control_caps *caps; u64 bits; const char *what; } needed_controls[] = {
@@ -174,7 +175,8 @@ static const struct { u32 sel, base, limit, ar; u32 ar_value, limit_value; } res
 static const struct { u32 field; u64 value; } reset_state[] = {
 	{ VMCS_GUEST_CR0, CR0_ET | CR0_NE }, { VMCS_CR0_SHADOW, CR0_ET }, { VMCS_GUEST_CR3, 0 },
 	{ VMCS_GUEST_CR4, CR4_VMXE }, { VMCS_CR4_SHADOW, 0 }, { VMCS_GUEST_EFER, 0 },
-	{ VMCS_GUEST_GDTR_BASE, 0 }, { VMCS_GUEST_GDTR_LIMIT, 0xffff }, { VMCS_GUEST_IDTR_BASE, 0 }, { VMCS_GUEST_IDTR_LIMIT, 0xffff },
+	{ VMCS_GUEST_GDTR_BASE, 0 }, { VMCS_GUEST_GDTR_LIMIT, 0xffff }, { VMCS_GUEST_IDTR_BASE, 0 },
+	{ VMCS_GUEST_IDTR_LIMIT, 0xffff },
 	{ VMCS_GUEST_RFLAGS, RFLAGS_FIXED1 }, { VMCS_GUEST_RSP, 0 }, { VMCS_GUEST_RIP, 0 }, { VMCS_GUEST_DR7, 0x400 },
 	{ VMCS_GUEST_DEBUGCTL, 0 }, { VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE }, { VMCS_GUEST_INTERRUPTIBILITY, 0 },
 	{ VMCS_GUEST_PENDING_DEBUG, 0 }, { VMCS_GUEST_SYSENTER_CS, 0 }, { VMCS_GUEST_SYSENTER_ESP, 0 },

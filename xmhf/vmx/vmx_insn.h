@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The VMX instructions. Those that may fail say so by their result; vmread() and vmwrite() panic, for fields that are there. */
+/*
+ * The VMX instructions. Those that may fail say so by their result; vmread() and vmwrite() panic, for fields that are
+ * there.
+ */
 #ifndef XMHF_VMX_INSN_H
 #define XMHF_VMX_INSN_H
 
