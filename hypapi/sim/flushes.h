@@ -2,8 +2,8 @@
 /*
  * Each place of the core that flushes, or owes a flush to a stop, puts itself on a list, and one of them can be
  * removed: a test must fail then (tests/sim/sim_flushes.c). The places are the calls of invept(), invvpid(),
- * flush_ept(), flush_vpid(), quiesce_add_work(), iommu_flush(), of what drops leaves of EPT02, and of vmcs02_retranslate(): all of
- * them are macros here, in the headers of hypapi/sim/machine.
+ * flush_ept(), flush_vpid(), quiesce_add_work(), iommu_flush(), of what drops leaves of EPT02, and of
+ * vmcs02_retranslate(). All of them are macros here, in the headers of hypapi/sim/machine.
  */
 #ifndef HYPAPI_SIM_FLUSHES_H
 #define HYPAPI_SIM_FLUSHES_H

@@ -79,7 +79,8 @@ SIM_LIBRARY_replay := trustvisor
 SIM_TEST_FLAGS_replay := $(REPLAY_FLAGS) '-DSIM_TRACE="$(CURDIR)/tests/sim/pal.trace"'
 # Flushes of the core by file, counted in the text: the test has a row for each (tests/sim/sim_flushes.c).
 SIM_TEST_FLAGS_flushes := -I . -I $(SIM_O)/include
-FLUSH_CALLS := invept|invvpid|flush_ept|flush_vpid|quiesce_add_work|ept02_(in|re)validate(_all)?|vmcs02_retranslate|iommu_flush
+FLUSH_CALLS := invept|invvpid|flush_ept|flush_vpid|quiesce_add_work|ept02_(in|re)validate(_all)?|vmcs02_retranslate
+FLUSH_CALLS := $(FLUSH_CALLS)|iommu_flush
 FLUSH_SOURCES := $(filter-out xmhf/nested/ept02.c xmhf/iommu/%,$(wildcard xmhf/*/*.c))
 $(SIM_O)/include/flush_counts.inc: $(FLUSH_SOURCES) hypapi/sim/sim.mk
 	@mkdir -p $(@D)

@@ -2,8 +2,8 @@
 /*
  * DMA protection on a model of what QEMU lacks: several units and segments, units without a queue, with a write
  * buffer, with protected ranges, left on by a firmware, and such as do not answer. The model notes what a unit is told,
- * a letter each: W write buffer, Q and q queue on and off, R root table, c contexts, i IOTLB, T and t translation, P and
- * p ranges on and off, x interrupt remapping off.
+ * a letter each: W write buffer, Q and q queue on and off, R root table, c contexts, i IOTLB, T and t translation,
+ * P and p ranges on and off, x interrupt remapping off.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -125,7 +125,7 @@ u64 guest_linux_load(void)
 		place_initrd(params, entry + room);
 	memmove(phys_to_virt(HPA(entry)), image + setup_bytes, file_size - setup_bytes);
 	set32(params, P_CODE32_START, entry);
-	log_info("starts Linux at %lx, %s, tick %lu", entry, boot_info.module_count > 1 ? "with an initrd" : "without an initrd",
+	log_info("starts Linux at %lx, with%s an initrd, tick %lu", entry, boot_info.module_count > 1 ? "" : "out",
 		 rdtsc());
 	return entry;
 }

@@ -164,8 +164,8 @@ u64 cmdline_ms(const char *name, const char *prefix, u64 fallback, u64 max)
 	if (!text)
 		return fallback;
 	if (strncmp(text, prefix, len) || !parse_time(text + len, max, &ms))
-		boot_refuse("option %s=%s: not %sTIME, where TIME is like 50ms or 10s, from 1ms to %lus", name, text, prefix,
-			    max / 1000);
+		boot_refuse("option %s=%s: not %sTIME, where TIME is like 50ms or 10s, from 1ms to %lus", name, text,
+			    prefix, max / 1000);
 	return ms;
 }
 

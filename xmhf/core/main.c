@@ -42,7 +42,8 @@
 /* Options in real time, as ticks. */
 static void set_bounds(void)
 {
-	u64 per_ms = clock_ticks_per_ms(), bound = cmdline_ms("stop-bound", "", STOP_BOUND_MS, STOP_MS_MAX), timeout = 0;
+	u64 per_ms = clock_ticks_per_ms(), timeout = 0;
+	u64 bound = cmdline_ms("stop-bound", "", STOP_BOUND_MS, STOP_MS_MAX);
 
 	if (!cmdline_is("stop-timeout", "wait"))
 		timeout = cmdline_ms("stop-timeout", "reset:", 0, STOP_MS_MAX);
@@ -55,8 +56,8 @@ static void set_bounds(void)
  * Why in this order:
  *   - exceptions are reported from traps_init() on; locks and this_cpu() work from percpu_load() on;
  *   - EPT01 takes its memory types from the MTRRs of mtrr_publish();
- *   - what the core itself intercepts, up to apic_guard_init(), is in the bitmaps before hypapps_init(): the first claim
- *     of a hypapp copies them for L2;
+ *   - what the core itself intercepts, up to apic_guard_init(), is in the bitmaps before hypapps_init(): the first
+ *     claim of a hypapp copies them for L2;
  *   - vmx_start() makes VMCS01 with what hypapps_init() has asked for;
  *   - CPU_INIT is told before a CPU takes part in stops, and on this CPU before the others start;
  *   - smm_finish() judges what all CPUs have found.
@@ -74,8 +75,9 @@ _Noreturn void core_main(void)
 	cpu->apic.base = rdmsr(MSR_APIC_BASE);
 	cpu->apic_id = lapic_id();
 	traps_unblock_nmi();
-	log_info("XMHF %s, hypapi %u.%u: root memory %lx to %lx (%lu MiB), %u CPUs, tick %lu", CONFIG_VERSION, HYPAPI_MAJOR,
-		 HYPAPI_MINOR, root_start, root_end, (root_end - root_start) >> 20, MAX(acpi_info.cpu_count, 1u), rdtsc());
+	log_info("XMHF %s, hypapi %u.%u: root memory %lx to %lx (%lu MiB), %u CPUs, tick %lu", CONFIG_VERSION,
+		 HYPAPI_MAJOR, HYPAPI_MINOR, root_start, root_end, (root_end - root_start) >> 20,
+		 MAX(acpi_info.cpu_count, 1u), rdtsc());
 	clock_calibrate();
 	(void)iommu_start(cpu->apic.base & APIC_BASE_X2APIC);
 	mtrr_read(cpu);
@@ -99,8 +101,8 @@ _Noreturn void core_main(void)
 	quiesce_online(&cpu->quiesce, cpu->index);
 	smp_start_others();
 	smm_finish();
-	log_info("%u of %u CPUs run under the core; %zu KiB of root memory are free", cpu_count, MAX(acpi_info.cpu_count, 1u),
-		 pages_left() * 4);
+	log_info("%u of %u CPUs run under the core; %zu KiB of root memory are free", cpu_count,
+		 MAX(acpi_info.cpu_count, 1u), pages_left() * 4);
 	if (CONFIG_AUDIT)
 		root_map_audit();
 	world_enter(cpu, &cpu->l1);

@@ -201,9 +201,9 @@ static inline void owe_flush(u32 work)
 }
 
 /*
- * Every leaf that L1 can see the difference of is stored here, and devices have of L1's RAM what L1 has. What the firmware's
- * devices use elsewhere is not L1's to lose. Who calls has made the tables that devices need ready, where that may fail,
- * and ends with iommu_flush(), which makes their losses true.
+ * Every leaf that L1 can see the difference of is stored here, and devices have of L1's RAM what L1 has. What the
+ * firmware's devices use elsewhere is not L1's to lose. Who calls has made the tables that devices need ready, where
+ * that may fail, and ends with iommu_flush(), which makes their losses true.
  */
 static void set_leaf(u64 addr, unsigned int level, u64 *at, u64 entry)
 {
@@ -507,7 +507,8 @@ int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
 	unsigned int level;
 
 	if (page.addr >= mapped_top || page.addr == apic_page || ept01_is_guarded(page.addr) ||
-	    is_root_memory(page.addr) || (entry & EPT_ADDR) == scratch_page || (by && by != app) || (entry & EPT01_TAKEN))
+	    is_root_memory(page.addr) || (entry & EPT_ADDR) == scratch_page || (by && by != app) ||
+	    (entry & EPT01_TAKEN))
 		return HYPAPI_EPERM;
 	*takes |= (*ept_find(&ept01, page.addr, &level) & EPT_RIGHTS & ~(u64)rights) != 0;
 	spin_lock(&ept01_lock);

@@ -126,8 +126,8 @@ bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf);
 
 /*
  * For who has remembered memory of L1's and was told to flush EPT02: whether it is RAM that L1 still has with all
- * rights, where it was, by a page of EPT01 no smaller than `level`; it may be remembered on then. In doubt false, as for
- * a device, whose type may be another one. Any CPU, no lock.
+ * rights, where it was, by a page of EPT01 no smaller than `level`; it may be remembered on then. In doubt false, as
+ * for a device, whose type may be another one. Any CPU, no lock.
  */
 bool ept01_still_backs(gpa1_t gpa1, unsigned int level);
 

@@ -139,7 +139,7 @@ void exit_vmcall(struct percpu *cpu)
 void vmx_requeue_access(u64 qualification)
 {
 	vmx_requeue_event();
-	/* An IRET that faulted here had unblocked NMIs already (SDM vol. 3, "Exit Qualification for EPT Violations"). */
+	/* An IRET that faulted here had unblocked NMIs before (SDM vol. 3, "Exit Qualification for EPT Violations"). */
 	if ((qualification & EPT_QUAL_NMI_UNBLOCK) && !(vmread(VMCS_IDT_INFO) & INTR_VALID))
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
 }

@@ -512,7 +512,7 @@ int hypapi_partition_write(const struct hypapi_event *ev, hypapi_partition_t par
 
 /**
  * How a partition starts: CPL 3, flat segments, maskable interrupts off, registers as given, the rest zero. All that a
- * partition can do to a segment is to load the null selector into DS, ES, FS or GS; it may find that again, from 1.3 on.
+ * partition can do to a segment is to load the null selector into DS, ES, FS or GS. From 1.3 on it may find that again.
  * @since 1.0
  */
 struct hypapi_partition_entry {
