@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "pal.h"
@@ -214,6 +215,8 @@ static uint64_t ends_badly(enum pal_misuse how, const char *what)
 	if (!start_pal(&two_integers, pal_misuse))
 		return 0;
 	misuse = how;
+	/* The PAL holds interrupts back, the serial line's too; the hypervisor's log would come between. */
+	tcdrain(STDOUT_FILENO);
 	start = read_ticks();
 	report(faults(call_misuse), what, "the PAL is destroyed, its caller faults");
 	start = read_ticks() - start;
