@@ -3,6 +3,7 @@
  * EPT01 with its own files: what addresses there are, what of them is RAM, and where its table pages go. The machine
  * is a memory map; memory types are what `types` says.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@
 
 u64 machine_direct_map, vmx_ept_vpid_cap;
 struct boot_info boot_info;
-static struct percpu self;
+static _Thread_local struct percpu self;
 static u32 width = 52;
 static u64 tme_activate;
 static int device_type;
@@ -440,6 +441,43 @@ static void types_that_change_back(void **state)
 	assert_true(pages_left() + 2 > before);
 }
 
+/* ---- Other CPUs ---- */
+
+#define SPLIT_FIRST 270ul
+#define SPLIT_END 500ul
+static _Atomic bool splits_done;
+static u32 misread; /* read after the thread has ended */
+
+/* A CPU that walks while another one splits: it sees the large leaf or a table that is full. */
+static void *walk_around(void *arg)
+{
+	struct ept01_leaf leaf;
+
+	(void)arg;
+	do {
+		for (u64 page = SPLIT_FIRST * SIZE_2M + 511 * PAGE_SIZE; page < SPLIT_END * SIZE_2M; page += SIZE_2M) {
+			misread += !ept01_lookup(GPA1(page), &leaf) || leaf.hpa.addr != page || leaf.rights != HYPAPI_RWX;
+			misread += ept01_entry(GPA1(page)) != (page | EPT_RIGHTS | EPT_WB | EPT01_RAM);
+		}
+	} while (!splits_done);
+	return NULL;
+}
+
+static void splits_are_seen_whole(void **state)
+{
+	bool takes = false;
+	pthread_t walker;
+
+	(void)state;
+	assert_int_equal(pthread_create(&walker, NULL, walk_around, NULL), 0);
+	for (u64 region = SPLIT_FIRST; region < SPLIT_END; region++)
+		assert_int_equal(ept01_check_restrict(GPA1(region * SIZE_2M), HYPAPI_R, 1, &takes), HYPAPI_OK);
+	splits_done = true;
+	pthread_join(walker, NULL);
+	assert_true(takes);
+	assert_int_equal(misread, 0);
+}
+
 /* Partitions take what they can get; L1 still reaches a device that it has not used before. */
 static void pages_kept_for_l1(void **state)
 {
@@ -562,6 +600,7 @@ int main(void)
 		cmocka_unit_test_setup(tables_in_use_stay, boot),
 		cmocka_unit_test_setup(types_that_change_back, boot),
 		cmocka_unit_test_setup(key_bits_are_no_address, boot),
+		cmocka_unit_test_setup(splits_are_seen_whole, boot),
 		cmocka_unit_test_setup(pages_kept_for_l1, boot), /* the last: nothing is left */
 	};
 

@@ -58,7 +58,7 @@ PUBLIC_HEADERS := $(wildcard hypapi/include/hypapi/*.h hypapps/*/include/*/*.h)
 UNIT_NEEDS := $(PUBLIC_HEADERS) $(wildcard xmhf/*/*.h xmhf/*/*.def xmhf/quiesce/quiesce.c) $(O)/include/core/config.h
 UNIT_HEADERS := $(patsubst %,$(UNIT_DIR)/%.ok,$(PUBLIC_HEADERS))
 
-UNIT_TESTS := $(addprefix $(UNIT_DIR)/,$(UNIT_NAMES) $(addprefix hypapp_,$(UNIT_HYPAPPS))) $(UNIT_THREADS)
+UNIT_TESTS := $(addprefix $(UNIT_DIR)/,$(UNIT_NAMES) ept01_tsan $(addprefix hypapp_,$(UNIT_HYPAPPS))) $(UNIT_THREADS)
 
 .PHONY: unit unit-files public-headers
 unit-files: $(UNIT_TESTS) $(UNIT_BROKEN_THREADS)
@@ -73,6 +73,11 @@ $(UNIT_DIR)/$(1): tests/unit/test_$(1).c $(UNIT_OF_$(1)) $(UNIT_NEEDS)
 		tests/unit/test_$(1).c $(UNIT_OF_$(1)) -lcmocka
 endef
 $(foreach t,$(UNIT_NAMES),$(eval $(call unit_test,$(t))))
+# EPT01 once more, for the threads in its test.
+$(UNIT_DIR)/ept01_tsan: $(UNIT_DIR)/ept01
+	$(say) TEST $@
+	$(Q)$(CC) $(UNIT_CFLAGS) $(UNIT_FLAGS_ept01) -I xmhf -I $(O)/include -O1 -fsanitize=thread -o $@ \
+		tests/unit/test_ept01.c $(UNIT_OF_ept01) -lcmocka
 
 define host_library_rules
 $(UNIT_DIR)/library/$(2)/$(1)/%.o: %.c hypapps/$(1)/library.mk | $(LIBRARY_NEEDS_hypapps/$(1))

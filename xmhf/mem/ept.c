@@ -31,7 +31,7 @@ u64 *ept_make(struct ept *ept, u64 gpa, unsigned int level)
 	for (unsigned int at = EPT_LEVELS; at > level; at--) {
 		if (ept_is_leaf(*entry) && !split(ept, entry, at))
 			return NULL;
-		entry = (u64 *)phys_to_virt(HPA(*entry & EPT_ADDR)) + ept_index(gpa, at - 1);
+		entry = ept_below(*entry, gpa, at - 1);
 	}
 	return entry;
 }

@@ -41,28 +41,41 @@ static inline bool ept_is_leaf(u64 entry)
 	return (entry & EPT_LARGE) || !(entry & EPT_RIGHTS);
 }
 
+/* Each step of a walk: what it finds in a table was there before the entry that leads to it, whoever made both. */
+static inline u64 ept_load(const u64 *entry)
+{
+	return __atomic_load_n(entry, __ATOMIC_ACQUIRE);
+}
+
+static inline u64 *ept_below(u64 entry, u64 gpa, unsigned int level)
+{
+	return (u64 *)phys_to_virt(HPA(entry & EPT_ADDR)) + ept_index(gpa, level);
+}
+
 /*
  * The entry that maps gpa, or the first non-present one on the way. Never NULL. In line: it is most of a page walk's
  * cost.
  */
 static inline u64 *ept_find(const struct ept *ept, u64 gpa, unsigned int *level)
 {
-	u64 *entry = &ept->root[ept_index(gpa, 4)];
+	u64 *at = &ept->root[ept_index(gpa, 4)], entry = ept_load(at);
 
 	*level = 4;
-	if (!ept_is_leaf(*entry)) {
+	if (!ept_is_leaf(entry)) {
 		*level = 3;
-		entry = (u64 *)phys_to_virt(HPA(*entry & EPT_ADDR)) + ept_index(gpa, 3);
-		if (!ept_is_leaf(*entry)) {
+		at = ept_below(entry, gpa, 3);
+		entry = ept_load(at);
+		if (!ept_is_leaf(entry)) {
 			*level = 2;
-			entry = (u64 *)phys_to_virt(HPA(*entry & EPT_ADDR)) + ept_index(gpa, 2);
-			if (!ept_is_leaf(*entry)) {
+			at = ept_below(entry, gpa, 2);
+			entry = ept_load(at);
+			if (!ept_is_leaf(entry)) {
 				*level = 1;
-				entry = (u64 *)phys_to_virt(HPA(*entry & EPT_ADDR)) + ept_index(gpa, 1);
+				at = ept_below(entry, gpa, 1);
 			}
 		}
 	}
-	return entry;
+	return at;
 }
 
 /*

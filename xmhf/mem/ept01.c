@@ -504,13 +504,12 @@ int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
 {
 	u64 entry = ept01_entry(page);
 	u32 by = ept01_entry_hypapp(entry);
-	unsigned int level;
 
 	if (page.addr >= mapped_top || page.addr == apic_page || ept01_is_guarded(page.addr) ||
 	    is_root_memory(page.addr) || (entry & EPT_ADDR) == scratch_page || (by && by != app) ||
 	    (entry & EPT01_TAKEN))
 		return HYPAPI_EPERM;
-	*takes |= (*ept_find(&ept01, page.addr, &level) & EPT_RIGHTS & ~(u64)rights) != 0;
+	*takes |= (entry & EPT_RIGHTS & ~(u64)rights) != 0;
 	spin_lock(&ept01_lock);
 	bool ok = level1_entry(page.addr) && (!(entry & EPT01_RAM) || iommu_prepare(page.addr));
 

@@ -58,6 +58,7 @@ struct active_vmcs {
 	bool unsaved;       /* vmcs12 is newer than L1's memory */
 	bool own_vpid;      /* vpid02 is not shared by several of L1's: no flush on entry */
 	u16 vpid02;
+	u32 proc2;          /* vmcs12_proc2() of VMCS02 */
 	u32 root;           /* EPT02 root of VMCS02, as long as that has its key */
 	u64 pages_since;    /* ept01_generation when these pages of L1's were translated: */
 	const u8 *virtual_apic, *msr_bitmap12, *io_bitmap12[2]; /* direct map; NULL: not used, or no RAM */

@@ -107,6 +107,7 @@ static void merge_controls(struct percpu *cpu)
 	const struct vmcs12 *v = &a->vmcs12;
 	u32 proc2 = (vmcs12_proc2(v) & ~PROC2_SHADOW_VMCS) | PROC2_REQUIRED;
 
+	a->proc2 = vmcs12_proc2(v);
 	vmwrite(VMCS_PIN_CTLS, vmx_controls(&vmx_pin_caps, v->pin_ctls | PIN_REQUIRED));
 	vmwrite(VMCS_PROC2_CTLS, vmx_controls(&vmx_proc2_caps, proc2));
 	vmwrite(VMCS_EXIT_CTLS, exit02(v));
@@ -242,7 +243,8 @@ void vmcs02_merge(struct percpu *cpu, const struct l1_registers *l1)
 	if (unmerged & GROUP(ENTRY))
 		unmerged |= GROUP(PDPTE) & ~a->unread;
 	world_load(cpu, &a->l2);
-	if (unmerged & CONTROL_GROUPS)
+	/* A primary control turns all secondary ones off and on. */
+	if ((unmerged & CONTROL_GROUPS) || unlikely(vmcs12_proc2(v) != a->proc2))
 		merge_controls(cpu);
 	if (unmerged & (CONTROL_GROUPS | GROUP(PROC))) {
 		translate_pages(n);
