@@ -158,6 +158,28 @@ static void many_epts(void)
 	turn("b", &b);
 }
 
+/* With them goes the EPT: the window is an address of L1's then, where nothing is. */
+static void secondary_off_and_on(void)
+{
+	static struct ept12 ept;
+
+	print("T -- a primary control turns the secondary ones off and on\n");
+	make_window(&ept, 0xa);
+	hv_init(&a, HV_LONG64, l2_reads_window);
+	vmwrite(VMCS_EPTP, ept.eptp);
+	turn("on", &a);
+	hv_clear(VMCS_CPU_CONTROLS, CPU_SECONDARY);
+	turn("off", &a);
+	hv_set(VMCS_CPU_CONTROLS, CPU_SECONDARY);
+	turn("on again", &a);
+	hv_clear(VMCS_CPU_CONTROLS, CPU_SECONDARY);
+	try_vmclear(&a.vmcs);
+	a.launched = a.host_rsp = 0;
+	turn("launched when off", &a);
+	hv_set(VMCS_CPU_CONTROLS, CPU_SECONDARY);
+	turn("on", &a);
+}
+
 /* VMXOFF with VMCSs active: they are L1's own memory again, once VMX is on. */
 static void vmxoff_and_on(void)
 {
@@ -190,6 +212,7 @@ DEFINE_TEST(vmx_active, "vmx-active", "VMCSs that are active while others are cu
 	region_rewritten();
 	region_reused();
 	many_epts();
+	secondary_off_and_on();
 	vmxoff_and_on();
 	hv_off();
 }
