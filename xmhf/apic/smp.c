@@ -21,7 +21,7 @@ static void start_at(struct percpu *cpu, u32 vector)
 	/* INIT ends blocking by NMI. Bochs keeps it, whatever is written to the field. */
 	cpu->stale_nmi_block = vmread(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI;
 	cpu->gpr[GPR_RDX] = cpuid(1, 0).eax; /* family, model, stepping: SDM vol. 3, "Processor State After Reset" */
-	vmx_reset_guest(cpu);
+	vmx_reset_guest();
 	write_cr2(0);
 	reset_debug_registers();
 	flush_vpid(INVVPID_SINGLE, VPID_L1);

@@ -67,7 +67,6 @@ _Noreturn void core_main(void)
 	struct percpu *cpu;
 
 	vmx_check_features();
-	vmx_set_root_cr3(read_cr3());
 	traps_init();
 	lapic_init();
 	cpu = percpu_create(cpuid(1, 0).ebx >> 24);

@@ -64,7 +64,8 @@ void smm_init(void)
 	saved = pages_boot_alloc(SMM_SEGMENT_BYTES / PAGE_SIZE);
 }
 
-u32 smm_base_slot(const u8 *segment, u32 base)
+/* Where the save map in the 64 KiB at SMBASE keeps SMBASE, or 0 if it is none that we know. */
+static u32 smm_base_slot(const u8 *segment, u32 base)
 {
 	u32 slot = *(const u16 *)(segment + MAP_REVISION) == REVISION_AMD ? MAP_BASE_AMD : MAP_BASE_INTEL;
 

@@ -35,9 +35,6 @@ void smm_probe(struct percpu *cpu);
 /* When all CPUs have been probed: says what is open, and refuses to go on where smm=require was given. */
 void smm_finish(void);
 
-/* Where the save map in the 64 KiB at SMBASE keeps SMBASE, or 0 if it is none that we know. Pure. */
-u32 smm_base_slot(const u8 *segment, u32 base);
-
 /*
  * The LVT entry as it may be stored on this CPU. One that would send an SMI to an open CPU is masked, and not
  * dropped: L1 reads back what became of it, and the entry that stood there before does not go on.

@@ -114,7 +114,7 @@ void smp_start_others(void)
 
 _Noreturn void ap_main(struct percpu *cpu)
 {
-	write_cr3(vmx_root_cr3());
+	write_cr3(root_map_cr3());
 	percpu_load(cpu);
 	atomic_fetch_add(&arrived, 1);
 	cpu->apic.base = rdmsr(MSR_APIC_BASE);

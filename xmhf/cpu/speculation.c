@@ -107,11 +107,6 @@ void speculation_decide(const struct cpuid_regs *leaf7, const struct cpuid_regs 
 		s->exit |= SPEC_EXIT_RSB_ONE;
 }
 
-u64 speculation_arch_capabilities(u64 value)
-{
-	return speculation_does(SPEC_L1D_FLUSH) ? value | SKIP_L1DFL : value;
-}
-
 void speculation_cpu_init(struct percpu *cpu)
 {
 	if (!speculation.spec_ctrl)
@@ -178,6 +173,6 @@ bool speculation_read_capabilities(struct percpu *cpu, u32 msr, u64 *value)
 			return false;
 		*value = 0;
 	}
-	*value = speculation_arch_capabilities(*value);
+	*value |= speculation_does(SPEC_L1D_FLUSH) ? SKIP_L1DFL : 0;
 	return true;
 }

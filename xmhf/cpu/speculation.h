@@ -66,7 +66,6 @@ void speculation_cpu_init(struct percpu *cpu);
 bool speculation_read_ctrl(struct percpu *cpu, u32 msr, u64 *value);
 bool speculation_write_ctrl(struct percpu *cpu, u32 msr, u64 value);
 bool speculation_read_capabilities(struct percpu *cpu, u32 msr, u64 *value);
-u64 speculation_arch_capabilities(u64 value);
 
 /* Whether exits come to vmx_exit_guarded, which calls speculation_leave_guest(). */
 static inline bool speculation_guards_exits(void)

@@ -6,22 +6,17 @@
 #include "lib/base.h"
 
 #define CR0_PE BIT(0)
-#define CR0_MP BIT(1)
 #define CR0_EM BIT(2)
-#define CR0_TS BIT(3)
 #define CR0_ET BIT(4)
 #define CR0_NE BIT(5)
 #define CR0_WP BIT(16)
-#define CR0_AM BIT(18)
 #define CR0_NW BIT(29)
 #define CR0_CD BIT(30)
 #define CR0_PG BIT(31)
 
 #define CR4_PSE BIT(4)
 #define CR4_PAE BIT(5)
-#define CR4_MCE BIT(6)
 #define CR4_PGE BIT(7)
-#define CR4_OSFXSR BIT(9)
 #define CR4_LA57 BIT(12)
 #define CR4_VMXE BIT(13)
 #define CR4_SMXE BIT(14)
@@ -79,7 +74,6 @@
 #define MSR_X2APIC_LVT_LINT1 0x836
 #define MSR_XSS 0xda0
 #define MSR_EFER 0xc0000080
-#define MSR_STAR 0xc0000081
 #define MSR_FS_BASE 0xc0000100
 #define MSR_GS_BASE 0xc0000101
 #define MSR_KERNEL_GS_BASE 0xc0000102

@@ -111,11 +111,6 @@ static inline void cpu_pause(void)
 	asm volatile("pause" : : : "memory");
 }
 
-static inline void xsetbv(u32 index, u64 value)
-{
-	asm volatile("xsetbv" : : "c"(index), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
-}
-
 static inline void lfence(void)
 {
 	asm volatile("lfence" : : : "memory");

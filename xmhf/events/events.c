@@ -14,7 +14,8 @@
 #include "report/trace.h"
 #include "vmx/exit.h"
 
-enum hypapi_level event_level(const struct percpu *cpu)
+/* The level that runs; for a partition, that of its caller. */
+static enum hypapi_level event_level(const struct percpu *cpu)
 {
 	enum run_mode mode = cpu->world->mode == RUN_PARTITION ? cpu->partition.caller->mode : cpu->world->mode;
 

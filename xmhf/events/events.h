@@ -22,16 +22,13 @@ struct event_violation {
 	bool gva_valid;
 };
 
-/* The level that runs; for a partition, that of its caller. */
-must_check enum hypapi_level event_level(const struct percpu *cpu);
-
 /* An event's own arguments, the structure hypapi_NAME_args, for the two functions below. */
 #define EVENT_ARGS(name, ...) &(struct hypapi_##name##_args){ __VA_ARGS__ }, sizeof(struct hypapi_##name##_args)
 #define EVENT_NO_ARGS NULL, 0
 
 /*
  * Tells all who subscribed to the event at this level, whatever they answer; perhaps in the middle of another event.
- * `level` is HYPAPI_L0, or event_level(). Nobody subscribed: nothing is done.
+ * `level` is HYPAPI_L0, or the one that runs. Nobody subscribed: nothing is done.
  */
 void event_tell(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_level level, const void *args,
 		size_t size);

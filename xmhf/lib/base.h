@@ -26,7 +26,6 @@ typedef uint64_t u64;
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 #define must_check __attribute__((warn_unused_result))
-#define page_aligned __attribute__((aligned(4096)))
 #define line_aligned __attribute__((aligned(CACHE_LINE)))
 #define always_inline inline __attribute__((__always_inline__))
 #define likely(x) __builtin_expect(!!(x), 1)

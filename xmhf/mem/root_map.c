@@ -97,6 +97,11 @@ u64 root_map_build(hpa_t image, u64 top)
 	map_image(image.addr);
 	map_direct(top);
 	map(DEVICE_VIRTUAL, 0, 1, 0); /* makes the tables; the entry itself is replaced */
+	return root_map_cr3();
+}
+
+u64 root_map_cr3(void)
+{
 	return virt_to_phys(pml4).addr;
 }
 
@@ -206,7 +211,7 @@ void root_map_audit(void)
 {
 	u32 leaves = 0;
 
-	if (read_cr3() != virt_to_phys(pml4).addr || (trampoline_pml4 && trampoline_pml4[0]))
+	if (read_cr3() != root_map_cr3() || (trampoline_pml4 && trampoline_pml4[0]))
 		panic("audit: root runs on other tables than its own");
 	for (u64 i = 0; i < 512; i++)
 		if (pml4[i] & PTE_P)

@@ -12,6 +12,9 @@
 /* Builds the tables for an image at `image` and the memory below `top`. Pages come from the pool. Returns CR3. */
 u64 root_map_build(hpa_t image, u64 top);
 
+/* The same CR3 again; it is root's on all CPUs. */
+u64 root_map_cr3(void);
+
 /*
  * A zeroed stack for a CPU, over a page that stays unmapped: its top. At boot, after the move; once for each.
  * root_map_guard() tells whose page under which stack an address lies in, by name; NULL: in none.

@@ -8,7 +8,6 @@
 #include "events/events.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"
-#include "mem/pages.h"
 #include "nested/state.h"
 #include "report/log.h"
 #include "vmx/vmx.h"

@@ -7,7 +7,6 @@
 #include "mem/ept01.h"
 #include "mem/pages.h"
 #include "nested/state.h"
-#include "vmx/vmx.h"
 
 #define MARK_TRIES 8
 

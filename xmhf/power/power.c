@@ -67,12 +67,6 @@ void power_triple_fault(struct percpu *cpu)
 	reset_machine(cpu);
 }
 
-void power_init_boot_cpu(struct percpu *cpu)
-{
-	log_warn("INIT for the boot CPU: the machine is reset");
-	power_reset(cpu);
-}
-
 /* False: a hypapp denies it. */
 static bool may_sleep(struct percpu *cpu, u32 type)
 {

@@ -32,9 +32,6 @@ void power_sleep(struct percpu *cpu, const struct power_sleep *sleep);
 /* A CPU of L1 shut down by a triple fault: the bare machine resets, and so does this one. */
 _Noreturn void power_triple_fault(struct percpu *cpu);
 
-/* INIT for the boot CPU, which on the bare machine would start the firmware again. */
-_Noreturn void power_init_boot_cpu(struct percpu *cpu);
-
 /* Tells the hypapps, prints the statistics, wipes and resets. */
 _Noreturn void power_reset(struct percpu *cpu);
 

@@ -64,13 +64,8 @@ void exit_exception_nmi(struct percpu *cpu)
 	}
 }
 
-static void exit_triple_fault(struct percpu *cpu)
-{
-	power_triple_fault(cpu);
-}
-
 /* Bochs takes this exit before the privilege check, so the check is ours. */
-void exit_xsetbv(struct percpu *cpu)
+static void exit_xsetbv(struct percpu *cpu)
 {
 	u64 value = cpu->gpr[GPR_RDX] << 32 | (u32)cpu->gpr[GPR_RAX];
 
@@ -129,7 +124,7 @@ void exit_cpuid(struct percpu *cpu)
 	vmx_skip_instruction();
 }
 
-void exit_vmcall(struct percpu *cpu)
+static void exit_vmcall(struct percpu *cpu)
 {
 	/* What nobody claims is #UD, or VMfail if L1 is in VMX root operation. */
 	if (event_hypercall(cpu) == NOT_TAKEN && control_hypercall(cpu) == NOT_TAKEN)
@@ -184,7 +179,7 @@ static void exit_inject_ud(struct percpu *cpu)
 
 static exit_handler *const l1_exits[EXIT_REASON_COUNT] = {
 	[EXIT_EXCEPTION_NMI] = exit_exception_nmi,
-	[EXIT_TRIPLE_FAULT] = exit_triple_fault,
+	[EXIT_TRIPLE_FAULT] = power_triple_fault,
 	[EXIT_INIT] = exit_init,
 	[EXIT_EXTERNAL_INTR] = exit_interrupt,
 	[EXIT_INTR_WINDOW] = exit_interrupt_window,

@@ -22,7 +22,7 @@ void vmx_entry_failed(struct percpu *cpu); /* returns only if it was VMCS02 that
 exit_handler exit_init;
 
 /* Handlers of L1's exits that L2 shares when L1 does not want them; all skip the instruction themselves. */
-exit_handler exit_exception_nmi, exit_cpuid, exit_xsetbv, exit_vmcall;
+exit_handler exit_exception_nmi, exit_cpuid;
 
 /* An NMI exit was taken: unblock NMIs by an IRET, classify, and count it for the guest if it is not a stop's. */
 void vmx_take_nmi_exit(struct percpu *cpu);

@@ -17,7 +17,6 @@
 struct vmx_control_caps vmx_pin_caps, vmx_proc_caps, vmx_proc2_caps, vmx_exit_caps, vmx_entry_caps;
 u64 vmx_basic, vmx_ept_vpid_cap;
 
-static u64 root_cr3;
 extern const char vmx_exit_entry[], vmx_exit_guarded[];
 
 #define PIN_WANTED (PIN_NMI_EXITING | PIN_VIRTUAL_NMIS)
@@ -96,16 +95,6 @@ u32 vmx_controls(const struct vmx_control_caps *caps, u64 wanted)
 	return ((u32)wanted | caps->must) & caps->may;
 }
 
-u64 vmx_root_cr3(void)
-{
-	return root_cr3;
-}
-
-void vmx_set_root_cr3(u64 cr3)
-{
-	root_cr3 = cr3;
-}
-
 bool vmx_is_on(void)
 {
 	return read_cr4() & CR4_VMXE && this_cpu()->world->vmcs.addr;
@@ -119,7 +108,7 @@ void vmx_field_failed(const char *insn, u32 field, u64 value)
 void vmx_set_host_state(struct percpu *cpu)
 {
 	vmwrite(VMCS_HOST_CR0, read_cr0());
-	vmwrite(VMCS_HOST_CR3, root_cr3);
+	vmwrite(VMCS_HOST_CR3, read_cr3());
 	vmwrite(VMCS_HOST_CR4, read_cr4());
 	vmwrite(VMCS_HOST_CS_SEL, SEL_CODE);
 	vmwrite(VMCS_HOST_SS_SEL, SEL_DATA);
@@ -183,9 +172,8 @@ static const struct { u32 field; u64 value; } reset_state[] = {
 	{ VMCS_GUEST_SYSENTER_EIP, 0 }, { VMCS_ENTRY_INTR_INFO, 0 },
 };
 
-void vmx_reset_guest(struct percpu *cpu)
+void vmx_reset_guest(void)
 {
-	(void)cpu;
 	for (size_t i = 0; i < ARRAY_SIZE(reset_segments); i++) {
 		vmwrite(reset_segments[i].sel, 0);
 		vmwrite(reset_segments[i].base, 0);
@@ -220,7 +208,7 @@ void vmx_start(struct percpu *cpu)
 	world_set_ept(&cpu->l1, ept01_pointer, QUIESCE_EPT01);
 	vmx_set_host_state(cpu);
 	set_controls();
-	vmx_reset_guest(cpu);
+	vmx_reset_guest();
 	vmwrite(VMCS_GUEST_PAT, rdmsr(MSR_PAT));
 	/* All that is cached under an EPT, for every VPID. Nothing of the core runs with a VPID and without EPT. */
 	flush_ept(INVEPT_ALL, 0);

@@ -26,14 +26,10 @@ void vmx_start(struct percpu *cpu);
 void vmx_set_host_state(struct percpu *cpu);
 
 /* Guest state of the current VMCS as after INIT (SDM vol. 3, "Processor State After Reset"). */
-void vmx_reset_guest(struct percpu *cpu);
+void vmx_reset_guest(void);
 
 /* Enters the current VMCS. */
 _Noreturn void vmx_run(struct percpu *cpu);
-
-/* CR3 of root mode, the same on all CPUs. */
-u64 vmx_root_cr3(void);
-void vmx_set_root_cr3(u64 cr3);
 
 /* Bits of CR0 and CR4 that L1 does not own: VMX needs them, and L1 sees its own idea of them. */
 #define VMX_CR0_MASK CR0_NE

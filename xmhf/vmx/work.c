@@ -10,6 +10,7 @@
 #include "mem/partition.h"
 #include "nested/nested.h"
 #include "power/power.h"
+#include "report/log.h"
 #include "vmx/exit.h"
 
 void vmx_take_nmi_exit(struct percpu *cpu)
@@ -55,9 +56,11 @@ static void handle_init(struct percpu *cpu)
 		atomic_store(&cpu->apic.request, REQUEST_NONE);
 		return;
 	}
-	/* It never parks, so there is always a CPU that runs. */
-	if (cpu->index == 0)
-		power_init_boot_cpu(cpu);
+	/* On the bare machine the firmware would start again. The boot CPU never parks: there is always one that runs. */
+	if (cpu->index == 0) {
+		log_warn("INIT for the boot CPU: the machine is reset");
+		power_reset(cpu);
+	}
 	if (cpu->world->mode == RUN_PARTITION)
 		partition_abort(cpu);
 	nested_teardown(cpu);

@@ -40,7 +40,6 @@ static inline void *read_gs_self(void) { return machine_self(); }
 static inline void cpu_pause(void) { machine_relax(); }
 static inline bool rdrand(u64 *value) { return machine_rdrand(value); }
 static inline bool rdseed(u64 *value) { return machine_rdrand(value); }
-static inline void xsetbv(u32 index, u64 value) { (void)index, (void)value; }
 static inline void wbinvd(void) { machine_wbinvd(); }
 static inline void lfence(void) { }
 static inline void verw(void) { machine_verw(); }
