@@ -17,6 +17,7 @@ static u8 remembered[PAGES]; /* KNOWN and the rights, or 0 */
 static bool any_remembered;
 static bool owed;
 static u64 flushes;
+static enum sim_iommu iommu;
 
 static u8 rights_of(u64 page)
 {
@@ -34,6 +35,11 @@ bool iommu_set(u64 start, u64 end, u64 rights)
 	return true;
 }
 
+bool iommu_is_on(void)
+{
+	return iommu != SIM_IOMMU_NONE;
+}
+
 bool iommu_prepare(u64 page)
 {
 	(void)page;
@@ -42,7 +48,11 @@ bool iommu_prepare(u64 page)
 
 bool iommu_flush(void)
 {
-	bool some = owed && __atomic_exchange_n(&any_remembered, false, __ATOMIC_ACQ_REL);
+	bool some;
+
+	if (owed && iommu == SIM_IOMMU_SILENT)
+		return false;
+	some = owed && __atomic_exchange_n(&any_remembered, false, __ATOMIC_ACQ_REL);
 
 	for (u64 i = 0; some && i < PAGES; i++)
 		if (__atomic_load_n(&remembered[i], __ATOMIC_RELAXED))
@@ -59,11 +69,18 @@ bool sim_device(gpa1_t gpa1, uint32_t rights)
 
 	if (page >= PAGES)
 		return false;
+	if (iommu == SIM_IOMMU_NONE)
+		return true;
 	found = KNOWN | rights_of(page * PAGE_SIZE);
 	if (!__atomic_compare_exchange_n(&remembered[page], &empty, found, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		found = empty;
 	__atomic_store_n(&any_remembered, true, __ATOMIC_RELEASE);
 	return (found & rights) == rights;
+}
+
+void sim_set_iommu(enum sim_iommu other)
+{
+	iommu = other;
 }
 
 uint64_t sim_device_flushes(void)

@@ -193,6 +193,31 @@ static void use_up_pages(struct hypapi_event *ev)
 	expect(rights, HYPAPI_RWX);
 }
 
+/* An IOMMU that does not answer: no partition is made, and a restriction holds for L1 and L2. */
+static void silent_iommu(struct hypapi_event *ev)
+{
+	uint32_t rights = 0;
+	gpa1_t gpa1 = GPA1(1);
+
+	expect(hypapi_quiesce(ev), 0);
+	sim_set_iommu(SIM_IOMMU_SILENT);
+	if (ev->level == HYPAPI_L2) {
+		expect(hypapi_memory_restrict_gpa2(ev, GPA2(L2_FREE), HYPAPI_R, &gpa1), HYPAPI_EDMA);
+		expect(gpa1.addr != 1, true);
+	} else {
+		gpa1 = FREE_PAGE;
+		expect(create(ev, gpa1.addr), HYPAPI_EDMA);
+		expect(hypapi_memory_rights(ev, gpa1, &rights), HYPAPI_OK);
+		expect(rights, HYPAPI_RWX);
+		expect(hypapi_memory_restrict(ev, gpa1, 1, HYPAPI_R), HYPAPI_EDMA);
+	}
+	expect(hypapi_memory_rights(ev, gpa1, &rights), HYPAPI_OK);
+	expect(rights, HYPAPI_R);
+	sim_set_iommu(SIM_IOMMU_ON);
+	expect(hypapi_memory_restrict(ev, gpa1, 1, HYPAPI_RWX), HYPAPI_OK);
+	expect(sim_device(gpa1, HYPAPI_RW), true);
+}
+
 /* All CPUs want a stop at once: one of them has it first. */
 static void meet(struct hypapi_event *ev)
 {
@@ -204,10 +229,11 @@ static void meet_at_ept(struct hypapi_event *ev)
 	__atomic_fetch_add(&shared.late, (uint32_t)hypapi_quiesce_ept(ev, ev->eptp01), __ATOMIC_RELAXED);
 }
 
-enum { UNSUBSCRIBED = 0x300, OTHERS, INJECT, START, BUSY, GONE, HOLE, USE_UP, MEET, MEET_AT_EPT, LAST = MEET_AT_EPT };
+enum { UNSUBSCRIBED = 0x300, OTHERS, INJECT, START, BUSY, GONE, HOLE, USE_UP, MEET, MEET_AT_EPT, SILENT,
+       LAST = SILENT };
 static void (*const calls[])(struct hypapi_event *) = {
 	unsubscribed, others_page, inject, start_partition, use_what_runs, use_what_is_gone, hole, use_up_pages, meet,
-	meet_at_ept,
+	meet_at_ept, silent_iommu,
 };
 
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
@@ -219,6 +245,7 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 /* No guest runs yet, so rights may go without a stop. */
 static enum hypapi_verdict on_init(struct hypapi_event *ev)
 {
+	expect(!!(hypapi_features() & HYPAPI_FEATURE_DMA), true); /* the simulator has an IOMMU */
 	expect(hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_R), HYPAPI_OK);
 	expect(hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_RWX), HYPAPI_OK);
 	return HYPAPI_PASS;
@@ -421,6 +448,7 @@ static void event_that_enters_none(void **state) { (void)state; boot(); sim_run(
 static void hole_in_ept12(void **state) { (void)state; boot(); run_in_l2(HOLE); }
 static void no_page_left(void **state) { (void)state; boot(); run(USE_UP); }
 static void no_page_left_in_l2(void **state) { (void)state; boot(); run_in_l2(USE_UP); }
+static void iommu_that_is_silent(void **state) { (void)state; boot(); run(SILENT); run_in_l2(SILENT); }
 static void rights_by_l2_address(void **state) { (void)state; boot(); sim_run(1, guard_and_remap, make_l2()); }
 
 static void page_of_another(void **state)
@@ -459,6 +487,7 @@ int main(void)
 		sim_test(exception),
 		sim_test(event_that_enters_none),
 		sim_test(hole_in_ept12),
+		sim_test(iommu_that_is_silent),
 		sim_test(no_page_left),
 		sim_test(no_page_left_in_l2),
 		sim_test(rights_by_l2_address),

@@ -37,7 +37,8 @@ static void tell_linux(void)
 	char *text = boot_info.modules[0].cmdline;
 	size_t used = strlen(text);
 
-	(void)format(text + used, sizeof(boot_info.modules[0].cmdline) - used, " root_start=0x%lx root_end=0x%lx", root_start, root_end);
+	(void)format(text + used, sizeof(boot_info.modules[0].cmdline) - used, " root_start=0x%lx root_end=0x%lx",
+		     root_start, root_end);
 }
 
 void selftest(void)

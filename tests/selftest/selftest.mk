@@ -32,19 +32,20 @@ $(O)/selftest/vtd-%.c: xmhf/iommu/vtd.c tests/selftest/selftest.mk
 	@! cmp -s $< $@.new && mv $@.new $@
 $(O)/selftest/vtd-%.o: $(O)/selftest/vtd-%.c $(O)/include/core/config.h
 	$(call compile,$(CORE_CFLAGS))
-$(O)/selftest/iommu-%.elf: $(O)/selftest/vtd-%.o $(O)/selftest/iommu.o $(SELFTEST_COMMON) $(SELFTEST_CORE) xmhf/boot/linker.lds
+$(O)/selftest/iommu-%.elf: $(O)/selftest/vtd-%.o $(O)/selftest/iommu.o $(SELFTEST_COMMON) $(SELFTEST_CORE) \
+		xmhf/boot/linker.lds
 	$(say) LD $@
 	$(Q)$(CC) $(CORE_LINK_FLAGS) -T xmhf/boot/linker.lds -o $@ $(filter-out %/iommu/vtd.o,$(filter %.o,$^))
 
 # Linux on an image of these, its modules for the network, and the job that works with devices.
-SELFTEST_MODULES := $(patsubst %,$(O)/linux/debian/modules/%.ko,virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev \
-	virtio_pci failover net_failover virtio_net)
+SELFTEST_MODULES := $(patsubst %,$(O)/linux/debian/modules/%.ko,virtio_ring virtio virtio_pci_modern_dev \
+	virtio_pci_legacy_dev virtio_pci failover net_failover virtio_net)
 selftests: $(O)/selftest/devices.cpio
 $(SELFTEST_MODULES): $(O)/linux/debian/vmlinuz ;
-$(O)/selftest/devices.cpio: tests/selftest/devices tools/linux/initramfs examples/linux/init $(O)/linux/busybox $(O)/linux/ticks \
-		$(SELFTEST_MODULES)
+$(O)/selftest/devices.cpio: tests/selftest/devices tools/linux/initramfs examples/linux/init $(O)/linux/busybox \
+		$(O)/linux/ticks $(SELFTEST_MODULES)
 	$(say) CPIO $@
-	$(Q)tools/linux/initramfs --plain -o $@ --busybox $(O)/linux/busybox --init examples/linux/init --bin $(O)/linux/ticks \
-		--job tests/selftest/devices $(addprefix --module ,$(SELFTEST_MODULES))
+	$(Q)tools/linux/initramfs --plain -o $@ --busybox $(O)/linux/busybox --init examples/linux/init \
+		--bin $(O)/linux/ticks --job tests/selftest/devices $(addprefix --module ,$(SELFTEST_MODULES))
 
 -include $(wildcard $(O)/selftest/*.d)

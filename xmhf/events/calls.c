@@ -12,6 +12,7 @@
 #include "cpu/x86.h"
 #include "events/calls.h"
 #include "events/event_info.h"
+#include "iommu/iommu.h"
 #include "mem/ept01.h"
 #include "mem/guest.h"
 #include "mem/partition.h"
@@ -29,7 +30,8 @@ uint32_t hypapi_version(void)
 
 uint32_t hypapi_features(void)
 {
-	return HYPAPI_FEATURE_PARTITIONS | (nested_enabled() ? HYPAPI_FEATURE_NESTED : 0);
+	return HYPAPI_FEATURE_PARTITIONS | (nested_enabled() ? HYPAPI_FEATURE_NESTED : 0) |
+	       (iommu_is_on() ? HYPAPI_FEATURE_DMA : 0);
 }
 
 int hypapi_quiesce(struct hypapi_event *ev)

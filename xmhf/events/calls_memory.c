@@ -166,7 +166,7 @@ int hypapi_memory_restrict_gpa2(struct hypapi_event *ev, gpa2_t page, uint32_t r
 	if (!nested_gpa1(this_cpu(), page, 0, &found))
 		return HYPAPI_EFAULT;
 	error = restrict_pages(this_cpu()->dispatch, found, 1, rights);
-	if (!error)
+	if (!error || error == HYPAPI_EDMA)
 		*gpa1 = found;
 	return error;
 }

@@ -224,7 +224,7 @@ void hypapps_init(void)
 
 	for (size_t i = 0; hypapps_linked[i]; i++)
 		sort_in(hypapps_linked[i]);
-	if (!hypapps_check(apps, app_count, message, sizeof(message)))
+	if (!hypapps_check(apps, app_count, hypapi_features(), message, sizeof(message)))
 		boot_refuse("%s", message);
 	build_chains();
 	for (u32 i = 0; i < app_count; i++)

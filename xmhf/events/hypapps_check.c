@@ -9,7 +9,6 @@
 #include "lib/printf.h"
 #include "lib/string.h"
 
-#define CORE_FEATURES (HYPAPI_FEATURE_NESTED | HYPAPI_FEATURE_PARTITIONS)
 #define CAPABILITIES (HYPAPI_CAP_REGISTERS | HYPAPI_CAP_MEMORY | HYPAPI_CAP_PARTITIONS | HYPAPI_CAP_QUIESCE | \
 		      HYPAPI_CAP_WORK | HYPAPI_CAP_INTERRUPTS)
 
@@ -18,7 +17,7 @@ static const char *const claim_names[] = { "", "hypercalls", "CPUID leaves", "po
 struct report { char *buf; size_t size; };
 #define complain(r, ...) (format((r)->buf, (r)->size, __VA_ARGS__), false)
 
-static bool check_versions(const struct hypapp_descriptor *app, const struct report *r)
+static bool check_versions(const struct hypapp_descriptor *app, u32 features, const struct report *r)
 {
 	if (app->magic != HYPAPP_MAGIC || app->size < HYPAPP_SIZE_1_0 ||
 	    (app->size > sizeof(*app) && app->minor <= HYPAPI_MINOR))
@@ -26,9 +25,9 @@ static bool check_versions(const struct hypapp_descriptor *app, const struct rep
 	if (app->major != HYPAPI_MAJOR || app->minor > HYPAPI_MINOR)
 		return complain(r, "hypapp %s needs hypapi %u.%u, the core has %u.%u", app->name, app->major,
 				app->minor, HYPAPI_MAJOR, HYPAPI_MINOR);
-	if (app->needs & ~(u32)CORE_FEATURES)
+	if (app->needs & ~features)
 		return complain(r, "hypapp %s needs features 0x%x that the core has not", app->name,
-				app->needs & ~(u32)CORE_FEATURES);
+				app->needs & ~features);
 	if (app->capabilities & ~(u32)CAPABILITIES)
 		return complain(r, "hypapp %s declares unknown capabilities 0x%x", app->name,
 				app->capabilities & ~(u32)CAPABILITIES);
@@ -145,12 +144,13 @@ static bool check_pair(const struct hypapp_descriptor *a, const struct hypapp_de
 	return true;
 }
 
-bool hypapps_check(const struct hypapp_descriptor *const *apps, size_t count, char *message, size_t size)
+bool hypapps_check(const struct hypapp_descriptor *const *apps, size_t count, u32 features, char *message, size_t size)
 {
 	const struct report r = { message, size };
 
 	for (size_t i = 0; i < count; i++) {
-		if (!check_versions(apps[i], &r) || !check_subscriptions(apps[i], &r) || !check_claims(apps[i], &r))
+		if (!check_versions(apps[i], features, &r) || !check_subscriptions(apps[i], &r) ||
+		    !check_claims(apps[i], &r))
 			return false;
 		for (size_t j = 0; j < i; j++)
 			if (!check_pair(apps[j], apps[i], &r))

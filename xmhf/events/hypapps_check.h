@@ -9,9 +9,10 @@
 #define HYPAPP_SIZE_1_0 offsetof(struct hypapp_descriptor, cpu_bytes)
 
 /*
- * apps: `count` descriptors in priority order. False: `message` says in one line what is wrong, and names the hypapp,
- * or both of them and the claim.
+ * apps: `count` descriptors in priority order. features: mask of enum hypapi_feature that hypapps may need. False:
+ * `message` says in one line what is wrong, and names the hypapp, or both of them and the claim.
  */
-bool hypapps_check(const struct hypapp_descriptor *const *apps, size_t count, char *message, size_t size);
+bool hypapps_check(const struct hypapp_descriptor *const *apps, size_t count, uint32_t features, char *message,
+		   size_t size);
 
 #endif

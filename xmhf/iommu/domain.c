@@ -75,8 +75,8 @@ static bool split(struct domain *domain, u64 *entry, u64 at, u32 level)
 }
 
 /*
- * The other way, where all of the table has all rights: so the pool does not shrink for ever. What has less keeps its table,
- * or giving a page back could fail.
+ * The other way, where all of the table has all rights: so the pool does not shrink for ever. What has less keeps its
+ * table, or giving a page back could fail.
  */
 static void merge(struct domain *domain, u64 *entry, u64 at, u32 level)
 {

@@ -188,7 +188,8 @@ static bool find_units(bool x2apic)
 		return false;
 	}
 	if (x2apic) {
-		log_warn("no DMA protection: the CPUs are in x2APIC mode, for which L1 needs the IOMMU's interrupt remapping");
+		log_warn("no DMA protection: the CPUs are in x2APIC mode, for which L1 needs the IOMMU's "
+			 "interrupt remapping");
 		return false;
 	}
 	return probe_units() && choose_tables() && regions_are_free();
@@ -210,8 +211,7 @@ static bool turn_on(void)
 	if (open >= 0)
 		log_warn("devices of PCI segment %d that the DMAR table does not name are not held back", open);
 	log_info("DMA protection: %u IOMMUs, %u levels, leaves up to level %u, invalidation by %s", unit_count,
-		 domain.levels,
-		 domain.largest, units[0].queue ? "queue" : "registers");
+		 domain.levels, domain.largest, units[0].queue ? "queue" : "registers");
 	return true;
 }
 

@@ -28,14 +28,14 @@ bool iommu_is_on(void);
 bool iommu_set(u64 start, u64 end, u64 rights);
 
 /*
- * Makes ready for iommu_set() of this page, which cannot fail then, until one has given it all rights. False: the pool has
- * no page for a table.
+ * Makes ready for iommu_set() of this page, which cannot fail then, until one has given it all rights. False: the pool
+ * has no page for a table.
  */
 must_check bool iommu_prepare(u64 page);
 
 /*
- * Makes what iommu_set() did true for all devices. False: a unit does not answer, a line says which; it is not true, nor
- * will a later one be, which does not wait any more.
+ * Makes what iommu_set() did true for all devices. False: a unit does not answer, a line says which; it is not true,
+ * nor will a later one be, which does not wait any more.
  */
 must_check bool iommu_flush(void);
 

@@ -10,7 +10,8 @@
 
 enum reg {
 	VER = 0x00, CAP = 0x08, ECAP = 0x10, GCMD = 0x18, GSTS = 0x1c, RTADDR = 0x20, CCMD = 0x28, FSTS = 0x34,
-	FECTL = 0x38, PMEN = 0x64, PLMBASE = 0x68, PLMLIMIT = 0x6c, PHMBASE = 0x70, PHMLIMIT = 0x78, IQH = 0x80, IQT = 0x88, IQA = 0x90,
+	FECTL = 0x38, PMEN = 0x64, PLMBASE = 0x68, PLMLIMIT = 0x6c, PHMBASE = 0x70, PHMLIMIT = 0x78,
+	IQH = 0x80, IQT = 0x88, IQA = 0x90,
 };
 
 #define CAP_RWBF BIT(4)
@@ -34,7 +35,8 @@ enum reg {
 #define WRITE_BUFFER BIT(27)
 #define QUEUE BIT(26)
 #define INTERRUPTS BIT(25)
-#define KEPT (TRANSLATION | QUEUE | BIT(28) | INTERRUPTS | BIT(23)) /* commands that are states; the others happen once */
+/* Commands that are states; the others happen once. */
+#define KEPT (TRANSLATION | QUEUE | BIT(28) | INTERRUPTS | BIT(23))
 
 #define RTADDR_MODE BITS(11, 10) /* 0: the tables used here */
 

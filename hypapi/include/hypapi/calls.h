@@ -346,7 +346,9 @@ int hypapi_copy_to_gpa2(const struct hypapi_event *ev, gpa2_t dst, const void *s
  *                    has execute-only EPT entries
  * @return HYPAPI_OK; HYPAPI_EINVAL; HYPAPI_ESTATE: would take rights away, and the CPUs are not stopped; HYPAPI_EPERM:
  *         a page belongs to the core, a partition or another hypapp, is the local APIC's, or lies above RAM and 4 GiB;
- *         HYPAPI_ENOMEM: no table page is free. INIT and CPU_INIT need no stop: no guest runs yet
+ *         HYPAPI_ENOMEM: no table page is free. INIT and CPU_INIT need no stop: no guest runs yet.
+ *         HYPAPI_EDMA (since 1.3): done for L1 and L2, but devices may have the rights of before: an IOMMU does not
+ *         answer, nor will it later
  * @since 1.0
  */
 int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count, uint32_t rights);
@@ -381,7 +383,7 @@ int hypapi_memory_rights(const struct hypapi_event *ev, gpa1_t page, uint32_t *r
  *                hypapi_memory_restrict() gives it back. Untouched after an error
  * @return HYPAPI_OK; HYPAPI_ENOTSUP unless the event's level is L2 and no partition runs; HYPAPI_EINVAL: not aligned,
  *         or other rights; HYPAPI_ESTATE: the CPUs are not stopped; HYPAPI_EFAULT: EPT12 does not map the page;
- *         HYPAPI_EPERM and HYPAPI_ENOMEM as hypapi_memory_restrict()
+ *         HYPAPI_EPERM, HYPAPI_ENOMEM and HYPAPI_EDMA as hypapi_memory_restrict(). `gpa1` is set with HYPAPI_EDMA, too
  * @since 1.3
  */
 int hypapi_memory_restrict_gpa2(struct hypapi_event *ev, gpa2_t page, uint32_t rights, gpa1_t *gpa1);
@@ -454,7 +456,7 @@ uint32_t hypapi_partition_limit(void);
  * @param partition   result
  * @return HYPAPI_OK; HYPAPI_ESTATE: not stopped; HYPAPI_EINVAL: unaligned, twice, count or rights out of range;
  *         HYPAPI_EFAULT, HYPAPI_EPERM as hypapi_translate(), for a frame HYPAPI_EPERM only; HYPAPI_ENOMEM: no partition
- *         or table page is free
+ *         or table page is free; HYPAPI_EDMA (since 1.3): an IOMMU does not answer, and the pages are L1's as before
  * @since 1.0
  */
 int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partition_page *pages, size_t page_count,

@@ -59,7 +59,8 @@ enum hypapi_capability {
 enum hypapi_feature {
 	HYPAPI_FEATURE_NESTED = 1u << 0,     /**< L1 may be a hypervisor: level L2 occurs */
 	HYPAPI_FEATURE_PARTITIONS = 1u << 1, /**< secondary partitions */
-	HYPAPI_FEATURE_DMA = 1u << 2,        /**< rights taken from L1 are taken from devices too */
+	HYPAPI_FEATURE_DMA = 1u << 2,        /**< rights taken from L1 are taken from devices too: this
+	                                          machine has an IOMMU that the core uses. Raised since 1.3 */
 };
 
 /**

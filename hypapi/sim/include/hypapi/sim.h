@@ -99,6 +99,20 @@ void *sim_ram(hpa_t hpa);
  */
 bool sim_device(gpa1_t gpa1, uint32_t rights);
 
+/** What the core finds of an IOMMU. @since 1.3 */
+enum sim_iommu {
+	SIM_IOMMU_ON = 0, /**< it does what it is told, as from the start */
+	SIM_IOMMU_SILENT, /**< it does not answer when it shall flush */
+	SIM_IOMMU_NONE,   /**< there is none: devices reach all memory */
+};
+
+/**
+ * While nothing runs, or in a callback under a stop. Another IOMMU; what devices have lost stays lost.
+ * @param iommu  which
+ * @since 1.3
+ */
+void sim_set_iommu(enum sim_iommu iommu);
+
 /** How often the core has had them flushed: while nothing runs. @since 1.3 */
 uint64_t sim_device_flushes(void);
 
