@@ -20,8 +20,6 @@ static u8 memory[8 << 20] __attribute__((aligned(4096)));
 #define DIRECT_MAP ((u64)memory)
 
 struct cpuid_regs { u32 eax, ebx, ecx, edx; };
-static u64 x2apic_lvt[16];
-static void wrmsr(u32 msr, u64 value) { x2apic_lvt[msr & 15] = value; }
 static void *read_gs_self(void) { return NULL; }
 static inline void cpu_pause(void) { }
 
@@ -236,21 +234,15 @@ static void the_firmware_has_done_it(void **state)
 	assert_true(machine[0].percpu.smm_closed && machine[1].percpu.smm_closed);
 }
 
-static void check_open(bool is_x2apic)
+static void check_open(void)
 {
-	if (is_x2apic)
-		machine[0].percpu.apic.base = APIC_BASE_X2APIC;
 	lvt[LAPIC_LVT_THERMAL / 16] = LVT_SMI;
 	lvt[LAPIC_LVT_LINT1 / 16] = 4 << 8;
 	probe_all();
 	assert_false(machine[0].percpu.smm_closed);
 	assert_true(intercepted);
-	if (is_x2apic) {
-		assert_int_equal(x2apic_lvt[MSR_X2APIC_LVT_THERMAL & 15], LVT_SMI | LVT_MASKED);
-	} else {
-		assert_int_equal(lvt[LAPIC_LVT_THERMAL / 16], LVT_SMI | LVT_MASKED);
-		assert_int_equal(lvt[LAPIC_LVT_LINT1 / 16], 4 << 8);
-	}
+	assert_int_equal(lvt[LAPIC_LVT_THERMAL / 16], LVT_SMI | LVT_MASKED);
+	assert_int_equal(lvt[LAPIC_LVT_LINT1 / 16], 4 << 8);
 	assert_false(refuses());
 	option = "require";
 	assert_true(refuses());
@@ -260,20 +252,20 @@ static void what_stays_open(void **state)
 {
 	(void)state;
 	set_up(1, 0x30101, 0xff00); /* a map of nobody's: SMBASE is not where it should be */
-	check_open(false);
+	check_open();
 	assert_int_equal(machine[0].smis, 1);
 	set_up(1, 0x30101, 0xfef8);
 	machine[0].fixed = true; /* SMBASE cannot be moved: the stub runs once more */
-	check_open(true);
+	check_open();
 	set_up(1, 0x30101, 0xfef8);
 	machine[0].lose_from = 2;
-	check_open(false);
+	check_open();
 	set_up(1, 0x30101, 0xfef8);
 	machine[0].lose_from = 3; /* nothing shows that it is in its new place */
-	check_open(false);
+	check_open();
 	set_up(1, 0x30101, 0xfef8);
 	has_ram = false;
-	check_open(false);
+	check_open();
 	assert_int_equal(machine[0].smis, 0);
 }
 

@@ -26,29 +26,16 @@ struct store guest_store_fetch(struct percpu *cpu, unsigned int code_size)
 	return store_decode(insn, (unsigned int)bytes, code_size);
 }
 
-static u64 gpr_read(const struct percpu *cpu, unsigned int reg)
-{
-	return reg == GPR_RSP ? vmread(VMCS_GUEST_RSP) : cpu->gpr[reg];
-}
-
-static void gpr_write(struct percpu *cpu, unsigned int reg, u64 value)
-{
-	if (reg == GPR_RSP)
-		vmwrite(VMCS_GUEST_RSP, value);
-	else
-		cpu->gpr[reg] = value;
-}
-
 /* A register takes an operand of this size: 32 bits clear the rest, fewer leave it. */
 void guest_store_put(struct percpu *cpu, const struct store *s, unsigned int reg, u64 value)
 {
-	u64 old = gpr_read(cpu, reg), shift = s->high_byte ? 8 : 0;
+	u64 old = guest_reg(cpu, reg), shift = s->high_byte ? 8 : 0;
 	u64 mask = s->size >= 4 ? ~0ull : (BIT(8 * s->size) - 1) << shift;
 
-	gpr_write(cpu, reg, (old & ~mask) | (value << shift & mask));
+	guest_set_reg(cpu, reg, (old & ~mask) | (value << shift & mask));
 }
 
 u64 guest_store_value(const struct percpu *cpu, const struct store *s)
 {
-	return s->immediate ? s->value : gpr_read(cpu, s->reg) >> (s->high_byte ? 8 : 0);
+	return s->immediate ? s->value : guest_reg(cpu, s->reg) >> (s->high_byte ? 8 : 0);
 }

@@ -40,22 +40,13 @@ static void *physical(u64 addr)
 	return phys_to_virt(HPA(addr));
 }
 
-static bool checksum_ok(const void *data, size_t len)
-{
-	u8 sum = 0;
-
-	for (size_t i = 0; i < len; i++)
-		sum += ((const u8 *)data)[i];
-	return sum == 0;
-}
-
 static const struct sdt *table_at(u64 addr)
 {
 	const struct sdt *t = physical(addr);
 
 	if (!addr || addr >= (1ull << 32) - MAX_TABLE_BYTES)
 		return NULL;
-	if (t->length < sizeof(*t) || t->length > MAX_TABLE_BYTES || !checksum_ok(t, t->length)) {
+	if (t->length < sizeof(*t) || t->length > MAX_TABLE_BYTES || !acpi_checksum_ok(t, t->length)) {
 		log_warn("an ACPI table at 0x%lx has a bad length or checksum and is left out", addr);
 		return NULL;
 	}

@@ -44,6 +44,16 @@ static inline u32 acpi_pci_address(const struct acpi_register *r)
 	return PCI_ADDRESS(0, r->addr >> 32 & 31, r->addr >> 16 & 7, r->addr & 0xff);
 }
 
+/* Whether the bytes of a table add up to 0. */
+static inline bool acpi_checksum_ok(const void *data, size_t len)
+{
+	u8 sum = 0;
+
+	for (size_t i = 0; i < len; i++)
+		sum += ((const u8 *)data)[i];
+	return sum == 0;
+}
+
 /* Once, after boot_info is filled. A machine without ACPI has one CPU and no power ports. */
 void acpi_parse(void);
 

@@ -4,6 +4,7 @@
  * something in the firmware's memory. A BIOS's own pointer goes before the loader's copy, because that is the one by
  * which it finds its tables when the machine wakes (power/wake.h). Under EFI there is nothing to look for.
  */
+#include "boot/acpi.h"
 #include "boot/boot_info.h"
 #include "lib/string.h"
 #include "mem/pages.h"
@@ -33,23 +34,14 @@ static u64 word_at(u64 addr)
 	return (u64)at[1] << 8 | at[0];
 }
 
-static bool checksum_ok(const void *data, size_t len)
-{
-	u8 sum = 0;
-
-	for (size_t i = 0; i < len; i++)
-		sum += ((const u8 *)data)[i];
-	return sum == 0;
-}
-
 bool firmware_take_rsdp(const void *found, size_t bytes)
 {
 	const struct boot_rsdp *rsdp = found;
 	bool is_new;
 
-	if (bytes < RSDP_OLD_BYTES || memcmp(rsdp->signature, "RSD PTR ", 8) || !checksum_ok(rsdp, RSDP_OLD_BYTES))
+	if (bytes < RSDP_OLD_BYTES || memcmp(rsdp->signature, "RSD PTR ", 8) || !acpi_checksum_ok(rsdp, RSDP_OLD_BYTES))
 		return false;
-	is_new = bytes >= sizeof(*rsdp) && rsdp->revision >= RSDP_NEW && checksum_ok(rsdp, sizeof(*rsdp));
+	is_new = bytes >= sizeof(*rsdp) && rsdp->revision >= RSDP_NEW && acpi_checksum_ok(rsdp, sizeof(*rsdp));
 	memset(&boot_info.rsdp, 0, sizeof(boot_info.rsdp));
 	memcpy(&boot_info.rsdp, rsdp, is_new ? sizeof(*rsdp) : RSDP_OLD_BYTES);
 	return true;

@@ -28,7 +28,10 @@ u32 lapic_read(u32 offset)
 
 void lapic_write(u32 offset, u32 value)
 {
-	*(volatile u32 *)(registers + offset) = value;
+	if (in_x2apic_mode())
+		(void)!wrmsr_safe(MSR_X2APIC_FIRST + offset / 16, value);
+	else
+		*(volatile u32 *)(registers + offset) = value;
 }
 
 u32 lapic_id(void)
@@ -77,10 +80,7 @@ bool lapic_in_service(u8 vector)
 
 void lapic_eoi(void)
 {
-	if (in_x2apic_mode())
-		wrmsr(MSR_X2APIC_FIRST + LAPIC_EOI / 16, 0);
-	else
-		lapic_write(LAPIC_EOI, 0);
+	lapic_write(LAPIC_EOI, 0);
 }
 
 /*
@@ -99,14 +99,6 @@ static const struct { u16 offset, max_lvt; } optional_lvt[] = {
 	{ LAPIC_LVT_PERF, 4 }, { LAPIC_LVT_THERMAL, 5 }, { LAPIC_LVT_CMCI, 6 },
 };
 
-static void put(u32 offset, u32 value)
-{
-	if (in_x2apic_mode())
-		(void)!wrmsr_safe(MSR_X2APIC_FIRST + offset / 16, value);
-	else
-		lapic_write(offset, value);
-}
-
 static bool any_in_service(void)
 {
 	u32 bits = 0;
@@ -122,10 +114,10 @@ void lapic_reset(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(optional_lvt); i++)
 		if (max_lvt >= optional_lvt[i].max_lvt)
-			put(optional_lvt[i].offset, LVT_MASKED);
+			lapic_write(optional_lvt[i].offset, LVT_MASKED);
 	for (u32 i = 0; i < 256 && any_in_service(); i++)
 		lapic_eoi();
 	for (size_t i = 0; i < ARRAY_SIZE(after_init); i++)
 		if (!after_init[i].xapic_only || !in_x2apic_mode())
-			put(after_init[i].offset, after_init[i].value);
+			lapic_write(after_init[i].offset, after_init[i].value);
 }

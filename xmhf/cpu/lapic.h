@@ -56,7 +56,8 @@
 
 void lapic_init(void);                /* maps the page; once, boot CPU */
 u32 lapic_id(void);
-u32 lapic_read(u32 offset);           /* xAPIC register of this CPU; also in x2APIC mode, by MSR */
+/* An xAPIC register of this CPU; also in x2APIC mode, by MSR. A write that the register refuses is lost. */
+u32 lapic_read(u32 offset);
 void lapic_write(u32 offset, u32 value);
 void lapic_send(u32 apic_id, u32 icr_low);
 void lapic_nmi_others(void);

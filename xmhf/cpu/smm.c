@@ -111,14 +111,6 @@ static enum smm_state probe(struct percpu *cpu, u8 *segment)
 	return SMM_OURS;
 }
 
-static void store_lvt(const struct percpu *cpu, u32 offset, u32 value)
-{
-	if (cpu->apic.base & APIC_BASE_X2APIC)
-		wrmsr(MSR_X2APIC_FIRST + offset / 16, value);
-	else
-		lapic_write(offset, value);
-}
-
 /* What the firmware left, and what L1 stores from here on. */
 static void guard_lvts(struct percpu *cpu)
 {
@@ -126,7 +118,7 @@ static void guard_lvts(struct percpu *cpu)
 
 	for (size_t i = 0; i < ARRAY_SIZE(lvts); i++)
 		if (lvt_count >= lvts[i].min_count)
-			store_lvt(cpu, lvts[i].offset, smm_filter_lvt(cpu, lapic_read(lvts[i].offset)));
+			lapic_write(lvts[i].offset, smm_filter_lvt(cpu, lapic_read(lvts[i].offset)));
 	msr_intercept_lvts();
 }
 

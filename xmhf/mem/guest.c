@@ -17,7 +17,7 @@
 #include "nested/nested.h"
 
 /* A guest-physical address of the level that runs, to host-physical, with the rights that the EPTs allow. */
-static inline bool physical(struct percpu *cpu, u64 gpa, struct guest_page *page)
+bool guest_physical_page(struct percpu *cpu, u64 gpa, struct guest_page *page)
 {
 	u64 entry;
 
@@ -219,15 +219,10 @@ enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 ri
 		if ((allowed & rights) != rights)
 			return fault_at(w, fault, gva, rights, true);
 	}
-	if (!physical(w->cpu, gpa, page) || (page->rights & rights) != rights)
+	if (!guest_physical_page(w->cpu, gpa, page) || (page->rights & rights) != rights)
 		return GUEST_NOT_OWNED;
 	page->rights &= allowed;
 	return GUEST_OK;
-}
-
-bool guest_physical_page(struct percpu *cpu, u64 gpa, struct guest_page *page)
-{
-	return physical(cpu, gpa, page);
 }
 
 void guest_path_record(struct guest_path *path, const struct guest_walk *w)

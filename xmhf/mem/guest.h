@@ -121,6 +121,36 @@ enum guest_access_result guest_read(struct percpu *cpu, void *dst, gva_t src, si
 enum guest_access_result guest_write(struct percpu *cpu, gva_t dst, const void *src, size_t len_bytes,
 				     struct guest_fault *fault);
 
+/* A general register of the guest that runs, by the number of the instruction encoding. */
+static inline u64 guest_reg(const struct percpu *cpu, u32 reg)
+{
+	return unlikely(reg == GPR_RSP) ? vmread(VMCS_GUEST_RSP) : cpu->gpr[reg];
+}
+
+static inline void guest_set_reg(struct percpu *cpu, u32 reg, u64 value)
+{
+	if (unlikely(reg == GPR_RSP))
+		vmwrite(VMCS_GUEST_RSP, value);
+	else
+		cpu->gpr[reg] = value;
+}
+
+/* A step of a string instruction, with this mask of its address size: 16 bits leave the rest, 32 bits clear it. */
+static inline void guest_step_reg(u64 *reg, u64 mask, u64 by)
+{
+	u64 sum = (*reg + by) & mask;
+
+	*reg = mask == 0xffff ? (*reg & ~mask) | sum : sum;
+}
+
+/* The mask of the address size that an exit's instruction information tells. */
+static inline u64 guest_address_mask(u64 insn_info)
+{
+	static const u64 masks[] = { 0xffff, 0xffffffff, ~0ull };
+
+	return masks[MIN(insn_info >> 7 & 7, 2u)];
+}
+
 /* CPL of the guest that runs: DPL of SS (SDM vol. 3, "Guest Register State"). */
 static inline unsigned int guest_cpl(void)
 {

@@ -244,7 +244,7 @@ static void fetch(const struct insn *i, u32 groups)
  */
 static always_inline const struct vmcs12_field *find_field(const struct insn *i, u64 *encoding)
 {
-	*encoding = operand_width(i, operand_reg(i->cpu, OPERAND_REG2(i->info)));
+	*encoding = operand_width(i, guest_reg(i->cpu, OPERAND_REG2(i->info)));
 	const struct vmcs12_field *field = vmcs12_find(*encoding);
 
 	if (field && unlikely(i->n->current->unread >> field->group & 1))
@@ -265,7 +265,7 @@ static int insn_vmread(const struct insn *i)
 	u64 value = vmcs12_read(&i->n->current->vmcs12, field, encoding);
 
 	if (likely(i->info & OPERAND_IS_REG)) {
-		operand_set_reg(i->cpu, OPERAND_REG1(i->info), operand_width(i, value));
+		guest_set_reg(i->cpu, OPERAND_REG1(i->info), operand_width(i, value));
 		return VMXERR_NONE;
 	}
 	return operand_write(i->cpu, i->info, i->long_mode, &value, i->long_mode ? 8 : 4) ? VMXERR_NONE : INSN_DONE;
@@ -278,7 +278,7 @@ static int insn_vmwrite(const struct insn *i)
 	if (unlikely(!i->n->current))
 		return INSN_INVALID;
 	if (likely(i->info & OPERAND_IS_REG))
-		value = operand_width(i, operand_reg(i->cpu, OPERAND_REG1(i->info)));
+		value = operand_width(i, guest_reg(i->cpu, OPERAND_REG1(i->info)));
 	else if (!operand_read(i->cpu, i->info, i->long_mode, &value, i->long_mode ? 8 : 4))
 		return INSN_DONE;
 	const struct vmcs12_field *field = find_field(i, &encoding);
@@ -332,7 +332,7 @@ struct descriptor {
 /* Type in a register, descriptor in memory; the type is checked first. `types`: those that exist, a bit each. */
 static int read_descriptor(const struct insn *i, u32 types, u64 *type, struct descriptor *d)
 {
-	*type = operand_width(i, operand_reg(i->cpu, OPERAND_REG2(i->info)));
+	*type = operand_width(i, guest_reg(i->cpu, OPERAND_REG2(i->info)));
 	if (*type > 31 || !(types >> *type & 1))
 		return VMXERR_BAD_INVALIDATE;
 	return operand_read(i->cpu, i->info, i->long_mode, d, sizeof(*d)) ? VMXERR_NONE : INSN_DONE;

@@ -7,7 +7,6 @@
 
 #include "cpu/paging.h"
 #include "cpu/x86.h"
-#include "mem/guest.h"
 #include "nested/state.h"
 #include "vmx/exit.h"
 
@@ -16,14 +15,13 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
 /* The effective address, cut to the address size of the instruction. */
 static always_inline u64 offset_of(const struct percpu *cpu, u32 info)
 {
-	static const u64 masks[] = { 0xffff, 0xffffffff, ~0ull };
 	u64 offset = vmread(VMCS_EXIT_QUALIFICATION);
 
 	if (!(info & BIT(27)))
-		offset += operand_reg(cpu, info >> 23 & 15);
+		offset += guest_reg(cpu, info >> 23 & 15);
 	if (!(info & BIT(22)))
-		offset += operand_reg(cpu, info >> 18 & 15) << (info & 3);
-	return offset & masks[MIN(info >> 7 & 7, 2u)];
+		offset += guest_reg(cpu, info >> 18 & 15) << (info & 3);
+	return offset & guest_address_mask(info);
 }
 
 static void segment_fault(u32 seg)

@@ -3,9 +3,7 @@
 #ifndef XMHF_NESTED_OPERAND_H
 #define XMHF_NESTED_OPERAND_H
 
-#include "cpu/percpu.h"
-#include "vmx/vmcs.h"
-#include "vmx/vmx_insn.h"
+#include "mem/guest.h"
 
 /* VM-exit instruction information, as VMREAD, VMWRITE, INVEPT, VMPTRLD ... share it */
 #define OPERAND_IS_REG BIT(10)
@@ -24,19 +22,6 @@ struct operand_walk {
 	bool writable;
 	u8 *page;
 };
-
-static inline u64 operand_reg(const struct percpu *cpu, u32 reg)
-{
-	return unlikely(reg == GPR_RSP) ? vmread(VMCS_GUEST_RSP) : cpu->gpr[reg];
-}
-
-static inline void operand_set_reg(struct percpu *cpu, u32 reg, u64 value)
-{
-	if (unlikely(reg == GPR_RSP))
-		vmwrite(VMCS_GUEST_RSP, value);
-	else
-		cpu->gpr[reg] = value;
-}
 
 /*
  * Where a memory operand is, if that is plain; else NULL, and the slow functions do the access or inject its fault.

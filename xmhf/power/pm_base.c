@@ -167,12 +167,8 @@ static void guest_writes(struct percpu *cpu, u16 port, unsigned int size, u32 va
 	(void)!quiesce_begin(&cpu->quiesce);
 	if (meets_guarded(inl(PCI_ADDRESS_PORT), port, size))
 		log_debug("CPU %u: a write of a guarded register of the host bridge is dropped", cpu->index);
-	else if (size == 1)
-		outb(port, (u8)value);
-	else if (size == 2)
-		outw(port, (u16)value);
 	else
-		outl(port, value);
+		ports_write(port, size, value);
 	if (chip)
 		read_base();
 	quiesce_end(&cpu->quiesce);

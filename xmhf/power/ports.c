@@ -60,7 +60,7 @@ void ports_intercept_pm1(u16 control)
 	}
 }
 
-static void write_port(u16 port, unsigned int size, u32 value)
+void ports_write(u16 port, unsigned int size, u32 value)
 {
 	if (size == 1)
 		outb(port, (u8)value);
@@ -198,7 +198,7 @@ static u32 with_a20(u16 port, unsigned int size, u32 value)
 
 static void carry_out(const struct power_sleep *s)
 {
-	write_port(s->port, s->size, s->value);
+	ports_write(s->port, s->size, s->value);
 }
 
 void power_port_write(struct percpu *cpu, u16 port, unsigned int size, u32 value)
@@ -220,5 +220,5 @@ void power_port_write(struct percpu *cpu, u16 port, unsigned int size, u32 value
 	if (is_sleep(&sleep))
 		power_sleep(cpu, &sleep);
 	else
-		write_port(port, size, with_a20(port, size, value));
+		ports_write(port, size, with_a20(port, size, value));
 }

@@ -8,6 +8,9 @@
 /* Intercepts the ports that are always there and those that ACPI names. */
 void ports_init(void);
 
+/* Writes 1, 2 or 4 bytes. */
+void ports_write(u16 port, unsigned int size, u32 value);
+
 /* Intercepts a PM1 control register; 0: none. At boot, and under a stop. */
 void ports_intercept_pm1(u16 control);
 

@@ -67,7 +67,7 @@ static void fill_ranges(void)
 	for (u32 i = 0; i < boot_info.memory_count; i++) {
 		const struct memory_range *r = &boot_info.memory[i];
 
-		if (r->type != MEMORY_RAM && r->type != MEMORY_ACPI)
+		if (!memory_map_is_usable(r))
 			continue;
 		if (count + 1 == room)
 			boot_refuse("the memory map has more than %zu ranges of RAM", room - 2);
@@ -241,13 +241,6 @@ static u64 segment_base(const struct store *s, bool long_mode)
 	return long_mode && s->segment < 4 ? 0 : vmread(bases[s->segment]);
 }
 
-static void step(struct percpu *cpu, unsigned int reg, const struct store *s, u64 by)
-{
-	u64 mask = s->address_size == 8 ? ~0ull : BIT(8 * s->address_size) - 1, sum = (cpu->gpr[reg] + by) & mask;
-
-	cpu->gpr[reg] = s->address_size == 2 ? (cpu->gpr[reg] & ~mask) | sum : sum;
-}
-
 /* One element. False: its source faults. Answers in *again whether the instruction goes on. */
 static bool do_string(struct percpu *cpu, const struct store *s, u64 addr, bool long_mode, bool *again)
 {
@@ -265,12 +258,12 @@ static bool do_string(struct percpu *cpu, const struct store *s, u64 addr, bool 
 				  result == GUEST_PAGE_FAULT ? fault.gva : GVA(0));
 			return false;
 		}
-		step(cpu, GPR_RSI, s, by);
+		guest_step_reg(&cpu->gpr[GPR_RSI], mask, by);
 	}
 	store(addr, s->size, value);
-	step(cpu, GPR_RDI, s, by);
+	guest_step_reg(&cpu->gpr[GPR_RDI], mask, by);
 	if (s->rep)
-		step(cpu, GPR_RCX, s, ~0ull);
+		guest_step_reg(&cpu->gpr[GPR_RCX], mask, ~0ull);
 	*again = s->rep && (cpu->gpr[GPR_RCX] & mask);
 	return true;
 }

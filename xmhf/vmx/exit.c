@@ -82,20 +82,13 @@ static void exit_invd(struct percpu *cpu)
 	vmx_skip_instruction();
 }
 
-static u64 cr_source(const struct percpu *cpu, u64 qualification)
-{
-	unsigned int reg = qualification >> 8 & 15;
-
-	return reg == GPR_RSP ? vmread(VMCS_GUEST_RSP) : cpu->gpr[reg];
-}
-
 /*
  * MOV to CR0 or CR4 that changes a bit of ours in the guest's eyes. The guest's idea of that bit is updated and the
  * instruction runs again, so hardware does all the rest, its faults included.
  */
 static void exit_cr_access(struct percpu *cpu)
 {
-	u64 qualification = vmread(VMCS_EXIT_QUALIFICATION), value = cr_source(cpu, qualification);
+	u64 qualification = vmread(VMCS_EXIT_QUALIFICATION), value = guest_reg(cpu, qualification >> 8 & 15);
 
 	if ((qualification & 15) == 0 && nested_in_vmx(cpu)) {
 		vmx_inject_gp(); /* a bit that is fixed in VMX operation */

@@ -18,26 +18,9 @@
 #define IO_REP BIT(5)
 #define IO_PORT(q) ((u16)((q) >> 16))
 
-/* Instruction information of INS and OUTS */
-#define ADDRESS_SIZE(info) ((info) >> 7 & 7)
-
 static u64 port_read(u16 port, unsigned int size)
 {
 	return size == 1 ? inb(port) : size == 2 ? inw(port) : inl(port);
-}
-
-static u64 address_mask(void)
-{
-	static const u64 masks[] = { 0xffff, 0xffffffff, ~0ull };
-
-	return masks[MIN(ADDRESS_SIZE(vmread(VMCS_EXIT_INSN_INFO)), 2u)];
-}
-
-static void add_masked(u64 *reg, u64 mask, u64 delta)
-{
-	u64 sum = (*reg + delta) & mask;
-
-	*reg = mask == 0xffff ? (*reg & ~mask) | sum : sum;
 }
 
 /* An INS that would fault must not have read the port. */
@@ -59,7 +42,7 @@ static void fetch_string(struct percpu *cpu, struct io *io)
 {
 	struct hypapi_port_io_args *a = &io->args;
 
-	io->mask = address_mask();
+	io->mask = guest_address_mask(vmread(VMCS_EXIT_INSN_INFO));
 	a->gva = GVA(vmread(VMCS_GUEST_LINEAR_ADDR));
 	a->count = a->rep ? cpu->gpr[GPR_RCX] & io->mask : 1;
 	if (!a->count)
@@ -98,9 +81,9 @@ static void step_string(struct percpu *cpu, const struct io *io)
 	u64 step = vmread(VMCS_GUEST_RFLAGS) & BIT(10) ? -(u64)io->args.size : io->args.size;
 
 	if (io->args.count) {
-		add_masked(&cpu->gpr[io->args.in ? GPR_RDI : GPR_RSI], io->mask, step);
+		guest_step_reg(&cpu->gpr[io->args.in ? GPR_RDI : GPR_RSI], io->mask, step);
 		if (io->args.rep)
-			add_masked(&cpu->gpr[GPR_RCX], io->mask, ~0ull);
+			guest_step_reg(&cpu->gpr[GPR_RCX], io->mask, ~0ull);
 	}
 	if (io->args.count <= 1)
 		vmx_skip_instruction();
