@@ -240,7 +240,7 @@ static bool instruction(enum way way, u32 msr, bool write, u64 *value)
 		cpu.gpr[GPR_RDX] = *value >> 32;
 		cpu.exit_reason = write ? EXIT_WRMSR : EXIT_RDMSR;
 		if (way == L1)
-			(write ? exit_wrmsr : exit_rdmsr)(&cpu);
+			exit_msr(&cpu);
 		else
 			nested_msr_exit(&cpu);
 		if (!write)

@@ -284,10 +284,10 @@ static struct guest_walk *walk_of(struct dispatch *d)
 	return &d->walk;
 }
 
-/* What all calls on the caller's memory ask first. */
-static inline int memory_call(const struct hypapi_event *ev, struct dispatch **d)
+/* What all calls that look through the caller's page tables ask first: a guest caused the event, and no partition. */
+static inline int guest_call(const struct hypapi_event *ev, u32 capability, struct dispatch **d)
 {
-	*d = delivery(ev, HYPAPI_CAP_MEMORY);
+	*d = delivery(ev, capability);
 	if (!*d)
 		return HYPAPI_EPERM;
 	return in_guest(*d) && this_cpu()->world->mode != RUN_PARTITION ? HYPAPI_OK : HYPAPI_ENOTSUP;
@@ -297,7 +297,7 @@ int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, 
 {
 	struct guest_page found = { 0 };
 	struct dispatch *d;
-	int error = memory_call(ev, &d);
+	int error = guest_call(ev, HYPAPI_CAP_MEMORY, &d);
 
 	if (error)
 		return error;
@@ -310,7 +310,7 @@ int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, 
 
 static int range_call(const struct hypapi_event *ev, gva_t gva, size_t len, struct dispatch **d)
 {
-	int error = memory_call(ev, d);
+	int error = guest_call(ev, HYPAPI_CAP_MEMORY, d);
 
 	if (error)
 		return error;
@@ -405,17 +405,16 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 	/* Used under a stop only, so one list serves all CPUs. */
 	static struct partition_page list[PARTITION_MAX_PAGES];
 	static struct partition_home home;
-	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+	struct dispatch *d;
+	int error = guest_call(ev, HYPAPI_CAP_PARTITIONS, &d);
 
-	if (!d)
-		return HYPAPI_EPERM;
-	if (!in_guest(d) || this_cpu()->world->mode == RUN_PARTITION)
-		return HYPAPI_ENOTSUP;
+	if (error)
+		return error;
 	if (!quiesce_owned(&this_cpu()->quiesce))
 		return HYPAPI_ESTATE;
 	if (!page_count || page_count > PARTITION_MAX_PAGES)
 		return HYPAPI_EINVAL;
-	int error = find_pages(d, pages, page_count, list, &home);
+	error = find_pages(d, pages, page_count, list, &home);
 
 	if (!error)
 		error = partition_create(d->link->app, list, page_count, &home, &partition->id);
@@ -425,13 +424,10 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 
 int hypapi_partition_at_home(const struct hypapi_event *ev, hypapi_partition_t partition)
 {
-	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+	struct dispatch *d;
+	int error = guest_call(ev, HYPAPI_CAP_PARTITIONS, &d);
 
-	if (!d)
-		return HYPAPI_EPERM;
-	if (!in_guest(d) || this_cpu()->world->mode == RUN_PARTITION)
-		return HYPAPI_ENOTSUP;
-	return partition_at_home(partition.id, d->link->app, walk_of(d));
+	return error ? error : partition_at_home(partition.id, d->link->app, walk_of(d));
 }
 
 int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partition)

@@ -47,17 +47,6 @@ static __attribute__((noinline)) void deny(struct percpu *cpu, unsigned int vect
 		vmx_raise(cpu, vector, 0, GVA(0));
 }
 
-/*
- * RETRY: the guest executes its instruction again, perhaps for long, and interrupts come in between. One that stands
- * behind STI or a load of SS, which block them for one instruction, would block them each time.
- */
-static __attribute__((noinline)) void repeat_instruction(void)
-{
-	u64 blocked = vmread(VMCS_GUEST_INTERRUPTIBILITY);
-
-	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, blocked & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
-}
-
 /* ---- CPUID and hypercalls ---- */
 
 /* Verdicts on such an instruction that are neither HANDLED nor PASS. */
@@ -67,7 +56,7 @@ static __attribute__((noinline)) void refuse(struct percpu *cpu, enum hypapi_eve
 	if (verdict == HYPAPI_DENY)
 		deny(cpu, type == HYPAPI_EV_CPUID ? VEC_GP : VEC_UD);
 	else if (verdict == HYPAPI_RETRY)
-		repeat_instruction();
+		vmx_end_interrupt_shadow();
 }
 
 /* An instruction that a hypapp claims, with its event begun. In line, once for each kind. */
@@ -158,7 +147,7 @@ static enum taken access_answer(struct dispatch *d, enum hypapi_verdict verdict)
 	if (verdict == HYPAPI_DENY)
 		vmx_raise(this_cpu(), VEC_GP, 0, GVA(0));
 	else if (verdict == HYPAPI_RETRY)
-		repeat_instruction();
+		vmx_end_interrupt_shadow();
 	return verdict == HYPAPI_PASS ? NOT_TAKEN : verdict == HYPAPI_HANDLED ? ANSWERED : TAKEN;
 }
 
@@ -272,7 +261,7 @@ void event_violation(struct percpu *cpu, const struct event_violation *v)
 	else if (verdict == HYPAPI_HANDLED)
 		finish(&d);
 	else if (verdict == HYPAPI_RETRY)
-		repeat_instruction();
+		vmx_end_interrupt_shadow();
 }
 
 enum taken event_partition_exit(struct percpu *cpu, const struct hypapi_partition_exit_args *args)

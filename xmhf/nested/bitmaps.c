@@ -83,8 +83,8 @@ void nested_recheck_open(struct nested_cpu *n)
 /* What L1 lets through, so do we, unless L1 itself may not touch it. */
 void nested_msr_exit(struct percpu *cpu)
 {
-	u32 reason = cpu->exit_reason, bit = msr_bit((u32)cpu->gpr[GPR_RCX], reason == EXIT_WRMSR);
-	struct hypapi_msr_args msr = msr_args(cpu, reason == EXIT_WRMSR);
+	struct hypapi_msr_args msr = msr_args(cpu);
+	u32 bit = msr_bit(msr.msr, msr.write);
 	enum taken answer = event_msr(cpu, &msr);
 
 	if (answer == TAKEN)
@@ -92,7 +92,7 @@ void nested_msr_exit(struct percpu *cpu)
 	if (answer == ANSWERED)
 		msr_perform(cpu, &msr, true);
 	else if (l1_wants_msr(cpu->nested, bit))
-		nested_reflect_hardware(cpu, reason);
+		nested_reflect_hardware(cpu, cpu->exit_reason);
 	else if (bit_of(vmx_msr_bitmap_l2, bit))
 		msr_perform(cpu, &msr, false);
 	else

@@ -56,12 +56,10 @@ static void reflect_violation(struct percpu *cpu, const struct fault *f, u32 rig
 		.qualification = (f->qualification & QUAL_HARDWARE) | (u64)rights << EPT_QUAL_RIGHTS_SHIFT,
 		.guest_physical = f->gpa2.addr,
 		.guest_linear = vmread(VMCS_GUEST_LINEAR_ADDR),
-		.idt_info = (u32)vmread(VMCS_IDT_INFO),
 		.insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN),
 	};
 
-	if (exit.idt_info & INTR_ERROR_CODE)
-		exit.idt_error = (u32)vmread(VMCS_IDT_ERROR);
+	nested_read_idt_info(&exit);
 	cpu->nested->missed.gpa2 = f->gpa2;
 	cpu->nested->missed.access = f->access;
 	nested_reflect(cpu, &exit);

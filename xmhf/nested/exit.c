@@ -224,9 +224,19 @@ void nested_reflect(struct percpu *cpu, const struct exit_info *exit)
 		nested_crossed(cpu, HYPAPI_EV_EXIT201);
 }
 
+void nested_read_idt_info(struct exit_info *exit)
+{
+	exit->idt_info = (u32)vmread(VMCS_IDT_INFO);
+	if (likely(!(exit->idt_info & INTR_VALID)))
+		return;
+	exit->insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN);
+	if (exit->idt_info & INTR_ERROR_CODE)
+		exit->idt_error = (u32)vmread(VMCS_IDT_ERROR);
+}
+
 void nested_reflect_hardware(struct percpu *cpu, u32 reason)
 {
-	struct exit_info exit = { .reason = reason, .idt_info = (u32)vmread(VMCS_IDT_INFO) };
+	struct exit_info exit = { .reason = reason };
 	u32 has = reason < EXIT_REASON_COUNT ? rows[reason].has : 0;
 
 	if (has & HAS_LEN)
@@ -244,11 +254,7 @@ void nested_reflect_hardware(struct percpu *cpu, u32 reason)
 		exit.guest_linear = vmread(VMCS_GUEST_LINEAR_ADDR);
 	if (has & HAS_GPA)
 		exit.guest_physical = vmread(VMCS_GUEST_PHYS_ADDR);
-	if (unlikely(exit.idt_info & INTR_VALID)) {
-		exit.insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN);
-		if (exit.idt_info & INTR_ERROR_CODE)
-			exit.idt_error = (u32)vmread(VMCS_IDT_ERROR);
-	}
+	nested_read_idt_info(&exit);
 	nested_reflect(cpu, &exit);
 }
 

@@ -304,23 +304,13 @@ static int insn_vmwrite(const struct insn *i)
 
 /* ---- Entry ---- */
 
-static int enter(const struct insn *i, bool launch)
+static int insn_enter(const struct insn *i)
 {
 	if (!i->n->current)
 		return INSN_INVALID;
-	enum vmx_error error = nested_enter(i->cpu, launch, i->long_mode);
+	enum vmx_error error = nested_enter(i->cpu, i->cpu->exit_reason == EXIT_VMLAUNCH, i->long_mode);
 
 	return error ? (int)error : INSN_DONE;
-}
-
-static int insn_vmlaunch(const struct insn *i)
-{
-	return enter(i, true);
-}
-
-static int insn_vmresume(const struct insn *i)
-{
-	return enter(i, false);
 }
 
 /* ---- Invalidation ---- */
@@ -329,9 +319,16 @@ struct descriptor {
 	u64 low, high;
 };
 
-/* Type in a register, descriptor in memory; the type is checked first. `types`: those that exist, a bit each. */
-static int read_descriptor(const struct insn *i, u32 types, u64 *type, struct descriptor *d)
+/*
+ * Type in a register, descriptor in memory; the type is checked first. exists: whether L1's CPU has the instruction;
+ * types: of it, a bit each.
+ */
+static int read_descriptor(const struct insn *i, bool exists, u32 types, u64 *type, struct descriptor *d)
 {
+	if (!exists) {
+		vmx_inject_ud();
+		return INSN_DONE;
+	}
 	*type = operand_width(i, guest_reg(i->cpu, OPERAND_REG2(i->info)));
 	if (*type > 31 || !(types >> *type & 1))
 		return VMXERR_BAD_INVALIDATE;
@@ -343,12 +340,7 @@ static int insn_invept(const struct insn *i)
 	u64 cap = NESTED_CAP(&nested_caps, EPT_VPID_CAP), type;
 	u32 types = cap >> 24 & (1u << INVEPT_SINGLE | 1u << INVEPT_ALL); /* bits 25 and 26 */
 	struct descriptor d;
-
-	if (!(cap & EPTCAP_INVEPT)) {
-		vmx_inject_ud();
-		return INSN_DONE;
-	}
-	int result = read_descriptor(i, types, &type, &d);
+	int result = read_descriptor(i, cap & EPTCAP_INVEPT, types, &type, &d);
 
 	if (result)
 		return result;
@@ -388,12 +380,7 @@ static int insn_invvpid(const struct insn *i)
 {
 	u64 cap = NESTED_CAP(&nested_caps, EPT_VPID_CAP), type;
 	struct descriptor d;
-
-	if (!(cap & EPTCAP_INVVPID)) {
-		vmx_inject_ud();
-		return INSN_DONE;
-	}
-	int result = read_descriptor(i, cap >> 40 & 15, &type, &d);
+	int result = read_descriptor(i, cap & EPTCAP_INVVPID, cap >> 40 & 15, &type, &d);
 
 	if (result)
 		return result;
@@ -417,11 +404,11 @@ static const struct insn_row {
 } insns[EXIT_REASON_COUNT] = {
 	[EXIT_VMCALL] = { insn_vmcall, false },
 	[EXIT_VMCLEAR] = { insn_vmclear, true },
-	[EXIT_VMLAUNCH] = { insn_vmlaunch, false },
+	[EXIT_VMLAUNCH] = { insn_enter, false },
 	[EXIT_VMPTRLD] = { insn_vmptrld, true },
 	[EXIT_VMPTRST] = { insn_vmptrst, true },
 	[EXIT_VMREAD] = { insn_vmread, true },
-	[EXIT_VMRESUME] = { insn_vmresume, false },
+	[EXIT_VMRESUME] = { insn_enter, false },
 	[EXIT_VMWRITE] = { insn_vmwrite, true },
 	[EXIT_VMXOFF] = { insn_vmxoff, false },
 	[EXIT_VMXON] = { insn_vmxon, true },

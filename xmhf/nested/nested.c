@@ -221,13 +221,10 @@ static void reflect_exception(struct percpu *cpu, unsigned int vector, bool has_
 		.qualification = vector == VEC_PF ? cr2.addr : 0,
 		.intr_info = INTR_VALID | INTR_TYPE_HW_EXCEPTION | vector | (has_error ? (u32)INTR_ERROR_CODE : 0),
 		.intr_error = has_error ? error_code : 0,
-		.idt_info = vector == VEC_DF ? 0 : (u32)vmread(VMCS_IDT_INFO),
 	};
 
-	if (exit.idt_info & INTR_VALID)
-		exit.insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN);
-	if (exit.idt_info & INTR_ERROR_CODE)
-		exit.idt_error = (u32)vmread(VMCS_IDT_ERROR);
+	if (vector != VEC_DF)
+		nested_read_idt_info(&exit);
 	nested_reflect(cpu, &exit);
 }
 

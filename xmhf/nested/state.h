@@ -161,6 +161,8 @@ struct exit_info {
 };
 /* Exit 201: L2's state and this exit go to vmcs12, L1's host state to VMCS01, which becomes current. */
 void nested_reflect(struct percpu *cpu, const struct exit_info *exit);
+/* The event whose delivery VMCS02's exit has ended, if any: IDT-vectoring information and instruction length. */
+void nested_read_idt_info(struct exit_info *exit);
 /* An exit in VMCS02 as hardware reported it. */
 void nested_reflect_hardware(struct percpu *cpu, u32 reason);
 

@@ -24,16 +24,22 @@ static void complete_instruction(void)
 		vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
 }
 
+static always_inline void end_interrupt_shadow(void)
+{
+	u64 shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	if (unlikely(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+}
+
 static always_inline void skip(u64 len)
 {
 	u64 old = vmread(VMCS_GUEST_RIP), rip = old + len;
-	u64 shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
 	if (unlikely((old ^ rip) >> 32) && !(vmread(VMCS_GUEST_CS_AR) & AR_L))
 		rip = (u32)rip;
 	vmwrite(VMCS_GUEST_RIP, rip);
-	if (unlikely(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
-		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	end_interrupt_shadow();
 	complete_instruction();
 }
 
@@ -49,10 +55,7 @@ void vmx_skip_bytes(u32 len)
 
 void vmx_end_interrupt_shadow(void)
 {
-	u64 shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
-
-	if (unlikely(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
-		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	end_interrupt_shadow();
 }
 
 void vmx_inject(unsigned int vector, u32 error_code)

@@ -35,7 +35,10 @@ void vmx_requeue_access(u64 qualification);
 /* EPT01 has not allowed an access to gpa1: whose the page is deals with it. gpa2: in L2, where L2 meant it; else 0. */
 void vmx_violation(struct percpu *cpu, gpa1_t gpa1, gpa2_t gpa2, u64 qualification);
 
-/* The delivery of an event ends blocking by STI and MOV SS; left set, with TF, the entry itself would be refused. */
+/*
+ * Blocking by STI and MOV SS ends: by the delivery of an event, since with TF the entry itself would be refused; and
+ * before an instruction that the guest executes again, perhaps for long, since interrupts come in between.
+ */
 void vmx_end_interrupt_shadow(void);
 
 #endif

@@ -225,21 +225,11 @@ void msr_perform(struct percpu *cpu, const struct hypapi_msr_args *msr, bool han
 	vmx_skip_instruction();
 }
 
-static void msr_exit(struct percpu *cpu, bool write)
+void exit_msr(struct percpu *cpu)
 {
-	struct hypapi_msr_args msr = msr_args(cpu, write);
+	struct hypapi_msr_args msr = msr_args(cpu);
 	enum taken answer = event_msr(cpu, &msr);
 
 	if (answer != TAKEN)
 		msr_perform(cpu, &msr, answer == ANSWERED);
-}
-
-void exit_rdmsr(struct percpu *cpu)
-{
-	msr_exit(cpu, false);
-}
-
-void exit_wrmsr(struct percpu *cpu)
-{
-	msr_exit(cpu, true);
 }

@@ -22,9 +22,11 @@ void msr_log_watched(void);
  */
 void msr_intercept_lvts(void);
 
-/* RDMSR or WRMSR of the level that runs, as the arguments of an event. */
-static inline struct hypapi_msr_args msr_args(const struct percpu *cpu, bool write)
+/* The RDMSR or WRMSR that exited, as the arguments of an event. */
+static inline struct hypapi_msr_args msr_args(const struct percpu *cpu)
 {
+	bool write = cpu->exit_reason == EXIT_WRMSR;
+
 	return (struct hypapi_msr_args){ .msr = (u32)cpu->gpr[GPR_RCX], .write = write,
 					 .value = write ? cpu->gpr[GPR_RDX] << 32 | (u32)cpu->gpr[GPR_RAX] : 0 };
 }
@@ -33,7 +35,7 @@ static inline struct hypapi_msr_args msr_args(const struct percpu *cpu, bool wri
 void msr_perform(struct percpu *cpu, const struct hypapi_msr_args *msr, bool handled);
 
 /* L1's RDMSR and WRMSR. */
-exit_handler exit_rdmsr, exit_wrmsr;
+exit_handler exit_msr;
 
 /* RDMSR and WRMSR as L1's own: the policy table of vmx/msr.c. False: #GP(0). */
 must_check bool msr_read(struct percpu *cpu, u32 msr, u64 *value);
