@@ -125,18 +125,14 @@ static bool restrict_args_ok(u64 address, size_t page_count, u32 rights)
 static int restrict_pages(struct dispatch *d, gpa1_t page, size_t page_count, u32 rights)
 {
 	u32 app = hypapps_number(d->link->app);
-	bool takes = false;
 
 	d->progress.walking = false;
 	for (size_t i = 0; i < page_count; i++) {
-		int error = ept01_check_restrict(GPA1(page.addr + i * PAGE_SIZE), rights, app, &takes);
+		int error = ept01_check_restrict(GPA1(page.addr + i * PAGE_SIZE), app);
 
 		if (error)
 			return error;
 	}
-	/* While this CPU starts no guest has run on any. */
-	if (takes && !quiesce_owned(&this_cpu()->quiesce) && this_cpu()->quiesce.online)
-		return HYPAPI_ESTATE;
 	return ept01_restrict(page, page_count, rights, app);
 }
 

@@ -500,7 +500,7 @@ bool ept01_is_guarded(u64 page)
 	return false;
 }
 
-int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
+int ept01_check_restrict(gpa1_t page, u32 app)
 {
 	u64 entry = ept01_entry(page);
 	u32 by = ept01_entry_hypapp(entry);
@@ -509,7 +509,6 @@ int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes)
 	    is_root_memory(page.addr) || (entry & EPT_ADDR) == scratch_page || (by && by != app) ||
 	    (entry & EPT01_TAKEN))
 		return HYPAPI_EPERM;
-	*takes |= (entry & EPT_RIGHTS & ~(u64)rights) != 0;
 	spin_lock(&ept01_lock);
 	bool ok = level1_entry(page.addr) && (!(entry & EPT01_RAM) || iommu_prepare(page.addr));
 
@@ -540,15 +539,29 @@ static void restrict_page(u64 addr, u64 rights, u32 app)
 		page_is_back(addr);
 }
 
+/* With ept01_lock held. While this CPU starts no guest has run on any. */
+static bool may_restrict(u64 addr, size_t count, u64 rights)
+{
+	const struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
+	u64 taken = 0;
+
+	for (size_t i = 0; i < count; i++)
+		taken |= *level1_entry(addr + i * PAGE_SIZE) & EPT_RIGHTS & ~rights;
+	return !taken || !quiesce->online || quiesce_owned(quiesce);
+}
+
 int ept01_restrict(gpa1_t page, size_t count, u32 rights, u32 app)
 {
-	spin_lock(&ept01_lock);
-	for (size_t i = 0; i < count; i++)
-		restrict_page(page.addr + i * PAGE_SIZE, rights, app);
-	bool done = iommu_flush();
+	int error = HYPAPI_ESTATE;
 
+	spin_lock(&ept01_lock);
+	if (may_restrict(page.addr, count, rights)) {
+		for (size_t i = 0; i < count; i++)
+			restrict_page(page.addr + i * PAGE_SIZE, rights, app);
+		error = iommu_flush() ? HYPAPI_OK : HYPAPI_EDMA;
+	}
 	spin_unlock(&ept01_lock);
-	return done ? HYPAPI_OK : HYPAPI_EDMA;
+	return error;
 }
 
 void ept01_set_apic_page(gpa1_t page)

@@ -112,10 +112,11 @@ static inline u16 ept01_owner(gpa1_t gpa1)
 
 /*
  * Sets what L1 may do with pages, on behalf of the hypapp `app` (as ept01_entry_hypapp()); all rights give it back. In
- * two steps: the check changes nothing that L1 can see, and tells whether rights would be lost, which needs a stop.
- * HYPAPI_EPERM: not L1's page to restrict; HYPAPI_ENOMEM: no table page. HYPAPI_EDMA: done for L1, not for devices.
+ * two steps, with no safe point between them: the check changes nothing that L1 can see. HYPAPI_EPERM: not L1's page to
+ * restrict; HYPAPI_ENOMEM: no table page. HYPAPI_ESTATE: rights would be lost, without a stop; nothing is done.
+ * HYPAPI_EDMA: done for L1, not for devices.
  */
-must_check int ept01_check_restrict(gpa1_t page, u32 rights, u32 app, bool *takes);
+must_check int ept01_check_restrict(gpa1_t page, u32 app);
 must_check int ept01_restrict(gpa1_t page, size_t count, u32 rights, u32 app);
 
 /*

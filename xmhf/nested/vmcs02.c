@@ -74,13 +74,14 @@ static void translate_pages(struct nested_cpu *n)
 	struct active_vmcs *a = n->current;
 	const struct vmcs12 *v = &a->vmcs12;
 	struct l1_memory *m = &n->memory;
+
+	a->pages_since = ept01_generation; /* first: a grant needs no stop, and may come in between */
 	void *apic = v->proc_ctls & PROC_TPR_SHADOW ? l1_page(m, v->virtual_apic_addr, HYPAPI_RW) : NULL;
 
 	a->virtual_apic = apic ? apic : n->scratch_page;
 	a->msr_bitmap12 = v->proc_ctls & PROC_MSR_BITMAPS ? l1_page(m, v->msr_bitmap, HYPAPI_R) : NULL;
 	a->io_bitmap12[0] = v->proc_ctls & PROC_IO_BITMAPS ? l1_page(m, v->io_bitmap_a, HYPAPI_R) : NULL;
 	a->io_bitmap12[1] = v->proc_ctls & PROC_IO_BITMAPS ? l1_page(m, v->io_bitmap_b, HYPAPI_R) : NULL;
-	a->pages_since = ept01_generation;
 }
 
 /* VMCS02 is at hand. */
