@@ -128,14 +128,9 @@ void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification)
 		.cr0 = vmread(VMCS_GUEST_CR0), .efer = vmread(VMCS_GUEST_EFER), .pat = vmread(VMCS_GUEST_PAT),
 		.nmi_blocked = vmread(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI,
 	};
-	u32 abort = nested_load_host_state(cpu, &kept);
 
-	flush_vpid(INVVPID_SINGLE, VPID_L1); /* an entry and an exit without VPID, for all that L1 knows */
-	if (!abort && msr_area_load(cpu, v->exit_msr_load_addr, v->exit_msr_load_count))
-		abort = VMX_ABORT_MSR_LOAD;
-	if (unlikely(abort))
-		nested_abort(cpu, abort);
-	nested_crossed(cpu, HYPAPI_EV_EXIT201);
+	/* An entry and an exit without VPID, for all that L1 knows. */
+	nested_resume_l1(cpu, &kept, 0, true);
 }
 
 /* Without EPT12 the CPU loads PDPTEs at the entry; with our EPT in force it takes them from VMCS02. */

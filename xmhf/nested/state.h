@@ -161,6 +161,12 @@ struct exit_info {
 };
 /* Exit 201: L2's state and this exit go to vmcs12, L1's host state to VMCS01, which becomes current. */
 void nested_reflect(struct percpu *cpu, const struct exit_info *exit);
+/*
+ * The end of every way to L1: VMCS01, which is current, gets the host state and MSR list of vmcs12. abort: a VMX abort
+ * that there is already, or 0; flush: what the CPU caches for L1 goes, since no VPID tells it from L2's.
+ */
+struct l2_leftover;
+void nested_resume_l1(struct percpu *cpu, const struct l2_leftover *l2, u32 abort, bool flush);
 /* The event whose delivery VMCS02's exit has ended, if any: IDT-vectoring information and instruction length. */
 void nested_read_idt_info(struct exit_info *exit);
 /* An exit in VMCS02 as hardware reported it. */

@@ -11,16 +11,9 @@
 #include "vmx/interrupts.h"
 #include "vmx/vmx.h"
 
-#define PIN_REQUIRED (PIN_NMI_EXITING | PIN_VIRTUAL_NMIS)
 #define PROC_REQUIRED (PROC_MSR_BITMAPS | PROC_SECONDARY)
 #define PROC_COMPUTED (PROC_UNCOND_IO_EXITING | PROC_IO_BITMAPS | PROC_NMI_WINDOW)
 #define PROC2_REQUIRED (PROC2_EPT | PROC2_VPID)
-#define EXIT_REQUIRED                                                                                                \
-	(EXITCTL_SAVE_DEBUG | EXITCTL_HOST_64 | EXITCTL_SAVE_PAT | EXITCTL_LOAD_PAT | EXITCTL_SAVE_EFER |            \
-	 EXITCTL_LOAD_EFER)
-#define ENTRY_REQUIRED (ENTRYCTL_LOAD_DEBUG | ENTRYCTL_LOAD_PAT | ENTRYCTL_LOAD_EFER)
-/* #AC and #DB can be delivered for ever; L0 must get in between. */
-#define EXCEPTIONS_REQUIRED (BIT(VEC_AC) | BIT(VEC_DB))
 #define CONTROL_GROUPS (GROUP(EXEC) | GROUP(EXITS) | GROUP(ENTRY))
 
 /*
@@ -61,7 +54,7 @@ static u32 proc02(const struct nested_cpu *n)
 
 static u32 exit02(const struct vmcs12 *v)
 {
-	u32 exit = EXIT_REQUIRED | (v->exit_ctls & EXITCTL_ACK_INTR);
+	u32 exit = VMX_EXIT | (v->exit_ctls & EXITCTL_ACK_INTR);
 
 	/* An exit that L0 handles must not restart the timer. */
 	if (v->pin_ctls & PIN_PREEMPTION_TIMER)
@@ -109,11 +102,11 @@ static void merge_controls(struct percpu *cpu)
 	u32 proc2 = (vmcs12_proc2(v) & ~PROC2_SHADOW_VMCS) | PROC2_REQUIRED;
 
 	a->proc2 = vmcs12_proc2(v);
-	vmwrite(VMCS_PIN_CTLS, vmx_controls(&vmx_pin_caps, v->pin_ctls | PIN_REQUIRED));
+	vmwrite(VMCS_PIN_CTLS, vmx_controls(&vmx_pin_caps, v->pin_ctls | VMX_PIN));
 	vmwrite(VMCS_PROC2_CTLS, vmx_controls(&vmx_proc2_caps, proc2));
 	vmwrite(VMCS_EXIT_CTLS, exit02(v));
-	vmwrite(VMCS_ENTRY_CTLS, vmx_controls(&vmx_entry_caps, (v->entry_ctls & ENTRYCTL_IA32E) | ENTRY_REQUIRED));
-	vmwrite(VMCS_EXCEPTION_BITMAP, v->exception_bitmap | EXCEPTIONS_REQUIRED);
+	vmwrite(VMCS_ENTRY_CTLS, vmx_controls(&vmx_entry_caps, (v->entry_ctls & ENTRYCTL_IA32E) | VMX_ENTRY));
+	vmwrite(VMCS_EXCEPTION_BITMAP, v->exception_bitmap | VMX_EXCEPTIONS);
 	a->vpid02 = vpid02_of(vmcs12_proc2(v) & PROC2_VPID ? v->vpid : 0, &a->own_vpid);
 	vmwrite(VMCS_VPID, a->vpid02);
 	nested_select_ept02(cpu);

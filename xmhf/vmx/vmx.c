@@ -19,7 +19,6 @@ u64 vmx_basic, vmx_ept_vpid_cap;
 
 extern const char vmx_exit_entry[], vmx_exit_guarded[];
 
-#define PIN_WANTED (PIN_NMI_EXITING | PIN_VIRTUAL_NMIS)
 #define PROC_WANTED (PROC_MSR_BITMAPS | PROC_IO_BITMAPS | PROC_SECONDARY)
 #define PROC2_NEEDED (PROC2_EPT | PROC2_VPID | PROC2_UNRESTRICTED)
 /*
@@ -27,9 +26,6 @@ extern const char vmx_exit_entry[], vmx_exit_guarded[];
  * #UD: it sets keys of memory that is the core's, too.
  */
 #define PROC2_GUEST_INSNS (PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES | PROC2_USER_WAIT)
-#define EXIT_WANTED (EXITCTL_SAVE_DEBUG | EXITCTL_HOST_64 | EXITCTL_SAVE_PAT | EXITCTL_LOAD_PAT | EXITCTL_SAVE_EFER | \
-		     EXITCTL_LOAD_EFER)
-#define ENTRY_WANTED (ENTRYCTL_LOAD_DEBUG | ENTRYCTL_LOAD_PAT | ENTRYCTL_LOAD_EFER)
 
 static const struct { const struct vmx_control_caps *caps; u64 bits; const char *what; } needed_controls[] = {
 	{ &vmx_proc_caps, PROC_SECONDARY, "secondary processor-based controls" },
@@ -37,9 +33,9 @@ static const struct { const struct vmx_control_caps *caps; u64 bits; const char 
 	{ &vmx_proc2_caps, PROC2_UNRESTRICTED, "unrestricted guest" },
 	{ &vmx_proc2_caps, PROC2_VPID, "virtual-processor identifiers (VPID)" },
 	{ &vmx_proc_caps, PROC_MSR_BITMAPS | PROC_IO_BITMAPS, "MSR and I/O bitmaps" },
-	{ &vmx_pin_caps, PIN_WANTED, "NMI exiting and virtual NMIs" },
-	{ &vmx_exit_caps, EXIT_WANTED, "64-bit host, and saving and loading of IA32_EFER and IA32_PAT" },
-	{ &vmx_entry_caps, ENTRY_WANTED, "loading of IA32_EFER and IA32_PAT at VM entry" },
+	{ &vmx_pin_caps, VMX_PIN, "NMI exiting and virtual NMIs" },
+	{ &vmx_exit_caps, VMX_EXIT, "64-bit host, and saving and loading of IA32_EFER and IA32_PAT" },
+	{ &vmx_entry_caps, VMX_ENTRY, "loading of IA32_EFER and IA32_PAT at VM entry" },
 };
 
 static const struct { u64 bits; const char *what; } needed_ept[] = {
@@ -125,7 +121,7 @@ void vmx_set_host_state(struct percpu *cpu)
 	vmwrite(VMCS_HOST_SYSENTER_CS, 0);
 	vmwrite(VMCS_HOST_SYSENTER_ESP, 0);
 	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
-	vmwrite(VMCS_HOST_PAT, 0x0007040600070406);
+	vmwrite(VMCS_HOST_PAT, PAT_RESET);
 	vmwrite(VMCS_HOST_EFER, EFER_LME | EFER_LMA | EFER_NXE);
 	vmwrite(VMCS_HOST_RSP, cpu->stack_top);
 	vmwrite(VMCS_HOST_RIP, (u64)(speculation_guards_exits() ? vmx_exit_guarded : vmx_exit_entry));
@@ -133,13 +129,12 @@ void vmx_set_host_state(struct percpu *cpu)
 
 static void set_controls(void)
 {
-	vmwrite(VMCS_PIN_CTLS, vmx_controls(&vmx_pin_caps, PIN_WANTED | interrupts_pin));
+	vmwrite(VMCS_PIN_CTLS, vmx_controls(&vmx_pin_caps, VMX_PIN | interrupts_pin));
 	vmwrite(VMCS_PROC_CTLS, vmx_controls(&vmx_proc_caps, PROC_WANTED));
 	vmwrite(VMCS_PROC2_CTLS, vmx_controls(&vmx_proc2_caps, PROC2_NEEDED | PROC2_GUEST_INSNS));
-	vmwrite(VMCS_EXIT_CTLS, vmx_controls(&vmx_exit_caps, EXIT_WANTED));
-	vmwrite(VMCS_ENTRY_CTLS, vmx_controls(&vmx_entry_caps, ENTRY_WANTED));
-	/* #AC and #DB can be delivered for ever without an NMI getting in between (Intel SDM vol. 3, "Exceptions"). */
-	vmwrite(VMCS_EXCEPTION_BITMAP, BIT(VEC_AC) | BIT(VEC_DB));
+	vmwrite(VMCS_EXIT_CTLS, vmx_controls(&vmx_exit_caps, VMX_EXIT));
+	vmwrite(VMCS_ENTRY_CTLS, vmx_controls(&vmx_entry_caps, VMX_ENTRY));
+	vmwrite(VMCS_EXCEPTION_BITMAP, VMX_EXCEPTIONS);
 	vmwrite(VMCS_CR0_MASK, VMX_CR0_MASK);
 	vmwrite(VMCS_CR4_MASK, VMX_CR4_MASK);
 	vmwrite(VMCS_MSR_BITMAP, virt_to_phys(vmx_msr_bitmap).addr);
@@ -182,7 +177,7 @@ void vmx_reset_guest(void)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(reset_state); i++)
 		vmwrite(reset_state[i].field, reset_state[i].value);
-	vmwrite(VMCS_ENTRY_CTLS, vmx_controls(&vmx_entry_caps, ENTRY_WANTED));
+	vmwrite(VMCS_ENTRY_CTLS, vmx_controls(&vmx_entry_caps, VMX_ENTRY));
 }
 
 static void enable_vmx(void)

@@ -16,6 +16,18 @@ extern u64 vmx_basic, vmx_ept_vpid_cap;
 /* Reads the capabilities; refuses, by one line that names what is missing, a CPU that will not do. Boot CPU, once. */
 void vmx_check_features(void);
 
+/*
+ * Controls of every VMCS, whoever runs by it: NMIs are root's, and the MSRs that root has for itself are switched. And
+ * for guests the exceptions that can be delivered for ever without an NMI getting in between (SDM vol. 3,
+ * "Exceptions").
+ */
+#define VMX_PIN (PIN_NMI_EXITING | PIN_VIRTUAL_NMIS)
+#define VMX_EXIT                                                                                                     \
+	(EXITCTL_SAVE_DEBUG | EXITCTL_HOST_64 | EXITCTL_SAVE_PAT | EXITCTL_LOAD_PAT | EXITCTL_SAVE_EFER |            \
+	 EXITCTL_LOAD_EFER)
+#define VMX_ENTRY (ENTRYCTL_LOAD_DEBUG | ENTRYCTL_LOAD_PAT | ENTRYCTL_LOAD_EFER)
+#define VMX_EXCEPTIONS (BIT(VEC_AC) | BIT(VEC_DB))
+
 /* wanted, with what the CPU demands, less what it has not. */
 u32 vmx_controls(const struct vmx_control_caps *caps, u64 wanted);
 
