@@ -5,11 +5,25 @@
  * register.c, on the sections that the list makes.
  *
  * A handle belongs to the level that registered, and at L2 to the virtual machine that has the home page: whose
- * L2-physical address of it leads there. That is looked at again under the stop, for EPT12 changes without one.
+ * L2-physical address of it leads there, and may be written. A page that L1 merged with one of another machine is the
+ * home of neither. That is looked at again under the stop, for EPT12 changes without one.
  */
 #include "pal.h"
 
 #define MAX_PHYSICAL (1ull << 44)
+
+/*
+ * A kernel names its own machine's memory. Without EPT12 (shadow paging) an L2-physical address is one of L1's, so that
+ * L2's kernel would name, and take, any page of L1's.
+ */
+static bool may_name_pages(const struct hypapi_event *ev)
+{
+	uint64_t eptp12 = 0;
+
+	if (!is_kernel(ev) || ev->level == HYPAPI_L1)
+		return is_kernel(ev);
+	return hypapi_ept_identity(ev, ev->eptp02, &eptp12) == HYPAPI_OK && eptp12;
+}
 
 /* Reads what lies one physical page after the other at the caller's level. */
 static int read_physical(const struct hypapi_event *ev, void *dst, uint64_t src, size_t len_bytes)
@@ -104,7 +118,7 @@ bool list_find_home(const struct hypapi_event *ev, uint64_t physical, gpa1_t *gp
 	*gpa1 = GPA1(physical);
 	if (ev->level == HYPAPI_L1)
 		return true;
-	rc = hypapi_translate_gpa2(ev, GPA2(physical), 0, &page);
+	rc = hypapi_translate_gpa2(ev, GPA2(physical), HYPAPI_RW, &page);
 	*gpa1 = page.gpa1;
 	return rc == HYPAPI_OK || (rc == HYPAPI_EPERM && page.gpa1.addr);
 }
@@ -128,7 +142,7 @@ uint32_t tv_register_list(struct hypapi_event *ev)
 {
 	struct tv_list *list = &own_cpu(ev)->list;
 	struct pal *pal = &own_cpu(ev)->pal;
-	uint32_t result = is_kernel(ev) ? limits_allow(ev, true) : TV_E_DENIED;
+	uint32_t result = may_name_pages(ev) ? limits_allow(ev, true) : TV_E_DENIED;
 
 	if (result == TV_OK)
 		result = read_list(ev, list);
@@ -150,7 +164,7 @@ static uint32_t find_by_handle(const struct hypapi_event *ev, struct pal **pal)
 	uint64_t handle = (uint32_t)tv_arg(ev, HYPAPI_REG_RCX) | tv_arg(ev, HYPAPI_REG_RDX) << 32;
 	gpa1_t home;
 
-	if (!is_kernel(ev))
+	if (!may_name_pages(ev))
 		return TV_E_DENIED;
 	*pal = pal_by_partition((hypapi_partition_t){ handle });
 	if (!*pal || !(*pal)->by_list || pal_state(*pal) == PAL_FREE || (*pal)->level != ev->level ||

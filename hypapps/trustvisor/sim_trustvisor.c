@@ -456,6 +456,33 @@ static void two_merged_machines(void *arg)
 	sim_assert(sim_l2_run(other, be_another, NULL, NULL) == HLT);
 }
 
+/* The same by list. A handle can be guessed; the other one's kernel names the same page by it, at the same address. */
+static uint64_t listed_handle;
+
+static void register_by_list(void *arg)
+{
+	(void)arg;
+	sim_write64(GVA(data_at()), SECRET);
+	sim_assert(register_list(&listed_handle) == TV_OK);
+}
+
+static void guess_the_handle(void *arg)
+{
+	(void)arg;
+	sim_assert(by_handle(TV_CMD_STATUS_LIST, listed_handle) == TV_E_NO_PAL);
+	sim_assert(by_handle(TV_CMD_UNREGISTER_LIST, listed_handle) == TV_E_NO_PAL);
+	sim_assert(*chips(1) == SECRET);
+}
+
+static void two_merged_kernels(void *arg)
+{
+	struct sim_l2 *other = arg;
+
+	sim_assert(sim_l2_run(place.l2, register_by_list, NULL, NULL) == HLT);
+	sim_l2_map(other, GPA2(stack_at()), GPA1(place.gpa1 + PAGES(3)), HYPAPI_R);
+	sim_assert(sim_l2_run(other, guess_the_handle, NULL, NULL) == HLT);
+}
+
 /* ---- Tests ---- */
 
 static void boot(uint32_t cpus, bool collide, bool in_l2)
@@ -566,6 +593,13 @@ static void merged_between_machines(void **state)
 	sim_run(0, two_merged_machines, sim_l2_create(1 << 20));
 }
 
+static void handle_between_merged_machines(void **state)
+{
+	(void)state;
+	boot(2, false, true);
+	sim_run(0, two_merged_kernels, sim_l2_create(1 << 20));
+}
+
 static void call_that_ends(void *arg)
 {
 	(void)arg;
@@ -623,6 +657,7 @@ int main(void)
 		sim_test(remapped_stack),
 		sim_test(shared_between_machines),
 		sim_test(merged_between_machines),
+		sim_test(handle_between_merged_machines),
 		sim_test(ends_a_pal_that_looks_out),
 		sim_test_reset(resets),
 	};

@@ -181,6 +181,13 @@ static int frame_at(const struct hypapi_event *ev, uint64_t physical, uint32_t r
 	return fake.owner[index] ? HYPAPI_EPERM : HYPAPI_OK;
 }
 
+int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_t *id)
+{
+	assert_int_equal(ept.id, ev->eptp02.id);
+	*id = fake.no_ept12 ? 0 : 0x1000;
+	return HYPAPI_OK;
+}
+
 int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t rights, struct hypapi_page *page)
 {
 	uint32_t frame;

@@ -1297,6 +1297,39 @@ static void a_list_of_l2_must_be_l2s_to_write(void **state)
 	assert_int_equal(register_list(), TV_OK);
 }
 
+/* Without EPT12 L2's physical addresses are L1's, which its kernel must not name; its own machine may. */
+static void without_ept12_l2_names_no_pages(void **state)
+{
+	(void)state;
+	make_list();
+	fake.no_ept12 = true;
+	level = HYPAPI_L2;
+	assert_int_equal(register_list(), TV_E_DENIED);
+	assert_int_equal(fake.stops, 0);
+	fake.no_ept12 = false;
+	assert_int_equal(register_list(), TV_OK);
+	fake.no_ept12 = true;
+	assert_int_equal(by_kernel(TV_CMD_STATUS_LIST, (uint32_t)handle, handle >> 32), TV_E_DENIED);
+	assert_int_equal(unregister_list(), TV_E_DENIED);
+	level = HYPAPI_L1;
+	handle = 0;
+	assert_int_equal(unregister_list(), TV_E_NO_PAL);
+}
+
+/* A home page that this machine may not write may be another one's, by a merge of L1's. */
+static void a_handle_needs_a_home_of_its_own(void **state)
+{
+	(void)state;
+	make_list();
+	level = HYPAPI_L2;
+	assert_int_equal(register_list(), TV_OK);
+	fake.pages[3].rights = HYPAPI_R;
+	assert_int_equal(by_kernel(TV_CMD_STATUS_LIST, (uint32_t)handle, handle >> 32), TV_E_NO_PAL);
+	assert_int_equal(unregister_list(), TV_E_NO_PAL);
+	fake.pages[3].rights = HYPAPI_RWX;
+	assert_int_equal(unregister_list(), TV_OK);
+}
+
 static void several_entries_share_the_data(void **state)
 {
 	uint64_t *words = fake_mem(BUFFER), *param;
@@ -1581,6 +1614,8 @@ int main(void)
 		TEST(a_kernel_registers_for_its_processes), TEST(lists_are_for_kernels), TEST(no_page_table_is_walked),
 		TEST(bad_lists_are_refused), TEST(the_request_itself_may_lie_badly),
 		TEST(a_list_of_l2_must_be_l2s_to_write), TEST(several_entries_share_the_data),
+		TEST(without_ept12_l2_names_no_pages), TEST(several_entries_share_the_data),
+		TEST(a_handle_needs_a_home_of_its_own), TEST(several_entries_share_the_data),
 		TEST(buffers_lie_where_they_would_if_they_were_full), TEST(errors_instead_of_faults),
 		TEST(status_tells_who_ended_it), TEST(unregister_ends_what_runs), TEST(a_handle_is_of_one_machine),
 		TEST(only_kernels_register), TEST(l2_may_be_shut_out),

@@ -262,6 +262,7 @@ int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, si
 
 /**
  * A number that stays the same as long as the level's memory is the same machine: EPT01 has one, each EPTP12 another.
+ * An L2 without EPT12 has 0: its physical addresses are L1's, so none that its kernel names may be believed.
  * @param ev   the event of this callback
  * @param ept  ev->eptp01 or ev->eptp02
  * @param id   result
@@ -276,7 +277,7 @@ int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_
  * What an L2-physical address leads to, through EPT12 and EPT01, whether or not a linear address maps it.
  * @param ev      the event of this callback
  * @param gpa2    L2-physical address, any alignment
- * @param rights  enum hypapi_rights that EPT12 and EPT01 must both allow
+ * @param rights  enum hypapi_rights that EPT12 and EPT01 must both allow; of a partition's page, HYPAPI_W by EPT12
  * @param page    result as of hypapi_translate()
  * @return HYPAPI_OK; HYPAPI_EFAULT: EPT12 does not map it, or not with these rights; HYPAPI_EPERM as
  *         hypapi_translate(); HYPAPI_ENOTSUP unless the event's level is L2 and no partition runs

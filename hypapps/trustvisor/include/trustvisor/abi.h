@@ -120,7 +120,7 @@ struct tv_pal_params {
 	struct tv_pal_param params[TV_MAX_PARAMS];
 } __attribute__((packed));
 
-/* ---- Registration by list: for CPL 0 of L1, and for CPL 0 of L2 with its own memory. Since 1.3 ---- */
+/* ---- Registration by list: for CPL 0 of L1, and for CPL 0 of an L2 that has an EPT12. Since 1.3 ---- */
 
 /*
  * The kernel names the pages by their physical addresses, and the linear ones at which a process has them. Processes
