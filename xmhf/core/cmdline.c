@@ -128,15 +128,22 @@ const char *cmdline_get(const char *name)
 	return NULL;
 }
 
+/* Decimal digits, until the value passes `max`; answers what follows them. */
+static const char *parse_digits(const char *at, u64 max, u64 *value)
+{
+	for (*value = 0; *at >= '0' && *at <= '9' && *value <= max; at++)
+		*value = *value * 10 + (u64)(*at - '0');
+	return at;
+}
+
 u64 cmdline_number(const char *name, u64 fallback, u64 max)
 {
-	const char *text = cmdline_get(name), *at = text;
-	u64 value = 0;
+	const char *text = cmdline_get(name), *at;
+	u64 value;
 
 	if (!text)
 		return fallback;
-	for (; *at >= '0' && *at <= '9' && value <= max; at++)
-		value = value * 10 + (u64)(*at - '0');
+	at = parse_digits(text, max, &value);
 	if (*at || at == text || !value || value > max)
 		boot_refuse("option %s=%s: not a decimal number from 1 to %lu", name, text, max);
 	return value;
@@ -145,11 +152,10 @@ u64 cmdline_number(const char *name, u64 fallback, u64 max)
 /* "50ms" or "10s", at most `max` ms, into *ms. */
 static bool parse_time(const char *at, u64 max, u64 *ms)
 {
-	u64 value = 0, unit;
 	const char *digits = at;
+	u64 value, unit;
 
-	for (; *at >= '0' && *at <= '9' && value <= max; at++)
-		value = value * 10 + (u64)(*at - '0');
+	at = parse_digits(at, max, &value);
 	unit = !strcmp(at, "ms") ? 1 : !strcmp(at, "s") ? 1000 : 0;
 	*ms = value * unit;
 	return at != digits && *ms >= 1 && *ms <= max;

@@ -270,11 +270,6 @@ int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code,
 	return HYPAPI_OK;
 }
 
-static int result_of(enum guest_access_result result)
-{
-	return result == GUEST_OK ? HYPAPI_OK : result == GUEST_PAGE_FAULT ? HYPAPI_EFAULT : HYPAPI_EPERM;
-}
-
 /* Ready to walk the memory of this event's caller. */
 static struct guest_walk *walk_of(struct dispatch *d)
 {

@@ -26,6 +26,12 @@ static inline struct dispatch *delivery_of(const struct hypapi_event *ev)
 	return likely(ev == &d->ev) ? d : NULL;
 }
 
+/* What an access to a guest's memory came to, as a call tells it. */
+static inline int result_of(enum guest_access_result result)
+{
+	return result == GUEST_OK ? HYPAPI_OK : result == GUEST_PAGE_FAULT ? HYPAPI_EFAULT : HYPAPI_EPERM;
+}
+
 static inline bool in_guest(const struct dispatch *d)
 {
 	return d->ev.level != HYPAPI_L0;

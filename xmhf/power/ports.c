@@ -196,14 +196,9 @@ static u32 with_a20(u16 port, unsigned int size, u32 value)
 	return covers(port, size, PORT_FAST_A20) ? value | (u32)A20 << 8 * (PORT_FAST_A20 - port) : value;
 }
 
-static void carry_out(const struct power_sleep *s)
-{
-	ports_write(s->port, s->size, s->value);
-}
-
 void power_port_write(struct percpu *cpu, u16 port, unsigned int size, u32 value)
 {
-	struct power_sleep sleep = { .carry_out = carry_out, .port = port, .size = (u8)size, .value = value };
+	struct power_sleep sleep = { .port = port, .size = (u8)size, .value = value };
 
 	/* A controller on the old bus gets bytes, whatever the size of the write. */
 	for (unsigned int i = 0; i < size && size > 1; i++) {

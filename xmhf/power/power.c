@@ -87,7 +87,7 @@ void power_sleep(struct percpu *cpu, const struct power_sleep *sleep)
 	if (power_off || may_sleep(cpu, sleep->type)) {
 		tell(cpu, HYPAPI_EV_SHUTDOWN);
 		wbinvd();
-		sleep->carry_out(sleep);
+		ports_write(sleep->port, sleep->size, sleep->value);
 		reset_wait_ms(SLEEP_MS);
 		log_info("the machine did not sleep: the guest goes on");
 	}

@@ -15,14 +15,10 @@ void power_init(void);
 /* The guest writes an intercepted port: carried out, unless that ends the machine or a hypapp denies it. */
 void power_port_write(struct percpu *cpu, u16 port, unsigned int size, u32 value);
 
-/*
- * A write of the guest that asks for sleep or power-off. `carry_out` does it once all have wiped, unless a hypapp
- * denies it.
- */
+/* A write of the guest that asks for sleep or power-off. It is done once all have wiped, unless a hypapp denies it. */
 struct power_sleep {
 	u32 type;           /* SLP_TYP */
 	unsigned int block; /* PM1 control block 0 or 1, as \_S5 has a value for each */
-	void (*carry_out)(const struct power_sleep *sleep);
 	u16 port;
 	u8 size;
 	u32 value;

@@ -9,6 +9,7 @@
 
 #include "core/cmdline.h"
 #include "core/config.h"
+#include "events/calls.h"
 #include "events/event_info.h"
 #include "events/hypapps.h"
 #include "lib/string.h"
@@ -98,11 +99,9 @@ static int64_t run(struct percpu *cpu, const struct command *command)
 
 	if (!command->get(cpu->gpr[GPR_RDX], &record))
 		return 0;
-	switch (guest_write(cpu, GVA(cpu->gpr[GPR_RBX]), &record, size, NULL)) {
-	case GUEST_OK: return 1;
-	case GUEST_PAGE_FAULT: return HYPAPI_EFAULT;
-	default: return HYPAPI_EPERM;
-	}
+	int error = result_of(guest_write(cpu, GVA(cpu->gpr[GPR_RBX]), &record, size, NULL));
+
+	return error ? error : 1;
 }
 
 enum taken control_hypercall(struct percpu *cpu)
