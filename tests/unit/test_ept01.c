@@ -472,7 +472,8 @@ static void *walk_around(void *arg)
 	(void)arg;
 	do {
 		for (u64 page = SPLIT_FIRST * SIZE_2M + 511 * PAGE_SIZE; page < SPLIT_END * SIZE_2M; page += SIZE_2M) {
-			misread += !ept01_lookup(GPA1(page), &leaf) || leaf.hpa.addr != page || leaf.rights != HYPAPI_RWX;
+			misread += !ept01_lookup(GPA1(page), &leaf) || leaf.hpa.addr != page ||
+				   leaf.rights != HYPAPI_RWX;
 			misread += ept01_entry(GPA1(page)) != (page | EPT_RIGHTS | EPT_WB | EPT01_RAM);
 		}
 	} while (!splits_done);

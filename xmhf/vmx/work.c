@@ -56,7 +56,7 @@ static void handle_init(struct percpu *cpu)
 		atomic_store(&cpu->apic.request, REQUEST_NONE);
 		return;
 	}
-	/* On the bare machine the firmware would start again. The boot CPU never parks: there is always one that runs. */
+	/* On the bare machine the firmware would start again. The boot CPU never parks: one always runs. */
 	if (cpu->index == 0) {
 		log_warn("INIT for the boot CPU: the machine is reset");
 		power_reset(cpu);

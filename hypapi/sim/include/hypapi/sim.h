@@ -95,6 +95,7 @@ void *sim_ram(hpa_t hpa);
  * them flushed, as an IOMMU may.
  * @param gpa1    below 4 GiB
  * @param rights  HYPAPI_R, HYPAPI_W, or both
+ * @return whether the device has them all
  * @since 1.3
  */
 bool sim_device(gpa1_t gpa1, uint32_t rights);
@@ -113,7 +114,11 @@ enum sim_iommu {
  */
 void sim_set_iommu(enum sim_iommu iommu);
 
-/** How often the core has had them flushed: while nothing runs. @since 1.3 */
+/**
+ * While nothing runs.
+ * @return how often the core has had devices flushed
+ * @since 1.3
+ */
 uint64_t sim_device_flushes(void);
 
 /** Ends the process by a fault: a finding of the test's own. Any thread. @param format  of the text @since 1.2 */
