@@ -72,8 +72,7 @@ static void map_identity(u64 addr, unsigned int level, unsigned int max_level)
 {
 	u64 size = EPT_LEVEL_SIZE(level);
 	int type = mtrr_type(addr, size), ram = memory_map_is_ram(addr, addr + size);
-	bool meets_low = addr < root_low + ROOT_LOW_BYTES && root_low < addr + size;
-	bool meets_root = (addr < root_end && root_start < addr + size) || (root_low && meets_low);
+	bool meets_root = meets_root_memory(addr, addr + size);
 
 	if (meets_root && is_root_memory(addr) && is_root_memory(addr + size - 1))
 		return;

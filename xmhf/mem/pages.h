@@ -38,9 +38,16 @@ static inline hpa_t virt_to_phys(const void *p)
 /* First address that the direct map does not reach; memory above it (devices) is not touched by root. */
 extern u64 direct_map_end;
 
+/* Whether any of [start, end) is root memory. */
+static inline bool meets_root_memory(u64 start, u64 end)
+{
+	return (start < root_end && root_start < end) ||
+	       (root_low && start < root_low + ROOT_LOW_BYTES && root_low < end);
+}
+
 static inline bool is_root_memory(u64 hpa)
 {
-	return (hpa >= root_start && hpa < root_end) || (root_low && hpa - root_low < ROOT_LOW_BYTES);
+	return meets_root_memory(hpa, hpa + 1);
 }
 
 /* The pool becomes [start, root_end). Once, at boot. */

@@ -34,6 +34,16 @@ static bool read_pointer(const struct insn *i, u64 *gpa1)
 	return operand_read(i->cpu, i->info, i->long_mode, gpa1, sizeof(*gpa1));
 }
 
+/* The operand of VMPTRLD and VMCLEAR, which is never NO_VMCS; 0, or what the instruction answers. */
+static int read_vmcs_pointer(const struct insn *i, enum vmx_error bad_addr, enum vmx_error vmxon_ptr, u64 *gpa1)
+{
+	if (!read_pointer(i, gpa1))
+		return INSN_DONE;
+	if (!pointer_ok(*gpa1))
+		return (int)bad_addr;
+	return *gpa1 == i->n->vmxon.addr ? (int)vmxon_ptr : VMXERR_NONE;
+}
+
 /* A VMCS or VMXON region; NULL: no RAM of L1's, which reads as all ones and takes no write. */
 static void *region_of(struct nested_cpu *n, u64 gpa1, u32 rights)
 {
@@ -129,15 +139,10 @@ static int insn_vmptrld(const struct insn *i)
 {
 	struct nested_cpu *n = i->n;
 	u64 gpa1;
+	int result = read_vmcs_pointer(i, VMXERR_VMPTRLD_BAD_ADDR, VMXERR_VMPTRLD_VMXON_PTR, &gpa1);
 
-	if (!read_pointer(i, &gpa1))
-		return INSN_DONE;
-	if (!pointer_ok(gpa1))
-		return VMXERR_VMPTRLD_BAD_ADDR; /* NO_VMCS among them */
-	if (is_current(n, gpa1))
-		return VMXERR_NONE;
-	if (gpa1 == n->vmxon.addr)
-		return VMXERR_VMPTRLD_VMXON_PTR;
+	if (result || is_current(n, gpa1))
+		return result;
 	const void *region = region_of(n, gpa1, HYPAPI_R);
 
 	if (!has_revision(region))
@@ -160,13 +165,10 @@ static int insn_vmclear(const struct insn *i)
 {
 	struct nested_cpu *n = i->n;
 	u64 gpa1;
+	int result = read_vmcs_pointer(i, VMXERR_VMCLEAR_BAD_ADDR, VMXERR_VMCLEAR_VMXON_PTR, &gpa1);
 
-	if (!read_pointer(i, &gpa1))
-		return INSN_DONE;
-	if (!pointer_ok(gpa1))
-		return VMXERR_VMCLEAR_BAD_ADDR;
-	if (gpa1 == n->vmxon.addr)
-		return VMXERR_VMCLEAR_VMXON_PTR;
+	if (result)
+		return result;
 	struct active_vmcs *a = find_active(n, gpa1);
 
 	if (a) {

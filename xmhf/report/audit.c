@@ -21,8 +21,7 @@ static void check_guest_leaf(const struct walk *w, u64 gpa, u64 hpa, u64 entry, 
 
 	if (ept01_is_stand_in(hpa, entry & EPT_RIGHTS))
 		return;
-	if ((hpa < root_end && root_start < hpa + EPT_LEVEL_SIZE(level)) ||
-	    (root_low && hpa < root_low + ROOT_LOW_BYTES && root_low < hpa + EPT_LEVEL_SIZE(level)))
+	if (meets_root_memory(hpa, hpa + EPT_LEVEL_SIZE(level)))
 		panic("audit: %s maps %lx to root memory %lx", w->table, gpa, hpa);
 	if (!ept01_lookup(GPA1(hpa), &leaf) || leaf.owner || leaf.level < level)
 		panic("audit: %s maps %lx to %lx, which is not L1's alone", w->table, gpa, hpa);
