@@ -18,7 +18,7 @@ COLOURS = {"L0": "#888888", "L1": "#9ecae1", "L2": "#a1d99b", "PAL": "#fdd0a2", 
 LINE = re.compile(r"^xmhf: trace ((?:\w+ ){14}\w+)\r?$", re.M)
 EVENTS = ("init cpu-init hypercall cpuid ept-violation partition-exit port-io msr mtrr exit-102 exit-201 exit-202 "
           "ept02-root ept02-flush interrupt nmi interrupt-window shutdown reset init-signal triple-fault sleep "
-          "nmi-window work").split()
+          "nmi-window work dma-fault").split()
 WIDTH, LEFT, LANE, TOP = 1400, 70, 40, 60
 
 

@@ -8,15 +8,20 @@
 #include "mem/ept01.h"
 #include "mem/pages.h"
 #include "xmhf/iommu/iommu.h"
+#include "xmhf/iommu/vtd.h"
 
 #define PAGES (SIZE_1G * 4 / PAGE_SIZE)
 #define KNOWN 4u
+#define FAULTS 8u
 
 static u8 taken[PAGES];      /* HYPAPI_R, HYPAPI_W: devices have not that right */
 static u8 remembered[PAGES]; /* KNOWN and the rights, or 0 */
 static bool any_remembered;
 static bool owed;
 static u64 flushes;
+static struct vtd_fault faults[FAULTS]; /* what finds no place is lost */
+static u32 fault_count;
+static pthread_mutex_t faults_mutex = PTHREAD_MUTEX_INITIALIZER;
 static enum sim_iommu iommu;
 
 static u8 rights_of(u64 page)
@@ -62,6 +67,45 @@ bool iommu_flush(void)
 	return true;
 }
 
+static void record_fault(u64 page, bool write)
+{
+	pthread_mutex_lock(&faults_mutex);
+	if (fault_count < FAULTS)
+		faults[fault_count++] = (struct vtd_fault){ .source = SIM_DEVICE, .write = write, .address = page,
+							    .reason = write ? 5 : 6 };
+	pthread_mutex_unlock(&faults_mutex);
+}
+
+static bool next_fault(struct vtd_fault *fault)
+{
+	pthread_mutex_lock(&faults_mutex);
+	bool some = fault_count;
+
+	if (some)
+		*fault = faults[--fault_count];
+	pthread_mutex_unlock(&faults_mutex);
+	return some;
+}
+
+bool iommu_look_is_due(void)
+{
+	pthread_mutex_lock(&faults_mutex);
+	bool due = fault_count;
+
+	pthread_mutex_unlock(&faults_mutex);
+	return due;
+}
+
+u32 iommu_report_faults(void (*tell)(const struct vtd_fault *fault))
+{
+	struct vtd_fault fault;
+	u32 count = 0;
+
+	for (; next_fault(&fault); count++)
+		tell(&fault);
+	return count;
+}
+
 bool sim_device(gpa1_t gpa1, uint32_t rights)
 {
 	u64 page = gpa1.addr / PAGE_SIZE;
@@ -75,6 +119,8 @@ bool sim_device(gpa1_t gpa1, uint32_t rights)
 	if (!__atomic_compare_exchange_n(&remembered[page], &empty, found, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		found = empty;
 	__atomic_store_n(&any_remembered, true, __ATOMIC_RELEASE);
+	if (rights & ~found)
+		record_fault(page * PAGE_SIZE, rights & ~found & HYPAPI_W);
 	return (found & rights) == rights;
 }
 

@@ -213,6 +213,9 @@ static void l2_restriction(struct hypapi_event *ev)
 
 static void restriction(struct hypapi_event *ev)
 {
+	expect("devices, an odd address", hypapi_dma_restrict(ev, GPA1(0x300001), 1, 0), HYPAPI_EINVAL);
+	expect("devices, no page", hypapi_dma_restrict(ev, FREE_PAGE, 0, 0), HYPAPI_EINVAL);
+	expect("devices, half", hypapi_dma_restrict(ev, FREE_PAGE, 1, HYPAPI_R), HYPAPI_EINVAL);
 	expect("restrict without a stop", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_R), HYPAPI_ESTATE);
 	expect("grant without a stop", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_RWX), HYPAPI_OK);
 	expect("W without R", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_W), HYPAPI_EINVAL);
@@ -396,6 +399,7 @@ void verify_errors_no_guest(struct hypapi_event *ev)
 	expect("bare, L2-physical", hypapi_translate_gpa2(ev, GPA2(0x1000), HYPAPI_R, &page), HYPAPI_EPERM);
 	expect("bare, physical copy from", hypapi_copy_from_gpa1(ev, &byte, FREE_PAGE, 1), HYPAPI_EPERM);
 	expect("bare, physical copy to", hypapi_copy_to_gpa1(ev, FREE_PAGE, &byte, 1), HYPAPI_EPERM);
+	expect("bare, devices", hypapi_dma_restrict(ev, FREE_PAGE, 1, HYPAPI_RW), HYPAPI_EPERM);
 	expect("bare, restrict", hypapi_memory_restrict(ev, FREE_PAGE, 1, HYPAPI_RWX), HYPAPI_EPERM);
 	expect("bare, rights", hypapi_memory_rights(ev, FREE_PAGE, &rights), HYPAPI_EPERM);
 	expect("bare, L2 copy from", hypapi_copy_from_gpa2(ev, &byte, GPA2(0x1000), 1), HYPAPI_EPERM);

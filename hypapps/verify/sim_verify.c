@@ -182,6 +182,7 @@ static void use_up_pages(struct hypapi_event *ev)
 	expect(rights, 0);
 	/* The second page needs a table. */
 	expect(hypapi_memory_restrict(ev, last, 2, HYPAPI_R), HYPAPI_ENOMEM);
+	expect(hypapi_dma_restrict(ev, last, 2, 0), HYPAPI_ENOMEM);
 	expect(hypapi_memory_rights(ev, last, &rights), HYPAPI_OK);
 	expect(rights, HYPAPI_RWX);
 	expect(hypapi_memory_restrict(ev, last, 1, HYPAPI_R), HYPAPI_OK);
@@ -218,6 +219,31 @@ static void silent_iommu(struct hypapi_event *ev)
 	expect(sim_device(gpa1, HYPAPI_RW), true);
 }
 
+/* What is taken from devices alone. */
+static void devices(struct hypapi_event *ev)
+{
+	uint32_t rights = 0;
+
+	expect(hypapi_dma_restrict(ev, FREE_PAGE, 2, HYPAPI_RW), HYPAPI_OK);
+	expect(hypapi_dma_restrict(ev, FREE_PAGE, 2, 0), HYPAPI_ESTATE);
+	expect(sim_device(FREE_PAGE, HYPAPI_RW), true);
+	expect(hypapi_quiesce(ev), 0);
+	sim_set_iommu(SIM_IOMMU_NONE);
+	expect(hypapi_dma_restrict(ev, FREE_PAGE, 2, 0), HYPAPI_ENOTSUP);
+	sim_set_iommu(SIM_IOMMU_SILENT);
+	expect(hypapi_dma_restrict(ev, FREE_PAGE, 2, 0), HYPAPI_EDMA);
+	sim_set_iommu(SIM_IOMMU_ON);
+	expect(hypapi_dma_restrict(ev, GPA1(0xfee00000), 1, 0), HYPAPI_EPERM);
+	expect(hypapi_dma_restrict(ev, FREE_PAGE, 2, HYPAPI_RW), HYPAPI_OK);
+	expect(hypapi_dma_restrict(ev, FREE_PAGE, 2, 0), HYPAPI_OK);
+	expect(sim_device(FREE_PAGE, HYPAPI_R) || sim_device(GPA1(FREE_PAGE.addr + PAGE), HYPAPI_W), false);
+	expect(sim_device(GPA1(FREE_PAGE.addr + 2 * PAGE), HYPAPI_RW), true);
+	expect(hypapi_memory_rights(ev, FREE_PAGE, &rights), HYPAPI_OK);
+	expect(rights, HYPAPI_RWX);
+	expect(hypapi_dma_restrict(ev, FREE_PAGE, 2, HYPAPI_RW), HYPAPI_OK);
+	expect(sim_device(FREE_PAGE, HYPAPI_RW), true);
+}
+
 /* All CPUs want a stop at once: one of them has it first. */
 static void meet(struct hypapi_event *ev)
 {
@@ -230,10 +256,10 @@ static void meet_at_ept(struct hypapi_event *ev)
 }
 
 enum { UNSUBSCRIBED = 0x300, OTHERS, INJECT, START, BUSY, GONE, HOLE, USE_UP, MEET, MEET_AT_EPT, SILENT,
-       LAST = SILENT };
+       DEVICES, LAST = DEVICES };
 static void (*const calls[])(struct hypapi_event *) = {
 	unsubscribed, others_page, inject, start_partition, use_what_runs, use_what_is_gone, hole, use_up_pages, meet,
-	meet_at_ept, silent_iommu,
+	meet_at_ept, silent_iommu, devices,
 };
 
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
@@ -449,6 +475,7 @@ static void hole_in_ept12(void **state) { (void)state; boot(); run_in_l2(HOLE); 
 static void no_page_left(void **state) { (void)state; boot(); run(USE_UP); }
 static void no_page_left_in_l2(void **state) { (void)state; boot(); run_in_l2(USE_UP); }
 static void iommu_that_is_silent(void **state) { (void)state; boot(); run(SILENT); run_in_l2(SILENT); }
+static void devices_alone(void **state) { (void)state; boot(); run(DEVICES); run_in_l2(DEVICES); }
 static void rights_by_l2_address(void **state) { (void)state; boot(); sim_run(1, guard_and_remap, make_l2()); }
 
 static void page_of_another(void **state)
@@ -488,6 +515,7 @@ int main(void)
 		sim_test(event_that_enters_none),
 		sim_test(hole_in_ept12),
 		sim_test(iommu_that_is_silent),
+		sim_test(devices_alone),
 		sim_test(no_page_left),
 		sim_test(no_page_left_in_l2),
 		sim_test(rights_by_l2_address),

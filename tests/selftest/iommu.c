@@ -133,22 +133,22 @@ static bool writes(u64 page)
 
 static void blocked(u64 page, const char *what)
 {
-	iommu_report_faults();
+	iommu_report_faults(NULL);
 	check_that(!writes(page), "a device cannot write %s (0x%lx)", what, page);
-	check_that(iommu_report_faults() == 1, "and that is a fault");
+	check_that(iommu_report_faults(NULL) == 1, "and that is a fault");
 }
 
 static void blocked_both_ways(u64 page, const char *what)
 {
 	blocked(page, what);
 	check_that(!reads(page), "nor read it");
-	check_that(iommu_report_faults() == 1, "and that is a fault");
+	check_that(iommu_report_faults(NULL) == 1, "and that is a fault");
 }
 
 static void allowed(u64 page, const char *what)
 {
 	check_that(reads(page) && writes(page), "a device reads and writes %s (0x%lx)", what, page);
-	check_that(!iommu_report_faults(), "without a fault");
+	check_that(!iommu_report_faults(NULL), "without a fault");
 }
 
 /* One transfer that begins in L1's memory and goes on into root's. */
@@ -163,7 +163,7 @@ static void over_the_boundary(void)
 	check_that(words[0] == FORGED && words[WORDS / 2 - 1] == FORGED + WORDS / 2 - 1,
 		   "a transfer goes up to root memory");
 	check_that(!memcmp(words + WORDS / 2, saved + WORDS / 2, half), "and ends there");
-	check_that(iommu_report_faults() == 1, "and that is a fault");
+	check_that(iommu_report_faults(NULL) == 1, "and that is a fault");
 	memcpy(words, saved, half);
 }
 
@@ -190,9 +190,9 @@ static void a_page_is_taken(void)
 	allowed(PAGE_B, "its neighbour");
 
 	check_that(iommu_set(PAGE_A, PAGE_B, DOMAIN_R) && iommu_flush(), "the page may be read");
-	check_that(reads(PAGE_A) && !iommu_report_faults(), "a device reads it");
+	check_that(reads(PAGE_A) && !iommu_report_faults(NULL), "a device reads it");
 	check_that(iommu_flush() && !writes(PAGE_A), "and does not write it");
-	iommu_report_faults();
+	iommu_report_faults(NULL);
 
 	check_that(iommu_set(PAGE_A, PAGE_B, DOMAIN_RW) && iommu_flush(), "the page is given back");
 	allowed(PAGE_A, "the page");
@@ -209,7 +209,7 @@ static void taken_in_the_middle(void)
 	check_that(iommu_set(PAGE_A, PAGE_B, 0) && iommu_flush(), "a page is taken while a device begins to write it");
 	edu_end();
 	check_that(holds(PAGE_A, SECRET), "nothing comes in after the flush");
-	check_that(iommu_report_faults() == 1, "and that is a fault");
+	check_that(iommu_report_faults(NULL) == 1, "and that is a fault");
 	check_that(iommu_set(PAGE_A, PAGE_B, DOMAIN_RW) && iommu_flush(), "the page is given back");
 }
 

@@ -649,7 +649,7 @@ static const struct row {
 	ROW("mem/ept01.c", "owe_flush", "quiesce_add_work(work)", partition_gives_back),
 	ROW("mem/ept01.c", "owe_flush", "quiesce_add_work(work)", partitions_follow_each_other),
 	ROW("mem/ept01.c", "owe_flush", "quiesce_add_work(work)", types_change),
-	ROW("mem/ept01.c", "ept01_restrict", "iommu_flush()", rights_are_taken_from_devices),
+	ROW("mem/ept01.c", "restrict_pages", "iommu_flush()", rights_are_taken_from_devices),
 	ROW("mem/ept01.c", "ept01_take", "iommu_flush()", partition_takes_from_devices),
 	ROW("mem/ept01.c", "ept01_give", "iommu_flush()", partition_gives_back_to_devices),
 	ROW("quiesce/quiesce_hooks.c", "quiesce_hook_flush", "flush_ept(INVEPT_ALL, 0)", rights_are_taken),

@@ -10,7 +10,7 @@
 
 enum { UD = 6, GP = 13, PF = 14, EXIT_CPUID = 10, EXIT_HLT = 12, EXIT_VIOLATION = 48, ALL = HYPAPI_RWX };
 enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, OFFER = 5000 };
-enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT, COPY_TO, COPY_FROM, COPY_TO_GPA1, GUARD };
+enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT, COPY_TO, COPY_FROM, COPY_TO_GPA1, GUARD, SHUT };
 enum { VECTOR_TAKEN = 0x41, SLP_EN = 1 << 13, S3 = 3 };
 #define MTRR_DEF_TYPE 0x2ff
 #define VMCS_EPTP 0x201a
@@ -153,6 +153,25 @@ static void guard(struct hypapi_event *ev)
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)(stopped < 0 ? stopped : HYPAPI_OK));
 }
 
+/* The page at RBX is L1's to read. */
+static void shut(struct hypapi_event *ev)
+{
+	int error = hypapi_quiesce(ev);
+
+	if (error >= 0)
+		error = hypapi_memory_restrict(ev, GPA1(hypapi_reg_get(ev, HYPAPI_REG_RBX)), 1, HYPAPI_R);
+	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)error);
+}
+
+static struct hypapi_dma_fault_args fault;
+
+static enum hypapi_verdict on_fault(struct hypapi_event *ev)
+{
+	on_any(ev);
+	fault = ev->args.dma_fault;
+	return HYPAPI_PASS;
+}
+
 static enum hypapi_verdict on_others(struct hypapi_event *ev)
 {
 	if (ev->args.hypercall.number == WINDOWS)
@@ -161,6 +180,8 @@ static enum hypapi_verdict on_others(struct hypapi_event *ev)
 		hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)hypapi_post(ev, 3, 4));
 	else if (ev->args.hypercall.number == GUARD)
 		guard(ev);
+	else if (ev->args.hypercall.number == SHUT)
+		shut(ev);
 	else if (ev->args.hypercall.number >= COPY_TO)
 		copy(ev);
 	else
@@ -177,6 +198,7 @@ HYPAPP_DEFINE(second,
 		{ .type = HYPAPI_EV_CPU_INIT, .handler = on_start },
 		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_others },
 		{ .type = HYPAPI_EV_WORK, .handler = on_work },
+		{ .type = HYPAPI_EV_DMA_FAULT, .handler = on_fault },
 		{ .type = HYPAPI_EV_INTERRUPT, .levels = HYPAPI_LEVELS_GUEST, .handler = on_interrupt },
 		{ .type = HYPAPI_EV_NMI, .levels = HYPAPI_LEVELS_GUEST, .handler = on_any },
 		{ .type = HYPAPI_EV_INTERRUPT_WINDOW, .levels = HYPAPI_LEVELS_GUEST, .handler = on_any },
@@ -185,7 +207,7 @@ HYPAPP_DEFINE(second,
 		{ .type = HYPAPI_EV_SHUTDOWN, .handler = on_any },
 	},
 	.claims = {
-		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = GUARD },
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = SHUT },
 	});
 
 HYPAPP_DEFINE(rival,
@@ -483,6 +505,26 @@ static void work_comes_to_every_cpu(void **state)
 	assert_int_equal(posted, 4 | 4 << 8);
 }
 
+static void device_writes(void *arg)
+{
+	sim_set(HYPAPI_REG_RBX, 0x5000);
+	sim_assert(sim_hypercall(SHUT) == 0 && sim_get(HYPAPI_REG_RAX) == 0);
+	sim_assert(sim_device(GPA1(0x5008), HYPAPI_R) && !sim_device(GPA1(0x5008), HYPAPI_RW));
+	post(arg);
+}
+
+static void fault_of_a_device_is_told(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, device_writes, NULL);
+	sim_run_all(nothing, NULL);
+	assert_int_equal(told[HYPAPI_EV_DMA_FAULT], 1);
+	assert_int_equal(fault.address, 0x5000);
+	assert_int_equal(fault.bus << 8 | fault.device << 3 | fault.function, SIM_DEVICE);
+	assert_true(fault.write && fault.reason == 5 && !fault.segment);
+}
+
 static uint32_t stopper_done; /* atomic */
 
 static void change_word(void *arg)
@@ -658,6 +700,7 @@ int main(void)
 		sim_test(interrupts_can_be_taken),
 		sim_test(sleep_can_be_denied),
 		sim_test(work_comes_to_every_cpu),
+		sim_test(fault_of_a_device_is_told),
 		sim_test(one_ept_stands_still),
 		sim_test(one_ept_has_one_name),
 		sim_test(copies_make_pages_dirty),

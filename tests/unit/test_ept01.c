@@ -570,6 +570,33 @@ static void devices_have_what_l1_has(void **state)
 	assert_int_equal(device_rights(nvs), HYPAPI_RW); /* no RAM */
 }
 
+/* A hypapp keeps devices from a page that L1 has, whatever becomes of L1's rights. */
+static void devices_alone_lose(void **state)
+{
+	const u64 page = 7 * SIZE_2M + 5 * PAGE_SIZE, whole = ept01_entry(GPA1(page));
+
+	(void)state;
+	assert_int_equal(ept01_check_restrict(GPA1(page), 3), HYPAPI_OK);
+	assert_int_equal(ept01_restrict_dma(GPA1(page), 1, false, 3), HYPAPI_OK);
+	assert_int_equal(device_rights(page), 0);
+	assert_int_equal(device_rights(page + PAGE_SIZE), HYPAPI_RW);
+	assert_int_equal(ept01_entry(GPA1(page)) & (EPT_RIGHTS | EPT_ADDR), page | HYPAPI_RWX);
+	assert_int_equal(ept01_claim(GPA1(page)), HYPAPI_EPERM);
+	ept01_retype();
+	assert_int_equal(device_rights(page), 0);
+	assert_int_equal(ept01_check_restrict(GPA1(page), 4), HYPAPI_EPERM);
+	assert_int_equal(ept01_restrict(GPA1(page), 1, 0, 3), HYPAPI_OK);
+	assert_int_equal(ept01_entry(GPA1(page)) & (EPT_RIGHTS | EPT_ADDR), 0);
+	assert_int_equal(ept01_restrict(GPA1(page), 1, HYPAPI_RWX, 3), HYPAPI_OK);
+	assert_int_equal(device_rights(page), 0);
+	assert_int_equal(ept01_restrict(GPA1(page), 1, HYPAPI_R, 3), HYPAPI_OK);
+	assert_int_equal(ept01_restrict_dma(GPA1(page), 1, true, 3), HYPAPI_OK);
+	assert_int_equal(device_rights(page), HYPAPI_R);
+	assert_int_equal(ept01_restrict(GPA1(page), 1, HYPAPI_RWX, 3), HYPAPI_OK);
+	assert_int_equal(device_rights(page), HYPAPI_RW);
+	assert_int_equal(ept01_entry(GPA1(page)), whole);
+}
+
 /* No page for the devices' tables, or a unit that does not answer: the page stays L1's, and devices' too. */
 static void devices_that_cannot_be_held(void **state)
 {
@@ -602,6 +629,7 @@ int main(void)
 		cmocka_unit_test_setup(no_address_wraps, boot),
 		cmocka_unit_test_setup(devices_cannot_be_taken, boot), cmocka_unit_test_setup(hidden_registers, boot),
 		cmocka_unit_test_setup(devices_have_what_l1_has, boot),
+		cmocka_unit_test_setup(devices_alone_lose, boot),
 		cmocka_unit_test_setup(devices_that_cannot_be_held, boot),
 		cmocka_unit_test_setup(ram_is_what_the_boot_map_says, boot),
 		cmocka_unit_test_setup(ram_that_is_not_l1s, boot),

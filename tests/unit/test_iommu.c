@@ -75,7 +75,8 @@ bool cmdline_is(const char *name, const char *word)
 }
 void ept01_hide_page(gpa1_t page) { hidden[hidden_count++] = page.addr; }
 bool log_allowed(struct log_limit *l, unsigned int b, unsigned int i) { (void)l, (void)b, (void)i; return true; }
-u64 clock_ticks_per_ms(void) { return 100; }
+static u64 ticks_per_ms = 100;
+u64 clock_ticks_per_ms(void) { return ticks_per_ms; }
 void *page_alloc(void)
 {
 	next_page += PAGE_SIZE;
@@ -586,25 +587,51 @@ static void what_devices_reach(void **state)
 	root_low = 0;
 }
 
+static u64 told_address;
+
+static void raise_fault(struct model *m, u32 type)
+{
+	*r32(m, FRO + 12) = 1u << 31 | type;
+	*r32(m, 0x34) = 2;
+}
+
+/* While one looks nobody else does, not even who is told, though there is a fault more by then. */
+static void told_of(const struct vtd_fault *fault)
+{
+	told_address = fault->address;
+	if (fault->reason != 0xee)
+		return;
+	raise_fault(&models[0], 5);
+	assert_int_equal(iommu_report_faults(told_of), 0);
+}
+
 static void faults(void **state)
 {
 	struct model *m = &models[0];
 
 	(void)state;
 	one_unit(GOOD_CAP, GOOD_ECAP | QI, "QRciT", "i");
-	assert_int_equal(iommu_report_faults(), 0);
+	assert_int_equal(iommu_report_faults(NULL), 0);
 	*r64(m, FRO) = 0x12345000;
 	*r32(m, FRO + 8) = 3 << 8 | 0x1f << 3 | 7;
 	*r32(m, FRO + 12) = 1u << 31 | 1u << 30 | 6;
 	*r32(m, 0x34) = 3;
-	assert_int_equal(iommu_report_faults(), 1);
+	assert_int_equal(iommu_report_faults(NULL), 1);
 	assert_line("device 0000:03:1f.7 is kept from reading 0x12345000: no right to read (6)");
 	assert_line("the IOMMU at 0xfed90000 had more faults than it can record");
 	assert_int_equal(*r32(m, 0x34), 0);
-	*r32(m, FRO + 12) = 1u << 31 | 0xee;
-	*r32(m, 0x34) = 2;
-	assert_int_equal(iommu_report_faults(), 1);
+	ticks_per_ms = BIT(40); /* the next look is far away */
+	assert_int_equal(iommu_report_faults(NULL), 0);
+	assert_false(iommu_look_is_due());
+	assert_true(iommu_set(0x300000, 0x301000, 0));
+	assert_true(iommu_flush());
+	assert_true(iommu_look_is_due());
+	raise_fault(m, 0xee);
+	assert_int_equal(iommu_report_faults(told_of), 2);
+	assert_int_equal(told_address, 0x12345000);
 	assert_line("writing 0x12345000: another reason (238)");
+	assert_false(iommu_look_is_due());
+	ticks_per_ms = 100;
 }
 
 /* The queue's end is passed many times. */

@@ -12,6 +12,7 @@
 #include "apic/smp.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
+#include "iommu/iommu.h"
 #include "mem/ept01.h"
 #include "mem/guest.h"
 #include "report/log.h"
@@ -91,6 +92,9 @@ enum taken apic_guard_store(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
 	if (offset % 16 == 0)
 		store_register(cpu, offset, value);
 	vmx_skip_bytes(s.len);
+	/* Every CPU comes by here at the end of an interrupt, as a rule: devices' faults need no exits of their own. */
+	if (iommu_look_is_due())
+		cpu->work = 1;
 	return TAKEN;
 }
 

@@ -3,6 +3,7 @@
 #include <hypapi/hypapi.h>
 
 #include "events/calls.h"
+#include "iommu/iommu.h"
 #include "mem/ept01.h"
 #include "mem/guest.h"
 #include "mem/page_copy.h"
@@ -125,18 +126,21 @@ static bool restrict_args_ok(u64 address, size_t page_count, u32 rights)
 	return rights_ok(rights) && page_count && page_count <= MAX_RESTRICT_PAGES && !(address & (PAGE_SIZE - 1));
 }
 
-static int restrict_pages(struct dispatch *d, gpa1_t page, size_t page_count, u32 rights)
+static int check_pages(struct dispatch *d, gpa1_t page, size_t page_count)
 {
-	u32 app = hypapps_number(d->link->app);
+	int error = HYPAPI_OK;
 
 	d->progress.walking = false;
-	for (size_t i = 0; i < page_count; i++) {
-		int error = ept01_check_restrict(GPA1(page.addr + i * PAGE_SIZE), app);
+	for (size_t i = 0; i < page_count && !error; i++)
+		error = ept01_check_restrict(GPA1(page.addr + i * PAGE_SIZE), hypapps_number(d->link->app));
+	return error;
+}
 
-		if (error)
-			return error;
-	}
-	return ept01_restrict(page, page_count, rights, app);
+static int restrict_pages(struct dispatch *d, gpa1_t page, size_t page_count, u32 rights)
+{
+	int error = check_pages(d, page, page_count);
+
+	return error ? error : ept01_restrict(page, page_count, rights, hypapps_number(d->link->app));
 }
 
 int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count, uint32_t rights)
@@ -148,6 +152,25 @@ int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_cou
 	if (!restrict_args_ok(page.addr, page_count, rights) || page.addr >= BIT(46))
 		return HYPAPI_EINVAL;
 	return restrict_pages(d, page, page_count, rights);
+}
+
+int hypapi_dma_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count, uint32_t rights)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_MEMORY);
+	int error;
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if ((rights && rights != HYPAPI_RW) || !restrict_args_ok(page.addr, page_count, HYPAPI_RWX) ||
+	    page.addr >= BIT(46))
+		return HYPAPI_EINVAL;
+	if (!iommu_is_on())
+		return HYPAPI_ENOTSUP;
+	for (size_t i = 0; i < page_count; i++)
+		if (!(ept01_entry(GPA1(page.addr + i * PAGE_SIZE)) & EPT01_RAM))
+			return HYPAPI_EPERM;
+	error = check_pages(d, page, page_count);
+	return error ? error : ept01_restrict_dma(page, page_count, rights, hypapps_number(d->link->app));
 }
 
 /* Always under a stop: where EPT12 leads does not change between the look at it and the restriction. */

@@ -35,4 +35,5 @@ const struct event_info event_info[HYPAPI_EV_COUNT] = {
 	[HYPAPI_EV_SLEEP] = { "sleep", L0, .two_phase = true },
 	[HYPAPI_EV_NMI_WINDOW] = { "nmi-window", L1 | L2 },
 	[HYPAPI_EV_WORK] = { "work", L0 },
+	[HYPAPI_EV_DMA_FAULT] = { "dma-fault", L0 },
 };

@@ -5,6 +5,8 @@
 #include "core/config.h"
 #include "events/dispatch.h"
 #include "events/event_info.h"
+#include "iommu/iommu.h"
+#include "iommu/vtd.h"
 #include "lib/string.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"
@@ -315,6 +317,19 @@ void event_work(struct percpu *cpu)
 		if (d.ev.args.work.bits)
 			(void)dispatch_to(&d, cpu, hypapps_link_of(hypapps_get(i), HYPAPI_EV_WORK, HYPAPI_L0));
 	}
+}
+
+static void tell_fault(const struct vtd_fault *f)
+{
+	event_tell(this_cpu(), HYPAPI_EV_DMA_FAULT, HYPAPI_L0,
+		   EVENT_ARGS(dma_fault, .address = f->address, .segment = f->segment, .bus = (u8)(f->source >> 8),
+			      .device = f->source >> 3 & 31, .function = f->source & 7, .reason = f->reason,
+			      .write = f->write));
+}
+
+void event_dma_faults(void)
+{
+	(void)iommu_report_faults(tell_fault);
 }
 
 /* ---- Two phases ---- */

@@ -73,4 +73,7 @@ must_check enum taken event_partition_exit(struct percpu *cpu, const struct hypa
 /* What hypapi_post() has left on this CPU goes to its hypapps. At a safe point, outside of any event. */
 void event_work(struct percpu *cpu);
 
+/* What devices were kept from is logged, and told. At a safe point as well. */
+void event_dma_faults(void);
+
 #endif

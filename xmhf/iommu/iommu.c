@@ -8,6 +8,8 @@
 #include "boot/acpi.h"
 #include "boot/boot_info.h"
 #include "core/cmdline.h"
+#include "cpu/clock.h"
+#include "cpu/x86.h"
 #include "iommu/dmar.h"
 #include "iommu/domain.h"
 #include "iommu/vtd.h"
@@ -22,12 +24,16 @@
 #define CONTEXT_WIDTH(levels) ((levels) - 2ul)
 #define CONTEXT_DOMAIN(number) ((u64)(number) << 8)
 #define KEPT_TABLES 32
+#define LOOK_MS 10
+#define FAULTS_AT_ONCE 16
 
 static struct dmar dmar;
 static struct vtd_unit units[DMAR_MAX_UNITS];
 static u32 unit_count; /* that are on */
 static struct domain domain;
 static bool silent; /* a unit has not answered to a flush */
+static u64 next_look; /* for faults: a tick. By any CPU */
+static bool looking;  /* one of them is at it */
 
 static bool probe_units(void)
 {
@@ -252,6 +258,7 @@ bool iommu_flush(void)
 {
 	if (!domain.owes_flush)
 		return true;
+	__atomic_store_n(&next_look, 0, __ATOMIC_RELAXED);
 	for (u32 i = 0; i < unit_count && !silent; i++)
 		silent = !vtd_flush(&units[i]);
 	if (!silent)
@@ -266,17 +273,37 @@ static void report(const struct vtd_fault *f)
 		    vtd_fault_reason(f->reason), f->reason);
 }
 
-/* A device may raise faults without end: no more are taken in one go than a unit can hold. */
-u32 iommu_report_faults(void)
+bool iommu_look_is_due(void)
+{
+	return unlikely(unit_count) && rdtsc() >= __atomic_load_n(&next_look, __ATOMIC_RELAXED);
+}
+
+/* A device may raise faults without end: what is more at once waits for the next look, or is lost. */
+static u32 take_faults(struct vtd_unit *unit, void (*tell)(const struct vtd_fault *fault))
 {
 	struct vtd_fault fault;
+	u32 taken = 0;
+
+	for (; taken < FAULTS_AT_ONCE && vtd_next_fault(unit, &fault); taken++) {
+		report(&fault);
+		if (tell)
+			tell(&fault);
+	}
+	if (vtd_lost_faults(unit))
+		log_limited(LOG_WARN, "the IOMMU at 0x%lx had more faults than it can record", unit->base);
+	return taken;
+}
+
+/* Nobody waits for who is at it: that CPU may be about to stop the others. */
+u32 iommu_report_faults(void (*tell)(const struct vtd_fault *fault))
+{
 	u32 count = 0;
 
-	for (u32 i = 0; i < unit_count; i++) {
-		for (u32 taken = 0; taken < VTD_MAX_FAULTS && vtd_next_fault(&units[i], &fault); taken++, count++)
-			report(&fault);
-		if (vtd_lost_faults(&units[i]))
-			log_limited(LOG_WARN, "the IOMMU at 0x%lx had more faults than it can record", units[i].base);
-	}
+	if (__atomic_exchange_n(&looking, true, __ATOMIC_ACQUIRE))
+		return 0;
+	__atomic_store_n(&next_look, rdtsc() + LOOK_MS * clock_ticks_per_ms(), __ATOMIC_RELAXED);
+	for (u32 i = 0; i < unit_count; i++)
+		count += take_faults(&units[i], tell);
+	__atomic_store_n(&looking, false, __ATOMIC_RELEASE);
 	return count;
 }

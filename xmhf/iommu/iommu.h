@@ -39,7 +39,14 @@ must_check bool iommu_prepare(u64 page);
  */
 must_check bool iommu_flush(void);
 
-/* Takes all faults that units have recorded, names each in the log, limited in rate. Their number. */
-u32 iommu_report_faults(void);
+/* Whether it is time to look for faults: once in 10 ms, and after a flush. Any CPU; cheap. */
+bool iommu_look_is_due(void);
+
+/*
+ * Takes the faults that units have recorded, names each in the log, limited in rate, and hands it to `tell`, unless
+ * NULL. Their number; 0 while another CPU is at it. Any CPU.
+ */
+struct vtd_fault;
+u32 iommu_report_faults(void (*tell)(const struct vtd_fault *fault));
 
 #endif

@@ -10,7 +10,6 @@
 #include "lib/base.h"
 
 #define VTD_WAIT_MS 200
-#define VTD_MAX_FAULTS 256
 #define VTD_DOMAIN 1 /* its number; units with caching mode keep 0 for themselves */
 
 struct vtd_descriptor {

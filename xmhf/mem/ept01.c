@@ -20,6 +20,8 @@
 
 /* Another ignored bit, of a taken page: memory types changed while it was away. */
 #define RETYPED BIT(11)
+/* The same bit of a page that a hypapp has marked: devices have nothing of it, whatever L1 has. */
+#define NO_DMA BIT(11)
 #define INT3 0xcc
 #define INT1 0xf1
 #define MARK_BYTES 64
@@ -199,14 +201,19 @@ static inline void owe_flush(u32 work)
 		quiesce_add_work(quiesce, work);
 }
 
+static u64 no_dma(u64 entry)
+{
+	return entry & EPT01_HYPAPP ? entry & NO_DMA : 0;
+}
+
 /*
- * Every leaf that L1 can see the difference of is stored here, and devices have of L1's RAM what L1 has. What the
- * firmware's devices use elsewhere is not L1's to lose. Who calls has made the tables that devices need ready, where
- * that may fail, and ends with iommu_flush(), which makes their losses true.
+ * Every leaf that L1 can see the difference of is stored here, and devices have of L1's RAM what L1 has, or nothing of
+ * what a hypapp took from them alone. What the firmware's devices use elsewhere is not L1's to lose. Who calls has made
+ * the tables that devices need ready, where that may fail, and ends with iommu_flush(), which makes their losses true.
  */
 static void set_leaf(u64 addr, unsigned int level, u64 *at, u64 entry)
 {
-	u64 rights = entry & EPT01_RAM ? entry & HYPAPI_RW : 0;
+	u64 rights = entry & EPT01_RAM && !no_dma(entry) ? entry & HYPAPI_RW : 0;
 
 	if (((*at | entry) & EPT01_RAM) && !iommu_set(addr, addr + EPT_LEVEL_SIZE(level), rights))
 		panic("no page for the devices' tables of 0x%lx", addr);
@@ -515,13 +522,13 @@ int ept01_check_restrict(gpa1_t page, u32 app)
 	return ok ? HYPAPI_OK : HYPAPI_ENOMEM;
 }
 
-static void restrict_page(u64 addr, u64 rights, u32 app)
+static void restrict_page(u64 addr, u64 *own, u64 rights, u64 no_dma, u32 app)
 {
-	u64 *own = level1_entry(addr), all = identity(addr, mtrr_type(addr, PAGE_SIZE)) | (*own & EPT01_RAM);
-	u64 entry = (all & ~EPT_RIGHTS) | rights | EPT01_HYPAPP | (u64)app << EPT01_HYPAPP_SHIFT;
+	u64 all = identity(addr, mtrr_type(addr, PAGE_SIZE)) | (*own & EPT01_RAM);
+	u64 entry = (all & ~EPT_RIGHTS) | rights | no_dma | EPT01_HYPAPP | (u64)app << EPT01_HYPAPP_SHIFT;
 	bool was = *own & EPT01_HYPAPP;
 
-	if (rights == HYPAPI_RWX)
+	if (rights == HYPAPI_RWX && !no_dma)
 		entry = all;
 	else if (!rights) /* no address of RAM in an entry that is not present: L1TF */
 		entry &= ~EPT_ADDR;
@@ -538,29 +545,51 @@ static void restrict_page(u64 addr, u64 rights, u32 app)
 		page_is_back(addr);
 }
 
+/* What an entry shall say of rights and NO_DMA: what `keep` has of them stays, and `set` is there beside it. */
+static u64 restricted(u64 entry, u64 keep, u64 set)
+{
+	return (((entry & EPT_RIGHTS) | no_dma(entry)) & keep) | set;
+}
+
 /* With ept01_lock held. While this CPU starts no guest has run on any. */
-static bool may_restrict(u64 addr, size_t count, u64 rights)
+static bool may_restrict(u64 addr, size_t count, u64 keep, u64 set)
 {
 	const struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
 	u64 taken = 0;
 
-	for (size_t i = 0; i < count; i++)
-		taken |= *level1_entry(addr + i * PAGE_SIZE) & EPT_RIGHTS & ~rights;
+	for (size_t i = 0; i < count; i++) {
+		u64 entry = *level1_entry(addr + i * PAGE_SIZE), now = restricted(entry, keep, set);
+
+		taken |= (entry & EPT_RIGHTS & ~now) | (now & NO_DMA & ~no_dma(entry));
+	}
 	return !taken || !quiesce->online || quiesce_owned(quiesce);
 }
 
-int ept01_restrict(gpa1_t page, size_t count, u32 rights, u32 app)
+static int restrict_pages(u64 addr, size_t count, u64 keep, u64 set, u32 app)
 {
 	int error = HYPAPI_ESTATE;
 
 	spin_lock(&ept01_lock);
-	if (may_restrict(page.addr, count, rights)) {
-		for (size_t i = 0; i < count; i++)
-			restrict_page(page.addr + i * PAGE_SIZE, rights, app);
+	if (may_restrict(addr, count, keep, set)) {
+		for (size_t i = 0; i < count; i++) {
+			u64 *own = level1_entry(addr + i * PAGE_SIZE), now = restricted(*own, keep, set);
+
+			restrict_page(addr + i * PAGE_SIZE, own, now & EPT_RIGHTS, now & NO_DMA, app);
+		}
 		error = iommu_flush() ? HYPAPI_OK : HYPAPI_EDMA;
 	}
 	spin_unlock(&ept01_lock);
 	return error;
+}
+
+int ept01_restrict(gpa1_t page, size_t count, u32 rights, u32 app)
+{
+	return restrict_pages(page.addr, count, NO_DMA, rights, app);
+}
+
+int ept01_restrict_dma(gpa1_t page, size_t count, bool allowed, u32 app)
+{
+	return restrict_pages(page.addr, count, EPT_RIGHTS, allowed ? 0 : NO_DMA, app);
 }
 
 void ept01_set_apic_page(gpa1_t page)

@@ -120,6 +120,12 @@ must_check int ept01_check_restrict(gpa1_t page, u32 app);
 must_check int ept01_restrict(gpa1_t page, size_t count, u32 rights, u32 app);
 
 /*
+ * Takes pages of RAM from devices alone, or lets devices have what L1 has again. After ept01_check_restrict();
+ * answers as ept01_restrict() does.
+ */
+must_check int ept01_restrict_dma(gpa1_t page, size_t count, bool allowed, u32 app);
+
+/*
  * What L1's address leads to, for whoever remembers it until the next flush of EPT02. Any CPU, no lock. False: nothing
  * (rights are 0). Maps MMIO above RAM on demand; there is nothing from 2^46 on, nor where the CPU has no address bits.
  */

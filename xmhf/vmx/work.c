@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What waits for a CPU's next VM entry: stops, the guest's INIT, mail for hypapps, NMIs for the guest. cpu->work says
- * that there is something. Callers: vmx/entry.S, NMI exits.
+ * What waits for a CPU's next VM entry: stops, the guest's INIT, mail for hypapps, faults of devices, NMIs for the
+ * guest. cpu->work says that there is something. Callers: vmx/entry.S, NMI exits.
  */
 #include "apic/smp.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "events/events.h"
+#include "iommu/iommu.h"
 #include "mem/partition.h"
 #include "nested/nested.h"
 #include "power/power.h"
@@ -78,6 +79,8 @@ void vmx_handle_work(struct percpu *cpu)
 		nested_work(cpu);
 	if (atomic_load(&cpu->mail_for))
 		event_work(cpu);
+	if (iommu_look_is_due())
+		event_dma_faults();
 	if (!cpu->guest_nmis)
 		return;
 	if (cpu->world->mode == RUN_L1)

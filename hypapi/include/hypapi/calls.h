@@ -355,6 +355,23 @@ int hypapi_copy_to_gpa2(const struct hypapi_event *ev, gpa2_t dst, const void *s
 int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count, uint32_t rights);
 
 /**
+ * Takes pages of L1 from devices alone, or gives them back to these: L1 and L2 keep what they have. Use this for memory
+ * that the CPU judges, and no device shall change behind its back. It stands beside hypapi_memory_restrict(): devices
+ * have what both allow. Such a page cannot go to a partition. All pages are checked before the first is changed.
+ * The CPUs must be stopped to take; INIT and CPU_INIT need no stop.
+ * @param ev          the event of this callback
+ * @param page        page-aligned L1-physical address; page_count pages from there
+ * @param page_count  1 to 512
+ * @param rights      0: no device reaches them; HYPAPI_RW: devices have what L1 has
+ * @return HYPAPI_OK: transfers to a page that was taken have ended; HYPAPI_ENOTSUP: no DMA protection here (see
+ *         HYPAPI_FEATURE_DMA); HYPAPI_EINVAL; HYPAPI_ESTATE: would take, and the CPUs are not stopped; HYPAPI_EPERM: no
+ *         RAM, or not L1's, or another hypapp's; HYPAPI_ENOMEM: no table page is free; HYPAPI_EDMA: an IOMMU does not
+ *         answer, so devices may have the rights of before
+ * @since 1.3
+ */
+int hypapi_dma_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count, uint32_t rights);
+
+/**
  * The most that L1 may do with a page.
  * @param ev      the event of this callback
  * @param page    L1-physical address of the page

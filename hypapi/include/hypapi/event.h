@@ -65,6 +65,8 @@ enum hypapi_event_type {
 	                              ignored. Since 1.2 */
 	HYPAPI_EV_WORK,          /**< what hypapi_post() asked for, outside of any other event; level L0; the verdict is
 	                              ignored. Since 1.2 */
+	HYPAPI_EV_DMA_FAULT,     /**< an IOMMU has kept a device from memory; level L0; the verdict is ignored.
+	                              Since 1.3 */
 	HYPAPI_EV_COUNT
 };
 
@@ -236,6 +238,17 @@ struct hypapi_work_args {
 	uint64_t bits; /**< of all hypapi_post() calls for this CPU since the last such event, ored */
 };
 
+/** Arguments of HYPAPI_EV_DMA_FAULT. @since 1.3 */
+struct hypapi_dma_fault_args {
+	uint64_t address; /**< the page that the device named: L1-physical, unless it lies above all memory */
+	uint16_t segment; /**< PCI segment of the device */
+	uint8_t bus;      /**< its bus, as it names itself in its requests */
+	uint8_t device;   /**< 0 to 31 */
+	uint8_t function; /**< 0 to 7 */
+	uint8_t reason;   /**< fault reason of the VT-d specification: 5, no right to write; 6, no right to read */
+	bool write;       /**< it wanted to write; else to read */
+};
+
 /**
  * One event. Lives on the stack of the CPU that raised it, for the time of the callback.
  *
@@ -280,6 +293,7 @@ struct hypapi_event {
 		struct hypapi_interrupt_args interrupt;     /**< @since 1.2 */
 		struct hypapi_sleep_args sleep;             /**< @since 1.2 */
 		struct hypapi_work_args work;               /**< @since 1.2 */
+		struct hypapi_dma_fault_args dma_fault;     /**< @since 1.3 */
 		uint64_t reserved[16];
 	} args; /**< the event's own arguments: the member that is named after the type */
 	uint32_t phase;      /**< enum hypapi_phase. @since 1.2 */

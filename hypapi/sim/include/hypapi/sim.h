@@ -92,13 +92,14 @@ void *sim_ram(hpa_t hpa);
 
 /**
  * Any thread. Whether a device reaches L1-physical memory by DMA. Devices remember what they found until the core has
- * them flushed, as an IOMMU may.
+ * them flushed, as an IOMMU may. If not, a CPU raises HYPAPI_EV_DMA_FAULT when it has other work at a safe point.
  * @param gpa1    below 4 GiB
  * @param rights  HYPAPI_R, HYPAPI_W, or both
  * @return whether the device has them all
  * @since 1.3
  */
 bool sim_device(gpa1_t gpa1, uint32_t rights);
+#define SIM_DEVICE 0x1a2u /**< The bus (1), device (20) and function (2) of that device. @since 1.3 */
 
 /** What the core finds of an IOMMU. @since 1.3 */
 enum sim_iommu {
