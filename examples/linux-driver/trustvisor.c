@@ -613,7 +613,9 @@ static ssize_t pals_show(struct device *dev, struct device_attribute *attr, char
 			continue;
 		if (f->registered)
 			read_status(f, &status);
-		len += sysfs_emit_at(out, len, "%d %s pages %u %s calls %u why %u\n", f->tgid, f->comm, f->page_count,
+		/* A process chooses its name, newlines included. */
+		len += sysfs_emit_at(out, len, "%d %*pE pages %u %s calls %u why %u\n", f->tgid,
+				     (int)strlen(f->comm), f->comm, f->page_count,
 				     status.present ? "registered" : f->registered ? "ended" : "idle", status.calls,
 				     status.why);
 	}

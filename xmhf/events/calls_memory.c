@@ -34,7 +34,7 @@ int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t r
 		return error;
 	if (!nested_translate(this_cpu(), gpa2, &found))
 		return HYPAPI_EFAULT;
-	/* A partition's page has no rights, but EPT12 has: one that it does not let L2 write may be another machine's. */
+	/* A partition's page has no rights, but EPT12 has: what L2 may not write there may be another machine's. */
 	if (found.watched && (rights & HYPAPI_W))
 		return HYPAPI_EFAULT;
 	if (found.rights && (found.rights & rights) != (rights & HYPAPI_RWX))
