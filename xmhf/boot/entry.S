@@ -4,6 +4,8 @@
  * In: EAX = loader's magic, EBX = physical address of its information. The tables made here map the low 4 GiB three
  * times: as they are, at the direct map, and the image at its linked address; boot_main() replaces them.
  */
+#include "boot/long_mode.inc"
+
 #define MB1_MAGIC 0x1badb002
 #define MB1_FLAGS 0x00010003 /* page-aligned modules, memory map, address fields */
 #define MB2_MAGIC 0xe85250d6
@@ -74,27 +76,7 @@ no_long_mode:
 	jb 3b
 
 	movl $boot_pml4, %eax
-	movl %eax, %cr3
-	movl %cr4, %eax
-	orl $0x20, %eax                 /* PAE */
-	movl %eax, %cr4
-	movl $0x80000001, %eax          /* firmware may have turned execute disable off: IA32_MISC_ENABLE bit 34 */
-	cpuid
-	btl $20, %edx
-	jc 9f
-	movl $0x1a0, %ecx
-	rdmsr
-	andl $~4, %edx
-	wrmsr
-9:
-	movl $0xc0000080, %ecx          /* EFER: LME, NXE */
-	rdmsr
-	orl $0x900, %eax
-	wrmsr
-	movl %cr0, %eax
-	andl $0x9fffffff, %eax          /* caches on */
-	orl $0x80010020, %eax           /* PG, WP, NE */
-	movl %eax, %cr0
+	enter_long_mode
 	lgdt boot_gdtr
 	ljmp $8, $boot64
 

@@ -4,6 +4,8 @@
  * the first MiB; the parameters at its end are filled by smp_boot.c. Position-independent: EBX holds the page's
  * address.
  */
+#include "boot/long_mode.inc"
+
 	.section .rodata
 	.globl trampoline_start, trampoline_end, trampoline_cr3, trampoline_cpu, trampoline_stack
 	.balign 16
@@ -21,27 +23,7 @@ trampoline_start:
 	leal (in64 - trampoline_start)(%ebx), %eax
 	movl %eax, far - trampoline_start
 	movl trampoline_cr3 - trampoline_start, %eax
-	movl %eax, %cr3
-	movl %cr4, %eax
-	orl $0x20, %eax
-	movl %eax, %cr4
-	movl $0x80000001, %eax          /* firmware may have turned execute disable off: IA32_MISC_ENABLE bit 34 */
-	cpuid
-	btl $20, %edx
-	jc 9f
-	movl $0x1a0, %ecx
-	rdmsr
-	andl $~4, %edx
-	wrmsr
-9:
-	movl $0xc0000080, %ecx
-	rdmsr
-	orl $0x900, %eax
-	wrmsr
-	movl %cr0, %eax
-	andl $0x9fffffff, %eax
-	orl $0x80010021, %eax
-	movl %eax, %cr0
+	enter_long_mode
 	ljmpl *(far - trampoline_start)
 	.code64
 in64:
