@@ -478,10 +478,14 @@ static long ioctl_status(struct tv_file *f, void __user *arg)
 	if (size != sizeof(status))
 		return -EINVAL;
 	mutex_lock(&f->lock);
-	if (f->registered)
+	if (f->page_count && f->mm != current->mm)
+		result = -EPERM; /* it tells of the PAL's addresses */
+	else if (f->registered)
 		result = read_status(f, &f->last);
 	status = f->last;
 	mutex_unlock(&f->lock);
+	if (result == -EPERM)
+		return result;
 	status.size = sizeof(status);
 	return copy_to_user(arg, &status, sizeof(status)) ? -EFAULT : result;
 }

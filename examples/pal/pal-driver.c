@@ -403,8 +403,10 @@ static int close_it(void)
 static int use_it(void)
 {
 	struct tv_ioc_register request = one_entry();
+	struct tv_ioc_status status = { .size = sizeof(status) };
 	int before = failures;
 
+	refused(ioctl(the_file, TV_IOC_STATUS, &status), EPERM, "STATUS by another process");
 	refused(map_result(map_page(the_file, 1, AREA + 64 * PAGE, PROT_READ)), EPERM, "mmap by another process");
 	refused(ioctl(the_file, TV_IOC_REGISTER, &request), EPERM, "REGISTER by another process");
 	refused(ioctl(the_file, TV_IOC_UNREGISTER), EPERM, "UNREGISTER by another process");
