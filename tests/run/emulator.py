@@ -71,10 +71,12 @@ class Result:
     dir: pathlib.Path
 
     def report(self, lines=25):
-        """The explanation with the tails of both logs, for a failed run."""
+        """The explanation with what the guest called failed and the tails of both logs, for a failed run."""
+        failed = [line for line in self.serial_text.splitlines() if "FAILED" in line][:lines]
         tail = "\n".join(self.serial_text.splitlines()[-lines:])
         log = "\n".join(self.emulator_log.splitlines()[-lines:])
-        return (f"{self.reason}\n--- serial (last lines; all: {self.dir}/serial.log)\n{tail}\n"
+        named = "".join(f"\n{line}" for line in failed)
+        return (f"{self.reason}{named}\n--- serial (last lines; all: {self.dir}/serial.log)\n{tail}\n"
                 f"--- emulator log (last lines; all: {self.dir}/bochs.log)\n{log}\n---")
 
 
