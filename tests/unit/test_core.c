@@ -287,6 +287,33 @@ static void test_owners(void **state)
 	check(&a, &b, "hypapps a and b both own event interrupt");
 }
 
+/* Beside the descriptor: counted, checked and compared as in it. */
+static void test_more(void **state)
+{
+	static const struct hypapi_subscription subscriptions[] = {
+		{ .type = HYPAPI_EV_CPUID, .levels = 6, .handler = handler }, { .type = 1000, .handler = handler } };
+	static const struct hypapi_claim claims[] = { { HYPAPI_CLAIM_PORT, 6, 0x60, 0x64 } };
+	struct hypapp_descriptor a = APP("a", 1, .claims = { { HYPAPI_CLAIM_PORT, 6, 0, 0x1f } });
+	struct hypapp_descriptor b = APP("b", 2, .claims = { { HYPAPI_CLAIM_PORT, 6, 0x64, 0x64 } });
+	(void)state;
+
+	a.more_subscriptions = subscriptions;
+	check(&a, NULL, "hypapp a: more_subscriptions and more_claims each need the array and its count");
+	a.more_subscription_count = 2;
+	check(&a, NULL, "hypapp a subscribes to event 1000, which this core does not raise");
+	a.more_subscription_count = 1;
+	check(&a, &b, NULL);
+	assert_ptr_equal(hypapp_subscription(&a, 0), subscriptions);
+	assert_null(hypapp_subscription(&a, 1));
+	a.more_claims = claims;
+	a.more_claim_count = 1;
+	check(&a, &b, "hypapps a and b both claim ports 0x64 to 0x64");
+	check(&b, &a, "hypapps b and a both claim ports 0x64 to 0x64");
+	assert_ptr_equal(hypapp_claim(&a, 1), claims);
+	a.more_claim_count = HYPAPI_MAX_CLAIMS + 1;
+	check(&a, NULL, "hypapp a has 1 more subscriptions and 17 more claims, the most is 16 each");
+}
+
 /* A machine with an IOMMU has what one without it has not. */
 static void test_needs(void **state)
 {
@@ -372,7 +399,7 @@ int main(void)
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_claims),
 		cmocka_unit_test(test_owners),
-		cmocka_unit_test(test_needs),
+		cmocka_unit_test(test_more), cmocka_unit_test(test_needs),
 		cmocka_unit_test(test_bad_descriptors),
 	};
 

@@ -61,7 +61,13 @@ static uint64_t symbol_address(const char *name)
 	return 0;
 }
 
-/* A copy with a name that can be read here. An older, shorter descriptor reads as zero at its end. */
+/* What `count` elements at an address of the image are here; NULL stays NULL. */
+static const void *array_at(const void *address, uint32_t count, size_t element)
+{
+	return address && count ? at_address((uintptr_t)address, count * element) : address;
+}
+
+/* A copy whose pointers can be followed here. An older, shorter descriptor reads as zero at its end. */
 static const struct hypapp_descriptor *copy_descriptor(uint64_t address)
 {
 	struct hypapp_descriptor *copy = calloc(1, sizeof(*copy));
@@ -74,6 +80,9 @@ static const struct hypapp_descriptor *copy_descriptor(uint64_t address)
 		size = sizeof(*copy);
 	memcpy(copy, at_address(address, size), size);
 	copy->name = at_address((uintptr_t)copy->name, 1);
+	copy->more_subscriptions = array_at(copy->more_subscriptions, copy->more_subscription_count,
+					    sizeof(*copy->more_subscriptions));
+	copy->more_claims = array_at(copy->more_claims, copy->more_claim_count, sizeof(*copy->more_claims));
 	return copy;
 }
 

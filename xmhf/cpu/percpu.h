@@ -26,7 +26,7 @@
 #include "vmx/world.h"
 
 #define MAX_CPUS 64
-#define MAX_HYPAPPS 8
+#define MAX_HYPAPPS 16
 /* A set of hypapps: bit i for the one with number i + 1. */
 typedef u16 hypapp_mask;
 _Static_assert(MAX_HYPAPPS <= 8 * sizeof(hypapp_mask), "a bit of it for each");

@@ -24,7 +24,8 @@ static struct hypapp_descriptor copies[MAX_HYPAPPS];
 static const struct hypapp_descriptor *apps[MAX_HYPAPPS]; /* the copies, by priority */
 static u32 app_count;
 
-static struct link links[MAX_HYPAPPS * HYPAPI_MAX_SUBSCRIPTIONS * 2]; /* in the order of chains */
+/* In the order of chains. */
+static struct link links[MAX_HYPAPPS * 2 * HYPAPI_MAX_SUBSCRIPTIONS * 2];
 struct chain hypapps_chains[HYPAPI_EV_COUNT][HYPAPI_L2 + 1];
 
 const struct link *hypapps_hypercalls[HYPAPI_L2 + 1][HYPAPI_HYPERCALL_MAX + 1];
@@ -121,12 +122,12 @@ static struct link make_link(u32 i, const struct hypapi_subscription *s, u32 lev
 static void build_chain(u32 type, u32 level, struct link **next)
 {
 	struct chain *chain = &hypapps_chains[type][level];
+	const struct hypapi_subscription *s;
 	u32 bit = HYPAPI_LEVEL_BIT(level);
 
 	chain->first = *next;
 	for (u32 i = 0; i < app_count && (event_info[type].levels & bit); i++)
-		for (const struct hypapi_subscription *s = apps[i]->subscriptions;
-		     s < apps[i]->subscriptions + HYPAPI_MAX_SUBSCRIPTIONS && s->handler; s++)
+		for (u32 j = 0; (s = hypapp_subscription(apps[i], j)); j++)
 			if (s->type == type && (level == HYPAPI_L0 || (s->levels & bit)))
 				*(*next)++ = make_link(i, s, level);
 	chain->count = (u32)(*next - chain->first);
@@ -208,7 +209,9 @@ static void build_claims(const struct hypapp_descriptor *app)
 		{ HYPAPI_CLAIM_MSR, HYPAPI_EV_MSR, add_msr_claim },
 	};
 
-	for (const struct hypapi_claim *c = app->claims; c < app->claims + HYPAPI_MAX_CLAIMS && c->kind; c++)
+	const struct hypapi_claim *c;
+
+	for (u32 n = 0; (c = hypapp_claim(app, n)); n++)
 		for (u32 i = 0; i < ARRAY_SIZE(kinds); i++)
 			for (u32 level = HYPAPI_L1; level <= HYPAPI_L2 && c->kind == kinds[i].kind; level++) {
 				const struct link *link = hypapps_link_of(app, kinds[i].type, level);

@@ -73,7 +73,7 @@ const struct link *hypapps_link_of(const struct hypapp_descriptor *app, enum hyp
 
 /* All claims of a kind at one level; `span` is last - first. */
 struct claims {
-	struct { u32 first, span; const struct link *link; } of[MAX_HYPAPPS * HYPAPI_MAX_CLAIMS];
+	struct { u32 first, span; const struct link *link; } of[MAX_HYPAPPS * 2 * HYPAPI_MAX_CLAIMS];
 	u32 count;
 };
 extern struct claims hypapps_cpuid_claims[HYPAPI_L2 + 1], hypapps_port_claims[HYPAPI_L2 + 1],

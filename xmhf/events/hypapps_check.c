@@ -14,6 +14,25 @@
 
 static const char *const claim_names[] = { "", "hypercalls", "CPUID leaves", "ports", "MSRs" };
 
+const struct hypapi_subscription *hypapp_subscription(const struct hypapp_descriptor *app, u32 i)
+{
+	u32 own = 0;
+
+	while (own < HYPAPI_MAX_SUBSCRIPTIONS && app->subscriptions[own].handler)
+		own++;
+	return i < own ? &app->subscriptions[i] :
+	       i - own < app->more_subscription_count ? &app->more_subscriptions[i - own] : NULL;
+}
+
+const struct hypapi_claim *hypapp_claim(const struct hypapp_descriptor *app, u32 i)
+{
+	u32 own = 0;
+
+	while (own < HYPAPI_MAX_CLAIMS && app->claims[own].kind)
+		own++;
+	return i < own ? &app->claims[i] : i - own < app->more_claim_count ? &app->more_claims[i - own] : NULL;
+}
+
 struct report { char *buf; size_t size; };
 #define complain(r, ...) (format((r)->buf, (r)->size, __VA_ARGS__), false)
 
@@ -34,6 +53,18 @@ static bool check_versions(const struct hypapp_descriptor *app, u32 features, co
 	if (app->cpu_bytes > HYPAPI_MAX_CPU_BYTES)
 		return complain(r, "hypapp %s wants %u bytes of storage for each CPU, the most is %u", app->name,
 				app->cpu_bytes, HYPAPI_MAX_CPU_BYTES);
+	return true;
+}
+
+static bool check_more(const struct hypapp_descriptor *app, const struct report *r)
+{
+	if (app->more_subscription_count > HYPAPI_MAX_SUBSCRIPTIONS || app->more_claim_count > HYPAPI_MAX_CLAIMS)
+		return complain(r, "hypapp %s has %u more subscriptions and %u more claims, the most is %u each",
+				app->name, app->more_subscription_count, app->more_claim_count,
+				HYPAPI_MAX_SUBSCRIPTIONS);
+	if (!app->more_subscriptions != !app->more_subscription_count || !app->more_claims != !app->more_claim_count)
+		return complain(r, "hypapp %s: more_subscriptions and more_claims each need the array and its count",
+				app->name);
 	return true;
 }
 
@@ -59,8 +90,9 @@ static bool check_subscription(const struct hypapp_descriptor *app, const struct
 
 static bool check_subscriptions(const struct hypapp_descriptor *app, const struct report *r)
 {
-	for (const struct hypapi_subscription *s = app->subscriptions;
-	     s < app->subscriptions + HYPAPI_MAX_SUBSCRIPTIONS && s->handler; s++) {
+	const struct hypapi_subscription *s;
+
+	for (u32 i = 0; (s = hypapp_subscription(app, i)); i++) {
 		if (s->type >= HYPAPI_EV_COUNT || !event_info[s->type].levels)
 			return complain(r, "hypapp %s subscribes to event %u, which this core does not raise",
 					app->name, s->type);
@@ -89,7 +121,9 @@ static bool in_range(const struct hypapi_claim *c)
 
 static bool check_claims(const struct hypapp_descriptor *app, const struct report *r)
 {
-	for (const struct hypapi_claim *c = app->claims; c < app->claims + HYPAPI_MAX_CLAIMS && c->kind; c++) {
+	const struct hypapi_claim *c;
+
+	for (u32 i = 0; (c = hypapp_claim(app, i)); i++) {
 		if (c->kind >= ARRAY_SIZE(claim_names))
 			return complain(r, "hypapp %s: claims of kind %u are not supported by this core", app->name,
 					c->kind);
@@ -106,7 +140,9 @@ static bool check_claims(const struct hypapp_descriptor *app, const struct repor
 
 static const struct hypapi_claim *overlap(const struct hypapi_claim *c, const struct hypapp_descriptor *b)
 {
-	for (const struct hypapi_claim *d = b->claims; d < b->claims + HYPAPI_MAX_CLAIMS && d->kind; d++)
+	const struct hypapi_claim *d;
+
+	for (u32 i = 0; (d = hypapp_claim(b, i)); i++)
 		if (c->kind == d->kind && (c->levels & d->levels) && c->first <= d->last && d->first <= c->last)
 			return d;
 	return NULL;
@@ -115,10 +151,10 @@ static const struct hypapi_claim *overlap(const struct hypapi_claim *c, const st
 /* The first exclusive event that both would own at some level; HYPAPI_EV_COUNT: none. */
 static u32 shared_event(const struct hypapp_descriptor *a, const struct hypapp_descriptor *b)
 {
-	for (const struct hypapi_subscription *s = a->subscriptions;
-	     s < a->subscriptions + HYPAPI_MAX_SUBSCRIPTIONS && s->handler; s++)
-		for (const struct hypapi_subscription *t = b->subscriptions;
-		     t < b->subscriptions + HYPAPI_MAX_SUBSCRIPTIONS && t->handler; t++)
+	const struct hypapi_subscription *s, *t;
+
+	for (u32 i = 0; (s = hypapp_subscription(a, i)); i++)
+		for (u32 j = 0; (t = hypapp_subscription(b, j)); j++)
 			if (s->type == t->type && event_info[s->type].exclusive && (s->levels & t->levels))
 				return s->type;
 	return HYPAPI_EV_COUNT;
@@ -131,10 +167,11 @@ static bool check_pair(const struct hypapp_descriptor *a, const struct hypapp_de
 	if (a->priority == b->priority)
 		return complain(r, "hypapps %s and %s have the same priority %d", a->name, b->name, a->priority);
 	u32 shared = shared_event(a, b);
+	const struct hypapi_claim *c;
 
 	if (shared != HYPAPI_EV_COUNT)
 		return complain(r, "hypapps %s and %s both own event %s", a->name, b->name, event_info[shared].name);
-	for (const struct hypapi_claim *c = a->claims; c < a->claims + HYPAPI_MAX_CLAIMS && c->kind; c++) {
+	for (u32 i = 0; (c = hypapp_claim(a, i)); i++) {
 		const struct hypapi_claim *d = overlap(c, b);
 
 		if (d)
@@ -149,8 +186,8 @@ bool hypapps_check(const struct hypapp_descriptor *const *apps, size_t count, u3
 	const struct report r = { message, size };
 
 	for (size_t i = 0; i < count; i++) {
-		if (!check_versions(apps[i], features, &r) || !check_subscriptions(apps[i], &r) ||
-		    !check_claims(apps[i], &r))
+		if (!check_versions(apps[i], features, &r) || !check_more(apps[i], &r) ||
+		    !check_subscriptions(apps[i], &r) || !check_claims(apps[i], &r))
 			return false;
 		for (size_t j = 0; j < i; j++)
 			if (!check_pair(apps[j], apps[i], &r))

@@ -8,6 +8,10 @@
 /* The shortest descriptor: that of 1.0. */
 #define HYPAPP_SIZE_1_0 offsetof(struct hypapp_descriptor, cpu_bytes)
 
+/* Number i of all subscriptions, or claims: those in the descriptor, then those beside it. NULL: there are no more. */
+const struct hypapi_subscription *hypapp_subscription(const struct hypapp_descriptor *app, uint32_t i);
+const struct hypapi_claim *hypapp_claim(const struct hypapp_descriptor *app, uint32_t i);
+
 /*
  * apps: `count` descriptors in priority order. features: mask of enum hypapi_feature that hypapps may need. False:
  * `message` says in one line what is wrong, and names the hypapp, or both of them and the claim.

@@ -30,8 +30,8 @@
 #define HYPAPI_MINOR 3 /**< Minor version: only appends. */
 
 #define HYPAPP_MAGIC 0x50415048u /**< "HPAP": begins each descriptor. @since 1.0 */
-#define HYPAPI_MAX_SUBSCRIPTIONS 16 /**< Subscriptions in a descriptor. @since 1.0 */
-#define HYPAPI_MAX_CLAIMS 16        /**< Claims in a descriptor. @since 1.0 */
+#define HYPAPI_MAX_SUBSCRIPTIONS 16 /**< Subscriptions in a descriptor; as many may lie beside it. @since 1.0 */
+#define HYPAPI_MAX_CLAIMS 16        /**< Claims in a descriptor; as many may lie beside it. @since 1.0 */
 #define HYPAPI_MAX_CPU_BYTES 65536u /**< Most that hypapi_cpu_storage() gives. @since 1.2 */
 #define HYPAPI_MAX_CPUS 64          /**< CPUs that a core ever brings up, at most. @since 1.2 */
 
@@ -112,11 +112,21 @@ struct hypapp_descriptor {
 	                                                                         full */
 	uint32_t cpu_bytes; /**< size of hypapi_cpu_storage(), 0 to HYPAPI_MAX_CPU_BYTES. @since 1.2 */
 	uint32_t reserved;  /**< 0. @since 1.2 */
+	const struct hypapi_subscription *more_subscriptions; /**< a constant array, for when those above do not do;
+	                                                           they are asked first. @since 1.3 */
+	const struct hypapi_claim *more_claims;               /**< the same for claims. @since 1.3 */
+	uint32_t more_subscription_count; /**< 0 to HYPAPI_MAX_SUBSCRIPTIONS, each with a handler. @since 1.3 */
+	uint32_t more_claim_count;        /**< 0 to HYPAPI_MAX_CLAIMS. @since 1.3 */
+	bool droppable;                   /**< with the boot option `hypapp-fault=drop` a fault in this hypapp takes it
+	                                       out of service, and not the machine down. @since 1.3 */
+	uint8_t reserved_1_3[7];          /**< 0. @since 1.3 */
 };
 
 _Static_assert(offsetof(struct hypapi_subscription, two_phase) == 9 && sizeof(struct hypapi_subscription) == 24,
 	       "two_phase lies where 1.0 had padding");
 _Static_assert(offsetof(struct hypapp_descriptor, cpu_bytes) == 672, "the end of 1.0 and of 1.1");
+_Static_assert(offsetof(struct hypapp_descriptor, more_subscriptions) == 680, "the end of 1.2");
+_Static_assert(sizeof(struct hypapp_descriptor) == 712, "1.3");
 
 /** @cond */
 #define HYPAPI_CONCAT_(a, b, c) a##b##c
