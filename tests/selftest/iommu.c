@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * DMA protection against a device that reads and writes where it is told: QEMU's edu. First without the IOMMU, and
- * on tables of a firmware, where the attack succeeds; then on XMHF's. QEMU's IOMMU keeps translations until they are
- * flushed, so a forgotten flush is seen: the test forgets one itself. A transfer takes edu 100 ms.
+ * DMA protection of the core itself against a device. First without the IOMMU, and on tables of a firmware, where the
+ * attack succeeds; then on XMHF's. QEMU's IOMMU keeps translations until they are flushed, so a forgotten flush is
+ * seen: the test forgets one itself.
  */
+#include "edu.h"
 #include "selftest.h"
 
 #include "boot/acpi.h"
 #include "boot/boot_info.h"
-#include "boot/pci.h"
-#include "cpu/clock.h"
 #include "cpu/mmio.h"
-#include "cpu/x86.h"
 #include "iommu/dmar.h"
 #include "iommu/domain.h"
 #include "iommu/iommu.h"
@@ -19,150 +17,43 @@
 #include "mem/pages.h"
 #include "mem/root_map.h"
 
-#define EDU_ID 0x11e81234u
-#define EDU_BUFFER 0x40000u
-#define PCI_COMMAND 4
-#define PCI_BAR0 0x10
-#define PCI_MEMORY_AND_MASTER 6u
-enum { EDU_SOURCE = 0x80, EDU_TARGET = 0x88, EDU_COUNT = 0x90, EDU_COMMAND = 0x98 };
-enum { EDU_RUN = 1, EDU_TO_RAM = 2 };
-#define DMA_MS 20000
-
-/* L1's: two neighbours in one 2 MiB page, and where edu shows what it has read. */
+/* L1's: two neighbours in one 2 MiB page. */
 #define PAGE_A 0x2000000ul
 #define PAGE_B (PAGE_A + PAGE_SIZE)
-#define MAILBOX 0x2800000ul
-#define WORDS 8u
-
-static volatile u8 *edu;
-
-static u64 *at(u64 page) { return phys_to_virt(HPA(page)); }
-
-static bool find_edu(void)
-{
-	for (u32 device = 0; device < 32; device++) {
-		u32 bar = PCI_ADDRESS(0, device, 0, PCI_BAR0), command = PCI_ADDRESS(0, device, 0, PCI_COMMAND);
-
-		if (pci_read32(PCI_ADDRESS(0, device, 0, 0)) != EDU_ID)
-			continue;
-		pci_write32(command, (pci_read32(command) & 0xffff) | PCI_MEMORY_AND_MASTER);
-		edu = root_map_uncached(HPA(pci_read32(bar) & ~0xfu));
-		return true;
-	}
-	return false;
-}
-
-static void edu_begin(u32 from, u32 to, u32 command)
-{
-	mmio_write32(edu + EDU_SOURCE, from);
-	mmio_write32(edu + EDU_TARGET, to);
-	mmio_write32(edu + EDU_COUNT, WORDS * sizeof(u64));
-	mmio_write32(edu + EDU_COMMAND, EDU_RUN | command);
-}
-
-static void edu_end(void)
-{
-	u64 start = rdtsc();
-
-	while (mmio_read32(edu + EDU_COMMAND) & EDU_RUN) {
-		if (rdtsc() - start > DMA_MS * clock_ticks_per_ms())
-			panic("edu does not end its transfer");
-		for (u32 i = 0; i < 10000; i++)
-			cpu_pause();
-	}
-}
-
-static void edu_takes(u64 page)
-{
-	edu_begin((u32)page, EDU_BUFFER, 0);
-	edu_end();
-}
-
-static void edu_puts(u64 page)
-{
-	edu_begin(EDU_BUFFER, (u32)page, EDU_TO_RAM);
-	edu_end();
-}
-
-static void fill(u64 page, u64 value)
-{
-	for (u32 i = 0; i < WORDS; i++)
-		at(page)[i] = value + i;
-}
-
-static bool holds(u64 page, u64 value)
-{
-	for (u32 i = 0; i < WORDS; i++)
-		if (at(page)[i] != value + i)
-			return false;
-	return true;
-}
-
-#define SECRET 0x5ec2e7000ul
-#define FORGED 0xf026ed000ul
-
-/* Whether the device learns what is in the page. */
-static bool reads(u64 page)
-{
-	u64 saved[WORDS];
-
-	memcpy(saved, at(page), sizeof(saved));
-	fill(page, SECRET);
-	fill(MAILBOX, 0);
-	edu_takes(page);
-	edu_puts(MAILBOX);
-	memcpy(at(page), saved, sizeof(saved));
-	return holds(MAILBOX, SECRET);
-}
-
-/* Whether it changes the page, which gets back what it had. */
-static bool writes(u64 page)
-{
-	u64 saved[WORDS];
-	bool changed;
-
-	memcpy(saved, at(page), sizeof(saved));
-	fill(MAILBOX, FORGED);
-	edu_takes(MAILBOX);
-	edu_puts(page);
-	changed = memcmp(saved, at(page), sizeof(saved));
-	check_that(!changed || holds(page, FORGED), "0x%lx is as before or as the device has it", page);
-	memcpy(at(page), saved, sizeof(saved));
-	return changed;
-}
+#define SECRET 0x5ec2e7100ul
+#define FORGED 0xf026ed100ul
 
 static void blocked(u64 page, const char *what)
 {
 	iommu_report_faults(NULL);
-	check_that(!writes(page), "a device cannot write %s (0x%lx)", what, page);
+	check_that(!edu_writes(page), "a device cannot write %s (0x%lx)", what, page);
 	check_that(iommu_report_faults(NULL) == 1, "and that is a fault");
 }
 
 static void blocked_both_ways(u64 page, const char *what)
 {
 	blocked(page, what);
-	check_that(!reads(page), "nor read it");
+	check_that(!edu_reads(page), "nor read it");
 	check_that(iommu_report_faults(NULL) == 1, "and that is a fault");
 }
 
 static void allowed(u64 page, const char *what)
 {
-	check_that(reads(page) && writes(page), "a device reads and writes %s (0x%lx)", what, page);
+	check_that(edu_reads(page) && edu_writes(page), "a device reads and writes %s (0x%lx)", what, page);
 	check_that(!iommu_report_faults(NULL), "without a fault");
 }
 
 /* One transfer that begins in L1's memory and goes on into root's. */
 static void over_the_boundary(void)
 {
-	u64 half = WORDS / 2 * sizeof(u64), first = root_start - half, *words = at(first), saved[WORDS];
+	u64 half = EDU_WORDS / 2 * sizeof(u64), first = root_start - half, *words = edu_words(first), saved[EDU_WORDS];
 
 	memcpy(saved, words, sizeof(saved));
-	fill(MAILBOX, FORGED);
-	edu_takes(MAILBOX);
+	edu_load(FORGED);
 	edu_puts(first);
-	check_that(words[0] == FORGED && words[WORDS / 2 - 1] == FORGED + WORDS / 2 - 1,
+	check_that(words[0] == FORGED && words[EDU_WORDS / 2 - 1] == FORGED + EDU_WORDS / 2 - 1,
 		   "a transfer goes up to root memory");
-	check_that(!memcmp(words + WORDS / 2, saved + WORDS / 2, half), "and ends there");
+	check_that(!memcmp(words + EDU_WORDS / 2, saved + EDU_WORDS / 2, half), "and ends there");
 	check_that(iommu_report_faults(NULL) == 1, "and that is a fault");
 	memcpy(words, saved, half);
 }
@@ -184,14 +75,14 @@ static void a_page_is_taken(void)
 {
 	allowed(PAGE_A, "a page of L1");
 	check_that(iommu_set(PAGE_A, PAGE_B, 0), "the page is taken");
-	check_that(writes(PAGE_A), "a flush that is forgotten shows: the device still writes it");
+	check_that(edu_writes(PAGE_A), "a flush that is forgotten shows: the device still writes it");
 	check_that(iommu_flush(), "the units are flushed");
 	blocked_both_ways(PAGE_A, "the page");
 	allowed(PAGE_B, "its neighbour");
 
 	check_that(iommu_set(PAGE_A, PAGE_B, DOMAIN_R) && iommu_flush(), "the page may be read");
-	check_that(reads(PAGE_A) && !iommu_report_faults(NULL), "a device reads it");
-	check_that(iommu_flush() && !writes(PAGE_A), "and does not write it");
+	check_that(edu_reads(PAGE_A) && !iommu_report_faults(NULL), "a device reads it");
+	check_that(iommu_flush() && !edu_writes(PAGE_A), "and does not write it");
 	iommu_report_faults(NULL);
 
 	check_that(iommu_set(PAGE_A, PAGE_B, DOMAIN_RW) && iommu_flush(), "the page is given back");
@@ -201,14 +92,13 @@ static void a_page_is_taken(void)
 /* The transfer is under way when the page goes. */
 static void taken_in_the_middle(void)
 {
-	fill(MAILBOX, FORGED);
-	edu_takes(MAILBOX);
+	edu_load(FORGED);
 	edu_puts(PAGE_A);
-	fill(PAGE_A, SECRET);
-	edu_begin(EDU_BUFFER, (u32)PAGE_A, EDU_TO_RAM);
+	edu_fill(PAGE_A, SECRET);
+	edu_begins_to_put(PAGE_A);
 	check_that(iommu_set(PAGE_A, PAGE_B, 0) && iommu_flush(), "a page is taken while a device begins to write it");
 	edu_end();
-	check_that(holds(PAGE_A, SECRET), "nothing comes in after the flush");
+	check_that(edu_holds(PAGE_A, SECRET), "nothing comes in after the flush");
 	check_that(iommu_report_faults(NULL) == 1, "and that is a fault");
 	check_that(iommu_set(PAGE_A, PAGE_B, DOMAIN_RW) && iommu_flush(), "the page is given back");
 }
@@ -259,12 +149,12 @@ void selftest(void)
 	void *page = page_alloc();
 	u64 secret = virt_to_phys(page).addr;
 
-	if (!check_that(find_edu(), "there is an edu device"))
+	if (!check_that(edu_find(), "there is an edu device"))
 		return;
-	check_that(!iommu_is_on() && reads(secret) && writes(secret),
+	check_that(!iommu_is_on() && edu_reads(secret) && edu_writes(secret),
 		   "without it a device reads and writes root memory");
 	be_the_firmware();
-	check_that(reads(secret) && writes(secret), "and by a firmware's tables, too");
+	check_that(edu_reads(secret) && edu_writes(secret), "and by a firmware's tables, too");
 	if (!check_that(iommu_start(false) && iommu_is_on(), "the IOMMU starts"))
 		return;
 	root_is_out_of_reach(secret);
