@@ -5,6 +5,8 @@
  * hypervisor below, or no TrustVisor in it). With more than one CPU only the operations that stop the other CPUs are
  * measured, while those run in L1. Lines "X ..." are further figures for whoever looks for the reason of a cost.
  *
+ * With pals=1 also what PALs of more pages cost, and those that are registered by list.
+ *
  * test=bench stopper=1 and test=throughput need an image with tests/bench/stopper.c: each form of a stop, and how many
  * hypercalls the CPUs in L2 make together.
  *
@@ -332,14 +334,61 @@ static struct tv_pal_sections sections;
 static struct tv_pal_params params = {
 	.num_params = 2, .params = { { .type = TV_PARAM_INTEGER, .size = 1 }, { .type = TV_PARAM_INTEGER, .size = 1 } },
 };
+static struct tv_list list __attribute__((aligned(4096)));	/* the same */
 
-static void prepare_pal(void)
+/* Register, invoke, return, unregister, and a whole call of the PAL that ran last on this CPU; in L1 and in L2. */
+#define PAL_ROWS 5
+#define PAL_NAMES(form) { { "pal-register" form "-l1", "pal-invoke" form "-l1", "pal-return" form "-l1",              \
+			    "pal-unregister" form "-l1", "pal-call-again" form "-l1" },                               \
+			  { "pal-register" form "-l2", "pal-invoke" form "-l2", "pal-return" form "-l2",              \
+			    "pal-unregister" form "-l2", "pal-call-again" form "-l2" } }
+
+#define PAL_PAGES 4u		/* code, data, param, stack */
+#define MAX_PAL_PAGES 64u
+static const struct pal_form {
+	bool by_list;		/* by CPL 0 for CPL 3; else by a hypercall of CPL 0 for itself */
+	u32 pages;		/* all but three are data */
+	const char *names[2][PAL_ROWS];
+} pal_forms[] = {
+	{ false, PAL_PAGES, PAL_NAMES("") },
+	{ false, 16, PAL_NAMES("-16") },
+	{ false, MAX_PAL_PAGES, PAL_NAMES("-64") },
+	{ true, PAL_PAGES, PAL_NAMES("-list") },
+	{ true, 16, PAL_NAMES("-list-16") },
+	{ true, MAX_PAL_PAGES, PAL_NAMES("-list-64") },
+};
+
+static void fill_list(void)
+{
+	u32 page = 0;
+
+	list.version = TV_LIST_VERSION;
+	list.entry_count = 1;
+	list.entries[0] = (struct tv_list_entry){ (u64)pal_code, params };
+	for (u32 s = 0; s < sections.num_sections; s++)
+		for (u32 i = 0; i < sections.sections[s].page_num; i++, page++) {
+			u64 at = sections.sections[s].start_addr + i * PAGE_SIZE;
+
+			list.pages[page] = (struct tv_list_page){ at, at | sections.sections[s].type };
+		}
+	list.page_count = page;
+}
+
+static void prepare_pal(u32 pages)
 {
 	static const u32 types[] = { TV_SECTION_CODE, TV_SECTION_DATA, TV_SECTION_PARAM, TV_SECTION_STACK };
+	static u8 *own;
 
+	if (!own)
+		own = page_alloc_many(MAX_PAL_PAGES, PAGE_SIZE);
 	sections.num_sections = ARRAY_SIZE(types);
-	for (u32 i = 0; i < ARRAY_SIZE(types); i++)
-		sections.sections[i] = (struct tv_pal_section){ types[i], 1, i ? (u64)page_alloc() : (u64)pal_code };
+	for (u32 i = 0, at = 0; i < ARRAY_SIZE(types); i++) {
+		u32 count = types[i] == TV_SECTION_DATA ? pages - 3 : 1;
+
+		sections.sections[i] = (struct tv_pal_section){ types[i], count, i ? (u64)own + at : (u64)pal_code };
+		at += i ? count * PAGE_SIZE : 0;
+	}
+	fill_list();
 }
 
 static u32 tv_call(u32 command, const void *c, const void *s, const void *d)
@@ -347,6 +396,16 @@ static u32 tv_call(u32 command, const void *c, const void *s, const void *d)
 	u32 eax = command + call_base;
 
 	asm volatile("vmcall" : "+a"(eax) : "c"(c), "d"(0), "S"(s), "D"(d) : "memory");
+	return eax;
+}
+
+static u32 tv_call_list(u32 command, u64 *handle)
+{
+	u32 eax = command + call_base;
+	u64 low = command == TV_CMD_REGISTER_LIST ? (u64)&list : (u32)*handle, high = *handle >> 32;
+
+	asm volatile("vmcall" : "+a"(eax), "+c"(low), "+d"(high) :: "memory");
+	*handle = low | high << 32;
 	return eax;
 }
 
@@ -362,30 +421,55 @@ static u64 call_pal(void)
 	return last_fault() == NO_FAULT ? result : 0;
 }
 
+static u32 pal_round;
+static u64 pal_inside;
+
+static void pal_calls(void)
+{
+	u64 before, after;
+	u32 i = pal_round;
+
+	/* The counts are those of the whole call. */
+	if (is_counting)
+		MEASURE(1, i, pal_inside = call_pal());
+	before = stamp();
+	pal_inside = call_pal();
+	after = stamp();
+	ticks[1][i] = pal_inside - before;
+	ticks[2][i] = after - pal_inside;
+	MEASURE(4, i, pal_inside = call_pal());
+}
+
+static void user_pal_calls(void)
+{
+	pal_calls();
+	asm volatile("int $0x80");
+}
+
 /* Runs in L1 and in L2. */
-static void pal_rounds(void)
+static void pal_rounds(bool by_list)
 {
 	for (u32 i = 0; i < ROUNDS && !is_wrong; i++) {
-		u64 before, inside, after;
+		u64 handle = 0;
 		u32 result;
 
-		MEASURE(0, i, result = tv_call(TV_CMD_REGISTER, &sections, &params, pal_code));
+		pal_round = i;
+		pal_inside = 0;
+		MEASURE(0, i, result = by_list ? tv_call_list(TV_CMD_REGISTER_LIST, &handle) :
+				       tv_call(TV_CMD_REGISTER, &sections, &params, pal_code));
 		if (result) {
 			print("register: %u\n", result);
 			is_wrong = true;
 			return;
 		}
-		/* The counts are those of the whole call. */
-		if (is_counting)
-			MEASURE(1, i, inside = call_pal());
-		before = stamp();
-		inside = call_pal();
-		after = stamp();
-		ticks[1][i] = inside - before;
-		ticks[2][i] = after - inside;
-		MEASURE(4, i, inside = call_pal());
-		MEASURE(3, i, result = tv_call(TV_CMD_UNREGISTER, pal_code, NULL, NULL));
-		if (!inside || result) {
+		if (by_list)
+			user_run(user_pal_calls);
+		else
+			pal_calls();
+		irq_on();
+		MEASURE(3, i, result = by_list ? tv_call_list(TV_CMD_UNREGISTER_LIST, &handle) :
+				       tv_call(TV_CMD_UNREGISTER, pal_code, NULL, NULL));
+		if (!pal_inside || result) {
 			print("invoke: %s(%x), unregister: %u\n", vector_name(last_fault()), this_cpu()->fault.error,
 				result);
 			is_wrong = true;
@@ -395,32 +479,44 @@ static void pal_rounds(void)
 
 static void l2_pal_rounds(void)
 {
-	pal_rounds();
+	pal_rounds(false);
 	l2_end();
 }
 
-static void bench_pal(bool is_l2)
+static void l2_list_rounds(void)
 {
-	/* The last is a whole call, of the PAL that ran last on this CPU. */
-	static const char *const names[2][5] = {
-		{ "pal-register-l1", "pal-invoke-l1", "pal-return-l1", "pal-unregister-l1", "pal-call-again-l1" },
-		{ "pal-register-l2", "pal-invoke-l2", "pal-return-l2", "pal-unregister-l2", "pal-call-again-l2" },
-	};
+	pal_rounds(true);
+	l2_end();
+}
 
+static void bench_pal(const struct pal_form *form, bool is_l2)
+{
 	is_wrong = !has_trustvisor();
 	call_base = is_l2 ? L2_BASE : 0;
+	prepare_pal(form->pages);
 	if (!is_wrong && is_l2) {
-		is_wrong |= !run_l2_code(l2_pal_rounds);
+		is_wrong |= !run_l2_code(form->by_list ? l2_list_rounds : l2_pal_rounds);
 	} else if (!is_wrong) {
 		irq_on();
-		pal_rounds();
+		pal_rounds(form->by_list);
 		irq_off();
 	}
-	for (u32 i = 0; i < 5; i++) {
+	for (u32 i = 0; i < PAL_ROWS; i++) {
 		if (is_wrong || (is_counting && i == 2))
-			no_line(names[is_l2][i]);
+			no_line(form->names[is_l2][i]);
 		else
-			line(names[is_l2][i], i);
+			line(form->names[is_l2][i], i);
+	}
+}
+
+/* Both ways to register, and more pages, only where they are asked for: they take time. */
+static void bench_pals(void)
+{
+	u32 count = option_number("pals", 0) ? ARRAY_SIZE(pal_forms) : 1;
+
+	for (u32 i = 0; i < count; i++) {
+		bench_pal(&pal_forms[i], false);
+		bench_pal(&pal_forms[i], true);
 	}
 }
 
@@ -600,9 +696,7 @@ static void bench_one_cpu(void)
 	bench_touch("ept02-fill-2m", EPT_2M, false);
 	bench_touch("ept12-violation", EPT_4K, true);
 	bench_mtrr();
-	prepare_pal();
-	bench_pal(false);
-	bench_pal(true);
+	bench_pals();
 }
 
 DEFINE_TEST(bench, "bench", "ticks of single operations; lines \"B name cpus ticks\"")

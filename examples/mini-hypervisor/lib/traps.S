@@ -58,7 +58,10 @@ trap_common:
 	addq $16, %rsp
 	iretq
 
-/* void user_enter(u64 rip, u64 rsp, u64 cs): returns when CPL 3 raises its first exception or runs INT 0x80. */
+/*
+ * void user_enter(u64 rip, u64 rsp, u64 cs): returns when CPL 3 raises its first exception or runs INT 0x80. Interrupts
+ * are open there if they are open here.
+ */
 	.globl user_enter, user_return
 user_enter:
 	pushq %rbx
@@ -70,7 +73,7 @@ user_enter:
 	movq %rsp, %gs:CPU_USER_RETURN_RSP
 	pushq $SEL_USER_DATA
 	pushq %rsi
-	pushq $2
+	pushfq
 	pushq %rdx
 	pushq %rdi
 	iretq
