@@ -571,9 +571,24 @@ static void what_devices_reach(void **state)
 		add_unit(0, BASE, GOOD_CAP, GOOD_ECAP);
 		add_region(i ? 0x91000 : ROOT - PAGE_SIZE, i ? 0x91fff : ROOT + PAGE_SIZE - 1);
 		assert_false(start());
-		assert_line("where the core is");
+		assert_line("which the core has");
 		assert_string_equal(models[0].told, "");
 	}
+	/* Or a unit's registers. */
+	begin();
+	add_unit(0, BASE, GOOD_CAP, GOOD_ECAP);
+	add_unit(0, BASE + PAGE_SIZE, GOOD_CAP, GOOD_ECAP);
+	add_region(BASE + PAGE_SIZE, BASE + 3 * PAGE_SIZE - 1);
+	assert_false(start());
+	assert_line("which the core has");
+	/* All of memory that has no name, by pages of 2 MiB: the pool is not used up for that. */
+	begin();
+	add_unit(0, BASE, GOOD_CAP & ~BIT(35), GOOD_ECAP);
+	add_region(1ul << 32, (1ul << 47) - 1);
+	u64 pool = next_page;
+	assert_false(start());
+	assert_line("too large");
+	assert_in_range(next_page, pool + PAGE_SIZE, pool + 140 * PAGE_SIZE);
 	/* Root memory is out of reach whatever the map says. */
 	begin();
 	memory_map_set(ROOT, ROOT + (8ul << 20), MEMORY_RAM);

@@ -6,10 +6,7 @@
 
 #define TABLE_LENGTH 4 /* of every ACPI table */
 #define TABLE_WIDTH 36
-#define TABLE_FLAGS 37
 #define TABLE_STRUCTURES 48
-#define FLAG_INTR_REMAP BIT(0)
-#define FLAG_X2APIC_OPT_OUT BIT(1)
 #define UNIT_THE_REST BIT(0)
 #define MIN_WIDTH 32
 #define MAX_WIDTH 64
@@ -17,9 +14,9 @@
 
 enum { DRHD = 0, RMRR = 1, ATSR = 2, KINDS };
 enum { DRHD_FLAGS = 4, DRHD_SEGMENT = 6, DRHD_BASE = 8, DRHD_SCOPES = 16 };
-enum { RMRR_SEGMENT = 6, RMRR_BASE = 8, RMRR_LIMIT = 16, RMRR_SCOPES = 24 };
+enum { RMRR_BASE = 8, RMRR_LIMIT = 16, RMRR_SCOPES = 24 };
 enum { ATSR_SCOPES = 8 };
-enum { SCOPE_TYPE = 0, SCOPE_LENGTH = 1, SCOPE_ID = 4, SCOPE_BUS = 5, SCOPE_PATH = 6 };
+enum { SCOPE_LENGTH = 1, SCOPE_PATH = 6 };
 
 static u64 field(const u8 *at, u32 offset, u32 bytes)
 {
@@ -29,46 +26,31 @@ static u64 field(const u8 *at, u32 offset, u32 bytes)
 	return value;
 }
 
-/* One at `at`, of `length` bytes, all in its structure. */
-static const char *parse_scope(struct dmar *dmar, const u8 *at, u32 length)
+/* A way to a device, of pairs: device, function. */
+static const char *check_path(const u8 *at, u32 bytes)
 {
-	struct dmar_scope *scope = &dmar->scopes[dmar->scope_count];
-	u32 hops = (length - SCOPE_PATH) / 2;
-
-	if (dmar->scope_count == DMAR_MAX_SCOPES)
-		return "more device scopes than XMHF has room for";
-	if ((length - SCOPE_PATH) % 2 || !hops || hops > DMAR_MAX_HOPS)
+	if (bytes % 2 || !bytes)
 		return "a device scope whose path is no way to a device";
-	*scope = (struct dmar_scope){ at[SCOPE_TYPE], at[SCOPE_ID], at[SCOPE_BUS], (u8)hops, { 0 } };
-	for (u32 i = 0; i < hops; i++) {
-		u8 device = at[SCOPE_PATH + 2 * i], function = at[SCOPE_PATH + 2 * i + 1];
-
-		if (device > 31 || function > 7)
+	for (u32 i = 0; i < bytes; i += 2)
+		if (at[i] > 31 || at[i + 1] > 7)
 			return "a device scope with a device above 31 or a function above 7";
-		scope->path[i] = (u8)(device << 3 | function);
-	}
-	dmar->scope_count++;
 	return NULL;
 }
 
-static const char *parse_scopes(struct dmar *dmar, struct dmar_scopes *scopes, const u8 *at, const u8 *end)
+static const char *check_scopes(const u8 *at, const u8 *end)
 {
 	const char *wrong = NULL;
 
-	scopes->first = (u16)dmar->scope_count;
-	while (at < end && !wrong) {
+	for (; at < end && !wrong; at += at[SCOPE_LENGTH]) {
 		if (end - at < SCOPE_PATH || at[SCOPE_LENGTH] < SCOPE_PATH || at[SCOPE_LENGTH] > end - at)
 			return "a device scope that does not end in its structure";
-		wrong = parse_scope(dmar, at, at[SCOPE_LENGTH]);
-		at += at[SCOPE_LENGTH];
+		wrong = check_path(at + SCOPE_PATH, at[SCOPE_LENGTH] - SCOPE_PATH);
 	}
-	scopes->count = (u16)(dmar->scope_count - scopes->first);
 	return wrong;
 }
 
 static const char *parse_drhd(struct dmar *dmar, const u8 *at, u32 length)
 {
-	struct dmar_unit *unit = &dmar->units[dmar->unit_count];
 	u64 base = field(at, DRHD_BASE, 8);
 
 	if (dmar->unit_count == DMAR_MAX_UNITS)
@@ -78,33 +60,28 @@ static const char *parse_drhd(struct dmar *dmar, const u8 *at, u32 length)
 	for (u32 i = 0; i < dmar->unit_count; i++)
 		if (dmar->units[i].base == base)
 			return "two remapping units with the same registers";
-	*unit = (struct dmar_unit){ .base = base, .segment = (u16)field(at, DRHD_SEGMENT, 2),
-				    .the_rest = at[DRHD_FLAGS] & UNIT_THE_REST };
-	dmar->unit_count++;
-	return parse_scopes(dmar, &unit->scopes, at + DRHD_SCOPES, at + length);
+	dmar->units[dmar->unit_count++] = (struct dmar_unit){ base, (u16)field(at, DRHD_SEGMENT, 2),
+							      at[DRHD_FLAGS] & UNIT_THE_REST };
+	return check_scopes(at + DRHD_SCOPES, at + length);
 }
 
 static const char *parse_rmrr(struct dmar *dmar, const u8 *at, u32 length)
 {
-	struct dmar_region *region = &dmar->regions[dmar->region_count];
 	u64 start = field(at, RMRR_BASE, 8), last = field(at, RMRR_LIMIT, 8);
 
 	if (dmar->region_count == DMAR_MAX_REGIONS)
 		return "more reserved memory regions than XMHF has room for";
 	if (start % PAGE_SIZE || last % PAGE_SIZE != PAGE_SIZE - 1 || start > last || last >= ADDRESS_END)
 		return "a reserved memory region that is not whole pages of memory";
-	*region = (struct dmar_region){ .start = start, .end = last + 1, .segment = (u16)field(at, RMRR_SEGMENT, 2) };
-	dmar->region_count++;
-	return parse_scopes(dmar, &region->scopes, at + RMRR_SCOPES, at + length);
+	dmar->regions[dmar->region_count++] = (struct dmar_region){ start, last + 1 };
+	return check_scopes(at + RMRR_SCOPES, at + length);
 }
 
-/* Its scopes must be well formed; what they are does not matter, as no device's own translations are let through. */
+/* Whose own translations the unit would let through; none are. */
 static const char *parse_atsr(struct dmar *dmar, const u8 *at, u32 length)
 {
-	struct dmar_scopes scopes;
-
-	dmar->ats = true;
-	return parse_scopes(dmar, &scopes, at + ATSR_SCOPES, at + length);
+	(void)dmar;
+	return check_scopes(at + ATSR_SCOPES, at + length);
 }
 
 static const struct {
@@ -143,11 +120,8 @@ const char *dmar_parse(struct dmar *dmar, const void *table, size_t bytes)
 	memset(dmar, 0, sizeof(*dmar));
 	if (bytes < TABLE_STRUCTURES || field(at, TABLE_LENGTH, 4) != bytes)
 		return "a length that is not the table's";
-	dmar->width = (u8)(at[TABLE_WIDTH] + 1);
 	if (at[TABLE_WIDTH] + 1 < MIN_WIDTH || at[TABLE_WIDTH] + 1 > MAX_WIDTH)
 		return "a width of addresses that no machine has";
-	dmar->interrupt_remapping = at[TABLE_FLAGS] & FLAG_INTR_REMAP;
-	dmar->x2apic_opt_out = at[TABLE_FLAGS] & FLAG_X2APIC_OPT_OUT;
 	for (at += length; at < end && !wrong; at += length)
 		wrong = parse_structure(dmar, at, (size_t)(end - at), &length);
 	if (!wrong && !dmar->unit_count)

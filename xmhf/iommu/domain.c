@@ -62,7 +62,7 @@ static void set_leaf(struct domain *domain, u64 *entry, u64 at, u32 level, u64 r
 /* A leaf becomes a table of the same rights. */
 static bool split(struct domain *domain, u64 *entry, u64 at, u32 level)
 {
-	u64 *table = page_alloc(), rights = *entry & DOMAIN_RW;
+	u64 *table = domain->tables < domain->most_tables ? page_alloc() : NULL, rights = *entry & DOMAIN_RW;
 
 	if (!table)
 		return false;
@@ -147,27 +147,29 @@ bool domain_prepare(struct domain *domain, u64 page)
 	return true;
 }
 
-u64 domain_rights(const struct domain *domain, u64 page)
+static void free_table(u64 *table)
 {
-	u32 level = domain->levels;
-	u64 *table = domain->root;
+	memset(table, 0, PAGE_SIZE);
+	page_free(table);
+}
 
-	if (page >= LEVEL_SIZE(level + 1))
-		return 0;
-	while (is_table(*entry_of(table, page, level), level)) {
-		table = table_of(*entry_of(table, page, level));
-		level--;
-	}
-	return *entry_of(table, page, level) & DOMAIN_RW;
+static void drop(u64 *table, u32 level)
+{
+	for (u32 i = 0; i < ENTRIES; i++)
+		if (is_table(table[i], level))
+			drop(table_of(table[i]), level - 1);
+	free_table(table);
+}
+
+void domain_drop(struct domain *domain)
+{
+	domain_flushed(domain);
+	drop(domain->root, domain->levels);
 }
 
 void domain_flushed(struct domain *domain)
 {
-	while (domain->retired_count) {
-		u64 *table = domain->retired[--domain->retired_count];
-
-		memset(table, 0, PAGE_SIZE);
-		page_free(table);
-	}
+	while (domain->retired_count)
+		free_table(domain->retired[--domain->retired_count]);
 	domain->owes_flush = false;
 }

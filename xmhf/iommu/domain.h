@@ -23,17 +23,18 @@ struct domain {
 	bool grants_flush; /* units may remember, too, that a page has no rights */
 	bool owes_flush;   /* what units remember may differ from the tables */
 	u32 tables;        /* beside the root */
+	u32 most_tables;   /* that there may be */
 	u32 merge_above;   /* so many may stay that say no more than a leaf: what was taken once is taken again */
 	u32 retired_count;
 	u64 *retired[DOMAIN_RETIRED]; /* tables that became leaves: units may walk them until the next flush */
 };
 
-/* Makes an empty root for a domain whose first four fields but `root` are set. False: the pool is empty. */
+/* Makes an empty root for a domain of which the units' properties and the bound are set. False: the pool is empty. */
 bool domain_init(struct domain *domain);
 
 /*
- * Gives [start, end), whole pages, these rights. False: the pool has no page for a table; then a first part may have
- * them and the rest has what it had. What the tables cannot address has no rights.
+ * Gives [start, end), whole pages, these rights. False: there is no page for a table, or one too many; then a first
+ * part may have them and the rest has what it had. What the tables cannot address has no rights.
  */
 bool domain_set(struct domain *domain, u64 start, u64 end, u64 rights);
 
@@ -43,8 +44,8 @@ bool domain_set(struct domain *domain, u64 start, u64 end, u64 rights);
  */
 must_check bool domain_prepare(struct domain *domain, u64 page);
 
-/* The rights of a page by the tables. */
-u64 domain_rights(const struct domain *domain, u64 page);
+/* Gives all table pages back. No unit may know them. */
+void domain_drop(struct domain *domain);
 
 /* All units have been flushed since the last change. */
 void domain_flushed(struct domain *domain);

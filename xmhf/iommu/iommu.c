@@ -23,6 +23,7 @@
 #define PRESENT BIT(0)
 #define CONTEXT_WIDTH(levels) ((levels) - 2ul)
 #define CONTEXT_DOMAIN(number) ((u64)(number) << 8)
+#define BOOT_TABLES 128 /* half of the pool: units that have no large pages cannot hold much memory */
 #define KEPT_TABLES 32
 #define LOOK_MS 10
 #define FAULTS_AT_ONCE 16
@@ -56,7 +57,7 @@ static bool choose_tables(void)
 {
 	bool three = true, four = true;
 
-	domain = (struct domain){ .largest = 3, .coherent = true };
+	domain = (struct domain){ .largest = 3, .coherent = true, .most_tables = BOOT_TABLES };
 	for (u32 i = 0; i < dmar.unit_count; i++) {
 		three &= vtd_has_levels(&units[i], 3);
 		four &= vtd_has_levels(&units[i], 4);
@@ -70,15 +71,22 @@ static bool choose_tables(void)
 	return three || four;
 }
 
+static bool holds_a_unit(const struct dmar_region *r)
+{
+	for (u32 i = 0; i < dmar.unit_count; i++)
+		if (dmar.units[i].base >= r->start && dmar.units[i].base < r->end)
+			return true;
+	return false;
+}
+
 /* The firmware's devices keep their regions, but none that is root's. */
 static bool regions_are_free(void)
 {
 	for (u32 i = 0; i < dmar.region_count; i++) {
 		const struct dmar_region *r = &dmar.regions[i];
 
-		if ((r->start < root_end && r->end > root_start) ||
-		    (root_low && r->start < root_low + ROOT_LOW_BYTES && r->end > root_low)) {
-			log_warn("no DMA protection: the firmware's devices use 0x%lx to 0x%lx, where the core is",
+		if (meets_root_memory(r->start, r->end) || holds_a_unit(r)) {
+			log_warn("no DMA protection: the firmware's devices use 0x%lx to 0x%lx, which the core has",
 				 r->start, r->end);
 			return false;
 		}
@@ -107,19 +115,22 @@ static bool fill_from_map(void)
 	return done;
 }
 
-/* Root memory last, whatever the firmware's map and regions say of it. */
+/* Root memory last, whatever the firmware's map and regions say of it. What cannot be held leaves the pool whole. */
 static bool fill_domain(void)
 {
-	bool done = domain_init(&domain) && fill_from_map();
+	bool made = domain_init(&domain), done = made && fill_from_map();
 
 	for (u32 i = 0; i < dmar.region_count && done; i++)
 		done = domain_set(&domain, dmar.regions[i].start, dmar.regions[i].end, DOMAIN_RW);
 	done = done && domain_set(&domain, root_start, root_end, 0);
 	if (done && root_low)
 		done = domain_set(&domain, root_low, root_low + ROOT_LOW_BYTES, 0);
-	if (!done)
-		log_warn("no DMA protection: root memory is too small for the tables");
-	return done;
+	if (done)
+		return true;
+	log_warn("no DMA protection: the tables for this memory would be too large");
+	if (made)
+		domain_drop(&domain);
+	return false;
 }
 
 /* One context table for all buses. */
@@ -156,6 +167,7 @@ static bool start_units(void)
 			return false;
 	domain_flushed(&domain);
 	domain.merge_above = domain.tables + KEPT_TABLES;
+	domain.most_tables = ~0u;
 	unit_count = dmar.unit_count;
 	silent = false;
 	return true;
