@@ -110,10 +110,15 @@ static bool is_consequence(const struct hypapi_trace_entry *e)
 	return e->type == HYPAPI_EV_PARTITION_EXIT;
 }
 
+/* The guest's instruction is tried again: how often depends on time. */
+static bool is_repeated(const struct hypapi_trace_entry *e)
+{
+	return e->verdict == HYPAPI_RETRY && !e->stops;
+}
+
 static bool is_left_out(const struct hypapi_trace_entry *e)
 {
-	if (e->level == HYPAPI_L0 || e->hypapp >= MAX_HYPAPPS || !booted[e->hypapp] ||
-	    (e->verdict == HYPAPI_RETRY && !e->stops))
+	if (e->level == HYPAPI_L0 || e->hypapp >= MAX_HYPAPPS || !booted[e->hypapp] || is_repeated(e))
 		return true;
 	return !is_consequence(e) && !has_default(e) && !acts[e->hypapp];
 }
@@ -193,7 +198,8 @@ static void compare(u32 cpu, struct sim_replay_result *result)
 	for (size_t i = 0; i < count; i++) {
 		u64 serial = got[i].serial;
 
-		if (serial <= progress[cpu].seen || serial <= progress[cpu].ready || got[i].level == HYPAPI_L0)
+		if (serial <= progress[cpu].seen || serial <= progress[cpu].ready || got[i].level == HYPAPI_L0 ||
+		    is_repeated(&got[i]))
 			continue;
 		const struct hypapi_trace_entry *want = expected(cpu);
 

@@ -9,6 +9,7 @@
  * time.
  */
 #include "pal.h"
+#include "tpm/tpm.h"
 
 /*
  * The return addresses of PALs. No section can lie there (register.c), so the RET that leaves the PAL makes a page
@@ -27,6 +28,13 @@
 #define MAX_FAULT_LINES 64 /* faults are the guest's to make: it must not drown the log */
 
 uint64_t tv_invocations, tv_returns;
+
+/* Calls at a command that takes long: where the PAL goes on, and whose call it is. Each belongs to who has the PAL. */
+static struct paused {
+	struct hypapi_partition_entry at;
+	uint64_t caller_rsp;
+} paused_calls[TV_MAX_PALS];
+#define PAUSED_REGS (sizeof(paused_calls[0].at.gpr) / sizeof(paused_calls[0].at.gpr[0]))
 
 static const uint8_t arg_regs[] = { HYPAPI_REG_RDI, HYPAPI_REG_RSI, HYPAPI_REG_RDX,
 				    HYPAPI_REG_RCX, HYPAPI_REG_R8, HYPAPI_REG_R9 };
@@ -365,6 +373,67 @@ static enum hypapi_verdict expel(struct hypapi_event *ev, struct pal *pal, uint3
 	return HYPAPI_RETRY;
 }
 
+void call_forget(const struct pal *pal)
+{
+	wipe(&paused_calls[pal_number(pal)], sizeof(paused_calls[0]));
+}
+
+static enum hypapi_verdict begin_call(struct hypapi_event *ev, struct pal *pal, const struct pal_entry *entry)
+{
+	pal->call = entry;
+	if (prepare_call(ev, pal) != HYPAPI_OK)
+		release(ev, pal);
+	else
+		__atomic_add_fetch(&tv_invocations, 1, __ATOMIC_RELAXED);
+	return HYPAPI_HANDLED;
+}
+
+/*
+ * A call that pauses is its caller's, whom the stack pointer tells from other threads of the address space: they
+ * wait as
+ * for any PAL that runs. The PAL begins again at its VMCALL, with the registers that it had there.
+ */
+static bool resume(struct hypapi_event *ev, struct pal *pal, const struct pal_entry *entry)
+{
+	struct paused *paused = &paused_calls[pal_number(pal)];
+
+	if (pal->call != entry || tv_arg(ev, HYPAPI_REG_RSP) != paused->caller_rsp || !tpm_slice(pal) ||
+	    hypapi_partition_enter(ev, pal->partition, &paused->at) != HYPAPI_OK)
+		return false;
+	wipe(paused, sizeof(*paused));
+	pal->stage = PAL_IDLE;
+	return true;
+}
+
+/* This CPU has the PAL, in the middle of something: a slice of that. */
+static enum hypapi_verdict go_on(struct hypapi_event *ev, struct pal *pal, const struct pal_entry *entry)
+{
+	if (pal->stage == PAL_PAUSED) {
+		if (resume(ev, pal, entry))
+			return HYPAPI_HANDLED;
+	} else if (measure_slice(ev, pal)) {
+		pal->stage = PAL_IDLE;
+		return begin_call(ev, pal, entry);
+	}
+	let_go(ev, pal);
+	return HYPAPI_RETRY;
+}
+
+enum hypapi_verdict tv_pause(struct hypapi_event *ev, struct pal *pal)
+{
+	struct paused *paused = &paused_calls[pal_number(pal)];
+
+	for (uint32_t i = 0; i < PAUSED_REGS; i++)
+		paused->at.gpr[i] = hypapi_reg_get(ev, (enum hypapi_reg)i);
+	paused->at.rip = hypapi_reg_get(ev, HYPAPI_REG_RIP);
+	paused->at.long_mode = pal->long_mode;
+	hypapi_partition_leave(ev);
+	paused->caller_rsp = tv_arg(ev, HYPAPI_REG_RSP);
+	pal->stage = PAL_PAUSED;
+	let_go(ev, pal);
+	return HYPAPI_RETRY;
+}
+
 /* No fault mends what pal_is_callers() misses: where the stack is gone, so is the data. */
 static enum hypapi_verdict call_pal(struct hypapi_event *ev, struct pal *pal)
 {
@@ -377,14 +446,10 @@ static enum hypapi_verdict call_pal(struct hypapi_event *ev, struct pal *pal)
 		return ev->args.violation.gva_valid ? refuse_fetch(ev, ev->args.violation.gva, ev->cpl) : HYPAPI_DENY;
 	if (!pal_change_state(pal, PAL_READY, PAL_RUNNING))
 		return HYPAPI_RETRY; /* another CPU runs it, or has just destroyed it */
-	pal->call = entry;
-	if (prepare_call(ev, pal) != HYPAPI_OK)
-		release(ev, pal);
-	else
-		__atomic_add_fetch(&tv_invocations, 1, __ATOMIC_RELAXED);
-	return HYPAPI_HANDLED;
+	if (pal->stage != PAL_IDLE)
+		return go_on(ev, pal, entry);
+	return begin_call(ev, pal, entry);
 }
-
 enum hypapi_verdict tv_on_violation(struct hypapi_event *ev)
 {
 	struct pal *pal = pal_by_partition(ev->args.violation.owner);

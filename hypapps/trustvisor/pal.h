@@ -13,6 +13,8 @@
  *     RUNNING -> DOOMED   any CPU: destroy the PAL instead of making it READY again
  *     READY, RUNNING, DOOMED -> FREE   unregister (READY only, under the stop); else the CPU that owns the PAL
  *
+ * So whoever has a PAL may put it back in the middle of something, which `stage` tells the next one.
+ *
  * A PAL that was registered by list becomes ENDED, not FREE: the slot keeps its status until the kernel unregisters it,
  * or until it is needed for another PAL. It counts in no share.
  */
@@ -22,10 +24,18 @@
 #include <hypapi/hypapi.h>
 
 #include "include/trustvisor/abi.h"
+#include "include/trustvisor/tpm.h"
 
 #define TV_MAX_PALS 512 /* or as many as the core has partitions */
 
 enum pal_state { PAL_FREE = 0, PAL_READY, PAL_RUNNING, PAL_DOOMED, PAL_ENDED };
+
+/* What whoever brings a PAL from READY to RUNNING finds, and has to go on with; his while it is RUNNING. */
+enum pal_stage {
+	PAL_UNMEASURED = 0, /* new: it is measured, in slices, before anything of it runs */
+	PAL_IDLE,
+	PAL_PAUSED,         /* a call is at a command that takes long: who made it comes again for each slice */
+};
 
 /* Where a PAL is entered, and with what. Constant. */
 struct pal_entry {
@@ -50,6 +60,8 @@ struct pal {
 	uint32_t flags;               /* TV_LIST_..., of a list */
 	uint64_t home_physical;       /* list: physical address of the page that holds the end of the stack */
 	gpa1_t home_gpa1;             /* the same as L1-physical address */
+	uint32_t tpm_flags;           /* enum tv_tpm_flag, of the registration */
+	uint8_t owner_tag[32];        /* measured; zeros: none */
 
 	uint32_t state;               /* enum pal_state, atomic */
 	uint32_t doomed_why;          /* enum tv_why, atomic: of who brought the state to DOOMED */
@@ -58,6 +70,7 @@ struct pal {
 	const struct pal_entry *call;
 	uint64_t args[TV_MAX_PARAMS]; /* as the caller gave them, read once */
 	uint64_t return_address;      /* the caller's, read once */
+	uint32_t stage;               /* enum pal_stage */
 
 	/* What STATUS_LIST answers; written by the same CPU, read by any. */
 	uint32_t calls, why, vector, error_code;
@@ -191,6 +204,10 @@ bool list_find_home(const struct hypapi_event *ev, uint64_t physical, gpa1_t *gp
 /* call.c: handlers */
 enum hypapi_verdict tv_on_violation(struct hypapi_event *ev);
 enum hypapi_verdict tv_on_partition_exit(struct hypapi_event *ev);
+/** The PAL is gone, perhaps with a call that pauses. */
+void call_forget(const struct pal *pal);
+/** In a command of a running PAL that takes long: it leaves its CPU, and its caller comes again. */
+enum hypapi_verdict tv_pause(struct hypapi_event *ev, struct pal *pal);
 /** Calls entered and calls returned since boot, on all CPUs; atomic. */
 extern uint64_t tv_invocations, tv_returns;
 

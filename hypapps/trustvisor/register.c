@@ -178,6 +178,25 @@ bool pal_is_valid(struct pal *pal)
 	return true;
 }
 
+/* Programs of before have 0 there. */
+static int read_options(const struct hypapi_event *ev, struct pal *pal)
+{
+	uint64_t at = tv_arg(ev, HYPAPI_REG_RDX);
+	struct tv_pal_options options;
+	int rc;
+
+	if (!at)
+		return HYPAPI_OK;
+	rc = hypapi_copy_from(ev, &options, GVA(at), sizeof(options));
+	if (rc != HYPAPI_OK)
+		return rc;
+	if ((options.flags & ~TV_TPM_FIXED) || options.reserved)
+		return HYPAPI_EINVAL;
+	pal->tpm_flags = options.flags;
+	__builtin_memcpy(pal->owner_tag, options.owner_tag, sizeof(pal->owner_tag));
+	return HYPAPI_OK;
+}
+
 /* Copies and checks all that the caller's request says by itself. */
 static uint32_t read_request(const struct hypapi_event *ev, struct pal *pal)
 {
@@ -195,6 +214,8 @@ static uint32_t read_request(const struct hypapi_event *ev, struct pal *pal)
 	rc = copy_counted(ev, &pal->sections, tv_arg(ev, HYPAPI_REG_RCX), TV_MAX_SECTIONS);
 	if (rc == HYPAPI_OK)
 		rc = copy_counted(ev, &entry->params, tv_arg(ev, HYPAPI_REG_RSI), TV_MAX_PARAMS);
+	if (rc == HYPAPI_OK)
+		rc = read_options(ev, pal);
 	if (rc != HYPAPI_OK)
 		return tv_result_of(rc);
 	return pal_is_valid(pal) ? TV_OK : TV_E_INVALID;

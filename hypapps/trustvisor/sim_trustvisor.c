@@ -291,8 +291,8 @@ static void own_in_l2(void *arg)
 static void stress(void *arg)
 {
 	uint64_t base = *(const uint64_t *)arg + PAGES(8) * sim_cpu_index();
-	struct tv_pal_sections sections = { .num_sections = 2, .sections = {
-		{ TV_SECTION_CODE, 1, base }, { TV_SECTION_STACK, 1, base + PAGES(1) } } };
+	struct tv_pal_sections sections = { .num_sections = 3, .sections = { { TV_SECTION_CODE, 1, base },
+		{ TV_SECTION_DATA, 1, base + PAGES(1) }, { TV_SECTION_STACK, 1, base + PAGES(4) } } };
 	struct tv_pal_params params = { 0 };
 
 	for (uint64_t i = 1; i <= 5; i++) {
@@ -300,6 +300,7 @@ static void stress(void *arg)
 		sim_assert(!sim_write(GVA(base + PAGES(2)), &sections, sizeof(sections)));
 		sim_assert(!sim_write(GVA(base + PAGES(3)), &params, sizeof(params)));
 		sim_set(HYPAPI_REG_RCX, base + PAGES(2));
+		sim_set(HYPAPI_REG_RDX, 0);
 		sim_set(HYPAPI_REG_RSI, base + PAGES(3));
 		sim_set(HYPAPI_REG_RDI, base);
 		sim_assert(command(TV_CMD_REGISTER) == TV_OK);
@@ -311,7 +312,7 @@ static void stress(void *arg)
 	}
 }
 
-/* Its answer is the first word of its stack page, and its code is that of every CPU. */
+/* Its answer is the first word of its data, and its code is that of every CPU. */
 static void stress_pal(void *arg)
 {
 	(void)arg;

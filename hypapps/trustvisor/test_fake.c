@@ -85,6 +85,33 @@ void hypapi_log(const char *format, ...)
 	fake.log_lines++;
 }
 
+uint32_t hypapi_features(void)
+{
+	return HYPAPI_FEATURE_PARTITIONS;
+}
+
+/* Other numbers in each test run would hide what a test finds once; other numbers in each call are what it is for. */
+int hypapi_random(void *dst, size_t len_bytes)
+{
+	static uint64_t state = 1;
+
+	assert_in_range(len_bytes, 1, 256);
+	if (fake.no_random)
+		return HYPAPI_ENOTSUP;
+	for (size_t i = 0; i < len_bytes; i++) {
+		state = state * 6364136223846793005 + 1442695040888963407;
+		((uint8_t *)dst)[i] = (uint8_t)(state >> 33);
+	}
+	if (!fake.random_calls++ && len_bytes == sizeof(fake.first_random))
+		memcpy(fake.first_random, dst, len_bytes);
+	return HYPAPI_OK;
+}
+
+void hypapi_image_hash(uint8_t hash[32])
+{
+	memset(hash, 0x1a, 32);
+}
+
 int hypapi_quiesce(struct hypapi_event *ev)
 {
 	fake.stops++;

@@ -45,6 +45,9 @@ extern struct fake {
 	int injected;                      /* vector, 0: none */
 	uint32_t injected_code;
 	uint64_t injected_cr2;
+	uint8_t first_random[32];          /* what hypapi_random() gave first */
+	int random_calls;
+	bool no_random;                    /* hypapi_random() has none */
 	int log_lines;
 } fake;
 

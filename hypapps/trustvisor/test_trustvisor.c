@@ -12,8 +12,10 @@
 #include <cmocka.h>
 
 #include "include/trustvisor/abi.h"
+#include "include/trustvisor/tpm.h"
 
 extern const struct hypapp_descriptor hypapp_trustvisor;
+int run_tpm_tests(void); /* tpm/test_tpm.c */
 
 /* The PAL of most tests: one page each of code, data, param and stack, then ordinary pages of the caller. */
 #define PAGE(n) (FAKE_BASE + (n) * 0x1000ull)
@@ -105,16 +107,32 @@ static struct hypapi_event violation(uint64_t gva, uint32_t access)
 	return ev;
 }
 
+#define MANY_SLICES 1000 /* more than it takes to measure any PAL of these tests */
+
+/* A fetch is repeated while the PAL is there and asks for that: the first one until the PAL is measured. */
+static enum hypapi_verdict fetch(uint64_t gva)
+{
+	enum hypapi_verdict verdict = HYPAPI_RETRY;
+	struct hypapi_event ev;
+
+	for (int i = 0; i < MANY_SLICES && verdict == HYPAPI_RETRY ; i++) {
+		ev = violation(gva, HYPAPI_X);
+		if (i && !ev.args.violation.owner.id)
+			break;
+		verdict = fake_raise(&hypapp_trustvisor, &ev);
+	}
+	return verdict;
+}
+
 /* A call instruction to `gva`, with the return address at CALLER_STACK. */
 static enum hypapi_verdict call_at(uint64_t gva)
 {
-	struct hypapi_event ev = violation(gva, HYPAPI_X);
 	uint64_t return_to = RETURN_TO;
 
 	memcpy(fake_mem(CALLER_STACK), &return_to, long_mode ? 8 : 4);
 	fake.regs[HYPAPI_REG_RSP] = CALLER_STACK;
 	fake.regs[HYPAPI_REG_RIP] = gva;
-	return fake_raise(&hypapp_trustvisor, &ev);
+	return fetch(gva);
 }
 
 static enum hypapi_verdict pal_exit(uint64_t rip, uint64_t address)
@@ -822,12 +840,10 @@ static void bad_caller_stack_is_refused(void **state)
 	(void)state;
 	assert_int_equal(register_pal(), TV_OK);
 	for (int i = 0; i < 2; i++) {
-		struct hypapi_event ev = violation(ENTRY, HYPAPI_X);
-
 		*(uint64_t *)fake_mem(CALLER_STACK) = 0x8000000000000000; /* not an address */
 		fake.regs[HYPAPI_REG_RIP] = ENTRY;
 		fake.regs[HYPAPI_REG_RSP] = i ? CALLER_STACK : 0x1000;
-		assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+		assert_int_equal(fetch(ENTRY), HYPAPI_HANDLED);
 		assert_injected(PF_P | PF_U | PF_I, ENTRY);
 	}
 	assert_pal_works();
@@ -1040,7 +1056,7 @@ static void answers_every_command(void **state)
 	assert_true(is_claimed(0) && is_claimed(1) && is_claimed(255) && is_claimed(0x110) && !is_claimed(0x100));
 	for (uint32_t i = 24; i < 255; i++)
 		known += hypercall(i) != TV_E_UNKNOWN;
-	assert_int_equal(known, 3); /* those of lists */
+	assert_int_equal(known, 3 + 8); /* those of lists, and of the micro-TPM's new bank */
 	for (size_t i = 0; i < sizeof(utpm) / sizeof(utpm[0]); i++)
 		assert_int_equal(hypercall(utpm[i]), TV_E_NOT_IN_PAL);
 
@@ -1052,7 +1068,7 @@ static void answers_every_command(void **state)
 	assert_int_equal(hypercall(0), TV_E_UNKNOWN);
 	assert_int_equal(hypercall(0x110), TV_E_UNKNOWN);
 	for (size_t i = 0; i < sizeof(utpm) / sizeof(utpm[0]); i++)
-		assert_int_equal(hypercall(utpm[i]), TV_E_UNSUPPORTED);
+		assert_int_equal(hypercall(utpm[i]), utpm[i] == TV_CMD_NV_READALL ? TV_E_DENIED : TV_TPM_BAD_PARAMETER);
 	assert_int_equal(fake.stops, 1);
 }
 
@@ -1419,8 +1435,7 @@ static void errors_instead_of_faults(void **state)
 	fake.pages[9].rights = 0;
 	fake.regs[HYPAPI_REG_RSP] = CALLER_STACK;
 	fake.regs[HYPAPI_REG_RIP] = entry;
-	struct hypapi_event ev = violation(entry, HYPAPI_X);
-	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+	assert_int_equal(fetch(entry), HYPAPI_HANDLED);
 	assert_injected(PF_P | PF_I | PF_U, entry);
 	fake.pages[9].rights = HYPAPI_RWX;
 	/* Parameters that cannot be used. */
@@ -1621,5 +1636,5 @@ int main(void)
 		TEST(only_kernels_register), TEST(l2_may_be_shut_out),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_tpm_tests() + cmocka_run_group_tests(tests, NULL, NULL);
 }

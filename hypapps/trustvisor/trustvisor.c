@@ -7,6 +7,8 @@
  * include/trustvisor/abi.h; README.md tells what a caller observes.
  */
 #include "pal.h"
+#include "tpm/job.h"
+#include "tpm/tpm.h"
 
 static struct pal pals[TV_MAX_PALS];
 static uint32_t limit; /* of them are used; constant after INIT */
@@ -89,6 +91,9 @@ int pal_destroy(struct hypapi_event *ev, struct pal *pal, uint32_t why)
 	int rc = hypapi_partition_destroy(ev, pal->partition);
 
 	if (rc == HYPAPI_OK) {
+		job_forget(pal->partition.id);
+		tpm_forget(pal);
+		call_forget(pal);
 		limits_give(pal);
 		pal->why = why;
 		pal_set_state(pal, pal->by_list ? PAL_ENDED : PAL_FREE);
@@ -117,6 +122,20 @@ static uint32_t unsupported(struct hypapi_event *ev)
 	return TV_E_UNSUPPORTED;
 }
 
+static uint32_t utpm(struct hypapi_event *ev)
+{
+	struct pal *pal = pal_by_partition(ev->partition);
+
+	return pal ? tpm_command(ev, pal, ev->args.hypercall.number) : TV_E_NOT_IN_PAL;
+}
+
+static uint32_t nv(struct hypapi_event *ev)
+{
+	struct pal *pal = pal_by_partition(ev->partition);
+
+	return pal ? nv_command(ev, pal, ev->args.hypercall.number) : TV_E_NOT_IN_PAL;
+}
+
 enum command_place { OUTSIDE = 1, INSIDE = 2, ANYWHERE = OUTSIDE | INSIDE };
 
 static const struct command {
@@ -130,19 +149,27 @@ static const struct command {
 	[TV_CMD_UTPM_UNSEAL_OLD] = { "unseal (old)", unsupported, ANYWHERE },
 	[TV_CMD_UTPM_QUOTE_OLD] = { "quote (old)", unsupported, ANYWHERE },
 	[TV_CMD_SHARE] = { "share", unsupported, OUTSIDE },
-	[TV_CMD_UTPM_PCRREAD] = { "pcrread", unsupported, INSIDE },
-	[TV_CMD_UTPM_PCREXTEND] = { "pcrextend", unsupported, INSIDE },
-	[TV_CMD_UTPM_GENRAND] = { "genrand", unsupported, INSIDE },
-	[TV_CMD_UTPM_SEAL] = { "seal", unsupported, INSIDE },
-	[TV_CMD_UTPM_UNSEAL] = { "unseal", unsupported, INSIDE },
-	[TV_CMD_UTPM_QUOTE] = { "quote", unsupported, INSIDE },
-	[TV_CMD_UTPM_ID_GETPUB] = { "id getpub", unsupported, INSIDE },
-	[TV_CMD_NV_GETSIZE] = { "nv getsize", unsupported, INSIDE },
-	[TV_CMD_NV_READALL] = { "nv readall", unsupported, INSIDE },
-	[TV_CMD_NV_WRITEALL] = { "nv writeall", unsupported, INSIDE },
+	[TV_CMD_UTPM_PCRREAD] = { "pcrread", utpm, INSIDE },
+	[TV_CMD_UTPM_PCREXTEND] = { "pcrextend", utpm, INSIDE },
+	[TV_CMD_UTPM_GENRAND] = { "genrand", utpm, INSIDE },
+	[TV_CMD_UTPM_SEAL] = { "seal", utpm, INSIDE },
+	[TV_CMD_UTPM_UNSEAL] = { "unseal", utpm, INSIDE },
+	[TV_CMD_UTPM_QUOTE] = { "quote", utpm, INSIDE },
+	[TV_CMD_UTPM_ID_GETPUB] = { "id getpub", utpm, INSIDE },
+	[TV_CMD_NV_GETSIZE] = { "nv getsize", nv, INSIDE },
+	[TV_CMD_NV_READALL] = { "nv readall", nv, INSIDE },
+	[TV_CMD_NV_WRITEALL] = { "nv writeall", nv, INSIDE },
 	[TV_CMD_REGISTER_LIST] = { "register list", tv_register_list, OUTSIDE },
 	[TV_CMD_UNREGISTER_LIST] = { "unregister list", tv_unregister_list, OUTSIDE },
 	[TV_CMD_STATUS_LIST] = { "status list", tv_status_list, OUTSIDE },
+	[TV_CMD_TPM_INFO] = { "tpm info", utpm, INSIDE },
+	[TV_CMD_TPM_PCR_READ] = { "tpm pcr read", utpm, INSIDE },
+	[TV_CMD_TPM_PCR_EXTEND] = { "tpm pcr extend", utpm, INSIDE },
+	[TV_CMD_TPM_RANDOM] = { "tpm random", utpm, INSIDE },
+	[TV_CMD_TPM_SEAL] = { "tpm seal", utpm, INSIDE },
+	[TV_CMD_TPM_UNSEAL] = { "tpm unseal", utpm, INSIDE },
+	[TV_CMD_TPM_QUOTE] = { "tpm quote", utpm, INSIDE },
+	[TV_CMD_TPM_COUNTER] = { "tpm counter", utpm, INSIDE },
 	[TV_CMD_TEST] = { "test", test, ANYWHERE },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -168,6 +195,8 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 
 	if (result == TV_REPEAT)
 		return HYPAPI_RETRY;
+	if (result == TPM_PAUSE)
+		return tv_pause(ev, pal_by_partition(ev->partition));
 	if (number < COMMAND_COUNT)
 		__atomic_add_fetch(&command_calls[number], 1, __ATOMIC_RELAXED);
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, result);
@@ -198,6 +227,7 @@ static enum hypapi_verdict on_init(struct hypapi_event *ev)
 	(void)ev;
 	limit = hypapi_partition_limit() < TV_MAX_PALS ? hypapi_partition_limit() : TV_MAX_PALS;
 	limits_init();
+	secret_init();
 	hypapi_log("trustvisor: room for %u PALs of up to %u pages", limit, TV_MAX_PAGES);
 	return HYPAPI_PASS;
 }
@@ -229,11 +259,15 @@ static enum hypapi_verdict on_end(struct hypapi_event *ev)
 		pal_change_state(&pals[i], PAL_ENDED, PAL_FREE);
 	}
 
+	tpm_end();
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		if (commands[i].run && command_calls[i])
 			hypapi_log("trustvisor: %s: %lu calls", commands[i].name, (unsigned long)command_calls[i]);
 	hypapi_log("trustvisor: PALs: %lu calls, %lu returns", (unsigned long)tv_invocations,
 		   (unsigned long)tv_returns);
+	if (job_slices)
+		hypapi_log("trustvisor: %lu slices of long work, the longest of %lu ticks", (unsigned long)job_slices,
+			   (unsigned long)job_longest);
 	return HYPAPI_PASS;
 }
 

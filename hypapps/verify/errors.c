@@ -66,7 +66,7 @@ static void storage(struct hypapi_event *ev)
 static void random_bytes(struct hypapi_event *ev)
 {
 	uint8_t first[256] = { 0 }, second[9] = { 0 };
-	uint32_t same = 0;
+	uint32_t same = 0, alike = 0;
 
 	(void)ev;
 	expect("random bytes", hypapi_random(first, sizeof(first)), HYPAPI_OK);
@@ -75,6 +75,11 @@ static void random_bytes(struct hypapi_event *ev)
 	for (uint32_t i = 0; i < 8; i++)
 		same += first[i] == second[i];
 	expect("other bytes", same < 8, true);
+	hypapi_image_hash(first);
+	hypapi_image_hash(first + 32);
+	for (uint32_t i = 0; i < 32; i++)
+		alike += first[i] == first[32 + i];
+	expect("the image's hash", alike, 32);
 	expect("no random bytes", hypapi_random(first, 0), HYPAPI_EINVAL);
 	expect("too many random bytes", hypapi_random(first, sizeof(first) + 1), HYPAPI_EINVAL);
 }

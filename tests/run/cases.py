@@ -280,6 +280,7 @@ CASES = [
 
     # No indirect branch of root but in the thunks; and that is noticed. Then the returns guarded at each exit.
     dict(name="security/no-indirect-branch", command=["tests/run/indirect_branches.py", "build/xmhf.elf", AUDIT]),
+    dict(name="security/no-simd", command=["tests/run/no_simd.py", "build/xmhf.elf", AUDIT]),
     dict(name="security/no-indirect-branch-notices",
          command=["sh", "-c", "echo 'void f(void (*g)(void)) { g(); }' | gcc -O2 -c -x c -o build/check/planted.o - && "
                   "tests/run/indirect_branches.py build/check/planted.o | grep -q 'f: jmp'"]),
@@ -345,6 +346,10 @@ CASES = [
     on_xmhf("reset-triple-fault", expect=[r"triple fault in L1", r"^T booted again$", r"^T end reset-triple-fault$"]),
     on_xmhf("hypercalls", cpus=2),
     on_xmhf("attack", cpus=2),
+    # Slices of at most 99,999 instructions: ticks are instructions with one CPU.
+    dict(on_xmhf("micro-tpm", expect=[r"^T L1: 0 commands failed$", r"^T L2: L2 says 0$",
+                                      r"trustvisor: \d+ slices of long work, the longest of \d{1,5} ticks"]),
+         name="pal/micro-tpm", timeout=900),
     on_xmhf("no-exits"),
     dict(on_xmhf("stop-storm", cpus=2), name="security/stop-storm"),
     dict(on_xmhf("reset-silent-cpu", cpus=2, expect=[SILENT_CPU]), name="security/silent-cpu", xmhf=AUDIT,

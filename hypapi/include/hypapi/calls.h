@@ -584,6 +584,14 @@ const char *hypapi_option(const char *name);
 uint32_t hypapi_l2_hypercall_base(void);
 
 /**
+ * Which image this is: core and hypapps. Any CPU, any time.
+ * @param hash  result: SHA-256 of the image's file, with its own 32 bytes as zeros (`image-hash --print` prints it);
+ *              zeros, if whoever linked the image did not write it
+ * @since 1.3
+ */
+void hypapi_image_hash(uint8_t hash[32]);
+
+/**
  * Random bytes for keys, from RDSEED and RDRAND, each tested as its words come (NIST SP 800-90B, section 4.4). Any CPU,
  * any time.
  * @param dst        the hypapp's buffer, at least `len_bytes` long; zeroed after an error

@@ -27,7 +27,8 @@
 /* ---- Commands: VMCALL with EAX = command (plus the base in L2), arguments in ECX, EDX, ESI, EDI ---- */
 
 enum tv_command {
-	TV_CMD_REGISTER = 1,   /* ECX: struct tv_pal_sections, EDX: 0, ESI: struct tv_pal_params, EDI: entry point */
+	TV_CMD_REGISTER = 1,   /* ECX: struct tv_pal_sections, EDX: 0 or struct tv_pal_options of tpm.h, ESI: struct
+	                          tv_pal_params, EDI: entry point */
 	TV_CMD_UNREGISTER = 2, /* ECX: entry point */
 	TV_CMD_UTPM_SEAL_OLD = 3,
 	TV_CMD_UTPM_UNSEAL_OLD = 4,

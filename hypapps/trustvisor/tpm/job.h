@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Long work in slices: a job has a stack of its own, and pauses when it has run for JOB_SLICE_TICKS. Its work is a pure
+ * computation on its own buffer, so that it may go on on another CPU, or begin again. What the cryptographic library
+ * does is slow enough, and asks often enough (each of its functions calls job_breathe()), for a slice to end in time.
+ *
+ * A job belongs to a PAL, by the number of its partition. There are fewer jobs than PALs: one that nobody has come for
+ * in JOB_IDLE_TICKS is taken by whoever needs one, and its owner begins again. So a caller that never comes back holds
+ * nothing, and one that comes back makes progress.
+ */
+#ifndef TRUSTVISOR_JOB_H
+#define TRUSTVISOR_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define JOB_SLICE_TICKS 60000u
+#define JOB_IDLE_TICKS (1u << 28) /* a tenth of a second: longer than an operating system keeps a thread waiting */
+#define JOB_DATA_BYTES 8192
+
+struct job;
+typedef void job_work(void *data);
+
+/**
+ * The job of this owner, or a fresh one with zeroed data; the caller has it until job_put() or job_end(). NULL: none is
+ * free, come again.
+ * @param fresh  result: it has no work yet
+ */
+struct job *job_get(uint64_t owner, bool *fresh);
+/** Its data, JOB_DATA_BYTES, aligned to 16. */
+void *job_data(struct job *job);
+/** Gives a fresh job its work. */
+void job_begin(struct job *job, job_work *work);
+/** Runs it for a slice. True: the work is done. */
+bool job_run(struct job *job);
+/** Leaves it for the owner's next slice. */
+void job_put(struct job *job);
+/** It is over: everything in it is wiped. */
+void job_end(struct job *job);
+/** The owner is gone, or all are (0). Nobody runs the job: the owner's PAL is this CPU's, or the CPUs are stopped. */
+void job_forget(uint64_t owner);
+/** In a job: pauses, if the slice is over. Elsewhere it does nothing. */
+void job_breathe(void);
+/** Most bytes of a stack that any job has used; for tests. */
+uint32_t job_stack_used(void);
+/** Slices that were run, and the longest in ticks; for the log. */
+extern uint64_t job_slices, job_longest;
+
+#endif

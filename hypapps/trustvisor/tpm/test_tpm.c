@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The micro-TPM on the fake core: PALs of one page of each section that call both banks. What comes out is checked by
+ * tests/run/tpm_values.py, with another library, from the formats of include/trustvisor/tpm.h and the master secret
+ * that
+ * the fake core gave. And what must fail does: for each other PAL, and for each byte of a blob.
+ */
+#include "test_fake.h"
+#include "tpm/job.h"
+#include "tpm/tpm.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+extern const struct hypapp_descriptor hypapp_trustvisor;
+int run_tpm_tests(void);
+
+#define PAGE(n) (FAKE_BASE + (n) * 0x1000ull)
+#define CODE PAGE(0)
+#define DATA PAGE(1)
+#define PARAM PAGE(2)
+#define STACK PAGE(3)
+#define ENTRY (CODE + 0x40)
+#define REQUEST PAGE(8)
+#define CALLER_STACK (PAGE(9) + 0x800)
+/* Within the PAL's data. */
+#define IN (DATA + 0x100)
+#define OUT (DATA + 0x400)
+#define STRUCT (DATA + 0xd00)
+#define WORDS (DATA + 0xe00)
+#define LEN (DATA + 0xe80)
+#define INFO (DATA + 0xf00)
+
+static struct tv_pal_sections sections;
+static struct tv_pal_params params;
+static struct tv_pal_options options;
+static bool long_mode;
+static uint32_t level, pauses;
+static uint8_t code_byte;
+
+/* ---- The guest ---- */
+
+static int setup(void **state)
+{
+	struct hypapi_event ev;
+
+	(void)state;
+	fake.current = 0;
+	for (size_t i = 0; i < FAKE_PARTITIONS; i++)
+		fake.partitions[i].running = false;
+	ev = fake_event(HYPAPI_EV_SHUTDOWN, HYPAPI_L0);
+	fake_raise(&hypapp_trustvisor, &ev);
+	fake_reset();
+	ev = fake_event(HYPAPI_EV_INIT, HYPAPI_L0);
+	fake_raise(&hypapp_trustvisor, &ev);
+	sections = (struct tv_pal_sections){ .num_sections = 4, .sections = {
+		{ TV_SECTION_CODE, 1, CODE }, { TV_SECTION_DATA, 1, DATA },
+		{ TV_SECTION_PARAM, 1, PARAM }, { TV_SECTION_STACK, 1, STACK } } };
+	params = (struct tv_pal_params){ .num_params = 2, .params = {
+		{ .type = TV_PARAM_INTEGER, .size = 77 }, { .type = TV_PARAM_POINTER, .size = 3 } } };
+	memset(&options, 0, sizeof(options));
+	long_mode = true;
+	level = HYPAPI_L1;
+	code_byte = 0x11;
+	return 0;
+}
+
+static struct hypapi_event event(uint32_t type)
+{
+	struct hypapi_event ev = fake_event(type, level);
+
+	ev.long_mode = long_mode;
+	return ev;
+}
+
+static uint32_t outside(uint32_t number)
+{
+	struct hypapi_event ev = event(HYPAPI_EV_HYPERCALL);
+
+	ev.args.hypercall.number = number;
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+	return (uint32_t)fake.regs[HYPAPI_REG_RAX];
+}
+
+/* Fetches at the entry point until the PAL runs. Returns how often that took. */
+static uint32_t fetch(void)
+{
+	for (uint32_t count = 1; count < 200000; count++) {
+		struct hypapi_event ev = event(HYPAPI_EV_EPT_VIOLATION);
+		enum hypapi_verdict verdict;
+
+		ev.args.violation = (struct hypapi_violation_args){ .gva = GVA(ENTRY), .gva_valid = true,
+			.access = HYPAPI_X, .hpa = HPA(FAKE_HPA + 0x40), .owner = { fake.owner[0] } };
+		verdict = fake_raise(&hypapp_trustvisor, &ev);
+		if (verdict == HYPAPI_HANDLED)
+			return count;
+		assert_int_equal(verdict, HYPAPI_RETRY);
+		assert_int_equal(fake.current, 0);
+	}
+	fail_msg("the PAL never runs");
+	return 0;
+}
+
+static void call(void)
+{
+	memset(fake_mem(CALLER_STACK), 0, 16);
+	memcpy(fake_mem(CALLER_STACK), &(uint64_t){ 0x408765 }, long_mode ? 8 : 4);
+	if (!long_mode)
+		memcpy(fake_mem(CALLER_STACK + 8), &(uint32_t){ PAGE(10) }, 4);
+	fake.regs[HYPAPI_REG_RSP] = CALLER_STACK;
+	fake.regs[HYPAPI_REG_RIP] = ENTRY;
+	fake.regs[HYPAPI_REG_RSI] = PAGE(10);
+	fetch();
+	assert_int_not_equal(fake.current, 0);
+}
+
+/* Registers the PAL of `sections`, `params`, `options`, `code_byte`, and calls it. */
+static void start(void)
+{
+	for (uint64_t i = 0; i < 0x1000; i++) {
+		*(uint8_t *)fake_mem(CODE + i) = (uint8_t)(i * 7);
+		*(uint8_t *)fake_mem(DATA + i) = (uint8_t)(i * 5);
+		*(uint8_t *)fake_mem(STACK + i) = (uint8_t)rand();
+		*(uint8_t *)fake_mem(PARAM + i) = (uint8_t)rand();
+	}
+	*(uint8_t *)fake_mem(CODE + 0xabc) = code_byte;
+	memcpy(fake_mem(REQUEST), &sections, sizeof(sections));
+	memcpy(fake_mem(REQUEST + 0x400), &params, sizeof(params));
+	memcpy(fake_mem(REQUEST + 0x800), &options, sizeof(options));
+	fake.regs[HYPAPI_REG_RCX] = REQUEST;
+	fake.regs[HYPAPI_REG_RDX] = REQUEST + 0x800;
+	fake.regs[HYPAPI_REG_RSI] = REQUEST + 0x400;
+	fake.regs[HYPAPI_REG_RDI] = ENTRY;
+	assert_int_equal(outside(TV_CMD_REGISTER), TV_OK);
+	call();
+}
+
+/* The PAL returns, and goes. */
+static void stop(void)
+{
+	struct hypapi_event ev = event(HYPAPI_EV_PARTITION_EXIT);
+	uint64_t to = 0;
+
+	memcpy(&to, fake_partition_mem(fake.current, fake.pal_regs[HYPAPI_REG_RSP]), long_mode ? 8 : 4);
+	fake.pal_regs[HYPAPI_REG_RIP] = to;
+	ev.args.partition_exit = (struct hypapi_partition_exit_args){ .reason = HYPAPI_PEXIT_EXCEPTION, .vector = 14,
+		.address = GVA(to) };
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+	fake.regs[HYPAPI_REG_RCX] = ENTRY;
+	assert_int_equal(outside(TV_CMD_UNREGISTER), TV_OK);
+}
+
+static void again(void)
+{
+	stop();
+	start();
+}
+
+/* ---- The PAL ---- */
+
+static void *at(uint64_t gva)
+{
+	return fake_partition_mem(fake.current, gva);
+}
+
+/* A command of the PAL, whatever time it takes. */
+static uint32_t tpm(uint32_t number, uint64_t rcx, uint64_t rdx, uint64_t rsi, uint64_t rdi)
+{
+	for (;;) {
+		struct hypapi_event ev = event(HYPAPI_EV_HYPERCALL);
+		enum hypapi_verdict verdict;
+
+		fake.pal_regs[HYPAPI_REG_RAX] = number;
+		fake.pal_regs[HYPAPI_REG_RCX] = rcx;
+		fake.pal_regs[HYPAPI_REG_RDX] = rdx;
+		fake.pal_regs[HYPAPI_REG_RSI] = rsi;
+		fake.pal_regs[HYPAPI_REG_RDI] = rdi;
+		fake.pal_regs[HYPAPI_REG_RBX] = 0xb0b;
+		fake.pal_regs[HYPAPI_REG_R15] = 0xf15;
+		fake.pal_regs[HYPAPI_REG_RIP] = CODE + 0x222;
+		ev.args.hypercall.number = number;
+		verdict = fake_raise(&hypapp_trustvisor, &ev);
+		if (verdict == HYPAPI_HANDLED)
+			return (uint32_t)fake.pal_regs[HYPAPI_REG_RAX];
+		/* It pauses: nothing of it is the caller's to see, and it goes on as it was. */
+		assert_int_equal(verdict, HYPAPI_RETRY);
+		assert_int_equal(fake.current, 0);
+		assert_int_equal(fake.regs[HYPAPI_REG_RIP], ENTRY);
+		pauses += fetch();
+		assert_int_equal(fake.pal_regs[HYPAPI_REG_RCX], rcx);
+		assert_int_equal(fake.pal_regs[HYPAPI_REG_RBX], 0xb0b);
+		assert_int_equal(fake.pal_regs[HYPAPI_REG_R15], 0xf15);
+		assert_int_equal(fake.pal_regs[HYPAPI_REG_RIP], CODE + 0x222);
+	}
+}
+
+static uint32_t tpm_new(uint32_t number, void *request, size_t size)
+{
+	uint32_t result;
+
+	memcpy(at(STRUCT), request, size);
+	result = tpm(number, STRUCT, 0, 0, 0);
+	memcpy(request, at(STRUCT), size);
+	return result;
+}
+
+static uint32_t put_words(uint64_t where, uint64_t first, uint64_t second)
+{
+	uint32_t width = long_mode ? 8 : 4;
+
+	memcpy(at(where), &first, width);
+	memcpy((uint8_t *)at(where) + width, &second, width);
+	return (uint32_t)where;
+}
+
+/* ---- The record for the script ---- */
+
+static FILE *record;
+
+static void note(const char *name, const void *bytes, size_t len)
+{
+	fprintf(record, "%s ", name);
+	for (size_t i = 0; i < len; i++)
+		fprintf(record, "%02x", ((const uint8_t *)bytes)[i]);
+	fprintf(record, "\n");
+}
+
+static void note_number(const char *name, uint64_t value)
+{
+	fprintf(record, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static void note_pal(const char *name)
+{
+	uint8_t page[0x1000];
+
+	fprintf(record, "pal %s\n", name);
+	note_number("level", level);
+	note_number("width", long_mode ? 64 : 32);
+	note("options", &options, sizeof(options));
+	note("sections", &sections, sizeof(sections));
+	note("params", &params, sizeof(params));
+	note_number("entry", ENTRY);
+	for (uint64_t i = 0; i < 0x1000; i++)
+		page[i] = (uint8_t)(i * 7);
+	page[0xabc] = code_byte;
+	note("code", page, sizeof(page));
+	for (uint64_t i = 0; i < 0x1000; i++)
+		page[i] = (uint8_t)(i * 5);
+	note("data", page, sizeof(page));
+}
+
+static struct tv_tpm_info info(void)
+{
+	struct tv_tpm_info info;
+
+	assert_int_equal(tpm(TV_CMD_TPM_INFO, INFO - 0x200, 0, 0, 0), TV_TPM_OK);
+	memcpy(&info, at(INFO - 0x200), sizeof(info));
+	return info;
+}
+
+/* Everything that has a value, in both banks, of one PAL. */
+static void use_all(const char *name)
+{
+	struct tv_tpm_pcr pcr = { .index = 0 };
+	struct tv_tpm_seal seal = { .in = IN, .out = OUT, .in_len = 100, .out_len = 0x800, .pcr_mask = 5,
+				    .flags = TV_TPM_SEAL_NOW };
+	struct tv_tpm_quote quote = { .nonce = IN, .data = IN + 32, .out = OUT, .pcr_mask = 3 };
+	struct tv_tpm_info facts;
+	uint8_t plain[100], digest[20];
+	uint32_t len;
+
+	note_pal(name);
+	facts = info();
+	note("info", &facts, sizeof(facts));
+	assert_int_equal(tpm_new(TV_CMD_TPM_PCR_READ, &pcr, sizeof(pcr)), TV_TPM_OK);
+	note("pcr0", pcr.value, 32);
+	assert_int_equal(tpm(TV_CMD_UTPM_PCRREAD, 0, OUT, 0, 0), TV_TPM_OK);
+	note("old_pcr0", at(OUT), 20);
+	memset(at(IN), 0x3c, 20);
+	assert_int_equal(tpm(TV_CMD_UTPM_PCREXTEND, 1, IN, 0, 0), TV_TPM_OK);
+	assert_int_equal(tpm(TV_CMD_UTPM_PCRREAD, 1, OUT, 0, 0), TV_TPM_OK);
+	note("old_pcr1", at(OUT), 20);
+	pcr.index = 2;
+	memset(pcr.value, 0x3d, 32);
+	assert_int_equal(tpm_new(TV_CMD_TPM_PCR_EXTEND, &pcr, sizeof(pcr)), TV_TPM_OK);
+	assert_int_equal(tpm_new(TV_CMD_TPM_PCR_READ, &pcr, sizeof(pcr)), TV_TPM_OK);
+	note("pcr2", pcr.value, 32);
+
+	memset(plain, 0x77, sizeof(plain));
+	memcpy(at(IN), plain, sizeof(plain));
+	assert_int_equal(tpm_new(TV_CMD_TPM_SEAL, &seal, sizeof(seal)), TV_TPM_OK);
+	note("plain", plain, sizeof(plain));
+	note("blob", at(OUT), seal.out_len);
+	memcpy(at(INFO), (uint8_t[]){ 1, 0, 1 }, 3); /* TPM_PCR_INFO: PCR 0, as it is */
+	assert_int_equal(tpm(TV_CMD_UTPM_PCRREAD, 0, INFO + 3, 0, 0), TV_TPM_OK);
+	note_number("old_index", 0);
+	/* The digest of the composite is not the PCR: computed by the script's formula, which this checks. */
+	memcpy(digest, at(INFO + 3), 20);
+	memset(at(INFO + 2), 0, 1); /* no PCR */
+	put_words(WORDS, IN, sizeof(plain));
+	put_words(WORDS + 0x20, OUT, LEN);
+	assert_int_equal(tpm(TV_CMD_UTPM_SEAL, WORDS, INFO, WORDS + 0x20, 0), TV_TPM_OK);
+	memcpy(&len, at(LEN), 4);
+	note("old_blob", at(OUT), len);
+
+	assert_int_equal(tpm_new(TV_CMD_TPM_QUOTE, &quote, sizeof(quote)), TV_TPM_OK);
+	note("quote", at(OUT), sizeof(struct tv_quote));
+	memcpy(at(INFO), (uint8_t[]){ 1, 0, 3 }, 3);
+	memset(at(IN), 0x99, 20);
+	put_words(WORDS, OUT, LEN);
+	put_words(WORDS + 0x20, OUT + 0x200, LEN + 8);
+	assert_int_equal(tpm(TV_CMD_UTPM_QUOTE, INFO, WORDS, IN, WORDS + 0x20), TV_TPM_OK);
+	memcpy(&len, at(LEN), 4);
+	assert_int_equal(len, 256);
+	note("old_signature", at(OUT), 256);
+	memcpy(&len, at(LEN + 8), 4);
+	note("old_composite", at(OUT + 0x200), len);
+	memcpy(at(LEN), &(uint32_t){ 256 }, 4);
+	assert_int_equal(tpm(TV_CMD_UTPM_ID_GETPUB, OUT, LEN, 0, 0), TV_TPM_OK);
+	note("old_modulus", at(OUT), 256);
+}
+
+static void values_of_another_library(void **state)
+{
+	const char *script = getenv("TPM_VALUES") ? getenv("TPM_VALUES") : "tests/run/tpm_values.py";
+	char command[300], path[] = "/tmp/tpm.XXXXXX";
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	record = fdopen(fd, "w");
+	note("master", fake.first_random, 32);
+	pauses = 0;
+	start();
+	use_all("64 in L1");
+	assert_true(pauses > 10);
+	stop();
+	long_mode = false;
+	level = HYPAPI_L2;
+	memset(options.owner_tag, 0xaa, sizeof(options.owner_tag));
+	start();
+	use_all("32 in L2");
+	stop();
+	options.flags = TV_TPM_FIXED;
+	start();
+	use_all("fixed, 32 in L2");
+	fclose(record);
+	snprintf(command, sizeof(command), "python3 %s %s", script, path);
+	assert_int_equal(system(command), 0);
+	remove(path);
+}
+
+/* ---- What must fail ---- */
+
+static uint8_t blob[2048], old_blob[2048];
+static uint32_t blob_len, old_len;
+
+static void seal_both(void)
+{
+	struct tv_tpm_seal seal = { .in = IN, .out = OUT, .in_len = 32, .out_len = 0x800 };
+
+	memset(at(IN), 0x55, 32);
+	assert_int_equal(tpm_new(TV_CMD_TPM_SEAL, &seal, sizeof(seal)), TV_TPM_OK);
+	blob_len = seal.out_len;
+	memcpy(blob, at(OUT), blob_len);
+	memset(at(INFO), 0, 43);
+	put_words(WORDS, IN, 32);
+	put_words(WORDS + 0x20, OUT, LEN);
+	assert_int_equal(tpm(TV_CMD_UTPM_SEAL, WORDS, INFO, WORDS + 0x20, 0), TV_TPM_OK);
+	memcpy(&old_len, at(LEN), 4);
+	memcpy(old_blob, at(OUT), old_len);
+}
+
+static uint32_t unseal_new(void)
+{
+	struct tv_tpm_seal seal = { .in = IN, .out = OUT, .in_len = blob_len, .out_len = 0x800 };
+	uint32_t result;
+
+	memcpy(at(IN), blob, blob_len);
+	memset(at(OUT), 0, 64);
+	result = tpm_new(TV_CMD_TPM_UNSEAL, &seal, sizeof(seal));
+	assert_int_equal(*(uint8_t *)at(OUT), result == TV_TPM_OK ? 0x55 : 0);
+	assert_true(result != TV_TPM_OK || seal.out_len == 32);
+	return result;
+}
+
+static uint32_t unseal_old(void)
+{
+	uint32_t result, len = 0;
+
+	memcpy(at(IN), old_blob, old_len);
+	memset(at(OUT), 0, 64);
+	memset(at(LEN), 0, 4);
+	put_words(WORDS, IN, old_len);
+	put_words(WORDS + 0x20, OUT, LEN);
+	result = tpm(TV_CMD_UTPM_UNSEAL, WORDS, WORDS + 0x20, INFO, 0);
+	memcpy(&len, at(LEN), 4);
+	assert_int_equal(len, result == TV_TPM_OK ? 32 : 0);
+	assert_int_equal(*(uint8_t *)at(OUT), result == TV_TPM_OK ? 0x55 : 0);
+	return result;
+}
+
+static void a_changed_blob(void **state)
+{
+	(void)state;
+	start();
+	seal_both();
+	assert_int_equal(unseal_new(), TV_TPM_OK);
+	assert_int_equal(unseal_old(), TV_TPM_OK);
+	for (uint32_t i = 0; i < blob_len; i++) {
+		blob[i] ^= 1 << i % 8;
+		assert_int_equal(unseal_new(), TV_TPM_FAILED);
+		blob[i] ^= 1 << i % 8;
+	}
+	for (uint32_t i = 0; i < old_len; i++) {
+		old_blob[i] ^= 1 << i % 8;
+		assert_int_equal(unseal_old(), TV_TPM_FAILED);
+		old_blob[i] ^= 1 << i % 8;
+	}
+	blob_len--;
+	assert_int_equal(unseal_new(), TV_TPM_FAILED);
+	blob_len++;
+	assert_int_equal(unseal_new(), TV_TPM_OK);
+	assert_int_equal(unseal_old(), TV_TPM_OK);
+}
+
+static void another_pal(void **state)
+{
+	(void)state;
+	start();
+	seal_both();
+#define FAILS(change, back) do { change; again(); assert_int_equal(unseal_new(), TV_TPM_FAILED); \
+		assert_int_equal(unseal_old(), TV_TPM_FAILED); back; } while (0)
+	FAILS(code_byte ^= 1, code_byte ^= 1);
+	FAILS(params.params[1].size = 4, params.params[1].size = 3);
+	FAILS(params.num_params = 1, params.num_params = 2);
+	FAILS(options.flags = TV_TPM_FIXED, options.flags = 0);
+	FAILS(options.owner_tag[31] = 1, options.owner_tag[31] = 0);
+	sections.sections[4].type = TV_SECTION_STACK, sections.sections[4].page_num = 1;
+	sections.sections[4].start_addr = PAGE(20);
+	FAILS(sections.num_sections = 5, sections.num_sections = 4);
+	stop();
+	level = HYPAPI_L2;
+	start();
+	assert_int_equal(unseal_new(), TV_TPM_FAILED);
+	stop();
+	level = HYPAPI_L1;
+	params.params[0].size = 5; /* of an integer: it says nothing */
+	start();
+	assert_int_equal(unseal_new(), TV_TPM_OK);
+	assert_int_equal(unseal_old(), TV_TPM_OK);
+}
+
+static void another_boot(void **state)
+{
+	start();
+	seal_both();
+	setup(state);
+	start();
+	assert_int_equal(unseal_new(), TV_TPM_FAILED);
+	assert_int_equal(unseal_old(), TV_TPM_FAILED);
+}
+
+/* The PCRs that a blob names decide. */
+static void other_pcrs(void **state)
+{
+	struct tv_tpm_seal seal = { .in = IN, .out = OUT, .in_len = 32, .out_len = 0x800, .pcr_mask = 1 << 3,
+				    .flags = TV_TPM_SEAL_NOW };
+	struct tv_tpm_pcr pcr = { .index = 3 };
+
+	(void)state;
+	start();
+	memset(at(IN), 0x55, 32);
+	assert_int_equal(tpm_new(TV_CMD_TPM_SEAL, &seal, sizeof(seal)), TV_TPM_OK);
+	blob_len = seal.out_len;
+	memcpy(blob, at(OUT), blob_len);
+	assert_int_equal(unseal_new(), TV_TPM_OK);
+	assert_int_equal(tpm_new(TV_CMD_TPM_PCR_EXTEND, &pcr, sizeof(pcr)), TV_TPM_OK);
+	assert_int_equal(unseal_new(), TV_TPM_FAILED);
+}
+
+static void parameters(void **state)
+{
+	struct tv_tpm_seal seal = { .in = IN, .out = CODE, .in_len = 32, .out_len = 0x800 };
+	struct tv_tpm_quote quote = { .nonce = IN, .data = IN, .out = DATA + 0xf00 };
+	struct tv_tpm_buffer buffer = { .out = OUT, .out_len = TV_TPM_MAX_DATA + 1 };
+	struct tv_tpm_counter counter = { .op = TV_TPM_COUNTER_ADD };
+	struct tv_tpm_pcr pcr = { .index = TV_TPM_PCRS };
+
+	(void)state;
+	start();
+	assert_int_equal(tpm_new(TV_CMD_TPM_SEAL, &seal, sizeof(seal)), TV_TPM_BAD_PARAMETER); /* into its code */
+	seal.out = PAGE(30); /* somebody else's */
+	assert_int_equal(tpm_new(TV_CMD_TPM_SEAL, &seal, sizeof(seal)), TV_TPM_BAD_PARAMETER);
+	assert_int_equal(tpm_new(TV_CMD_TPM_QUOTE, &quote, sizeof(quote)), TV_TPM_BAD_PARAMETER); /* past its end */
+	assert_int_equal(tpm_new(TV_CMD_TPM_RANDOM, &buffer, sizeof(buffer)), TV_TPM_BAD_PARAMETER);
+	assert_int_equal(tpm_new(TV_CMD_TPM_PCR_READ, &pcr, sizeof(pcr)), TV_TPM_PCR_RANGE);
+	assert_int_equal(tpm(TV_CMD_UTPM_PCRREAD, 8, OUT, 0, 0), TV_TPM_PCR_RANGE);
+	assert_int_equal(tpm(TV_CMD_UTPM_PCRREAD, 0, CODE, 0, 0), TV_TPM_BAD_PARAMETER);
+	assert_int_equal(tpm(TV_CMD_TPM_INFO, CODE, 0, 0, 0), TV_TPM_BAD_PARAMETER);
+	for (uint64_t i = 1; i < 4; i++) {
+		assert_int_equal(tpm_new(TV_CMD_TPM_COUNTER, &counter, sizeof(counter)), TV_TPM_OK);
+		assert_int_equal(counter.value, i);
+	}
+	counter.flags = TV_TPM_MUST_PERSIST;
+	assert_int_equal(tpm_new(TV_CMD_TPM_COUNTER, &counter, sizeof(counter)), TV_E_UNSUPPORTED);
+	fake.no_random = true;
+	buffer.out_len = 32;
+	assert_int_equal(tpm_new(TV_CMD_TPM_RANDOM, &buffer, sizeof(buffer)), TV_TPM_NO_ENTROPY);
+}
+
+/* ---- Calls that pause ---- */
+
+static void nobody_comes_back(void **state)
+{
+	struct hypapi_event ev;
+
+	start();
+	memcpy(at(LEN), &(uint32_t){ 256 }, 4);
+	fake.pal_regs[HYPAPI_REG_RCX] = OUT;
+	fake.pal_regs[HYPAPI_REG_RDX] = LEN;
+	ev = event(HYPAPI_EV_HYPERCALL);
+	ev.args.hypercall.number = TV_CMD_UTPM_ID_GETPUB; /* makes the RSA key */
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
+	assert_int_equal(fake.current, 0);
+	/* Another thread waits, and does not go on with it. */
+	fake.regs[HYPAPI_REG_RSP] = CALLER_STACK - 64;
+	for (int i = 0; i < 50; i++) {
+		ev = event(HYPAPI_EV_EPT_VIOLATION);
+		ev.args.violation = (struct hypapi_violation_args){ .gva = GVA(ENTRY), .gva_valid = true,
+			.access = HYPAPI_X, .hpa = HPA(FAKE_HPA + 0x40), .owner = { fake.owner[0] } };
+		assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
+		assert_int_equal(fake.current, 0);
+	}
+	/* The PAL can be ended all the same, more often than there are jobs. */
+	for (int i = 0; i < 20; i++) {
+		fake.regs[HYPAPI_REG_RCX] = ENTRY;
+		assert_int_equal(outside(TV_CMD_UNREGISTER), TV_OK);
+		assert_int_equal(fake.owner[0], 0);
+		start();
+		memcpy(at(LEN), &(uint32_t){ 256 }, 4);
+		fake.pal_regs[HYPAPI_REG_RCX] = OUT;
+		fake.pal_regs[HYPAPI_REG_RDX] = LEN;
+		ev = event(HYPAPI_EV_HYPERCALL);
+		ev.args.hypercall.number = TV_CMD_UTPM_ID_GETPUB;
+		assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
+	}
+	setup(state);
+	start(); /* nothing is left of it */
+	assert_int_equal(tpm(TV_CMD_UTPM_PCRREAD, 0, OUT, 0, 0), TV_TPM_OK);
+}
+
+static void stacks_suffice(void **state)
+{
+	(void)state;
+	assert_in_range(job_stack_used(), 1000, 20000);
+}
+
+static void vectors(void **state)
+{
+	(void)state;
+	assert_null(vectors_failed());
+}
+
+int run_tpm_tests(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(vectors),
+		cmocka_unit_test_setup(values_of_another_library, setup),
+		cmocka_unit_test_setup(a_changed_blob, setup), cmocka_unit_test_setup(another_pal, setup),
+		cmocka_unit_test_setup(another_boot, setup), cmocka_unit_test_setup(other_pcrs, setup),
+		cmocka_unit_test_setup(parameters, setup), cmocka_unit_test_setup(nobody_comes_back, setup),
+		cmocka_unit_test(stacks_suffice),
+	};
+
+	return cmocka_run_group_tests_name("micro-TPM", tests, NULL, NULL);
+}

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""usage: no_simd.py FILE...
+
+Names each instruction of images that touches an FPU or SIMD register, other than those that root saves or loads
+state by; exit status
+1 if there is one. What a guest has in them is in the CPU while root runs, and root keeps no copy. Begins by looking at
+a planted instruction of each kind, which must be found.
+"""
+import re
+import subprocess
+import sys
+import tempfile
+
+TOUCHES =
+re.compile(r"%(?:[xyz]mm\d|mm[0-7]\b|st\b|k[0-7]\b|tmm\d)|\bf(?:ld|st|add|mul|div|sub|ninit|nstcw|ldcw|xch|com|wait)"
+                     r"\w*\s|\b(?:emms|v?ldmxcsr|v?stmxcsr|f?xsave\w*|f?xrstor\w*)\b")
+PLANTED = ["movd %eax, %xmm0", "vpxor %ymm1, %ymm1, %ymm1", "movq %rax, %mm1", "fld1", "fninit", "fxsave (%rax)",
+           "kmovw %eax, %k1", "ldmxcsr (%rax)", "fstp %st(0)"]
+
+
+def found(path):
+    text = subprocess.run(["objdump", "-d", "--no-show-raw-insn", "-j", ".text", path], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
+    lines = [line.split("\t", 1)[1] for line in text.splitlines() if "\t" in line]
+    return [line for line in lines if TOUCHES.search(line + " ")], len(lines)
+
+
+def main():
+    with tempfile.NamedTemporaryFile(suffix=".o") as planted:
+        source = "\n".join(PLANTED) + "\n"
+        subprocess.run(["gcc", "-x", "assembler", "-c", "-o", planted.name, "-"], input=source, text=True, check=True)
+        assert len(found(planted.name)[0]) == len(PLANTED), found(planted.name)[0]
+    wrong = []
+    for path in sys.argv[1:]:
+        lines, count = found(path)
+        wrong += [f"{path}: {line}" for line in lines] + ([] if count > 10000 else [f"{path}: no image"])
+    print("\n".join(wrong))
+    return bool(wrong) or len(sys.argv) < 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
