@@ -10,11 +10,13 @@ import hashlib
 import hmac
 import os
 import struct
+import subprocess
 import sys
+import tempfile
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -71,13 +73,41 @@ def check_seal(pal, master, whose, pcrs, digest):
     assert len(plain) - 107 < 16
 
 
-def refused(reason, quote, *args, **kw):
+def command(quote, key, nonce, measurement, level=1, image=None, owner=bytes(32), accept_debug=False,
+            accept_unmeasured=False):
+    """What the verifier in C says."""
+    with tempfile.NamedTemporaryFile() as f:
+        f.write(quote)
+        f.flush()
+        words = ["build/unit/tv-quote", "--key", key.hex(), "--nonce", nonce.hex(), "--measurement", measurement.hex(),
+                 "--level", str(level), "--owner", owner.hex(), f.name]
+        words += ["--image", image.hex()] if image else []
+        words += ["--accept-debug"] if accept_debug else []
+        words += ["--accept-unmeasured"] if accept_unmeasured else []
+        return subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False).stdout
+
+
+def refused(reason, quote, *args, in_c=True, **kw):
+    assert not in_c or reason in command(quote, *args, **kw), f"{reason}: {command(quote, *args, **kw)}"
     try:
         tv_quote.verify(quote, *args, **kw)
     except ValueError as e:
         assert reason in str(e), f"{reason}: {e}"
         return
     raise AssertionError(f"a quote is accepted: {reason}")
+
+
+def check_debug(pal, args):
+    """A quote of a PAL for debugging, by a key of the test's own: no such PAL can be registered yet."""
+    secret = ec.generate_private_key(ec.SECP256R1())
+    key = secret.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+    fields = bytearray(pal["quote"][:-64])
+    fields[12] |= tv_quote.DEBUG
+    r, s = utils.decode_dss_signature(secret.sign(bytes(fields), ec.ECDSA(hashes.SHA256())))
+    quote = bytes(fields) + r.to_bytes(32, "big") + s.to_bytes(32, "big")
+    refused("for debugging", quote, key, *args[0], **args[1])
+    assert command(quote, key, *args[0], **dict(args[1], accept_debug=True)) == ""
+    tv_quote.verify(quote, key, *args[0], **dict(args[1], accept_debug=True))
 
 
 def check_quote(pal, info, measurement, tag, digest):
@@ -87,6 +117,8 @@ def check_quote(pal, info, measurement, tag, digest):
     assert (fields["cpl"], fields["width"], fields["data"]) == (3, pal["width"], pal["plain"][32:96])
     same("boot nonce", fields["boot_nonce"], info["boot_nonce"])
     assert fields["flags"] == info["flags"]
+    assert command(quote, key, nonce, measurement, image=b"\x1a" * 32, **args) == ""
+    check_debug(pal, ((nonce, measurement), args))
     refused("measured its hypervisor", quote, key, nonce, measurement, **dict(args, accept_unmeasured=False))
     refused("another level", quote, key, nonce, measurement, **dict(args, level=3 - pal["level"]))
     refused("another nonce", quote, key, bytes(32), measurement, **args)
@@ -95,7 +127,7 @@ def check_quote(pal, info, measurement, tag, digest):
     refused("another hypervisor", quote, key, nonce, measurement, image=bytes(32), **args)
     for i in range(len(quote)):
         changed = quote[:i] + bytes([quote[i] ^ 1]) + quote[i + 1:]
-        refused("signature", changed, key, nonce, measurement, **args)
+        refused("signature", changed, key, nonce, measurement, in_c=pal["level"] == 1, **args)
 
 
 def check_old_quote(pal, old_pcrs):

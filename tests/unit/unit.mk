@@ -104,6 +104,16 @@ $(UNIT_DIR)/hypapp_$(1): $(call hypapp_host_src,$(1)) $(call hypapp_tests,hypapp
 endef
 $(foreach a,$(UNIT_HYPAPPS),$(eval $(call unit_hypapp,$(a))))
 
+# The verifier of quotes, which the test of TrustVisor's values runs.
+QUOTE_SRC := examples/quote-verifier/quote.c examples/quote-verifier/main.c
+$(UNIT_DIR)/tv-quote: $(QUOTE_SRC) examples/quote-verifier/quote.h $(PUBLIC_HEADERS) \
+		$(LIBRARY_SRC_hypapps/trustvisor) | $(LIBRARY_NEEDS_hypapps/trustvisor)
+	@mkdir -p $(@D)
+	$(say) CC $@
+	$(Q)$(CC) -std=gnu11 -O2 $(filter -I% -D% build%,$(LIBRARY_CFLAGS_hypapps/trustvisor)) \
+		-o $@ $(filter %.c,$^)
+$(UNIT_DIR)/hypapp_trustvisor: $(UNIT_DIR)/tv-quote
+
 $(UNIT_DIR)/quiesce_threads_tsan $(UNIT_DIR)/quiesce_threads_no_release: THREADS_FLAGS = -O1 -fsanitize=thread
 $(UNIT_DIR)/quiesce_threads $(UNIT_DIR)/quiesce_threads_no_restart: THREADS_FLAGS = -O2
 $(UNIT_DIR)/quiesce_threads_no_release: THREADS_FLAGS += -DBREAK_RELEASE
