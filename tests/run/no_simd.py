@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """usage: no_simd.py FILE...
 
-Names each instruction of images that touches an FPU or SIMD register, other than those that root saves or loads
-state by; exit status
-1 if there is one. What a guest has in them is in the CPU while root runs, and root keeps no copy. Begins by looking at
+Names each instruction of images that touches an FPU or SIMD register, other than those by which root saves or loads state;
+exit status 1 if there is one. What a guest has in them is in the CPU while root runs, and root keeps no copy. Begins by looking at
 a planted instruction of each kind, which must be found.
 """
 import re
@@ -12,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 
-TOUCHES =
-re.compile(r"%(?:[xyz]mm\d|mm[0-7]\b|st\b|k[0-7]\b|tmm\d)|\bf(?:ld|st|add|mul|div|sub|ninit|nstcw|ldcw|xch|com|wait)"
-                     r"\w*\s|\b(?:emms|v?ldmxcsr|v?stmxcsr|f?xsave\w*|f?xrstor\w*)\b")
+TOUCHES = re.compile(r"%(?:[xyz]mm\d|mm[0-7]\b|st\b|k[0-7]\b|tmm\d)|"
+                     r"\bf(?:ld|st|add|mul|div|sub|ninit|nstcw|ldcw|xch|com|wait)\w*\s|"
+                     r"\b(?:emms|v?ldmxcsr|v?stmxcsr|f?xsave\w*|f?xrstor\w*)\b")
 PLANTED = ["movd %eax, %xmm0", "vpxor %ymm1, %ymm1, %ymm1", "movq %rax, %mm1", "fld1", "fninit", "fxsave (%rax)",
            "kmovw %eax, %k1", "ldmxcsr (%rax)", "fstp %st(0)"]
 
