@@ -85,17 +85,10 @@ static void forget_call(struct pal *pal)
 		pal->args[i] = 0;
 }
 
-/* Gives up the PAL; if somebody doomed it meanwhile, that is carried out now. */
-static void let_go(struct hypapi_event *ev, struct pal *pal)
-{
-	if (!pal_change_state(pal, PAL_RUNNING, PAL_READY))
-		pal_destroy(ev, pal, __atomic_load_n(&pal->doomed_why, __ATOMIC_RELAXED));
-}
-
 static void release(struct hypapi_event *ev, struct pal *pal)
 {
 	forget_call(pal);
-	let_go(ev, pal);
+	pal_let_go(ev, pal, PAL_READY);
 }
 
 /* ---- Into the PAL ---- */
@@ -360,14 +353,16 @@ static const struct pal_entry *called_entry(const struct hypapi_event *ev, const
  */
 static enum hypapi_verdict expel(struct hypapi_event *ev, struct pal *pal, uint32_t why)
 {
-	if (!pal_change_state(pal, PAL_READY, PAL_RUNNING)) {
+	uint32_t state = pal_own(pal);
+
+	if (state == PAL_FREE) {
 		/* It runs on another CPU, which will destroy it at its end; the access is tried until then. */
 		__atomic_store_n(&pal->doomed_why, why, __ATOMIC_RELAXED);
 		pal_change_state(pal, PAL_RUNNING, PAL_DOOMED);
 		return HYPAPI_RETRY;
 	}
 	if (pal_destroy(ev, pal, why) != HYPAPI_OK) {
-		let_go(ev, pal);
+		pal_let_go(ev, pal, state);
 		return HYPAPI_DENY;
 	}
 	return HYPAPI_RETRY;
@@ -401,21 +396,19 @@ static bool resume(struct hypapi_event *ev, struct pal *pal, const struct pal_en
 	    hypapi_partition_enter(ev, pal->partition, &paused->at) != HYPAPI_OK)
 		return false;
 	wipe(paused, sizeof(*paused));
-	pal->stage = PAL_IDLE;
 	return true;
 }
 
-/* This CPU has the PAL, in the middle of something: a slice of that. */
+/* Not READY: it waits for this caller, perhaps; or it is not yet there; or another CPU has it, or has destroyed it. */
 static enum hypapi_verdict go_on(struct hypapi_event *ev, struct pal *pal, const struct pal_entry *entry)
 {
-	if (pal->stage == PAL_PAUSED) {
-		if (resume(ev, pal, entry))
-			return HYPAPI_HANDLED;
-	} else if (measure_slice(ev, pal)) {
-		pal->stage = PAL_IDLE;
-		return begin_call(ev, pal, entry);
-	}
-	let_go(ev, pal);
+	if (pal_state(pal) == PAL_MEASURING)
+		return refuse_fetch(ev, entry->at, ev->cpl);
+	if (!pal_change_state(pal, PAL_PAUSED, PAL_RUNNING))
+		return HYPAPI_RETRY;
+	if (resume(ev, pal, entry))
+		return HYPAPI_HANDLED;
+	pal_let_go(ev, pal, PAL_PAUSED);
 	return HYPAPI_RETRY;
 }
 
@@ -429,8 +422,7 @@ enum hypapi_verdict tv_pause(struct hypapi_event *ev, struct pal *pal)
 	paused->at.long_mode = pal->long_mode;
 	hypapi_partition_leave(ev);
 	paused->caller_rsp = tv_arg(ev, HYPAPI_REG_RSP);
-	pal->stage = PAL_PAUSED;
-	let_go(ev, pal);
+	pal_let_go(ev, pal, PAL_PAUSED);
 	return HYPAPI_RETRY;
 }
 
@@ -445,8 +437,6 @@ static enum hypapi_verdict call_pal(struct hypapi_event *ev, struct pal *pal)
 	if (!entry)
 		return ev->args.violation.gva_valid ? refuse_fetch(ev, ev->args.violation.gva, ev->cpl) : HYPAPI_DENY;
 	if (!pal_change_state(pal, PAL_READY, PAL_RUNNING))
-		return HYPAPI_RETRY; /* another CPU runs it, or has just destroyed it */
-	if (pal->stage != PAL_IDLE)
 		return go_on(ev, pal, entry);
 	return begin_call(ev, pal, entry);
 }

@@ -123,6 +123,14 @@ bool list_find_home(const struct hypapi_event *ev, uint64_t physical, gpa1_t *gp
 	return rc == HYPAPI_OK || (rc == HYPAPI_EPERM && page.gpa1.addr);
 }
 
+bool list_is_owner(const struct hypapi_event *ev, const struct pal *pal)
+{
+	gpa1_t home;
+
+	return pal->level == ev->level && list_find_home(ev, pal->home_physical, &home) &&
+	       home.addr == pal->home_gpa1.addr;
+}
+
 static uint32_t make_pal(const struct hypapi_event *ev, const struct tv_list *list, struct pal *pal)
 {
 	pal_clear(pal);
@@ -138,23 +146,34 @@ static uint32_t make_pal(const struct hypapi_event *ev, const struct tv_list *li
 	return TV_OK;
 }
 
+/* The handle is told when the PAL is measured. */
+static uint32_t go_on(struct hypapi_event *ev, struct pal *pal)
+{
+	uint64_t handle = pal->partition.id;
+	uint32_t result = pal_measure(ev, pal);
+
+	if (result == TV_OK) {
+		hypapi_reg_set(ev, HYPAPI_REG_RCX, (uint32_t)handle);
+		hypapi_reg_set(ev, HYPAPI_REG_RDX, handle >> 32);
+	}
+	return result;
+}
+
 uint32_t tv_register_list(struct hypapi_event *ev)
 {
 	struct tv_list *list = &own_cpu(ev)->list;
-	struct pal *pal = &own_cpu(ev)->pal;
+	struct pal *pal = &own_cpu(ev)->pal, *begun;
 	uint32_t result = may_name_pages(ev) ? limits_allow(ev, true) : TV_E_DENIED;
 
-	if (result == TV_OK)
-		result = read_list(ev, list);
+	if (result != TV_OK)
+		return result;
+	begun = pal_by_request(ev, true);
+	if (begun)
+		return go_on(ev, begun);
+	result = read_list(ev, list);
 	if (result == TV_OK)
 		result = make_pal(ev, list, pal);
-	if (result == TV_OK)
-		result = pal_take(ev, pal, list->pages);
-	if (result == TV_OK) {
-		hypapi_reg_set(ev, HYPAPI_REG_RCX, (uint32_t)pal->partition.id);
-		hypapi_reg_set(ev, HYPAPI_REG_RDX, pal->partition.id >> 32);
-	}
-	return result;
+	return result == TV_OK ? pal_take(ev, pal, list->pages) : result;
 }
 
 /* ---- By handle ---- */
@@ -162,13 +181,11 @@ uint32_t tv_register_list(struct hypapi_event *ev)
 static uint32_t find_by_handle(const struct hypapi_event *ev, struct pal **pal)
 {
 	uint64_t handle = (uint32_t)tv_arg(ev, HYPAPI_REG_RCX) | tv_arg(ev, HYPAPI_REG_RDX) << 32;
-	gpa1_t home;
 
 	if (!may_name_pages(ev))
 		return TV_E_DENIED;
 	*pal = pal_by_partition((hypapi_partition_t){ handle });
-	if (!*pal || !(*pal)->by_list || pal_state(*pal) == PAL_FREE || (*pal)->level != ev->level ||
-	    !list_find_home(ev, (*pal)->home_physical, &home) || home.addr != (*pal)->home_gpa1.addr)
+	if (!*pal || !(*pal)->by_list || pal_state(*pal) == PAL_FREE || !list_is_owner(ev, *pal))
 		return TV_E_NO_PAL;
 	return TV_OK;
 }
@@ -179,7 +196,7 @@ uint32_t tv_unregister_list(struct hypapi_event *ev)
 	struct pal *pal;
 	uint32_t result = find_by_handle(ev, &pal);
 
-	if (result == TV_OK && pal_state(pal) == PAL_READY)
+	if (result == TV_OK && pal_is_at_rest(pal))
 		result = tv_stop(ev);
 	if (result == TV_OK)
 		result = find_by_handle(ev, &pal);
@@ -187,7 +204,7 @@ uint32_t tv_unregister_list(struct hypapi_event *ev)
 		return result;
 	if (pal_change_state(pal, PAL_ENDED, PAL_FREE))
 		return TV_OK;
-	if (ev->stopped && pal_state(pal) == PAL_READY) {
+	if (ev->stopped && pal_is_at_rest(pal)) {
 		result = tv_result_of(pal_destroy(ev, pal, TV_WHY_ENDED));
 		pal_change_state(pal, PAL_ENDED, PAL_FREE);
 		return result;

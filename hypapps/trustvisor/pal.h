@@ -7,13 +7,17 @@
  * stop; so such a handler may read every member of a slot. Its `state` is the exception: it is atomic, and whoever
  * brings it from READY to RUNNING owns the PAL until he sets it back:
  *
- *     FREE -> READY       register (under the stop)
- *     READY -> RUNNING    the CPU that calls the PAL, or that is about to destroy it
- *     RUNNING -> READY    the same CPU, when the PAL returned
- *     RUNNING -> DOOMED   any CPU: destroy the PAL instead of making it READY again
- *     READY, RUNNING, DOOMED -> FREE   unregister (READY only, under the stop); else the CPU that owns the PAL
+ *     FREE -> MEASURING                 register (under the stop)
+ *     MEASURING, PAUSED, READY -> RUNNING  the CPU that measures or calls the PAL, or is about to destroy it
+ *     RUNNING -> MEASURING              the same CPU, when a slice of measuring is over
+ *     RUNNING -> PAUSED                 the same, when the PAL is at a command that takes long
+ *     RUNNING -> READY                  the same, when the PAL is measured, or returned
+ *     RUNNING -> DOOMED                 any CPU: destroy the PAL instead of making it anything else again
+ *     all but ENDED -> FREE             unregister (not RUNNING or DOOMED; under the stop); else the CPU that owns it
  *
- * So whoever has a PAL may put it back in the middle of something, which `stage` tells the next one.
+ * MEASURING: whoever registered the PAL repeats that command, which hashes a slice each time, and is told that the PAL
+ * is there only when it is measured. Until then a call of it faults, as if it were not registered. PAUSED: who made the
+ * call comes again for each slice.
  *
  * A PAL that was registered by list becomes ENDED, not FREE: the slot keeps its status until the kernel unregisters it,
  * or until it is needed for another PAL. It counts in no share.
@@ -28,14 +32,7 @@
 
 #define TV_MAX_PALS 512 /* or as many as the core has partitions */
 
-enum pal_state { PAL_FREE = 0, PAL_READY, PAL_RUNNING, PAL_DOOMED, PAL_ENDED };
-
-/* What whoever brings a PAL from READY to RUNNING finds, and has to go on with; his while it is RUNNING. */
-enum pal_stage {
-	PAL_UNMEASURED = 0, /* new: it is measured, in slices, before anything of it runs */
-	PAL_IDLE,
-	PAL_PAUSED,         /* a call is at a command that takes long: who made it comes again for each slice */
-};
+enum pal_state { PAL_FREE = 0, PAL_ENDED, PAL_RUNNING, PAL_DOOMED, PAL_MEASURING, PAL_PAUSED, PAL_READY };
 
 /* Where a PAL is entered, and with what. Constant. */
 struct pal_entry {
@@ -62,6 +59,7 @@ struct pal {
 	gpa1_t home_gpa1;             /* the same as L1-physical address */
 	uint32_t tpm_flags;           /* enum tv_tpm_flag, of the registration */
 	uint8_t owner_tag[32];        /* measured; zeros: none */
+	uint64_t request[4];          /* of its registration: registers, by which a repetition of it is known */
 
 	uint32_t state;               /* enum pal_state, atomic */
 	uint32_t doomed_why;          /* enum tv_why, atomic: of who brought the state to DOOMED */
@@ -70,7 +68,6 @@ struct pal {
 	const struct pal_entry *call;
 	uint64_t args[TV_MAX_PARAMS]; /* as the caller gave them, read once */
 	uint64_t return_address;      /* the caller's, read once */
-	uint32_t stage;               /* enum pal_stage */
 
 	/* What STATUS_LIST answers; written by the same CPU, read by any. */
 	uint32_t calls, why, vector, error_code;
@@ -103,15 +100,45 @@ static inline bool pal_is_callers(const struct hypapi_event *ev, const struct pa
 {
 	return hypapi_partition_at_home(ev, pal->partition) == HYPAPI_OK;
 }
+/** The PAL that is MEASURING whose registration this command repeats, or NULL. */
+struct pal *pal_by_request(const struct hypapi_event *ev, bool by_list);
 /** A FREE slot, else an ENDED one, or NULL. It stays free only under the stop. */
 struct pal *pal_free_slot(void);
 /** Number of the PAL, as CPUID shows it. */
 uint32_t pal_number(const struct pal *pal);
 
-uint32_t pal_state(const struct pal *pal);
-void pal_set_state(struct pal *pal, uint32_t state);
+static inline uint32_t pal_state(const struct pal *pal)
+{
+	return __atomic_load_n(&pal->state, __ATOMIC_ACQUIRE);
+}
+
+static inline void pal_set_state(struct pal *pal, uint32_t state)
+{
+	__atomic_store_n(&pal->state, state, __ATOMIC_RELEASE);
+}
+
 /** Takes the PAL from one state to another if it is in the first. */
-bool pal_change_state(struct pal *pal, uint32_t from, uint32_t to);
+static inline bool pal_change_state(struct pal *pal, uint32_t from, uint32_t to)
+{
+	return __atomic_compare_exchange_n(&pal->state, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+/** It is there, and no CPU has it. */
+static inline bool pal_is_at_rest(const struct pal *pal)
+{
+	return pal_state(pal) >= PAL_MEASURING;
+}
+
+/** Brings a PAL at rest to RUNNING, and returns its state before; PAL_FREE: another CPU has it, or it is gone. */
+static inline uint32_t pal_own(struct pal *pal)
+{
+	uint32_t state = pal_state(pal);
+
+	return state >= PAL_MEASURING && pal_change_state(pal, state, PAL_RUNNING) ? state : PAL_FREE;
+}
+
+/** Gives up the PAL that is this CPU's (RUNNING); if somebody doomed it meanwhile, that is carried out now. */
+void pal_let_go(struct hypapi_event *ev, struct pal *pal, uint32_t state);
 /**
  * Destroys the partition of a PAL that the caller owns (RUNNING or DOOMED by this CPU, or any under the stop).
  * @param why  enum tv_why; TV_WHY_FAULT to TV_WHY_TIME have been recorded already
@@ -187,8 +214,15 @@ static inline struct pal_cpu *own_cpu(const struct hypapi_event *ev)
 void pal_clear(struct pal *pal);
 /** Whether a request says nothing wrong by itself; completes what follows from sections and parameters. */
 bool pal_is_valid(struct pal *pal);
-/** Stops the CPUs and takes the pages of a valid request. @param pages  as limits_foresee() */
+/**
+ * Stops the CPUs and takes the pages of a valid request. TV_REPEAT: they are taken, and are measured after the stop.
+ * @param pages  as limits_foresee()
+ */
 uint32_t pal_take(struct hypapi_event *ev, struct pal *pal, const struct tv_list_page *pages);
+/** A slice of measuring a PAL of pal_by_request(): TV_OK when it is measured, TV_REPEAT, or the error. */
+uint32_t pal_measure(struct hypapi_event *ev, struct pal *pal);
+/** The registers of a command that tell one registration from another. */
+void pal_note_request(const struct hypapi_event *ev, uint64_t request[4]);
 /** Stops the CPUs for a command. TV_OK, TV_REPEAT, or the error. */
 uint32_t tv_stop(struct hypapi_event *ev);
 /** enum tv_result of an enum hypapi_error. */
@@ -200,6 +234,9 @@ uint32_t tv_unregister_list(struct hypapi_event *ev);
 uint32_t tv_status_list(struct hypapi_event *ev);
 /** Where the page is that a physical address of the caller leads to, be it the caller's or a PAL's; false: nowhere. */
 bool list_find_home(const struct hypapi_event *ev, uint64_t physical, gpa1_t *gpa1);
+
+/** Is the caller, a kernel, the one whose PAL this is? */
+bool list_is_owner(const struct hypapi_event *ev, const struct pal *pal);
 
 /* call.c: handlers */
 enum hypapi_verdict tv_on_violation(struct hypapi_event *ev);

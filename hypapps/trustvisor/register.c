@@ -6,12 +6,13 @@
  * wrong request costs the other CPUs nothing; then the CPUs are stopped, and all that page tables and the table of PALs
  * say is looked at under the stop, since a guest changes its page tables without one. hypapi_partition_create() checks
  * every page against the rights that the *PAL* will have (not those that some descriptor names), and that no page is
- * used twice or owned already.
+ * used twice or owned already. Then the stop is over, and the pages are measured: by whoever repeats the command.
  *
  * Whose pages they are: reading and executing a page is everybody's right who maps the same file. So a caller that is
  * not L1's kernel must be able to write each page, code too: such a page is nobody else's to trust.
  */
 #include "pal.h"
+#include "tpm/tpm.h"
 
 #define LIMIT_64 (1ull << 47)   /* end of the lower half of the address space */
 #define LIMIT_32 0xfffff000ull  /* the last page holds the address that ends a 32-bit PAL (call.c) */
@@ -276,9 +277,10 @@ static uint32_t take_pages(struct hypapi_event *ev, struct pal *pal, const struc
 	if (rc != HYPAPI_OK)
 		return tv_result_of(rc);
 	pal->state = PAL_FREE;
+	pal_note_request(ev, pal->request);
 	__builtin_memcpy(slot, pal, offsetof(struct pal, entries) + pal->entry_count * sizeof(struct pal_entry));
 	limits_take(slot);
-	pal_set_state(slot, PAL_READY);
+	pal_set_state(slot, PAL_MEASURING);
 	return TV_OK;
 }
 
@@ -303,26 +305,56 @@ uint32_t pal_take(struct hypapi_event *ev, struct pal *pal, const struct tv_list
 	result = take_pages(ev, pal, pages);
 	if (result != TV_OK)
 		limits_failed(pal);
+	return result == TV_OK ? TV_REPEAT : result;
+}
+
+void pal_note_request(const struct hypapi_event *ev, uint64_t request[4])
+{
+	request[0] = tv_arg(ev, HYPAPI_REG_RCX);
+	request[1] = tv_arg(ev, HYPAPI_REG_RDX);
+	request[2] = tv_arg(ev, HYPAPI_REG_RSI);
+	request[3] = tv_arg(ev, HYPAPI_REG_RDI);
+}
+
+/*
+ * What the registers lead to is not read again: it may be the PAL's by now. Two who repeat one request take turns; who
+ * comes after the last slice finds nothing to go on with, and registers what is registered.
+ */
+uint32_t pal_measure(struct hypapi_event *ev, struct pal *pal)
+{
+	uint32_t result;
+
+	if (!pal_change_state(pal, PAL_MEASURING, PAL_RUNNING))
+		return TV_REPEAT; /* another CPU is at it, or it has just gone */
+	result = measure_slice(ev, pal);
+	if (result == TV_OK || result == TV_REPEAT)
+		pal_let_go(ev, pal, result == TV_OK ? PAL_READY : PAL_MEASURING);
+	else
+		pal_destroy(ev, pal, TV_WHY_LOST);
 	return result;
 }
 
 uint32_t tv_register(struct hypapi_event *ev)
 {
-	struct pal *pal = &own_cpu(ev)->pal;
+	struct pal *pal = &own_cpu(ev)->pal, *begun;
 	uint32_t result = limits_allow(ev, false);
 
-	if (result == TV_OK)
-		result = read_request(ev, pal);
+	if (result != TV_OK)
+		return result;
+	begun = pal_by_request(ev, false);
+	if (begun)
+		return pal_measure(ev, begun);
+	result = read_request(ev, pal);
 	return result == TV_OK ? pal_take(ev, pal, NULL) : result;
 }
 
-/* In the state READY, so that it can go. */
-static uint32_t find_ready(const struct hypapi_event *ev, struct pal **pal)
+/* No CPU has it, so that it can go. */
+static uint32_t find_at_rest(const struct hypapi_event *ev, struct pal **pal)
 {
 	*pal = pal_by_entry(ev, GVA(tv_arg(ev, HYPAPI_REG_RCX)));
 	if (!*pal)
 		return TV_E_NO_PAL;
-	return pal_state(*pal) == PAL_READY ? TV_OK : TV_E_BUSY;
+	return pal_is_at_rest(*pal) ? TV_OK : TV_E_BUSY;
 }
 
 uint32_t tv_unregister(struct hypapi_event *ev)
@@ -331,10 +363,10 @@ uint32_t tv_unregister(struct hypapi_event *ev)
 	uint32_t result = limits_allow(ev, false);
 
 	if (result == TV_OK)
-		result = find_ready(ev, &pal);
+		result = find_at_rest(ev, &pal);
 	if (result == TV_OK)
 		result = tv_stop(ev);
 	if (result == TV_OK)
-		result = find_ready(ev, &pal); /* page tables have changed without a stop, perhaps */
+		result = find_at_rest(ev, &pal); /* page tables have changed without a stop, perhaps */
 	return result == TV_OK ? tv_result_of(pal_destroy(ev, pal, TV_WHY_NONE)) : result;
 }

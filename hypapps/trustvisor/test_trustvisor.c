@@ -69,13 +69,23 @@ static int setup(void **state)
 
 /* ---- What a guest does ---- */
 
-static uint32_t hypercall(uint32_t number)
+static enum hypapi_verdict hypercall_once(uint32_t number)
 {
 	struct hypapi_event ev = fake_event(HYPAPI_EV_HYPERCALL, level);
 
 	ev.long_mode = long_mode;
 	ev.args.hypercall.number = number;
-	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+	return fake_raise(&hypapp_trustvisor, &ev);
+}
+
+/* Repeated as long as it is answered so; each stop that it takes is followed by one repetition at least. */
+static uint32_t hypercall(uint32_t number)
+{
+	enum hypapi_verdict verdict = HYPAPI_RETRY;
+
+	for (int i = 0; i < 1000 && verdict == HYPAPI_RETRY; i++)
+		verdict = hypercall_once(number);
+	assert_int_equal(verdict, HYPAPI_HANDLED);
 	return (uint32_t)(fake.current ? fake.pal_regs : fake.regs)[HYPAPI_REG_RAX];
 }
 
@@ -107,32 +117,16 @@ static struct hypapi_event violation(uint64_t gva, uint32_t access)
 	return ev;
 }
 
-#define MANY_SLICES 1000 /* more than it takes to measure any PAL of these tests */
-
-/* A fetch is repeated while the PAL is there and asks for that: the first one until the PAL is measured. */
-static enum hypapi_verdict fetch(uint64_t gva)
-{
-	enum hypapi_verdict verdict = HYPAPI_RETRY;
-	struct hypapi_event ev;
-
-	for (int i = 0; i < MANY_SLICES && verdict == HYPAPI_RETRY ; i++) {
-		ev = violation(gva, HYPAPI_X);
-		if (i && !ev.args.violation.owner.id)
-			break;
-		verdict = fake_raise(&hypapp_trustvisor, &ev);
-	}
-	return verdict;
-}
-
 /* A call instruction to `gva`, with the return address at CALLER_STACK. */
 static enum hypapi_verdict call_at(uint64_t gva)
 {
+	struct hypapi_event ev = violation(gva, HYPAPI_X);
 	uint64_t return_to = RETURN_TO;
 
 	memcpy(fake_mem(CALLER_STACK), &return_to, long_mode ? 8 : 4);
 	fake.regs[HYPAPI_REG_RSP] = CALLER_STACK;
 	fake.regs[HYPAPI_REG_RIP] = gva;
-	return fetch(gva);
+	return fake_raise(&hypapp_trustvisor, &ev);
 }
 
 static enum hypapi_verdict pal_exit(uint64_t rip, uint64_t address)
@@ -573,8 +567,8 @@ static void repeats(uint32_t command)
 		assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
 	assert_int_equal(fake.regs[HYPAPI_REG_RAX], 0x1234);
 	assert_int_equal(fake.stops, stops);
-	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
-	assert_int_equal(fake.regs[HYPAPI_REG_RAX], TV_OK);
+	assert_int_equal(hypercall(command), TV_OK);
+	assert_int_equal(fake.stops, stops + 1);
 }
 
 /* Without budget the instruction is executed again, and nothing has happened. */
@@ -587,6 +581,91 @@ static void an_empty_budget_repeats(void **state)
 	repeats(TV_CMD_REGISTER);
 	fake.regs[HYPAPI_REG_RCX] = entry;
 	repeats(TV_CMD_UNREGISTER);
+}
+
+/* The pages are taken at once; the answer comes when they are measured, and until then there is nothing to call. */
+static void begin_registration(void)
+{
+	long_mode = true;
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(unregister_pal(), TV_OK);
+	fake.regs[HYPAPI_REG_RCX] = SECTIONS; /* the others are still those of register_pal() */
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(hypercall_once(TV_CMD_REGISTER), HYPAPI_RETRY);
+	assert_int_equal(fake.stops, 3);
+	assert_int_not_equal(fake.owner[0], 0);
+}
+
+static void registration_is_repeated_until_measured(void **state)
+{
+	(void)state;
+	begin_registration();
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	assert_injected(PF_P | PF_U | PF_I, ENTRY);
+	memset(fake_mem(SECTIONS), 0, sizeof(sections)); /* what it said is not read again */
+	fake.pages[4].rights = 0;
+	assert_int_equal(hypercall(TV_CMD_REGISTER), TV_OK);
+	fake.pages[4].rights = HYPAPI_RWX;
+	assert_int_equal(fake.stops, 3);
+	assert_int_equal(register_pal(), TV_E_OWNED);
+	assert_pal_works();
+}
+
+/* Whoever is not the caller, or asks for something else, does not go on with it, nor is told that it is there. */
+static void another_request_is_not_a_repetition(void **state)
+{
+	static const enum hypapi_reg regs[] = { HYPAPI_REG_RCX, HYPAPI_REG_RDX, HYPAPI_REG_RSI, HYPAPI_REG_RDI };
+
+	(void)state;
+	begin_registration();
+	memset(fake_mem(PAGE(11)), 0, sizeof(struct tv_pal_options));
+	memcpy(fake_mem(PAGE(12)), &sections, sizeof(sections));
+	memcpy(fake_mem(PAGE(13)), &params, sizeof(params));
+	for (size_t i = 0; i < 4; i++) {
+		const uint64_t others[] = { PAGE(12), PAGE(11), PAGE(13), ENTRY + 1 };
+		uint64_t before = fake.regs[regs[i]];
+
+		fake.regs[regs[i]] = others[i];
+		for (int j = 0; j < 3; j++)
+			assert_int_equal(hypercall(TV_CMD_REGISTER), TV_E_OWNED);
+		fake.regs[regs[i]] = before;
+	}
+	level = HYPAPI_L2;
+	assert_int_equal(hypercall(TV_CMD_REGISTER), TV_E_OWNED);
+	level = HYPAPI_L1;
+	fake.cpl = 0;
+	assert_int_equal(hypercall(TV_CMD_REGISTER), TV_E_OWNED);
+	fake.cpl = 3;
+	fake.pages[3].frame = 20; /* another process */
+	assert_int_equal(hypercall(TV_CMD_REGISTER), TV_E_OWNED);
+	fake.pages[3].frame = 3;
+	assert_int_equal(hypercall(TV_CMD_REGISTER), TV_OK);
+	assert_pal_works();
+}
+
+/* Nobody comes back: it goes as any PAL, and nothing of it is left for the next one with the same request. */
+static void a_registration_given_up(void **state)
+{
+	struct hypapi_event ev;
+
+	(void)state;
+	begin_registration();
+	assert_int_equal(unregister_pal(), TV_OK);
+	assert_int_equal(fake.owner[0], 0);
+	assert_int_equal(register_pal(), TV_OK);
+	assert_pal_works();
+	assert_int_equal(unregister_pal(), TV_OK);
+	for (uint32_t way = 0; way < 2; way++) {
+		fake.stops = 0;
+		begin_registration();
+		fake.pages[3].frame = 20; /* the process is dead, another one has its pages */
+		ev = violation(CODE, way ? HYPAPI_X : HYPAPI_W);
+		assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
+		assert_int_equal(fake.owner[0], 0);
+		fake.pages[3].frame = 3;
+	}
+	assert_int_equal(register_pal(), TV_OK);
+	assert_pal_works();
 }
 
 /*
@@ -840,10 +919,12 @@ static void bad_caller_stack_is_refused(void **state)
 	(void)state;
 	assert_int_equal(register_pal(), TV_OK);
 	for (int i = 0; i < 2; i++) {
+		struct hypapi_event ev = violation(ENTRY, HYPAPI_X);
+
 		*(uint64_t *)fake_mem(CALLER_STACK) = 0x8000000000000000; /* not an address */
 		fake.regs[HYPAPI_REG_RIP] = ENTRY;
 		fake.regs[HYPAPI_REG_RSP] = i ? CALLER_STACK : 0x1000;
-		assert_int_equal(fetch(ENTRY), HYPAPI_HANDLED);
+		assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
 		assert_injected(PF_P | PF_U | PF_I, ENTRY);
 	}
 	assert_pal_works();
@@ -1435,7 +1516,8 @@ static void errors_instead_of_faults(void **state)
 	fake.pages[9].rights = 0;
 	fake.regs[HYPAPI_REG_RSP] = CALLER_STACK;
 	fake.regs[HYPAPI_REG_RIP] = entry;
-	assert_int_equal(fetch(entry), HYPAPI_HANDLED);
+	struct hypapi_event ev = violation(entry, HYPAPI_X);
+	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
 	assert_injected(PF_P | PF_I | PF_U, entry);
 	fake.pages[9].rights = HYPAPI_RWX;
 	/* Parameters that cannot be used. */
@@ -1613,6 +1695,8 @@ int main(void)
 		TEST(shares_count_pages), TEST(a_wrong_share_allows_nothing), TEST(doomed_registrations_cost_one_stop),
 		TEST(wary_for_a_while), TEST(unregister_of_a_running_pal_costs_no_stop),
 		TEST(an_empty_budget_repeats),
+		TEST(registration_is_repeated_until_measured), TEST(another_request_is_not_a_repetition),
+		TEST(a_registration_given_up),
 		TEST(a_destruction_does_not_wait),
 		TEST(unregister_knows_the_whole_identity), TEST(passes_integers_and_hides_registers),
 		TEST(passes_eight_integers), TEST(copies_pointed_words_in_and_out), TEST(copies_large_buffers),

@@ -54,6 +54,24 @@ struct pal *pal_by_entry(const struct hypapi_event *ev, gva_t entry)
 	return NULL;
 }
 
+struct pal *pal_by_request(const struct hypapi_event *ev, bool by_list)
+{
+	uint64_t request[4];
+
+	pal_note_request(ev, request);
+	for (uint32_t i = 0; i < limit; i++) {
+		struct pal *pal = &pals[i];
+
+		if (pal_state(pal) != PAL_MEASURING || __builtin_memcmp(pal->request, request, sizeof(request)) ||
+		    pal->by_list != by_list)
+			continue;
+		if (by_list ? list_is_owner(ev, pal) : pal->level == ev->level && pal->cpl == ev->cpl &&
+		    pal->long_mode == ev->long_mode && pal_is_callers(ev, pal))
+			return pal;
+	}
+	return NULL;
+}
+
 struct pal *pal_free_slot(void)
 {
 	struct pal *ended = NULL;
@@ -71,19 +89,10 @@ uint32_t pal_number(const struct pal *pal)
 	return (uint32_t)(pal - pals);
 }
 
-uint32_t pal_state(const struct pal *pal)
+void pal_let_go(struct hypapi_event *ev, struct pal *pal, uint32_t state)
 {
-	return __atomic_load_n(&pal->state, __ATOMIC_ACQUIRE);
-}
-
-void pal_set_state(struct pal *pal, uint32_t state)
-{
-	__atomic_store_n(&pal->state, state, __ATOMIC_RELEASE);
-}
-
-bool pal_change_state(struct pal *pal, uint32_t from, uint32_t to)
-{
-	return __atomic_compare_exchange_n(&pal->state, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+	if (!pal_change_state(pal, PAL_RUNNING, state))
+		pal_destroy(ev, pal, __atomic_load_n(&pal->doomed_why, __ATOMIC_RELAXED));
 }
 
 int pal_destroy(struct hypapi_event *ev, struct pal *pal, uint32_t why)

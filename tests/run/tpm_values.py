@@ -147,7 +147,7 @@ def check(pal, master):
     measurement = sha256(data)
     same("measurement", info["measurement"], measurement)
     pcrs = {0: sha256(bytes(32), measurement), 1: bytes(32), 2: sha256(bytes(32), b"\x3d" * 32)}
-    old_pcrs = {0: sha1(bytes(20), sha1(data)), 1: sha1(bytes(20), b"\x3c" * 20)}
+    old_pcrs = {0: sha1(bytes(20), sha1(measurement)), 1: sha1(bytes(20), b"\x3c" * 20)}
     same("PCR 0", pal["pcr0"], pcrs[0])
     same("PCR 2", pal["pcr2"], pcrs[2])
     same("old PCR 0", pal["old_pcr0"], old_pcrs[0])

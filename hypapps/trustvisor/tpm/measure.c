@@ -1,27 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a PAL is: a hash of all that decides what runs (struct tv_measured in tpm.h of the interface), in both
- * banks. The
- * pages were taken under the stop and are out of everybody's reach, so it does not matter that the hashing takes its
- * time: it is done in slices by whoever executes the registration, or calls the PAL, again. Stack and parameters are
- * not content: they are zeroed.
+ * What a PAL is: a hash of all that decides what runs (struct tv_measured in tpm.h of the interface). The pages were
+ * taken under the stop and are out of everybody's reach, so it does not matter that hashing takes its time: whoever
+ * registers the PAL executes that command again for each slice. What has been hashed is kept with the PAL; if nobody
+ * comes back, it goes with it. Stack and parameters are not content: they are zeroed.
+ *
+ * The SHA instructions would need SIMD registers, which hold the guest's values; so this hashes without them.
  */
-#include "job.h"
 #include "tpm.h"
 
-#include <bearssl.h>
-
-#define PIECE_BYTES 512u /* both hashes of it: 20,000 instructions */
-
-/* In the data of a job, which serves for its storage alone. */
-struct measuring {
-	br_sha1_context sha1;
-	br_sha256_context sha256;
-	uint32_t section;
-	uint64_t at;
-	uint8_t piece[PIECE_BYTES];
-};
-_Static_assert(sizeof(struct measuring) <= JOB_DATA_BYTES, "a job's data");
+#define PIECE_BYTES 512u
+/* A slice, in bytes that are hashed; it is then under 100,000 instructions. Zeroing a page takes those of 64 bytes. */
+#define SLICE_BYTES 2048u
+#define ZEROED_PAGE 64u
 
 static const struct tv_pal_section *entry_section(const struct pal *pal)
 {
@@ -35,7 +26,6 @@ static const struct tv_pal_section *entry_section(const struct pal *pal)
 
 static void update(struct measuring *m, const void *data, uint32_t len_bytes)
 {
-	br_sha1_update(&m->sha1, data, len_bytes);
 	br_sha256_update(&m->sha256, data, len_bytes);
 }
 
@@ -69,7 +59,7 @@ static void begin(struct measuring *m, const struct pal *pal)
 			.type = section->type, .page_num = section->page_num,
 			.offset = (int64_t)(section->start_addr - base) };
 	}
-	br_sha1_init(&m->sha1);
+	m->begun = true;
 	br_sha256_init(&m->sha256);
 	update(m, &head, sizeof(head));
 	for (uint32_t i = 0; i < pal->entry_count; i++)
@@ -81,74 +71,79 @@ static bool is_content(const struct tv_pal_section *section)
 	return section->type != TV_SECTION_PARAM && section->type != TV_SECTION_STACK;
 }
 
-/* False: there was nothing left. */
-static bool take_piece(const struct hypapi_event *ev, const struct pal *pal, struct measuring *m, int *rc)
+static int hash_piece(const struct hypapi_event *ev, const struct pal *pal, struct measuring *m, gva_t at)
 {
+	uint8_t piece[PIECE_BYTES];
+	int rc = hypapi_partition_read(ev, pal->partition, piece, at, sizeof(piece));
+
+	update(m, piece, sizeof(piece));
+	wipe(piece, sizeof(piece));
+	return rc;
+}
+
+/* The next bytes of a section that is not at its end. Returns what that took of a slice. */
+static uint32_t take_piece(const struct hypapi_event *ev, const struct pal *pal, struct measuring *m, int *rc)
+{
+	static const uint8_t zeros[HYPAPI_PAGE_SIZE];
 	const struct tv_pal_section *section = &pal->sections.sections[m->section];
-	gva_t at;
+	gva_t at = GVA(section->start_addr + m->at);
+	bool content = is_content(section);
 
-	if (m->section == pal->sections.num_sections)
-		return false;
-	at = GVA(section->start_addr + m->at);
-	if (is_content(section)) {
-		*rc = hypapi_partition_read(ev, pal->partition, m->piece, at, PIECE_BYTES);
-		update(m, m->piece, PIECE_BYTES);
-	} else {
-		static const uint8_t zeros[PIECE_BYTES];
-
-		*rc = hypapi_partition_write(ev, pal->partition, at, zeros, PIECE_BYTES);
-	}
-	m->at += PIECE_BYTES;
+	if (content)
+		*rc = hash_piece(ev, pal, m, at);
+	else
+		*rc = hypapi_partition_write(ev, pal->partition, at, zeros, sizeof(zeros));
+	m->at += content ? PIECE_BYTES : HYPAPI_PAGE_SIZE;
 	if (m->at == (uint64_t)section->page_num * HYPAPI_PAGE_SIZE) {
 		m->section++;
 		m->at = 0;
 	}
-	return *rc == HYPAPI_OK;
+	return content ? PIECE_BYTES : ZEROED_PAGE;
 }
 
-/* PCR 0 begins with the measurement, so that what is sealed to it is sealed to this code. */
-static void conclude(const struct pal *pal, struct measuring *m)
+/*
+ * PCR 0 begins with the measurement, so that what is sealed to it is sealed to this code. The old bank's is made of the
+ * same, by its own hash.
+ */
+static void conclude(struct tpm_pal *tpm)
 {
-	struct tpm_pal *tpm = tpm_of(pal);
-	uint8_t both[64];
+	uint8_t both[64] = { 0 };
+	br_sha1_context sha1;
 
-	__builtin_memset(tpm, 0, sizeof(*tpm));
-	br_sha1_out(&m->sha1, tpm->measurement1);
-	br_sha256_out(&m->sha256, tpm->measurement);
-	__builtin_memcpy(both, tpm->pcr[0], 32);
+	br_sha256_out(&tpm->measuring.sha256, tpm->measurement);
+	wipe(&tpm->measuring, sizeof(tpm->measuring)); /* where the PCRs are */
+	__builtin_memset(tpm->pcr, 0, sizeof(tpm->pcr));
+	__builtin_memset(tpm->pcr1, 0, sizeof(tpm->pcr1));
 	__builtin_memcpy(both + 32, tpm->measurement, 32);
 	sha256(tpm->pcr[0], both, 64);
-	br_sha1_init(&m->sha1);
-	br_sha1_update(&m->sha1, tpm->pcr1[0], 20);
-	br_sha1_update(&m->sha1, tpm->measurement1, 20);
-	br_sha1_out(&m->sha1, tpm->pcr1[0]);
+	br_sha1_init(&sha1);
+	br_sha1_update(&sha1, tpm->measurement, 32);
+	br_sha1_out(&sha1, both + 20); /* behind 20 zeros */
+	br_sha1_init(&sha1);
+	br_sha1_update(&sha1, both, 40);
+	br_sha1_out(&sha1, tpm->pcr1[0]);
 }
 
-bool measure_slice(const struct hypapi_event *ev, const struct pal *pal)
+uint32_t measure_slice(const struct hypapi_event *ev, const struct pal *pal)
 {
-	uint64_t began = __builtin_ia32_rdtsc();
-	bool fresh, more = true;
-	struct job *job = job_get(pal->partition.id, &fresh);
-	struct measuring *m;
+	struct measuring *m = &tpm_of(pal)->measuring;
+	uint32_t left = SLICE_BYTES, took;
 	int rc = HYPAPI_OK;
 
-	if (!job)
-		return false; /* all are in use */
-	m = job_data(job);
-	if (fresh)
+	if (!m->begun) {
 		begin(m, pal);
-	do
-		more = take_piece(ev, pal, m, &rc);
-	while (more && __builtin_ia32_rdtsc() - began < JOB_SLICE_TICKS);
-	if (more) {
-		job_put(job);
-		return false;
+		return TV_REPEAT;
 	}
-	conclude(pal, m);
-	if (rc != HYPAPI_OK) { /* a mistake of ours: it must be no PAL that anybody knows */
+	while (rc == HYPAPI_OK && left && m->section < pal->sections.num_sections) {
+		took = take_piece(ev, pal, m, &rc);
+		left -= took < left ? took : left;
+	}
+	if (rc != HYPAPI_OK) {
 		hypapi_log("trustvisor: PAL %u cannot be measured: error %d", pal_number(pal), rc);
-		hypapi_random(tpm_of(pal)->measurement, 32);
+		return TV_E_FAULT;
 	}
-	job_end(job);
-	return true;
+	if (m->section < pal->sections.num_sections)
+		return TV_REPEAT;
+	conclude(tpm_of(pal));
+	return TV_OK;
 }

@@ -7,10 +7,23 @@
 
 #include "include/trustvisor/tpm.h"
 
-/* What a PAL has of the micro-TPM. Belongs to the CPU that has the PAL (RUNNING). */
+#include <bearssl_hash.h>
+
+/* What has been hashed of a PAL. */
+struct measuring {
+	bool begun;
+	uint32_t section; /* where it goes on: this section, */
+	uint64_t at;      /* that byte of it */
+	br_sha256_context sha256;
+};
+
+/* What a PAL has of the micro-TPM. Belongs to the CPU that has the PAL (RUNNING). Zeros at first. */
 struct tpm_pal {
-	uint8_t measurement1[20], measurement[32]; /* SHA-1 and SHA-256; from MEASURING to READY on */
-	uint8_t pcr1[TV_TPM_PCRS][20], pcr[TV_TPM_PCRS][32];
+	uint8_t measurement[32];
+	union {
+		struct measuring measuring; /* while the PAL is MEASURING */
+		struct { uint8_t pcr1[TV_TPM_PCRS][20], pcr[TV_TPM_PCRS][32]; };
+	};
 };
 
 /* secret.c: the master secret, and all that is drawn or derived */
@@ -32,12 +45,8 @@ void sha256(uint8_t out[32], const void *data, uint32_t len_bytes);
 const char *vectors_failed(void);
 
 /* measure.c */
-/**
- * Measures the PAL of this CPU for a slice: true when it is done. The PAL's state stays as it is; its pages must be
- * out of
- * everybody's reach.
- */
-bool measure_slice(const struct hypapi_event *ev, const struct pal *pal);
+/** A slice of measuring the PAL of this CPU: TV_OK when it is done, TV_REPEAT, or TV_E_FAULT: a mistake of ours. */
+uint32_t measure_slice(const struct hypapi_event *ev, const struct pal *pal);
 
 /* tpm.c: commands of a running PAL */
 /** What the micro-TPM has of a PAL. */
