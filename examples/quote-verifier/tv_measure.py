@@ -2,17 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """usage: tv_measure.py PAL.json
 
-Prints the measurement of a PAL, in hexadecimal: SHA-256 of the new bank, then SHA-1 of the old one. The file says
-how it is registered:
+Prints the measurement of a PAL, in hexadecimal (SHA-256). The file says how it is registered:
 
     { "level": 1, "width": 64, "flags": 0, "owner_tag": "<64 hexadecimal digits, may be left out>",
       "sections": [ { "type": "code", "address": 4194304, "pages": 1, "file": "pal.bin", "offset": 0 }, ... ],
       "entries": [ { "address": 4194304, "params": [ ["integer"], ["pointer", 16] ] } ] }
 
-Types: code, data, param, stack, shared; integer, pointer, buffer. Sizes of parameters are in words. What a file
-lacks of a
-section's pages is zeros. Addresses count only from one another, unless flags say fixed (4). The formats are those of
-include/trustvisor/tpm.h; nothing else of TrustVisor is used.
+Types: code, data, param, stack, shared; integer, pointer, buffer. Sizes of parameters are in words. What a file lacks
+of a section's pages is zeros. Addresses count only from one another, unless flags say fixed (4). The formats are those
+of include/trustvisor/tpm.h; nothing else of TrustVisor is used.
 """
 import hashlib
 import json
@@ -56,7 +54,7 @@ def main():
     entries = [(e["address"], [(PARAMS[p[0]], p[1] if len(p) > 1 else 0) for p in e["params"]]) for e in pal["entries"]]
     data = measured(pal["level"], pal["width"], pal.get("flags", 0), bytes.fromhex(pal.get("owner_tag", "00" * 32)),
                     sections, entries)
-    print(hashlib.sha256(data).hexdigest(), hashlib.sha1(data).hexdigest())
+    print(hashlib.sha256(data).hexdigest())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test=micro-tpm: a PAL of L1 and one of L2 use both banks of TrustVisor's micro-TPM, the RSA key included, which
- * takes a
- * billion instructions. The PAL carries out a list of commands in its data; its answer is how many of them did not
+ * test=micro-tpm: a PAL of L1 and one of L2 use both banks of TrustVisor's micro-TPM, the RSA key included, which takes
+ * a billion instructions. The PAL carries out a list of commands in its data; its answer is how many of them did not
  * succeed. How long a slice of that took at most is in TrustVisor's line at the end.
  */
 #include "../../hypapps/trustvisor/include/trustvisor/abi.h"

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """usage: no_simd.py FILE...
 
-Names each instruction of images that touches an FPU or SIMD register, other than those by which root saves or loads state;
-exit status 1 if there is one. What a guest has in them is in the CPU while root runs, and root keeps no copy. Begins by looking at
-a planted instruction of each kind, which must be found.
+Names each instruction of images that touches an FPU or SIMD register, other than those by which root saves or loads
+state; exit status 1 if there is one. What a guest has in them is in the CPU while root runs, and root keeps no copy.
+Begins by looking at a planted instruction of each kind, which must be found.
 """
 import re
 import subprocess

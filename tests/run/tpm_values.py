@@ -3,8 +3,7 @@
 """usage: tpm_values.py RECORD
 
 Checks what the micro-TPM gave out (hypapps/trustvisor/tpm/test_tpm.c writes it) with another library, from the
-documented formats
-and the master secret. Also that the verifier of examples/quote-verifier accepts the quotes, and what it refuses.
+documented formats and the master secret. Also that the verifier of examples/quote-verifier accepts the quotes, and what it refuses.
 """
 import hashlib
 import hmac
@@ -46,8 +45,8 @@ def measure(pal):
     flags, _, tag = struct.unpack("<II32s", pal["options"])
     count, _ = struct.unpack_from("<II", pal["sections"])
     content = {1: pal["code"], 2: pal["data"]}
-    sections = [(t, a, n, content.get(t, b"")) for t, n, a in struct.iter_unpack("<IIQ", pal["sections"][8:8 + 16 *
-    count])]
+    sections = [(t, a, n, content.get(t, b""))
+                for t, n, a in struct.iter_unpack("<IIQ", pal["sections"][8:8 + 16 * count])]
     count, _ = struct.unpack_from("<II", pal["params"])
     params = [(t, s) for t, _, s in struct.iter_unpack("<IIQ", pal["params"][8:8 + 16 * count])]
     return tag, tv_measure.measured(pal["level"], pal["width"], flags, tag, sections, [(pal["entry"], params)])
@@ -137,7 +136,7 @@ def check_old_quote(pal, old_pcrs):
     modulus = int.from_bytes(pal["old_modulus"], "big")
     assert modulus.bit_length() == 2048
     rsa.RSAPublicNumbers(65537, modulus).public_key().verify(pal["old_signature"], signed, padding.PKCS1v15(),
-    hashes.SHA1())
+                                                            hashes.SHA1())
 
 
 def check(pal, master):

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The hash of the image, hypapps and all. tools/install/image-hash writes it into the linked file, behind the
- * marker: so
- * it says which file this is, to whoever has reason to trust the file. Only a measured launch could say more.
+ * The hash of the image, hypapps and all. tools/install/image-hash writes it into the linked file, behind the marker:
+ * so it says which file this is, to whoever has reason to trust the file. Only a measured launch could say more.
  */
 #include <hypapi/hypapi.h>
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The identity keys, which sign quotes. They are derived from the master secret, so whoever comes first makes one,
- * two at
- * a time make the same, and one that was given up is made again. For jobs only: making the RSA key takes a billion
+ * The identity keys, which sign quotes. They are derived from the master secret, so whoever comes first makes one, two
+ * at a time make the same, and one that was given up is made again. For jobs only: making the RSA key takes a billion
  * instructions.
  */
 #ifndef TRUSTVISOR_KEYS_H

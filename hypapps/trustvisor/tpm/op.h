@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * An operation of the micro-TPM, in three steps: `prepare` reads all that the PAL gives, `work` computes from that
- * alone
- * (in a job, so perhaps long after, and on another CPU), `finish` writes to the PAL what came out. tpm_old.c and
+ * alone (in a job, so perhaps long after, and on another CPU), `finish` writes to the PAL what came out. tpm_old.c and
  * tpm_new.c have one row for each command.
  */
 #ifndef TRUSTVISOR_OP_H

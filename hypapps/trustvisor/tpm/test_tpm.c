@@ -2,8 +2,7 @@
 /*
  * The micro-TPM on the fake core: PALs of one page of each section that call both banks. What comes out is checked by
  * tests/run/tpm_values.py, with another library, from the formats of include/trustvisor/tpm.h and the master secret
- * that
- * the fake core gave. And what must fail does: for each other PAL, and for each byte of a blob.
+ * that the fake core gave. And what must fail does: for each other PAL, and for each byte of a blob.
  */
 #include "test_fake.h"
 #include "tpm/job.h"

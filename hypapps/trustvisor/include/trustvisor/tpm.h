@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The new bank of TrustVisor's micro-TPM, for PALs of any width: SHA-256, AES-256-GCM, ECDSA P-256. And the formats
- * that
- * others read: what a measurement is of, and a quote.
+ * that others read: what a measurement is of, and a quote.
  *
  * Each command is a VMCALL of a running PAL: EAX: command (plus the base in L2), ECX: address of the command's
- * structure
- * here, in the PAL's memory. EAX answers 0, enum tv_tpm_result, or enum tv_result of abi.h. Addresses have 64 bits in
- * both widths. All numbers are little-endian. A command may take long: the PAL stands at its VMCALL then, while its
- * caller repeats the call with interrupts open. Flags and other registers than EAX: those of the arithmetic are lost.
+ * structure here, in the PAL's memory. EAX answers 0, enum tv_tpm_result, or enum tv_result of abi.h. Addresses have 64
+ * bits in both widths. All numbers are little-endian. A command may take long: the PAL stands at its VMCALL then, while
+ * its caller repeats the call with interrupts open. Flags and other registers than EAX: those of the arithmetic are
+ * lost.
  */
 #ifndef TRUSTVISOR_TPM_H
 #define TRUSTVISOR_TPM_H
@@ -143,9 +142,11 @@ struct tv_pal_options {
 	uint8_t owner_tag[32]; /* of the one whose secrets these are: keys depend on it; zeros: of nobody */
 } __attribute__((packed));
 
-/* ---- Measurement: SHA-256 (old bank: SHA-1) of struct tv_measured, then of a struct tv_measured_entry for each entry
- * point in the order of the registration, then of all pages of code, shared code and data in the order of the
- * sections */
+/*
+ * ---- Measurement: SHA-256 of struct tv_measured, then of a struct tv_measured_entry for each entry point in the order
+ * of the registration, then of all pages of code, shared code and data in the order of the sections. The old bank's is
+ * SHA-1 of that.
+ */
 
 struct tv_measured_section {
 	uint32_t type, page_num;
