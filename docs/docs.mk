@@ -17,7 +17,7 @@ DOCS_INPUT := $(GUIDES) $(wildcard $(addsuffix /*,$(SITE))) docs/Doxyfile docs/l
 	$(wildcard hypapi/include/hypapi/*.h hypapi/sim/include/hypapi/*.h) xmhf/events/event_info.c \
 	tests/run/event_pages.py tests/run/site_links.py
 # The picture of docs/trace.md is what the tool draws.
-TIMELINE := --from 110000 --to 290000 tests/sim/pal.trace
+TIMELINE := --from 100000 --to 900000 tests/sim/pal.trace
 # What the Doxyfile cannot know.
 define DOXYGEN_MORE
 PROJECT_NUMBER = $(VERSION)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See sim_replay.h. A delivery is either a cause, which is an instruction of the guest, or what follows from one (a
- * partition's exit); only causes are carried out, and all are compared, CPU by CPU in their order. Two CPUs that met
- * when the trace was made do not meet here: a delivery that ended in a plain retry came again until it ended otherwise.
+ * partition's exit, a repeated hypercall's last delivery); only causes are carried out, and all are compared, CPU by CPU
+ * in their order. Two CPUs that met when the trace was made do not meet here: a delivery that ended in a plain retry came
+ * again until it ended otherwise.
  */
 #include <hypapi/sim_replay.h>
 
@@ -30,8 +31,16 @@ static const struct hypapp_descriptor *booted[MAX_HYPAPPS + 1]; /* in the order 
 static sim_replay_act *acts[MAX_HYPAPPS];
 static struct sim_l2 *l2;
 
-/* Of each CPU: what is expected, how far that is compared, and the last delivery seen or not to be compared. */
-static struct { u32 next; u64 seen; _Atomic u64 ready; } progress[MAX_CPUS_REPLAYED];
+/*
+ * Of each CPU: what is expected, how far that is compared, the last delivery seen or not to be compared, and the
+ * hypercall that is repeated.
+ */
+static struct {
+	u32 next;
+	u64 seen;
+	_Atomic u64 ready;
+	const struct hypapi_trace_entry *repeating;
+} progress[MAX_CPUS_REPLAYED];
 
 /* ---- The log ---- */
 
@@ -121,6 +130,17 @@ static bool is_left_out(const struct hypapi_trace_entry *e)
 	if (e->level == HYPAPI_L0 || e->hypapp >= MAX_HYPAPPS || !booted[e->hypapp] || is_repeated(e))
 		return true;
 	return !is_consequence(e) && !has_default(e) && !acts[e->hypapp];
+}
+
+/* The end of a hypercall that is under way, since it began with a stop and a retry. Follows the CPU's hypercalls. */
+static bool ends_hypercall(const struct delivery *d)
+{
+	const struct hypapi_trace_entry **begun = &progress[d->cpu].repeating, *first = *begun;
+
+	if (d->entry.type != HYPAPI_EV_HYPERCALL)
+		return false;
+	*begun = d->entry.verdict == HYPAPI_RETRY ? &d->entry : NULL;
+	return first && first->number == d->entry.number;
 }
 
 void sim_replay_ready(void)
@@ -228,7 +248,7 @@ int sim_replay(const char *log, const struct sim_replay_hypapp *hypapps, struct 
 		struct delivery *d = &recorded[i];
 
 		result->left_out += is_left_out(&d->entry);
-		if (is_left_out(&d->entry) || is_consequence(&d->entry))
+		if (is_left_out(&d->entry) || is_consequence(&d->entry) || ends_hypercall(d))
 			continue;
 		sim_run(d->cpu, cause, &d->entry);
 		compare(d->cpu, result);

@@ -11,7 +11,7 @@
 
 #define PIECE_BYTES 512u
 /* A slice, in bytes that are hashed; it is then under 100,000 instructions. Zeroing a page takes those of 64 bytes. */
-#define SLICE_BYTES 2048u
+#define SLICE_BYTES 1536u
 #define ZEROED_PAGE 64u
 
 static const struct tv_pal_section *entry_section(const struct pal *pal)
