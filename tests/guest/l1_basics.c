@@ -102,6 +102,23 @@ static void more_control_registers(void)
 	t_fault("CR8 16", try_write_cr8(16));
 }
 
+/* The flags that a fault pushes have RF set, also where a hypervisor below injects it. */
+static void resume_flag(void)
+{
+	t_fault("CR4.SMXE", try_write_cr4(read_cr4() | BIT(14)));
+	t_value("RF in its frame", this_cpu()->fault.rflags >> 16 & 1);
+	t_fault("WRMSR of a locked IA32_FEATURE_CONTROL", try_wrmsr(0x3a, 7));
+	t_value("RF in its frame", this_cpu()->fault.rflags >> 16 & 1);
+	fault_reset();
+	asm volatile(MAY_FAULT("vmxoff") ::);
+	t_fault("VMXOFF outside of VMX operation", last_fault());
+	t_value("RF in its frame", this_cpu()->fault.rflags >> 16 & 1);
+	fault_reset();
+	asm volatile(MAY_FAULT("int3") ::);
+	t_fault("INT3", last_fault());
+	t_value("RF in its frame", this_cpu()->fault.rflags >> 16 & 1);
+}
+
 static void user_xsetbv(void)
 {
 	asm volatile("xorl %%ecx, %%ecx; xorl %%edx, %%edx; movl $1, %%eax; xsetbv; int $0x80" ::: "memory");
@@ -356,6 +373,7 @@ DEFINE_TEST(l1_basics, "l1-basics", "an operating system's use of one CPU: regis
 	cpuid_leaves();
 	control_registers();
 	more_control_registers();
+	resume_flag();
 	extended_state();
 	at_cpl3();
 	msrs();

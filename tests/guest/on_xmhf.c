@@ -416,6 +416,50 @@ static void attack_pal_memory(void)
 	judge("a new PAL works", register_pal() == TV_OK && call_pal(16) == SECRET + 16 && unregister_pal() == TV_OK);
 }
 
+/* Stores of other widths than 32 bits do nothing. (The bare emulator gives up there.) */
+static void narrow_stores(void)
+{
+	u8 *tpr = (u8 *)(0xfee00000ul + LAPIC_TPR);
+
+	lapic_write(LAPIC_TPR, 0x30);
+	fault_reset();
+	asm volatile(MAY_FAULT("movb $0x50, (%0)") :: "r"(tpr) : "memory");
+	judge("a store of a byte to the APIC", last_fault() == NO_FAULT && lapic_read(LAPIC_TPR) == 0x30);
+	asm volatile(MAY_FAULT("movw %%ax, (%0)") :: "r"(tpr), "a"(0x60) : "memory");
+	judge("and of two bytes", last_fault() == NO_FAULT && lapic_read(LAPIC_TPR) == 0x30);
+	asm volatile(MAY_FAULT("movq %1, (%0)") :: "r"(tpr), "r"(0x70ul) : "memory");
+	judge("and of eight", last_fault() == NO_FAULT && lapic_read(LAPIC_TPR) == 0x30);
+	lapic_write(LAPIC_TPR, 0);
+}
+
+static volatile bool go_on;
+
+static void vmx_on_and_off(void *unused)
+{
+	(void)unused;
+	hv_on();
+	go_on = false;
+	while (!go_on)
+		pause();
+	hv_off();
+}
+
+/* An INIT that came in VMX operation takes effect at VMXOFF: the CPU waits for SIPI. */
+static void held_init(void)
+{
+	go_on = true;
+	smp_run(1, vmx_on_and_off, NULL);
+	while (go_on)
+		pause();
+	lapic_icr(cpus[1].apic_id, ICR_INIT | ICR_ASSERT | ICR_LEVEL);
+	lapic_icr(cpus[1].apic_id, ICR_SIPI | ICR_ASSERT | 0xff);	/* finds no CPU that waits for it */
+	go_on = true;
+	for (u64 start = rdtsc(); cpus[1].work && rdtsc() - start < 10000000;)
+		pause();
+	judge("an INIT in VMX operation takes effect at VMXOFF", cpus[1].work != NULL);
+	judge("and the CPU waits for SIPI", smp_start_one(1));
+}
+
 DEFINE_TEST(attack, "attack", "XMHF only: pointers into the hypervisor and into a PAL")
 {
 	static const u32 types[] = { TV_SECTION_CODE, TV_SECTION_DATA, TV_SECTION_PARAM, TV_SECTION_STACK };
@@ -439,6 +483,8 @@ DEFINE_TEST(attack, "attack", "XMHF only: pointers into the hypervisor and into 
 	judge("L1 goes on", answers(TV_CMD_TEST, 0));
 	attack_pal_memory();
 	hv_off();
+	narrow_stores();
+	held_init();
 }
 
 /* ---- no exits ---- */

@@ -96,6 +96,12 @@ static const struct row control_rows[] = {
 	  { VMCS_ENTRY_INSN_LENGTH, SET, 16 } }, 0 },
 	{ "#GP with error code in real mode", { { VMCS_ENTRY_INTR_INFO, SET, EVENT(INTR_HARD | INTR_ERROR | 13) } },
 	  HV_REAL16 },
+	{ "#GP with error code, PE 0, no unrestricted guest",
+	  { { VMCS_ENTRY_INTR_INFO, SET, EVENT(INTR_HARD | INTR_ERROR | 13) },
+	    { VMCS_CPU_CONTROLS2, DROP, CPU2_UNRESTRICTED } }, HV_REAL16 },
+	{ "#GP without error code, PE 0, no unrestricted guest",
+	  { { VMCS_ENTRY_INTR_INFO, SET, EVENT(INTR_HARD | 13) }, { VMCS_CPU_CONTROLS2, DROP, CPU2_UNRESTRICTED } },
+	  HV_REAL16 },
 	{ "event bad but not valid", { { VMCS_ENTRY_INTR_INFO, SET, 0x7fffffff } }, 0 },
 };
 

@@ -231,6 +231,61 @@ static void interrupted_deliveries(void)
 	to_next_point("INT n, gate not present", inject_again);
 }
 
+/* ---- what the hypervisor below makes up for L1: RF of faults, and NMIs that stay blocked ---- */
+
+/* A WRMSR that L1 lets through and the CPU refuses, first taken by L2 itself, then by L1. */
+static void l2_refused_wrmsr(void)
+{
+	try_wrmsr(0x3a, 7);
+	l2_report(this_cpu()->fault.rflags >> 16 & 1);
+	l2_vmcall(INJECT_HERE);
+	try_wrmsr(0x3a, 7);
+	l2_end();
+}
+
+static void resume_flag(void)
+{
+	hv_init(&l2, HV_LONG64, l2_refused_wrmsr);
+	set_bytes(l2.msr_bitmap, 0, PAGE_SIZE);
+	to_next_point("RF in L2's frame", NULL);
+	vmwrite(VMCS_EXCEPTION_BITMAP, BIT(VEC_GP));
+	hv_run(&l2);
+	t_exit("#GP of L2", &l2);
+	/* Bochs saves 0 (SDM vol. 3, "Saving Guest State": as the fault would have pushed it); it is not compared. */
+	print("RF in the VMCS: %lu\n", vmread(VMCS_GUEST_RFLAGS) >> 16 & 1);
+}
+
+extern const u8 l2_iret[];
+asm("l2_iret: movl %ss, %eax; pushq %rax; leaq 8(%rsp), %rax; pushq %rax; pushfq; movl %cs, %eax; pushq %rax\n"
+    "leaq 1f(%rip), %rax; pushq %rax; iretq; 1: nop; movl $0xe0d, %eax; vmcall\n");
+
+/* Its IRET does not end the blocking; L1's does. */
+static void blocked_nmis(void)
+{
+	static const struct { const char *what; u32 interruptibility, event; } cases[] = {
+		{ "NMI exiting, not blocked", 0, 0 },
+		{ "NMI exiting, blocked at the entry", BLOCK_NMI, 0 },
+		{ "NMI exiting, NMI injected", 0, INTR_VALID | INTR_NMI | VEC_NMI },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		u32 before;
+
+		hv_init(&l2, HV_LONG64, l2_iret);
+		hv_set(VMCS_PIN_CONTROLS, PIN_NMI);
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, cases[i].interruptibility);
+		vmwrite(VMCS_ENTRY_INTR_INFO, cases[i].event);
+		hv_run(&l2);
+		t_exit(cases[i].what, &l2);
+		before = this_cpu()->irq_count[VEC_NMI];
+		print("T   interruptibility %lx", vmread(VMCS_GUEST_INTERRUPTIBILITY));
+		send_nmi(0);
+		print(", an NMI of L1 comes: %u", this_cpu()->irq_count[VEC_NMI] - before);
+		asm volatile("int $0x42");
+		print(", after an IRET: %u\n", this_cpu()->irq_count[VEC_NMI] - before);
+	}
+}
+
 DEFINE_TEST(vmx_inject, "vmx-inject", "event injection, IDT-vectoring information, injecting again")
 {
 	if (!hv_supported())
@@ -239,5 +294,7 @@ DEFINE_TEST(vmx_inject, "vmx-inject", "event injection, IDT-vectoring informatio
 	injected_events();
 	injected_at_cpl3();
 	interrupted_deliveries();
+	resume_flag();
+	blocked_nmis();
 	hv_off();
 }

@@ -21,7 +21,7 @@ TUTORIAL = "build/tutorial/journal/build/journal.elf"
 NO_CAP = "stop-share=100"         # or stops from L2 would be told to wait
 HELLO_ALONE = "build/install/hello.elf"
 # More lines of one kind than a guest may cause.
-FLOOD = r"(?s)(no 32-bit MOV or XCHG.*){40}"
+FLOOD = r"(?s)(by no MOV or 32-bit XCHG.*){40}"
 DISK = "build/boot/test.img"
 DANGER_MSRS = [f'cpu: msrs="{ROOT}/tests/run/danger.msrs"']
 XEN_MSRS = [f'cpu: msrs="{ROOT}/tests/run/xen.msrs"']

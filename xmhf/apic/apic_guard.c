@@ -75,13 +75,13 @@ enum taken apic_guard_store(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
 	/* Neither the push of an event's delivery nor a page walk: that is no store of the instruction at RIP. */
 	if ((qualification & insn_store) == insn_store && !(vmread(VMCS_IDT_INFO) & INTR_VALID))
 		s = guest_store_fetch(cpu, guest_code_size());
-	if (!s.len || s.size != 4 || (s.kind != STORE_MOV && s.kind != STORE_XCHG)) {
-		log_limited(LOG_WARN, "CPU %u: a store to the local APIC by no 32-bit MOV or XCHG: #GP", cpu->index);
+	if (!s.len || (s.kind != STORE_MOV && (s.kind != STORE_XCHG || s.size != 4))) {
+		log_limited(LOG_WARN, "CPU %u: a store to the local APIC by no MOV or 32-bit XCHG: #GP", cpu->index);
 		vmx_raise(cpu, VEC_GP, 0, GVA(0));
 		return TAKEN;
 	}
-	/* In x2APIC mode nothing decodes the page. */
-	if (cpu->apic.base & APIC_BASE_X2APIC) {
+	/* In x2APIC mode nothing decodes the page; of other widths the manual only says that they are not to be used. */
+	if ((cpu->apic.base & APIC_BASE_X2APIC) || s.size != 4) {
 		vmx_skip_bytes(s.len);
 		return TAKEN;
 	}

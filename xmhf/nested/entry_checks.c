@@ -88,12 +88,13 @@ static bool event_vector_ok(const struct vmcs12 *v)
 	}
 }
 
+/* CR0.PE counts with "unrestricted guest" alone: without it the guest is in protected mode, whatever CR0 says here. */
 static bool event_error_code_ok(const struct vmcs12 *v, const struct nested_caps *c)
 {
-	bool delivers = v->entry_intr_info & INTR_ERROR_CODE;
+	bool delivers = v->entry_intr_info & INTR_ERROR_CODE, real_mode = unrestricted(v) && !(v->guest_cr0 & CR0_PE);
 	u32 vector = v->entry_intr_info & INTR_VECTOR;
 
-	if (event_type(v) != INTR_TYPE_HW_EXCEPTION || !(v->guest_cr0 & CR0_PE))
+	if (event_type(v) != INTR_TYPE_HW_EXCEPTION || real_mode)
 		return !delivers;
 	if (NESTED_CAP(c, BASIC) & VMX_BASIC_ANY_ERROR_CODE)
 		return true;

@@ -89,6 +89,7 @@ static void l0_vmcall(struct percpu *cpu)
 
 static const struct exit_row rows[EXIT_REASON_COUNT] = {
 	[EXIT_EXCEPTION_NMI] = { wants_exception, exit_exception_nmi, HAS_QUAL | HAS_INTR | HAS_LEN },
+	[EXIT_INIT] = { NULL, exit_init, 0 }, /* L1's, by vmx/work.c */
 	[EXIT_EXTERNAL_INTR] = { wants_interrupt, l0_interrupt, HAS_INTR },
 	[EXIT_INTR_WINDOW] = { wants_window, l0_interrupt_window, 0 },
 	[EXIT_NMI_WINDOW] = { wants_window, l0_nmi_window, 0 },
@@ -141,6 +142,17 @@ static const struct exit_row rows[EXIT_REASON_COUNT] = {
 /* ---- Exit 201 ---- */
 
 /*
+ * With NMI exiting and without virtual NMIs, L2's IRET does not end blocking by NMI (SDM vol. 3, "Changes to
+ * Instruction Behavior in VMX Non-Root Operation"): an exit finds it as the entry left it. VMCS02 has virtual NMIs.
+ */
+static u32 interruptibility12(const struct vmcs12 *v)
+{
+	u32 now = (u32)vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	return vmcs12_keeps_nmis_blocked(v) ? now | INTERRUPTIBILITY_NMI : now;
+}
+
+/*
  * What L1's hypervisors look at after every exit; the rest of the guest state waits in VMCS02. Without PAE paging the
  * CPU saves no PDPTEs.
  */
@@ -154,7 +166,7 @@ static void save_guest_state(struct active_vmcs *a)
 	v->guest_cr0 = vmread(VMCS_GUEST_CR0);
 	v->guest_cs_ar = (u32)vmread(VMCS_GUEST_CS_AR);
 	v->guest_ss_ar = (u32)vmread(VMCS_GUEST_SS_AR);
-	v->guest_interruptibility = (u32)vmread(VMCS_GUEST_INTERRUPTIBILITY);
+	v->guest_interruptibility = interruptibility12(v);
 	v->guest_activity = (u32)vmread(VMCS_GUEST_ACTIVITY);
 	v->guest_pending_debug = vmread(VMCS_GUEST_PENDING_DEBUG);
 	v->entry_ctls = (v->entry_ctls & ~(u32)ENTRYCTL_IA32E) | (u32)(vmread(VMCS_ENTRY_CTLS) & ENTRYCTL_IA32E);

@@ -223,7 +223,11 @@ static int insn_vmxon(const struct insn *i)
 
 static int insn_vmxoff(const struct insn *i)
 {
+	bool init = i->n->init_held;
+
 	nested_teardown(i->cpu);
+	if (init)
+		exit_init(i->cpu);
 	return VMXERR_NONE;
 }
 

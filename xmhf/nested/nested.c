@@ -114,7 +114,7 @@ void nested_teardown(struct percpu *cpu)
 	if (!in_vmx)
 		return;
 	nested_fix_cr0(false);
-	n->in_vmx = n->nmi_window = false;
+	n->in_vmx = n->nmi_window = n->init_held = false;
 	n->reported_eptp12 = 0;
 	nested_close_all(&n->msrs);
 	nested_close_all(&n->ports);
@@ -196,6 +196,8 @@ void nested_pending_nmi(struct percpu *cpu)
 	u32 pin12 = vmcs12_of(cpu)->pin_ctls;
 	u64 blocked = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
 
+	if (vmcs12_keeps_nmis_blocked(vmcs12_of(cpu)))
+		return; /* L1's exit sees to it */
 	if (!(pin12 & PIN_VIRTUAL_NMIS))
 		blocked |= INTERRUPTIBILITY_NMI;
 	if ((vmread(VMCS_GUEST_INTERRUPTIBILITY) & blocked) || (vmread(VMCS_ENTRY_INTR_INFO) & INTR_VALID))
@@ -225,6 +227,7 @@ static void reflect_exception(struct percpu *cpu, unsigned int vector, bool has_
 
 	if (vector != VEC_DF)
 		nested_read_idt_info(&exit);
+	vmx_save_as_fault(vector);
 	nested_reflect(cpu, &exit);
 }
 
@@ -242,6 +245,20 @@ void nested_inject(struct percpu *cpu, unsigned int vector, u32 error_code, gva_
 		vmx_inject(vector, error_code);
 	else
 		reflect_exception(cpu, vector, has_error, error_code, cr2);
+}
+
+void nested_hold_init(struct percpu *cpu)
+{
+	cpu->nested->init_held = true;
+}
+
+/* An event that the entry was to deliver is told with the exit, so that it is not lost. */
+void nested_reflect_init(struct percpu *cpu)
+{
+	nested_reflect(cpu, &(struct exit_info){ .reason = EXIT_INIT,
+						 .idt_info = (u32)vmread(VMCS_ENTRY_INTR_INFO),
+						 .idt_error = (u32)vmread(VMCS_ENTRY_ERROR_CODE),
+						 .insn_len = (u32)vmread(VMCS_ENTRY_INSN_LEN) });
 }
 
 void nested_reflect_triple_fault(struct percpu *cpu)

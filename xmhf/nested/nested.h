@@ -22,6 +22,10 @@ void nested_teardown(struct percpu *cpu);
 /* Whether L1 is in VMX operation on this CPU (CR4.VMXE is then fixed to 1). */
 bool nested_in_vmx(const struct percpu *cpu);
 
+/* INIT, while L1 is in VMX root operation: comes again at VMXOFF. While L2 runs: its exit. */
+void nested_hold_init(struct percpu *cpu);
+void nested_reflect_init(struct percpu *cpu);
+
 /* IA32_VMX_* MSRs of L1. False: #GP. */
 must_check bool nested_read_msr(u32 msr, u64 *value);
 

@@ -70,6 +70,7 @@ struct active_vmcs {
 
 struct nested_cpu {
 	bool in_vmx;        /* between VMXON and VMXOFF of L1 */
+	bool init_held;     /* an INIT has come since, and waits for VMXOFF */
 	bool nmi_window;    /* the NMI-window exiting of VMCS02 is L0's, too */
 	bool pool_emptied;  /* EPT02's pages were used up, and no EPT02_FLUSH has told so yet */
 	gpa1_t vmxon;       /* VMXON region */

@@ -76,6 +76,15 @@ static inline bool vmcs12_uses_ept(const struct vmcs12 *vmcs12)
 	return vmcs12_proc2(vmcs12) & PROC2_EPT;
 }
 
+/* NMIs are blocked from the entry to the next exit, whatever L2 does; valid until that exit is saved. */
+static inline bool vmcs12_keeps_nmis_blocked(const struct vmcs12 *v)
+{
+	if ((v->pin_ctls & (PIN_NMI_EXITING | PIN_VIRTUAL_NMIS)) != PIN_NMI_EXITING)
+		return false;
+	return (v->guest_interruptibility & INTERRUPTIBILITY_NMI) ||
+	       (v->entry_intr_info & (INTR_VALID | INTR_TYPE)) == (INTR_VALID | INTR_TYPE_NMI);
+}
+
 struct vmcs12_field {
 	u16 encoding;
 	u16 offset;  /* into struct vmcs12 */

@@ -58,6 +58,14 @@ void vmx_end_interrupt_shadow(void)
 	end_interrupt_shadow();
 }
 
+void vmx_save_as_fault(unsigned int vector)
+{
+	u64 rflags = vmread(VMCS_GUEST_RFLAGS);
+
+	if (vector != VEC_DB && !(rflags & RFLAGS_RF))
+		vmwrite(VMCS_GUEST_RFLAGS, rflags | RFLAGS_RF);
+}
+
 void vmx_inject(unsigned int vector, u32 error_code)
 {
 	u64 info = vector | INTR_TYPE_HW_EXCEPTION | INTR_VALID;
@@ -68,6 +76,7 @@ void vmx_inject(unsigned int vector, u32 error_code)
 		vmwrite(VMCS_ENTRY_ERROR_CODE, error_code);
 	}
 	vmx_end_interrupt_shadow();
+	vmx_save_as_fault(vector);
 	vmwrite(VMCS_ENTRY_INTR_INFO, info);
 }
 

@@ -20,6 +20,12 @@ void vmx_inject_ud(void);
 void vmx_inject_gp(void);
 void vmx_inject_pf(gva_t gva, u32 error_code);
 
+/*
+ * RFLAGS as a fault saves them: RF is 1, so that the instruction, run again, meets no breakpoint of its own again (SDM
+ * vol. 3, "Instruction-Breakpoint Exception Condition"). #DB has them from hardware. Injected faults have it done.
+ */
+void vmx_save_as_fault(unsigned int vector);
+
 /* Raises an exception at the level that runs: in L2 it may become an exit to L1. cr2: of a #PF. */
 void vmx_raise(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr2);
 

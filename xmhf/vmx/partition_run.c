@@ -150,8 +150,8 @@ void partition_leave(struct percpu *cpu)
 	c->running = NULL;
 	speculation_touched(cpu);
 	speculation_partition_crossed();
-	/* NMIs that came meanwhile are the caller's. */
-	cpu->work |= cpu->guest_nmis != 0;
+	/* NMIs and an INIT that came meanwhile are the caller's. */
+	cpu->work |= cpu->guest_nmis != 0 || atomic_load(&cpu->apic.request);
 }
 
 void partition_abort(struct percpu *cpu)

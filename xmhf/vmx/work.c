@@ -50,11 +50,33 @@ static void inject_pending_nmi(struct percpu *cpu)
 		vmwrite(VMCS_PROC_CTLS, vmread(VMCS_PROC_CTLS) | PROC_NMI_WINDOW);
 }
 
+/*
+ * VMX root operation blocks INIT (SDM vol. 3, "Restrictions on VMX Operation"), and a SIPI after it finds no CPU that
+ * waits. While a partition runs nothing is decided: partition_leave() sets work again.
+ */
+static bool held_back(struct percpu *cpu)
+{
+	if (!nested_in_vmx(cpu) || cpu->world->mode == RUN_L2)
+		return false;
+	if (cpu->world->mode == RUN_L1) {
+		atomic_store(&cpu->apic.request, REQUEST_NONE);
+		nested_hold_init(cpu);
+	}
+	return true;
+}
+
 /* INIT, or INIT and already the SIPI after it. */
 static void handle_init(struct percpu *cpu)
 {
+	if (held_back(cpu))
+		return;
 	if (event_init_signal(cpu) == TAKEN) {
 		atomic_store(&cpu->apic.request, REQUEST_NONE);
+		return;
+	}
+	if (cpu->world->mode == RUN_L2) {
+		atomic_store(&cpu->apic.request, REQUEST_NONE);
+		nested_reflect_init(cpu);
 		return;
 	}
 	/* On the bare machine the firmware would start again. The boot CPU never parks: one always runs. */

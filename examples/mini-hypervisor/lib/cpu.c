@@ -61,7 +61,8 @@ void cpu_init(struct cpu *cpu, u64 trap_stack_top)
 
 static void record_fault(struct cpu *cpu, const struct trap_frame *f)
 {
-	cpu->fault = (struct fault){ (u32)f->vector, (u32)f->error, f->rip, f->vector == VEC_PF ? read_cr2() : 0 };
+	cpu->fault = (struct fault){ (u32)f->vector, (u32)f->error, f->rip, f->vector == VEC_PF ? read_cr2() : 0,
+				      f->rflags };
 }
 
 static void leave_user(struct cpu *cpu, struct trap_frame *f)

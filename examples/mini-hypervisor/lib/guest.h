@@ -40,6 +40,7 @@ struct fault {
 	u32 error;
 	u64 rip;
 	u64 cr2;
+	u64 rflags;
 };
 
 /* One a CPU, found through GS. The first three members have fixed offsets: layout.h. */
