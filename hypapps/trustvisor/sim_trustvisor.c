@@ -142,6 +142,34 @@ static void life(void *arg)
 	sim_assert(sim_call(GVA(entry())) == SIM_NOT_A_CALL);
 }
 
+/*
+ * Its process dies without unregistering, and the operating system has a device read a file into its pages: that is
+ * blocked, and the PAL keeps what it has. The page is the machine's for devices, too, once the PAL is gone.
+ */
+static void forgotten(void *arg)
+{
+	const gpa1_t data = GPA1(place.gpa1 + PAGES(1)), behind = GPA1(place.gpa1 + PAGES(4));
+
+	(void)arg;
+	sim_write64(GVA(data_at()), SECRET);
+	sim_assert(sim_device(data, HYPAPI_RW)); /* the unit remembers that */
+	sim_assert(register_pal() == TV_OK);
+	for (uint64_t page = 0; page < 4; page++) {
+		gpa1_t at = GPA1(place.gpa1 + PAGES(page));
+
+		sim_assert(!sim_device(at, HYPAPI_R) && !sim_device(at, HYPAPI_W));
+	}
+	sim_assert(sim_device(behind, HYPAPI_RW));
+	sim_assert(call_pal(1) == SECRET + 1);
+	sim_assert(unregister_pal() == TV_OK);
+	sim_assert(sim_device(data, HYPAPI_RW) && *chips(1) == 0);
+}
+
+static void forgotten_in_l2(void *arg)
+{
+	sim_assert(sim_l2_run(place.l2, forgotten, arg, NULL) == HLT);
+}
+
 /* Merged with nobody else's: no two look alike. */
 static void looks(void *arg)
 {
@@ -519,6 +547,20 @@ static void lists_in_l2(void **state)
 	sim_run(0, listed_in_l2, NULL);
 }
 
+static void forgotten_pages(void **state)
+{
+	(void)state;
+	boot(2, false, false);
+	sim_run(0, forgotten, NULL);
+}
+
+static void forgotten_pages_of_l2(void **state)
+{
+	(void)state;
+	boot(2, false, true);
+	sim_run(0, forgotten_in_l2, NULL);
+}
+
 static void no_two_look_alike(void **state)
 {
 	(void)state;
@@ -648,6 +690,8 @@ int main(void)
 		sim_test(lives_in_l2),
 		sim_test(lists_in_l1),
 		sim_test(lists_in_l2),
+		sim_test(forgotten_pages),
+		sim_test(forgotten_pages_of_l2),
 		sim_test(no_two_look_alike),
 		sim_test(pal_of_l1_seen_by_l1),
 		sim_test(pal_of_l2_seen_by_l1),

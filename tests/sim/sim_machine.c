@@ -525,6 +525,66 @@ static void fault_of_a_device_is_told(void **state)
 	assert_true(fault.write && fault.reason == 5 && !fault.segment);
 }
 
+/* MOV [RAX], ECX to the EOI register, which exits: the page is read-only. `arg`: its address. */
+static void end_interrupt_at(void *arg)
+{
+	const uint64_t eoi = *(uint64_t *)arg + 0xb0;
+	const uint32_t zero = 0;
+
+	sim_write64(GVA(0x6000), 0x0889);
+	sim_set(HYPAPI_REG_RIP, 0x6000);
+	sim_set(HYPAPI_REG_RAX, eoi);
+	sim_set(HYPAPI_REG_RCX, zero);
+	sim_assert(!sim_write(GVA(eoi), &zero, sizeof(zero)) && sim_get(HYPAPI_REG_RIP) == 0x6002);
+}
+
+static void end_interrupt(void *arg)
+{
+	uint64_t page = 0xfee00000;
+
+	(void)arg;
+	end_interrupt_at(&page);
+}
+
+static void end_interrupt_of_l2(void *arg)
+{
+	uint64_t page = 0x9000;
+
+	(void)arg;
+	sim_l2_map(l2, GPA2(page), GPA1(0xfee00000), HYPAPI_RWX);
+	sim_assert(sim_l2_run(l2, end_interrupt_at, &page, NULL) == EXIT_HLT);
+}
+
+static void stop(void *arg)
+{
+	(void)arg;
+	sim_set(HYPAPI_REG_RBX, 0x7000);
+	sim_assert(sim_hypercall(SHUT) == 0 && sim_get(HYPAPI_REG_RAX) == 0);
+}
+
+/* Not at any exit, but at the end of an interrupt. */
+static void faults_on_this_cpu(void *arg)
+{
+	static sim_code *const looks[] = { end_interrupt, end_interrupt_of_l2 };
+
+	for (unsigned int i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
+		stop(arg);
+		sim_assert(!sim_device(GPA1(0x7000), HYPAPI_W));
+		sim_assert(sim_cpuid(0, 0) == 0 && told[HYPAPI_EV_DMA_FAULT] == i);
+		looks[i](arg);
+		sim_assert(told[HYPAPI_EV_DMA_FAULT] == i + 1 && fault.address == 0x7000);
+	}
+}
+
+/* Any CPU may tell of them, at a stop too: there is one. */
+static void when_faults_are_looked_for(void **state)
+{
+	(void)state;
+	sim_boot(hypapps, &(struct sim_options){ .cpus = 1 });
+	l2 = sim_l2_create(1 << 20);
+	sim_run(0, faults_on_this_cpu, NULL);
+}
+
 static uint32_t stopper_done; /* atomic */
 
 static void change_word(void *arg)
@@ -700,7 +760,7 @@ int main(void)
 		sim_test(interrupts_can_be_taken),
 		sim_test(sleep_can_be_denied),
 		sim_test(work_comes_to_every_cpu),
-		sim_test(fault_of_a_device_is_told),
+		sim_test(fault_of_a_device_is_told), sim_test(when_faults_are_looked_for),
 		sim_test(one_ept_stands_still),
 		sim_test(one_ept_has_one_name),
 		sim_test(copies_make_pages_dirty),
