@@ -33,6 +33,7 @@ STAGES = [
 # The kinds of lines that the example programs print, and the row of the table that they belong to.
 RESULT_KINDS = [
     (r"PAL result", "PAL result"),
+    (r"way to register", "ways to register"),
     (r"outside .*|wrong entry|fault address|after unregister", "protection"),
     (r"stress|pal-stress", "all CPUs at once"),
 ]
@@ -40,6 +41,7 @@ RESULT_KINDS = [
 # What the table says when all checks of a kind went well.
 SUMMARY = {
     "PAL result": lambda said: said[0],
+    "ways to register": lambda said: ", ".join(dict.fromkeys(said)),
     "protection": lambda said: ", ".join(dict.fromkeys(text.split(":")[0] for text in said)),
     "all CPUs at once": lambda said: said[-1],
 }

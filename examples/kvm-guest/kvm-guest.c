@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * kvm-guest [-c VCPUS] [-s ROUNDS] [-m]: the smallest hypervisor on /dev/kvm. It starts the L2 kernel of this folder,
- * prints what that reports, and plays the curious L1: it looks into and writes to memory that L2 made a PAL. With -m
- * there are two such machines, in two processes, and L1 merges their memory (KSM, which needs root).
+ * kvm-guest [-c VCPUS] [-s ROUNDS] [-k] [-q] [-m]: the smallest hypervisor on /dev/kvm. It starts the L2 kernel of this
+ * folder, prints what that reports, and plays the curious L1: it looks into and writes to memory that L2 made a PAL.
+ * With -k the L2 kernel registers PALs, by list, and not its program; with -q nothing is measured. With -m there are
+ * two such machines, in two processes, and L1 merges their memory (KSM, which needs root).
  *
  * Without TrustVisor below, L2 measures its exits and says that it skipped the rest. Exit code 0 if nothing went wrong.
  */
@@ -34,6 +35,7 @@ extern const uint8_t l2_image[], l2_image_end[];
 static int kvm, vm;
 static uint8_t *memory;
 static uint32_t vcpus = 1, rounds;
+static bool by_list, is_quick;
 
 /* Of two machines; shared by their processes. The arrays have a place for each role. */
 static enum l2_role role = L2_ALONE;
@@ -207,6 +209,8 @@ static uint32_t port_access(uint16_t port, uint32_t value, bool in)
 		break;
 	case L2_PORT_ROLE:
 		return role;
+	case L2_PORT_WAY:
+		return (by_list ? L2_WAY_LIST : 0) | (is_quick ? L2_WAY_QUICK : 0);
 	case L2_PORT_MEET:
 		meet();
 		break;
@@ -267,11 +271,15 @@ int main(int argc, char **argv)
 	bool two = false;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	while ((option = getopt(argc, argv, "c:s:m")) != -1) {
+	while ((option = getopt(argc, argv, "c:s:kqm")) != -1) {
 		if (option == 'c')
 			vcpus = (uint32_t)atoi(optarg);
 		else if (option == 's')
 			rounds = (uint32_t)atoi(optarg);
+		else if (option == 'k')
+			by_list = true;
+		else if (option == 'q')
+			is_quick = true;
 		else if (option == 'm')
 			two = true;
 		else

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ring 0 part of the L2 kernel: TSS, IDT, exceptions. Each vCPU comes here once from l2-start.S and goes on to
- * ring 3.
+ * The ring 0 part of the L2 kernel: TSS, IDT, exceptions, PALs by list for ring 3, one for each vCPU. Each vCPU comes
+ * here once from l2-start.S and goes on to ring 3.
  */
 #include "l2-kernel.h"
 
@@ -71,7 +71,7 @@ static void load_idt(void)
 	for (uint32_t i = 0; i < VECTORS; i++) {
 		uint64_t entry = (uint64_t)exception_entries[i];
 
-		idt[i] = (struct gate){ .selector = KERNEL_CODE, .type = 0x8e, .offset_low = (uint16_t)entry,
+		idt[i] = (struct gate){ .selector = KERNEL_CODE, .type = i == L2_VECTOR ? 0xee : 0x8e, .offset_low = (uint16_t)entry,
 					.offset_middle = (uint16_t)(entry >> 16),
 					.offset_high = (uint32_t)(entry >> 32) };
 	}
@@ -103,11 +103,66 @@ static void give_up(const struct trap *trap, uint64_t cr2)
 	outl(L2_PORT_EXIT, 1);
 }
 
+/* ---- PALs by list ---- */
+
+static struct own_list {
+	struct tv_list list;
+} __attribute__((aligned(4096))) lists[L2_MAX_VCPUS];
+static uint64_t handles[L2_MAX_VCPUS];
+
+/* Memory is mapped one to one. What ring 3 says is not trusted by TrustVisor, and nobody else's here. */
+static uint32_t register_list(uint32_t vcpu, uint64_t area, const struct tv_list_entry *entry)
+{
+	struct tv_list *list = &lists[vcpu].list;
+	uint64_t eax = TV_L2_BASE_DEFAULT + TV_CMD_REGISTER_LIST, low = (uint64_t)list, high = 0;
+
+	list->version = TV_LIST_VERSION;
+	list->entry_count = 1;
+	list->entries[0] = *entry;
+	list->page_count = L2_LOOK_PAGES;
+	for (uint32_t i = 0; i < L2_LOOK_PAGES; i++)
+		list->pages[i] = (struct tv_list_page){ area + i * 4096, (area + i * 4096) | (TV_SECTION_CODE + i) };
+	__asm__ volatile("vmcall" : "+a"(eax), "+c"(low), "+d"(high) : : "memory", "cc");
+	handles[vcpu] = (uint32_t)low | high << 32;
+	return (uint32_t)eax;
+}
+
+static uint64_t call_by_handle(uint32_t vcpu, uint32_t command, uint64_t *rcx)
+{
+	uint64_t eax = TV_L2_BASE_DEFAULT + command, rdx = handles[vcpu] >> 32, rbx = 0, rsi = 0, rdi = 0;
+
+	*rcx = (uint32_t)handles[vcpu];
+	__asm__ volatile("vmcall" : "+a"(eax), "+b"(rbx), "+c"(*rcx), "+d"(rdx), "+S"(rsi), "+D"(rdi) : : "memory",
+			 "cc");
+	return (uint32_t)eax;
+}
+
+static uint64_t serve(uint32_t vcpu, const struct trap *trap)
+{
+	uint64_t rcx, result;
+
+	switch (trap->rax) {
+	case L2_CALL_REGISTER:
+		return register_list(vcpu, trap->rdi, (const struct tv_list_entry *)trap->rsi);
+	case L2_CALL_UNREGISTER:
+		return call_by_handle(vcpu, TV_CMD_UNREGISTER_LIST, &rcx);
+	case L2_CALL_STATUS:
+		result = call_by_handle(vcpu, TV_CMD_STATUS_LIST, &rcx);
+		return result ? result : (rcx >> 8 & 0xff) + (rcx & 1 ? 256 : 0);
+	default:
+		return TV_E_UNKNOWN;
+	}
+}
+
 void on_exception(struct trap *trap)
 {
 	struct recovery *saved = &recovery[this_vcpu()];
 	uint64_t cr2;
 
+	if (trap->vector == L2_VECTOR) {
+		trap->rax = serve(this_vcpu(), trap);
+		return;
+	}
 	__asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
 	if (trap->vector != VECTOR_PF || (trap->cs & 3) != USER_CPL || saved->rip == 0) {
 		give_up(trap, cr2);

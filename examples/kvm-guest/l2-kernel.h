@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "../libtv/tv_hypercall.h"
 #include "l2.h"
 
 /* Written by ring 3 before it tries something; a page fault then continues at `rip` with RAX = 1, and clears `rip`. */
@@ -13,6 +14,14 @@ struct recovery {
 	uint64_t cr2, error_code; /* of the fault */
 };
 extern struct recovery recovery[L2_MAX_VCPUS]; /* in l2-user.c */
+
+/* What ring 3 asks of the kernel, by INT L2_VECTOR: RAX is an enum l2_call and then the answer, enum tv_result. */
+enum l2_call {
+	L2_CALL_REGISTER,   /* RDI: a PAL's first page, of code, data, param and stack; RSI: struct tv_list_entry */
+	L2_CALL_UNREGISTER,
+	L2_CALL_STATUS,     /* answers enum tv_why, + 256 if the PAL is there */
+};
+#define L2_VECTOR 31 /* of the CPU's own, but none that it uses */
 
 void user_main(uint32_t vcpu, uint32_t vcpus, uint32_t rounds);
 

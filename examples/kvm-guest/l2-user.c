@@ -130,8 +130,29 @@ static void fill_pal(struct pal_area *area, uint64_t secret)
 	data_of(area)->secret = secret;
 }
 
+static bool by_list; /* the kernel registers PALs, for which each vCPU has but one; else ring 3 itself */
+static bool measures;
+
+static uint64_t ask_kernel(enum l2_call what, const struct pal_area *area, const struct tv_list_entry *entry)
+{
+	uint64_t rax = what;
+
+	__asm__ volatile("int %1" : "+a"(rax) : "i"(L2_VECTOR), "D"(area), "S"(entry) : "memory");
+	return rax;
+}
+
+static uint32_t register_by_kernel(struct pal_area *area, const struct tv_pal_params *params, const void *entry)
+{
+	const struct tv_list_entry listed = { (uintptr_t)in_area(area, entry), *params };
+
+	return (uint32_t)ask_kernel(L2_CALL_REGISTER, area, &listed);
+}
+
 static uint32_t register_pal(struct pal_area *area, const struct tv_pal_params *params, const void *entry)
 {
+	if (by_list)
+		return register_by_kernel(area, params, entry);
+
 	const struct tv_pal_sections sections = { .num_sections = 4, .sections = {
 		{ TV_SECTION_CODE, 1, (uintptr_t)area->code }, { TV_SECTION_DATA, 1, (uintptr_t)area->data },
 		{ TV_SECTION_PARAM, 1, (uintptr_t)area->param }, { TV_SECTION_STACK, 1, (uintptr_t)area->stack } } };
@@ -148,6 +169,8 @@ static uint32_t start_pal(struct pal_area *area, const struct tv_pal_params *par
 
 static uint32_t end_pal(struct pal_area *area, const void *entry)
 {
+	if (by_list)
+		return (uint32_t)ask_kernel(L2_CALL_UNREGISTER, area, NULL);
 	return tv_hypercall(TV_L2_BASE_DEFAULT, TV_CMD_UNREGISTER, (uintptr_t)in_area(area, entry), 0, 0, 0);
 }
 
@@ -227,7 +250,10 @@ static void attack_write(struct pal_area *area, enum writer writer)
 	       "PAL destroyed, secret gone");
 	report(((uint64_t (*)(uint64_t, uint64_t))in_area(area, pal_add))(1, 2) == TV_NOT_IN_PAL, "call of no PAL",
 	       "an error");
-	report(end_pal(area, pal_add) == TV_E_NO_PAL, "unregister afterwards", "no such PAL");
+	if (by_list)
+		report(ask_kernel(L2_CALL_STATUS, area, NULL) == TV_WHY_WRITTEN, "status", "somebody wrote to it");
+	/* By list its record is there until then. */
+	report(end_pal(area, pal_add) == (by_list ? TV_OK : TV_E_NO_PAL), "unregister afterwards", "no such PAL");
 }
 
 /* ---- Calls ---- */
@@ -413,10 +439,27 @@ static void serve_errands(uint32_t rounds)
 	}
 }
 
+/* For vCPU 0's PAL. Which the machine allows is its administrator's to say. */
+static void refuse_other_way(struct pal_area *area)
+{
+	uint32_t result;
+
+	by_list = false;
+	result = start_pal(area, &two_integers, pal_add, SECRET);
+	if (result == TV_OK)
+		end_pal(area, pal_add);
+	else
+		report(result == TV_E_DENIED, "register by ring 3", "not allowed here");
+	by_list = true;
+}
+
 static void use_pal(uint32_t vcpus)
 {
 	struct pal_area *area = &areas[0];
 
+	report(true, "way to register", by_list ? "its kernel's list" : "hypercall");
+	if (by_list)
+		refuse_other_way(area);
 	report(tv_hypercall(TV_L2_BASE_DEFAULT, TV_CMD_TEST, 0, 0, 0, 0) == TV_OK, "test", "success");
 	if (start_pal(area, &two_integers, pal_add, SECRET) != TV_OK) {
 		report(false, "register", "refused");
@@ -432,7 +475,8 @@ static void use_pal(uint32_t vcpus)
 	if (vcpus > 1)
 		attack_write(area, WRITE_VCPU1);
 	call_crypt(area);
-	measure_pal(area);
+	if (measures)
+		measure_pal(area);
 }
 
 static void stress_all(uint32_t vcpus, uint32_t rounds)
@@ -447,14 +491,18 @@ static void stress_all(uint32_t vcpus, uint32_t rounds)
 void user_main(uint32_t vcpu, uint32_t vcpus, uint32_t rounds)
 {
 	enum l2_role role = inl(L2_PORT_ROLE);
+	uint32_t way = inl(L2_PORT_WAY);
 
+	by_list = way & L2_WAY_LIST;
+	measures = way == 0;
 	if (vcpu != 0)
 		serve_errands(rounds);
 	if (role != L2_ALONE) {
 		use_merged(&areas[0], role);
 		outl(L2_PORT_EXIT, failures != 0);
 	}
-	measure_exits();
+	if (measures)
+		measure_exits();
 	if (tv_present(TV_L2_BASE_DEFAULT, NULL, NULL)) {
 		use_pal(vcpus);
 		if (rounds)

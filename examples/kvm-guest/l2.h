@@ -24,9 +24,13 @@
  * L1 has merged the two pages or given up; an IN then tells which.
  */
 #define L2_PORT_MERGE 0x51c
+#define L2_PORT_WAY 0x520   /* an IN tells L2_WAY_... */
 
 /* One machine alone, or two, of which one tries to take over the other's function. */
 enum l2_role { L2_ALONE, L2_VICTIM, L2_ATTACKER };
+
+#define L2_WAY_LIST 1u  /* the L2 kernel registers PALs, by list */
+#define L2_WAY_QUICK 2u /* nothing is measured */
 
 #define L2_LOOK_PAGES 4
 #define L2_SPOILED 4712

@@ -267,6 +267,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	printf("pal-demo: TrustVisor serves L%d, %d CPUs\n", (int)tv_detect(), cpus);
+	report(true, "way to register", access("/dev/trustvisor", F_OK) ? "hypercall" : "the driver");
 	report(tv_test() == TV_OK, "test", "success");
 	tv_own_sections(&sections);
 
