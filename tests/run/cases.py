@@ -244,7 +244,7 @@ CASES = [
                                  "pal-call-again-l1": 2750, "pal-call-again-l2": 3420})),
 
     # In memory that EPT12 and EPT01 map by leaves of each size.
-    dict(on_xmhf("pal-sizes"), name="pal/sizes", xmhf=AUDIT),
+    dict(on_xmhf("pal-sizes"), name="pal/sizes"),
     dict(name="pal/misuse", guest="tiny", xmhf=True, xmhf_args="partition-time=100ms", cpus=2, append="job=pal-misuse",
          expect=[r"^endless loop: the PAL is destroyed, its caller faults\r?$",
                  r"^time of that loop: not twice that of the first one\r?$", r"^JOB pal-misuse EXIT 0$", *POWERED_OFF]),
