@@ -228,7 +228,8 @@ static bool raise(struct sim_cpu *c, u32 vector, u32 error_code, u64 cr2, int *a
 		*answer = (int)vector;
 		return true;
 	}
-	*field(c, VMCS_EXIT_INTR_INFO) = vector | INTR_TYPE_HW_EXCEPTION | INTR_VALID | INTR_ERROR_CODE; /* #GP, #PF */
+	*field(c, VMCS_EXIT_INTR_INFO) = vector | INTR_TYPE_HW_EXCEPTION | INTR_VALID |
+					 (vector == VEC_GP || vector == VEC_PF ? INTR_ERROR_CODE : 0);
 	*field(c, VMCS_EXIT_INTR_ERROR) = error_code;
 	guest_exit(c, EXIT_EXCEPTION_NMI, vector == VEC_PF ? cr2 : 0, 0);
 	return is_done(c, rip, answer);
@@ -340,6 +341,41 @@ int sim_call(gva_t target)
 }
 
 /* ---- Other instructions ---- */
+
+#define XCR0_AVX 4
+
+/* SDM vol. 2, "VEX-Encoded Instruction Exceptions": XCR0 decides, and CR0.EM does not for these. */
+static bool simd_faults(struct sim_cpu *c, int *answer)
+{
+	while (!(*field(c, VMCS_GUEST_CR4) & CR4_OSXSAVE) || !(c->xcr0 & XCR0_AVX))
+		if (raise(c, VEC_UD, 0, 0, answer))
+			return true;
+	return false;
+}
+
+int sim_simd_load(const uint64_t value[4], uint32_t mxcsr)
+{
+	struct sim_cpu *c = guest_begin();
+	int answer;
+
+	if (simd_faults(c, &answer))
+		return answer;
+	__builtin_memcpy(c->ymm0, value, sizeof(c->ymm0));
+	c->mxcsr = mxcsr;
+	return 0;
+}
+
+int sim_simd_store(uint64_t value[4], uint32_t *mxcsr)
+{
+	struct sim_cpu *c = guest_begin();
+	int answer;
+
+	if (simd_faults(c, &answer))
+		return answer;
+	__builtin_memcpy(value, c->ymm0, sizeof(c->ymm0));
+	*mxcsr = c->mxcsr;
+	return 0;
+}
 
 int sim_vmcall(void)
 {

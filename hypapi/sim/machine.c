@@ -7,6 +7,7 @@
 
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "boot/acpi.h"
@@ -166,13 +167,69 @@ bool machine_rdrand(u64 *value)
 	return true;
 }
 
+/* ---- FPU and SIMD registers: the offsets are those of the SDM, vol. 1, "XSAVE Area" ---- */
+
+enum { XSTATE_MXCSR = 24, XSTATE_XMM = 160, XSTATE_IN_USE = 512, XSTATE_AVX = 576, XSTATE_BYTES = 832 };
+enum { XCR0_X87 = 1, XCR0_SSE = 2, XCR0_AVX = 4 };
+
+u64 *machine_xcr0(void)
+{
+	return &sim_self->xcr0;
+}
+
+void machine_xsave(u8 *area, u64 components)
+{
+	struct sim_cpu *c = sim_self;
+	u64 set = components & c->xcr0;
+
+	if (set & (XCR0_SSE | XCR0_AVX))
+		memcpy(&area[XSTATE_MXCSR], &c->mxcsr, sizeof(c->mxcsr));
+	if (set & XCR0_SSE)
+		memcpy(&area[XSTATE_XMM], &c->ymm0[0], 16);
+	if (set & XCR0_AVX)
+		memcpy(&area[XSTATE_AVX], &c->ymm0[2], 16);
+	area[XSTATE_IN_USE] = (u8)((area[XSTATE_IN_USE] & ~set) | set);
+}
+
+static void load_component(u64 *reg, const u8 *from, bool in_use)
+{
+	memset(reg, 0, 16);
+	if (in_use)
+		memcpy(reg, from, 16);
+}
+
+void machine_xrstor(const u8 *area, u64 components)
+{
+	struct sim_cpu *c = sim_self;
+	u64 set = components & c->xcr0;
+
+	if (set & (XCR0_SSE | XCR0_AVX))
+		memcpy(&c->mxcsr, &area[XSTATE_MXCSR], sizeof(c->mxcsr));
+	if (set & XCR0_SSE)
+		load_component(&c->ymm0[0], &area[XSTATE_XMM], area[XSTATE_IN_USE] & XCR0_SSE);
+	if (set & XCR0_AVX)
+		load_component(&c->ymm0[2], &area[XSTATE_AVX], area[XSTATE_IN_USE] & XCR0_AVX);
+}
+
 /* ---- CPUID, MSRs, control registers, ports, time ---- */
 
-struct cpuid_regs machine_cpuid(u32 leaf)
+/* XSAVE's components: x87, SSE, and AVX at its fixed place. */
+static struct cpuid_regs cpuid_xstate(u32 subleaf)
+{
+	switch (subleaf) {
+	case 0: return (struct cpuid_regs){ .eax = 7, .ecx = XSTATE_BYTES };
+	case 2: return (struct cpuid_regs){ .eax = XSTATE_BYTES - XSTATE_AVX, .ebx = XSTATE_AVX };
+	default: return (struct cpuid_regs){ 0 };
+	}
+}
+
+struct cpuid_regs machine_cpuid(u32 leaf, u32 subleaf)
 {
 	switch (leaf) {
-	case 0: return (struct cpuid_regs){ .eax = 7 };
-	case 1: return (struct cpuid_regs){ .eax = 0x506e3, .ecx = BIT(5) | BIT(30), .ebx = sim_self->index << 24 };
+	case 0: return (struct cpuid_regs){ .eax = 0xd };
+	case 1: return (struct cpuid_regs){ .eax = 0x506e3, .ecx = BIT(5) | (machine_options.no_xsave ? 0 : BIT(26)) | BIT(30),
+					    .ebx = sim_self->index << 24 };
+	case 0xd: return cpuid_xstate(subleaf);
 	case 7: return (struct cpuid_regs){ .ebx = BIT(18), .ecx = BIT(16) };
 	case 0x80000000: return (struct cpuid_regs){ .eax = 0x80000008 };
 	case 0x80000001: return (struct cpuid_regs){ .edx = BIT(11) | BIT(20) | BIT(29) };
@@ -221,6 +278,8 @@ void machine_init_cpu(struct sim_cpu *c)
 		}
 	c->cr[0] = CR0_PE | CR0_PG | CR0_NE | CR0_ET | CR0_WP;
 	c->cr[4] = CR4_PAE;
+	c->xcr0 = XCR0_X87;
+	c->mxcsr = 0x1f80;
 }
 
 static u64 *msr_at(u32 msr)
@@ -252,7 +311,16 @@ bool machine_wrmsr(u32 msr, u64 value)
 
 bool rdmsr_safe(u32 msr, u64 *value) { return machine_rdmsr(msr, value); }
 bool wrmsr_safe(u32 msr, u64 value) { return machine_wrmsr(msr, value); }
-bool xsetbv_safe(u32 index, u64 value) { return index == 0 && (value & 1); }
+
+bool xsetbv_safe(u32 index, u64 value)
+{
+	bool valid = index == 0 && (value & XCR0_X87) && value <= 7 && (value & XCR0_SSE || !(value & XCR0_AVX));
+
+	if (valid)
+		sim_self->xcr0 = value;
+	return valid;
+}
+
 void traps_unblock_nmi(void) { }
 u64 traps_idt_base(void) { return 0; }
 

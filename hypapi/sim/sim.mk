@@ -22,7 +22,7 @@ SIM_CORE_FOLDERS := core events quiesce report mem nested vmx power
 SIM_CORE := $(filter-out %/main.c %/log.c %/root_map.c %/power/reset.c %/power/wake.c, \
 		$(foreach d,$(SIM_CORE_FOLDERS),$(wildcard xmhf/$(d)/*.c))) \
 	xmhf/boot/memory_map.c xmhf/boot/pci.c xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/apic/apic_guard.c \
-	xmhf/apic/guest_store.c xmhf/apic/smp.c xmhf/apic/store.c xmhf/cpu/speculation.c xmhf/cpu/random.c
+	xmhf/apic/guest_store.c xmhf/apic/smp.c xmhf/apic/store.c xmhf/cpu/speculation.c xmhf/cpu/random.c xmhf/cpu/fpu.c
 SIM_SRC := $(wildcard hypapi/sim/*.c)
 SIM_CFLAGS := -std=gnu11 -g -fno-strict-aliasing -Wall -Wextra -Werror -MMD -MP -D_GNU_SOURCE \
 	-include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine -I $(SIM_O)/include -I . -I xmhf \
@@ -70,6 +70,8 @@ SIM_TEST_FLAGS_worlds := -include hypapi/sim/machine/direct_map.h -I hypapi/sim/
 # With the objects, too, for the core's audit and its count of pages.
 SIM_WRAP_partitions := -Wl,--undefined=audit_walk_all
 SIM_TEST_FLAGS_partitions := $(SIM_TEST_FLAGS_worlds)
+SIM_WRAP_fpu := -Wl,--undefined=pages_left
+SIM_TEST_FLAGS_fpu := $(SIM_TEST_FLAGS_worlds)
 # How this tree's hypapps replay: with the test of that, and with the program.
 REPLAY_SRC := tools/replay/hypapps.c tools/replay/trustvisor.c \
 	$(foreach a,trustvisor helloworld,$(call hypapp_host_src,$(a)))

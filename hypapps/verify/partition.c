@@ -74,7 +74,10 @@ bool verify_partition(struct hypapi_event *ev, uint64_t pages)
 	run.wrong += use_homeless(ev, pages + HYPAPI_PAGE_SIZE);
 	run.wrong += verify_expect("create", create(ev, pages, &run.partition), HYPAPI_OK);
 	run.wrong += use_memory(ev, run.partition, pages);
+	run.wrong += verify_expect("add FPU", hypapi_partition_add_fpu(ev, run.partition), HYPAPI_OK);
+	run.wrong += verify_expect("add FPU again", hypapi_partition_add_fpu(ev, run.partition), HYPAPI_OK);
 	run.wrong += verify_expect("resume", hypapi_resume(ev), HYPAPI_OK);
+	run.wrong += verify_expect("add FPU late", hypapi_partition_add_fpu(ev, run.partition), HYPAPI_ESTATE);
 	run.wrong += verify_expect("enter nowhere", hypapi_partition_enter(ev, run.partition, &entry), HYPAPI_EINVAL);
 	entry.rip = pages;
 	run.wrong += verify_expect("enter", hypapi_partition_enter(ev, run.partition, &entry), HYPAPI_OK);
@@ -103,6 +106,9 @@ enum hypapi_verdict verify_partition_exit(struct hypapi_event *ev)
 	wrong += verify_expect("enter in a partition", hypapi_partition_enter(ev, run.partition, &entry),
 			       HYPAPI_ESTATE);
 	wrong += verify_expect("destroy what runs", hypapi_partition_destroy(ev, run.partition), HYPAPI_EBUSY);
+	wrong += verify_expect("stop", hypapi_quiesce(ev) < 0, 0);
+	wrong += verify_expect("add FPU to what runs", hypapi_partition_add_fpu(ev, run.partition), HYPAPI_EBUSY);
+	wrong += verify_expect("resume", hypapi_resume(ev), HYPAPI_OK);
 	wrong += verify_expect("leave", hypapi_partition_leave(ev), HYPAPI_OK);
 	wrong += verify_expect("leave twice", hypapi_partition_leave(ev), HYPAPI_ESTATE);
 	wrong += verify_expect("destroy", hypapi_partition_destroy(ev, run.partition), HYPAPI_OK);

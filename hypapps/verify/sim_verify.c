@@ -177,9 +177,11 @@ static void use_up_pages(struct hypapi_event *ev)
 	expect(hypapi_quiesce(ev), 0);
 	expect(hypapi_memory_restrict(ev, last, 1, HYPAPI_R), HYPAPI_OK);
 	expect(hypapi_memory_restrict(ev, last, 1, HYPAPI_RWX), HYPAPI_OK);
+	expect(create(ev, ev->level == HYPAPI_L2 ? L2_PAGE : shared.page), HYPAPI_OK);
 	for (uint64_t at = 1ull << 40; at < 1ull << 46 && rights; at += 1ull << 30)
 		expect(hypapi_memory_rights(ev, GPA1(at), &rights), HYPAPI_OK);
 	expect(rights, 0);
+	expect(hypapi_partition_add_fpu(ev, shared.partition), HYPAPI_ENOMEM);
 	/* The second page needs a table. */
 	expect(hypapi_memory_restrict(ev, last, 2, HYPAPI_R), HYPAPI_ENOMEM);
 	expect(hypapi_dma_restrict(ev, last, 2, 0), HYPAPI_ENOMEM);
@@ -244,6 +246,14 @@ static void devices(struct hypapi_event *ev)
 	expect(sim_device(FREE_PAGE, HYPAPI_RW), true);
 }
 
+/* A CPU without XSAVE. */
+static void no_xsave(struct hypapi_event *ev)
+{
+	expect(hypapi_quiesce(ev), 0);
+	expect(create(ev, shared.page), HYPAPI_OK);
+	expect(hypapi_partition_add_fpu(ev, shared.partition), HYPAPI_ENOTSUP);
+}
+
 /* All CPUs want a stop at once: one of them has it first. */
 static void meet(struct hypapi_event *ev)
 {
@@ -256,10 +266,10 @@ static void meet_at_ept(struct hypapi_event *ev)
 }
 
 enum { UNSUBSCRIBED = 0x300, OTHERS, INJECT, START, BUSY, GONE, HOLE, USE_UP, MEET, MEET_AT_EPT, SILENT,
-       DEVICES, LAST = DEVICES };
+       DEVICES, NO_XSAVE, LAST = NO_XSAVE };
 static void (*const calls[])(struct hypapi_event *) = {
 	unsubscribed, others_page, inject, start_partition, use_what_runs, use_what_is_gone, hole, use_up_pages, meet,
-	meet_at_ept, silent_iommu, devices,
+	meet_at_ept, silent_iommu, devices, no_xsave,
 };
 
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
@@ -438,10 +448,15 @@ static void call_in_l2(void *l2)
 extern const struct hypapp_descriptor hypapp_verify;
 static const struct hypapp_descriptor *const hypapps[] = { &hypapp_verify, &hypapp_loner, NULL };
 
+static void boot_with(bool no_xsave)
+{
+	sim_boot(hypapps, &(struct sim_options){ .options = "verify.word=hello", .log = true, .no_xsave = no_xsave });
+	shared.page = sim_memory(PAGE).addr;
+}
+
 static void boot(void)
 {
-	sim_boot(hypapps, &(struct sim_options){ .options = "verify.word=hello", .log = true });
-	shared.page = sim_memory(PAGE).addr;
+	boot_with(false);
 }
 
 static void run(uint32_t number)
@@ -474,6 +489,7 @@ static void event_that_enters_none(void **state) { (void)state; boot(); sim_run(
 static void hole_in_ept12(void **state) { (void)state; boot(); run_in_l2(HOLE); }
 static void no_page_left(void **state) { (void)state; boot(); run(USE_UP); }
 static void no_page_left_in_l2(void **state) { (void)state; boot(); run_in_l2(USE_UP); }
+static void without_xsave(void **state) { (void)state; boot_with(true); run(NO_XSAVE); }
 static void iommu_that_is_silent(void **state) { (void)state; boot(); run(SILENT); run_in_l2(SILENT); }
 static void devices_alone(void **state) { (void)state; boot(); run(DEVICES); run_in_l2(DEVICES); }
 static void rights_by_l2_address(void **state) { (void)state; boot(); sim_run(1, guard_and_remap, make_l2()); }
@@ -516,6 +532,7 @@ int main(void)
 		sim_test(hole_in_ept12),
 		sim_test(iommu_that_is_silent),
 		sim_test(devices_alone),
+		sim_test(without_xsave),
 		sim_test(no_page_left),
 		sim_test(no_page_left_in_l2),
 		sim_test(rights_by_l2_address),

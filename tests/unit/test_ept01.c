@@ -36,8 +36,9 @@ static u64 odd_page; /* uncached RAM; 0: none */
 
 /* ---- The machine ---- */
 
-struct cpuid_regs machine_cpuid(u32 leaf)
+struct cpuid_regs machine_cpuid(u32 leaf, u32 subleaf)
 {
+	(void)subleaf;
 	return (struct cpuid_regs){ .eax = leaf == 0x80000008 ? width : 0, .ecx = leaf == 7 ? BIT(13) : 0 };
 }
 

@@ -84,9 +84,9 @@ bool vmx_vmwrite(u32 field, u64 value)
 	return true;
 }
 
-struct cpuid_regs machine_cpuid(u32 leaf)
+struct cpuid_regs machine_cpuid(u32 leaf, u32 subleaf)
 {
-	(void)leaf;
+	(void)leaf, (void)subleaf;
 	return below;
 }
 

@@ -27,8 +27,9 @@ void lock_taking(const void *taken, const char *name) { (void)taken, (void)name;
 void lock_left(const void *left) { (void)left; }
 void machine_relax(void) { }
 void *machine_self(void) { return &cpu; }
-struct cpuid_regs machine_cpuid(u32 leaf)
+struct cpuid_regs machine_cpuid(u32 leaf, u32 subleaf)
 {
+	(void)subleaf;
 	return (struct cpuid_regs){ .eax = 7, .ebx = leaf == 7 && seed.present ? LEAF7_EBX_RDSEED : 0,
 				    .ecx = leaf == 1 && rand_.present ? LEAF1_ECX_RDRAND : 0 };
 }

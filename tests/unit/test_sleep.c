@@ -15,6 +15,8 @@
 #include "../../hypapi/sim/machine/cpu/x86_insn.h"
 #include "../../xmhf/power/power.c"
 
+void partition_wipe(struct percpu *cpu) { memset(cpu->gpr, 0, sizeof(cpu->gpr)); }
+
 struct acpi_info acpi_info = { .s5 = { .found = true, .values = { 5, 5 } } };
 struct percpu *cpus[MAX_CPUS];
 u32 cpu_count = 2;

@@ -106,6 +106,32 @@ static inline void *read_gs_self(void)
 X86_RANDOM(rdrand)
 X86_RANDOM(rdseed)
 
+/* Extended control registers, and the images of FPU and SIMD registers that they turn on. Callers: cpu/fpu.c. */
+static inline u64 xgetbv(u32 index)
+{
+	u32 low, high;
+
+	asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(index));
+	return (u64)high << 32 | low;
+}
+
+static inline void xsetbv(u32 index, u64 value)
+{
+	asm volatile("xsetbv" : : "c"(index), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
+}
+
+#define X86_XSTATE(name)                                                                       \
+	static inline void name(u8 *area, u64 components, bool wide)                           \
+	{                                                                                      \
+		u32 low = (u32)components, high = (u32)(components >> 32);                     \
+		if (wide)                                                                      \
+			asm volatile(#name "64 (%0)" : : "r"(area), "a"(low), "d"(high) : "memory"); \
+		else                                                                           \
+			asm volatile(#name " (%0)" : : "r"(area), "a"(low), "d"(high) : "memory"); \
+	}
+X86_XSTATE(xsave)
+X86_XSTATE(xrstor)
+
 static inline void cpu_pause(void)
 {
 	asm volatile("pause" : : : "memory");

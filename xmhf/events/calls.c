@@ -442,6 +442,16 @@ int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partiti
 	return error;
 }
 
+int hypapi_partition_add_fpu(struct hypapi_event *ev, hypapi_partition_t partition)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+	struct partition *p = d ? partition_get(partition.id, d->link->app) : NULL;
+
+	if (!p)
+		return d ? HYPAPI_ESTALE : HYPAPI_EPERM;
+	return quiesce_owned(&this_cpu()->quiesce) ? partition_add_fpu(p) : HYPAPI_ESTATE;
+}
+
 static int partition_access(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t gva, void *buf,
 			    size_t len, bool write)
 {

@@ -42,6 +42,7 @@ u64 partition_plan(void)
 void partition_init(void)
 {
 	partitions = pages_boot_alloc(ALIGN_UP(partition_limit * sizeof(*partitions), PAGE_SIZE) / PAGE_SIZE);
+	fpu_init();
 }
 
 static u32 number_of(const struct partition *p)
@@ -207,6 +208,8 @@ static void unbuild(struct partition *p)
 	}
 	p->page_count = 0;
 	p->table_count = 1;
+	if (unlikely(p->fpu.own))
+		fpu_free(&p->fpu);
 }
 
 static struct partition *find_free(void)
@@ -304,6 +307,21 @@ int partition_destroy(struct percpu *cpu, struct partition *p)
 	}
 	quiesce_end(&cpu->quiesce);
 	return error;
+}
+
+int partition_add_fpu(struct partition *p)
+{
+	if (atomic_load(&p->runner))
+		return HYPAPI_EBUSY;
+	if (!fpu_is_there())
+		return HYPAPI_ENOTSUP;
+	if (p->fpu.own)
+		return HYPAPI_OK;
+	/* Some may hold its state without an FPU. */
+	for (u32 i = 0; i < cpu_count; i++)
+		if (cpus[i]->partition.handle == p->handle)
+			cpus[i]->partition.handle = 0;
+	return fpu_alloc(&p->fpu) ? HYPAPI_OK : HYPAPI_ENOMEM;
 }
 
 /* The partition's memory at gva, or NULL: not a page of it. Data and stack are mostly near the last page. */

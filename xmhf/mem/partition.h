@@ -61,6 +61,9 @@ struct partition *partition_get(u64 handle, const struct hypapp_descriptor *owne
 /* HYPAPI_EBUSY: it runs. HYPAPI_ESTALE: it was destroyed before the stop began. */
 int partition_destroy(struct percpu *cpu, struct partition *p);
 
+/* Gives it FPU and SIMD registers of its own. The CPUs are stopped. HYPAPI_EBUSY, HYPAPI_ENOTSUP, HYPAPI_ENOMEM. */
+int partition_add_fpu(struct partition *p);
+
 const struct hypapp_descriptor *partition_owner(const struct percpu *cpu); /* of the one that runs here */
 u64 partition_handle(const struct percpu *cpu); /* of the one that runs here, or HYPAPI_NONE */
 hypapi_partition_t partition_by_number(u32 number, const struct hypapp_descriptor **app);
@@ -74,6 +77,9 @@ void partition_enter(struct percpu *cpu, struct partition *p, struct hypapi_part
 void partition_leave(struct percpu *cpu);
 /* How long a partition may run at a stretch, TSC ticks. Once, at boot. */
 void partition_set_time(u64 ticks);
+
+/* The machine ends: wipes the registers of the one that runs on this CPU, which is stopped for ever. */
+void partition_wipe(struct percpu *cpu);
 
 /* INIT for this CPU: the owner is told, and the partition left. */
 void partition_abort(struct percpu *cpu);

@@ -3,6 +3,7 @@
 #ifndef XMHF_PARTITION_STATE_H
 #define XMHF_PARTITION_STATE_H
 
+#include "cpu/fpu.h"
 #include "mem/ept.h"
 #include "mem/partition.h"
 
@@ -28,6 +29,7 @@ struct partition {
 	_Atomic u32 runner;                  /* CPU index + 1; 0: does not run */
 	struct partition_home home;          /* by whoever holds home_busy */
 	_Atomic bool home_busy;
+	struct fpu fpu;                      /* no pages: the partition has no FPU */
 
 	/* Pages of root memory that stay with the slot once made; empty while it is free. */
 	u64 *ept_root;

@@ -7,6 +7,7 @@
 #include "cpu/x86.h"
 #include "events/events.h"
 #include "lib/string.h"
+#include "mem/partition.h"
 #include "power/pm_base.h"
 #include "power/ports.h"
 #include "power/reset.h"
@@ -35,7 +36,7 @@ static void tell(struct percpu *cpu, enum hypapi_event_type event)
 			memset(cpus[i]->smm_map, 0, SMM_MAP_BYTES);
 	for (u32 i = 0; i < cpu_count; i++)
 		if (cpus[i]->world->mode == RUN_PARTITION)
-			memset(cpus[i]->gpr, 0, sizeof(cpus[i]->gpr));
+			partition_wipe(cpus[i]);
 	stats_log();
 	trace_log();
 	log_flush();

@@ -23,6 +23,7 @@ struct partition_cpu {
 	u64 handle;                /* whose state; 0: nobody's */
 	u64 tsc_offset;
 	bool long_mode;            /* code of 64 bits */
+	bool fpu;                  /* it may use the FPU */
 };
 
 #endif

@@ -77,25 +77,36 @@ static const struct { u32 field; u64 value; } changed_state[] = {
 	{ VMCS_GUEST_FS_BASE, 0 }, { VMCS_GUEST_GS_BASE, 0 },
 };
 
+/* Without: an FPU or SIMD instruction is #UD by EM, so that state of the caller stays unreachable in the CPU. */
+static void set_fpu(struct partition_cpu *c, bool on)
+{
+	c->fpu = on;
+	vmwrite(VMCS_GUEST_CR0, CR0_PE | CR0_ET | CR0_NE | CR0_WP | CR0_PG | (on ? 0 : CR0_EM));
+	vmwrite(VMCS_GUEST_CR4, CR4_PAE | CR4_VMXE | (on ? CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE : 0));
+}
+
 /*
  * Makes the VMCS this partition's, for a caller with this clock. Nothing is written if it is so already: what is left
  * there was its own.
  */
-static void take_over(struct partition_cpu *c, u64 handle, u64 tsc_offset, bool long_mode)
+static void take_over(struct partition_cpu *c, const struct partition *p, u64 tsc_offset, bool long_mode)
 {
-	if (likely(c->handle == handle && c->tsc_offset == tsc_offset && c->long_mode == long_mode))
+	if (likely(c->handle == p->handle && c->tsc_offset == tsc_offset && c->long_mode == long_mode))
 		return;
-	c->handle = handle;
+	c->handle = p->handle;
 	c->tsc_offset = tsc_offset;
 	c->long_mode = long_mode;
 	for (size_t i = 0; i < ARRAY_SIZE(changed_state); i++)
 		vmwrite(changed_state[i].field, changed_state[i].value);
 	vmwrite(VMCS_TSC_OFFSET, tsc_offset);
 	vmwrite(VMCS_GUEST_CS_AR, long_mode ? AR_CODE64 : AR_CODE32);
+	if (unlikely(c->fpu != !!p->fpu.own))
+		set_fpu(c, !c->fpu);
 }
 
 static void first_use(struct percpu *cpu)
 {
+	set_fpu(&cpu->partition, false);
 	vmx_set_host_state(cpu);
 	if (!speculation_guards_exits())
 		vmwrite(VMCS_HOST_RIP, (u64)vmx_exit_partition);
@@ -106,9 +117,6 @@ static void first_use(struct percpu *cpu)
 	vmwrite(VMCS_ENTRY_CTLS, vmx_controls(&vmx_entry_caps, P_ENTRY));
 	for (size_t i = 0; i < ARRAY_SIZE(fixed_state); i++)
 		vmwrite(fixed_state[i].field, fixed_state[i].value);
-	/* EM: an FPU or SIMD instruction is #UD, so that state of the caller stays unreachable in the CPU. */
-	vmwrite(VMCS_GUEST_CR0, CR0_PE | CR0_ET | CR0_NE | CR0_WP | CR0_EM | CR0_PG);
-	vmwrite(VMCS_GUEST_CR4, CR4_PAE | CR4_VMXE);
 	vmwrite(VMCS_CR0_MASK, ~0ull);
 	vmwrite(VMCS_CR4_MASK, ~0ull);
 }
@@ -130,13 +138,15 @@ void partition_enter(struct percpu *cpu, struct partition *p, struct hypapi_part
 	 */
 	world_set_ept(&c->world, ept_pointer(p->ept_root), QUIESCE_EPT_NONE);
 	/* The partition has its caller's clock. */
-	take_over(c, p->handle, c->caller->mode == RUN_L2 ? nested_tsc_offset(cpu) : 0, entry->long_mode);
+	take_over(c, p, c->caller->mode == RUN_L2 ? nested_tsc_offset(cpu) : 0, entry->long_mode);
 	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED1);
 	if (likely(vmx_pin_caps.may & PIN_PREEMPTION_TIMER))
 		vmwrite(VMCS_PREEMPTION_TIMER, timer_start);
 	vmwrite(VMCS_GUEST_RIP, entry->rip);
 	vmwrite(VMCS_GUEST_RSP, entry->gpr[GPR_RSP]);
 	move_words(cpu->gpr, entry->gpr, GPR_COUNT);
+	if (unlikely(p->fpu.own))
+		fpu_enter(&p->fpu, c->long_mode);
 	speculation_partition_crossed();
 }
 
@@ -146,12 +156,20 @@ void partition_leave(struct percpu *cpu)
 
 	world_enter(cpu, c->caller);
 	move_words(cpu->gpr, c->caller_gpr, GPR_COUNT);
+	if (unlikely(c->running->fpu.own))
+		fpu_leave(&c->running->fpu, c->long_mode);
 	partition_release(c->running);
 	c->running = NULL;
 	speculation_touched(cpu);
 	speculation_partition_crossed();
 	/* NMIs and an INIT that came meanwhile are the caller's. */
 	cpu->work |= cpu->guest_nmis != 0 || atomic_load(&cpu->apic.request);
+}
+
+void partition_wipe(struct percpu *cpu)
+{
+	memset(cpu->gpr, 0, sizeof(cpu->gpr));
+	fpu_wipe(&cpu->partition.running->fpu);
 }
 
 void partition_abort(struct percpu *cpu)

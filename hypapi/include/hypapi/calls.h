@@ -506,6 +506,21 @@ int hypapi_partition_at_home(const struct hypapi_event *ev, hypapi_partition_t p
 int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partition);
 
 /**
+ * Gives a partition FPU and SIMD registers of its own: x87, SSE, AVX and AVX-512, as far as the CPU has them, as after
+ * a reset. What it leaves in them it finds at its next entry, and nobody else does. Without this call an FPU or SIMD
+ * instruction is #UD there. Each entry and each exit to the caller then exchanges these registers (about 1,000 ticks
+ * in all), and the caller's are whole afterwards. An exception of the FPU is the owner's to answer, as any other.
+ * The CPUs must be stopped.
+ * @param ev         the event of this callback
+ * @param partition  one of this hypapp's own, which does not run. If it has the registers already, they stay as they
+ *                   are
+ * @return HYPAPI_OK; HYPAPI_EPERM; HYPAPI_ESTALE; HYPAPI_ESTATE: not stopped; HYPAPI_EBUSY: it runs on some CPU;
+ *         HYPAPI_ENOTSUP: the CPU has no XSAVE; HYPAPI_ENOMEM: no page is free
+ * @since 1.3
+ */
+int hypapi_partition_add_fpu(struct hypapi_event *ev, hypapi_partition_t partition);
+
+/**
  * Reads memory of a partition by its own linear addresses, whatever its rights are.
  * @param ev         the event of this callback
  * @param partition  one of this hypapp's own
@@ -543,7 +558,8 @@ struct hypapi_partition_entry {
 
 /**
  * Enters a partition when the callback returns HYPAPI_HANDLED. The caller's registers are kept by the core; its
- * FPU and SIMD state is not reachable (CR0.EM is set), and nothing of VMCS01, VMCS02 or VMCS12 is in force meanwhile.
+ * FPU and SIMD state is not reachable (see hypapi_partition_add_fpu()), and nothing of VMCS01, VMCS02 or VMCS12 is in
+ * force meanwhile.
  * Maskable interrupts stay pending.
  * @param ev         the event of this callback
  * @param partition  one of this hypapp's own

@@ -41,6 +41,7 @@ struct sim_options {
 	bool log;              /**< the core's log on standard error; errors and warnings are there always */
 	void (*on_reset)(void); /**< called on the CPU that resets the machine, others stopped: to look at sim_ram() */
 	uint32_t seconds;      /**< after this time the run is a fault (a deadlock); default 20 */
+	bool no_xsave;         /**< the CPUs have no XSAVE. @since 1.3 */
 };
 
 /**
@@ -213,6 +214,18 @@ void sim_write64(gva_t gva, uint64_t value);
  * @since 1.2
  */
 int sim_call(gva_t target);
+
+/**
+ * VMOVDQU and VLDMXCSR: loads YMM0 and MXCSR, which stand here for all FPU and SIMD registers of this CPU. Needs
+ * CR4.OSXSAVE, and AVX in XCR0 (XSETBV: sim_exit(55, 0)).
+ * @param value  four quadwords of YMM0, the lowest first
+ * @param mxcsr  new
+ * @return 0 or a vector
+ * @since 1.3
+ */
+int sim_simd_load(const uint64_t value[4], uint32_t mxcsr);
+/** The other direction. @param value  result @param mxcsr  result @return 0 or a vector @since 1.3 */
+int sim_simd_store(uint64_t value[4], uint32_t *mxcsr);
 
 /** INVLPG. @param gva  linear address @since 1.2 */
 void sim_invlpg(gva_t gva);

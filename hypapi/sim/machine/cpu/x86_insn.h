@@ -7,7 +7,7 @@
 
 struct cpuid_regs { u32 eax, ebx, ecx, edx; };
 
-struct cpuid_regs machine_cpuid(u32 leaf);
+struct cpuid_regs machine_cpuid(u32 leaf, u32 subleaf);
 bool machine_rdmsr(u32 msr, u64 *value);  /* false: there is no such MSR */
 bool machine_wrmsr(u32 msr, u64 value);
 u64 machine_ticks(void);
@@ -18,12 +18,14 @@ bool machine_rdrand(u64 *value);          /* and RDSEED: false, none at the mome
 void machine_verw(void);                  /* clears buffers */
 void machine_wbinvd(void);                /* caches are not modelled */
 void machine_relax(void);                 /* takes NMIs, and lets other threads run */
+u64 *machine_xcr0(void);                  /* of this CPU */
+void machine_xsave(u8 *area, u64 components);  /* YMM0 and MXCSR stand for all registers */
+void machine_xrstor(const u8 *area, u64 components);
 void *machine_self(void);                 /* struct percpu of this thread's CPU */
 
 static inline struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
 {
-	(void)subleaf;
-	return machine_cpuid(leaf);
+	return machine_cpuid(leaf, subleaf);
 }
 
 static inline u64 rdmsr(u32 msr)
@@ -40,6 +42,10 @@ static inline void *read_gs_self(void) { return machine_self(); }
 static inline void cpu_pause(void) { machine_relax(); }
 static inline bool rdrand(u64 *value) { return machine_rdrand(value); }
 static inline bool rdseed(u64 *value) { return machine_rdrand(value); }
+static inline u64 xgetbv(u32 index) { (void)index; return *machine_xcr0(); }
+static inline void xsetbv(u32 index, u64 value) { (void)index; *machine_xcr0() = value; }
+static inline void xsave(u8 *area, u64 set, bool wide) { (void)wide; machine_xsave(area, set); }
+static inline void xrstor(u8 *area, u64 set, bool wide) { (void)wide; machine_xrstor(area, set); }
 static inline void wbinvd(void) { machine_wbinvd(); }
 static inline void lfence(void) { }
 static inline void verw(void) { machine_verw(); }

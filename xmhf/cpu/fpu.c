@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See fpu.h. The images are those of XSAVE in its standard format (SDM vol. 1, "XSAVE Area"). */
+#include "cpu/fpu.h"
+
+#include "cpu/x86.h"
+#include "lib/string.h"
+#include "mem/pages.h"
+
+#define LEAF_XSTATE 0xd
+#define ECX1_XSAVE BIT(26)
+
+#define XCR0_X87 BIT(0)
+#define XCR0_SSE BIT(1)
+#define XCR0_AVX BIT(2)
+#define XCR0_AVX512 (BIT(5) | BIT(6) | BIT(7)) /* all or none */
+#define FIRST_EXTENDED 2
+
+#define AREA_FCW 0
+#define AREA_MXCSR 24
+#define AREA_FIXED_BYTES 576 /* x87, SSE, header */
+#define FCW_RESET 0x37f
+#define MXCSR_RESET 0x1f80
+
+/* Constant after boot. */
+static u64 components; /* XCR0 of partitions; 0: no XSAVE */
+static u32 area_bytes;
+
+void fpu_init(void)
+{
+	u64 has = cpuid(0, 0).eax >= LEAF_XSTATE && cpuid(1, 0).ecx & ECX1_XSAVE ? cpuid(LEAF_XSTATE, 0).eax : 0;
+	u32 bytes = AREA_FIXED_BYTES;
+
+	has &= XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512;
+	if ((has & XCR0_AVX512) != XCR0_AVX512)
+		has &= ~XCR0_AVX512;
+	for (u32 i = FIRST_EXTENDED; has >> i; i++) {
+		struct cpuid_regs place = cpuid(LEAF_XSTATE, i); /* EAX: bytes; EBX: where */
+
+		if (has & BIT(i))
+			bytes = MAX(bytes, place.eax + place.ebx);
+	}
+	if ((has & XCR0_SSE) && bytes <= PAGE_SIZE) {
+		components = has;
+		area_bytes = bytes;
+	}
+}
+
+bool fpu_is_there(void)
+{
+	return components;
+}
+
+bool fpu_alloc(struct fpu *f)
+{
+	f->own = page_alloc();
+	f->callers = f->own ? page_alloc() : NULL;
+	if (!f->callers) {
+		fpu_free(f);
+		return false;
+	}
+	/* XRSTOR takes MXCSR from here also where the header says that all is as after a reset. */
+	*(u16 *)&f->own[AREA_FCW] = FCW_RESET;
+	*(u32 *)&f->own[AREA_MXCSR] = MXCSR_RESET;
+	return true;
+}
+
+void fpu_wipe(struct fpu *f)
+{
+	if (f->own)
+		memset(f->own, 0, area_bytes);
+	if (f->callers)
+		memset(f->callers, 0, area_bytes);
+}
+
+void fpu_free(struct fpu *f)
+{
+	fpu_wipe(f);
+	if (f->own)
+		page_free(f->own);
+	if (f->callers)
+		page_free(f->callers);
+	*f = (struct fpu){ NULL };
+}
+
+void fpu_enter(struct fpu *f, bool wide)
+{
+	f->caller_xcr0 = xgetbv(0);
+	if (f->caller_xcr0 != components)
+		xsetbv(0, components);
+	xsave(f->callers, components, wide);
+	xrstor(f->own, components, wide);
+}
+
+void fpu_leave(struct fpu *f, bool wide)
+{
+	xsave(f->own, components, wide);
+	xrstor(f->callers, components, wide);
+	memset(f->callers, 0, area_bytes);
+	if (f->caller_xcr0 != components)
+		xsetbv(0, f->caller_xcr0);
+}
