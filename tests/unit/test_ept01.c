@@ -302,6 +302,11 @@ static void what_moved_is_forgotten_only(void **state)
 		assert_int_equal(ept01_claim(GPA1(one + i * PAGE_SIZE)), HYPAPI_OK);
 		take(GPA1(one + i * PAGE_SIZE), false);
 		assert_true(ept01_changed[20] > since && ept01_changed[21] <= since);
+		assert_true(ept01_few_losses(since));
+		assert_int_equal(ept01_losses[ept01_generation % EPT01_LOSSES], one + i * PAGE_SIZE);
+		assert_ptr_equal(ept01_look_again(GPA1(two), since), EPT01_UNCHANGED);
+		assert_false(ept01_backs(ept01_level1(GPA1(one))[i], one + i * PAGE_SIZE));
+		assert_true(ept01_backs(ept01_level1(GPA1(one))[2], one + 2 * PAGE_SIZE));
 		/* The second time nobody has looked at the region again. */
 		assert_int_equal(owes(QUIESCE_FLUSH_EPT02), i ? 0 : QUIESCE_FLUSH_EPT02);
 	}
@@ -326,6 +331,23 @@ static void what_moved_is_forgotten_only(void **state)
 	odd_page = 0;
 	assert_true(ept01_changed[20] > since && ept01_changed[21] <= since);
 	assert_int_equal(owes(QUIESCE_FLUSH_EPT02), QUIESCE_FLUSH_EPT02);
+	/* Whoever looks at a region again remembers it. */
+	since = ept01_generation - 1;
+	assert_ptr_equal(ept01_look_again(GPA1(one), since), NULL);
+	(void)ept01_entry(GPA1(one));
+	assert_non_null(ept01_level1(GPA1(one)));
+	assert_ptr_equal(ept01_look_again(GPA1(one), since), ept01_level1(GPA1(one)));
+	restrict_page(one + 7 * PAGE_SIZE, HYPAPI_R);
+	assert_int_equal(owes(QUIESCE_FLUSH_EPT02), QUIESCE_FLUSH_EPT02);
+	restrict_page(one + 7 * PAGE_SIZE, 0);
+	assert_int_equal(owes(QUIESCE_FLUSH_EPT02), 0);
+	ept01_remember(one);
+	restrict_page(one + 8 * PAGE_SIZE, 0);
+	assert_int_equal(owes(QUIESCE_FLUSH_EPT02), QUIESCE_FLUSH_EPT02);
+	for (u32 i = 0; i < EPT01_LOSSES; i++)
+		restrict_page(one + 9 * PAGE_SIZE, i & 1 ? HYPAPI_RWX : 0);
+	assert_true(ept01_few_losses(ept01_generation - EPT01_LOSSES));
+	assert_false(ept01_few_losses(ept01_generation - EPT01_LOSSES - 1));
 }
 
 /* Rights that come back need no flush, but are looked for again; what is taken a second time is lost. */

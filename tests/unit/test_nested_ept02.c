@@ -77,7 +77,7 @@ static void maps_and_forgets(void **state)
 	assert_int_equal(ept02_root(&ept, 0x101e, &flush), root);
 	assert_false(flush);
 	assert_true(ept02_map(&ept, root, 0x7000, 1, 0xabc000 | HYPAPI_RW));
-	assert_true(ept02_map(&ept, root, 0x40200000, 2, 0x600000 | HYPAPI_RX));
+	assert_true(ept02_map(&ept, root, 0x40200000, 2, 0x600000 | HYPAPI_RX | EPT_LARGE));
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0xabc000 | HYPAPI_RW);
 	assert_int_equal(level, 1);
 	assert_int_equal(hardware_walk(root, 0x40212345, &level), 0x600000 | HYPAPI_RX | EPT_LARGE);
@@ -156,11 +156,11 @@ static void large_and_small_replace_each_other(void **state)
 
 	(void)state;
 	root = ept02_root(&ept, 0x101e, &flush);
-	assert_true(ept02_map(&ept, root, 0x200000, 2, 0x600000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, root, 0x200000, 2, 0x600000 | HYPAPI_RWX | EPT_LARGE));
 	assert_true(ept02_map(&ept, root, 0x201000, 1, 0x9000 | HYPAPI_R));
 	assert_int_equal(hardware_walk(root, 0x201000, &level), 0x9000 | HYPAPI_R);
 	assert_int_equal(hardware_walk(root, 0x202000, &level), 0);
-	assert_true(ept02_map(&ept, root, 0x200000, 2, 0x800000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, root, 0x200000, 2, 0x800000 | HYPAPI_RWX | EPT_LARGE));
 	assert_int_equal(hardware_walk(root, 0x201000, &level), 0x800000 | HYPAPI_RWX | EPT_LARGE);
 }
 
@@ -172,10 +172,10 @@ static void a_large_leaf_ages_once(void **state)
 
 	(void)state;
 	root = ept02_root(&ept, 0x101e, &flush);
-	assert_true(ept02_map(&ept, root, 0x200000, 2, 0x600000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, root, 0x200000, 2, 0x600000 | HYPAPI_RWX | EPT_LARGE));
 	for (u32 i = 0; i < 3; i++) {
 		assert_true(ept02_invalidate(&ept, 0x101e, &found));
-		assert_true(ept02_map(&ept, root, 0x400000, 2, 0x800000 | HYPAPI_RWX));
+		assert_true(ept02_map(&ept, root, 0x400000, 2, 0x800000 | HYPAPI_RWX | EPT_LARGE));
 		assert_int_equal(hardware_walk(root, 0x200000, &level), 0);
 	}
 	assert_true(ept02_map(&ept, root, 0x201000, 1, 0x9000 | HYPAPI_R));
@@ -202,16 +202,30 @@ static void roots_do_not_share(void **state)
 	assert_true(ept02_pointer(&ept, root) & EPTP_AD);
 }
 
-/* "EPT01" of these tests: memory from 1 GiB on is lost. */
-static u32 looks;
+/* "EPT01" of these tests: memory from 1 GiB on is lost, where nothing is said of what was lost. */
+static u32 looks, remembers;
 
-static bool below_1g(u64 entry, unsigned int level)
+static u64 below_1g(const u64 *entries, u64 leaves, unsigned int level)
 {
+	u64 stay = 0;
+
 	assert_in_range(level, 1, 3);
-	assert_int_equal(level > 1 ? entry & EPT_LARGE : 0, 0);
-	looks++;
-	return (entry & EPT_ADDR) < 0x40000000;
+	for (; leaves; leaves &= leaves - 1, looks++) {
+		u64 entry = entries[__builtin_ctzll(leaves)];
+
+		assert_true(entry & EPT_RIGHTS && (level == 1 || (entry & EPT_LARGE)));
+		stay |= (entry & EPT_ADDR) < 0x40000000 ? leaves & -leaves : 0;
+	}
+	return stay;
 }
+
+static void remember(u64 page)
+{
+	(void)page;
+	remembers++;
+}
+
+static const struct ept02_change some_change = { .keep = below_1g, .remember = remember };
 
 static void revalidation_drops_what_is_lost(void **state)
 {
@@ -223,11 +237,11 @@ static void revalidation_drops_what_is_lost(void **state)
 	two = ept02_root(&ept, 0x201e, &flush);
 	assert_true(ept02_map(&ept, one, 0x7000, 1, 0xabc000 | HYPAPI_RWX));
 	assert_true(ept02_map(&ept, one, 0x8000, 1, 0x40000000 | HYPAPI_RWX));
-	assert_true(ept02_map(&ept, one, 0x200000, 2, 0x40200000 | HYPAPI_RWX));
-	assert_true(ept02_map(&ept, one, 0x400000, 2, 0x600000 | HYPAPI_RX));
+	assert_true(ept02_map(&ept, one, 0x200000, 2, 0x40200000 | HYPAPI_RWX | EPT_LARGE));
+	assert_true(ept02_map(&ept, one, 0x400000, 2, 0x600000 | HYPAPI_RX | EPT_LARGE));
 	assert_true(ept02_map(&ept, two, 0x7000, 1, 0x50000000 | HYPAPI_R));
 	looks = 0;
-	ept02_revalidate(&ept, NULL, 0, below_1g);
+	ept02_revalidate(&ept, &some_change);
 	assert_int_equal(looks, 5);
 	assert_int_equal(hardware_walk(one, 0x7000, &level), 0xabc000 | HYPAPI_RWX);
 	assert_int_equal(hardware_walk(one, 0x8000, &level), 0);
@@ -242,34 +256,101 @@ static void revalidation_drops_what_is_lost(void **state)
 	assert_int_equal(hardware_walk(one, 0x201000, &level), 0);
 }
 
-/* What did not change since the last time is kept unasked: RAM only, in leaves that lie in one region. */
-static void revalidation_asks_for_what_changed(void **state)
+/* Where the losses are known, pages of RAM in a row are asked for if they are lost; all else is asked for always. */
+static void revalidation_asks_for_what_was_lost(void **state)
 {
-	static u64 changed[SIZE_1G / SIZE_2M];
+	static u64 losses[EPT01_LOSSES];
+	struct ept02_change change = { .keep = below_1g, .remember = remember, .losses = losses, .since = 7, .now = 7 };
 	u64 ram = HYPAPI_RWX | EPT01_RAM;
 	u32 root, level;
 	bool flush;
 
 	(void)state;
 	root = ept02_root(&ept, 0x101e, &flush);
-	memset(changed, 0, sizeof(changed));
-	changed[2] = 7;
-	changed[3] = 8;
-	assert_true(ept02_map(&ept, root, 0x1000, 1, 0x200000 | ram));
-	assert_true(ept02_map(&ept, root, 0x2000, 1, 0x5ff000 | HYPAPI_R | EPT01_RAM)); /* changed before */
-	assert_true(ept02_map(&ept, root, 0x400000, 2, 0x800000 | ram));
-	looks = 0;
-	ept02_revalidate(&ept, changed, 7, below_1g);
-	assert_int_equal(looks, 0);
-	assert_int_equal(hardware_walk(root, 0x2000, &level), 0x5ff000 | HYPAPI_R | EPT01_RAM);
+	for (u64 i = 1; i < 9; i++) {
+		assert_true(ept02_map(&ept, root, i << 12, 1, (0x40200000 + (i << 12)) | ram));               /* a row */
+		assert_true(ept02_map(&ept, root, 0x200000 + (i << 12), 1, (0x300000 + (i << 13)) | ram)); /* none */
+	}
+	assert_true(ept02_map(&ept, root, 0x400000, 2, 0x800000 | ram | EPT_LARGE));
+	assert_true(ept02_map(&ept, root, 0x600000, 1, 0x40000000 | HYPAPI_R)); /* a stand-in, say */
+	looks = remembers = 0;
+	ept02_revalidate(&ept, &change);
+	assert_int_equal(looks, 10);
+	assert_int_equal(remembers, 0);
+	assert_int_equal(hardware_walk(root, 0x600000, &level), 0);
+	assert_int_equal(hardware_walk(root, 0x3000, &level), 0x40203000 | ram);
 
-	assert_true(ept02_map(&ept, root, 0x3000, 1, 0x601000 | ram));         /* changed since */
-	assert_true(ept02_map(&ept, root, 0x4000, 1, 0x300000 | HYPAPI_R));    /* no RAM: a stand-in */
-	assert_true(ept02_map(&ept, root, 0x80000000, 3, 0x40000000 | ram));   /* many regions: lost */
-	ept02_revalidate(&ept, changed, 7, below_1g);
+	change.now = 11;
+	losses[8] = 0x40203000; /* one of the row */
+	losses[9] = 0x40209000; /* the row would lead there */
+	losses[10] = 0x40000000; /* another region */
+	losses[11] = 0x40208000 - SIZE_2M; /* before the row */
+	losses[12] = 0x40204000; /* not yet */
+	looks = 0;
+	ept02_revalidate(&ept, &change);
+	assert_int_equal(looks, 10);
+	assert_int_equal(remembers, 2 + 2); /* the row begins at 0x40200000: the region before touches it */
+	assert_int_equal(hardware_walk(root, 0x3000, &level), 0);
+	assert_int_equal(hardware_walk(root, 0x4000, &level), 0x40204000 | ram);
+	/* The hole may be filled by a page that is in no row. */
+	assert_true(ept02_map(&ept, root, 0x3000, 1, 0x1000 | ram));
+	looks = 0;
+	ept02_revalidate(&ept, &change);
+	assert_int_equal(looks, 9 + 8);
+	assert_int_equal(hardware_walk(root, 0x4000, &level), 0);
+	assert_int_equal(hardware_walk(root, 0x3000, &level), 0x1000 | ram);
+}
+
+/* More with each miss, and where the miss is among them; from the start again when the table was emptied. */
+static void windows_grow_with_misses(void **state)
+{
+	struct ept02_window w, first = { .end = 0 };
+	u32 root, found;
+	bool flush;
+
+	(void)state;
+	root = ept02_root(&ept, 0x101e, &flush);
+	for (u32 round = 0; round < 2; round++) {
+		u64 *table = ept02_map(&ept, root, 300 << 12, 1, 0x1000 | HYPAPI_RWX);
+
+		for (u32 miss = 0; miss < 20; miss++) {
+			w = ept02_window(&ept, root, table, 300, 1);
+			assert_ptr_equal(w.table, table);
+			assert_in_range(300, w.first, w.end - 1);
+			assert_true(w.end <= 512 && w.first % (w.end - w.first) == 0);
+			if (!miss && !round)
+				first = w;
+			if (!miss)
+				assert_int_equal(w.end - w.first, first.end - first.first);
+		}
+		assert_true(w.first == 0 && w.end == 512);
+		assert_true(ept02_invalidate(&ept, 0x101e, &found));
+	}
+}
+
+static void neighbours_are_leaves_like_others(void **state)
+{
+	u64 ram = HYPAPI_RWX | EPT01_RAM;
+	u32 root, level, found;
+	bool flush;
+
+	(void)state;
+	root = ept02_root(&ept, 0x101e, &flush);
+	u64 *table = ept02_map(&ept, root, 0x5000, 1, 0x105000 | ram);
+	struct ept02_window w = ept02_window(&ept, root, table, 5, 1);
+
+	ept02_add(w, 6, 0x106000 | ram);
+	ept02_add(w, 7, 0x50000000 | ram);
+	assert_int_equal(hardware_walk(root, 0x6000, &level), 0x106000 | ram);
+	assert_int_equal(ept.leaves[root], 3);
+	looks = 0;
+	ept02_revalidate(&ept, &some_change);
 	assert_int_equal(looks, 3);
-	assert_int_equal(hardware_walk(root, 0x3000, &level), 0x601000 | ram);
-	assert_int_equal(hardware_walk(root, 0x80000000, &level), 0);
+	assert_int_equal(ept.leaves[root], 2);
+	assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
+	assert_true(ept02_invalidate(&ept, 0x101e, &found));
+	assert_true(ept02_map(&ept, root, 0x9000, 1, 0x1000 | ram));
+	assert_int_equal(hardware_walk(root, 0x6000, &level), 0);
 }
 
 static void revalidation_leaves_aged_entries_alone(void **state)
@@ -280,11 +361,11 @@ static void revalidation_leaves_aged_entries_alone(void **state)
 	(void)state;
 	root = ept02_root(&ept, 0x101e, &flush);
 	assert_true(ept02_map(&ept, root, 0x7000, 1, 0xabc000 | HYPAPI_RWX));
-	assert_true(ept02_map(&ept, root, 0x40000000, 2, 0x600000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, root, 0x40000000, 2, 0x600000 | HYPAPI_RWX | EPT_LARGE));
 	assert_true(ept02_invalidate(&ept, 0x101e, &found));
 	assert_true(ept02_map(&ept, root, 0x8000000000, 1, 0xdef000 | HYPAPI_RWX)); /* another way from the root on */
 	looks = 0;
-	ept02_revalidate(&ept, NULL, 0, below_1g);
+	ept02_revalidate(&ept, &some_change);
 	assert_int_equal(looks, 1);
 	assert_int_equal(hardware_walk(root, 0x8000000000, &level), 0xdef000 | HYPAPI_RWX);
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
@@ -304,17 +385,17 @@ static void too_many_leaves_all_go(void **state)
 	for (u64 i = 0; i < EPT02_LOOKS; i++)
 		assert_true(ept02_map(&ept, root, i << 12, 1, (0x1000000 + (i << 12)) | HYPAPI_RWX));
 	looks = 0;
-	ept02_revalidate(&ept, NULL, 0, below_1g);
+	ept02_revalidate(&ept, &some_change);
 	assert_int_equal(looks, EPT02_LOOKS);
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0x1007000 | HYPAPI_RWX);
 	assert_true(ept02_map(&ept, root, 0x40000000, 1, 0x2000 | HYPAPI_RWX));
-	ept02_revalidate(&ept, NULL, 0, below_1g);
+	ept02_revalidate(&ept, &some_change);
 	assert_int_equal(looks, EPT02_LOOKS);
 	for (u64 i = 0; i < EPT02_LOOKS; i++)
 		assert_int_equal(hardware_walk(root, i << 12, &level), 0);
 	assert_int_equal(hardware_walk(root, 0x40000000, &level), 0);
 	assert_true(ept02_map(&ept, root, 0x7000, 1, 0x3000 | HYPAPI_RWX));
-	ept02_revalidate(&ept, NULL, 0, below_1g);
+	ept02_revalidate(&ept, &some_change);
 	assert_int_equal(looks, EPT02_LOOKS + 1);
 }
 
@@ -378,7 +459,9 @@ int main(void)
 		cmocka_unit_test_setup(a_large_leaf_ages_once, fresh),
 		cmocka_unit_test_setup(roots_do_not_share, fresh),
 		cmocka_unit_test_setup(revalidation_drops_what_is_lost, fresh),
-		cmocka_unit_test_setup(revalidation_asks_for_what_changed, fresh),
+		cmocka_unit_test_setup(revalidation_asks_for_what_was_lost, fresh),
+		cmocka_unit_test_setup(windows_grow_with_misses, fresh),
+		cmocka_unit_test_setup(neighbours_are_leaves_like_others, fresh),
 		cmocka_unit_test_setup(revalidation_leaves_aged_entries_alone, fresh),
 		cmocka_unit_test_setup(too_many_leaves_all_go, fresh),
 		cmocka_unit_test_setup(random_work, fresh),

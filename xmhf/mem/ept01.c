@@ -26,7 +26,7 @@
 #define INT1 0xf1
 #define MARK_BYTES 64
 
-u64 ept01_generation = 1, ept01_pointer, ept01_stand_ins;
+u64 ept01_generation = 1, ept01_pointer, ept01_stand_ins, ept01_losses[EPT01_LOSSES], ept01_large_loss;
 u32 ept01_owners;
 
 /* One table, under two names: what L1 itself needs may take the last table pages. */
@@ -123,17 +123,6 @@ void ept01_map_all(u64 top)
 		map_identity(at, 3, largest_level());
 }
 
-/* The level-1 table of a region, if it is known to have one. */
-static inline u64 *known_table(u64 addr)
-{
-	u64 region = addr / SIZE_2M, found = 0;
-
-	if (likely(region < ept01_region_count))
-		found = __atomic_load_n(&ept01_regions[region], __ATOMIC_ACQUIRE);
-
-	return ept01_table_of(found);
-}
-
 static always_inline bool fill_leaf(struct ept01_leaf *leaf, u64 gpa1, u64 entry, u64 offset, u8 level)
 {
 	leaf->hpa = HPA((entry & EPT_ADDR & ~offset) | (gpa1 & offset));
@@ -176,6 +165,13 @@ static inline bool is_remembered(u64 addr)
 static inline void count_change(u64 addr)
 {
 	__atomic_store_n(&ept01_changed[addr / SIZE_2M], ept01_generation, __ATOMIC_RELAXED);
+}
+
+/* Who finds another loss in the place of one that he looks for finds a newer generation after that. */
+static inline void count_loss(u64 addr)
+{
+	ept01_generation++;
+	__atomic_store_n(&ept01_losses[ept01_generation % EPT01_LOSSES], addr, __ATOMIC_RELEASE);
 }
 
 /* Counts a loss in a region. Whether any of it may be remembered: the flush that follows drops that, and no more. */
@@ -229,7 +225,9 @@ static inline void lose(u64 addr, unsigned int level, u64 *at, u64 entry)
 	bool known = false;
 
 	set_leaf(addr, level, at, entry);
-	ept01_generation++;
+	count_loss(addr);
+	if (level > 1)
+		ept01_large_loss = ept01_generation;
 	for (u64 i = 0; i < (level > 2 ? EPT_LEVEL_SIZE(level) / SIZE_2M : 1); i++)
 		known |= region_lost(addr + i * SIZE_2M);
 	owe_flush(known ? QUIESCE_FLUSH_EPT | QUIESCE_FLUSH_EPT02 : QUIESCE_FLUSH_EPT);
@@ -265,9 +263,14 @@ static inline void will_be_remembered(u64 gpa1, unsigned int level)
 		__atomic_fetch_or(&remembered[region / 64], BIT(region % 64), __ATOMIC_RELAXED);
 }
 
+void ept01_remember(u64 page)
+{
+	will_be_remembered(page, 1);
+}
+
 bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf)
 {
-	u64 *table = known_table(gpa1.addr);
+	u64 *table = ept01_level1(gpa1);
 	unsigned int level;
 	u64 entry, *at;
 
@@ -318,12 +321,27 @@ bool ept01_still_backs(gpa1_t gpa1, unsigned int level)
 	if (unlikely(region >= ept01_region_count || level > 2))
 		return false;
 	entry = ept01_entry(gpa1);
-	if ((entry & (EPT_ADDR | EPT_RIGHTS | EPT01_MARKS | EPT01_RAM)) != (gpa1.addr | EPT_RIGHTS | EPT01_RAM))
+	if (!ept01_backs(entry, gpa1.addr))
 		return false;
 	if (level == 2 && !(__atomic_load_n(&ept01_regions[region], __ATOMIC_ACQUIRE) & EPT_RIGHTS))
 		return false;
 	will_be_remembered(gpa1.addr, level);
 	return true;
+}
+
+const u64 *ept01_look_again(gpa1_t gpa1, u64 since)
+{
+	u64 region = gpa1.addr / SIZE_2M;
+
+	if (unlikely(region >= ept01_region_count))
+		return NULL;
+	if (likely(__atomic_load_n(&ept01_changed[region], __ATOMIC_RELAXED) <= since))
+		return EPT01_UNCHANGED;
+	const u64 *table = ept01_level1(gpa1);
+
+	if (table)
+		will_be_remembered(gpa1.addr, 1);
+	return table;
 }
 
 /*
@@ -378,7 +396,7 @@ static __attribute__((noinline)) u64 *split_for(u64 addr)
 /* The level-1 entry of a page of RAM. NULL: no table page is free. */
 static always_inline u64 *level1_entry(u64 addr)
 {
-	u64 *table = known_table(addr);
+	u64 *table = ept01_level1(GPA1(addr));
 
 	if (unlikely(!table))
 		table = split_for(addr);
@@ -536,7 +554,8 @@ static void restrict_page(u64 addr, u64 *own, u64 rights, u64 no_dma, u32 app)
 		lose(addr, 1, own, entry);
 	} else {
 		grant(addr, 1, own, entry);
-		ept01_generation++; /* what was out of reach, L1's virtual-APIC page say, is looked for again */
+		/* What was out of reach, L1's virtual-APIC page say, is looked for again. */
+		count_loss(addr);
 		count_change(addr);
 	}
 	if (!was && (entry & EPT01_HYPAPP))

@@ -75,6 +75,17 @@ static inline u64 *ept01_table_of(u64 found)
 	return found & EPT_RIGHTS ? NULL : (u64 *)found;
 }
 
+/* The level-1 table around gpa1, if it is known to have one. */
+static inline u64 *ept01_level1(gpa1_t gpa1)
+{
+	u64 region = gpa1.addr / SIZE_2M, found = 0;
+
+	if (likely(region < ept01_region_count))
+		found = __atomic_load_n(&ept01_regions[region], __ATOMIC_ACQUIRE);
+
+	return ept01_table_of(found);
+}
+
 u64 ept01_entry_slow(gpa1_t gpa1);
 
 /*
@@ -137,6 +148,36 @@ bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf);
  * for a device, whose type may be another one. Any CPU, no lock.
  */
 bool ept01_still_backs(gpa1_t gpa1, unsigned int level);
+
+/*
+ * Where something was lost: by the loss that made ept01_generation g, at [g % EPT01_LOSSES]. Of more than so many, and
+ * of a large leaf, nobody can tell: ept01_few_losses() is false then. Grants may be counted, too, without a stop, so
+ * who has read what he wants asks again.
+ */
+#define EPT01_LOSSES 64
+extern u64 ept01_losses[EPT01_LOSSES], ept01_large_loss;
+
+static inline bool ept01_few_losses(u64 since)
+{
+	return __atomic_load_n(&ept01_generation, __ATOMIC_RELAXED) - since <= EPT01_LOSSES && ept01_large_loss <= since;
+}
+
+/* Who kept what he had remembered of the page's region, beside the page, goes on remembering it. */
+void ept01_remember(u64 page);
+
+/* The same question for many pages of one region: of an entry of its level-1 table, at level 1. */
+static inline bool ept01_backs(u64 entry, u64 page)
+{
+	return (entry & (EPT_ADDR | EPT_RIGHTS | EPT01_MARKS | EPT01_RAM)) == (page | EPT_RIGHTS | EPT01_RAM);
+}
+
+/*
+ * Where the entries for ept01_backs() are: the level-1 table of gpa1's region, which is remembered from here on.
+ * EPT01_UNCHANGED: none of the region's RAM was lost after `since`, a value of ept01_generation. NULL: no region, or it
+ * has no table; ept01_still_backs() knows. Any CPU, no lock; the table is good until the next safe point.
+ */
+#define EPT01_UNCHANGED ((const u64 *)1)
+const u64 *ept01_look_again(gpa1_t gpa1, u64 since);
 
 /* A violation may be spurious or a first touch of high MMIO: true if the access is allowed now. */
 bool ept01_touch(gpa1_t gpa1, u32 access);

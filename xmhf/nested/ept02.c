@@ -2,6 +2,7 @@
 /* See ept02.h. Owner of all state: the CPU it belongs to. */
 #include "nested/ept02.h"
 
+#include "lib/string.h"
 #include "mem/ept.h"
 #include "mem/ept01.h"
 #include "mem/pages.h"
@@ -24,6 +25,12 @@ static u64 *table_at(u64 entry)
 	return phys_to_virt(HPA(entry & EPT_ADDR));
 }
 
+/* Entries without rights are aged or empty: hardware reaches nothing by them. */
+static bool is_leaf(u64 entry, unsigned int level)
+{
+	return (entry & EPT_RIGHTS) && (level == 1 || (entry & EPT_LARGE));
+}
+
 /* The first entry, from `index` on, that may be other than 0; 512: none. */
 static inline u32 next_used(const struct ept02_used *used, u32 index)
 {
@@ -44,35 +51,40 @@ static void put(struct ept02 *ept, u64 *table, u32 index, u64 entry)
 	table[index] = entry;
 }
 
+static void clear(struct ept02 *ept, u64 *table)
+{
+	struct ept02_used *used = &ept->used[page_number(ept, table)];
+
+	/* Leaves come many at a time. */
+	for (u32 word = 0; word < ARRAY_SIZE(used->word); word++)
+		if (used->word[word])
+			memset(table + word * 64, 0, 64 * sizeof(*table));
+	*used = (struct ept02_used){ 0 };
+}
+
 /* Makes what the entries of a table lead to unreachable: leaves go, tables are kept for later. */
 static void age(struct ept02 *ept, u64 *table, unsigned int level)
 {
 	struct ept02_used *used = &ept->used[page_number(ept, table)];
 
+	used->misses = 0;
+	if (level == 1) {
+		clear(ept, table);
+		return;
+	}
 	for (u32 i = next_used(used, 0); i < 512; i = next_used(used, i + 1)) {
 		u64 entry = table[i];
 
 		/* Without rights: aged before, or a large leaf that was. */
 		if (entry & EPT_RIGHTS)
-			table[i] = level == 1 || (entry & EPT_LARGE) ? 0 : (~entry & EPT_ADDR) | AGED;
+			table[i] = entry & EPT_LARGE ? 0 : (~entry & EPT_ADDR) | AGED;
 	}
-	if (level == 1)
-		*used = (struct ept02_used){ 0 };
 }
 
 static void drop_root(struct ept02 *ept, u32 root)
 {
 	age(ept, ept->pages[root], EPT_LEVELS);
 	ept->leaves[root] = 0;
-}
-
-static void clear(struct ept02 *ept, u64 *table)
-{
-	struct ept02_used *used = &ept->used[page_number(ept, table)];
-
-	for (u32 i = next_used(used, 0); i < 512; i = next_used(used, i + 1))
-		table[i] = 0;
-	*used = (struct ept02_used){ 0 };
 }
 
 u32 ept02_root(struct ept02 *ept, u64 eptp12, bool *flush)
@@ -124,18 +136,45 @@ static u64 *descend(struct ept02 *ept, u64 *table, u32 index, unsigned int level
 	return child;
 }
 
-bool ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry)
+static void note_row(struct ept02_used *used, u32 index, u64 entry)
+{
+	u64 row = (entry & EPT_ADDR) - index * PAGE_SIZE;
+
+	if (!used->filled)
+		used->row = row;
+	used->filled = true;
+	used->mixed |= row != used->row || !(entry & EPT01_RAM);
+}
+
+u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry)
 {
 	u64 *table = ept->pages[root];
 
 	for (unsigned int l = EPT_LEVELS; l > level; l--) {
 		table = descend(ept, table, ept_index(gpa2, l), l);
 		if (!table)
-			return false;
+			return NULL;
 	}
-	put(ept, table, ept_index(gpa2, level), entry | (level > 1 ? EPT_LARGE : 0));
-	ept->leaves[root]++;
-	return true;
+	u32 index = ept_index(gpa2, level);
+
+	if (level == 1)
+		note_row(&ept->used[page_number(ept, table)], index, entry);
+	if (!is_leaf(table[index], level))
+		ept->leaves[root]++;
+	put(ept, table, index, entry);
+	return table;
+}
+
+struct ept02_window ept02_window(struct ept02 *ept, u32 root, u64 *table, u32 index, unsigned int level)
+{
+	/* By the misses before, four at a time. Large leaves are few, and each is looked at after a stop. */
+	static const u16 small[] = { 32, 128, 512 };
+	struct ept02_used *used = &ept->used[page_number(ept, table)];
+	u32 count = level == 1 ? small[MIN(used->misses / 4, ARRAY_SIZE(small) - 1)] : level == 2 ? 8 : 1;
+	u32 first = ALIGN_DOWN(index, count);
+
+	used->misses++;
+	return (struct ept02_window){ table, first, first + count, &ept->leaves[root], used };
 }
 
 bool ept02_invalidate(struct ept02 *ept, u64 eptp12, u32 *roots)
@@ -159,42 +198,72 @@ void ept02_invalidate_all(struct ept02 *ept)
 		drop_root(ept, root);
 }
 
-struct revalidation {
-	const u64 *changed;
-	u64 since;
-	ept02_keep *keep;
-};
-
-/* A leaf of RAM, no larger than 2 MiB, that leads to L1's memory at its identity. */
-static inline bool is_unchanged(const struct revalidation *r, u64 leaf)
+/* Of 64 entries of a table, `bits` tells which may be other than 0: those that are leaves. */
+static u64 leaves_among(const u64 *entries, u64 bits, unsigned int level)
 {
-	return (leaf & EPT01_RAM) && r->changed[(leaf & EPT_ADDR) / SIZE_2M] <= r->since;
+	u64 leaves = 0;
+
+	for (; bits; bits &= bits - 1) {
+		if (is_leaf(entries[__builtin_ctzll(bits)], level))
+			leaves |= bits & -bits;
+	}
+	return leaves;
 }
 
-/* How many leaves stay. Entries without rights are aged or empty: hardware reaches nothing by them. */
-static u32 revalidate(struct ept02 *ept, u64 *table, unsigned int level, const struct revalidation *r)
+/* How many of these leaves go. */
+static u32 look(u64 *entries, u64 leaves, unsigned int level, const struct ept02_change *c)
+{
+	u64 lost = leaves ? leaves & ~c->keep(entries, leaves, level) : 0;
+	u32 gone = 0;
+
+	for (; lost; lost &= lost - 1, gone++)
+		entries[__builtin_ctzll(lost)] = 0;
+	return gone;
+}
+
+/* The same of small pages in a row: each loss is at most one of them. */
+static u32 look_in_row(const struct ept02_used *used, u64 *table, const struct ept02_change *c)
+{
+	u32 gone = 0;
+
+	for (u64 g = c->since + 1; g <= c->now; g++) {
+		u64 page = __atomic_load_n(&c->losses[g % EPT01_LOSSES], __ATOMIC_ACQUIRE);
+		u64 index = (page - used->row) / PAGE_SIZE;
+
+		/* Its region, and the table's 2 MiB. */
+		if (ALIGN_DOWN(page, SIZE_2M) - used->row + SIZE_2M > 2 * SIZE_2M)
+			continue;
+		c->remember(page);
+		if (index < 512 && table[index])
+			gone += look(table + ALIGN_DOWN(index, 64ul), BIT(index % 64), 1, c);
+	}
+	return gone;
+}
+
+/* How many leaves go. */
+static u32 revalidate(struct ept02 *ept, u64 *table, unsigned int level, const struct ept02_change *c)
 {
 	const struct ept02_used *used = &ept->used[page_number(ept, table)];
-	u32 kept = 0;
+	u32 gone = 0;
 
-	for (u32 i = next_used(used, 0); i < 512; i = next_used(used, i + 1)) {
-		u64 e = table[i];
+	if (level == 1 && !used->mixed && c->losses)
+		return look_in_row(used, table, c);
+	for (u32 word = 0; word < ARRAY_SIZE(used->word); word++) {
+		u64 *entries = table + word * 64, bits = used->word[word], leaves = leaves_among(entries, bits, level);
 
-		if (!(e & EPT_RIGHTS))
-			continue;
-		if (level > 1 && !(e & EPT_LARGE))
-			kept += revalidate(ept, table_at(e), level - 1, r);
-		else if ((level <= 2 && likely(is_unchanged(r, e))) || r->keep(level > 1 ? e & ~EPT_LARGE : e, level))
-			kept++;
-		else
-			table[i] = 0;
+		gone += look(entries, leaves, level, c);
+		for (u64 more = level > 1 ? bits & ~leaves : 0; more; more &= more - 1) {
+			u64 entry = entries[__builtin_ctzll(more)];
+
+			if (entry & EPT_RIGHTS)
+				gone += revalidate(ept, table_at(entry), level - 1, c);
+		}
 	}
-	return kept;
+	return gone;
 }
 
-void ept02_revalidate(struct ept02 *ept, const u64 *changed, u64 since, ept02_keep *keep)
+void ept02_revalidate(struct ept02 *ept, const struct ept02_change *change)
 {
-	const struct revalidation r = { changed, since, keep };
 	u32 looks = 0;
 
 	for (u32 root = 0; root < EPT02_ROOTS; root++)
@@ -205,7 +274,7 @@ void ept02_revalidate(struct ept02 *ept, const u64 *changed, u64 since, ept02_ke
 	}
 	for (u32 root = 0; root < EPT02_ROOTS; root++)
 		if (ept->leaves[root])
-			ept->leaves[root] = revalidate(ept, ept->pages[root], EPT_LEVELS, &r);
+			ept->leaves[root] -= revalidate(ept, ept->pages[root], EPT_LEVELS, change);
 }
 
 void ept02_empty(struct ept02 *ept)

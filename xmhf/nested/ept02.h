@@ -20,6 +20,9 @@
 
 struct ept02_used {
 	u64 word[8]; /* bit: this entry of the table may be other than 0 */
+	u64 row;     /* of small pages: where entry 0 leads to, or would, if all are RAM and in a row */
+	bool filled, mixed; /* there is a small page, there are some that are in no row */
+	u16 misses;  /* in this table, since it was emptied or aged */
 };
 
 struct ept02 {
@@ -47,10 +50,32 @@ u32 ept02_root(struct ept02 *ept, u64 eptp12, bool *flush);
 u64 ept02_pointer(const struct ept02 *ept, u32 root);
 
 /*
- * Maps gpa2 by a leaf at `level` (1, 2, 3). entry: address, type, rights, without EPT_LARGE. False: the pool is used
- * up; the caller then calls ept02_empty() and tries again, which cannot fail.
+ * Maps gpa2 by a leaf at `level` (1, 2, 3), with EPT_LARGE in it above level 1. The answer: the table that it is in.
+ * NULL: the pool is used up; the caller then calls ept02_empty() and tries again, which cannot fail.
  */
-must_check bool ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry);
+must_check u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry);
+
+/*
+ * After a miss that was mapped by table[index], at `level`: which entries of the table, a power of two, may be filled
+ * with it, so that L2 need not miss each. There are more with each miss in a table, for L2 may want one page of it or
+ * all.
+ */
+struct ept02_window {
+	u64 *table;
+	u32 first, end;
+	u32 *leaves;
+	struct ept02_used *used;
+};
+struct ept02_window ept02_window(struct ept02 *ept, u32 root, u64 *table, u32 index, unsigned int level);
+
+/* Fills in a neighbour of that miss, RAM, by a whole entry, where there is 0. */
+static inline void ept02_add(struct ept02_window w, u32 index, u64 entry)
+{
+	w.table[index] = entry;
+	w.used->word[index / 64] |= BIT(index % 64);
+	w.used->mixed |= (entry & EPT_ADDR) - index * PAGE_SIZE != w.used->row;
+	++*w.leaves;
+}
 
 /*
  * Makes all leaves of one EPTP12 unreachable, and those of other ones with the same table, as INVEPT does. The answer:
@@ -60,14 +85,21 @@ bool ept02_invalidate(struct ept02 *ept, u64 eptp12, u32 *roots);
 void ept02_invalidate_all(struct ept02 *ept);
 
 /*
- * After a change of EPT01: drops the leaves that `keep` does not want. entry: without EPT_LARGE. Then INVEPT all. Those
- * of RAM that was not changed since this was done last stay unasked; changed: of each 2 MiB, when that was. A
- * look at a leaf costs a hundredth of the violation that would bring it back, and changes can follow each other as fast
- * as the budget of stops allows anybody. Only of more than EPT02_LOOKS, 128 MiB of small pages, all are dropped.
+ * After a change of EPT01: drops the leaves that may not stay. Then INVEPT all. A look at a leaf costs a hundredth of
+ * the violation that would bring it back, and changes can follow each other as fast as the budget of stops allows
+ * anybody. Only of more than EPT02_LOOKS, 128 MiB of small pages, all are dropped. Where the losses are known, small
+ * pages in a row are not looked at one by one.
  */
 #define EPT02_LOOKS 32768
-typedef bool ept02_keep(u64 entry, unsigned int level);
-void ept02_revalidate(struct ept02 *ept, const u64 *changed, u64 since, ept02_keep *keep);
+struct ept02_change {
+	/* Of up to 64 entries in a row, those are leaves whose bit is set. Answers which ones stay. */
+	u64 (*keep)(const u64 *entries, u64 leaves, unsigned int level);
+	/* A table stays that leads into the 2 MiB around a page that was lost. */
+	void (*remember)(u64 page);
+	const u64 *losses; /* ept01_losses; NULL: they are not known */
+	u64 since, now;    /* of ept01_generation: those after `since` */
+};
+void ept02_revalidate(struct ept02 *ept, const struct ept02_change *change);
 
 /*
  * Memory type of a leaf: type12, bits 6:3 of EPT12's leaf, as on a bare machine, where with EPT no MTRR counts. But

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * EPT violations of L2: EPT12 is walked first, and what it forbids or spells wrong is L1's exit. What it allows and
- * EPT01 allows too is filled into EPT02, with the larger of the two tables' page sizes cut to the smaller. The rest is
- * an access to memory that L1 itself may not touch: the hypapps' business, as in L1. Callers: nested/exit.c, entry.
+ * EPT01 allows too is filled into EPT02, with the larger of the two tables' page sizes cut to the smaller, and its
+ * neighbours with it. The rest is an access to memory that L1 itself may not touch: the hypapps' business, as in L1.
+ * Callers: nested/exit.c, entry.
  */
 #include "apic/apic_guard.h"
 #include "events/events.h"
@@ -31,22 +32,81 @@ static u32 legal_rights(u32 rights)
 	return vmx_ept_vpid_cap & EPTCAP_EXEC_ONLY ? rights & HYPAPI_X : 0;
 }
 
-static always_inline void fill(struct nested_cpu *n, gpa2_t gpa2, const struct ept12_leaf *l12,
-			       const struct ept01_leaf *l01)
+/* The leaf of EPT02 at `level` that two leaves around gpa1 make, a whole entry. */
+static always_inline u64 compose(const struct ept12_leaf *l12, const struct ept01_leaf *l01, unsigned int level)
 {
-	unsigned int level = MIN(l12->level, l01->level);
 	u64 rights = legal_rights(l12->rights & l01->rights);
 	u64 type = ept02_type(l12->type, l01->ram, l01->type);
-	u64 entry = ALIGN_DOWN(l01->hpa.addr, EPT_LEVEL_SIZE(level)) | type | rights | l01->ram;
 
-	if (likely(ept02_map(&n->ept02, n->current->root, gpa2.addr, level, entry)))
+	return ALIGN_DOWN(l01->hpa.addr, EPT_LEVEL_SIZE(level)) | type | rights | l01->ram | (level > 1 ? EPT_LARGE : 0);
+}
+
+/* The leaf of EPT02 at l12's level for an entry of EPT12 beside it: RAM, with some rights. 0: none. */
+static __attribute__((noinline)) u64 neighbour(struct nested_cpu *n, const struct ept12_leaf *l12, u64 entry12)
+{
+	struct ept12_leaf near;
+	struct ept01_leaf l01;
+
+	if (!ept12_neighbour(&nested_caps, l12, entry12, n->current->vmcs12.eptp & EPTP_AD, &near) ||
+	    !l1_leaf(&n->memory, near.gpa1, &l01) || !l01.ram || l01.level < near.level)
+		return 0;
+	u64 entry = compose(&near, &l01, near.level);
+
+	return entry & EPT_RIGHTS ? entry : 0;
+}
+
+/*
+ * Neighbours in the table of EPT12 that holds l12. Most are like it but for the address, in the same 2 MiB of L1's
+ * memory. table01: the level-1 table of EPT01 there; NULL: a larger leaf. entry: of EPT02, for the missed page.
+ */
+static void fill_table(struct nested_cpu *n, const struct ept12_leaf *l12, const u64 *table01, u64 entry,
+		       struct ept02_window w)
+{
+	const u64 *table12 = l1_page(&n->memory, l12->at[l12->depth - 1].addr & PAGE_ADDR, HYPAPI_R);
+	u64 missed = l12->entry[l12->depth - 1], alone = ~(l12->level == 1 ? BITS(20, 12) : 0);
+	u32 index01 = ept_index(entry, 1);
+
+	if (!table12)
 		return;
+	for (u32 i = w.first; i < w.end; i++) {
+		u64 other = __atomic_load_n(&table12[i], __ATOMIC_RELAXED) ^ missed, found = 0;
+
+		if (w.table[i] || !((other ^ missed) & EPT_RIGHTS))
+			continue;
+		if (unlikely(other & alone))
+			found = neighbour(n, l12, other ^ missed);
+		else if (!table01 || (table01[index01] ^ table01[index01 ^ other >> PAGE_SHIFT]) == other)
+			found = entry ^ other;
+		if (found)
+			ept02_add(w, i, found);
+	}
+}
+
+/* Neighbours in one large leaf of EPT12, which this table of EPT01 splits: what EPT01 has as for the missed page. */
+static void fill_split(const u64 *table01, u32 index, u64 entry, struct ept02_window w)
+{
+	u64 first01 = table01[index] - index * PAGE_SIZE, first = entry - index * PAGE_SIZE;
+
+	for (u32 i = w.first; i < w.end; i++)
+		if (!w.table[i] && table01[i] == first01 + i * PAGE_SIZE)
+			ept02_add(w, i, first + i * PAGE_SIZE);
+}
+
+/* The answer: the table that the leaf is in. */
+static always_inline u64 *fill(struct nested_cpu *n, gpa2_t gpa2, unsigned int level, u64 entry)
+{
+	u64 *table = ept02_map(&n->ept02, n->current->root, gpa2.addr, level, entry);
+
+	if (likely(table))
+		return table;
 	ept02_empty(&n->ept02);
 	flush_ept(INVEPT_ALL, 0);
 	n->pool_emptied = true;
 	this_cpu()->work = 1;
-	if (!ept02_map(&n->ept02, n->current->root, gpa2.addr, level, entry))
+	table = ept02_map(&n->ept02, n->current->root, gpa2.addr, level, entry);
+	if (!table)
 		panic("an empty EPT02 pool has no page");
+	return table;
 }
 
 static void reflect_violation(struct percpu *cpu, const struct fault *f, u32 rights)
@@ -91,8 +151,35 @@ void nested_refill(struct percpu *cpu)
 	if (!vmcs12_uses_ept(v) || ept12_walk(&nested_caps, v->eptp, missed, &l12) != EPT12_MAPPED ||
 	    (l12.rights & access) != access || !l1_leaf(&n->memory, l12.gpa1, &l01) || (l01.rights & access) != access)
 		return;
-	if (!(v->eptp & EPTP_AD) || mark(&l12, access))
-		fill(n, missed, &l12, &l01);
+	if (v->eptp & EPTP_AD && !mark(&l12, access))
+		return;
+	unsigned int level = MIN(l12.level, l01.level);
+
+	(void)fill(n, missed, level, compose(&l12, &l01, level));
+}
+
+/*
+ * A miss fills what EPT12 maps around it, too. Hardware may cache any translation for which no flag has to be set, at
+ * any time, so L1 can expect nothing else. Each leaf is made from EPT12 and EPT01 as they are now, like the one that was
+ * missed. L2 tries again afterwards.
+ */
+static void fill_miss(struct nested_cpu *n, const struct fault *f, struct ept12_leaf *l12, const struct ept01_leaf *l01)
+{
+	unsigned int level = MIN(l12->level, l01->level);
+
+	if (n->current->vmcs12.eptp & EPTP_AD && !mark(l12, f->access))
+		return;
+	u64 entry = compose(l12, l01, level), *table = fill(n, f->gpa2, level, entry);
+
+	u32 index = ept_index(f->gpa2.addr, level);
+	const u64 *table01 = l01->level == 1 ? ept01_level1(l12->gpa1) : NULL;
+
+	if (!l01->ram || (l01->level == 1 && !table01))
+		return;
+	if (l12->level == level)
+		fill_table(n, l12, table01, entry, ept02_window(&n->ept02, n->current->root, table, index, level));
+	else if (table01)
+		fill_split(table01, index, entry, ept02_window(&n->ept02, n->current->root, table, index, level));
 }
 
 static void walk_and_fill(struct percpu *cpu, const struct fault *f)
@@ -110,8 +197,7 @@ static void walk_and_fill(struct percpu *cpu, const struct fault *f)
 	} else if (!l1_leaf(&n->memory, l12.gpa1, &l01) || (l01.rights & f->access) != f->access) {
 		vmx_violation(cpu, l12.gpa1, f->gpa2, f->qualification);
 	} else {
-		if (!(n->current->vmcs12.eptp & EPTP_AD) || mark(&l12, f->access))
-			fill(n, f->gpa2, &l12, &l01);
+		fill_miss(n, f, &l12, &l01);
 		vmx_requeue_access(f->qualification);
 	}
 }

@@ -67,10 +67,45 @@ bool nested_invept(struct percpu *cpu, enum invept_type type, u64 eptp12)
 
 /* ---- Drops by a stop ---- */
 
-/* Stand-ins never stay: EPT01 gives L1 no root memory with all rights. */
-static bool still_l1s(u64 entry, unsigned int level)
+/*
+ * Which leaves of EPT02 are L1's memory still: those of RAM in regions that did not change since the last look, and of
+ * the others what EPT01 still backs. Stand-ins never stay: EPT01 gives L1 no root memory with all rights.
+ */
+static u64 still_l1s(const u64 *entries, u64 leaves, unsigned int level)
 {
-	return ept01_still_backs(GPA1(entry & EPT_ADDR), level);
+	u64 since = this_cpu()->nested->ept02_since, stay = leaves, region = ~0ull;
+	const u64 *table01 = NULL;
+
+	for (u64 bits = leaves; bits; bits &= bits - 1) {
+		u64 leaf = entries[__builtin_ctzll(bits)], page = leaf & EPT_ADDR;
+
+		if (page / SIZE_2M != region) {
+			region = page / SIZE_2M;
+			table01 = level > 2 ? NULL : ept01_look_again(GPA1(page), since);
+		}
+		if (likely(leaf & EPT01_RAM)) {
+			if (table01 == EPT01_UNCHANGED)
+				continue;
+			if (likely(level == 1 && table01) && ept01_backs(table01[ept_index(page, 1)], page))
+				continue;
+			if (!table01 && ept01_still_backs(GPA1(page), level))
+				continue;
+		}
+		stay &= ~(bits & -bits);
+	}
+	return stay;
+}
+
+/* False: what was looked for among the losses may have been overwritten meanwhile. */
+static bool revalidated(struct nested_cpu *n, u64 generation)
+{
+	const struct ept02_change change = {
+		.keep = still_l1s, .remember = ept01_remember, .since = n->ept02_since, .now = generation,
+		.losses = ept01_few_losses(n->ept02_since) ? ept01_losses : NULL,
+	};
+
+	ept02_revalidate(&n->ept02, &change);
+	return !change.losses || ept01_few_losses(n->ept02_since);
 }
 
 /*
@@ -86,9 +121,7 @@ void nested_drop_ept02(struct percpu *cpu)
 	u64 generation = ept01_generation;
 
 	/* Where L2 does not run now, nobody waits for its leaves. */
-	if (cpu->world->mode == RUN_L2)
-		ept02_revalidate(&n->ept02, ept01_changed, n->ept02_since, still_l1s);
-	else
+	if (cpu->world->mode != RUN_L2 || !revalidated(n, generation))
 		ept02_invalidate_all(&n->ept02);
 	n->ept02_since = generation;
 	/* Of those that are not current the next entry looks after itself. */

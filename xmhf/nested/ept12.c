@@ -92,3 +92,22 @@ bool ept12_mark(struct ept12_leaf *leaf, bool write, bool *dirty)
 	}
 	return true;
 }
+
+bool ept12_neighbour(const struct nested_caps *caps, const struct ept12_leaf *leaf, u64 entry, bool flags,
+		     struct ept12_leaf *near)
+{
+	u32 rights = entry & EPT_RIGHTS;
+
+	if (!rights || (flags && !(entry & EPT_ACCESSED)) || !entry_ok(caps, entry, leaf->level) ||
+	    !is_leaf(caps, entry, leaf->level))
+		return false;
+	for (u32 i = 0; i < leaf->depth - 1u; i++)
+		rights &= leaf->entry[i];
+	if (flags && !(entry & EPT_DIRTY))
+		rights &= ~(u32)HYPAPI_W;
+	near->gpa1 = GPA1(entry & EPT_ADDR);
+	near->rights = rights;
+	near->type = entry & (EPT_TYPE | EPT_IGNORE_PAT);
+	near->level = leaf->level;
+	return true;
+}

@@ -35,6 +35,14 @@ enum ept12_result ept12_walk(const struct nested_caps *caps, u64 eptp12, gpa2_t 
  */
 must_check bool ept12_mark(struct ept12_leaf *leaf, bool write, bool *dirty);
 
+/*
+ * Another entry of the table in which `leaf` was found: whether an access may be made by it without a flag being set,
+ * with `flags` (accessed and dirty) in use or not. Then *near is what it maps, with the rights for such accesses;
+ * at[] and entry[] are not filled.
+ */
+must_check bool ept12_neighbour(const struct nested_caps *caps, const struct ept12_leaf *leaf, u64 entry, bool flags,
+				struct ept12_leaf *near);
+
 /* What VM entry checks of an EPTP (SDM vol. 3, "VM-Execution Control Fields"), each with a row of its own. */
 static inline bool ept12_type_ok(const struct nested_caps *caps, u64 eptp12)
 {

@@ -12,9 +12,8 @@
 	 (*(roots) = 0, true) : (ept02_invalidate)(ept, eptp12, roots))
 #define ept02_invalidate_all(ept)                                                                                    \
 	(FLUSH_REMOVED("ept02_invalidate_all(" #ept ")") ? (void)0 : (ept02_invalidate_all)(ept))
-#define ept02_revalidate(ept, changed, since, keep)                                                                  \
-	(FLUSH_REMOVED("ept02_revalidate(" #ept ", " #changed ", " #since ", " #keep ")") ?                          \
-		 (void)0 : (ept02_revalidate)(ept, changed, since, keep))
+#define ept02_revalidate(ept, change)                                                                                 \
+	(FLUSH_REMOVED("ept02_revalidate(" #ept ", " #change ")") ? (void)0 : (ept02_revalidate)(ept, change))
 #endif
 
 #endif
