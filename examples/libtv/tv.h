@@ -23,8 +23,8 @@
  *
  * Link with libtv.a, or with libtv.so and libtv_pal.a, and -Wl,-T,pal.ld, which aligns the sections to pages;
  * `pkg-config libtv` has it all. PAL code must not reach outside: compile its
- * file with TV_PAL_CFLAGS of examples.mk (position-independent, no jump tables, no calls into the C library, no SIMD),
- * and put its constants into TV_PAL_DATA too. One set of sections can be one PAL at a time.
+ * file with TV_PAL_CFLAGS of examples.mk (position-independent, no jump tables, no calls into the C library; no SIMD,
+ * unless it is registered with TV_LIST_FPU), and put its constants into TV_PAL_DATA too. One set of sections can be one PAL at a time.
  *
  * A call that does not reach the PAL does not compute without protection. While the PAL is registered, its code reads
  * as INT3 and its data as zeros, so a copy (by fork(), migration, swapping) traps; where the code itself is back and
@@ -108,7 +108,8 @@ uint32_t tv_unregister(const struct tv_pal_sections *sections, const void *entry
 /**
  * The same for a PAL with several entry points, which share its sections.
  * @param count  1 to TV_MAX_ENTRIES; without the driver 1
- * @param flags  TV_LIST_ERRORS: a call that fails returns TV_CALL_FAILED, in place of SIGSEGV; without the driver 0
+ * @param flags  TV_LIST_ERRORS: a call that fails returns TV_CALL_FAILED, in place of SIGSEGV; TV_LIST_FPU: the PAL
+ *               may use FPU and SIMD, in registers of its own; without the driver 0
  * @return enum tv_result; TV_E_UNSUPPORTED also for what only the driver can do; TV_E_DENIED: not this process
  */
 uint32_t tv_register_entries(const struct tv_pal_sections *sections, const struct tv_list_entry *entries,

@@ -30,6 +30,8 @@ uint32_t tv_result_of(int error)
 		return TV_E_NO_ROOM;
 	case HYPAPI_EBUSY:
 		return TV_E_BUSY;
+	case HYPAPI_ENOTSUP:
+		return TV_E_UNSUPPORTED;
 	default:
 		return TV_E_INVALID;
 	}
@@ -274,6 +276,11 @@ static uint32_t take_pages(struct hypapi_event *ev, struct pal *pal, const struc
 	if (pal->by_list && !list_find_home(ev, pal->home_physical, &pal->home_gpa1))
 		return TV_E_FAULT;
 	rc = hypapi_partition_create(ev, pages, list_pages(ev, pal, listed, pages), &pal->partition);
+	if (rc == HYPAPI_OK && (pal->flags & TV_LIST_FPU)) {
+		rc = hypapi_partition_add_fpu(ev, pal->partition);
+		if (rc != HYPAPI_OK)
+			hypapi_partition_destroy(ev, pal->partition);
+	}
 	if (rc != HYPAPI_OK)
 		return tv_result_of(rc);
 	pal->state = PAL_FREE;

@@ -269,6 +269,15 @@ int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, si
 	return copy(ev, dst.addr, (uint8_t *)src, len_bytes, HYPAPI_W);
 }
 
+int hypapi_partition_add_fpu(struct hypapi_event *ev, hypapi_partition_t partition)
+{
+	if (!ev->stopped)
+		return HYPAPI_ESTATE;
+	assert_true(fake.partitions[partition.id - 1].exists);
+	fake.partitions[partition.id - 1].fpu = fake.fpu_answer == HYPAPI_OK;
+	return fake.fpu_answer;
+}
+
 int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partition_page *pages, size_t page_count,
 			    hypapi_partition_t *partition)
 {

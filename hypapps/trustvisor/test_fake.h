@@ -19,7 +19,7 @@ struct fake_page {
 };
 
 struct fake_partition {
-	bool exists, running;
+	bool exists, running, fpu;
 	size_t count;
 	uint64_t home;    /* linear address of the home page */
 	uint32_t home_frame;
@@ -40,6 +40,7 @@ extern struct fake {
 	int refusals;                      /* hypapi_may_stop() answers 0 so often */
 	const char *share_user, *registering, *l2; /* the boot options trustvisor.share-user, .register and .l2 */
 	bool no_ept12;                     /* L2 has its memory by shadow paging */
+	int fpu_answer;                    /* of hypapi_partition_add_fpu() */
 	uint64_t l2_moved;                 /* L2's physical memory is so much higher in L1's */
 	void (*on_quiesce)(void);          /* what another CPU does before this one gets its stop */
 	int injected;                      /* vector, 0: none */

@@ -1308,7 +1308,7 @@ static void no_page_table_is_walked(void **state)
 
 static struct tv_list_page *page_1 = &list.pages[1];
 static void bad_version(void) { list.version++; }
-static void bad_flags(void) { list.flags = 1u << 2; }
+static void bad_flags(void) { list.flags = 1u << 3; }
 static void bad_no_entry(void) { list.entry_count = 0; }
 static void bad_many_entries(void) { list.entry_count = TV_MAX_ENTRIES + 1; }
 static void bad_entries_huge(void) { list.entry_count = 0xffffffff; }
@@ -1529,6 +1529,32 @@ static void errors_instead_of_faults(void **state)
 	assert_pal_works();
 }
 
+static void fpu_where_it_is_asked_for(void **state)
+{
+	static const struct { int answer; uint32_t result; } failures[] = {
+		{ HYPAPI_ENOTSUP, TV_E_UNSUPPORTED }, { HYPAPI_ENOMEM, TV_E_NO_ROOM },
+	};
+
+	(void)state;
+	make_list();
+	assert_int_equal(register_list(), TV_OK);
+	assert_false(fake.partitions[handle - 1].fpu);
+	assert_int_equal(unregister_list(), TV_OK);
+	list.flags = TV_LIST_FPU;
+	assert_int_equal(register_list(), TV_OK);
+	assert_true(fake.partitions[handle - 1].fpu);
+	assert_pal_works();
+	assert_int_equal(unregister_list(), TV_OK);
+	/* The pages are the guest's again, and the share is not used up. */
+	for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
+		fake.fpu_answer = failures[i].answer;
+		assert_int_equal(register_list(), failures[i].result);
+		assert_int_equal(fake.owner[0] | fake.owner[1] | fake.owner[2] | fake.owner[3], 0);
+	}
+	fake.fpu_answer = HYPAPI_OK;
+	assert_int_equal(register_list(), TV_OK);
+}
+
 static void status_tells_who_ended_it(void **state)
 {
 	struct hypapi_event ev;
@@ -1716,6 +1742,7 @@ int main(void)
 		TEST(without_ept12_l2_names_no_pages), TEST(several_entries_share_the_data),
 		TEST(a_handle_needs_a_home_of_its_own), TEST(several_entries_share_the_data),
 		TEST(buffers_lie_where_they_would_if_they_were_full), TEST(errors_instead_of_faults),
+		TEST(buffers_lie_where_they_would_if_they_were_full), TEST(fpu_where_it_is_asked_for),
 		TEST(status_tells_who_ended_it), TEST(unregister_ends_what_runs), TEST(a_handle_is_of_one_machine),
 		TEST(only_kernels_register), TEST(l2_may_be_shut_out),
 	};

@@ -136,7 +136,8 @@ struct tv_pal_params {
 
 #define TV_LIST_32BIT (1u << 0)  /* flag: callers and PAL are 32-bit code */
 #define TV_LIST_ERRORS (1u << 1) /* flag: a call that fails returns TV_CALL_FAILED, where that is possible, not a #PF */
-#define TV_LIST_FLAGS (TV_LIST_32BIT | TV_LIST_ERRORS)
+#define TV_LIST_FPU (1u << 2)    /* flag: the PAL has FPU and SIMD registers, its own; TV_E_UNSUPPORTED without XSAVE */
+#define TV_LIST_FLAGS (TV_LIST_32BIT | TV_LIST_ERRORS | TV_LIST_FPU)
 #define TV_CALL_FAILED ((uint64_t)-1)
 
 /*
