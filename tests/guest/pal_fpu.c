@@ -1,33 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * test=pal-fpu: a PAL with FPU and SIMD registers of its own, of L1 and of L2. A kernel registers it by list, CPL 3
- * calls it. The caller has every YMM register, MXCSR and an x87 register in use. Each line says "good", or "T FAIL".
+ * calls it. The caller has every ZMM register, MXCSR and an x87 register in use. Each line says "good", or "T FAIL".
  */
 #include "../../hypapps/trustvisor/include/trustvisor/abi.h"
 #include "test.h"
 
-#define XCR0_AVX 7
-#define CR4_OSFXSR BIT(9)
-#define CR4_OSXMMEXCPT BIT(10)
-#define CR0_EM_TS (BIT(2) | BIT(3))
+#define XCR0_AVX512 0xe7
 #define MXCSR_RESET 0x1f80
 #define MXCSR_OWN 0x1fa0
 #define FCW_RESET 0x37f
 #define FSW_ONE 0x3800 /* one register in use */
 
+#define EACH(insn) ".irp i,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n" \
+	insn "\n .endr\n"
+
 /*
- * The PAL answers the sum of what it finds: all quadwords of YMM0 to YMM15, MXCSR, control and status word. Then it
+ * The PAL answers the sum of what it finds: all quadwords of ZMM0 to ZMM31, MXCSR, control and status word. Then it
  * leaves ones in all of them, MXCSR_OWN, and an x87 register in use.
  */
 asm(".section .text\n.balign 4096\n"
     "fpu_pal:\n"
-    ".irp i,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n vmovdqu %ymm\\i, fpu_pal_data+32*\\i(%rip)\n .endr\n"
-    "stmxcsr fpu_pal_data+512(%rip)\n fnstcw fpu_pal_data+516(%rip)\n fnstsw fpu_pal_data+518(%rip)\n"
-    "movl fpu_pal_data+512(%rip), %eax\n movzwl fpu_pal_data+516(%rip), %edx\n addq %rdx, %rax\n"
-    "movzwl fpu_pal_data+518(%rip), %edx\n addq %rdx, %rax\n"
-    "leaq fpu_pal_data(%rip), %rdx\n movl $64, %ecx\n 1: addq (%rdx), %rax\n addq $8, %rdx\n loop 1b\n"
-    ".irp i,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n vcmptrueps %ymm\\i, %ymm\\i, %ymm\\i\n .endr\n"
-    "movl $0x1fa0, fpu_pal_data+512(%rip)\n ldmxcsr fpu_pal_data+512(%rip)\n fninit\n fld1\n ret\n"
+    EACH("vmovdqu64 %zmm\\i, fpu_pal_data+64*\\i(%rip)")
+    "stmxcsr fpu_pal_data+2048(%rip)\n fnstcw fpu_pal_data+2052(%rip)\n fnstsw fpu_pal_data+2054(%rip)\n"
+    "movl fpu_pal_data+2048(%rip), %eax\n movzwl fpu_pal_data+2052(%rip), %edx\n addq %rdx, %rax\n"
+    "movzwl fpu_pal_data+2054(%rip), %edx\n addq %rdx, %rax\n"
+    "leaq fpu_pal_data(%rip), %rdx\n movl $256, %ecx\n 1: addq (%rdx), %rax\n addq $8, %rdx\n loop 1b\n"
+    EACH("vpternlogd $255, %zmm\\i, %zmm\\i, %zmm\\i")
+    "movl $0x1fa0, fpu_pal_data+2048(%rip)\n ldmxcsr fpu_pal_data+2048(%rip)\n fninit\n fld1\n ret\n"
     /* Without the registers this is where it ends. */
     ".balign 4096\n"
     ".data\n.balign 4096\nfpu_pal_data: .skip 4096\nfpu_pal_stack: .skip 4096\n.text\n");
@@ -35,15 +35,15 @@ extern u8 fpu_pal[], fpu_pal_data[], fpu_pal_stack[];
 
 /* At CPL 3: loads, calls, stores. */
 asm("fpu_user:\n"
-    ".irp i,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n vmovdqu fpu_before+32*\\i(%rip), %ymm\\i\n .endr\n"
-    "ldmxcsr fpu_before+512(%rip)\n fninit\n fldpi\n fldcw fpu_before+516(%rip)\n"
+    EACH("vmovdqu64 fpu_before+64*\\i(%rip), %zmm\\i")
+    "ldmxcsr fpu_before+2048(%rip)\n fninit\n fldpi\n fldcw fpu_before+2052(%rip)\n"
     "call fpu_pal\n movq %rax, fpu_result(%rip)\n"
-    ".irp i,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n vmovdqu %ymm\\i, fpu_after+32*\\i(%rip)\n .endr\n"
-    "stmxcsr fpu_after+512(%rip)\n fnstcw fpu_after+516(%rip)\n fstpt fpu_after+518(%rip)\n"
+    EACH("vmovdqu64 %zmm\\i, fpu_after+64*\\i(%rip)")
+    "stmxcsr fpu_after+2048(%rip)\n fnstcw fpu_after+2052(%rip)\n fstpt fpu_after+2054(%rip)\n"
     "int $0x80\n");
 extern void fpu_user(void);
 
-struct registers { u64 ymm[64]; u32 mxcsr; u16 fcw; u8 st0[10]; } __attribute__((packed));
+struct registers { u64 zmm[256]; u32 mxcsr; u16 fcw; u8 st0[10]; } __attribute__((packed));
 struct registers fpu_before, fpu_after;
 volatile u64 fpu_result;
 
@@ -86,13 +86,13 @@ static u32 unregister_pal(u32 base)
 
 static void prepare_caller(void)
 {
-	for (u32 i = 0; i < ARRAY_SIZE(fpu_before.ymm); i++)
-		fpu_before.ymm[i] = 0xca11e40000000000 + i;
+	for (u32 i = 0; i < ARRAY_SIZE(fpu_before.zmm); i++)
+		fpu_before.zmm[i] = 0xca11e40000000000 + i;
 	fpu_before.mxcsr = 0x1fc0;
 	fpu_before.fcw = 0x27f;
-	write_cr0(read_cr0() & ~CR0_EM_TS);
-	write_cr4(read_cr4() | CR4_OSXSAVE | CR4_OSFXSR | CR4_OSXMMEXCPT);
-	try_xsetbv(0, XCR0_AVX);
+	write_cr0(read_cr0() & ~(u64)(CR0_EM | CR0_TS));
+	write_cr4(read_cr4() | CR4_OSXSAVE | CR4_OSFXSR);
+	try_xsetbv(0, XCR0_AVX512);
 }
 
 /* π, as FLDPI has it. */
@@ -100,10 +100,10 @@ static bool caller_is_whole(void)
 {
 	static const u8 pi[10] = { 0x35, 0xc2, 0x68, 0x21, 0xa2, 0xda, 0x0f, 0xc9, 0x00, 0x40 };
 	bool whole = fpu_after.mxcsr == fpu_before.mxcsr && fpu_after.fcw == fpu_before.fcw &&
-		     xgetbv(0) == XCR0_AVX;
+		     xgetbv(0) == XCR0_AVX512;
 
-	for (u32 i = 0; i < ARRAY_SIZE(fpu_before.ymm); i++)
-		whole &= fpu_after.ymm[i] == fpu_before.ymm[i];
+	for (u32 i = 0; i < ARRAY_SIZE(fpu_before.zmm); i++)
+		whole &= fpu_after.zmm[i] == fpu_before.zmm[i];
 	for (u32 i = 0; i < sizeof(pi); i++)
 		whole &= fpu_after.st0[i] == pi[i];
 	return whole;
@@ -127,7 +127,7 @@ static bool finds(u64 sum)
 }
 
 #define FRESH (MXCSR_RESET + FCW_RESET)
-#define LEFT (MXCSR_OWN + FCW_RESET + FSW_ONE - 64ull)
+#define LEFT (MXCSR_OWN + FCW_RESET + FSW_ONE - 256ull)
 
 /* A bit for each that is wrong. */
 static u64 lives(u32 base)

@@ -352,8 +352,8 @@ CASES = [
     dict(on_xmhf("micro-tpm", expect=[r"^T L1: 0 commands failed$", r"^T L2: L2 says 0$",
                                       r"trustvisor: \d+ slices of long work, the longest of \d{1,5} ticks"]),
          name="pal/micro-tpm", timeout=900),
-    # Haswell: AVX. Nehalem has no XSAVE.
-    dict(on_xmhf("pal-fpu", cpu="corei7_haswell_4770"), name="pal/fpu"),
+    dict(on_xmhf("pal-fpu"), name="pal/fpu"),
+    dict(on_xmhf("pal-armed", cpus=2), name="pal/armed"),
     on_xmhf("no-exits"),
     dict(on_xmhf("stop-storm", cpus=2), name="security/stop-storm"),
     dict(on_xmhf("reset-silent-cpu", cpus=2, expect=[SILENT_CPU]), name="security/silent-cpu", xmhf=AUDIT,

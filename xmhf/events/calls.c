@@ -214,6 +214,7 @@ static int set_vmcs_reg(struct dispatch *d, enum hypapi_reg reg, u64 value)
 	case HYPAPI_REG_RIP:
 		if (!is_canonical(value, LINEAR_BITS))
 			return HYPAPI_EINVAL;
+		vmx_end_interrupt_shadow(); /* the instruction is over */
 		break;
 	case HYPAPI_REG_RFLAGS:
 		value = (vmread(VMCS_GUEST_RFLAGS) & ~RFLAGS_WRITABLE) | (value & RFLAGS_WRITABLE);

@@ -173,6 +173,7 @@ uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg);
 
 /**
  * Writes a register of the same vCPU: a general one, RIP (canonical) or RFLAGS (reserved bits are kept).
+ * RIP stands for the end of an instruction: blocking by STI or MOV SS ends, since 1.3.
  * @param ev     the event of this callback
  * @param reg    which one
  * @param value  what it holds when the vCPU resumes
