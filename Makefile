@@ -156,6 +156,7 @@ include tools/images.mk
 include tools/run.mk
 include tests/unit/unit.mk
 include hypapi/sim/sim.mk
+include tests/fuzz/fuzz.mk
 include tests/check.mk
 include tools/install/install.mk
 include bench.mk

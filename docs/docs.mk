@@ -8,7 +8,7 @@ GUIDES := README.md docs/guides.md docs/tutorial.md docs/events.md $(sort $(wild
 	docs/stops.md docs/porting.md docs/install.md docs/simulator.md docs/trace.md docs/debugging.md \
 	docs/trustvisor.md hypapps/trustvisor/README.md examples/linux-driver/README.md docs/options.md \
 	docs/security.md docs/limits.md hypapps/lockdown/README.md examples/mini-hypervisor/README.md \
-	docs/walks.md docs/design.md docs/nested.md \
+	docs/walks.md docs/design.md docs/nested.md docs/panics.md \
 	docs/secrets.md docs/quiesce.md docs/glossary.md
 SITE := docs/site docs/pictures
 AWESOME := /usr/share/doxygen-awesome-css

@@ -134,6 +134,41 @@ void t_exit(const char *what, const struct vcpu *v)
 	print("\n");
 }
 
+bool t_has_length(u32 reason)
+{
+	const struct shape *shape = shape_of(reason);
+
+	return shape && (shape->fields & LEN);
+}
+
+static void note_interruption(u32 info, u32 error, void (*note)(const char *, u64))
+{
+	note("interruption", info & INTR_VALID ? info & ~0x1000u : 0);
+	if ((info & INTR_VALID) && (info & INTR_ERROR))
+		note("error code", error);
+}
+
+void t_note_exit(const struct vm_exit *e, void (*note)(const char *what, u64 value))
+{
+	const struct shape *shape = shape_of(e->reason);
+	u32 fields = shape ? shape->fields : 0;
+	u64 qualification = e->reason == EXIT_EPT_VIOLATION ? e->qualification & EPT_QUALIFICATION : e->qualification;
+
+	if (fields & QUAL && is_qualified(e))
+		note("qualification", qualification);
+	if (fields & LEN)
+		note("length", e->length);
+	if (fields & INFO || (e->reason == EXIT_IO && e->qualification & 0x10))
+		note("information", e->insn_info);
+	if (fields & INTR)
+		note_interruption(e->intr_info, e->intr_error, note);
+	if (fields & GPA)
+		note("gpa", vmread(VMCS_GUEST_PHYSICAL_ADDR));
+	if (e->reason == EXIT_EPT_VIOLATION && qualification & 0x80)
+		note("gla", vmread(VMCS_GUEST_LINEAR_ADDR));
+	note_interruption(e->idt_info, e->idt_error, note);
+}
+
 bool t_run(const char *what, struct vcpu *v, exit_handler handler)
 {
 	for (;;) {

@@ -20,6 +20,11 @@ void t_check(const char *what, bool is_true);
 /* One line for the exit in v->exit. */
 void t_exit(const char *what, const struct vcpu *v);
 
+/* The numbers of t_exit()'s line, one by one. */
+void t_note_exit(const struct vm_exit *e, void (*note)(const char *what, u64 value));
+/* Whether an exit of this reason has an instruction length. */
+bool t_has_length(u32 reason);
+
 /* Called for each exit but the end; true: dealt with, false: the default (skip the instruction) shall follow. */
 typedef bool (*exit_handler)(struct vcpu *v);
 

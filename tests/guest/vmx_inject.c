@@ -286,6 +286,40 @@ static void blocked_nmis(void)
 	}
 }
 
+/* ---- a fault of real mode, whose delivery is the first to touch its stack ---- */
+
+/* An entry of the first page, which the compiler holds for a mistake. */
+static void set_vector(u64 vector, u32 value)
+{
+	asm volatile("movl %1, (%0)" :: "r"(vector * 4), "r"(value) : "memory");
+}
+
+static u32 get_vector(u64 vector)
+{
+	u32 value;
+
+	asm volatile("movl (%1), %0" : "=r"(value) : "r"(vector * 4) : "memory");
+	return value;
+}
+
+/* SYSENTER is #GP there, without an error code. The emulator says with one where the delivery is an EPT violation. */
+static void real_mode_fault(void)
+{
+	static const u8 code[] = { 0x0f, 0x34, 0x90, 0x90, 0x0f, 0x01, 0xc1 };
+	static struct ept12 low;
+	u32 before = get_vector(VEC_GP);
+
+	ept_init(&low);
+	ept_map_range(&low, 0, 0x10000, EPT_4K, EPT_RWX | EPT_WB);
+	hv_init(&l2, HV_REAL16, hv_low_code(code, sizeof(code)));
+	vmwrite(VMCS_EPTP, low.eptp);
+	set_vector(VEC_GP, LOW_CODE + 4);
+	t_result("#GP in real mode", hv_run(&l2));
+	set_vector(VEC_GP, before);
+	t_exit("#GP in real mode", &l2);
+	print("T   bytes on the stack: %lu\n", LOW_STACK - vmread(VMCS_GUEST_RSP));
+}
+
 DEFINE_TEST(vmx_inject, "vmx-inject", "event injection, IDT-vectoring information, injecting again")
 {
 	if (!hv_supported())
@@ -294,6 +328,7 @@ DEFINE_TEST(vmx_inject, "vmx-inject", "event injection, IDT-vectoring informatio
 	injected_events();
 	injected_at_cpl3();
 	interrupted_deliveries();
+	real_mode_fault();
 	resume_flag();
 	blocked_nmis();
 	hv_off();

@@ -127,6 +127,7 @@ CASES = [
     dict(name="docs/event-pages", command=["tests/run/event_pages.py"]),
     dict(name="docs/security-tests", command=["tests/run/security_tests.py"]),
     dict(name="docs/options-table", command=["tests/run/options_table.py"]),
+    dict(name="docs/panics", command=["tests/run/panic_sites.py"]),
     dict(name="docs/tutorial-compiles", command=["make", "-s", "tutorial-check"]),
     # Its last state, built as its reader builds it.
     dict(name="docs/tutorial-hypapp", guest=GUEST, append="test=journal", xmhf=TUTORIAL, cpus=2,
@@ -341,6 +342,8 @@ CASES = [
     transcript("l1-modes"),
     transcript("vmx-modes"),
     transcript("vmx-fuzz"),
+    # The same 1,500 stories on both machines; more by `make fuzz`.
+    dict(name="fuzz/nested", timeout=900, command=["tests/fuzz/diff.py", "--seeds", "1500", "--timeout", "800"]),
     transcript("reset-port"),
     transcript("reset-other-cpu", cpus=2),
     transcript("power-off"),
@@ -400,7 +403,7 @@ TOUCHES = {
     r"xmhf/": "^(unit|audit|security)/|^vmx/(l1|attack|hypercalls|no-exits)|^pal/l1-and-l2$|^xmhf/linux-tiny-2cpu",
     r"xmhf/(core|events|quiesce|report|cpu|apic|power)": "^(vmx/(stops|reset|power|l1)|trace|events|model|install)",
     r"xmhf/quiesce|tests/model": "^model/",
-    r"xmhf/(nested|vmx|mem)": "^vmx/|^xmhf/linux-l2$",
+    r"xmhf/(nested|vmx|mem)": "^vmx/|^fuzz/|^xmhf/linux-l2$",
     r"hypapi/": "^(unit|install|by-path|docs|events|audit)/",
     r"hypapps/trustvisor|examples/(libtv|pal|linux|kvm-guest)":
         "^(pal|unit/hypapp|audit/l1-and-l2|security/pal|examples)",
@@ -408,7 +411,8 @@ TOUCHES = {
     r"examples/": "^docs/tutorial|^install/",
     r"xmhf/(boot|iommu|cpu|apic|lib|mem|report)|tests/selftest": "^(selftest|iommu)/",
     r"tests/unit": "^unit/",
-    r"tests/guest": "^(vmx|audit|security)/",
+    r"tests/guest": "^(vmx|audit|security|fuzz)/",
+    r"tests/fuzz": "^fuzz/",
     r"tests/(run|bench|boot|abi)|Makefile|.*[.]mk$|configure":
         "^(unit|install|by-path|events|chain)/|^xmhf/linux-tiny$",
     r"docs/|.*[.]md$": "^docs/",

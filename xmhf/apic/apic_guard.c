@@ -80,7 +80,7 @@ enum taken apic_guard_store(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
 		vmx_raise(cpu, VEC_GP, 0, GVA(0));
 		return TAKEN;
 	}
-	/* In x2APIC mode nothing decodes the page; of other widths the manual only says that they are not to be used. */
+	/* In x2APIC mode nothing decodes the page. The manual gives no meaning to other widths. */
 	if ((cpu->apic.base & APIC_BASE_X2APIC) || s.size != 4) {
 		vmx_skip_bytes(s.len);
 		return TAKEN;

@@ -146,6 +146,9 @@ void vmx_requeue_event(void)
 
 	if (likely(!(info & INTR_VALID)))
 		return;
+	/* Bochs says so of real mode's exceptions too, which have none, and then refuses the entry. */
+	if ((info & INTR_ERROR_CODE) && !(vmread(VMCS_GUEST_CR0) & CR0_PE))
+		info &= ~(u64)INTR_ERROR_CODE;
 	vmwrite(VMCS_ENTRY_INTR_INFO, info & ~INTR_RESERVED);
 	vmwrite(VMCS_ENTRY_INSN_LEN, vmread(VMCS_EXIT_INSN_LEN));
 	if (info & INTR_ERROR_CODE)

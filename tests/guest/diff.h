@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * test=vmx-diff: differential fuzzing of nested VMX. A seed makes one small story: a VMCS that is valid, fields of it
+ * moved to boundary values, an instruction sequence for L2, events, MSR lists, changes of EPT12 between the entries.
+ * Everything that L1 can see of it goes into a hash, one line a seed, the same on the bare machine and on XMHF.
+ *
+ *	diff_world.c   what L2 can reach: a dozen pages, made anew for each seed
+ *	diff_code.c    pieces of L2's code
+ *	diff_fields.c  boundary values of each field
+ *	diff_rules.c   what is excluded because the emulator deviates from the manual, or L1 would not survive it
+ *	vmx_diff.c     the story, and the hash
+ */
+#ifndef GUEST_DIFF_H
+#define GUEST_DIFF_H
+
+#include "test.h"
+
+/* ---- the seed's numbers ---- */
+void diff_seed(u64 seed);
+u64 diff_random(void);
+static inline u32 diff_below(u32 n) { return (u32)(diff_random() % n); }
+static inline bool diff_one_in(u32 n) { return !diff_below(n); }
+
+/* ---- diff_world.c ---- */
+#define PLAY_PAGES 8
+
+struct world {
+	struct vcpu v;
+	struct ept12 ept;
+	u8 *code, *ivt, *stack;         /* a page each */
+	u64 *idt64, *idt32;             /* a page each */
+	u64 *pml4, *pdpt, *pd, *pae;    /* L2's tables: the first GiB, one to one */
+	u8 *play;                       /* PLAY_PAGES for L2 to read, write and execute */
+	u8 *ones, *safe_msrs, *safe_ports, *zeros, *virtual_apic; /* pages that fields may lead to */
+	struct msr_entry { u32 index, reserved; u64 value; } *lists; /* one page: load at entry, store, load at exit */
+};
+extern struct world diff_world;
+
+enum diff_mode { MODE_64, MODE_64_USER, MODE_COMPAT, MODE_PAE, MODE_32, MODE_V86, MODE_16, MODES };
+
+/* Everything as at the start of any seed; the VMCS is current, filled for `mode` and valid. */
+void diff_world_reset(enum diff_mode mode);
+/* A change of EPT12 for a page that L2 uses. */
+void diff_edit_ept(void);
+/* L2 may do anything with its pages again. */
+void diff_mend_ept(void);
+/* L2's code: from where it begins, for the mode, to its end. Sets RIP. */
+void diff_load_code(enum diff_mode mode);
+extern const u32 diff_msrs[];	/* the MSRs that L2 and lists use, 0 at the end */
+
+/* ---- diff_code.c: fills at most `size` bytes with pieces, ends in VMCALL; a piece is `n` bytes ---- */
+#define DIFF_END 0xe0d
+#define DIFF_TRAP 0x1000	/* RAX of the VMCALL of L2's handler, plus the vector */
+size_t diff_write_code(u8 *at, size_t size);
+
+/* ---- diff_fields.c ---- */
+/* Moves one field, whatever rules say. */
+void diff_move_field(void);
+/* Controls, bits of which both machines offer, at random; still valid. */
+void diff_vary_controls(void);
+void diff_vary_event(void);
+void diff_vary_lists(void);
+
+/* ---- diff_rules.c ---- */
+/* The name of the rule that excludes the current VMCS from being entered; NULL: it may be. */
+const char *diff_excluded(void);
+/* Bits of a field that are not compared after an exit with that reason. */
+u64 diff_ignored(u32 field, u32 reason);
+
+#endif

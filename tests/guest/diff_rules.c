@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What differential fuzzing leaves out, by name: where the emulator does not do what the manual says, and what would
+ * take the machine out of L1's hands. Each rule looks at the VMCS only, which is the same on both machines.
+ */
+#include "diff.h"
+
+static bool is_canonical(u64 address)
+{
+	return (u64)((int64_t)(address << 16) >> 16) == address;
+}
+
+static bool in_ia32e(void)
+{
+	return vmread(VMCS_ENTRY_CONTROLS) & ENTRYC_GUEST_64;
+}
+
+/* ---- L1 would not survive it, or L2 leave its pages ---- */
+
+static bool leaves_its_fence(void)
+{
+	return !(vmread(VMCS_CPU_CONTROLS2) & CPU2_EPT) || !(vmread(VMCS_CPU_CONTROLS) & CPU_SECONDARY);
+}
+
+static bool reaches_devices(void)
+{
+	return !(vmread(VMCS_CPU_CONTROLS) & (CPU_IO_BITMAPS | CPU_IO));
+}
+
+static bool runs_for_ever(void)
+{
+	return !(vmread(VMCS_PIN_CONTROLS) & PIN_PREEMPTION_TIMER);
+}
+
+/* ---- Bochs 2.7 ---- */
+
+/* Vol. 3, "Checks on Guest RIP, RFLAGS, and SSP": not made for RIP. */
+static bool rip_beyond_canonical(void)
+{
+	return !is_canonical(vmread(VMCS_GUEST_RIP)) || (vmread(VMCS_GUEST_RIP) >> 32 &&
+		!(vmread(VMCS_GUEST_CS_RIGHTS) & 0x2000));
+}
+
+static bool debugctl_reserved(void)
+{
+	return vmread(VMCS_GUEST_DEBUGCTL) != 0;
+}
+
+static bool pending_debug_high(void)
+{
+	return vmread(VMCS_GUEST_PENDING_DEBUG) >> 13;
+}
+
+static bool ia32e_without_paging(void)
+{
+	return in_ia32e() && !(vmread(VMCS_GUEST_CR0) & CR0_PG);
+}
+
+static bool entry_to_smm(void)
+{
+	return vmread(VMCS_ENTRY_CONTROLS) & (ENTRYC_SMM | ENTRYC_DUAL_MONITOR);
+}
+
+/* MOV to CR0 clears what is fixed without unrestricted guest, and then no entry is possible. */
+static bool cr0_not_fixed(void)
+{
+	return !(vmread(VMCS_CPU_CONTROLS2) & CPU2_UNRESTRICTED) &&
+	       (vmread(VMCS_CR0_MASK) & (CR0_PE | CR0_PG)) != (CR0_PE | CR0_PG);
+}
+
+/* A fault or exit in the middle of an instruction finds the single step behind it pending already. */
+static bool single_step(void)
+{
+	return vmread(VMCS_GUEST_RFLAGS) & 0x100;
+}
+
+/* Nothing but SIPI would end it, and a hypervisor may hide it. */
+static bool waits_for_sipi(void)
+{
+	return vmread(VMCS_GUEST_ACTIVITY) == 3;
+}
+
+/* Vol. 3, "Checks on Guest Segment Registers": the DPL of SS, usable or not, is that of CS. */
+static bool dpl_of_ss(void)
+{
+	return (vmread(VMCS_GUEST_CS_RIGHTS) ^ vmread(VMCS_GUEST_SS_RIGHTS)) & 0x60;
+}
+
+static bool smm_blocking(void)
+{
+	return vmread(VMCS_GUEST_INTERRUPTIBILITY) & BLOCK_SMI;
+}
+
+static const struct { const char *name; bool (*excludes)(void); } rules[] = {
+	{ "L2 leaves its fence", leaves_its_fence },
+	{ "L2 reaches devices", reaches_devices },
+	{ "L2 runs for ever", runs_for_ever },
+	{ "L2 waits for SIPI", waits_for_sipi },
+	{ "Bochs: RIP is not canonical", rip_beyond_canonical },
+	{ "Bochs: DEBUGCTL", debugctl_reserved },
+	{ "Bochs: pending debug exceptions, bits 63:13", pending_debug_high },
+	{ "Bochs: IA-32e mode without paging", ia32e_without_paging },
+	{ "Bochs: entry to SMM", entry_to_smm },
+	{ "Bochs: fixed bits of CR0", cr0_not_fixed },
+	{ "Bochs: single step", single_step },
+	{ "Bochs: DPL of SS", dpl_of_ss },
+	{ "Bochs: blocking by SMI", smm_blocking },
+};
+
+const char *diff_excluded(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+		if (rules[i].excludes())
+			return rules[i].name;
+	return NULL;
+}
+
+u64 diff_ignored(u32 field, u32 reason)
+{
+	/* The manual: RFLAGS as the fault would have pushed them. Bochs saves RF as it was. */
+	if (field == VMCS_GUEST_RFLAGS && reason == EXIT_EXCEPTION_NMI)
+		return BIT(16);
+	return 0;
+}
