@@ -71,7 +71,8 @@ static void load_idt(void)
 	for (uint32_t i = 0; i < VECTORS; i++) {
 		uint64_t entry = (uint64_t)exception_entries[i];
 
-		idt[i] = (struct gate){ .selector = KERNEL_CODE, .type = i == L2_VECTOR ? 0xee : 0x8e, .offset_low = (uint16_t)entry,
+		idt[i] = (struct gate){ .selector = KERNEL_CODE, .type = i == L2_VECTOR ? 0xee : 0x8e,
+			.offset_low = (uint16_t)entry,
 					.offset_middle = (uint16_t)(entry >> 16),
 					.offset_high = (uint32_t)(entry >> 32) };
 	}

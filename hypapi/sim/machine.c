@@ -227,7 +227,8 @@ struct cpuid_regs machine_cpuid(u32 leaf, u32 subleaf)
 {
 	switch (leaf) {
 	case 0: return (struct cpuid_regs){ .eax = 0xd };
-	case 1: return (struct cpuid_regs){ .eax = 0x506e3, .ecx = BIT(5) | (machine_options.no_xsave ? 0 : BIT(26)) | BIT(30),
+	case 1: return (struct cpuid_regs){ .eax = 0x506e3,
+					    .ecx = BIT(5) | (machine_options.no_xsave ? 0 : BIT(26)) | BIT(30),
 					    .ebx = sim_self->index << 24 };
 	case 0xd: return cpuid_xstate(subleaf);
 	case 7: return (struct cpuid_regs){ .ebx = BIT(18), .ecx = BIT(16) };

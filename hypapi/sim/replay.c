@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See sim_replay.h. A delivery is either a cause, which is an instruction of the guest, or what follows from one (a
- * partition's exit, a repeated hypercall's last delivery); only causes are carried out, and all are compared, CPU by CPU
- * in their order. Two CPUs that met when the trace was made do not meet here: a delivery that ended in a plain retry came
- * again until it ended otherwise.
+ * partition's exit, a repeated hypercall's last delivery); only causes are carried out, and all are compared, CPU by
+ * CPU in their order. Two CPUs that met when the trace was made do not meet here: a delivery that ended in a plain
+ * retry came again until it ended otherwise.
  */
 #include <hypapi/sim_replay.h>
 

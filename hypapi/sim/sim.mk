@@ -22,7 +22,8 @@ SIM_CORE_FOLDERS := core events quiesce report mem nested vmx power
 SIM_CORE := $(filter-out %/main.c %/log.c %/root_map.c %/power/reset.c %/power/wake.c, \
 		$(foreach d,$(SIM_CORE_FOLDERS),$(wildcard xmhf/$(d)/*.c))) \
 	xmhf/boot/memory_map.c xmhf/boot/pci.c xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/apic/apic_guard.c \
-	xmhf/apic/guest_store.c xmhf/apic/smp.c xmhf/apic/store.c xmhf/cpu/speculation.c xmhf/cpu/random.c xmhf/cpu/fpu.c
+	xmhf/apic/guest_store.c xmhf/apic/smp.c xmhf/apic/store.c xmhf/cpu/speculation.c xmhf/cpu/random.c \
+	xmhf/cpu/fpu.c
 SIM_SRC := $(wildcard hypapi/sim/*.c)
 SIM_CFLAGS := -std=gnu11 -g -fno-strict-aliasing -Wall -Wextra -Werror -MMD -MP -D_GNU_SOURCE \
 	-include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine -I $(SIM_O)/include -I . -I xmhf \

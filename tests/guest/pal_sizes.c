@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * test=pal-sizes: PALs in memory that EPT12 maps by leaves of 4 KiB, 2 MiB or 1 GiB and EPT01 by leaves of 2 MiB, or of
- * 4 KiB, where another PAL is in the same 2 MiB already; registered by hypercall and by list, in L2, and in L1. Each PAL
- * lies across the end of a 2 MiB region. It answers, is not seen from either level, and its pages come back, as do the
- * bytes beside it, which L2 and L1 see all the time.
+ * 4 KiB, where another PAL is in the same 2 MiB already; registered by hypercall and by list, in L2, and in L1. Each
+ * PAL lies across the end of a 2 MiB region. It answers, is not seen from either level, and its pages come back, as do
+ * the bytes beside it, which L2 and L1 see all the time.
  */
 #include "../../hypapps/trustvisor/include/trustvisor/abi.h"
 #include "test.h"

@@ -3,7 +3,8 @@
 """usage: tpm_values.py RECORD
 
 Checks what the micro-TPM gave out (hypapps/trustvisor/tpm/test_tpm.c writes it) with another library, from the
-documented formats and the master secret. Also that the verifier of examples/quote-verifier accepts the quotes, and what it refuses.
+documented formats and the master secret. Also that the verifier of examples/quote-verifier accepts the quotes, and
+what it refuses.
 """
 import hashlib
 import hmac

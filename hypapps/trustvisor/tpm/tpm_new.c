@@ -127,7 +127,7 @@ static uint32_t random_finish(const struct hypapi_event *ev, const struct pal *p
 struct gcm_scratch { br_aes_ct64_ctr_keys aes; br_gcm_context gcm; };
 _Static_assert(sizeof(struct gcm_scratch) <= KEYS_SCRATCH_BYTES, "op->scratch");
 
-/* With a key for this blob alone, so the IV may be 0: one pass over `text`, which stands there encrypted or plain then. */
+/* With a key for this blob alone, so the IV may be 0: one pass over `text`, which is encrypted or plain then. */
 static br_gcm_context *run_gcm(struct op *op, const struct tv_blob *head, uint8_t *text, uint32_t len, bool encrypt)
 {
 	struct gcm_scratch *scratch = (void *)op->scratch;
