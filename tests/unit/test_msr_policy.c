@@ -160,6 +160,15 @@ void log_line(enum log_level level, const char *format, ...)
 	va_end(args);
 }
 
+void log_now(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(log_text[logged++ % 200], 80, format, args);
+	va_end(args);
+}
+
 /* ---- the ways to an MSR ---- */
 
 enum way { L1, L2, LIST, WAYS };

@@ -68,6 +68,7 @@ bool log_allowed(struct log_limit *l, unsigned int burst, unsigned int ms)
 	return false;
 }
 void log_flush(void) { }
+void log_end(bool now) { (void)now; }
 void stats_log(void) { }
 void trace_log(void) { }
 void ports_init(void) { }

@@ -41,6 +41,7 @@ $(UNIT_DIR)/random: xmhf/cpu/random.c
 $(UNIT_DIR)/chipset: xmhf/boot/chipset.c
 $(UNIT_DIR)/mtrr: xmhf/mem/mtrr.c
 $(UNIT_DIR)/log_limit: xmhf/report/log_limit.c
+UNIT_OF_log_ring := xmhf/report/log_ring.c xmhf/lib/printf.c
 UNIT_OF_trace := xmhf/report/trace.c
 UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c xmhf/core/cmdline.c \
 	xmhf/events/hypapps_check.c xmhf/events/event_info.c
@@ -58,7 +59,7 @@ PUBLIC_HEADERS := $(wildcard hypapi/include/hypapi/*.h hypapps/*/include/*/*.h)
 UNIT_NEEDS := $(PUBLIC_HEADERS) $(wildcard xmhf/*/*.h xmhf/*/*.def xmhf/quiesce/quiesce.c) $(O)/include/core/config.h
 UNIT_HEADERS := $(patsubst %,$(UNIT_DIR)/%.ok,$(PUBLIC_HEADERS))
 
-UNIT_TESTS := $(addprefix $(UNIT_DIR)/,$(UNIT_NAMES) ept01_tsan $(addprefix hypapp_,$(UNIT_HYPAPPS))) $(UNIT_THREADS)
+UNIT_TESTS := $(addprefix $(UNIT_DIR)/,$(UNIT_NAMES) ept01_tsan log_ring_tsan $(addprefix hypapp_,$(UNIT_HYPAPPS))) $(UNIT_THREADS)
 
 .PHONY: unit unit-files public-headers
 unit-files: $(UNIT_TESTS) $(UNIT_BROKEN_THREADS)
@@ -78,6 +79,11 @@ $(UNIT_DIR)/ept01_tsan: $(UNIT_DIR)/ept01
 	$(say) TEST $@
 	$(Q)$(CC) $(UNIT_CFLAGS) $(UNIT_FLAGS_ept01) -I xmhf -I $(O)/include -O1 -fsanitize=thread -o $@ \
 		tests/unit/test_ept01.c $(UNIT_OF_ept01) -lcmocka
+# The rings of the log, too.
+$(UNIT_DIR)/log_ring_tsan: $(UNIT_DIR)/log_ring
+	$(say) TEST $@
+	$(Q)$(CC) $(UNIT_CFLAGS) -I xmhf -I $(O)/include -O1 -fsanitize=thread -o $@ \
+		tests/unit/test_log_ring.c $(UNIT_OF_log_ring) -lcmocka -pthread
 
 define host_library_rules
 $(UNIT_DIR)/library/$(2)/$(1)/%.o: %.c hypapps/$(1)/library.mk | $(LIBRARY_NEEDS_hypapps/$(1))

@@ -12,6 +12,7 @@
 #include "cpu/x86.h"
 #include "events/events.h"
 #include "lib/string.h"
+#include "report/log.h"
 #include "vmx/exit.h"
 #include "vmx/vmx.h"
 
@@ -36,6 +37,7 @@ void smp_park(struct percpu *cpu)
 {
 	u32 request;
 
+	log_flush(); /* this CPU enters no guest for a while */
 	cpu->apic.parked = true;
 	percpu_use_ept(cpu, QUIESCE_EPT_NONE);
 	lapic_reset();

@@ -16,6 +16,8 @@
 #include "mem/root_map.h"
 #include "power/wake.h"
 #include "report/log.h"
+#include "report/log_output.h"
+#include "report/serial.h"
 #include "report/trace.h"
 
 /*
@@ -46,7 +48,7 @@ static u64 reserve_root_memory(void)
 	u64 per_cpu = BYTES_PER_CPU + trace_bytes() + ALIGN_UP(hypapps_cpu_bytes(), PAGE_SIZE);
 	u32 count = MAX(acpi_info.cpu_count, 1u);
 	u64 tables = POOL_BYTES + partition_plan() + memory_map_top() / SIZE_2M * BYTES_PER_2M;
-	u64 size = ALIGN_UP(image + tables + count * per_cpu + smm_bytes(count), SIZE_2M);
+	u64 size = ALIGN_UP(image + log_bytes(count) + tables + count * per_cpu + smm_bytes(count), SIZE_2M);
 	u64 at = memory_map_find(size, SIZE_2M, 16 * SIZE_2M, 1ul << 32);
 
 	if (!at)
@@ -55,7 +57,9 @@ static u64 reserve_root_memory(void)
 	root_end = at + size;
 	memory_map_set(root_start, root_end, MEMORY_RESERVED);
 	wake_reserve();
-	pages_init(HPA(at + image));
+	/* First of all: at the same place in the next boot. */
+	log_init(phys_to_virt(HPA(at + image)), count);
+	pages_init(HPA(at + image + log_bytes(count)));
 	return image;
 }
 

@@ -28,7 +28,9 @@
 #include "power/power.h"
 #include "quiesce/stop_budget.h"
 #include "report/log.h"
+#include "report/log_output.h"
 #include "vmx/cpuid.h"
+#include "vmx/log_wait.h"
 #include "vmx/msr.h"
 #include "vmx/vmx.h"
 
@@ -71,6 +73,7 @@ _Noreturn void core_main(void)
 	lapic_init();
 	cpu = percpu_create(cpuid(1, 0).ebx >> 24);
 	percpu_load(cpu);
+	log_start();
 	cpu->apic.base = rdmsr(MSR_APIC_BASE);
 	cpu->apic_id = lapic_id();
 	traps_unblock_nmi();
@@ -105,6 +108,8 @@ _Noreturn void core_main(void)
 	if (CONFIG_AUDIT)
 		root_map_audit();
 	world_enter(cpu, &cpu->l1);
+	log_wait_init();
 	guest_start(cpu);
+	log_let_wait();
 	vmx_run(cpu);
 }

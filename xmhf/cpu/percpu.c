@@ -10,6 +10,7 @@
 #include "cpu/x86.h"
 #include "mem/pages.h"
 #include "mem/root_map.h"
+#include "report/log_output.h"
 
 u32 cpu_count;
 struct percpu *cpus[MAX_CPUS];
@@ -48,6 +49,7 @@ struct percpu *percpu_create(u32 apic_id)
 	cpu->world = &cpu->l1;
 	cpu->index = cpu_count;
 	cpu->apic_id = apic_id;
+	cpu->log = (struct log_ring *)log_ring_of(0, cpu->index);
 	cpu->stack_top = root_map_stack(cpu->index, ROOT_STACK_MAIN);
 	set_ist(cpu, IST_NMI, root_map_stack(cpu->index, ROOT_STACK_NMI));
 	set_ist(cpu, IST_FAULT, root_map_stack(cpu->index, ROOT_STACK_FAULT));

@@ -14,6 +14,9 @@
 #define PERCPU_WORLD 144
 #define PERCPU_STACK_TOP 152
 
+/* Bit of `guard`: lines of the log wait for the UART, see vmx/log_wait.h. Those below it are cpu/speculation.h's. */
+#define GUARD_LOG 0x100
+
 #ifndef __ASSEMBLER__
 
 #include "apic/apic_cpu.h"
@@ -36,6 +39,7 @@ _Static_assert(MAX_HYPAPPS <= 8 * sizeof(hypapp_mask), "a bit of it for each");
 struct nested_cpu;
 struct dispatch;
 struct hypapp_stats;
+struct log_ring;
 struct trace;
 
 /* What insn_counts.h counts. */
@@ -66,6 +70,7 @@ struct percpu {
 	struct partition_cpu partition;
 	struct nested_cpu *nested; /* nested VMX, NULL if it is off */
 	struct hypapp_stats *hypapp_stats;
+	struct log_ring *log; /* see report/log_ring.h; NULL: lines go out at once */
 	struct trace *trace; /* see report/trace.h; NULL: no trace */
 	struct cpu_stats stats;
 	u64 insns[INSN_KINDS]; /* see report/insn_counts.h */

@@ -136,7 +136,7 @@ void speculation_enter_guest(struct percpu *cpu)
 {
 	u32 guard = cpu->guard;
 
-	cpu->guard = guard & GUARD_SPEC_CTRL;
+	cpu->guard = guard & (GUARD_SPEC_CTRL | GUARD_LOG);
 	if (CONFIG_INSN_COUNTS && (guard & GUARD_COUNT_TOUCHED))
 		insn_count(INSN_FLUSH);
 	if (CONFIG_INSN_COUNTS && (guard & GUARD_COUNT_TO_L2))

@@ -29,6 +29,18 @@ static inline void spin_lock(struct spinlock *lock)
 	}
 }
 
+/* False: somebody has it, or waits for it. */
+static inline bool spin_trylock(struct spinlock *lock)
+{
+	u32 now = atomic_load_explicit(&lock->serving, memory_order_relaxed);
+
+	if (!atomic_compare_exchange_strong_explicit(&lock->next, &now, now + 1, memory_order_acquire,
+						     memory_order_relaxed))
+		return false;
+	percpu_locks_add(1);
+	return true;
+}
+
 static inline void spin_unlock(struct spinlock *lock)
 {
 	u32 now = atomic_load_explicit(&lock->serving, memory_order_relaxed);

@@ -58,7 +58,21 @@ static const char *read_spec(const char *f, struct spec *spec)
 	return f;
 }
 
-size_t format_va(char *buf, size_t size, const char *f, va_list args)
+/*
+ * Arguments come as words: each takes eight bytes of a va_list, and a narrow one leaves the rest of its word undefined
+ * (System V ABI for AMD64, "Parameter Passing"; there is no floating point).
+ */
+struct words {
+	va_list *args;
+	const u64 *next; /* if args is NULL */
+};
+
+static u64 take_word(struct words *w)
+{
+	return w->args ? va_arg(*w->args, u64) : *w->next++;
+}
+
+static size_t format_from(char *buf, size_t size, const char *f, struct words *w)
 {
 	struct output out = { .buf = buf, .size = size };
 
@@ -73,27 +87,28 @@ size_t format_va(char *buf, size_t size, const char *f, va_list args)
 		f = read_spec(f + 1, &spec);
 		switch (*f) {
 		case 'd': {
-			long v = spec.wide ? va_arg(args, long) : va_arg(args, int);
+			u64 word = take_word(w);
+			long v = spec.wide ? (long)word : (int)word;
 
 			put_number(&out, &spec, v < 0 ? -(u64)v : (u64)v, 10, v < 0);
 			break;
 		}
 		case 'u':
-			put_number(&out, &spec, spec.wide ? va_arg(args, u64) : va_arg(args, u32), 10, false);
+			put_number(&out, &spec, take_word(w) & (spec.wide ? ~0ul : 0xffffffff), 10, false);
 			break;
 		case 'x':
-			put_number(&out, &spec, spec.wide ? va_arg(args, u64) : va_arg(args, u32), 16, false);
+			put_number(&out, &spec, take_word(w) & (spec.wide ? ~0ul : 0xffffffff), 16, false);
 			break;
 		case 'p':
-			put_number(&out, &spec, (u64)va_arg(args, void *), 16, false);
+			put_number(&out, &spec, take_word(w), 16, false);
 			break;
 		case 's':
-			text = va_arg(args, const char *);
+			text = (const char *)take_word(w);
 			text = text ? text : "(null)";
 			put_padded(&out, &spec, text, strlen(text));
 			break;
 		case 'c':
-			c = (char)va_arg(args, int);
+			c = (char)take_word(w);
 			put_padded(&out, &spec, &c, 1);
 			break;
 		case 0:
@@ -106,6 +121,40 @@ size_t format_va(char *buf, size_t size, const char *f, va_list args)
 	if (size)
 		buf[out.used] = 0;
 	return out.used;
+}
+
+size_t format_va(char *buf, size_t size, const char *f, va_list args)
+{
+	va_list copy;
+
+	va_copy(copy, args);
+	size_t n = format_from(buf, size, f, &(struct words){ .args = &copy });
+	va_end(copy);
+	return n;
+}
+
+size_t format_words(char *buf, size_t size, const char *f, const u64 *words)
+{
+	return format_from(buf, size, f, &(struct words){ .next = words });
+}
+
+struct format_shape format_shape(const char *f)
+{
+	struct format_shape shape = { 0 };
+
+	for (; *f; f++) {
+		struct spec spec = { 0 };
+
+		if (*f != '%')
+			continue;
+		f = read_spec(f + 1, &spec);
+		if (!*f)
+			break;
+		if (*f == 's' && shape.words < 32)
+			shape.strings |= (u32)BIT(shape.words);
+		shape.words += *f == 'd' || *f == 'u' || *f == 'x' || *f == 'p' || *f == 's' || *f == 'c';
+	}
+	return shape;
 }
 
 size_t format(char *buf, size_t size, const char *f, ...)

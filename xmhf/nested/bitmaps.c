@@ -128,7 +128,7 @@ static bool l1_wants_io(const struct nested_cpu *n, struct io_access io)
 /* Neither a hypapp nor L1 wants it. */
 static void let_through(struct percpu *cpu, struct io_access io)
 {
-	bool ours = false;
+	bool ours = cpu->guard & GUARD_LOG;
 
 	for (u32 i = 0; i < io.size; i++)
 		ours |= bit_of(vmx_io_bitmaps_l2, (io.port + i) & 0xffff);
@@ -136,6 +136,7 @@ static void let_through(struct percpu *cpu, struct io_access io)
 		exit_io(cpu);
 		return;
 	}
+	cpu->guard |= GUARD_LOG; /* VMCS02 may have been left with every port closed, see vmx/log_wait.h */
 	if (cpu->nested->ports.count + io.size > OPEN_MAX)
 		nested_close_all(&cpu->nested->ports);
 	for (u32 i = 0; i < io.size; i++)

@@ -11,6 +11,7 @@
 #include "nested/state.h"
 #include "report/log.h"
 #include "vmx/interrupts.h"
+#include "vmx/log_wait.h"
 #include "vmx/vmx.h"
 
 /* Exit-information fields that are defined for a reason, beside reason and IDT-vectoring information. */
@@ -48,6 +49,17 @@ static bool wants_window(struct percpu *cpu, u32 reason)
 	u32 control = nmi ? PROC_NMI_WINDOW : PROC_INTR_WINDOW;
 
 	return !cpu->windows[nmi] && !(nmi && cpu->nested->nmi_window) && (vmcs12_of(cpu)->proc_ctls & control);
+}
+
+bool nested_uses_timer(const struct percpu *cpu)
+{
+	return vmcs12_of(cpu)->pin_ctls & PIN_PREEMPTION_TIMER;
+}
+
+static bool wants_timer(struct percpu *cpu, u32 reason)
+{
+	(void)reason;
+	return nested_uses_timer(cpu);
 }
 
 /* ---- L0's part ---- */
@@ -128,6 +140,7 @@ static const struct exit_row rows[EXIT_REASON_COUNT] = {
 	[EXIT_EPT_MISCONFIG] = { NULL, nested_ept_fault, HAS_GPA },
 	[EXIT_INVEPT] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
 	[EXIT_RDTSCP] = { .has = HAS_LEN },
+	[EXIT_PREEMPTION_TIMER] = { wants_timer, log_wait_timer, 0 },
 	[EXIT_INVVPID] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
 	[EXIT_WBINVD] = { .has = HAS_LEN },
 	[EXIT_XSETBV] = { .has = HAS_LEN },

@@ -90,6 +90,10 @@ u64 nested_ept_key(const struct percpu *cpu);
  */
 void nested_close_ports(struct percpu *cpu);
 
+/* What L2, which is at hand, has of unconditional exits by I/O and of I/O bitmaps; whether L1 has the timer for it. */
+u32 nested_io_controls(const struct percpu *cpu);
+bool nested_uses_timer(const struct percpu *cpu);
+
 /* Drops all EPT02 of this CPU, by the flush work of a stop; INVEPT is then the caller's. */
 void nested_drop_ept02(struct percpu *cpu);
 

@@ -40,13 +40,23 @@ void vmcs02_init(struct percpu *cpu, struct active_vmcs *a)
 	vmwrite(VMCS_MSR_BITMAP, virt_to_phys(cpu->nested->msrs.bitmap).addr);
 }
 
+/* I/O bitmaps win over unconditional exiting. Without either, ours are in force. */
+static u32 io_controls(u32 proc12)
+{
+	return (proc12 & (PROC_IO_BITMAPS | PROC_UNCOND_IO_EXITING)) == PROC_UNCOND_IO_EXITING ? PROC_UNCOND_IO_EXITING
+											       : PROC_IO_BITMAPS;
+}
+
+u32 nested_io_controls(const struct percpu *cpu)
+{
+	return io_controls(vmcs12_of(cpu)->proc_ctls);
+}
+
 static u32 proc02(const struct nested_cpu *n)
 {
-	u32 proc12 = n->current->vmcs12.proc_ctls, proc = (proc12 & ~PROC_COMPUTED) | PROC_REQUIRED;
+	u32 proc12 = n->current->vmcs12.proc_ctls;
+	u32 proc = (proc12 & ~PROC_COMPUTED) | PROC_REQUIRED | io_controls(proc12);
 
-	/* I/O bitmaps win over unconditional exiting. Without either, ours are in force. */
-	proc |= (proc12 & (PROC_IO_BITMAPS | PROC_UNCOND_IO_EXITING)) == PROC_UNCOND_IO_EXITING ? PROC_UNCOND_IO_EXITING
-												: PROC_IO_BITMAPS;
 	if ((proc12 & PROC_NMI_WINDOW) || n->nmi_window)
 		proc |= PROC_NMI_WINDOW;
 	return vmx_controls(&vmx_proc_caps, proc);

@@ -29,6 +29,7 @@ static void stop_others(struct percpu *cpu)
 /* The others are stopped. Hypapps wipe; what they could not end has no registers left either. */
 static void tell(struct percpu *cpu, enum hypapi_event_type event)
 {
+	log_end(true);
 	event_tell(cpu, event, HYPAPI_L0, EVENT_NO_ARGS);
 	/* An SMI that met a PAL has left its registers behind. */
 	for (u32 i = 0; i < cpu_count; i++)
@@ -90,6 +91,7 @@ void power_sleep(struct percpu *cpu, const struct power_sleep *sleep)
 		wbinvd();
 		ports_write(sleep->port, sleep->size, sleep->value);
 		reset_wait_ms(SLEEP_MS);
+		log_end(false);
 		log_info("the machine did not sleep: the guest goes on");
 	}
 	quiesce_end(&cpu->quiesce);

@@ -54,6 +54,7 @@ void quiesce_hook_silent(u32 cpu, u64 epoch, bool nmi_taken, u64 ticks)
 	log_error("CPU %u has not answered stop %lu for %lu ticks: %s, %s, %s", cpu, epoch, ticks,
 		  nmi_taken ? "it took the NMI" : "no NMI arrived", modes[silent->world->mode],
 		  silent->apic.parked ? "parked" : "not parked");
+	log_flush(); /* this CPU may wait for ever */
 }
 
 void quiesce_hook_give_up(void)

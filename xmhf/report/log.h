@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The log on COM1, by levels, and panic(). Any CPU at any time; lines of two CPUs do not mix. */
+/*
+ * The log, by levels, and panic(). Any CPU at any time, with any lock held. A line costs its caller about a hundred
+ * instructions: it goes to a ring of this CPU, and from there to COM1 when there is time (log_output.h), or at once
+ * until the guest starts and when the machine ends. Lines of two CPUs do not mix.
+ */
 #ifndef XMHF_LOG_H
 #define XMHF_LOG_H
 
@@ -13,6 +17,12 @@ extern enum log_level log_threshold; /* set once at boot by the option "log" */
 
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_line_va(enum log_level level, const char *format, va_list args);
+
+/* To COM1 at once and not to the ring: tables at the end of the machine, of which the ring could hold a part only. */
+void log_now(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* What tells how many lines were left out: %u. */
+extern const char log_left_out[];
 
 #define log_at(level, ...)                                                                     \
 	do {                                                                                   \
@@ -44,9 +54,10 @@ _Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2
 /* The machine or the boot command line will not do: one clear line, and a halt. Before the guest starts only. */
 _Noreturn void boot_refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-void serial_init(void);
-
-/* Returns when the line has taken the last character: for whoever is about to switch the machine off. */
+/* Writes all that waits, and returns when the line has taken the last character. */
 void log_flush(void);
+
+/* From here on lines go out at once; the machine is about to end. If it does not: log_end(false). */
+void log_end(bool now);
 
 #endif

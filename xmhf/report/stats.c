@@ -33,7 +33,7 @@ static void log_row(u32 app, u32 type, u32 level)
 	struct event_stats sum = stats_sum(app, type, level);
 
 	if (sum.count)
-		log_info("stat event %s L%u %s count %lu stops %lu ticks %lu ticks-stopped %lu", event_info[type].name,
+		log_now("stat event %s L%u %s count %lu stops %lu ticks %lu ticks-stopped %lu", event_info[type].name,
 			 level,
 			 hypapps_get(app)->name, sum.count, sum.stops, sum.ticks, sum.ticks_stopped);
 }
@@ -48,7 +48,7 @@ void stats_log(void)
 		const struct quiesce_counters *q = &cpus[i]->quiesce.count;
 		const struct cpu_stats *s = &cpus[i]->stats;
 
-		log_info("stat cpu %u exits-l1 %lu exits-l2 %lu exits-pal %lu stops %lu served %lu nmis-sent %lu "
+		log_now("stat cpu %u exits-l1 %lu exits-l2 %lu exits-pal %lu stops %lu served %lu nmis-sent %lu "
 			 "ticks-waiting %lu ticks-stopped %lu", i, s->exits[RUN_L1], s->exits[RUN_L2],
 			 s->exits[RUN_PARTITION], q->asked,
 			 q->served, q->nmis_sent, q->ticks_waited, q->ticks_stopped);

@@ -122,6 +122,11 @@ work:
 work_or_guard:
 	cmpl $0, %gs:PERCPU_WORK
 	jne work
+	testl $GUARD_LOG, %gs:PERCPU_GUARD
+	jz 4f
+	movq %gs:0, %rdi
+	call log_wait_at_entry
+4:
 	movq %gs:0, %rdi
 	call speculation_enter_guest
 	.globl vmx_guarded_check, vmx_guarded_end

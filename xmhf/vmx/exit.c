@@ -21,6 +21,7 @@
 #include "vmx/cpuid.h"
 #include "vmx/interrupts.h"
 #include "vmx/io.h"
+#include "vmx/log_wait.h"
 #include "vmx/msr.h"
 #include "vmx/vmx.h"
 
@@ -191,6 +192,7 @@ static exit_handler *const l1_exits[EXIT_REASON_COUNT] = {
 	[EXIT_EPT_VIOLATION] = exit_ept_violation,
 	[EXIT_INVEPT] = nested_insn,
 	[EXIT_INVVPID] = nested_insn,
+	[EXIT_PREEMPTION_TIMER] = log_wait_timer,
 	[EXIT_XSETBV] = exit_xsetbv,
 	[EXIT_VMFUNC] = exit_inject_ud,
 };

@@ -10,6 +10,8 @@
 #include "events/events.h"
 #include "mem/guest.h"
 #include "power/power.h"
+#include "report/serial.h"
+#include "vmx/log_wait.h"
 
 /* Exit qualification for I/O instructions */
 #define IO_SIZE(q) ((unsigned int)((q) & 7) + 1)
@@ -116,6 +118,8 @@ void io_perform(struct percpu *cpu, struct io *io)
 		raise(cpu, io);
 		return;
 	}
+	if (unlikely(a->port == SERIAL_DATA && !a->in))
+		log_wait_for_guest(cpu);
 	if (a->in && a->count)
 		a->value = port_read(a->port, a->size);
 	else if (a->count)

@@ -106,7 +106,7 @@ void msr_log_watched(void)
 	for (u32 source = 0; written && source < ARRAY_SIZE(source_names); source++)
 		for (u32 place = 0; place < 2 * BITMAP_MSRS; place++)
 			if (written[source].bits[place / 8] & BIT(place % 8))
-				log_info("stat msr %s 0x%x %s", source_names[source], msr_at(place),
+				log_now("stat msr %s 0x%x %s", source_names[source], msr_at(place),
 					 answers[msr_find(msr_at(place))->write]);
 }
 
