@@ -143,6 +143,11 @@ void log_line(enum log_level level, const char *f, ...)
 	va_end(args);
 }
 
+void log_dropped(u32 count)
+{
+	log_line(LOG_WARN, log_left_out, count);
+}
+
 void log_now(const char *f, ...)
 {
 	va_list args;

@@ -4,6 +4,7 @@
 Names are paths, so that `check.py --only ^vmx/` selects a group. `bare/` shows that the tests' own ground (kernels,
 init script, emulator) works without XMHF, so that a failure elsewhere is ours.
 """
+from log_lines import whole_and_counted
 from memory_map import hides_root_memory
 from msrs import msrs_written
 from stop_counts import as_the_hypapp_counts, exits_of_l1, rounds_stop_twice
@@ -190,6 +191,10 @@ CASES = [
     dict(name="by-path/boots", guest=GUEST, append="test=l1-basics", xmhf=BY_PATH,
          expect=[r"^xmhf: greeter: ready$", r"^xmhf: checksum: ready$", r"^xmhf: helloworld: hello",
                  r"^T end l1-basics$"]),
+
+    # The log under load, and a hypapp's lines while no guest exits.
+    *(dict(name=f"log/load{suffix}", guest=GUEST, append="test=log-load", xmhf="build/bench/passers1.elf", cpus=cpus,
+           judge=whole_and_counted(cpus), expect=[r"^T end log-load$"]) for suffix, cpus in (("", 1), ("-2cpu", 2))),
 
     dict(name="bare/linux-tiny", guest="tiny", expect=[linux_ready(1), *POWERED_OFF]),
     dict(name="bare/linux-tiny-2cpu", guest="tiny", cpus=2, expect=[linux_ready(2), *POWERED_OFF]),

@@ -21,7 +21,6 @@
 #define OWNERS 4u
 #define LINES_OF_ONE 25000u
 
-const char log_left_out[] = "%u lines were left out, the like of which follow";
 extern const char __executable_start, _end;
 
 static struct log_ring rings[OWNERS];

@@ -59,7 +59,8 @@ PUBLIC_HEADERS := $(wildcard hypapi/include/hypapi/*.h hypapps/*/include/*/*.h)
 UNIT_NEEDS := $(PUBLIC_HEADERS) $(wildcard xmhf/*/*.h xmhf/*/*.def xmhf/quiesce/quiesce.c) $(O)/include/core/config.h
 UNIT_HEADERS := $(patsubst %,$(UNIT_DIR)/%.ok,$(PUBLIC_HEADERS))
 
-UNIT_TESTS := $(addprefix $(UNIT_DIR)/,$(UNIT_NAMES) ept01_tsan log_ring_tsan $(addprefix hypapp_,$(UNIT_HYPAPPS))) $(UNIT_THREADS)
+UNIT_TESTS := $(addprefix $(UNIT_DIR)/,$(UNIT_NAMES) ept01_tsan log_ring_tsan \
+	$(addprefix hypapp_,$(UNIT_HYPAPPS))) $(UNIT_THREADS)
 
 .PHONY: unit unit-files public-headers
 unit-files: $(UNIT_TESTS) $(UNIT_BROKEN_THREADS)

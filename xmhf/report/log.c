@@ -32,17 +32,28 @@ void log_end(bool now)
 
 void log_line_va(enum log_level level, const char *f, va_list args)
 {
-	struct percpu *cpu = phase == EARLY ? NULL : this_cpu();
+	struct percpu *cpu;
 
-	if (unlikely(!cpu || !cpu->log)) {
+	if (unlikely(phase == EARLY || !this_cpu()->log)) {
 		log_write_now(level, f, args);
 		return;
 	}
-	log_put(cpu->log, level, f, args);
+	cpu = this_cpu();
+	atomic_fetch_add_explicit(&log_waiting, log_ring_put(cpu->log, rdtsc(), level, f, args), memory_order_relaxed);
 	if (likely(phase == WAITING))
 		cpu->guard |= GUARD_LOG;
 	else
 		log_flush();
+}
+
+void log_dropped(u32 count)
+{
+	struct percpu *cpu = phase == EARLY ? NULL : this_cpu();
+
+	if (cpu && cpu->log)
+		cpu->log->dropped += count;
+	else
+		log_now(log_left_out, count);
 }
 
 void log_line(enum log_level level, const char *f, ...)

@@ -21,7 +21,11 @@ void log_line_va(enum log_level level, const char *format, va_list args);
 /* To COM1 at once and not to the ring: tables at the end of the machine, of which the ring could hold a part only. */
 void log_now(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* What tells how many lines were left out: %u. */
+/* So many lines were left out: told with the next line of this CPU, together with those that its ring had no room for.
+ */
+void log_dropped(uint32_t count);
+
+/* What tells that: %u. */
 extern const char log_left_out[];
 
 #define log_at(level, ...)                                                                     \

@@ -9,8 +9,6 @@
 #include "cpu/x86.h"
 #include "lib/base.h"
 
-const char log_left_out[] = "%u lines were left out, the like of which follow";
-
 /*
  * `due` is when the lines so far would have been written at the steady rate; a burst may run ahead of it. More than a
  * burst it never is: then L1 has set back this CPU's time stamp counter, or another one's was ahead.
@@ -30,7 +28,7 @@ bool log_allowed(struct log_limit *limit, unsigned int burst, unsigned int inter
 	} while (!__atomic_compare_exchange_n(&limit->due, &due, start + interval, false, __ATOMIC_RELAXED,
 					      __ATOMIC_RELAXED));
 	dropped = __atomic_exchange_n(&limit->dropped, 0, __ATOMIC_RELAXED);
-	if (dropped)
-		log_line(LOG_WARN, log_left_out, dropped);
+	if (unlikely(dropped))
+		log_dropped(dropped);
 	return true;
 }

@@ -32,7 +32,7 @@ static u32 ring_count;
 static bool has_boot_before;
 
 static struct spinlock output;
-static _Atomic u32 waiting; /* lines in all rings, and the one at hand */
+_Atomic u32 log_waiting;
 /* Under the output lock, but for a panic: then two CPUs may write here, so that `at` can pass `length`. */
 static struct { char text[LINE_BYTES + 2]; size_t at, length; } at_hand;
 static u32 vain_looks;
@@ -135,13 +135,8 @@ static bool write_character(void)
 		return false;
 	serial_put(at_hand.text[at_hand.at++]);
 	if (at_hand.at >= at_hand.length)
-		atomic_fetch_sub_explicit(&waiting, 1, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&log_waiting, 1, memory_order_relaxed);
 	return true;
-}
-
-void log_put(struct log_ring *ring, enum log_level level, const char *f, va_list args)
-{
-	atomic_fetch_add_explicit(&waiting, log_ring_put(ring, rdtsc(), level, f, args), memory_order_relaxed);
 }
 
 bool log_drain(void)
@@ -149,13 +144,13 @@ bool log_drain(void)
 	bool moved = false, vain;
 
 	if (!spin_trylock(&output))
-		return atomic_load_explicit(&waiting, memory_order_relaxed);
+		return atomic_load_explicit(&log_waiting, memory_order_relaxed);
 	for (u32 i = 0; i < AT_A_TIME && serial_ready() && write_character(); i++)
 		moved = true;
 	vain_looks = moved ? 0 : vain_looks + 1;
 	vain = vain_looks > MAX_VAIN_LOOKS;
 	spin_unlock(&output);
-	return atomic_load_explicit(&waiting, memory_order_relaxed) && !vain;
+	return atomic_load_explicit(&log_waiting, memory_order_relaxed) && !vain;
 }
 
 static void write_all(void)
@@ -195,7 +190,7 @@ void log_write_unlocked(const char *first, const char *f, va_list args)
 	begin_line(first, "");
 	at_hand.length += format_va(at_hand.text + at_hand.length, LINE_BYTES - at_hand.length, f, args);
 	end_line();
-	atomic_fetch_add_explicit(&waiting, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&log_waiting, 1, memory_order_relaxed);
 	write_all();
 }
 

@@ -27,8 +27,8 @@ bool log_drain(void);
 /* Writes all, at once, ahead of a character of the guest, which can be written then. */
 void log_flush_for_guest(void);
 
-/* A line of this CPU into its ring. */
-void log_put(struct log_ring *ring, enum log_level level, const char *format, va_list args);
+/* Lines in all rings, and the one that is being written. Who puts a line in its ring adds it. */
+extern _Atomic u32 log_waiting;
 
 /* Formats a line and writes it at once, after those that wait. */
 void log_write_now(enum log_level level, const char *format, va_list args);

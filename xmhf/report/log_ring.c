@@ -12,6 +12,8 @@
 #define SHAPES 256u
 #define SHAPE_KNOWN BIT(31)
 
+const char log_left_out[] = "%u lines were left out, the like of which follow";
+
 static const char *constants_start, *constants_end;
 /* By a format's address: its low half, above its shape. Written by any CPU, each time as a whole. */
 static _Atomic u64 shapes[SHAPES];
@@ -28,58 +30,74 @@ static bool is_constant(const char *format)
 }
 
 /* Words in bits 7:0, strings in bits 15:8. Addresses of the image differ in their low half. */
-static u32 shape_of(const char *format)
+static __attribute__((noinline)) u32 read_shape(const char *format, _Atomic u64 *place)
 {
-	u64 key = (u64)format << 32;
-	_Atomic u64 *place = &shapes[((u64)format >> 2 ^ (u64)format >> 10) % SHAPES];
-	u64 known = atomic_load_explicit(place, memory_order_relaxed);
-
-	if (likely((known ^ key) >> 32 == 0 && (known & SHAPE_KNOWN)))
-		return (u32)known & 0xffff;
 	struct format_shape shape = format_shape(format);
 	u32 found = MIN(shape.words, 255u) | (shape.strings & 0xff) << 8;
 
-	atomic_store_explicit(place, key | SHAPE_KNOWN | found, memory_order_relaxed);
+	atomic_store_explicit(place, (u64)format << 32 | SHAPE_KNOWN | found, memory_order_relaxed);
 	return found;
 }
 
-/* Returns the bytes used with this string, 0: it does not fit. */
-static size_t copy_string(struct log_record *r, size_t used, const char *text)
+static u32 shape_of(const char *format)
 {
-	size_t most = MIN(used + LOG_STRING_BYTES, sizeof(r->string));
+	_Atomic u64 *place = &shapes[((u64)format / 8) % SHAPES];
+	u64 known = atomic_load_explicit(place, memory_order_relaxed);
 
-	if (!text)
-		text = "(null)";
-	for (; used < most; used++, text++) {
-		r->string[used] = *text;
-		if (!*text)
-			return used + 1;
-	}
-	return 0;
+	if (likely(known >> 32 == (u32)(u64)format && (known & SHAPE_KNOWN)))
+		return (u32)known & 0xffff;
+	return read_shape(format, place);
 }
 
-/* False: the line is none that can be kept as words. */
-static bool keep_words(struct log_record *r, const char *format, va_list args)
+/* False: the strings of the line do not fit. */
+static bool copy_strings(struct log_record *r, u32 strings)
 {
-	u32 shape = is_constant(format) ? shape_of(format) : LOG_WORDS + 1, words = shape & 0xff;
 	size_t used = 0;
 
-	if (words > LOG_WORDS)
-		return false;
-	r->format = format;
-	r->strings = shape >> 8;
-	for (u32 i = 0, strings = r->strings; i < words; i++, strings >>= 1) {
-		r->word[i] = va_arg(args, u64);
-		if (likely(!(strings & 1)))
-			continue;
-		const char *text = (const char *)r->word[i];
+	for (; strings; strings &= strings - 1) {
+		u64 *word = &r->word[__builtin_ctz(strings)];
+		const char *text = *word ? (const char *)*word : "(null)";
+		char *to = r->string + used;
+		size_t room = MIN(LOG_STRING_BYTES, sizeof(r->string) - used), n = 0;
 
-		r->word[i] = used;
-		used = copy_string(r, used, text);
-		if (!used)
+		while (n < room && (to[n] = text[n]))
+			n++;
+		if (unlikely(n == room))
 			return false;
+		*word = used;
+		used += n + 1;
 	}
 	return true;
+}
+
+static __attribute__((noinline)) void keep_text(struct log_record *r, const char *format, va_list args)
+{
+	r->format = NULL;
+	format_va(r->text, sizeof(r->text), format, args);
+}
+
+/*
+ * The words of a va_list, which stays as it is: first what was passed in registers, then what is on the stack, eight
+ * bytes each (System V ABI for AMD64, "The va_list Type").
+ */
+static void copy_words(u64 *to, u32 count, va_list args)
+{
+	const u64 *from = (const u64 *)((const u8 *)args->reg_save_area + args->gp_offset);
+	u64 *end = to + count, *passed = to + MIN(count, (6 * 8 - args->gp_offset) / 8);
+
+	while (to < passed)
+		*to++ = *from++;
+	for (from = args->overflow_arg_area; to < end; to++)
+		*to = *from++;
+}
+
+static void keep_words(struct log_record *r, const char *format, u32 shape, va_list args)
+{
+	r->format = format;
+	r->strings = shape >> 8;
+	copy_words(r->word, shape & 0xff, args);
+	if (r->strings && unlikely(!copy_strings(r, r->strings)))
+		keep_text(r, format, args);
 }
 
 static struct log_record *begin(struct log_ring *ring, u64 tick, enum log_level level)
@@ -102,8 +120,13 @@ static void end(struct log_ring *ring, struct log_record *r)
 	atomic_store_explicit(&ring->put, serial, memory_order_release);
 }
 
-static void tell_dropped(struct log_ring *ring, u64 tick)
+/* Of lines that were left out before, or the one at hand. Returns how many lines this took; 0: there is no room. */
+static __attribute__((noinline)) u32 left_out(struct log_ring *ring, u64 waiting, u64 tick)
 {
+	if (waiting + (ring->dropped != 0) >= LOG_LINES) {
+		ring->dropped++;
+		return 0;
+	}
 	struct log_record *r = begin(ring, tick, LOG_WARN);
 
 	r->format = log_left_out;
@@ -111,31 +134,29 @@ static void tell_dropped(struct log_ring *ring, u64 tick)
 	r->word[0] = ring->dropped;
 	ring->dropped = 0;
 	end(ring, r);
+	return 1;
 }
 
 u32 log_ring_put(struct log_ring *ring, u64 tick, enum log_level level, const char *format, va_list args)
 {
 	u64 waiting = atomic_load_explicit(&ring->put, memory_order_relaxed) -
 		      atomic_load_explicit(&ring->taken, memory_order_acquire);
-	u32 told = ring->dropped != 0;
-	va_list again;
+	u32 shape, more = 1;
 
-	if (unlikely(waiting + told >= LOG_LINES)) {
-		ring->dropped++;
-		return 0;
+	if (unlikely(waiting >= LOG_LINES || ring->dropped)) {
+		if (!left_out(ring, waiting, tick))
+			return 0;
+		more++;
 	}
-	if (unlikely(told))
-		tell_dropped(ring, tick);
 	struct log_record *r = begin(ring, tick, level);
 
-	va_copy(again, args);
-	if (unlikely(!keep_words(r, format, args))) {
-		r->format = NULL;
-		format_va(r->text, sizeof(r->text), format, again);
-	}
-	va_end(again);
+	shape = is_constant(format) ? shape_of(format) : LOG_WORDS + 1;
+	if (likely((shape & 0xff) <= LOG_WORDS))
+		keep_words(r, format, shape, args);
+	else
+		keep_text(r, format, args);
 	end(ring, r);
-	return told + 1;
+	return more;
 }
 
 const struct log_record *log_ring_next(const struct log_ring *ring)

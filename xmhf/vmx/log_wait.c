@@ -28,7 +28,9 @@ static void set_timer(struct percpu *cpu, bool on)
 {
 	u64 pin = vmread(VMCS_PIN_CTLS), wanted = on ? pin | PIN_PREEMPTION_TIMER : pin & ~PIN_PREEMPTION_TIMER;
 
-	if (wanted == pin || !(vmx_pin_caps.may & PIN_PREEMPTION_TIMER) || (cpu->world->mode == RUN_L2 && nested_uses_timer(cpu)))
+	if (wanted == pin || !(vmx_pin_caps.may & PIN_PREEMPTION_TIMER))
+		return;
+	if (cpu->world->mode == RUN_L2 && nested_uses_timer(cpu))
 		return;
 	vmwrite(VMCS_PIN_CTLS, wanted);
 	if (on)
