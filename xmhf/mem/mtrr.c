@@ -110,10 +110,12 @@ static u64 *slot(struct percpu *cpu, u32 msr)
 {
 	if (msr == MSR_MTRR_DEF_TYPE)
 		return &cpu->mtrr.def_type;
+	if (msr - MSR_MTRR_PHYSBASE0 < 2 * variable_count)
+		return &cpu->mtrr.var[msr - MSR_MTRR_PHYSBASE0];
 	for (u32 i = 0; i < ARRAY_SIZE(fixed_ranges); i++)
 		if (fixed_ranges[i].msr == msr)
 			return &cpu->mtrr.fixed[i];
-	return msr - MSR_MTRR_PHYSBASE0 < 2 * variable_count ? &cpu->mtrr.var[msr - MSR_MTRR_PHYSBASE0] : NULL;
+	return NULL;
 }
 
 bool mtrr_read_msr(struct percpu *cpu, u32 msr, u64 *value)
