@@ -132,7 +132,7 @@ int hypapi_post(struct hypapi_event *ev, uint64_t cpu_mask, uint64_t bits)
 
 void *hypapi_cpu_storage(const struct hypapi_event *ev, uint32_t cpu)
 {
-	const struct dispatch *d = delivery_of(ev);
+	const struct dispatch *d = delivery(ev, 0);
 
 	return d && cpu < cpu_count ? hypapps_storage(d->link->app, cpus[cpu]) : NULL;
 }
@@ -280,20 +280,11 @@ static struct guest_walk *walk_of(struct dispatch *d)
 	return &d->walk;
 }
 
-/* What all calls that look through the caller's page tables ask first: a guest caused the event, and no partition. */
-static inline int guest_call(const struct hypapi_event *ev, u32 capability, struct dispatch **d)
-{
-	*d = delivery(ev, capability);
-	if (!*d)
-		return HYPAPI_EPERM;
-	return in_guest(*d) && this_cpu()->world->mode != RUN_PARTITION ? HYPAPI_OK : HYPAPI_ENOTSUP;
-}
-
 int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, struct hypapi_page *page)
 {
 	struct guest_page found = { 0 };
 	struct dispatch *d;
-	int error = guest_call(ev, HYPAPI_CAP_MEMORY, &d);
+	int error = guest_delivery(ev, HYPAPI_CAP_MEMORY, false, &d);
 
 	if (error)
 		return error;
@@ -306,7 +297,7 @@ int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, 
 
 static int range_call(const struct hypapi_event *ev, gva_t gva, size_t len, struct dispatch **d)
 {
-	int error = guest_call(ev, HYPAPI_CAP_MEMORY, d);
+	int error = guest_delivery(ev, HYPAPI_CAP_MEMORY, false, d);
 
 	if (error)
 		return error;
@@ -331,7 +322,7 @@ int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, si
 
 int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_t *id)
 {
-	struct dispatch *d = delivery_of(ev);
+	struct dispatch *d = delivery(ev, 0);
 
 	if (!d || !is_current(ept))
 		return HYPAPI_ESTALE;
@@ -402,7 +393,7 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 	static struct partition_page list[PARTITION_MAX_PAGES];
 	static struct partition_home home;
 	struct dispatch *d;
-	int error = guest_call(ev, HYPAPI_CAP_PARTITIONS, &d);
+	int error = guest_delivery(ev, HYPAPI_CAP_PARTITIONS, false, &d);
 
 	if (error)
 		return error;
@@ -421,7 +412,7 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 int hypapi_partition_at_home(const struct hypapi_event *ev, hypapi_partition_t partition)
 {
 	struct dispatch *d;
-	int error = guest_call(ev, HYPAPI_CAP_PARTITIONS, &d);
+	int error = guest_delivery(ev, HYPAPI_CAP_PARTITIONS, false, &d);
 
 	return error ? error : partition_at_home(partition.id, d->link->app, walk_of(d));
 }

@@ -8,33 +8,36 @@
 #define MAX_COPY_BYTES (1ul << 20)
 
 /*
- * The delivery that `ev` belongs to, or NULL: a stale pointer, or a capability that the hypapp did not declare. A
- * hypapp runs in deliveries only, so there is always one.
+ * The delivery that `ev` belongs to, or NULL: a stale pointer, or a capability (0: none is needed) that the hypapp did
+ * not declare. A hypapp runs in deliveries only, so there is always one.
  */
 static inline struct dispatch *delivery(const struct hypapi_event *ev, u32 capability)
 {
 	struct dispatch *d = this_cpu()->dispatch;
 
-	return likely(ev == &d->ev && (d->link->capabilities & capability)) ? d : NULL;
+	return likely(ev == &d->ev && (d->link->capabilities & capability) == capability) ? d : NULL;
 }
 
-/* The same for calls that need no capability. */
-static inline struct dispatch *delivery_of(const struct hypapi_event *ev)
+static inline bool in_guest(const struct dispatch *d)
 {
-	struct dispatch *d = this_cpu()->dispatch;
+	return d->ev.level != HYPAPI_L0;
+}
 
-	return likely(ev == &d->ev) ? d : NULL;
+/* The same for calls that look at memory of the guest that caused the event: no partition, and `l2`: an L2. */
+static inline int guest_delivery(const struct hypapi_event *ev, u32 capability, bool l2, struct dispatch **d)
+{
+	enum run_mode mode = this_cpu()->world->mode;
+
+	*d = delivery(ev, capability);
+	if (!*d)
+		return HYPAPI_EPERM;
+	return in_guest(*d) && (mode == RUN_L2 || (mode == RUN_L1 && !l2)) ? HYPAPI_OK : HYPAPI_ENOTSUP;
 }
 
 /* What an access to a guest's memory came to, as a call tells it. */
 static inline int result_of(enum guest_access_result result)
 {
 	return result == GUEST_OK ? HYPAPI_OK : result == GUEST_PAGE_FAULT ? HYPAPI_EFAULT : HYPAPI_EPERM;
-}
-
-static inline bool in_guest(const struct dispatch *d)
-{
-	return d->ev.level != HYPAPI_L0;
 }
 
 #endif

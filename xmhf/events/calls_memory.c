@@ -15,14 +15,12 @@
 
 _Static_assert(MAX_HYPAPPS <= 31, "five bits of an entry of EPT01 name the hypapp that restricts its page");
 
-/* What calls with an L2-physical address ask first: L2 runs. */
+/* What calls with an L2-physical address ask first. */
 static int l2_call(const struct hypapi_event *ev)
 {
-	const struct dispatch *d = delivery(ev, HYPAPI_CAP_MEMORY);
+	struct dispatch *d;
 
-	if (!d)
-		return HYPAPI_EPERM;
-	return in_guest(d) && this_cpu()->world->mode == RUN_L2 ? HYPAPI_OK : HYPAPI_ENOTSUP;
+	return guest_delivery(ev, HYPAPI_CAP_MEMORY, true, &d);
 }
 
 int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t rights, struct hypapi_page *page)
