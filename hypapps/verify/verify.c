@@ -142,13 +142,6 @@ static int restrict_page(struct hypapi_event *ev, gpa1_t page, uint32_t rights)
 	return hypapi_memory_restrict(ev, page, 1, rights);
 }
 
-static int restrict_gpa2(struct hypapi_event *ev, gpa2_t page, uint32_t rights, gpa1_t *gpa1)
-{
-	if (hypapi_quiesce(ev) < 0)
-		return HYPAPI_EPERM;
-	return hypapi_memory_restrict_gpa2(ev, page, rights, gpa1);
-}
-
 /* The guest did what it may not: noted, and given back, so that the access goes through when it is tried again. */
 static enum hypapi_verdict on_violation(struct hypapi_event *ev)
 {
@@ -191,87 +184,186 @@ static __attribute__((noinline)) uint64_t overflow(uint32_t frames)
 	return frames ? overflow(frames - 1) + frame[0] : 0;
 }
 
+/* ---- Requests: what each answers in RBX; what RDX shall hold, which is there unless it is set ---- */
+
+#define REFUSED INT64_MIN
+#define NO_ANSWER (INT64_MIN + 1)
+
+static int64_t do_restrict(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	(void)result;
+	return restrict_page(ev, GPA1(rcx), (uint32_t)rdx);
+}
+
+static int64_t do_rights(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	uint32_t rights = 0;
+	int error = hypapi_memory_rights(ev, GPA1(rcx), &rights);
+
+	(void)rdx;
+	*result = rights;
+	return error;
+}
+
+static int64_t do_violations(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	(void)ev, (void)rcx, (void)rdx;
+	*result = last_violation;
+	return (int64_t)violations;
+}
+
+static int64_t do_read(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	(void)rdx;
+	return hypapi_copy_from_gpa1(ev, result, GPA1(rcx), sizeof(*result));
+}
+
+static int64_t do_write(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	(void)result;
+	return hypapi_copy_to_gpa1(ev, GPA1(rcx), &rdx, sizeof(rdx));
+}
+
+static int64_t do_translate(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	struct hypapi_page page = { .gpa1 = GPA1(0) };
+	int error = hypapi_translate_gpa2(ev, GPA2(rcx), (uint32_t)rdx, &page);
+
+	*result = page.gpa1.addr;
+	return error;
+}
+
+static int64_t do_restrict_gpa2(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	gpa1_t page = GPA1(0);
+	int error = hypapi_quiesce(ev) < 0 ? HYPAPI_EPERM :
+					     hypapi_memory_restrict_gpa2(ev, GPA2(rcx), (uint32_t)rdx, &page);
+
+	*result = page.addr;
+	return error;
+}
+
+static int64_t do_rights_gpa2(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	uint32_t rights = 0;
+	gpa1_t page = GPA1(0);
+	int error = hypapi_memory_rights_gpa2(ev, GPA2(rcx), &rights, &page);
+
+	(void)rdx;
+	*result = page.addr | rights;
+	return error;
+}
+
+static int64_t do_read_gpa2(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	(void)rdx;
+	return hypapi_copy_from_gpa2(ev, result, GPA2(rcx), sizeof(*result));
+}
+
+static int64_t do_write_gpa2(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	(void)result;
+	return hypapi_copy_to_gpa2(ev, GPA2(rcx), &rdx, sizeof(rdx));
+}
+
+static int64_t do_errors(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	(void)rcx, (void)rdx, (void)result;
+	return (int64_t)verify_errors(ev);
+}
+
+static int64_t do_events(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	uint32_t app, phase, type, level;
+
+	(void)ev, (void)rdx;
+	if (!split(rcx, &app, &phase, &type, &level))
+		return REFUSED;
+	*result = verify_seen[app][phase][type][level].last;
+	return (int64_t)verify_seen[app][phase][type][level].count;
+}
+
+static int64_t do_answer(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	uint32_t app, phase, type, level;
+
+	(void)ev, (void)result;
+	if (!split(rcx, &app, &phase, &type, &level) || rdx > HYPAPI_DENY)
+		return REFUSED;
+	verify_answers[app][type][level] = (uint8_t)rdx;
+	return 0;
+}
+
+static int64_t do_window(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	(void)rdx, (void)result;
+	return hypapi_window(ev, (uint32_t)rcx);
+}
+
+static int64_t do_register(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	(void)rdx;
+	*result = hypapi_reg_get(ev, (enum hypapi_reg)rcx);
+	return 0;
+}
+
+static int64_t do_inject(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	(void)result;
+	return hypapi_inject(ev, (uint32_t)rcx, (uint32_t)rdx, GVA(rdx)) ? REFUSED : NO_ANSWER;
+}
+
+static int64_t do_clear(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	(void)rdx, (void)result;
+	return hypapi_regs_clear(ev, (uint32_t)rcx) ? REFUSED : NO_ANSWER;
+}
+
+static int64_t do_partition(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	(void)rdx, (void)result;
+	return verify_partition(ev, rcx) ? NO_ANSWER : 1;
+}
+
+static int64_t do_overflow(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	(void)ev, (void)rcx, (void)rdx;
+	*result = overflow(32 * 1024 / 900);
+	return 0;
+}
+
+static int64_t (*const requests[])(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result) = {
+	[VERIFY_RESTRICT - VERIFY_RESTRICT] = do_restrict,
+	[VERIFY_RIGHTS - VERIFY_RESTRICT] = do_rights,
+	[VERIFY_VIOLATIONS - VERIFY_RESTRICT] = do_violations,
+	[VERIFY_READ - VERIFY_RESTRICT] = do_read,
+	[VERIFY_WRITE - VERIFY_RESTRICT] = do_write,
+	[VERIFY_TRANSLATE - VERIFY_RESTRICT] = do_translate,
+	[VERIFY_ERRORS - VERIFY_RESTRICT] = do_errors,
+	[VERIFY_EVENTS - VERIFY_RESTRICT] = do_events,
+	[VERIFY_ANSWER - VERIFY_RESTRICT] = do_answer,
+	[VERIFY_WINDOW - VERIFY_RESTRICT] = do_window,
+	[VERIFY_REGISTER - VERIFY_RESTRICT] = do_register,
+	[VERIFY_INJECT - VERIFY_RESTRICT] = do_inject,
+	[VERIFY_CLEAR - VERIFY_RESTRICT] = do_clear,
+	[VERIFY_PARTITION - VERIFY_RESTRICT] = do_partition,
+	[VERIFY_OVERFLOW - VERIFY_RESTRICT] = do_overflow,
+	[VERIFY_RESTRICT_GPA2 - VERIFY_RESTRICT] = do_restrict_gpa2,
+	[VERIFY_RIGHTS_GPA2 - VERIFY_RESTRICT] = do_rights_gpa2,
+	[VERIFY_READ_GPA2 - VERIFY_RESTRICT] = do_read_gpa2,
+	[VERIFY_WRITE_GPA2 - VERIFY_RESTRICT] = do_write_gpa2,
+};
+_Static_assert(sizeof(requests) / sizeof(requests[0]) == VERIFY_LAST - VERIFY_RESTRICT + 1, "a row for each request");
+
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 {
 	uint64_t rcx = hypapi_reg_get(ev, HYPAPI_REG_RCX), rdx = hypapi_reg_get(ev, HYPAPI_REG_RDX), result = rdx;
-	struct hypapi_page page = { .gpa1 = GPA1(0) };
-	uint32_t rights = 0, app, phase, type, level;
-	int64_t answer = 0;
+	int64_t returned = requests[ev->args.hypercall.number - VERIFY_RESTRICT](ev, rcx, rdx, &result);
 
-	switch (ev->args.hypercall.number) {
-	case VERIFY_RESTRICT:
-		answer = restrict_page(ev, GPA1(rcx), (uint32_t)rdx);
-		break;
-	case VERIFY_RIGHTS:
-		answer = hypapi_memory_rights(ev, GPA1(rcx), &rights);
-		result = rights;
-		break;
-	case VERIFY_VIOLATIONS:
-		answer = (int64_t)violations;
-		result = last_violation;
-		break;
-	case VERIFY_READ:
-		answer = hypapi_copy_from_gpa1(ev, &result, GPA1(rcx), sizeof(result));
-		break;
-	case VERIFY_WRITE:
-		answer = hypapi_copy_to_gpa1(ev, GPA1(rcx), &rdx, sizeof(rdx));
-		break;
-	case VERIFY_TRANSLATE:
-		answer = hypapi_translate_gpa2(ev, GPA2(rcx), (uint32_t)rdx, &page);
-		result = page.gpa1.addr;
-		break;
-	case VERIFY_RESTRICT_GPA2:
-		answer = restrict_gpa2(ev, GPA2(rcx), (uint32_t)rdx, &page.gpa1);
-		result = page.gpa1.addr;
-		break;
-	case VERIFY_RIGHTS_GPA2:
-		answer = hypapi_memory_rights_gpa2(ev, GPA2(rcx), &rights, &page.gpa1);
-		result = page.gpa1.addr | rights;
-		break;
-	case VERIFY_READ_GPA2:
-		answer = hypapi_copy_from_gpa2(ev, &result, GPA2(rcx), sizeof(result));
-		break;
-	case VERIFY_WRITE_GPA2:
-		answer = hypapi_copy_to_gpa2(ev, GPA2(rcx), &rdx, sizeof(rdx));
-		break;
-	case VERIFY_ERRORS:
-		answer = (int64_t)verify_errors(ev);
-		break;
-	case VERIFY_EVENTS:
-		if (!split(rcx, &app, &phase, &type, &level))
-			return HYPAPI_DENY;
-		answer = (int64_t)verify_seen[app][phase][type][level].count;
-		result = verify_seen[app][phase][type][level].last;
-		break;
-	case VERIFY_ANSWER:
-		if (!split(rcx, &app, &phase, &type, &level) || rdx > HYPAPI_DENY)
-			return HYPAPI_DENY;
-		verify_answers[app][type][level] = (uint8_t)rdx;
-		break;
-	case VERIFY_WINDOW:
-		answer = hypapi_window(ev, (uint32_t)rcx);
-		break;
-	case VERIFY_REGISTER:
-		result = hypapi_reg_get(ev, (enum hypapi_reg)rcx);
-		break;
-	case VERIFY_INJECT:
-		if (hypapi_inject(ev, (uint32_t)rcx, (uint32_t)rdx, GVA(rdx)))
-			return HYPAPI_DENY;
-		return HYPAPI_HANDLED;
-	case VERIFY_CLEAR:
-		return hypapi_regs_clear(ev, (uint32_t)rcx) ? HYPAPI_DENY : HYPAPI_HANDLED;
-	case VERIFY_PARTITION:
-		if (verify_partition(ev, rcx))
-			return HYPAPI_HANDLED;
-		answer = 1;
-		break;
-	case VERIFY_OVERFLOW:
-		result = overflow(32 * 1024 / 900);
-		break;
-	default:
+	if (returned == REFUSED)
 		return HYPAPI_DENY;
-	}
-	verify_answer(ev, answer, result);
+	if (returned != NO_ANSWER)
+		verify_answer(ev, returned, result);
 	return HYPAPI_HANDLED;
 }
 
