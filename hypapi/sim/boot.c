@@ -33,6 +33,7 @@
 #include "report/log_output.h"
 #include "report/trace.h"
 #include "vmx/cpuid.h"
+#include "vmx/interrupts.h"
 #include "vmx/msr.h"
 #include "vmx/vmx.h"
 
@@ -287,7 +288,9 @@ static void boot_core(struct sim_cpu *c)
 	apic_guard_init();
 	stop_budget_init(cmdline_number("stop-share", STOP_SHARE_ALL, STOP_SHARE_ALL), clock_ticks_per_ms());
 	quiesce_set_bounds(STOP_BOUND_TICKS, 0);
+	event_cpu_prepare(c->core);
 	hypapps_init();
+	interrupts_init();
 }
 
 /* What L1's operating system has made of the state after INIT. */
@@ -325,6 +328,7 @@ static void boot_cpu(struct sim_cpu *c)
 	} else {
 		c->core = create_percpu(c);
 		mtrr_read(c->core);
+		event_cpu_prepare(c->core);
 	}
 	mmu_leave_behind(c);
 	vmx_start(c->core);

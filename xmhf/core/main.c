@@ -33,6 +33,7 @@
 #include "vmx/log_wait.h"
 #include "vmx/msr.h"
 #include "vmx/vmx.h"
+#include "vmx/interrupts.h"
 
 /* A PAL that runs longer than this with interrupts held back is ended. */
 #define PARTITION_MS 50
@@ -60,7 +61,8 @@ static void set_bounds(void)
  *   - EPT01 takes its memory types from the MTRRs of mtrr_publish();
  *   - what the core itself intercepts, up to apic_guard_init(), is in the bitmaps before hypapps_init(): the first
  *     claim of a hypapp copies them for L2;
- *   - vmx_start() makes VMCS01 with what hypapps_init() has asked for;
+ *   - hypapps_init() tells hypapps of the start, on a CPU that has memory for them; interrupts_init() looks into its
+ *     chains; vmx_start() makes VMCS01 with what these two found;
  *   - CPU_INIT is told before a CPU takes part in stops, and on this CPU before the others start;
  *   - smm_finish() judges what all CPUs have found.
  */
@@ -95,7 +97,9 @@ _Noreturn void core_main(void)
 	set_bounds();
 	apic_guard_init();
 	iommu_hide_registers();
+	event_cpu_prepare(cpu);
 	hypapps_init();
+	interrupts_init();
 	smm_init();
 	smm_probe(cpu);
 	vmx_start(cpu);

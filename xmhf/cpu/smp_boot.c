@@ -122,6 +122,7 @@ _Noreturn void ap_main(struct percpu *cpu)
 	mtrr_read(cpu);
 	smm_probe(cpu);
 	vmx_start(cpu);
+	event_cpu_prepare(cpu);
 	event_cpu_init(cpu);
 	quiesce_online(&cpu->quiesce, cpu->index);
 	cpu->apic.parked = true;

@@ -421,10 +421,14 @@ void event_window(struct percpu *cpu, enum hypapi_event_type type)
 
 /* ---- Start of a CPU ---- */
 
-void event_cpu_init(struct percpu *cpu)
+void event_cpu_prepare(struct percpu *cpu)
 {
 	stats_cpu_init(cpu);
 	hypapps_cpu_init(cpu);
+}
+
+void event_cpu_init(struct percpu *cpu)
+{
 	trace_cpu_init(cpu);
 	cpu->watched = hypapps_watch_crossings();
 	event_tell(cpu, HYPAPI_EV_CPU_INIT, HYPAPI_L0, EVENT_ARGS(cpu_init, .cpu_count = cpu_count));

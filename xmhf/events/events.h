@@ -39,7 +39,10 @@ void event_tell(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_lev
  */
 must_check bool event_prepare(struct percpu *cpu, enum hypapi_event_type type, const void *args, size_t size);
 
-/* A CPU's part of what events need, and CPU_INIT. Once on each CPU, before it enters L1. */
+/* A CPU's memory for hypapps. Once for each, before its first event; works before hypapps_init(). */
+void event_cpu_prepare(struct percpu *cpu);
+
+/* CPU_INIT. Once on each CPU, before it enters L1. */
 void event_cpu_init(struct percpu *cpu);
 
 /* CPUID, VMCALL; never ANSWERED. Works in every run mode. */

@@ -14,7 +14,6 @@
 #include "report/log.h"
 #include "report/stats.h"
 #include "report/trace.h"
-#include "vmx/interrupts.h"
 #include "vmx/vmx.h"
 
 extern const struct hypapp_descriptor *const hypapps_linked[]; /* made by the build, NULL at the end */
@@ -60,7 +59,7 @@ void hypapps_cpu_init(struct percpu *cpu)
 {
 	size_t bytes = hypapps_cpu_bytes();
 
-	if (bytes && !cpu->hypapp_storage)
+	if (bytes)
 		cpu->hypapp_storage = pages_boot_alloc(ALIGN_UP(bytes, PAGE_SIZE) / PAGE_SIZE);
 }
 
@@ -232,10 +231,6 @@ void hypapps_init(void)
 	build_chains();
 	for (u32 i = 0; i < app_count; i++)
 		build_claims(apps[i]);
-	if (hypapps_chain(HYPAPI_EV_INTERRUPT, HYPAPI_L1)->count)
-		interrupts_arm();
-	stats_cpu_init(this_cpu());
-	hypapps_cpu_init(this_cpu());
 	for (u32 i = 0; i < app_count; i++)
 		log_info("hypapp %s, priority %d, hypapi %u.%u", apps[i]->name, apps[i]->priority, apps[i]->major,
 			 apps[i]->minor);

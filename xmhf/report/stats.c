@@ -9,8 +9,7 @@
 
 void stats_cpu_init(struct percpu *cpu)
 {
-	if (!cpu->hypapp_stats)
-		cpu->hypapp_stats = pages_boot_alloc(ALIGN_UP(sizeof(struct hypapp_stats), PAGE_SIZE) / PAGE_SIZE);
+	cpu->hypapp_stats = pages_boot_alloc(ALIGN_UP(sizeof(struct hypapp_stats), PAGE_SIZE) / PAGE_SIZE);
 }
 
 struct event_stats stats_sum(u32 app, u32 type, u32 level)

@@ -17,11 +17,15 @@
 
 u64 interrupts_pin;
 
-void interrupts_arm(void)
+void interrupts_init(void)
 {
+	const struct chain *chain = hypapps_chain(HYPAPI_EV_INTERRUPT, HYPAPI_L1);
+
+	if (!chain->count)
+		return;
 	if (!(vmx_pin_caps.may & PIN_INTR_EXITING))
 		boot_refuse("hypapp %s subscribes to event interrupt, and this CPU has no external-interrupt exiting",
-			    hypapps_chain(HYPAPI_EV_INTERRUPT, HYPAPI_L1)->first->app->name);
+			    chain->first->app->name);
 	interrupts_pin = PIN_INTR_EXITING;
 	traps_catch_init();
 }

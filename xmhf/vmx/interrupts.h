@@ -10,7 +10,9 @@
 
 /* Pin-based controls of VMCS01 for it; 0: nobody subscribes, and interrupts go straight to L1. Constant after boot. */
 extern u64 interrupts_pin;
-void interrupts_arm(void);
+
+/* Sets that by the chains of hypapps; a CPU that cannot is a refusal. Boot, before vmx_start(). */
+void interrupts_init(void);
 
 /* L1's exits: an interrupt has come; L1 can take one; L1 can take an NMI. */
 exit_handler exit_interrupt, exit_interrupt_window, exit_nmi_window;
