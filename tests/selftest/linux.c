@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * DMA protection under a real operating system: turned on as the core does it, and then Linux is started on the bare
- * machine, whose devices have no other tables. It does not see the units. Its part is tests/selftest/jobs.
+ * machine, whose devices have no other tables. It does not see the units. Its part is tests/selftest/devices. The
+ * memory map has so many holes that Linux gets a part of it by setup_data.
  */
 #include "selftest.h"
 
@@ -16,6 +17,9 @@
 #include "mem/root_map.h"
 
 #define TO_LINUX 0x8000ul /* a page below 1 MiB that is nobody's yet */
+/* Reserved pages, so that the map has more ranges than boot_params has room for. */
+#define HOLES 150u
+#define HOLE(i) ((128ul << 20) + (i) * 0x10000ul)
 
 extern const char to_linux[], to_linux_end[];
 
@@ -37,8 +41,9 @@ static void tell_linux(void)
 	char *text = boot_info.modules[0].cmdline;
 	size_t used = strlen(text);
 
-	(void)format(text + used, sizeof(boot_info.modules[0].cmdline) - used, " root_start=0x%lx root_end=0x%lx",
-		     root_start, root_end);
+	(void)format(text + used, sizeof(boot_info.modules[0].cmdline) - used,
+		     " root_start=0x%lx root_end=0x%lx hole=0x%lx ranges=%u", root_start, root_end, HOLE(HOLES / 2),
+		     boot_info.memory_count);
 }
 
 void selftest(void)
@@ -47,6 +52,8 @@ void selftest(void)
 	u32 bytes = acpi_info.dmar_bytes;
 	u64 entry, cr3 = root_map_trampoline_cr3();
 
+	for (u64 i = 0; i < HOLES; i++)
+		memory_map_set(HOLE(i), HOLE(i) + PAGE_SIZE, MEMORY_RESERVED);
 	if (!check_that(iommu_start(false), "the IOMMU starts"))
 		return;
 	table_is_hidden(table, bytes);
