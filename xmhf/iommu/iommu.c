@@ -79,19 +79,16 @@ static bool holds_a_unit(const struct dmar_region *r)
 	return false;
 }
 
-/* The firmware's devices keep their regions, but none that is root's. */
-static bool regions_are_free(void)
+/* The firmware's devices keep their regions, but none that is root's: neither can be held then. */
+static void check_regions(void)
 {
 	for (u32 i = 0; i < dmar.region_count; i++) {
 		const struct dmar_region *r = &dmar.regions[i];
 
-		if (meets_root_memory(r->start, r->end) || holds_a_unit(r)) {
-			log_warn("no DMA protection: the firmware's devices use 0x%lx to 0x%lx, which the core has",
-				 r->start, r->end);
-			return false;
-		}
+		if (meets_root_memory(r->start, r->end) || holds_a_unit(r))
+			boot_refuse("the firmware's devices use 0x%lx to 0x%lx, which the core has: only iommu=off "
+				    "starts here", r->start, r->end);
 	}
-	return true;
 }
 
 /* Each whole page that L1 may use; then no page with something else in it. What entries disagree about is none. */
@@ -210,7 +207,8 @@ static bool find_units(bool x2apic)
 			 "interrupt remapping");
 		return false;
 	}
-	return probe_units() && choose_tables() && regions_are_free();
+	check_regions();
+	return probe_units() && choose_tables();
 }
 
 static bool turn_on(void)
