@@ -62,6 +62,14 @@ $(O)/examples/pal-demo32: examples/pal/pal-demo32.c examples/pal/pal32.S $(O)/ex
 	$(Q)$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -fno-pie -no-pie -static -s -o $@ $(filter %.c %.S %.a,$^) \
 		-Wl,-T,examples/libtv/pal.ld
 
+# A 32-bit program with libtv, for Debian's kernel only. CC32 makes such programs: see tools/images.mk.
+WORD32_PROGRAM := $(O)/examples/pal-word32
+WORD32_SOURCES := examples/pal/pal-word.c $(addprefix examples/libtv/,tv.c tv_device.c tv_pal.c)
+$(WORD32_PROGRAM): $(WORD32_SOURCES) examples/libtv/pal.ld $(TV_HEADERS)
+	@mkdir -p $(@D)
+	$(Q)$(CC32) $(filter-out -ffreestanding -fPIE -fvisibility=hidden,$(TV_PAL_CFLAGS)) -fno-pie -no-pie -static -s \
+		-I hypapps/trustvisor/include -o $@ $(WORD32_SOURCES) -Wl,-T,examples/libtv/pal.ld
+
 # kvm-guest: a program on /dev/kvm with a 64-bit kernel inside.
 EXAMPLES += $(O)/examples/kvm-guest
 L2_CFLAGS := $(EXAMPLES_CFLAGS) -ffreestanding -fno-pie -mgeneral-regs-only -mno-red-zone -fno-stack-protector \

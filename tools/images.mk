@@ -10,7 +10,8 @@ TICKS_CFLAGS := -std=gnu11 -O2 -Wall -Wextra -Werror -ffreestanding -fno-stack-p
 	-fno-asynchronous-unwind-tables -nostdlib -static -s
 
 .PHONY: linux-images
-linux-images: $(addprefix $(O)/linux/,tiny/bzImage tiny.cpio debian/vmlinuz debian.cpio debian-nodes.cpio l2.cpio)
+linux-images: $(addprefix $(O)/linux/,tiny/bzImage tiny.cpio debian/vmlinuz debian.cpio debian-nodes.cpio l2.cpio \
+	l2-driver.cpio)
 
 $(O)/linux/tiny/bzImage: tools/linux/tiny-kernel tools/linux/tiny.config
 	$(say) GET $@
@@ -70,16 +71,25 @@ $(O)/linux/debian.cpio: $(LINUX_INITRAMFS_INPUTS) $(LINUX_MODULES) $(LINUX_DRIVE
 	$(say) CPIO $@
 	$(Q)$(LINUX_INITRAMFS) $(addprefix --module ,$(LINUX_MODULES)) --file $(LINUX_DRIVER):root/trustvisor.ko
 
+# The compiler of 32-bit programs, which run on that kernel, too.
+CC32 := $(O)/linux/libc32/cc
+$(CC32): tools/linux/libc32
+	$(say) GET $@
+	$(Q)tools/linux/libc32 $(O)/linux
+	$(Q)touch -c $@
+$(WORD32_PROGRAM): $(CC32)
+
 # The same with memory in two nodes, and with what the driver's tests need.
 $(O)/linux/srat.aml: tools/linux/two-nodes
 	$(Q)tools/linux/two-nodes -o $@
 
 DRIVER_FILES := $(LINUX_DRIVER) $(O)/linux/debian/modules/brd.ko
 $(O)/linux/debian-nodes.cpio: $(LINUX_INITRAMFS_INPUTS) $(LINUX_MODULES) $(O)/linux/srat.aml $(DRIVER_FILES) \
-			      $(DRIVER_PROGRAM)
+			      $(DRIVER_PROGRAM) $(WORD32_PROGRAM)
 	$(say) CPIO $@
 	$(Q)$(LINUX_INITRAMFS) $(addprefix --module ,$(LINUX_MODULES)) \
-		--file $(O)/linux/srat.aml:kernel/firmware/acpi/srat.aml --bin $(DRIVER_PROGRAM) \
+		--file $(O)/linux/srat.aml:kernel/firmware/acpi/srat.aml \
+		$(addprefix --bin ,$(DRIVER_PROGRAM) $(WORD32_PROGRAM)) \
 		$(foreach file,$(DRIVER_FILES),--file $(file):root/$(notdir $(file)))
 
 # A 32-bit Linux, whose programs are busybox alone, and Xen with a Linux as its first domain.
@@ -113,3 +123,18 @@ $(O)/linux/cmdline.l2: tools/linux/cmdline tools/linux/cmdline.bochs
 $(O)/linux/l2.cpio: $(LINUX_INITRAMFS_INPUTS) tools/linux/qemu-files $(L2_FILES)
 	$(say) CPIO $@
 	$(Q)$(LINUX_INITRAMFS) $$(tools/linux/qemu-files $(L2_FILES))
+
+# The same with Debian's Linux for L2, and the driver in it.
+L2_DRIVER_PROGRAMS := $(addprefix $(O)/examples/,pal-demo pal-demo32 pal-stress) $(DRIVER_PROGRAM) $(WORD32_PROGRAM)
+L2_DRIVER_FILES := $(addprefix $(O)/linux/,debian/vmlinuz l2-debian.cpio cmdline.l2)
+
+$(O)/linux/l2-debian.cpio: tools/linux/initramfs examples/linux/init examples/linux/jobs/driver-short \
+			   $(addprefix $(O)/linux/,busybox ticks) $(L2_DRIVER_PROGRAMS) $(LINUX_DRIVER)
+	$(say) CPIO $@
+	$(Q)tools/linux/initramfs --plain -o $@ --busybox $(O)/linux/busybox --init examples/linux/init \
+		--job examples/linux/jobs/driver-short $(addprefix --bin ,$(O)/linux/ticks $(L2_DRIVER_PROGRAMS)) \
+		--file $(LINUX_DRIVER):root/trustvisor.ko
+
+$(O)/linux/l2-driver.cpio: $(LINUX_INITRAMFS_INPUTS) tools/linux/qemu-files $(L2_DRIVER_FILES)
+	$(say) CPIO $@
+	$(Q)$(LINUX_INITRAMFS) $$(tools/linux/qemu-files $(L2_DRIVER_FILES))

@@ -11,9 +11,11 @@ KERNEL ?= debian
 CPUS ?= 2
 MEMORY ?= 1024
 RUN_IMAGE = $(or $(IMAGE),$(O)/xmhf.elf)
-# PALs registered by hypercall, from L1 and L2; then by the driver, which Debian's kernel has.
+# PALs registered by hypercall, from L1 and L2; then by a kernel's list, in L2 and by the driver, which Debian's kernel
+# has.
 RUN_DEVICE = $(filter trustvisor-debian,$(filter trustvisor,$(HYPAPPS))-$(KERNEL))
-JOB ?= $(if $(IMAGE),,$(if $(filter trustvisor,$(HYPAPPS)),pal-l1$(comma))pal-l2$(if $(RUN_DEVICE),$(comma)pal-device))
+RUN_PALS = pal-l1,pal-l2,pal-list$(if $(RUN_DEVICE),$(comma)pal-device)
+JOB ?= $(if $(IMAGE),,$(if $(filter trustvisor,$(HYPAPPS)),$(RUN_PALS),pal-l2))
 LOADER ?= syslinux
 RUN_TIMEOUT ?= 900
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libtv: TrustVisor for 64-bit Linux programs in C and C++, in L1 and in L2 alike; for Python see tv.py.
+ * libtv: TrustVisor for Linux programs in C and C++, in L1 and in L2 alike; for Python see tv.py. A 32-bit program
+ * (on a 64-bit kernel) has 32-bit PALs: parameters and results are words of four bytes, uintptr_t.
  *
  * A PAL is a function that lives, with everything that it touches, in sections of its own:
  *
@@ -24,7 +25,9 @@
  * Link with libtv.a, or with libtv.so and libtv_pal.a, and -Wl,-T,pal.ld, which aligns the sections to pages;
  * `pkg-config libtv` has it all. PAL code must not reach outside: compile its
  * file with TV_PAL_CFLAGS of examples.mk (position-independent, no jump tables, no calls into the C library; no SIMD,
- * unless it is registered with TV_LIST_FPU), and put its constants into TV_PAL_DATA too. One set of sections can be one PAL at a time.
+ * unless it is registered with TV_LIST_FPU; in 32-bit programs, whose position-independent code calls what lies
+ * elsewhere, -fno-pie and -no-pie), and put its constants into TV_PAL_DATA too. One set of sections can be one PAL at a
+ * time.
  *
  * A call that does not reach the PAL does not compute without protection. While the PAL is registered, its code reads
  * as INT3 and its data as zeros, so a copy (by fork(), migration, swapping) traps; where the code itself is back and
@@ -46,7 +49,7 @@ extern "C" {
 #define TV_PAL_DATA __attribute__((section(".pal.data"), used))
 
 /** What an entry point answers outside of its PAL. A PAL's own results should differ from it. */
-#define TV_NOT_IN_PAL ((uint64_t)-1)
+#define TV_NOT_IN_PAL ((uintptr_t)-1)
 
 /**
  * Not 0 while the program fills in a PAL's data, and in the PAL. Whoever looks at it from outside while the PAL is
@@ -55,16 +58,16 @@ extern "C" {
 extern uint64_t tv_pal_is_there __attribute__((visibility("hidden")));
 
 /**
- * Defines an entry point that returns uint64_t: TV_PAL_ENTRY(name, (parameters), (their names)) { body }. Its first act
- * is to see whether it runs in the PAL.
+ * Defines an entry point that returns uintptr_t: TV_PAL_ENTRY(name, (parameters), (their names)) { body }. Its first
+ * act is to see whether it runs in the PAL.
  */
 #define TV_PAL_ENTRY(name, parameters, names)                                                                \
-	static inline __attribute__((always_inline)) uint64_t name##_in_pal parameters;                      \
-	TV_PAL_CODE uint64_t name parameters                                                                 \
+	static inline __attribute__((always_inline)) uintptr_t name##_in_pal parameters;                     \
+	TV_PAL_CODE uintptr_t name parameters                                                                \
 	{                                                                                                    \
 		return *(volatile uint64_t *)&tv_pal_is_there ? name##_in_pal names : TV_NOT_IN_PAL;         \
 	}                                                                                                    \
-	static inline __attribute__((always_inline)) uint64_t name##_in_pal parameters
+	static inline __attribute__((always_inline)) uintptr_t name##_in_pal parameters
 
 #define TV_PAL_PAGES(param_pages, stack_pages)                                                               \
 	__attribute__((section(".pal.param"), used, aligned(4096))) char tv_pal_param[(param_pages) * 4096]; \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The instructions with which a 64-bit guest talks to TrustVisor. Freestanding: Linux programs use it by way of tv.h,
- * bare-metal guests directly. Works from any privilege level.
+ * The instructions with which a guest talks to TrustVisor, 64-bit or 32-bit. Freestanding: Linux programs use it by way
+ * of tv.h, bare-metal guests directly. Works from any privilege level.
  */
 #ifndef TV_HYPERCALL_H
 #define TV_HYPERCALL_H
@@ -17,10 +17,10 @@
  * @param command  enum tv_command
  * @return enum tv_result
  */
-static inline uint32_t tv_hypercall(uint32_t base, uint32_t command, uint64_t rcx, uint64_t rdx, uint64_t rsi,
-				    uint64_t rdi)
+static inline uint32_t tv_hypercall(uint32_t base, uint32_t command, uintptr_t rcx, uintptr_t rdx,
+				    uintptr_t rsi, uintptr_t rdi)
 {
-	uint64_t rax = base + command;
+	uintptr_t rax = base + command;
 
 	__asm__ volatile("vmcall" : "+a"(rax), "+c"(rcx), "+d"(rdx), "+S"(rsi), "+D"(rdi) : : "memory", "cc");
 	return (uint32_t)rax;

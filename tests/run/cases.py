@@ -30,6 +30,7 @@ LINUX_WRITES = [0x174, 0xc0000080, 0xc0000082, 0xc0000100, 0xc0000101]
 ASLEEP = r"^xmhf: lockdown: sleep of type 1$"
 IVY_BRIDGE = "corei7_ivy_bridge_3770k"
 L2_INITRD = "build/linux/l2.cpio"
+L2_DRIVER_INITRD = "build/linux/l2-driver.cpio"
 POWERED_OFF = [r"^INIT DONE", r"reboot: Power down"]
 OVERFLOW = r"^xmhf: PANIC: root stack overflow on CPU 0: its main stack, "
 ROOT_TABLES = r"^xmhf: audit: root's tables, \d+ leaves: only text executes"
@@ -230,16 +231,23 @@ CASES = [
          expect=[r"INIT READY", r"INIT DONE", r"^xmhf: stat cpu 0"]),
 
     # PALs called from L1 and from a KVM guest; then on both CPUs of L1 and in the guest at once.
-    dict(name="pal/l1-and-l2", guest="tiny", xmhf=True, cpus=2, append="job=pal-l1,pal-l2",
-         expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
+    dict(name="pal/l1-and-l2", guest="tiny", xmhf=True, cpus=2, append="job=pal-l1,pal-l2,pal-list",
+         expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", r"^JOB pal-list EXIT 0$", *POWERED_OFF]),
     dict(name="pal/l1-and-l2-debian", guest="debian", xmhf=True, xmhf_args="msr=watch", cpus=2, megs=1024,
-         initrd="build/linux/debian-nodes.cpio", append="job=pal-l1,pal-l2,moved numa_balancing=disable loglevel=5",
+         initrd="build/linux/debian-nodes.cpio", append="job=pal-l1,pal-l2,words,moved numa_balancing=disable loglevel=5",
          judge=msrs_written("debian", L1=LINUX_WRITES), timeout=600,
-         expect=[linux_ready(2), r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", r"^JOB moved EXIT 0$", *POWERED_OFF]),
+         expect=[linux_ready(2), r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", r"^JOB words EXIT 0$",
+                 r"^JOB moved EXIT 0$", *POWERED_OFF]),
     # By the driver: what reaches pages of processes, hostile requests, deaths. And no other way.
     dict(name="pal/driver", guest="debian", xmhf=True, xmhf_args="trustvisor.register=kernel", cpus=2, megs=1024,
          initrd="build/linux/debian-nodes.cpio", append="job=driver numa_balancing=disable loglevel=5", timeout=600,
          expect=[r"^register: not allowed to this caller", r"^JOB driver EXIT 0$", *POWERED_OFF]),
+    # The driver in a Linux of L2, Debian's, on a small one of L1. On a fast machine: its timer, 250 times a second, would
+    # take most of a slow one's time.
+    dict(name="pal/driver-l2", guest="tiny", xmhf=True, xmhf_args="trustvisor.register=kernel", megs=1024,
+         initrd=L2_DRIVER_INITRD, append="job=l2-linux l2memory=256 l2job=driver-short", ips=100000000,
+         timeout=1800, expect=[r"^L2: register: not allowed to this caller", r"^L2: 2$",
+                 r"^L2: JOB driver-short EXIT 0$", *POWERED_OFF]),
     dict(name="examples/libtv", command=["examples/libtv/test/run", "build/check/libtv"]),
     dict(name="pal/both-at-once", guest="tiny", xmhf=True, cpus=2, append="job=pal-both rounds=200", timeout=900,
          judge=rounds_stop_twice(400, l1_destroys=1), expect=[r"^JOB pal-both EXIT 0$", *POWERED_OFF]),
