@@ -8,7 +8,7 @@ EXAMPLES_CFLAGS := -std=gnu11 -O2 -Wall -Wextra -Werror
 # PAL code reaches nothing outside its sections.
 TV_PAL_CFLAGS := $(EXAMPLES_CFLAGS) -ffreestanding -fPIE -fvisibility=hidden -fno-jump-tables -fno-stack-protector \
 	-fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -fcf-protection=none -mgeneral-regs-only
-EXAMPLES := $(addprefix $(O)/examples/,pal-demo pal-stress pal-bench pal-abandon pal-owner pal-moved)
+EXAMPLES := $(addprefix $(O)/examples/,pal-demo pal-stress pal-bench pal-abandon pal-owner pal-moved pal-soak)
 TV_HEADERS := $(wildcard examples/libtv/*.h examples/linux-driver/*.h hypapps/trustvisor/include/trustvisor/*.h)
 TV_CFLAGS := $(EXAMPLES_CFLAGS) -I hypapps/trustvisor/include
 
@@ -67,8 +67,8 @@ WORD32_PROGRAM := $(O)/examples/pal-word32
 WORD32_SOURCES := examples/pal/pal-word.c $(addprefix examples/libtv/,tv.c tv_device.c tv_pal.c)
 $(WORD32_PROGRAM): $(WORD32_SOURCES) examples/libtv/pal.ld $(TV_HEADERS)
 	@mkdir -p $(@D)
-	$(Q)$(CC32) $(filter-out -ffreestanding -fPIE -fvisibility=hidden,$(TV_PAL_CFLAGS)) -fno-pie -no-pie -static -s \
-		-I hypapps/trustvisor/include -o $@ $(WORD32_SOURCES) -Wl,-T,examples/libtv/pal.ld
+	$(Q)$(CC32) $(filter-out -ffreestanding -fPIE -fvisibility=hidden,$(TV_PAL_CFLAGS)) -fno-pie -no-pie -static \
+		-s -I hypapps/trustvisor/include -o $@ $(WORD32_SOURCES) -Wl,-T,examples/libtv/pal.ld
 
 # kvm-guest: a program on /dev/kvm with a 64-bit kernel inside.
 EXAMPLES += $(O)/examples/kvm-guest

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * kvm-guest [-c VCPUS] [-s ROUNDS] [-k] [-q] [-m]: the smallest hypervisor on /dev/kvm. It starts the L2 kernel of this
- * folder, prints what that reports, and plays the curious L1: it looks into and writes to memory that L2 made a PAL.
- * With -k the L2 kernel registers PALs, by list, and not its program; with -q nothing is measured. With -m there are
- * two such machines, in two processes, and L1 merges their memory (KSM, which needs root).
+ * kvm-guest [-c VCPUS] [-s ROUNDS] [-k] [-q] [-m] [-d]: the smallest hypervisor on /dev/kvm. It starts the L2 kernel of
+ * this folder, prints what that reports, and plays the curious L1: it looks into and writes to memory that L2 made a
+ * PAL. With -k the L2 kernel registers PALs, by list, and not its program; with -q nothing is measured. With -m there
+ * are two such machines, in two processes, and L1 merges their memory (KSM, which needs root). With -d L1 moves pages
+ * of a PAL to another node, collapses them into a huge page, and swaps them out (root, two nodes, swap space).
  *
  * Without TrustVisor below, L2 measures its exits and says that it skipped the rest. Exit code 0 if nothing went wrong.
  */
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +29,8 @@
 #include "l2.h"
 
 #define PAGE 4096u
+#define HUGE 0x200000ul
+#define COLLAPSE 25 /* MADV_COLLAPSE, which Debian's C library does not know yet */
 #define MAX_CPUID_ENTRIES 128
 #define KVM_TSS_ADDRESS 0xfffbd000ul /* three pages that KVM wants somewhere outside the guest's memory */
 
@@ -35,7 +39,7 @@ extern const uint8_t l2_image[], l2_image_end[];
 static int kvm, vm;
 static uint8_t *memory;
 static uint32_t vcpus = 1, rounds;
-static bool by_list, is_quick;
+static bool by_list, is_quick, disturbs;
 
 /* Of two machines; shared by their processes. The arrays have a place for each role. */
 static enum l2_role role = L2_ALONE;
@@ -68,9 +72,13 @@ static void create_machine(void)
 	kvm = check(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
 	vm = check(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
 	check(ioctl(vm, KVM_SET_TSS_ADDR, KVM_TSS_ADDRESS), "KVM_SET_TSS_ADDR");
-	memory = mmap(NULL, L2_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	memory = mmap(NULL, L2_MEMORY + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		die("memory");
+	memory = (uint8_t *)(((uintptr_t)memory + HUGE - 1) & ~(HUGE - 1));
+	/* There must be pages to collapse, or to merge. */
+	madvise(memory, L2_MEMORY, disturbs || role != L2_ALONE ? MADV_NOHUGEPAGE : MADV_NORMAL);
+	memset(memory, 0, L2_MEMORY);
 	memcpy(memory + L2_LOAD, l2_image, (size_t)(l2_image_end - l2_image));
 	region.userspace_addr = (uintptr_t)memory;
 	check(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
@@ -186,10 +194,44 @@ static void end_machine(bool failed)
 	exit(failed);
 }
 
+/* ---- One machine, whose pages L1's Linux takes elsewhere ---- */
+
+static void move_page(uint8_t *page)
+{
+	int node = 0, status = -1;
+	void *at = page;
+
+	syscall(SYS_move_pages, 0, 1ul, &at, NULL, &node, 0);
+	node = node == 0;
+	syscall(SYS_move_pages, 0, 1ul, &at, &node, &status, 2 /* MPOL_MF_MOVE */);
+}
+
+static bool disturb(uint32_t offset, uint32_t how)
+{
+	uint8_t *page = memory + offset, *huge = memory + (offset & ~(HUGE - 1));
+	uint64_t before = frame_of(getpid(), page);
+
+	/* A page that waits in another CPU's batch is let alone. */
+	for (int tries = 0; tries < 40 && frame_of(getpid(), page) == before; tries++) {
+		if (tries)
+			usleep(50000);
+		if (how == L2_MOVE) {
+			move_page(page);
+		} else if (how == L2_COLLAPSE) {
+			madvise(huge, HUGE, MADV_HUGEPAGE);
+			madvise(huge, HUGE, COLLAPSE);
+			madvise(huge, HUGE, MADV_NOHUGEPAGE);
+		} else {
+			madvise(page, PAGE, MADV_PAGEOUT);
+		}
+	}
+	return before && frame_of(getpid(), page) != before;
+}
+
 /* ---- All ports ---- */
 
-/* Whether the last look saw content; for the IN that follows. Only vCPU 0 asks. */
-static uint32_t look_answer;
+/* Whether the last look saw content, and whether the page was taken elsewhere; for the IN that follows, of vCPU 0. */
+static uint32_t look_answer, disturb_answer;
 
 /* One 32-bit access; returns the answer of an IN. */
 static uint32_t port_access(uint16_t port, uint32_t value, bool in)
@@ -210,7 +252,13 @@ static uint32_t port_access(uint16_t port, uint32_t value, bool in)
 	case L2_PORT_ROLE:
 		return role;
 	case L2_PORT_WAY:
-		return (by_list ? L2_WAY_LIST : 0) | (is_quick ? L2_WAY_QUICK : 0);
+		return (by_list ? L2_WAY_LIST : 0) | (is_quick ? L2_WAY_QUICK : 0) | (disturbs ? L2_WAY_DISTURB : 0);
+	case L2_PORT_DISTURB:
+		if (in)
+			return disturb_answer;
+		if (disturbs && value < L2_MEMORY)
+			disturb_answer = disturb(value & ~(PAGE - 1), value & (PAGE - 1));
+		break;
 	case L2_PORT_MEET:
 		meet();
 		break;
@@ -271,7 +319,7 @@ int main(int argc, char **argv)
 	bool two = false;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	while ((option = getopt(argc, argv, "c:s:kqm")) != -1) {
+	while ((option = getopt(argc, argv, "c:s:kqmd")) != -1) {
 		if (option == 'c')
 			vcpus = (uint32_t)atoi(optarg);
 		else if (option == 's')
@@ -280,6 +328,8 @@ int main(int argc, char **argv)
 			by_list = true;
 		else if (option == 'q')
 			is_quick = true;
+		else if (option == 'd')
+			disturbs = true;
 		else if (option == 'm')
 			two = true;
 		else

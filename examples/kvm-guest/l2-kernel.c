@@ -11,6 +11,7 @@
 #define TSS_SELECTOR 0x28
 #define KERNEL_CODE 0x08
 #define USER_CPL 3
+#define VECTOR_BP 3
 #define VECTOR_PF 14
 #define VECTORS 32
 
@@ -70,9 +71,10 @@ static void load_idt(void)
 
 	for (uint32_t i = 0; i < VECTORS; i++) {
 		uint64_t entry = (uint64_t)exception_entries[i];
+		bool for_user = i == L2_VECTOR || i == VECTOR_BP;
 
-		idt[i] = (struct gate){ .selector = KERNEL_CODE, .type = i == L2_VECTOR ? 0xee : 0x8e,
-			.offset_low = (uint16_t)entry,
+		idt[i] = (struct gate){ .selector = KERNEL_CODE, .type = for_user ? 0xee : 0x8e,
+					.offset_low = (uint16_t)entry,
 					.offset_middle = (uint16_t)(entry >> 16),
 					.offset_high = (uint32_t)(entry >> 32) };
 	}
@@ -165,7 +167,7 @@ void on_exception(struct trap *trap)
 		return;
 	}
 	__asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
-	if (trap->vector != VECTOR_PF || (trap->cs & 3) != USER_CPL || saved->rip == 0) {
+	if ((trap->vector != VECTOR_PF && trap->vector != VECTOR_BP) || (trap->cs & 3) != USER_CPL || saved->rip == 0) {
 		give_up(trap, cr2);
 		return;
 	}

@@ -8,7 +8,10 @@
 #include "../libtv/tv_hypercall.h"
 #include "l2.h"
 
-/* Written by ring 3 before it tries something; a page fault then continues at `rip` with RAX = 1, and clears `rip`. */
+/*
+ * Written by ring 3 before it tries something; a page fault or INT3 then continues at `rip` with RAX = 1, and clears
+ * `rip`.
+ */
 struct recovery {
 	uint64_t rip, rsp;
 	uint64_t cr2, error_code; /* of the fault */

@@ -416,6 +416,54 @@ static void use_merged(struct pal_area *area, enum l2_role role)
 	       end_pal(area, pal_add) == TV_OK, "afterwards", "a PAL as ever");
 }
 
+/* ---- What L1's Linux does behind L2's back ---- */
+
+/* False: it trapped. */
+static bool call_or_trap(const void *target, uint64_t a, uint64_t b, uint64_t *answer)
+{
+	struct recovery *saved = &recovery[0];
+	uint64_t trapped;
+
+	__asm__ volatile("lea 1f(%%rip), %%rcx\n\t"
+			 "mov %%rcx, 0(%2)\n\t"
+			 "mov %%rsp, 8(%2)\n\t"
+			 "call *%3\n\t"
+			 "mov %%rax, %%rdx\n\t"
+			 "xor %%eax, %%eax\n"
+			 "1:"
+			 : "=&a"(trapped), "=&d"(*answer), "+b"(saved) : "r"(target), "D"(a), "S"(b)
+			 : "rcx", "r8", "r9", "r10", "r11", "memory", "cc");
+	recovery[0].rip = 0;
+	return !trapped;
+}
+
+/* A page of a PAL: the call is right or fails, nothing is seen, and the next PAL is one as ever. */
+static void disturb(struct pal_area *area, enum l2_disturbance how, uint32_t number)
+{
+	static const char *const names[] = { "", "moved to another node", "collapsed into a huge page", "paged out" };
+	const void *add = in_area(area, pal_add);
+	uint64_t answer = 0;
+	bool returns;
+
+	report(start_pal(area, &two_integers, pal_add, SECRET) == TV_OK && call_or_trap(add, 1, 2, &answer) &&
+	       answer == 3 + SECRET, "PAL", "registered and called");
+	outl(L2_PORT_DISTURB, (uint32_t)(uintptr_t)(area->code + number * PAGE) + how);
+	report(inl(L2_PORT_DISTURB) == 1, "page of it", names[how]);
+	report(reads_nothing(area), "outside read", "zeros and INT3");
+	returns = call_or_trap(add, 3, 4, &answer);
+	report(!returns || answer == 7 + SECRET || answer == TV_NOT_IN_PAL, "call after that",
+	       !returns ? "a trap" : answer == TV_NOT_IN_PAL ? "an error" : "right");
+	end_pal(area, pal_add);
+	report(data_of(area)->secret == 0, "its data afterwards", "zero");
+}
+
+static void disturb_all(struct pal_area *area)
+{
+	for (uint32_t how = L2_MOVE; how < L2_DISTURBANCES; how++)
+		for (uint32_t number = 0; number < (how == L2_COLLAPSE ? 1 : L2_LOOK_PAGES); number++)
+			disturb(area, how, number);
+}
+
 /* ---- Roles ---- */
 
 static void serve_errands(uint32_t rounds)
@@ -495,6 +543,10 @@ void user_main(uint32_t vcpu, uint32_t vcpus, uint32_t rounds)
 
 	by_list = way & L2_WAY_LIST;
 	measures = way == 0;
+	if (way & L2_WAY_DISTURB) {
+		disturb_all(&areas[0]);
+		outl(L2_PORT_EXIT, failures != 0);
+	}
 	if (vcpu != 0)
 		serve_errands(rounds);
 	if (role != L2_ALONE) {

@@ -29,8 +29,16 @@
 /* One machine alone, or two, of which one tries to take over the other's function. */
 enum l2_role { L2_ALONE, L2_VICTIM, L2_ATTACKER };
 
+/*
+ * EAX: address of a page + enum l2_disturbance: what L1's Linux shall do to it. An IN then tells whether it did.
+ */
+#define L2_PORT_DISTURB 0x524
+
+enum l2_disturbance { L2_MOVE = 1, L2_COLLAPSE, L2_PAGE_OUT, L2_DISTURBANCES };
+
 #define L2_WAY_LIST 1u  /* the L2 kernel registers PALs, by list */
 #define L2_WAY_QUICK 2u /* nothing is measured */
+#define L2_WAY_DISTURB 4u /* nothing else, and L1 is asked to disturb */
 
 #define L2_LOOK_PAGES 4
 #define L2_SPOILED 4712

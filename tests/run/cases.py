@@ -4,6 +4,8 @@
 Names are paths, so that `check.py --only ^vmx/` selects a group. `bare/` shows that the tests' own ground (kernels,
 init script, emulator) works without XMHF, so that a failure elsewhere is ours.
 """
+import os
+
 from log_lines import whole_and_counted
 from memory_map import hides_root_memory
 from msrs import msrs_written
@@ -85,6 +87,14 @@ def torture(suffix, rounds, **more):
                 judge=as_the_hypapp_counts,
                 expect=[r"^T end quiesce$", r"^xmhf: stat cpu 0", r"^xmhf: starter: (\d+) CPUs started, \1 had work$"],
                 fail=[r"^xmhf: quiesce: FAULT"], **more)
+
+
+def soak(suffix, image, seconds, seed="", **more):
+    """All PALs for whoever comes first: in the end as many must fit in as at the beginning."""
+    return dict(name=f"pal/soak{suffix}", guest="tiny", xmhf=image, cpus=2, megs=192,
+                xmhf_args="trustvisor.share-user=512,131072 trustvisor.share-l2=512,131072",
+                append=f"job=soak seconds={seconds} seed={seed}", timeout=900 + 20 * int(seconds),
+                expect=[r"^JOB soak EXIT 0$", *POWERED_OFF], **more)
 
 
 def refuses(name, qemu, line, image="build/xmhf.elf"):
@@ -234,7 +244,8 @@ CASES = [
     dict(name="pal/l1-and-l2", guest="tiny", xmhf=True, cpus=2, append="job=pal-l1,pal-l2,pal-list",
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", r"^JOB pal-list EXIT 0$", *POWERED_OFF]),
     dict(name="pal/l1-and-l2-debian", guest="debian", xmhf=True, xmhf_args="msr=watch", cpus=2, megs=1024,
-         initrd="build/linux/debian-nodes.cpio", append="job=pal-l1,pal-l2,words,moved numa_balancing=disable loglevel=5",
+         initrd="build/linux/debian-nodes.cpio",
+         append="job=pal-l1,pal-l2,words,moved numa_balancing=disable loglevel=5",
          judge=msrs_written("debian", L1=LINUX_WRITES), timeout=600,
          expect=[linux_ready(2), r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", r"^JOB words EXIT 0$",
                  r"^JOB moved EXIT 0$", *POWERED_OFF]),
@@ -242,8 +253,8 @@ CASES = [
     dict(name="pal/driver", guest="debian", xmhf=True, xmhf_args="trustvisor.register=kernel", cpus=2, megs=1024,
          initrd="build/linux/debian-nodes.cpio", append="job=driver numa_balancing=disable loglevel=5", timeout=600,
          expect=[r"^register: not allowed to this caller", r"^JOB driver EXIT 0$", *POWERED_OFF]),
-    # The driver in a Linux of L2, Debian's, on a small one of L1. On a fast machine: its timer, 250 times a second, would
-    # take most of a slow one's time.
+    # The driver in a Linux of L2, Debian's, on a small one of L1. On a fast machine: its timer, 250 times a second,
+    # would take most of a slow one's time.
     dict(name="pal/driver-l2", guest="tiny", xmhf=True, xmhf_args="trustvisor.register=kernel", megs=1024,
          initrd=L2_DRIVER_INITRD, append="job=l2-linux l2memory=256 l2job=driver-short", ips=100000000,
          timeout=1800, expect=[r"^L2: register: not allowed to this caller", r"^L2: 2$",
@@ -288,6 +299,11 @@ CASES = [
          fail=[r"^xmhf: verify:"]),
     dict(name="audit/l1-and-l2", guest="tiny", xmhf=AUDIT, cpus=2, append="job=pal-l1,pal-l2", timeout=1800,
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
+
+    # Random work with PALs in L1 and two guests, with kills and memory pressure. The long form: half an hour of the
+    # emulated clock, or SOAK_SECONDS; SOAK_SEED repeats one (times differ, so not to the last step).
+    soak("", True, 8),
+    soak("-long", AUDIT, os.environ.get("SOAK_SECONDS", 1800), os.environ.get("SOAK_SEED", ""), long=True),
 
     # A hypapp that uses its stack up; the audit of root's own tables.
     dict(name="security/root-stack", guest="build/guest/mini-hypervisor.bzimage", append="test=call number=0x20e",
