@@ -509,7 +509,7 @@ static void register_size(struct tv_ioc_register *r) { r->size--; }
 static void no_entries(struct tv_ioc_register *r) { r->entry_count = 0; }
 static void many_entries(struct tv_ioc_register *r) { r->entry_count = TV_MAX_ENTRIES + 1; }
 static void huge_entries(struct tv_ioc_register *r) { r->entry_count = 0x80000001; }
-static void bad_flags(struct tv_ioc_register *r) { r->flags = 4; }
+static void bad_flags(struct tv_ioc_register *r) { r->flags = ~TV_LIST_FLAGS; }
 static void bad_pad(struct tv_ioc_register *r) { r->pad = 1; }
 static void huge_params(struct tv_ioc_register *r) { r->entries[0].params.num_params = 0xffffffff; }
 static void entry_outside(struct tv_ioc_register *r) { r->entries[1].address = 0xffffffff81000000; }
