@@ -32,10 +32,10 @@ def measured(level, width, flags, owner_tag, sections, entries):
     base = next(a for t, a, n, _ in sections if a <= first < a + n * PAGE)
     out = struct.pack("<IIIIQ32sII", MAGIC, level, width, flags, base if flags & FIXED else 0, owner_tag,
                       len(sections), len(entries))
-    out += b"".join(struct.pack("<IIq", t, n, a - base) for t, a, n, _ in sections).ljust(160, b"\0")
+    out += b"".join(struct.pack("<IIq", t, n, a - base) for t, a, n, _ in sections).ljust(192, b"\0")
     for address, params in entries:
         out += struct.pack("<qII", address - base, len(params), 0)
-        out += b"".join(struct.pack("<IIQ", t, 0, 0 if t == 1 else s) for t, s in params).ljust(160, b"\0")
+        out += b"".join(struct.pack("<IIQ", t, 0, 0 if t == 1 else s) for t, s in params).ljust(176, b"\0")
     return out + b"".join(c.ljust(n * PAGE, b"\0") for t, _, n, c in sections if t in CONTENT)
 
 

@@ -9,9 +9,11 @@
  */
 #include "tpm.h"
 
+#include <bearssl.h>
+
 #define PIECE_BYTES 512u
 /* A slice, in bytes that are hashed; it is then under 100,000 instructions. Zeroing a page takes those of 64 bytes. */
-#define SLICE_BYTES 1536u
+#define SLICE_BYTES 2048u
 #define ZEROED_PAGE 64u
 
 static const struct tv_pal_section *entry_section(const struct pal *pal)
@@ -22,11 +24,6 @@ static const struct tv_pal_section *entry_section(const struct pal *pal)
 	while (entry < section->start_addr || entry >= section_end(section))
 		section++; /* registration has found it */
 	return section;
-}
-
-static void update(struct measuring *m, const void *data, uint32_t len_bytes)
-{
-	br_sha256_update(&m->sha256, data, len_bytes);
 }
 
 static void measure_entry(struct measuring *m, const struct pal_entry *entry, uint64_t base)
@@ -40,7 +37,7 @@ static void measure_entry(struct measuring *m, const struct pal_entry *entry, ui
 		measured.params[i] = (struct tv_measured_param){
 			.type = param->type, .size = param->type == TV_PARAM_INTEGER ? 0 : param->size };
 	}
-	update(m, &measured, sizeof(measured));
+	sha256_blocks(&m->sha256, &measured, sizeof(measured) / SHA256_BLOCK);
 }
 
 static void begin(struct measuring *m, const struct pal *pal)
@@ -60,8 +57,8 @@ static void begin(struct measuring *m, const struct pal *pal)
 			.offset = (int64_t)(section->start_addr - base) };
 	}
 	m->begun = true;
-	br_sha256_init(&m->sha256);
-	update(m, &head, sizeof(head));
+	sha256_begin(&m->sha256);
+	sha256_blocks(&m->sha256, &head, sizeof(head) / SHA256_BLOCK);
 	for (uint32_t i = 0; i < pal->entry_count; i++)
 		measure_entry(m, &pal->entries[i], base);
 }
@@ -71,28 +68,21 @@ static bool is_content(const struct tv_pal_section *section)
 	return section->type != TV_SECTION_PARAM && section->type != TV_SECTION_STACK;
 }
 
-static int hash_piece(const struct hypapi_event *ev, const struct pal *pal, struct measuring *m, gva_t at)
-{
-	uint8_t piece[PIECE_BYTES];
-	int rc = hypapi_partition_read(ev, pal->partition, piece, at, sizeof(piece));
-
-	update(m, piece, sizeof(piece));
-	wipe(piece, sizeof(piece));
-	return rc;
-}
-
-/* The next bytes of a section that is not at its end. Returns what that took of a slice. */
-static uint32_t take_piece(const struct hypapi_event *ev, const struct pal *pal, struct measuring *m, int *rc)
+/* The next bytes of a section that is not at its end, by way of `piece`. Returns what that took of a slice. */
+static uint32_t take_piece(const struct hypapi_event *ev, const struct pal *pal, struct measuring *m,
+			   uint8_t piece[PIECE_BYTES], int *rc)
 {
 	static const uint8_t zeros[HYPAPI_PAGE_SIZE];
 	const struct tv_pal_section *section = &pal->sections.sections[m->section];
 	gva_t at = GVA(section->start_addr + m->at);
 	bool content = is_content(section);
 
-	if (content)
-		*rc = hash_piece(ev, pal, m, at);
-	else
+	if (content) {
+		*rc = hypapi_partition_read(ev, pal->partition, piece, at, PIECE_BYTES);
+		sha256_blocks(&m->sha256, piece, PIECE_BYTES / SHA256_BLOCK);
+	} else {
 		*rc = hypapi_partition_write(ev, pal->partition, at, zeros, sizeof(zeros));
+	}
 	m->at += content ? PIECE_BYTES : HYPAPI_PAGE_SIZE;
 	if (m->at == (uint64_t)section->page_num * HYPAPI_PAGE_SIZE) {
 		m->section++;
@@ -110,7 +100,7 @@ static void conclude(struct tpm_pal *tpm)
 	uint8_t both[64] = { 0 };
 	br_sha1_context sha1;
 
-	br_sha256_out(&tpm->measuring.sha256, tpm->measurement);
+	sha256_end(&tpm->measuring.sha256, tpm->measurement);
 	wipe(&tpm->measuring, sizeof(tpm->measuring)); /* where the PCRs are */
 	__builtin_memset(tpm->pcr, 0, sizeof(tpm->pcr));
 	__builtin_memset(tpm->pcr1, 0, sizeof(tpm->pcr1));
@@ -128,6 +118,7 @@ uint32_t measure_slice(const struct hypapi_event *ev, const struct pal *pal)
 {
 	struct measuring *m = &tpm_of(pal)->measuring;
 	uint32_t left = SLICE_BYTES, took;
+	uint8_t piece[PIECE_BYTES];
 	int rc = HYPAPI_OK;
 
 	if (!m->begun) {
@@ -135,9 +126,10 @@ uint32_t measure_slice(const struct hypapi_event *ev, const struct pal *pal)
 		return TV_REPEAT;
 	}
 	while (rc == HYPAPI_OK && left && m->section < pal->sections.num_sections) {
-		took = take_piece(ev, pal, m, &rc);
+		took = take_piece(ev, pal, m, piece, &rc);
 		left -= took < left ? took : left;
 	}
+	wipe(piece, sizeof(piece));
 	if (rc != HYPAPI_OK) {
 		hypapi_log("trustvisor: PAL %u cannot be measured: error %d", pal_number(pal), rc);
 		return TV_E_FAULT;

@@ -572,10 +572,28 @@ static void vectors(void **state)
 	assert_null(vectors_failed());
 }
 
+/* FIPS 180-2, the third example: too long for a boot. */
+static void a_million_a(void **state)
+{
+	static const uint8_t expected[32] = {
+		0xcd, 0xc7, 0x6e, 0x5c, 0x99, 0x14, 0xfb, 0x92, 0x81, 0xa1, 0xc7, 0xe2, 0x84, 0xd7, 0x3e, 0x67,
+		0xf1, 0x80, 0x9a, 0x48, 0xa4, 0x97, 0x20, 0x0e, 0x04, 0x6d, 0x39, 0xcc, 0xc7, 0x11, 0x2c, 0xd0 };
+	uint8_t text[64], out[32];
+	struct sha256 sha;
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	sha256_begin(&sha);
+	for (int i = 0; i < 1000000 / 64; i++)
+		sha256_blocks(&sha, text, 1);
+	sha256_end(&sha, out);
+	assert_memory_equal(out, expected, sizeof(expected));
+}
+
 int run_tpm_tests(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(vectors),
+		cmocka_unit_test(vectors), cmocka_unit_test(a_million_a),
 		cmocka_unit_test_setup(values_of_another_library, setup),
 		cmocka_unit_test_setup(a_changed_blob, setup), cmocka_unit_test_setup(another_pal, setup),
 		cmocka_unit_test_setup(another_boot, setup), cmocka_unit_test_setup(other_pcrs, setup),

@@ -6,15 +6,14 @@
 #include "pal.h"
 
 #include "include/trustvisor/tpm.h"
-
-#include <bearssl_hash.h>
+#include "sha256.h"
 
 /* What has been hashed of a PAL. */
 struct measuring {
 	bool begun;
 	uint32_t section; /* where it goes on: this section, */
 	uint64_t at;      /* that byte of it */
-	br_sha256_context sha256;
+	struct sha256 sha256;
 };
 
 /* What a PAL has of the micro-TPM. Belongs to the CPU that has the PAL (RUNNING). Zeros at first. */

@@ -162,6 +162,7 @@ struct tv_measured_entry {
 	int64_t offset; /* of the address, as that of a section */
 	uint32_t num_params, reserved;
 	struct tv_measured_param params[10]; /* unused ones are zero */
+	uint8_t zero[16]; /* blocks of the hash are 64 bytes */
 } __attribute__((packed));
 
 struct tv_measured {
@@ -173,6 +174,7 @@ struct tv_measured {
 	uint8_t owner_tag[32];
 	uint32_t num_sections, num_entries;
 	struct tv_measured_section sections[10]; /* unused ones are zero */
+	uint8_t zero[32];
 } __attribute__((packed));
 #define TV_MEASURED_MAGIC 0x314d5654u /* "TVM1" */
 
@@ -183,7 +185,7 @@ struct tv_measured {
 #endif
 TV_TPM_ASSERT(sizeof(struct tv_blob) == 88 && sizeof(struct tv_quote) == 16 + 5 * 32 + 36 + 128,
 	      "formats that others read");
-TV_TPM_ASSERT(sizeof(struct tv_measured) == 64 + 160 && sizeof(struct tv_measured_entry) == 16 + 160 &&
+TV_TPM_ASSERT(sizeof(struct tv_measured) == 4 * 64 && sizeof(struct tv_measured_entry) == 3 * 64 &&
 	       sizeof(struct tv_tpm_info) == 8 + 4 * 32 + 68, "and these");
 
 #endif
