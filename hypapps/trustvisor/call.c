@@ -494,6 +494,20 @@ static bool pal_returned(const struct hypapi_event *ev, const struct pal *pal)
 	       hypapi_reg_get(ev, HYPAPI_REG_RIP) == expected;
 }
 
+/* Of a PAL for debugging. */
+static void log_registers(const struct hypapi_event *ev)
+{
+	static const char *const names[16] = { "RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
+					       "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15" };
+
+	for (uint32_t i = 0; i < 16; i += 4)
+		hypapi_log("trustvisor: %s 0x%lx, %s 0x%lx, %s 0x%lx, %s 0x%lx",
+			   names[i], (unsigned long)hypapi_reg_get(ev, (enum hypapi_reg)i),
+			   names[i + 1], (unsigned long)hypapi_reg_get(ev, (enum hypapi_reg)(i + 1)),
+			   names[i + 2], (unsigned long)hypapi_reg_get(ev, (enum hypapi_reg)(i + 2)),
+			   names[i + 3], (unsigned long)hypapi_reg_get(ev, (enum hypapi_reg)(i + 3)));
+}
+
 static void note_fault(const struct hypapi_event *ev, struct pal *pal)
 {
 	const struct hypapi_partition_exit_args *exit = &ev->args.partition_exit;
@@ -508,6 +522,8 @@ static void note_fault(const struct hypapi_event *ev, struct pal *pal)
 	hypapi_log("trustvisor: PAL %u destroyed: exit reason %u, exception %u (0x%x), address 0x%lx, RIP 0x%lx",
 		   pal_number(pal), exit->exit_reason, exit->vector, exit->error_code,
 		   (unsigned long)exit->address.addr, (unsigned long)pal->rip);
+	if (pal->tpm_flags & TV_PAL_DEBUG)
+		log_registers(ev);
 }
 
 static uint32_t why_of(uint32_t reason)

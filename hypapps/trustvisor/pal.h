@@ -57,7 +57,7 @@ struct pal {
 	uint32_t flags;               /* TV_LIST_..., of a list */
 	uint64_t home_physical;       /* list: physical address of the page that holds the end of the stack */
 	gpa1_t home_gpa1;             /* the same as L1-physical address */
-	uint32_t tpm_flags;           /* enum tv_tpm_flag, of the registration */
+	uint32_t tpm_flags;           /* enum tv_pal_flag */
 	uint8_t owner_tag[32];        /* measured; zeros: none */
 	uint64_t request[4];          /* of its registration: registers, by which a repetition of it is known */
 
@@ -212,6 +212,8 @@ static inline struct pal_cpu *own_cpu(const struct hypapi_event *ev)
 }
 /** Zeroes all but the array of entries. */
 void pal_clear(struct pal *pal);
+/** Whether these are options that there are; takes them over. */
+bool pal_set_options(struct pal *pal, const struct tv_pal_options *options);
 /** Whether a request says nothing wrong by itself; completes what follows from sections and parameters. */
 bool pal_is_valid(struct pal *pal);
 /**
@@ -221,8 +223,8 @@ bool pal_is_valid(struct pal *pal);
 uint32_t pal_take(struct hypapi_event *ev, struct pal *pal, const struct tv_list_page *pages);
 /** A slice of measuring a PAL of pal_by_request(): TV_OK when it is measured, TV_REPEAT, or the error. */
 uint32_t pal_measure(struct hypapi_event *ev, struct pal *pal);
-/** The registers of a command that tell one registration from another. */
-void pal_note_request(const struct hypapi_event *ev, uint64_t request[4]);
+/** The registers of a command that tell one registration from another; a list has one. */
+void pal_note_request(const struct hypapi_event *ev, bool by_list, uint64_t request[4]);
 /** Stops the CPUs for a command. TV_OK, TV_REPEAT, or the error. */
 uint32_t tv_stop(struct hypapi_event *ev);
 /** enum tv_result of an enum hypapi_error. */

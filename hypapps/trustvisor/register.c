@@ -181,6 +181,13 @@ bool pal_is_valid(struct pal *pal)
 	return true;
 }
 
+bool pal_set_options(struct pal *pal, const struct tv_pal_options *options)
+{
+	pal->tpm_flags = options->flags;
+	__builtin_memcpy(pal->owner_tag, options->owner_tag, sizeof(pal->owner_tag));
+	return !(options->flags & ~(TV_PAL_DEBUG | TV_PAL_FIXED)) && !options->reserved;
+}
+
 /* Programs of before have 0 there. */
 static int read_options(const struct hypapi_event *ev, struct pal *pal)
 {
@@ -193,11 +200,7 @@ static int read_options(const struct hypapi_event *ev, struct pal *pal)
 	rc = hypapi_copy_from(ev, &options, GVA(at), sizeof(options));
 	if (rc != HYPAPI_OK)
 		return rc;
-	if ((options.flags & ~TV_TPM_FIXED) || options.reserved)
-		return HYPAPI_EINVAL;
-	pal->tpm_flags = options.flags;
-	__builtin_memcpy(pal->owner_tag, options.owner_tag, sizeof(pal->owner_tag));
-	return HYPAPI_OK;
+	return pal_set_options(pal, &options) ? HYPAPI_OK : HYPAPI_EINVAL;
 }
 
 /* Copies and checks all that the caller's request says by itself. */
@@ -284,7 +287,7 @@ static uint32_t take_pages(struct hypapi_event *ev, struct pal *pal, const struc
 	if (rc != HYPAPI_OK)
 		return tv_result_of(rc);
 	pal->state = PAL_FREE;
-	pal_note_request(ev, pal->request);
+	pal_note_request(ev, pal->by_list, pal->request);
 	__builtin_memcpy(slot, pal, offsetof(struct pal, entries) + pal->entry_count * sizeof(struct pal_entry));
 	limits_take(slot);
 	pal_set_state(slot, PAL_MEASURING);
@@ -315,12 +318,12 @@ uint32_t pal_take(struct hypapi_event *ev, struct pal *pal, const struct tv_list
 	return result == TV_OK ? TV_REPEAT : result;
 }
 
-void pal_note_request(const struct hypapi_event *ev, uint64_t request[4])
+void pal_note_request(const struct hypapi_event *ev, bool by_list, uint64_t request[4])
 {
-	request[0] = tv_arg(ev, HYPAPI_REG_RCX);
-	request[1] = tv_arg(ev, HYPAPI_REG_RDX);
-	request[2] = tv_arg(ev, HYPAPI_REG_RSI);
-	request[3] = tv_arg(ev, HYPAPI_REG_RDI);
+	static const enum hypapi_reg args[4] = { HYPAPI_REG_RCX, HYPAPI_REG_RDX, HYPAPI_REG_RSI, HYPAPI_REG_RDI };
+
+	for (uint32_t i = 0; i < 4; i++)
+		request[i] = i && by_list ? 0 : tv_arg(ev, args[i]);
 }
 
 /*

@@ -1227,6 +1227,73 @@ static uint32_t register_list(void)
 	return result;
 }
 
+/* PCR 0 of a PAL that was registered by the list: what it was measured as. */
+static void listed_pcr(uint8_t value[32])
+{
+	struct tv_tpm_pcr pcr = { .index = 0 };
+
+	assert_int_equal(register_list(), TV_OK);
+	assert_int_equal(call_at(entry), HYPAPI_HANDLED);
+	memcpy(fake_partition_mem(fake.current, DATA), &pcr, sizeof(pcr));
+	fake.pal_regs[HYPAPI_REG_RCX] = DATA;
+	assert_int_equal(hypercall(TV_CMD_TPM_PCR_READ), TV_TPM_OK);
+	memcpy(&pcr, fake_partition_mem(fake.current, DATA), sizeof(pcr));
+	assert_int_equal(pal_return(0), HYPAPI_HANDLED);
+	assert_int_equal(by_kernel(TV_CMD_UNREGISTER_LIST, (uint32_t)handle, handle >> 32), TV_OK);
+	memcpy(value, pcr.value, 32);
+}
+
+static void a_list_has_options(void **state)
+{
+	uint8_t without[32], with[32];
+
+	(void)state;
+	make_list();
+	listed_pcr(without);
+	listed_pcr(with);
+	assert_memory_equal(without, with, 32);
+	list.options.owner_tag[0] = 1;
+	listed_pcr(with);
+	assert_memory_not_equal(without, with, 32);
+	list.options.flags = TV_PAL_FIXED;
+	listed_pcr(without);
+	assert_memory_not_equal(without, with, 32);
+	list.options.flags = 1u << 8;
+	assert_int_equal(register_list(), TV_E_INVALID);
+	list.options.flags = 0;
+	list.options.reserved = 1;
+	assert_int_equal(register_list(), TV_E_INVALID);
+}
+
+/* As of command 1: whoever asks for the same list goes on. */
+static void a_list_is_repeated_until_measured(void **state)
+{
+	(void)state;
+	make_list();
+	assert_int_equal(register_list(), TV_OK);
+	assert_int_equal(by_kernel(TV_CMD_UNREGISTER_LIST, (uint32_t)handle, handle >> 32), TV_OK);
+	fake.cpl = 0;
+	fake.regs[HYPAPI_REG_RCX] = FRAME_OF(LIST);
+	fake.regs[HYPAPI_REG_RDX] = 0;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(hypercall_once(TV_CMD_REGISTER_LIST), HYPAPI_RETRY);
+	memset(fake_mem(LIST), 0, 0x1000); /* not read again */
+	assert_int_equal(fake.regs[HYPAPI_REG_RCX], FRAME_OF(LIST));
+	fake.cpl = 3;
+	assert_int_equal(call_at(entry), HYPAPI_HANDLED);
+	assert_injected(PF_P | PF_U | PF_I, entry);
+	assert_int_equal(hypercall(TV_CMD_REGISTER_LIST), TV_E_DENIED);
+	assert_int_equal(register_pal(), TV_E_OWNED);
+	level = HYPAPI_L2;
+	assert_int_equal(by_kernel(TV_CMD_REGISTER_LIST, FRAME_OF(LIST), 0), TV_E_INVALID);
+	level = HYPAPI_L1;
+	assert_int_equal(by_kernel(TV_CMD_REGISTER_LIST, FRAME_OF(LIST), 0), TV_OK);
+	handle = fake.regs[HYPAPI_REG_RCX] | fake.regs[HYPAPI_REG_RDX] << 32;
+	assert_int_equal(call_at(entry), HYPAPI_HANDLED);
+	assert_int_not_equal(fake.current, 0);
+	assert_int_equal(pal_return(0), HYPAPI_HANDLED);
+}
+
 static uint32_t unregister_list(void)
 {
 	return by_kernel(TV_CMD_UNREGISTER_LIST, (uint32_t)handle, handle >> 32);
@@ -1738,7 +1805,8 @@ int main(void)
 		TEST(no_copies_are_left),
 		TEST(a_kernel_registers_for_its_processes), TEST(lists_are_for_kernels), TEST(no_page_table_is_walked),
 		TEST(bad_lists_are_refused), TEST(the_request_itself_may_lie_badly),
-		TEST(a_list_of_l2_must_be_l2s_to_write), TEST(several_entries_share_the_data),
+		TEST(a_list_of_l2_must_be_l2s_to_write), TEST(a_list_has_options),
+		TEST(a_list_is_repeated_until_measured), TEST(several_entries_share_the_data),
 		TEST(without_ept12_l2_names_no_pages), TEST(several_entries_share_the_data),
 		TEST(a_handle_needs_a_home_of_its_own), TEST(several_entries_share_the_data),
 		TEST(buffers_lie_where_they_would_if_they_were_full), TEST(errors_instead_of_faults),

@@ -58,7 +58,7 @@ struct pal *pal_by_request(const struct hypapi_event *ev, bool by_list)
 {
 	uint64_t request[4];
 
-	pal_note_request(ev, request);
+	pal_note_request(ev, by_list, request);
 	for (uint32_t i = 0; i < limit; i++) {
 		struct pal *pal = &pals[i];
 

@@ -354,6 +354,10 @@ static void values_of_another_library(void **state)
 	options.flags = TV_TPM_FIXED;
 	start();
 	use_all("fixed, 32 in L2");
+	stop();
+	options.flags = TV_PAL_DEBUG;
+	start();
+	use_all("for debugging, 32 in L2");
 	fclose(record);
 	snprintf(command, sizeof(command), "python3 %s %s", script, path);
 	assert_int_equal(system(command), 0);
@@ -445,6 +449,7 @@ static void another_pal(void **state)
 	FAILS(params.params[1].size = 4, params.params[1].size = 3);
 	FAILS(params.num_params = 1, params.num_params = 2);
 	FAILS(options.flags = TV_TPM_FIXED, options.flags = 0);
+	FAILS(options.flags = TV_PAL_DEBUG, options.flags = 0);
 	FAILS(options.owner_tag[31] = 1, options.owner_tag[31] = 0);
 	sections.sections[4].type = TV_SECTION_STACK, sections.sections[4].page_num = 1;
 	sections.sections[4].start_addr = PAGE(20);

@@ -27,7 +27,7 @@
 /* ---- Commands: VMCALL with EAX = command (plus the base in L2), arguments in ECX, EDX, ESI, EDI ---- */
 
 enum tv_command {
-	TV_CMD_REGISTER = 1,   /* ECX: struct tv_pal_sections, EDX: 0 or struct tv_pal_options of tpm.h, ESI: struct
+	TV_CMD_REGISTER = 1,   /* ECX: struct tv_pal_sections, EDX: 0 or struct tv_pal_options, ESI: struct
 	                          tv_pal_params, EDI: entry point */
 	TV_CMD_UNREGISTER = 2, /* ECX: entry point */
 	TV_CMD_UTPM_SEAL_OLD = 3,
@@ -121,6 +121,19 @@ struct tv_pal_params {
 	struct tv_pal_param params[TV_MAX_PARAMS];
 } __attribute__((packed));
 
+/* What a PAL is registered with beside that. All of it is measured, and a quote has it (tpm.h). Since 1.3. */
+enum tv_pal_flag {
+	TV_PAL_DEBUG = 1u << 0, /* for debugging: its registers are in the log when it faults. It has no secrets */
+	TV_PAL_FPU = 1u << 1,   /* it has FPU and SIMD registers of its own: not yet, TV_E_INVALID */
+	TV_PAL_FIXED = 1u << 2, /* its measurement is for the addresses at which it stands */
+};
+
+struct tv_pal_options {
+	uint32_t flags;        /* enum tv_pal_flag */
+	uint32_t reserved;     /* 0 */
+	uint8_t owner_tag[32]; /* of the one whose secrets these are: keys depend on it; zeros: of nobody */
+} __attribute__((packed));
+
 /* ---- Registration by list: for CPL 0 of L1, and for CPL 0 of an L2 that has an EPT12. Since 1.3 ---- */
 
 /*
@@ -162,6 +175,7 @@ struct tv_list {
 	uint32_t flags;       /* TV_LIST_... */
 	uint32_t entry_count; /* 1 to TV_MAX_ENTRIES; they share the sections */
 	uint32_t page_count;  /* 1 to TV_MAX_PAGES; no more array elements than these are read */
+	struct tv_pal_options options;
 	struct tv_list_entry entries[TV_MAX_ENTRIES];
 	struct tv_list_page pages[TV_MAX_PAGES];
 } __attribute__((packed));
@@ -188,7 +202,7 @@ enum tv_why {
 #else
 #define TV_ASSERT(condition, text) _Static_assert(condition, text)
 #endif
-TV_ASSERT(sizeof(struct tv_list) == 16 + 8 * 176 + 256 * 16, "agreed with drivers");
+TV_ASSERT(sizeof(struct tv_list) == 16 + 40 + 8 * 176 + 256 * 16, "agreed with drivers");
 TV_ASSERT(sizeof(struct tv_pal_section) == 16, "fixed by existing guest programs");
 TV_ASSERT(sizeof(struct tv_pal_sections) == 168, "fixed by existing guest programs");
 TV_ASSERT(sizeof(struct tv_pal_param) == 16, "fixed by existing guest programs");

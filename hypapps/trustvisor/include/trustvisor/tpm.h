@@ -12,7 +12,7 @@
 #ifndef TRUSTVISOR_TPM_H
 #define TRUSTVISOR_TPM_H
 
-#include <stdint.h>
+#include "abi.h"
 
 enum tv_tpm_command {
 	TV_CMD_TPM_INFO = 40,       /* struct tv_tpm_info */
@@ -40,9 +40,9 @@ enum tv_tpm_result {
 /* ---- What is true of a PAL and of the machine; in struct tv_tpm_info and, signed, in struct tv_quote ---- */
 
 enum tv_tpm_flag {
-	TV_TPM_DEBUG = 1u << 0,             /* the PAL was registered for debugging: its secrets are not secret */
-	TV_TPM_FPU = 1u << 1,               /* it has FPU and SIMD registers of its own */
-	TV_TPM_FIXED = 1u << 2,             /* its measurement is for the addresses at which it stands */
+	TV_TPM_DEBUG = TV_PAL_DEBUG,        /* those that it was registered with, */
+	TV_TPM_FPU = TV_PAL_FPU,            /* all of them measured */
+	TV_TPM_FIXED = TV_PAL_FIXED,
 	TV_TPM_DMA = 1u << 8,               /* devices cannot reach the PAL's memory */
 	TV_TPM_LAUNCH_MEASURED = 1u << 9,   /* the image was measured by hardware as it started */
 	TV_TPM_MASTER_PERSISTENT = 1u << 10,/* the master secret outlives a boot; else sealed data does not either */
@@ -132,14 +132,6 @@ struct tv_tpm_counter {
 	uint32_t op;    /* enum tv_tpm_counter_op: ADD adds one, and answers what it is then */
 	uint32_t flags;
 	uint64_t value; /* result: of the counter of this measurement and owner tag */
-} __attribute__((packed));
-
-/* ---- Registration: what EDX of TV_CMD_REGISTER leads to, if it is not 0 ---- */
-
-struct tv_pal_options {
-	uint32_t flags; /* TV_TPM_FIXED or 0 */
-	uint32_t reserved;
-	uint8_t owner_tag[32]; /* of the one whose secrets these are: keys depend on it; zeros: of nobody */
 } __attribute__((packed));
 
 /*
