@@ -1258,6 +1258,11 @@ static void a_list_has_options(void **state)
 	list.options.flags = TV_PAL_FIXED;
 	listed_pcr(without);
 	assert_memory_not_equal(without, with, 32);
+	list.flags = TV_LIST_FPU;
+	listed_pcr(with);
+	assert_memory_not_equal(without, with, 32);
+	list.options.flags = TV_PAL_FPU;
+	assert_int_equal(register_list(), TV_E_INVALID);
 	list.options.flags = 1u << 8;
 	assert_int_equal(register_list(), TV_E_INVALID);
 	list.options.flags = 0;

@@ -12,6 +12,7 @@
 #define FIRST_TICKS 2500000ull		/* a storm uses up what is allowed as a burst */
 #define DRAIN_TICKS 800000ull		/* and what comes back while others are refused */
 #define WINDOW_TICKS 1500000ull
+#define SLICE_TICKS 100000ull		/* of measuring a PAL, at most: interrupts wait so long */
 #define PAL_RET 0xc3			/* the PAL's code */
 
 enum form { REFUSED_TWICE, REFUSED_OWNED, SUCCEEDS, DESTROYED, HELLO, FORMS };
@@ -181,7 +182,7 @@ static void judge_interrupts(void)
 	smp_wait(1);
 	hypercall_base = 0;
 	print("%u rounds, %u errors, the slowest interrupt took %lu ticks\n", rounds, errors, stormed);
-	judge("L2", "interrupts come while a registration behind STI waits", errors == 0 && stormed < 30000);
+	judge("L2", "interrupts come while a registration behind STI waits", errors == 0 && stormed < SLICE_TICKS + 30000);
 }
 
 /* ---- An L2 with many pages, whose tables EPT02 holds until memory changes hands ---- */
@@ -245,13 +246,23 @@ static void judge_l2_victim(void)
 	      errors == 0 && rounds > 2 && stormed * 4 >= alone * 3);
 }
 
-/* The kernel's own registrations do not wait, however little the others have left. */
-static void judge_kernel(const char *where)
+/* Ticks that the kernel's register and unregister take; 0: an error. Most is for measuring. */
+static u64 kernel_takes(void)
 {
 	u64 start = rdtsc();
 	bool ok = ask(&good) == TV_OK && tv(TV_CMD_UNREGISTER, code, NULL, NULL) == TV_OK;
 
-	judge(where, "L1's kernel does not wait", ok && rdtsc() - start < 40000);
+	return ok ? rdtsc() - start : 0;
+}
+
+static u64 kernel_alone;
+
+/* The kernel's own registrations do not wait, however little the others have left. */
+static void judge_kernel(const char *where)
+{
+	u64 taken = kernel_takes();
+
+	judge(where, "L1's kernel does not wait", taken && taken < kernel_alone + 40000);
 }
 
 static void all_forms(const char *where, bool in_l2)
@@ -272,7 +283,7 @@ static void all_forms(const char *where, bool in_l2)
 static struct tv_pal_sections pages(const void *data_page, const void *stack_page)
 {
 	return (struct tv_pal_sections){ .num_sections = 3, .sections = {
-		{ TV_SECTION_CODE, 1, (u64)code }, { TV_SECTION_DATA, 1, (u64)data_page },
+		{ TV_SECTION_CODE, 1, (u64)code }, { TV_SECTION_PARAM, 1, (u64)data_page }, /* it is not measured */
 		{ TV_SECTION_STACK, 1, (u64)stack_page } } };
 }
 
@@ -298,6 +309,7 @@ DEFINE_TEST(stop_storm, "stop-storm", "XMHF only: storms of stops by others than
 	hv_on();
 	judge("L1", "a PAL of the kernel",
 	      tv(TV_CMD_REGISTER, &others, &params, (void *)others.sections[0].start_addr) == TV_OK);
+	kernel_alone = kernel_takes();
 	all_forms("CPL 3", false);
 	all_forms("L2", true);
 	judge_interrupts();
