@@ -140,7 +140,8 @@ static uint32_t make_pal(const struct hypapi_event *ev, const struct tv_list *li
 	pal->cpl = 3;
 	pal->long_mode = !(list->flags & TV_LIST_32BIT);
 	pal->word_bytes = pal->long_mode ? 8 : 4;
-	if (!pal_set_options(pal, &list->options) || !make_sections(pal, list) || !make_entries(pal, list) || !pal_is_valid(pal))
+	if (!pal_set_options(pal, &list->options) || !make_sections(pal, list) || !make_entries(pal, list) ||
+	    !pal_is_valid(pal))
 		return TV_E_INVALID;
 	if (list->flags & TV_LIST_FPU)
 		pal->tpm_flags |= TV_PAL_FPU;

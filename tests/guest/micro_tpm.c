@@ -92,7 +92,8 @@ static void write_list(u64 base, bool wide)
 		{ base + TV_CMD_TPM_UNSEAL, (u64)&data.unseal, 0, 0, 0, 0 },
 		{ base + TV_CMD_TPM_QUOTE, (u64)&data.quote, 0, 0, 0, 0 },
 		{ base + TV_CMD_TPM_COUNTER, (u64)&data.counter, 0, 0, 0, 0 },
-		{ base + TV_CMD_UTPM_QUOTE, (u64)data.pcr_info, (u64)data.words[4], (u64)data.plain, (u64)data.words[5], 0 },
+		{ base + TV_CMD_UTPM_QUOTE, (u64)data.pcr_info, (u64)data.words[4], (u64)data.plain,
+		  (u64)data.words[5], 0 },
 		{ base + TV_CMD_NV_READALL, (u64)&data, 0, 0, 0, TV_E_DENIED },
 		{ base + TV_CMD_REGISTER, 0, 0, 0, 0, TV_E_IN_PAL },
 	};
@@ -197,6 +198,7 @@ DEFINE_TEST(micro_tpm, "micro-tpm", "XMHF only: PALs of L1 and L2 use both banks
 {
 	if (!hv_supported())
 		return;
+	smp_start();
 	smp_run(1, stop_others, NULL);
 	print("T L1: %lu commands failed\n", use(0, true));
 	smp_wait(1);

@@ -182,7 +182,8 @@ static void judge_interrupts(void)
 	smp_wait(1);
 	hypercall_base = 0;
 	print("%u rounds, %u errors, the slowest interrupt took %lu ticks\n", rounds, errors, stormed);
-	judge("L2", "interrupts come while a registration behind STI waits", errors == 0 && stormed < SLICE_TICKS + 30000);
+	judge("L2", "interrupts come while a registration behind STI waits",
+	      errors == 0 && stormed < SLICE_TICKS + 30000);
 }
 
 /* ---- An L2 with many pages, whose tables EPT02 holds until memory changes hands ---- */

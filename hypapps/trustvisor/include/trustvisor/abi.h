@@ -124,7 +124,7 @@ struct tv_pal_params {
 /* What a PAL is registered with beside that. All of it is measured, and a quote has it (tpm.h). Since 1.3. */
 enum tv_pal_flag {
 	TV_PAL_DEBUG = 1u << 0, /* for debugging: its registers are in the log when it faults. It has no secrets */
-	TV_PAL_FPU = 1u << 1,   /* it has FPU and SIMD registers of its own: made of TV_LIST_FPU, not to be given here */
+	TV_PAL_FPU = 1u << 1,   /* it has FPU and SIMD registers of its own: follows TV_LIST_FPU, not given here */
 	TV_PAL_FIXED = 1u << 2, /* its measurement is for the addresses at which it stands */
 };
 
