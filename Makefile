@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-#   make            the image build/xmhf.elf
+#   make            the images build/xmhf.elf, for multiboot loaders, and build/xmhf.efi, for UEFI firmware
 #   make run        a real Linux on XMHF with TrustVisor, a PAL called from L1 and from a KVM guest in L2
 #   make check      every test but the long ones (make check-long);  make unit, make model: those that need no emulator
 #   make bench      event costs: build/bench/bench.tsv, a table and a chart
@@ -20,7 +20,7 @@ Q := $(if $(V),,@)
 say := @$(if $(V),:,printf '  %-4s %s\n')
 
 .PHONY: all
-all: $(O)/xmhf.elf
+all: $(O)/xmhf.elf $(O)/xmhf.efi
 
 .PHONY: setup
 setup: ; @tools/setup
@@ -132,6 +132,8 @@ $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
 	$(Q)tools/install/image-hash $@
 
 -include $(CORE_OBJ:.o=.d)
+
+include xmhf/boot/efi/efi.mk
 
 # The same with one option on, or with other hypapps, in a folder of its own: build/counts/xmhf.elf for make bench; for
 # tests build/audit/xmhf.elf, with the hypapps that only tests need, and build/by-path/xmhf.elf, with one from outside

@@ -3,7 +3,8 @@
 # Input: O, the build folder. Targets: boot-disks, which `make check` needs; xen.img is for `make check-long`.
 
 BOOT_DIR := tests/boot
-BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/boot/linux.img $(O)/boot/twice.img
+BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/boot/linux.img $(O)/boot/twice.img \
+	$(O)/boot/efi.img $(O)/boot/efi-alone.img
 
 .PHONY: boot-disks check-files
 boot-disks: $(BOOT_DISKS)
@@ -42,6 +43,28 @@ $(O)/boot/twice.img: $(BOOT_DIR)/mkdisk.py $(O)/xmhf.elf $(O)/guest/test.bzimage
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkdisk.py -o $@ --kernel $(O)/guest/test.bzimage --append test=xmhf-levels \
 		--multiboot $(O)/xmhf.elf
+
+# EFI applications of tests: as xmhf.efi, but without its image.
+$(O)/boot/%.efi: $(BOOT_DIR)/%.c
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(EFI_CFLAGS) -I xmhf/boot/efi -c -o $@.o $<
+	$(Q)$(LD) $(EFI_LINK_FLAGS) -o $@ $@.o
+
+# Linux by its EFI stub on XMHF, which the firmware starts; its tables are acpi_tables.efi's.
+EFI_LINUX := console=ttyS0,115200 initrd=\initrd \
+	$$(sed 's/console=[^ ]*//' tools/linux/cmdline tools/linux/cmdline.bochs | tr '\n' ' ')
+$(O)/boot/efi.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.efi $(O)/boot/acpi_tables.efi \
+		$(O)/linux/debian/vmlinuz $(O)/linux/debian.cpio tools/linux/cmdline
+	$(say) IMG $@
+	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --file $(O)/boot/acpi_tables.efi=EFI/BOOT/BOOTX64.EFI \
+		--file $(O)/xmhf.efi=xmhf.efi --file $(O)/linux/debian/vmlinuz=vmlinuz \
+		--file $(O)/linux/debian.cpio=initrd \
+		--text "next \vmlinuz\nnext-options $(EFI_LINUX) loglevel=3 job=pal-l1,pal-l2=EFI/xmhf/xmhf.conf"
+
+$(O)/boot/efi-alone.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
+	$(say) IMG $@
+	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(O)/xmhf.efi=EFI/BOOT/BOOTX64.EFI
 
 # Off is what Xen does against speculation, as in the other Linuxes, and what needs MSRs that the emulated CPU lacks.
 XEN_APPEND := com1=115200,8n1 console=com1 sync_console dom0_mem=400M dom0_max_vcpus=1 spec-ctrl=no xpti=no ucode=no \

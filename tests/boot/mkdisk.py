@@ -20,10 +20,10 @@ BOOT_CODE_BYTES = 440           # of the first sector; behind it the disk's sign
 FAT16_LBA = 0x0e
 
 
-def partition_entry(start, count):
+def partition_entry(start, count, kind=FAT16_LBA):
     """Active; the cylinder, head and sector fields say "use the LBA"."""
     beyond = b"\xfe\xff\xff"
-    return struct.pack("<B3sB3sII", 0x80, beyond, FAT16_LBA, beyond, start, count)
+    return struct.pack("<B3sB3sII", 0x80, beyond, kind, beyond, start, count)
 
 
 def grub_core(o, work):

@@ -12,7 +12,7 @@ from msrs import msrs_written
 from stop_counts import as_the_hypapp_counts, exits_of_l1, rounds_stop_twice
 from pal_cost import pal_calls_within
 from trace_shows import shows_pal
-from emulator import ROOT
+from emulator import OVMF, ROOT
 import tutorial
 import ways_down
 
@@ -104,6 +104,15 @@ def refuses(name, qemu, line, image="build/xmhf.elf"):
     # The halted machine would go on until the timeout: it is ended as soon as the line is there.
     script = f"exec 3< <({run}); machine=$!; grep -m 1 '^xmhf: error: {line}' <&3; found=$?; kill $machine; exit $found"
     return dict(name=f"boot/{name}", command=["bash", "-c", script])
+
+
+def efi_refuses(line):
+    """The application says what the machine lacks, and the firmware goes on, here to its shell. The rest is not run."""
+    run = (f"exec timeout 60 qemu-system-x86_64 -M q35 -m 256 -smp 2 -bios {OVMF} -display none -serial stdio "
+           "-net none -drive file=build/boot/efi-alone.img,format=raw,snapshot=on 2>/dev/null")
+    script = (f"exec 3< <({run}); machine=$!; grep -a -m 1 'error: {line}' <&3 && grep -a -m 1 'not started' <&3 && "
+              "grep -a -m 1 'UEFI Interactive Shell' <&3; found=$?; kill $machine; exit $found")
+    return dict(name="efi/no-vmx", command=["bash", "-c", script])
 
 
 def selftest(name, image, *qemu, says=None):
@@ -232,6 +241,13 @@ CASES = [
          expect=[l2_ready(1), *POWERED_OFF]),
     dict(name="xmhf/linux-l2-2cpu", guest="tiny", initrd=L2_INITRD, xmhf=True, cpus=2, append="job=l2-linux l2cpus=2",
          timeout=900, expect=[l2_ready(2), *POWERED_OFF]),
+
+    # The firmware stays as a part of L1 and starts Linux by its EFI stub: PALs from there and from a KVM guest.
+    dict(name="efi/linux-debian", disk="build/boot/efi.img", firmware=OVMF, cpus=2, timeout=900,
+         expect=[r"^xmhf: 2 of 2 CPUs run under the core", linux_ready(2), r"^JOB pal-l1 EXIT 0$",
+                 r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
+
+    efi_refuses("this CPU has no VMX"),
 
     # The table of MSRs and a 32-bit Linux; Xen and its first domain.
     dict(name="xmhf/linux-i386", guest="i386", xmhf=True, xmhf_args="msr=watch", append="mce=off loglevel=5",

@@ -60,6 +60,7 @@ class Case:
     fail: tuple | list = ()
     until: str | None = None
     triple_fault: str = "stop"
+    firmware: str = emulator.BIOS
     options: tuple | list = ()
     # A command: must return 0.
     command: tuple | list = ()
@@ -125,7 +126,8 @@ def run_machine(case, xmhf):
         iso, cpus=case.cpus, megs=case.megs, model=case.model, ips=case.ips, timeout=case.timeout,
         disk=disk, boot=case.boot or ("cdrom" if iso else "disk"),
         expect=case.expect, fail=[*case.fail, *GUEST_FAILS, *([] if case.panics else XMHF_FAILS)], until=case.until,
-        serial=log, triple_fault=case.triple_fault, options=case.options, name=re.sub("/", "-", case.name))
+        serial=log, triple_fault=case.triple_fault, firmware=case.firmware,
+        options=case.options, name=re.sub("/", "-", case.name))
     if not result.ok:
         raise Failure(("on XMHF: " if xmhf else "on the bare machine: ") + result.report())
     if iso:

@@ -32,13 +32,15 @@ HEADS, SECTORS, SECTOR_BYTES = 16, 63, 512
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 
+BIOS = "/usr/share/bochs/BIOS-bochs-latest"
+OVMF = "/usr/share/ovmf/OVMF.fd"    # the build of 2 MiB, which Bochs can map
 MSRS = pathlib.Path(__file__).with_name("bochs.msrs")
 
 BOCHSRC = """\
 cpu: model={model}, count={cpus}:1:1, ips={ips}, quantum=16, reset_on_triple_fault={reset}
 cpu: ignore_bad_msrs=0, msrs="{msrs}"
 memory: guest={megs}, host={megs}
-romimage: file=/usr/share/bochs/BIOS-bochs-latest
+romimage: file={firmware}
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
 display_library: term
 clock: sync=none, time0=1700000000, rtc_sync=0
@@ -118,7 +120,7 @@ def copy_disk(source, target):
 
 def bochs_command(image, disk, work, o):
     text = BOCHSRC.format(dir=work, msrs=MSRS, boot=o["boot"], cpus=o["cpus"], megs=o["megs"], model=o["model"],
-                          ips=o["ips"], reset=int(o["triple_fault"] == "reset"))
+                          ips=o["ips"], firmware=o["firmware"], reset=int(o["triple_fault"] == "reset"))
     if image:
         text += f'ata0-slave: type=cdrom, path="{os.path.abspath(image)}", status=inserted\n'
     if disk:
@@ -266,20 +268,21 @@ def read_log(path, child):
 
 
 def run(image=None, cpus=1, megs=512, model="corei7_skylake_x", ips=20000000, timeout=120, expect=(), fail=(),
-        until=None, disk=None, boot="cdrom", emulator="bochs", triple_fault="stop", options=(), show=False, keep=False,
-        serial=None, name="run"):
+        until=None, disk=None, boot="cdrom", emulator="bochs", firmware=BIOS, triple_fault="stop", options=(),
+        show=False, keep=False, serial=None, name="run"):
     """Runs a machine and returns its Result. Raises ValueError if the emulator cannot be used on this host.
 
     image: ISO file; disk: disk image file (a copy is used); boot: "cdrom" or "disk"; expect, fail: regular expressions
     (multi-line mode) on the serial log; until: one that ends the run; triple_fault: "stop" (Bochs panics) or "reset";
-    options: further lines for the bochsrc; show: True to print the serial log as it grows, or a function that gets each
-    new piece of it; serial: file that receives a copy of the serial log; keep: leave the run's
-    directory behind (it is left behind after a failure in any case).
+    firmware: ROM image (Bochs); options: further lines for the bochsrc; show: True to print the serial log as it grows,
+    or a function that gets each new piece of it; serial: file that receives a copy of the serial log; keep: leave the
+    run's directory behind (it is left behind after a failure in any case).
     """
     emulator = choose_emulator(emulator)
     RUN_DIR.mkdir(parents=True, exist_ok=True)
     work = pathlib.Path(tempfile.mkdtemp(prefix=f"{re.sub('[^A-Za-z0-9.-]', '_', name)}-", dir=RUN_DIR))
-    settings = dict(cpus=cpus, megs=megs, model=model, ips=ips, boot=boot, triple_fault=triple_fault, options=options)
+    settings = dict(cpus=cpus, megs=megs, model=model, ips=ips, boot=boot, triple_fault=triple_fault, options=options,
+                    firmware=firmware)
     command = (bochs_command if emulator == "bochs" else qemu_command)(image, disk, work, settings)
     start = time.monotonic()
     child = Child(command, work)
@@ -317,6 +320,7 @@ def parse_arguments():
     add("--fail", action="append", default=[], metavar="REGEX", help="must not be there; ends the run (repeatable)")
     add("--until", metavar="REGEX", help="ends the run when seen")
     add("--emulator", choices=("bochs", "qemu", "auto"), default=os.environ.get("EMULATOR") or "bochs")
+    add("--firmware", default=BIOS, metavar="FILE", help="ROM image, for Bochs; for UEFI: " + OVMF)
     add("--triple-fault", choices=("stop", "reset"), default="stop")
     add("--option", action="append", default=[], dest="options", metavar="LINE", help="further bochsrc line")
     add("--show", action="store_true", help="print the serial log as it grows")

@@ -50,7 +50,7 @@ void selftest(void)
 {
 	const void *table = acpi_info.dmar;
 	u32 bytes = acpi_info.dmar_bytes;
-	u64 entry, cr3 = root_map_trampoline_cr3();
+	u64 entry, cr3 = root_map_low_cr3(SIZE_2M);
 
 	for (u64 i = 0; i < HOLES; i++)
 		memory_map_set(HOLE(i), HOLE(i) + PAGE_SIZE, MEMORY_RESERVED);

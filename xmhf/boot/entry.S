@@ -136,7 +136,7 @@ boot_relocate:
 
 	.bss
 	.balign 4096
-	.globl boot_stack_guard
+	.globl boot_stack_guard, boot_stack_top
 boot_stack_guard:                       /* not mapped once the image has moved */
 	.skip 4096
 	.skip 16384

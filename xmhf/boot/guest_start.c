@@ -2,11 +2,17 @@
 /* See guest_start.h. */
 #include "boot/guest_start.h"
 
+#include "boot/efi.h"
 #include "core/cmdline.h"
 #include "report/log.h"
 
 void guest_start(struct percpu *cpu)
 {
+	if (efi_stays()) {
+		efi_guest(cpu);
+		return;
+	}
+
 	bool chain = cmdline_is("boot", "chain") || (!boot_info.module_count && !cmdline_is("boot", "linux"));
 
 	if (chain && boot_info.firmware != FIRMWARE_BIOS)

@@ -42,25 +42,41 @@ static void set_log_level(void)
 			log_threshold = (enum log_level)i;
 }
 
-static u64 reserve_root_memory(void)
+u64 boot_root_bytes(void)
 {
 	u64 image = (u64)image_end - IMAGE_VIRTUAL;
 	u64 per_cpu = BYTES_PER_CPU + trace_bytes() + ALIGN_UP(hypapps_cpu_bytes(), PAGE_SIZE);
 	u32 count = MAX(acpi_info.cpu_count, 1u);
 	u64 tables = POOL_BYTES + partition_plan() + memory_map_top() / SIZE_2M * BYTES_PER_2M;
-	u64 size = ALIGN_UP(image + log_bytes(count) + tables + count * per_cpu + smm_bytes(count), SIZE_2M);
-	u64 at = memory_map_find(size, SIZE_2M, 16 * SIZE_2M, 1ul << 32);
 
-	if (!at)
-		boot_refuse("no %lu MiB of free RAM below 4 GiB for the core", size >> 20);
-	root_start = at;
-	root_end = at + size;
+	return ALIGN_UP(image + log_bytes(count) + tables + count * per_cpu + smm_bytes(count), SIZE_2M);
+}
+
+void boot_read_options(void)
+{
+	cmdline_parse(boot_info.cmdline);
+	set_log_level();
+	speculation_init();
+	acpi_parse();
+}
+
+_Noreturn void boot_move(u64 loaded, u64 root, u64 bytes, u64 low)
+{
+	u64 image = (u64)image_end - IMAGE_VIRTUAL;
+	u32 count = MAX(acpi_info.cpu_count, 1u);
+
+	root_start = root;
+	root_end = root + bytes;
 	memory_map_set(root_start, root_end, MEMORY_RESERVED);
-	wake_reserve();
+	wake_reserve(low);
 	/* First of all: at the same place in the next boot. */
-	log_init(phys_to_virt(HPA(at + image)), count);
-	pages_init(HPA(at + image + log_bytes(count)));
-	return image;
+	log_init(phys_to_virt(HPA(root + image)), count);
+	pages_init(HPA(root + image + log_bytes(count)));
+
+	u64 cr3 = root_map_build(HPA(root), MAX(memory_map_top(), 1ul << 32));
+
+	boot_relocate(phys_to_virt(HPA(root)), phys_to_virt(HPA(loaded)), image, cr3);
+	core_main();
 }
 
 _Noreturn void boot_main(u32 magic, u32 info)
@@ -68,14 +84,11 @@ _Noreturn void boot_main(u32 magic, u32 info)
 	serial_init();
 	multiboot_parse(magic, info);
 	firmware_complete();
-	cmdline_parse(boot_info.cmdline);
-	set_log_level();
-	speculation_init();
-	acpi_parse();
+	boot_read_options();
 
-	u64 image = reserve_root_memory();
-	u64 cr3 = root_map_build(HPA(root_start), MAX(memory_map_top(), 1ul << 32));
+	u64 bytes = boot_root_bytes(), root = memory_map_find(bytes, SIZE_2M, 16 * SIZE_2M, 1ul << 32);
 
-	boot_relocate(phys_to_virt(HPA(root_start)), phys_to_virt(HPA(IMAGE_LOAD)), image, cr3);
-	core_main();
+	if (!root)
+		boot_refuse("no %lu MiB of free RAM below 4 GiB for the core", bytes >> 20);
+	boot_move(IMAGE_LOAD, root, bytes, 0);
 }

@@ -53,15 +53,15 @@ struct percpu *percpu_create(u32 apic_id)
 	cpu->stack_top = root_map_stack(cpu->index, ROOT_STACK_MAIN);
 	set_ist(cpu, IST_NMI, root_map_stack(cpu->index, ROOT_STACK_NMI));
 	set_ist(cpu, IST_FAULT, root_map_stack(cpu->index, ROOT_STACK_FAULT));
-	fill_gdt(cpu);
 	cpus[cpu_count++] = cpu;
 	return cpu;
 }
 
-void percpu_load(struct percpu *cpu)
+void percpu_load_tables(struct percpu *cpu)
 {
 	struct { u16 limit; u64 base; } __attribute__((packed)) gdtr = { sizeof(cpu->gdt) - 1, (u64)cpu->gdt };
 
+	fill_gdt(cpu);
 	asm volatile("lgdt %0" : : "m"(gdtr));
 	asm volatile("push %0; lea 1f(%%rip), %%rax; push %%rax; lretq; 1:" : : "i"(SEL_CODE) : "rax", "memory");
 	asm volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%ss" : : "r"(SEL_DATA));
@@ -69,6 +69,11 @@ void percpu_load(struct percpu *cpu)
 	asm volatile("ltr %w0" : : "r"(SEL_TSS));
 	wrmsr(MSR_GS_BASE, (u64)cpu);
 	traps_load();
+}
+
+void percpu_load(struct percpu *cpu)
+{
+	percpu_load_tables(cpu);
 	speculation_cpu_init(cpu);
 	gs_is_loaded = true;
 }

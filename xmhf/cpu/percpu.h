@@ -144,7 +144,8 @@ void percpu_locks_add(int n);
 /* Allocates and fills the structure for the CPU with this APIC id. Boot CPU only. */
 struct percpu *percpu_create(u32 apic_id);
 
-/* Loads GDT, IDT, TSS and GS of this CPU. */
+/* Loads GDT, IDT, TSS and GS of this CPU: for the first time; or again, when the firmware had it in between. */
+void percpu_load_tables(struct percpu *cpu);
 void percpu_load(struct percpu *cpu);
 
 #endif

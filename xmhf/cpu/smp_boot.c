@@ -7,6 +7,7 @@
 
 #include "apic/smp.h"
 #include "boot/acpi.h"
+#include "boot/efi.h"
 #include "cpu/lapic.h"
 #include "cpu/smm.h"
 #include "cpu/traps.h"
@@ -91,10 +92,10 @@ static void let_work_begin(void)
 	(void)!quiesce_kick(&this_cpu()->quiesce, waiting);
 }
 
-void smp_start_others(void)
+static void start_all(void)
 {
 	u8 *low = phys_to_virt(HPA(TRAMPOLINE)), *saved = pages_boot_alloc(1);
-	u64 cr3 = root_map_trampoline_cr3();
+	u64 cr3 = root_map_low_cr3(SIZE_2M);
 	size_t len = (size_t)(trampoline_end - trampoline_start);
 
 	memcpy(saved, low, PAGE_SIZE);
@@ -108,11 +109,19 @@ void smp_start_others(void)
 		}
 	}
 	memcpy(low, saved, PAGE_SIZE);
-	root_map_trampoline_done();
+	root_map_low_done();
+}
+
+void smp_start_others(void)
+{
+	if (efi_stays())
+		efi_start_others();
+	else
+		start_all();
 	let_work_begin();
 }
 
-_Noreturn void ap_main(struct percpu *cpu)
+void smp_join(struct percpu *cpu)
 {
 	write_cr3(root_map_cr3());
 	percpu_load(cpu);
@@ -125,6 +134,11 @@ _Noreturn void ap_main(struct percpu *cpu)
 	event_cpu_prepare(cpu);
 	event_cpu_init(cpu);
 	quiesce_online(&cpu->quiesce, cpu->index);
+}
+
+_Noreturn void ap_main(struct percpu *cpu)
+{
+	smp_join(cpu);
 	cpu->apic.parked = true;
 	atomic_fetch_add(&started, 1);
 	smp_park(cpu);

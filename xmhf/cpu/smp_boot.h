@@ -3,10 +3,13 @@
 #ifndef XMHF_SMP_BOOT_H
 #define XMHF_SMP_BOOT_H
 
-#include "lib/base.h"
+#include "cpu/percpu.h"
 
 /* Starts every CPU of the MADT but this one, in turn. One that stays silent is left out, by name. Boot CPU, once. */
 void smp_start_others(void);
+
+/* A CPU that has come, on its own stack, gets all that makes it one of the core's. */
+void smp_join(struct percpu *cpu);
 
 /* About that many microseconds. */
 void smp_delay_us(u32 us);

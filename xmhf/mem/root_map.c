@@ -31,7 +31,7 @@ static const struct { u8 guard, pages; const char *name; } stacks[ROOT_STACKS] =
 	[ROOT_STACK_FAULT] = { 7, 2, "stack for exceptions" },
 };
 
-static u64 *pml4, *trampoline_pml4;
+static u64 *pml4, *low_pml4;
 static u64 text_hpa, text_end_hpa, rodata_end_hpa; /* the image's, where it is now */
 static u64 device_next = DEVICE_VIRTUAL;
 
@@ -105,25 +105,27 @@ u64 root_map_cr3(void)
 	return virt_to_phys(pml4).addr;
 }
 
-u64 root_map_trampoline_cr3(void)
+u64 root_map_low_cr3(u64 bytes)
 {
-	u64 *copy = pages_boot_alloc(1), *low = pages_boot_alloc(1);
+	u64 *low = pages_boot_alloc(1), *directory = NULL;
 
+	low_pml4 = pages_boot_alloc(1);
 	for (unsigned int i = 256; i < 512; i++)
-		copy[i] = pml4[i];
-	copy[0] = virt_to_phys(low).addr | PTE_P | PTE_W;
-	/* The trampoline lies in the first 2 MiB. */
-	u64 *pd = pages_boot_alloc(1);
-
-	low[0] = virt_to_phys(pd).addr | PTE_P | PTE_W;
-	pd[0] = PTE_P | PTE_W | PTE_LARGE;
-	trampoline_pml4 = copy;
-	return virt_to_phys(copy).addr;
+		low_pml4[i] = pml4[i];
+	low_pml4[0] = virt_to_phys(low).addr | PTE_P | PTE_W;
+	for (u64 at = 0; at < bytes; at += SIZE_2M) {
+		if (at % SIZE_1G == 0) {
+			directory = pages_boot_alloc(1);
+			low[at / SIZE_1G] = virt_to_phys(directory).addr | PTE_P | PTE_W;
+		}
+		directory[at % SIZE_1G / SIZE_2M] = at | PTE_P | PTE_W | PTE_LARGE;
+	}
+	return virt_to_phys(low_pml4).addr;
 }
 
-void root_map_trampoline_done(void)
+void root_map_low_done(void)
 {
-	trampoline_pml4[0] = 0;
+	low_pml4[0] = 0;
 }
 
 static u64 stack_bottom(u32 cpu_index, enum root_stack stack)
@@ -211,7 +213,7 @@ void root_map_audit(void)
 {
 	u32 leaves = 0;
 
-	if (read_cr3() != root_map_cr3() || (trampoline_pml4 && trampoline_pml4[0]))
+	if (read_cr3() != root_map_cr3() || (low_pml4 && low_pml4[0]))
 		panic("audit: root runs on other tables than its own");
 	for (u64 i = 0; i < 512; i++)
 		if (pml4[i] & PTE_P)

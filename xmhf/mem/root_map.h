@@ -26,10 +26,13 @@ u64 root_map_stack_bytes(enum root_stack stack);
 void root_map_wipe_stack(u32 cpu_index, enum root_stack stack);
 const char *root_map_guard(u64 address, u32 *cpu_index);
 
-/* CR3 of the same tables with the low 2 MiB also mapped as they are, for CPUs that come from real mode. */
-u64 root_map_trampoline_cr3(void);
+/*
+ * CR3 of the same tables with the low `bytes`, a multiple of 2 MiB, also mapped as they are, for CPUs that come from
+ * real mode or from the firmware.
+ */
+u64 root_map_low_cr3(u64 bytes);
 /* All CPUs are here: the low mapping, which is writable and executable, goes. */
-void root_map_trampoline_done(void);
+void root_map_low_done(void);
 
 /* Maps one page of device memory, uncached. Boot only. */
 void *root_map_uncached(hpa_t page);

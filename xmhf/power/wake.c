@@ -37,15 +37,15 @@ extern const char wake_stub[], wake_stub_end[], wake_gdtr_base[], wake_far[], wa
 static struct { u64 start, end; } kept[2 * ARRAY_SIZE(acpi_info.facs) + ACPI_WAY_MAX];
 static u32 kept_count;
 
-void wake_reserve(void)
+void wake_reserve(u64 low)
 {
-	u64 at = memory_map_find(ROOT_LOW_BYTES, PAGE_SIZE, LOW_START, boot_info.base_memory_end);
+	u64 at = low ? low : memory_map_find(ROOT_LOW_BYTES, PAGE_SIZE, LOW_START, boot_info.base_memory_end);
 	u64 end = at + ROOT_LOW_BYTES;
 
 	if (!at)
 		boot_refuse("no %lu bytes of free RAM below 1 MiB for the core", ROOT_LOW_BYTES);
 	/* Less than a page above it is of no use to anybody; base memory ends below, in a chain start. */
-	while (end < at + ROOT_LOW_BYTES + PAGE_SIZE && memory_map_is_ram(end, end + SIZE_1K) > 0)
+	while (!low && end < at + ROOT_LOW_BYTES + PAGE_SIZE && memory_map_is_ram(end, end + SIZE_1K) > 0)
 		end += SIZE_1K;
 	root_low = at;
 	memory_map_set(at, end, MEMORY_RESERVED);

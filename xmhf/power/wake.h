@@ -12,7 +12,7 @@
 #include "events/taken.h"
 
 /* Takes the stub's pages out of the memory map. At boot, before EPT01 is made. */
-void wake_reserve(void);
+void wake_reserve(u64 low);
 
 /* Writes stub and vectors, and takes the right to write the FACS's page. At boot, after EPT01 is made. */
 void wake_init(void);

@@ -112,13 +112,22 @@ void panic(const char *f, ...)
 	halt();
 }
 
+void (*boot_way_back)(const char *why);
+
 void boot_refuse(const char *f, ...)
 {
+	char why[256];
 	va_list args;
 
 	va_start(args, f);
 	log_line_va(LOG_ERROR, f, args);
 	va_end(args);
+	if (boot_way_back) {
+		va_start(args, f);
+		format_va(why, sizeof(why), f, args);
+		va_end(args);
+		boot_way_back(why);
+	}
 	log_line(LOG_ERROR, "the machine is halted; nothing was changed on it");
 	halt();
 }

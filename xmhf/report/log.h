@@ -55,7 +55,11 @@ bool log_allowed(struct log_limit *limit, unsigned int burst, unsigned int inter
 /* A broken invariant of the core: prints the message and what the VMCS says, and halts. No guest may reach one. */
 _Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* The machine or the boot command line will not do: one clear line, and a halt. Before the guest starts only. */
+/*
+ * The machine or the boot command line will not do: one clear line, and a halt, or the way back to whoever started the
+ * core and goes on without it. Before the guest starts only.
+ */
+extern void (*boot_way_back)(const char *why); /* NULL: there is none */
 _Noreturn void boot_refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Writes all that waits, and returns when the line has taken the last character. */

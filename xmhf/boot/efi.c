@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See efi.h. */
+#include "boot/efi.h"
+
+#include "boot/acpi.h"
+#include "boot/efi_handoff.h"
+#include "boot/start.h"
+#include "cpu/smp_boot.h"
+#include "cpu/x86.h"
+#include "lib/string.h"
+#include "mem/pages.h"
+#include "mem/root_map.h"
+#include "report/log.h"
+#include "report/serial.h"
+#include "vmx/vmcs.h"
+#include "vmx/vmx.h"
+#include "vmx/vmx_insn.h"
+
+/* UEFI specification, "EFI_BOOT_SERVICES.GetMemoryMap()" */
+struct efi_memory { u32 type, reserved; u64 start, virtual, pages, attributes; };
+enum {
+	EFI_LOADER_CODE = 1, EFI_LOADER_DATA = 2, EFI_BOOT_CODE = 3, EFI_BOOT_DATA = 4, EFI_CONVENTIONAL = 7,
+	EFI_UNUSABLE = 8, EFI_ACPI = 9, EFI_NVS = 10,
+};
+
+static struct efi_handoff *handoff; /* in the application's memory; not used after the start */
+static u64 handoff_physical;
+
+static _Atomic u64 here; /* the other CPUs that have come, by index */
+
+void efi_switch(u64 answer, u64 state, u64 cr3, u64 leave);
+
+bool efi_stays(void)
+{
+	return handoff;
+}
+
+static u32 memory_type(u32 type)
+{
+	switch (type) {
+	case EFI_LOADER_CODE: case EFI_LOADER_DATA: case EFI_BOOT_CODE: case EFI_BOOT_DATA: case EFI_CONVENTIONAL:
+		return MEMORY_RAM;
+	case EFI_UNUSABLE:
+		return MEMORY_BAD;
+	case EFI_ACPI:
+		return MEMORY_ACPI;
+	case EFI_NVS:
+		return MEMORY_NVS;
+	}
+	return MEMORY_RESERVED;
+}
+
+static void take_memory_map(void)
+{
+	const char *at = phys_to_virt(HPA(handoff->map)), *end = at + handoff->map_bytes;
+
+	if (handoff->map_entry_bytes < sizeof(struct efi_memory))
+		boot_refuse("the firmware's memory map has entries of %lu bytes", handoff->map_entry_bytes);
+	for (; at + sizeof(struct efi_memory) <= end; at += handoff->map_entry_bytes) {
+		const struct efi_memory *m = (const void *)at;
+
+		memory_map_add(m->start, m->pages * PAGE_SIZE, memory_type(m->type));
+	}
+}
+
+/* Which CPUs there are is the firmware's word: it starts them. */
+static void take_cpus(void)
+{
+	acpi_info.cpu_count = 0;
+	for (u32 i = 0; i < handoff->cpu_count; i++)
+		acpi_info.apic_ids[acpi_info.cpu_count++] = handoff->cpu[i].apic_id;
+}
+
+static u64 state_physical(u32 cpu)
+{
+	return handoff_physical + offsetof(struct efi_handoff, cpu) + cpu * sizeof(handoff->cpu[0]);
+}
+
+/*
+ * Of the CPU that refuses. The application's tables map the image where it was before the move: the same text at the
+ * same addresses. Root memory stays reserved.
+ */
+static void back_to_firmware(const char *why)
+{
+	u32 id = cpuid(1, 0).ebx >> 24, i = 0;
+
+	while (i + 1 < handoff->cpu_count && handoff->cpu[i].apic_id != id)
+		i++;
+	string_copy(handoff->refusal, why, sizeof(handoff->refusal));
+	if (read_cr4() & CR4_VMXE) {
+		asm volatile("vmxoff" : : : "memory", "cc");
+		write_cr4(read_cr4() & ~CR4_VMXE);
+	}
+	efi_switch(EFI_REFUSED, state_physical(i), handoff->app_cr3, handoff->bridge_leave);
+}
+
+/* From efi_core_entries: on the application's stack and tables. */
+void efi_plan(u64 state, u64 handoff_at);
+void efi_plan(u64 state, u64 handoff_at)
+{
+	void (*leave)(u64, u64);
+
+	handoff_physical = handoff_at;
+	handoff = phys_to_virt(HPA(handoff_at));
+	boot_way_back = back_to_firmware;
+	leave = (void (*)(u64, u64))handoff->bridge_leave;
+	serial_init();
+	boot_info.firmware = FIRMWARE_EFI;
+	take_memory_map();
+	boot_info.framebuffer = handoff->framebuffer;
+	(void)firmware_take_rsdp(&handoff->rsdp, sizeof(handoff->rsdp));
+	memcpy(boot_info.cmdline, handoff->cmdline, CMDLINE_BYTES);
+	firmware_complete();
+	boot_read_options();
+	take_cpus();
+	handoff->root_bytes = boot_root_bytes();
+	leave(state, EFI_PLANNED);
+}
+
+_Noreturn void efi_boot(u64 handoff_at);
+_Noreturn void efi_boot(u64 handoff_at)
+{
+	(void)handoff_at; /* efi_plan() has it */
+	boot_move(handoff->image, handoff->root, handoff->root_bytes, handoff->low);
+}
+
+void efi_start_others(void)
+{
+	struct percpu *self = this_cpu();
+	u64 cr0 = read_cr0(), cr4 = read_cr4(), efer = rdmsr(MSR_EFER);
+
+	handoff->cr3 = root_map_low_cr3(1ul << 32);
+	for (u32 i = 1; i < handoff->cpu_count; i++) {
+		struct percpu *cpu = percpu_create(handoff->cpu[i].apic_id);
+
+		handoff->cpu[i].percpu = (u64)cpu;
+		handoff->cpu[i].stack = cpu->stack_top;
+	}
+	efi_switch(EFI_START_OTHERS, state_physical(0), handoff->cr3, handoff->bridge_leave);
+	write_cr0(cr0);
+	write_cr4(cr4);
+	wrmsr(MSR_EFER, efer);
+	percpu_load_tables(self);
+	for (u32 i = 1; i < cpu_count; i++)
+		if (!(atomic_load(&here) & BIT(i)))
+			boot_refuse("the firmware does not start the CPU with APIC id %u", cpus[i]->apic_id);
+	root_map_low_done();
+	boot_way_back = NULL; /* what comes now is the guest's start */
+}
+
+_Noreturn void efi_cpu_main(struct percpu *cpu);
+_Noreturn void efi_cpu_main(struct percpu *cpu)
+{
+	smp_join(cpu);
+	efi_guest(cpu);
+	atomic_fetch_or(&here, BIT(cpu->index));
+	vmx_run(cpu);
+}
+
+/* ---- The guest ---- */
+
+static const struct { u8 segment; u32 sel, ar, limit; u32 ar_value; } flat_segments[] = {
+	{ STATE_CS, VMCS_GUEST_CS_SEL, VMCS_GUEST_CS_AR, VMCS_GUEST_CS_LIMIT, 0xa09b },
+	{ STATE_SS, VMCS_GUEST_SS_SEL, VMCS_GUEST_SS_AR, VMCS_GUEST_SS_LIMIT, 0xc093 },
+	{ STATE_DS, VMCS_GUEST_DS_SEL, VMCS_GUEST_DS_AR, VMCS_GUEST_DS_LIMIT, 0xc093 },
+	{ STATE_ES, VMCS_GUEST_ES_SEL, VMCS_GUEST_ES_AR, VMCS_GUEST_ES_LIMIT, 0xc093 },
+	{ STATE_FS, VMCS_GUEST_FS_SEL, VMCS_GUEST_FS_AR, VMCS_GUEST_FS_LIMIT, 0xc093 },
+	{ STATE_GS, VMCS_GUEST_GS_SEL, VMCS_GUEST_GS_AR, VMCS_GUEST_GS_LIMIT, 0xc093 },
+};
+#define AR_TSS_BUSY 0x8b
+
+static void guest_segments(const struct efi_cpu_state *s)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(flat_segments); i++) {
+		u16 selector = s->segments[flat_segments[i].segment];
+
+		vmwrite(flat_segments[i].sel, selector);
+		vmwrite(flat_segments[i].limit, 0xffffffff);
+		vmwrite(flat_segments[i].ar, selector ? flat_segments[i].ar_value : AR_UNUSABLE);
+	}
+	vmwrite(VMCS_GUEST_FS_BASE, s->fs_base);
+	vmwrite(VMCS_GUEST_GS_BASE, s->gs_base);
+	vmwrite(VMCS_GUEST_LDTR_AR, AR_UNUSABLE);
+	vmwrite(VMCS_GUEST_TR_SEL, s->segments[STATE_TR]);
+	vmwrite(VMCS_GUEST_TR_BASE, s->tr_base);
+	vmwrite(VMCS_GUEST_TR_LIMIT, s->tr_limit);
+	vmwrite(VMCS_GUEST_TR_AR, AR_TSS_BUSY);
+	vmwrite(VMCS_GUEST_GDTR_BASE, s->gdtr.base);
+	vmwrite(VMCS_GUEST_GDTR_LIMIT, s->gdtr.limit);
+	vmwrite(VMCS_GUEST_IDTR_BASE, s->idtr.base);
+	vmwrite(VMCS_GUEST_IDTR_LIMIT, s->idtr.limit);
+}
+
+void efi_guest(struct percpu *cpu)
+{
+	const struct efi_cpu_state *s = &handoff->cpu[cpu->index];
+
+	guest_segments(s);
+	vmwrite(VMCS_GUEST_CR0, s->cr0 | CR0_NE);
+	vmwrite(VMCS_CR0_SHADOW, s->cr0);
+	vmwrite(VMCS_GUEST_CR3, s->cr3);
+	vmwrite(VMCS_GUEST_CR4, s->cr4 | CR4_VMXE);
+	vmwrite(VMCS_CR4_SHADOW, s->cr4 & ~CR4_VMXE);
+	vmwrite(VMCS_GUEST_EFER, s->efer);
+	vmwrite(VMCS_ENTRY_CTLS, vmread(VMCS_ENTRY_CTLS) | ENTRYCTL_IA32E);
+	vmwrite(VMCS_GUEST_RSP, s->rsp);
+	vmwrite(VMCS_GUEST_RIP, handoff->bridge_resumed);
+	world_enter(cpu, &cpu->l1);
+}
