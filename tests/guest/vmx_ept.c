@@ -431,6 +431,97 @@ static void hidden_memory(void)
 	}
 }
 
+/* ---- entries beside each other: what an access to one of them may tell of the others ---- */
+
+#define BESIDE 64
+
+static u64 *window_entry(u32 i) { return ept_entry(&ept, WINDOW + i * PAGE_SIZE, EPT_4K); }
+
+static void t_read_all(const char *what)
+{
+	for (u32 i = 0; i < BESIDE; i++) {
+		u8 value = 0;
+
+		if (l2_do(READ, WINDOW + i * PAGE_SIZE + 1, &value))
+			print("T %s, page %u: %u\n", what, i, value);
+		else
+			t_exit(what, &l2);
+	}
+}
+
+/* Leaves of all kinds, malformed ones as KVM makes of devices among them, in one table with ordinary ones. */
+static void neighbours(void)
+{
+	new_ept();
+	for (u32 i = 0; i < BESIDE; i++)
+		ept_map(&ept, WINDOW + i * PAGE_SIZE, (u64)page + i * PAGE_SIZE, EPT_4K,
+			i % 3 == 1 ? leaves[i / 3 % ARRAY_SIZE(leaves)].bits : EPT_RWX | EPT_WB);
+	start_l2();
+	t_access("beside others", READ, WINDOW + 9 * PAGE_SIZE);
+	t_read_all("beside others");
+	for (u32 i = 1; i < BESIDE; i += 3) {
+		t_access(leaves[i / 3 % ARRAY_SIZE(leaves)].what, WRITE, WINDOW + i * PAGE_SIZE + 8);
+		t_access(leaves[i / 3 % ARRAY_SIZE(leaves)].what, EXECUTE, WINDOW + i * PAGE_SIZE);
+	}
+	/* Other pages, in another order, some of them twice, and holes; then the table is another one. */
+	for (u32 i = 0; i < BESIDE; i++)
+		*window_entry(i) = i % 7 == 3 ? 0 : ((u64)page + (200 - i % 50) * PAGE_SIZE) | EPT_RWX | EPT_WB;
+	ept_flush(&ept);
+	t_read_all("other pages");
+	*ept_entry(&ept, WINDOW, EPT_2M) = 0;
+	for (u32 i = 0; i < BESIDE; i++)
+		*window_entry(i) = ((u64)page + i * PAGE_SIZE) | EPT_R | EPT_WB;
+	ept_flush(&ept);
+	t_read_all("another table");
+	t_access("another table", WRITE, WINDOW + 12 * PAGE_SIZE);
+	/* A table that maps itself, and L2 that reads its own EPT12 there. */
+	*window_entry(2) = (*ept_entry(&ept, WINDOW, EPT_2M) & EPT_ADDRESS) | EPT_R | EPT_WB;
+	ept_flush(&ept);
+	t_read_all("a table that maps itself");
+	/* Large pages that are all the same one. */
+	for (u32 i = 0; i < 8; i++)
+		ept_map(&ept, WINDOW + BIT(30) + i * ept_leaf_size(EPT_2M), (u64)page, EPT_2M, EPT_RWX | EPT_WB);
+	ept_flush(&ept);
+	for (u32 i = 0; i < 8; i++)
+		t_access("large pages", i & 1 ? WRITE : READ, WINDOW + BIT(30) + i * ept_leaf_size(EPT_2M) + 0x5008);
+}
+
+static void t_flags(const char *what)
+{
+	u64 accessed = 0, dirty = 0;
+
+	for (u32 i = 0; i < BESIDE; i++) {
+		accessed |= *window_entry(i) & EPT_ACCESSED ? BIT(i) : 0;
+		dirty |= *window_entry(i) & EPT_DIRTY ? BIT(i) : 0;
+	}
+	print("T %s: accessed %lx dirty %lx\n", what, accessed, dirty);
+}
+
+/* An access sets the flags of its own entry, and those that are set elsewhere do not make it forget. */
+static void neighbours_flags(void)
+{
+	static const u64 flags[] = { 0, EPT_ACCESSED, EPT_ACCESSED | EPT_DIRTY, EPT_DIRTY };
+
+	for (u32 i = 0; i < BESIDE; i++)
+		ept_map(&ept, WINDOW + i * PAGE_SIZE, (u64)page + i * PAGE_SIZE, EPT_4K,
+			EPT_RWX | EPT_WB | flags[i % 4]);
+	ept_flush(&ept);
+	t_flags("beside others, nothing yet");
+	t_access("beside others", READ, WINDOW + 5 * PAGE_SIZE);
+	t_flags("one read");
+	for (u32 i = 8; i < 16; i++)
+		t_access("beside others", i < 12 ? WRITE : READ, WINDOW + i * PAGE_SIZE);
+	t_flags("some written");
+	for (u32 i = 0; i < BESIDE; i++)
+		*window_entry(i) &= ~(u64)(i & 8 ? EPT_DIRTY : EPT_ACCESSED | EPT_DIRTY);
+	ept_flush(&ept);
+	t_access("cleared", READ, WINDOW + 3 * PAGE_SIZE);
+	t_flags("cleared, one read");
+	t_access("cleared", WRITE, WINDOW + 9 * PAGE_SIZE);
+	t_access("cleared", WRITE, WINDOW + 3 * PAGE_SIZE);
+	t_flags("cleared, then written");
+}
+
 DEFINE_TEST(vmx_ept, "vmx-ept", "EPT12: rights, misconfigurations, page walks, changes, sizes, many tables")
 {
 	if (!hv_supported())
@@ -440,6 +531,7 @@ DEFINE_TEST(vmx_ept, "vmx-ept", "EPT12: rights, misconfigurations, page walks, c
 	rights(EPT_4K);
 	rights(EPT_2M);
 	rights(EPT_1G);
+	neighbours();
 	upper_levels();
 	guest_walks();
 	changes();
@@ -483,5 +575,7 @@ DEFINE_TEST(vmx_ept_ad, "vmx-ept-ad", "accessed and dirty flags in EPT12")
 		t_access("then an exchange", EXCHANGE, WINDOW);
 		print("T level %d: accessed %u dirty %u\n", level, !!(*leaf & EPT_ACCESSED), !!(*leaf & EPT_DIRTY));
 	}
+	*ept_entry(&ept, WINDOW, EPT_2M) = 0;
+	neighbours_flags();
 	hv_off();
 }

@@ -160,8 +160,8 @@ void nested_refill(struct percpu *cpu)
 
 /*
  * A miss fills what EPT12 maps around it, too. Hardware may cache any translation for which no flag has to be set, at
- * any time, so L1 can expect nothing else. Each leaf is made from EPT12 and EPT01 as they are now, like the one that was
- * missed. L2 tries again afterwards.
+ * any time, so L1 can expect nothing else. Each leaf is made from EPT12 and EPT01 as they are now, like the one that
+ * was missed. L2 tries again afterwards.
  */
 static void fill_miss(struct nested_cpu *n, const struct fault *f, struct ept12_leaf *l12, const struct ept01_leaf *l01)
 {
