@@ -185,6 +185,33 @@ static void bench_mtrr(void)
 	extra("l1-mtrr-write", 0);
 }
 
+/* In xAPIC mode, as at the end of each interrupt. */
+static void bench_apic(void)
+{
+	for (u32 i = 0; i < ROUNDS; i++)
+		MEASURE(0, i, lapic_write(LAPIC_EOI, 0));
+	extra("l1-apic-store", 0);
+}
+
+/*
+ * A change of memory types by a variable range that is in use, with MTRRs on: an address that no memory has, so that
+ * nothing else depends on it.
+ */
+static void bench_mtrr_change(void)
+{
+	u64 base = rdmsr(0x20e), mask = rdmsr(0x20f);
+
+	wrmsr(0x20f, 0);
+	wrmsr(0x20e, 0xc0000000);
+	wrmsr(0x20f, 0xff0000000ull | BIT(11));
+	for (u32 i = 0; i < ROUNDS; i++)
+		MEASURE(0, i, wrmsr(0x20e, i & 1 ? 0xc0000000 : 0xc0000001));
+	extra("l1-mtrr-change", 0);
+	wrmsr(0x20f, 0);
+	wrmsr(0x20e, base);
+	wrmsr(0x20f, mask);
+}
+
 /* ---- VMX instructions ---- */
 
 static void bench_vmx(void)
@@ -696,6 +723,8 @@ static void bench_one_cpu(void)
 	bench_touch("ept02-fill-2m", EPT_2M, false);
 	bench_touch("ept12-violation", EPT_4K, true);
 	bench_mtrr();
+	bench_mtrr_change();
+	bench_apic();
 	bench_pals();
 }
 

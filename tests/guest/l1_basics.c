@@ -322,6 +322,68 @@ static void interrupts(void)
 	t_value("ICR high half", lapic_read(LAPIC_ICR_HIGH));
 }
 
+/* ---- stores to the APIC page by code that changes: in its page, by its page tables, by CR3 ---- */
+
+#define APIC_TPR 0xfee00080ul
+#define CODE_AT (BIT(40) + 0x10) /* linear; a place of PML4 that nobody else uses */
+
+static void put_code(u8 *page, const void *code, u32 bytes)
+{
+	__builtin_memcpy(page + 0x10, code, bytes);
+}
+
+static u64 *code_table(u8 *page)
+{
+	u64 *table = page_alloc();
+
+	table[0] = (u64)page | 3;
+	return table;
+}
+
+static void t_store(const char *what, u32 value)
+{
+	u64 code = CODE_AT;
+	u32 result = value;
+
+	asm volatile("call *%2" : "+a"(result) : "D"(APIC_TPR), "r"(code) : "memory");
+	print("T %s: TPR %x, EAX %x\n", what, *(volatile u32 *)APIC_TPR, result);
+}
+
+static void apic_store_code(void)
+{
+	u8 *mov = page_alloc(), *xchg = page_alloc();
+	u64 *pml4 = (u64 *)(read_cr3() & ~0xffful), *pdpt = page_alloc(), *pd = page_alloc(), *table = code_table(mov);
+	u64 *other_pml4 = page_alloc(), *other_pdpt = page_alloc(), *other_pd = page_alloc();
+
+	put_code(mov, "\x89\x07\xc3", 3);
+	put_code(xchg, "\x87\x07\xc3", 3);
+	pml4[2] = (u64)pdpt | 3;
+	pdpt[0] = (u64)pd | 3;
+	pd[0] = (u64)table | 3;
+	__builtin_memcpy(other_pml4, pml4, PAGE_SIZE);
+	other_pml4[2] = (u64)other_pdpt | 3;
+	other_pdpt[0] = (u64)other_pd | 3;
+	other_pd[0] = (u64)code_table(xchg) | 3;
+	for (u32 i = 1; i < 4; i++)
+		t_store("MOV", i << 4);
+	put_code(mov, "\xc7\x07\x40\x00\x00\x00\xc3", 7);
+	t_store("other bytes", 0x50);
+	table[0] = (u64)xchg | 3;
+	asm volatile("invlpg (%0)" :: "r"(CODE_AT) : "memory");
+	t_store("another page", 0x60);
+	t_store("the same again", 0x70);
+	pd[0] = (u64)code_table(mov) | 3;
+	write_cr3(read_cr3());
+	t_store("another table", 0x80);
+	write_cr3((u64)other_pml4);
+	t_store("another CR3", 0x90);
+	write_cr3((u64)pml4);
+	t_store("and back", 0xa0);
+	pml4[2] = 0;
+	write_cr3(read_cr3());
+	lapic_write(LAPIC_TPR, 0);
+}
+
 static u32 nested_nmis;
 
 static void nmi_in_nmi(struct trap_frame *f)
@@ -385,4 +447,9 @@ DEFINE_TEST(l1_basics, "l1-basics", "an operating system's use of one CPU: regis
 	interrupts();
 	nmis();
 	memory_map();
+}
+
+DEFINE_TEST(apic_store, "apic-store", "stores to the APIC page by code that changes")
+{
+	apic_store_code();
 }

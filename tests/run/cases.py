@@ -382,7 +382,7 @@ CASES = [
     transcript("vmx-msr-lists"),
     transcript("vmx-vpid"),
     transcript("vmx-smp", cpus=2),
-    transcript("l1-basics"),
+    transcript("l1-basics"), transcript("apic-store"),
     transcript("l1-smp", cpus=2),
     transcript("l1-modes"),
     transcript("vmx-modes"),

@@ -86,9 +86,19 @@ struct guest_path {
 /* The last walk of `w` was to path->gva, and it may be read. */
 void guest_path_record(struct guest_path *path, const struct guest_walk *w);
 
-static inline bool guest_path_holds(const struct guest_path *path, const struct guest_walk *w)
+/* Whether the tables on the way have the entries that they had; that it begins at the same one is for the caller. */
+static inline bool guest_path_is_same(const struct guest_path *path)
 {
 	const u64 accessed_dirty = BITS(6, 5);
+
+	for (u64 at = path->level; at < path->levels; at++)
+		if (unlikely((*path->at[at] ^ path->entry[at]) & ~accessed_dirty))
+			return false;
+	return true;
+}
+
+static inline bool guest_path_holds(const struct guest_path *path, const struct guest_walk *w)
+{
 	u64 level = w->levels - 1, other;
 
 	if (unlikely(path->levels != w->levels))
@@ -98,12 +108,7 @@ static inline bool guest_path_holds(const struct guest_path *path, const struct 
 		(((u64)path->at[level] ^ (u64)w->at[level].table) & ~(u64)(PAGE_SIZE - 1));
 	if (path->ept != QUIESCE_EPT01)
 		other |= (path->invepts ^ w->cpu->invepts) | (path->cpu ^ w->cpu->index);
-	if (unlikely(other))
-		return false;
-	for (u64 at = path->level; at <= level; at++)
-		if (unlikely((*path->at[at] ^ path->entry[at]) & ~accessed_dirty))
-			return false;
-	return true;
+	return likely(!other) && guest_path_is_same(path);
 }
 
 /* As guest_read() and guest_write(). */
