@@ -268,7 +268,7 @@ static void revalidation_asks_for_what_was_lost(void **state)
 	(void)state;
 	root = ept02_root(&ept, 0x101e, &flush);
 	for (u64 i = 1; i < 9; i++) {
-		assert_true(ept02_map(&ept, root, i << 12, 1, (0x40200000 + (i << 12)) | ram));               /* a row */
+		assert_true(ept02_map(&ept, root, i << 12, 1, (0x40200000 + (i << 12)) | ram)); /* a row */
 		assert_true(ept02_map(&ept, root, 0x200000 + (i << 12), 1, (0x300000 + (i << 13)) | ram)); /* none */
 	}
 	assert_true(ept02_map(&ept, root, 0x400000, 2, 0x800000 | ram | EPT_LARGE));

@@ -14,9 +14,9 @@ unsigned int guest_code_size(void)
 }
 
 /*
- * The last instruction that L1's 64-bit code stored by: an operating system has one or two for its APIC. It was executed
- * where RIP leads to, so where the tables on the way are the same and have the same entries, it is in the same page. Way
- * and bytes are looked at again at each use, so nothing has to forget it. Owner of each: its CPU.
+ * The last instruction that L1's 64-bit code stored by: an operating system has one or two for its APIC. It was
+ * executed where RIP leads to, so where the tables on the way are the same and have the same entries, it is in the same
+ * page. Way and bytes are looked at again at each use, so nothing has to forget it. Owner of each: its CPU.
  */
 static struct known_code {
 	struct guest_path path; /* gva: RIP */

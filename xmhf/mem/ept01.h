@@ -159,7 +159,9 @@ extern u64 ept01_losses[EPT01_LOSSES], ept01_large_loss;
 
 static inline bool ept01_few_losses(u64 since)
 {
-	return __atomic_load_n(&ept01_generation, __ATOMIC_RELAXED) - since <= EPT01_LOSSES && ept01_large_loss <= since;
+	u64 now = __atomic_load_n(&ept01_generation, __ATOMIC_RELAXED);
+
+	return now - since <= EPT01_LOSSES && ept01_large_loss <= since;
 }
 
 /* Who kept what he had remembered of the page's region, beside the page, goes on remembering it. */
