@@ -10,9 +10,7 @@
 #define MB1_FLAGS 0x00010003 /* page-aligned modules, memory map, address fields */
 #define MB2_MAGIC 0xe85250d6
 
-	.section .boot, "awx"
-	.code32
-	.globl boot_entry
+	.section .boot.headers, "awx"   /* in the first 8 KiB of the file: no large alignment before */
 	.balign 8
 mb2_header:
 	.long MB2_MAGIC, 0, mb2_end - mb2_header, -(MB2_MAGIC + (mb2_end - mb2_header))
@@ -34,6 +32,9 @@ mb1_header:
 	.long MB1_MAGIC, MB1_FLAGS, -(MB1_MAGIC + MB1_FLAGS)
 	.long mb1_header, image_load, image_file_end, image_memory_end, boot_entry
 
+	.section .boot, "awx"
+	.code32
+	.globl boot_entry
 boot_entry:
 	cli
 	cld
