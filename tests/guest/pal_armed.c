@@ -17,9 +17,10 @@
 #define PREEMPTION_TICKS 50
 #define RFLAGS_OPEN 0x202
 
-/* RDI: a kind of bad PAL, below its count, or the tick at which the PAL returns. RSI: set to 1. Answers its last tick. */
+/* RDI: a kind of bad PAL, below its count, or the tick at which it returns. RSI: set to 1. Answers its last tick. */
 asm(".section .text\n.balign 4096\n"
-    "armed_pal: cmpq $8, %rdi\n ja 9f\n leaq 8f(%rip), %rax\n movslq (%rax,%rdi,4), %rdi\n addq %rdi, %rax\n jmp *%rax\n"
+    "armed_pal: cmpq $8, %rdi\n ja 9f\n leaq 8f(%rip), %rax\n movslq (%rax,%rdi,4), %rdi\n addq %rdi, %rax\n"
+    "jmp *%rax\n"
     "8: .long 0f-8b, 1f-8b, 2f-8b, 3f-8b, 4f-8b, 5f-8b, 6f-8b, 7f-8b, 10f-8b\n"
     "0: hlt\n 1: outb %al, $0x80\n 2: movl $0x10, %ecx\n rdmsr\n 3: ud2\n 4: int3\n 5: movq %cr8, %rax\n"
     "6: rdpmc\n 7: xorl %eax, %eax\n movl (%rax), %eax\n 10: invd\n"
