@@ -8,7 +8,7 @@
 
 # What the cases need. Two at a time where the caller did not say how many; the tiny kernel is the longest part.
 CHECK_FILES := $(O)/xmhf.elf $(O)/guest/test.bzimage $(O)/guest/mini-hypervisor.bzimage examples linux-images \
-	unit-files \
+	unit-files fuzz-host-files \
 	core-audit core-by-path
 CHECK_PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 

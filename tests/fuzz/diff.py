@@ -86,7 +86,7 @@ def main():
             differ.append(seed + min(len(a), len(b)))
         differ += [int(n) for n in a if n in b and a[n] != b[n]]
         done += min(len(a), len(b))
-        print(f"seeds {seed} to {seed + count - 1}: {len(differ)} differ so far, "
+        print(f"seeds {seed} to {seed + count - 1}: {len(differ)} differ so far {differ[-5:]}, "
               f"{done / (time.monotonic() - start):.0f} a second;",
               *re.findall(r"^entries .*", nested, re.M), flush=True)
     print(f"{done} seeds, {len(differ)} differ:", *differ[:50])

@@ -387,6 +387,10 @@ CASES = [
     transcript("l1-modes"),
     transcript("vmx-modes"),
     transcript("vmx-fuzz"),
+    # What parses input of guests, loader and firmware: the corpus, and inputs made from it.
+    *(dict(name=f"fuzz/{target}", command=["sh", "-c", f"build/fuzz/{target} {runs} tests/fuzz/corpus/{target}/*"])
+      for target, runs in (("acpi", 20000), ("multiboot", 20000), ("store", 100000), ("ept12", 50000),
+                           ("vmcs12", 50000), ("register", 500))),
     # The same 1,500 stories on both machines; more by `make fuzz`.
     dict(name="fuzz/nested", timeout=900, command=["tests/fuzz/diff.py", "--seeds", "1500", "--timeout", "800"]),
     transcript("reset-port"),

@@ -70,15 +70,24 @@ static void add_cpu(u32 apic_id, u32 flags)
 	acpi_info.apic_ids[acpi_info.cpu_count++] = apic_id;
 }
 
+/* Entries of a lying firmware stand anywhere. */
+static u32 word_at(const u8 *at)
+{
+	u32 word;
+
+	memcpy(&word, at, sizeof(word));
+	return word;
+}
+
 static void parse_madt(const struct sdt *madt)
 {
 	const u8 *at = (const u8 *)madt + MADT_ENTRIES, *end = (const u8 *)madt + madt->length;
 
 	for (; at + 2 <= end && at[1] >= 2 && at + at[1] <= end; at += at[1]) {
 		if (at[0] == MADT_LAPIC && at[1] >= 8)
-			add_cpu(at[3], *(const u32 *)(at + 4));
+			add_cpu(at[3], word_at(at + 4));
 		else if (at[0] == MADT_X2APIC && at[1] >= 16)
-			add_cpu(*(const u32 *)(at + 4), *(const u32 *)(at + 8));
+			add_cpu(word_at(at + 4), word_at(at + 8));
 	}
 }
 

@@ -13,12 +13,12 @@
 
 struct mb1_info {
 	u32 flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4], mmap_length, mmap_addr;
-};
+} __attribute__((packed)); /* where a loader puts it is its own affair */
 #define MB1_HAS_CMDLINE BIT(2)
 #define MB1_HAS_MODS BIT(3)
 #define MB1_HAS_MMAP BIT(6)
 
-struct mb1_module { u32 start, end, cmdline, reserved; };
+struct mb1_module { u32 start, end, cmdline, reserved; } __attribute__((packed));
 struct mb1_mmap { u32 size; u64 start, length; u32 type; } __attribute__((packed));
 
 struct mb2_tag { u32 type, size; };
@@ -84,11 +84,19 @@ static void parse_multiboot1(const struct mb1_info *info)
 		}
 }
 
+/* The string at the end of a tag. A tag that is too short, or does not end in 0, has an empty one. */
+static const char *mb2_string(const struct mb2_tag *tag, size_t offset)
+{
+	return tag->size > offset && !((const char *)tag)[tag->size - 1] ? (const char *)tag + offset : "";
+}
+
 static void parse_mb2_map(const struct mb2_mmap *mmap)
 {
 	const char *entry = (const char *)(mmap + 1), *end = (const char *)mmap + mmap->tag.size;
 
-	if (mmap->entry_size < sizeof(struct mb2_mmap_entry))
+	if (mmap->tag.size < sizeof(*mmap))
+		return;
+	if (mmap->entry_size < sizeof(struct mb2_mmap_entry) || mmap->entry_size % 8)
 		boot_refuse("the boot loader's memory map has entries of %u bytes", mmap->entry_size);
 	for (; entry + sizeof(struct mb2_mmap_entry) <= end; entry += mmap->entry_size) {
 		const struct mb2_mmap_entry *e = (const void *)entry;
@@ -112,10 +120,11 @@ static void parse_mb2_tag(const struct mb2_tag *tag)
 
 	switch (tag->type) {
 	case MB2_CMDLINE:
-		set_cmdline(boot_info.cmdline, (const char *)(tag + 1));
+		set_cmdline(boot_info.cmdline, mb2_string(tag, sizeof(*tag)));
 		break;
 	case MB2_MODULE:
-		add_module(module->start, module->end, module->cmdline);
+		if (tag->size >= sizeof(*module))
+			add_module(module->start, module->end, mb2_string(tag, sizeof(*module)));
 		break;
 	case MB2_MMAP:
 		parse_mb2_map((const void *)tag);
@@ -140,7 +149,7 @@ static void parse_multiboot2(const char *info)
 	for (info += 8; info + sizeof(struct mb2_tag) <= end;) {
 		const struct mb2_tag *tag = (const void *)info;
 
-		if (tag->type == MB2_END || tag->size < sizeof(*tag))
+		if (tag->type == MB2_END || tag->size < sizeof(*tag) || tag->size > (size_t)(end - info))
 			break;
 		parse_mb2_tag(tag);
 		info += ALIGN_UP(tag->size, 8u);
