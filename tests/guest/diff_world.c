@@ -86,9 +86,20 @@ static void make(struct world *w)
 	fill_bitmaps(w);
 }
 
-static void map(u64 gpa, const void *page)
+/*
+ * Flags that are set stay: to clear them would ask for an INVEPT. So does a page that led elsewhere; one that has more
+ * rights now does not. True: the INVEPT is owed.
+ */
+static bool map(u64 gpa, const void *page)
 {
-	ept_map(&diff_world.ept, gpa, (u64)page, EPT_4K, EPT_RWX | EPT_WB);
+	u64 *entry = ept_entry(&diff_world.ept, gpa, EPT_4K), mapped = (u64)page | EPT_RWX | EPT_WB;
+
+	u64 changed = (*entry ^ mapped) & ~(u64)(EPT_ACCESSED | EPT_DIRTY);
+	bool had_rights = *entry & EPT_RWX;
+
+	if (changed)
+		*entry = mapped;
+	return had_rights && (changed & ~(u64)EPT_RWX);
 }
 
 void diff_mend_ept(void)
@@ -96,15 +107,19 @@ void diff_mend_ept(void)
 	struct world *w = &diff_world;
 	void *const pages[] = { w->code, w->stack, w->idt64, w->idt32, w->pml4, w->pdpt, w->pd, w->pae };
 
+	bool flush = false;
+
 	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
-		map((u64)pages[i], pages[i]);
+		flush |= map((u64)pages[i], pages[i]);
 	for (u64 i = 0; i < PLAY_PAGES; i++)
-		map((u64)w->play + i * PAGE_SIZE, w->play + i * PAGE_SIZE);
+		flush |= map((u64)w->play + i * PAGE_SIZE, w->play + i * PAGE_SIZE);
 	/* struct cpu: GDT and TSS; its end may lie on a second page. */
-	map((u64)w->v.cpu & ~(PAGE_SIZE - 1), (void *)((u64)w->v.cpu & ~(PAGE_SIZE - 1)));
-	map(0, w->ivt);
-	map(LOW_CODE, w->code);
-	map(LOW_STACK - PAGE_SIZE, w->stack);
+	flush |= map((u64)w->v.cpu & ~(PAGE_SIZE - 1), (void *)((u64)w->v.cpu & ~(PAGE_SIZE - 1)));
+	flush |= map(0, w->ivt);
+	flush |= map(LOW_CODE, w->code);
+	flush |= map(LOW_STACK - PAGE_SIZE, w->stack);
+	if (flush)
+		ept_flush(&w->ept);
 }
 
 /* Every way in which an entry can be less than all. */

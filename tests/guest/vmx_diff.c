@@ -225,7 +225,7 @@ static bool answer(void)
 		return true;
 	case EXIT_EPT_VIOLATION:
 	case EXIT_EPT_MISCONFIG:
-		diff_mend_ept();	/* rights that are new need no INVEPT */
+		diff_mend_ept();
 		vmwrite(VMCS_ENTRY_INTR_INFO, e->idt_info & ~0x1000u);
 		vmwrite(VMCS_ENTRY_ERROR_CODE, e->idt_error);
 		vmwrite(VMCS_ENTRY_INSN_LENGTH, e->length);

@@ -387,6 +387,7 @@ CASES = [
     transcript("l1-modes"),
     transcript("vmx-modes"),
     transcript("vmx-fuzz"),
+    transcript("vmx-hyperv"),
     # What parses input of guests, loader and firmware: the corpus, and inputs made from it.
     *(dict(name=f"fuzz/{target}", command=["sh", "-c", f"build/fuzz/{target} {runs} tests/fuzz/corpus/{target}/*"])
       for target, runs in (("acpi", 20000), ("multiboot", 20000), ("store", 100000), ("ept12", 50000),
