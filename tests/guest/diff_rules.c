@@ -86,6 +86,13 @@ static bool dpl_of_ss(void)
 	return (vmread(VMCS_GUEST_CS_RIGHTS) ^ vmread(VMCS_GUEST_SS_RIGHTS)) & 0x60;
 }
 
+/* Vol. 3, "Checks on Guest Non-Register State": not made for virtual NMIs. */
+static bool nmi_into_blocking(void)
+{
+	return (vmread(VMCS_ENTRY_INTR_INFO) & (INTR_VALID | 0x700)) == (INTR_VALID | INTR_NMI) &&
+	       (vmread(VMCS_GUEST_INTERRUPTIBILITY) & BLOCK_NMI);
+}
+
 static bool smm_blocking(void)
 {
 	return vmread(VMCS_GUEST_INTERRUPTIBILITY) & BLOCK_SMI;
@@ -104,6 +111,7 @@ static const struct { const char *name; bool (*excludes)(void); } rules[] = {
 	{ "Bochs: fixed bits of CR0", cr0_not_fixed },
 	{ "Bochs: single step", single_step },
 	{ "Bochs: DPL of SS", dpl_of_ss },
+	{ "Bochs: NMI while NMIs are blocked", nmi_into_blocking },
 	{ "Bochs: blocking by SMI", smm_blocking },
 };
 

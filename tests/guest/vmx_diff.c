@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * test=vmx-diff seed=N count=M: see diff.h. One line a seed; with verbose=1 each part of the hash is shown, so that
- * the first difference between two machines can be found.
+ * the first difference between two machines can be found. show=N: of this seed alone, with those before it told, too.
  */
 #include "diff.h"
 
@@ -329,6 +329,7 @@ static void show(void)
 
 static void story(u64 seed)
 {
+	verbose = seed == option_number("show", ~0ull) || option_number("verbose", 0);
 	diff_seed(seed);
 	hash = 0xcbf29ce484222325ull;
 	note("mode", begin());
