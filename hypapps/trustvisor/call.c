@@ -32,7 +32,7 @@ uint64_t tv_invocations, tv_returns;
 /* Calls at a command that takes long: where the PAL goes on, and whose call it is. Each belongs to who has the PAL. */
 static struct paused {
 	struct hypapi_partition_entry at;
-	uint64_t caller_rsp;
+	uint64_t caller_rsp, caller_space;
 } paused_calls[TV_MAX_PALS];
 #define PAUSED_REGS (sizeof(paused_calls[0].at.gpr) / sizeof(paused_calls[0].at.gpr[0]))
 
@@ -384,32 +384,69 @@ static enum hypapi_verdict begin_call(struct hypapi_event *ev, struct pal *pal, 
 }
 
 /*
- * A call that pauses is its caller's, whom the stack pointer tells from other threads of the address space: they
- * wait as
- * for any PAL that runs. The PAL begins again at its VMCALL, with the registers that it had there.
+ * Of a process: where its page tables begin, without PCID; processes that share a PAL's memory have one stack pointer
+ * after a fork. A kernel's stacks differ, whatever tables it has at the moment.
  */
-static bool resume(struct hypapi_event *ev, struct pal *pal, const struct pal_entry *entry)
+static uint64_t caller_space(const struct hypapi_event *ev, const struct pal *pal)
+{
+	return pal->cpl == 0 ? 0 : hypapi_reg_get(ev, HYPAPI_REG_CR3) & ((1ull << 52) - HYPAPI_PAGE_SIZE);
+}
+
+static bool is_paused_by(const struct hypapi_event *ev, const struct pal *pal)
+{
+	const struct paused *paused = &paused_calls[pal_number(pal)];
+
+	return tv_arg(ev, HYPAPI_REG_RSP) == paused->caller_rsp && caller_space(ev, pal) == paused->caller_space;
+}
+
+/* Where the stack cannot be read now, it is told by its stack pointer alone. */
+static bool is_same_call(const struct hypapi_event *ev, struct pal *pal)
+{
+	uint64_t args[TV_MAX_PARAMS], return_address = pal->return_address;
+	bool same;
+
+	__builtin_memcpy(args, pal->args, sizeof(args));
+	same = read_args(ev, pal) != HYPAPI_OK ||
+	       (pal->return_address == return_address && !__builtin_memcmp(args, pal->args, sizeof(args)));
+	__builtin_memcpy(pal->args, args, sizeof(args));
+	pal->return_address = return_address;
+	wipe(args, sizeof(args));
+	return same;
+}
+
+/* The PAL begins again at its VMCALL, with the registers that it had there. */
+static bool resume(struct hypapi_event *ev, struct pal *pal)
 {
 	struct paused *paused = &paused_calls[pal_number(pal)];
 
-	if (pal->call != entry || tv_arg(ev, HYPAPI_REG_RSP) != paused->caller_rsp || !tpm_slice(pal) ||
-	    hypapi_partition_enter(ev, pal->partition, &paused->at) != HYPAPI_OK)
+	if (!tpm_slice(pal) || hypapi_partition_enter(ev, pal->partition, &paused->at) != HYPAPI_OK)
 		return false;
 	wipe(paused, sizeof(*paused));
 	return true;
 }
 
-/* Not READY: it waits for this caller, perhaps; or it is not yet there; or another CPU has it, or has destroyed it. */
+/*
+ * Not READY: it waits for its caller, perhaps; or it is not yet there; or another CPU has it, or has destroyed it. A
+ * call that pauses is its caller's, whom stack pointer and address space tell from others: they wait as for any PAL
+ * that runs. One that gave its call up and makes another gets a fault: the first one's result is not for it, nor its
+ * return address.
+ */
 static enum hypapi_verdict go_on(struct hypapi_event *ev, struct pal *pal, const struct pal_entry *entry)
 {
+	enum hypapi_verdict verdict = HYPAPI_RETRY;
+
 	if (pal_state(pal) == PAL_MEASURING)
 		return refuse_fetch(ev, entry->at, ev->cpl);
 	if (!pal_change_state(pal, PAL_PAUSED, PAL_RUNNING))
 		return HYPAPI_RETRY;
-	if (resume(ev, pal, entry))
-		return HYPAPI_HANDLED;
+	if (is_paused_by(ev, pal)) {
+		if (pal->call != entry || !is_same_call(ev, pal))
+			verdict = refuse_fetch(ev, entry->at, ev->cpl);
+		else if (resume(ev, pal))
+			return HYPAPI_HANDLED;
+	}
 	pal_let_go(ev, pal, PAL_PAUSED);
-	return HYPAPI_RETRY;
+	return verdict;
 }
 
 enum hypapi_verdict tv_pause(struct hypapi_event *ev, struct pal *pal)
@@ -422,6 +459,7 @@ enum hypapi_verdict tv_pause(struct hypapi_event *ev, struct pal *pal)
 	paused->at.long_mode = pal->long_mode;
 	hypapi_partition_leave(ev);
 	paused->caller_rsp = tv_arg(ev, HYPAPI_REG_RSP);
+	paused->caller_space = caller_space(ev, pal);
 	pal_let_go(ev, pal, PAL_PAUSED);
 	return HYPAPI_RETRY;
 }

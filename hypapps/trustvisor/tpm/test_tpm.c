@@ -91,16 +91,21 @@ static uint32_t outside(uint32_t number)
 	return (uint32_t)fake.regs[HYPAPI_REG_RAX];
 }
 
+static enum hypapi_verdict fetch_once(void)
+{
+	struct hypapi_event ev = event(HYPAPI_EV_EPT_VIOLATION);
+
+	ev.args.violation = (struct hypapi_violation_args){ .gva = GVA(ENTRY), .gva_valid = true, .access = HYPAPI_X,
+		.hpa = HPA(FAKE_HPA + 0x40), .owner = { fake.owner[0] } };
+	return fake_raise(&hypapp_trustvisor, &ev);
+}
+
 /* Fetches at the entry point until the PAL runs. Returns how often that took. */
 static uint32_t fetch(void)
 {
 	for (uint32_t count = 1; count < 200000; count++) {
-		struct hypapi_event ev = event(HYPAPI_EV_EPT_VIOLATION);
-		enum hypapi_verdict verdict;
+		enum hypapi_verdict verdict = fetch_once();
 
-		ev.args.violation = (struct hypapi_violation_args){ .gva = GVA(ENTRY), .gva_valid = true,
-			.access = HYPAPI_X, .hpa = HPA(FAKE_HPA + 0x40), .owner = { fake.owner[0] } };
-		verdict = fake_raise(&hypapp_trustvisor, &ev);
 		if (verdict == HYPAPI_HANDLED)
 			return count;
 		assert_int_equal(verdict, HYPAPI_RETRY);
@@ -541,12 +546,28 @@ static void nobody_comes_back(void **state)
 	/* Another thread waits, and does not go on with it. */
 	fake.regs[HYPAPI_REG_RSP] = CALLER_STACK - 64;
 	for (int i = 0; i < 50; i++) {
-		ev = event(HYPAPI_EV_EPT_VIOLATION);
-		ev.args.violation = (struct hypapi_violation_args){ .gva = GVA(ENTRY), .gva_valid = true,
-			.access = HYPAPI_X, .hpa = HPA(FAKE_HPA + 0x40), .owner = { fake.owner[0] } };
-		assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
+		assert_int_equal(fetch_once(), HYPAPI_RETRY);
 		assert_int_equal(fake.current, 0);
 	}
+	/* Nor does one of another process that has the same stack pointer, as after a fork. */
+	fake.regs[HYPAPI_REG_RSP] = CALLER_STACK;
+	fake.regs[HYPAPI_REG_CR3] = 0x5000;
+	assert_int_equal(fetch_once(), HYPAPI_RETRY);
+	fake.regs[HYPAPI_REG_CR3] = 0;
+	/* A thread that gave the call up, and makes another: it would get the answer of the first, at its call site. */
+	fake.regs[HYPAPI_REG_RSI] = PAGE(11);
+	assert_int_equal(fetch_once(), HYPAPI_HANDLED);
+	assert_int_equal(fake.current, 0);
+	assert_int_equal(fake.injected, 14);
+	fake.injected = 0;
+	fake.regs[HYPAPI_REG_RSI] = PAGE(10);
+	memcpy(fake_mem(CALLER_STACK), &(uint64_t){ 0x408769 }, 8);
+	assert_int_equal(fetch_once(), HYPAPI_HANDLED);
+	assert_int_equal(fake.injected, 14);
+	assert_int_equal(fake.current, 0);
+	fake.injected = 0;
+	memcpy(fake_mem(CALLER_STACK), &(uint64_t){ 0x408765 }, 8);
+	assert_int_equal(fetch_once(), HYPAPI_RETRY); /* the first one's slice */
 	/* The PAL can be ended all the same, more often than there are jobs. */
 	for (int i = 0; i < 20; i++) {
 		fake.regs[HYPAPI_REG_RCX] = ENTRY;
