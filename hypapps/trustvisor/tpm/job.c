@@ -20,7 +20,7 @@ enum job_state { JOB_FREE = 0, JOB_WAITING, JOB_RUNNING };
 struct job {
 	uint64_t owner;       /* partition.id; this and `state` are guarded by `lock` */
 	uint32_t state;       /* enum job_state; who made it RUNNING has all that follows */
-	uint64_t idle_since;
+	uint64_t kept_until;  /* then it is for others; in ticks, which may differ a little from CPU to CPU */
 	job_work *work;
 	void *stack, *caller; /* stack pointers of those who do not run */
 	uint64_t slice_began;
@@ -173,7 +173,13 @@ static void wipe_job(struct job *job)
 	job->owner = 0;
 }
 
-/* The owner's own; or else a free one, or the one that has been left alone longest. */
+/* Not if the counter was set back: nothing is kept for longer than JOB_IDLE_TICKS. */
+static bool is_kept(const struct job *job, uint64_t now)
+{
+	return job->kept_until - now < 2ul * JOB_IDLE_TICKS;
+}
+
+/* The owner's own; or else a free one, or the one whose time was over first. */
 static struct job *choose(uint64_t owner, uint64_t now)
 {
 	struct job *best = NULL;
@@ -183,10 +189,10 @@ static struct job *choose(uint64_t owner, uint64_t now)
 
 		if (job->owner == owner)
 			return job->state == JOB_WAITING ? job : NULL;
-		if (job->state == JOB_RUNNING || (job->state == JOB_WAITING && now - job->idle_since < JOB_IDLE_TICKS))
+		if (job->state == JOB_RUNNING || (job->state == JOB_WAITING && is_kept(job, now)))
 			continue;
 		if (!best || (best->state != JOB_FREE &&
-			      (job->state == JOB_FREE || job->idle_since < best->idle_since)))
+			      (job->state == JOB_FREE || job->kept_until < best->kept_until)))
 			best = job;
 	}
 	return best;
@@ -194,15 +200,18 @@ static struct job *choose(uint64_t owner, uint64_t now)
 
 struct job *job_get(uint64_t owner, bool *fresh)
 {
+	uint64_t now = ticks();
 	struct job *job;
 
 	hypapi_lock(&lock);
-	job = choose(owner, ticks());
+	job = choose(owner, now);
 	*fresh = job && job->owner != owner;
 	if (job) {
 		job->state = JOB_RUNNING;
-		if (*fresh)
+		if (*fresh) {
 			wipe_job(job);
+			job->kept_until = now + JOB_IDLE_TICKS;
+		}
 		job->owner = owner;
 	}
 	hypapi_unlock(&lock);
@@ -241,8 +250,12 @@ NO_SANITIZER bool job_run(struct job *job)
 
 void job_put(struct job *job)
 {
+	uint64_t now = ticks();
+	int64_t left = (int64_t)(job->kept_until - now);
+
+	left = (left > 0 ? left : 0) + JOB_EARNED_TICKS;
 	hypapi_lock(&lock);
-	job->idle_since = ticks();
+	job->kept_until = now + (left < JOB_IDLE_TICKS ? (uint64_t)left : JOB_IDLE_TICKS);
 	job->state = JOB_WAITING;
 	hypapi_unlock(&lock);
 }

@@ -5,8 +5,9 @@
  * does is slow enough, and asks often enough (each of its functions calls job_breathe()), for a slice to end in time.
  *
  * A job belongs to a PAL, by the number of its partition. There are fewer jobs than PALs: one that nobody has come for
- * in JOB_IDLE_TICKS is taken by whoever needs one, and its owner begins again. So a caller that never comes back holds
- * nothing, and one that comes back makes progress.
+ * in JOB_IDLE_TICKS is taken by whoever needs one, and its owner begins again. Each slice gives back JOB_EARNED_TICKS
+ * of that time, no more: who comes just often enough to be there would else hold a job for hours. So a caller that
+ * never comes back, or seldom, holds nothing, and one that comes back makes progress.
  */
 #ifndef TRUSTVISOR_JOB_H
 #define TRUSTVISOR_JOB_H
@@ -16,6 +17,7 @@
 
 #define JOB_SLICE_TICKS 60000u
 #define JOB_IDLE_TICKS (1u << 28) /* a tenth of a second: longer than an operating system keeps a thread waiting */
+#define JOB_EARNED_TICKS (JOB_IDLE_TICKS / 64)
 #define JOB_DATA_BYTES 8192
 
 struct job;
