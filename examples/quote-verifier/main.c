@@ -53,7 +53,11 @@ int main(int argc, char **argv)
 			if (options[o].named)
 				*options[o].named = options[o].to;
 		} else if (!strcmp(argv[i], "--level") && i + 1 < argc) {
-			policy.level = (uint8_t)atoi(argv[++i]);
+			const char *level = argv[++i];
+
+			if ((*level != '1' && *level != '2') || level[1])
+				usage();
+			policy.level = (uint8_t)(*level - '0');
 		} else if (!strcmp(argv[i], "--accept-debug")) {
 			policy.accept_debug = true;
 		} else if (!strcmp(argv[i], "--accept-unmeasured")) {

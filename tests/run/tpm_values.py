@@ -84,7 +84,8 @@ def command(quote, key, nonce, measurement, level=1, image=None, owner=bytes(32)
         words += ["--image", image.hex()] if image else []
         words += ["--accept-debug"] if accept_debug else []
         words += ["--accept-unmeasured"] if accept_unmeasured else []
-        return subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False).stdout
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+        return done.stdout if done.returncode == (done.stdout != "") else f"exit status {done.returncode}"
 
 
 def refused(reason, quote, *args, in_c=True, **kw):
@@ -110,6 +111,7 @@ def check_quote(pal, info, measurement, tag, digest):
         refused("for debugging", quote, key, nonce, measurement, **dict(args, accept_debug=False))
     refused("measured its hypervisor", quote, key, nonce, measurement, **dict(args, accept_unmeasured=False))
     refused("another level", quote, key, nonce, measurement, **dict(args, level=3 - pal["level"]))
+    assert command(quote, key, nonce, measurement, **dict(args, level=256 + pal["level"])) == "exit status 2"
     refused("another nonce", quote, key, bytes(32), measurement, **args)
     refused("another PAL", quote, key, nonce, bytes(32), **args)
     refused("another owner", quote, key, nonce, measurement, **dict(args, owner=b"\1" * 32))
