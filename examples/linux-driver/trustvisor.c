@@ -41,7 +41,6 @@ struct tv_file {
 	pid_t tgid;               /* of who made CREATE, as all up to `pages` */
 	char comm[TASK_COMM_LEN];
 	struct mm_struct *mm;     /* held by mmgrab(): compared, not used */
-	fl_owner_t files;
 	struct tv_pal_sections sections;
 	uint page_count;          /* 0 before CREATE; changed under all_lock, too */
 	struct page **pages;
@@ -348,7 +347,6 @@ static int create(struct tv_file *f, const struct tv_ioc_create *request)
 	memcpy(f->sections.sections, request->sections, sizeof(request->sections));
 	f->mm = current->mm;
 	mmgrab(f->mm);
-	f->files = current->files;
 	f->tgid = current->tgid;
 	get_task_comm(f->comm, current->group_leader);
 	return 0;
@@ -555,13 +553,17 @@ static int tv_open(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* close() by the process whose PAL it is, or its death. Not by another one that has the file. */
+/*
+ * close() by the process whose PAL it is, or its death. Not by another one that has the file. The table of files does
+ * not tell them apart: threads can have one each, and processes can share one. Nor does `mm`: a child of vfork() has
+ * its parent's.
+ */
 static int tv_flush(struct file *file, fl_owner_t files)
 {
 	struct tv_file *f = file->private_data;
 
 	mutex_lock(&f->lock);
-	if (f->files == files)
+	if (f->tgid == current->tgid)
 		end_pal(f);
 	mutex_unlock(&f->lock);
 	return 0;

@@ -427,12 +427,30 @@ static int use_it(void)
 	return failures - before;
 }
 
+static int close_at(void *file)
+{
+	return close((int)(uintptr_t)file);
+}
+
+/* A process that shares something else with this one than threads do closes a copy of the file. */
+static void closed_by(int flags, int file, const char *who)
+{
+	static char stack[16 * PAGE] __attribute__((aligned(16)));
+	int copy = dup(file), status = -1;
+	pid_t child = clone(close_at, stack + sizeof(stack), flags | SIGCHLD, (void *)(uintptr_t)copy);
+
+	report(child > 0 && waitpid(child, &status, 0) == child && status == 0, who, "has closed a copy of the file");
+	still_there(who); /* vfork(): this process's copy stays open, for to close it would end the PAL */
+}
+
 static void mappings(int file)
 {
 	the_file = file;
 	report(in_child(use_it), "another process that has the file", "done");
 	report(in_child(close_it), "close by another process", "done");
 	still_there("another process's close");
+	closed_by(CLONE_VM | CLONE_VFORK, file, "a child of vfork()");
+	closed_by(CLONE_FILES, file, "a process with the same table of files");
 	refused(map_result(map_page(file, 1, AREA + 64 * PAGE, PROT_READ)), EINVAL, "mmap at another address");
 	refused(map_result(map_page(file, 1, AREA + PAGE, PROT_READ)), EEXIST, "mmap of what is mapped");
 	refused(mprotect((void *)AREA, PAGE, PROT_READ | PROT_WRITE), EACCES, "mprotect: code writable");
@@ -456,6 +474,19 @@ static void ends_by(const char *what, void (*act)(int file))
 
 static void by_close(int file) { close(file); }
 static void by_dup(int file) { close(dup(file)); }
+static void *close_own_copy(void *file)
+{
+	return (void *)(uintptr_t)(unshare(CLONE_FILES) || close_at(file));
+}
+
+static void by_unshared_close(int file)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, close_own_copy, (void *)(uintptr_t)file) == 0)
+		pthread_join(thread, NULL);
+}
+
 static void by_munmap(int file) { (void)file; munmap((void *)(AREA + 2 * PAGE), PAGE); }
 static void by_unregister(int file) { ioctl(file, TV_IOC_UNREGISTER); }
 static void by_write(int file) { (void)file; *(volatile char *)(AREA + 2 * PAGE) = 1; }
@@ -833,6 +864,7 @@ int main(int argc, char **argv)
 		pressure();
 	ends_by("close", by_close);
 	ends_by("close of a copy", by_dup);
+	ends_by("close by a thread with a table of files of its own", by_unshared_close);
 	ends_by("munmap", by_munmap);
 	ends_by("mremap", by_mremap);
 	ends_by("UNREGISTER", by_unregister);
