@@ -17,7 +17,7 @@
 
 enum { CREATE = 0x10, ADD, ENTER, DESTROY };
 enum { PARTITIONS = 2, XSETBV = 55, XCR0_SSE = 3, XCR0_AVX = 7, MXCSR_RESET = 0x1f80, MXCSR_OTHER = 0x1fa0 };
-enum { CR4_OSXSAVE = 1 << 18 };
+enum { CR4_OSXSAVE = 1 << 18, SLP_EN = 1 << 13 };
 
 static hypapi_partition_t partitions[PARTITIONS];
 static gpa1_t pages[PARTITIONS]; /* code, then stack */
@@ -216,6 +216,49 @@ static void of_l2(void *arg)
 	sim_assert(sim_l2_run(l2, in_l2, NULL, answer) == 12);
 }
 
+/* ---- A machine that was to be switched off, and goes on ---- */
+
+enum { NOT_YET, IN_PARTITION, AWAKE };
+static _Atomic int sleep_state;
+
+static void partition_at_sleep(void *arg)
+{
+	(void)arg;
+	sim_assert(sim_simd_load(own, MXCSR_OTHER) == 0);
+	sleep_state = IN_PARTITION;
+	while (sleep_state != AWAKE)
+		sim_assert(sim_cpuid(0, 0) == 0); /* where this CPU is stopped */
+}
+
+/* Its registers were wiped with the partition's. It finds them as after a reset: no exception of SSE unmasked. */
+static void calls_at_sleep(void *arg)
+{
+	static const uint64_t zeros[4];
+	uint64_t value[4];
+	uint32_t mxcsr;
+
+	(void)arg;
+	sim_set(HYPAPI_REG_CR4, sim_get(HYPAPI_REG_CR4) | CR4_OSXSAVE);
+	pages[0] = sim_memory(2 * HYPAPI_PAGE_SIZE);
+	make(0);
+	sim_assert(call(ADD, 0) == HYPAPI_OK);
+	set_xcr0(XCR0_AVX);
+	sim_assert(sim_simd_load(callers, MXCSR_RESET | 0x40) == 0);
+	sim_assert(call(ENTER, 0) == HYPAPI_OK);
+	sim_assert(sim_simd_store(value, &mxcsr) == 0);
+	sim_assert(!memcmp(value, zeros, sizeof(value)) && mxcsr == MXCSR_RESET);
+	sim_assert(call(DESTROY, 0) == HYPAPI_OK && !root_has(own) && !root_has(callers));
+}
+
+static void sleeps(void *arg)
+{
+	(void)arg;
+	while (sleep_state != IN_PARTITION)
+		sim_assert(sim_cpuid(0, 0) == 0);
+	sim_assert(sim_out(SIM_PM1_PORT, 2, SLP_EN | SIM_POWER_OFF << 10) == 0);
+	sleep_state = AWAKE;
+}
+
 static const struct hypapp_descriptor *const hypapps[] = { &hypapp_fpu, NULL };
 
 static void run(sim_code *code)
@@ -228,9 +271,21 @@ static void run(sim_code *code)
 static void l1_and_its_partitions(void **state) { (void)state; run(in_l1); }
 static void l2_and_its_partitions(void **state) { (void)state; run(of_l2); }
 
+static void sleep_that_fails(void **state)
+{
+	(void)state;
+	sim_boot(hypapps, &(struct sim_options){ .cpus = 2 });
+	sim_partition_code(partition_at_sleep, NULL);
+	sim_start(0, sleeps, NULL);
+	sim_start(1, calls_at_sleep, NULL);
+	sim_wait();
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { sim_test(l1_and_its_partitions), sim_test(l2_and_its_partitions) };
+	const struct CMUnitTest tests[] = {
+		sim_test(l1_and_its_partitions), sim_test(l2_and_its_partitions), sim_test(sleep_that_fails),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,6 +50,14 @@ bool fpu_is_there(void)
 	return components;
 }
 
+/* XRSTOR takes MXCSR from the image also where its header says that all is as after a reset. */
+static void reset_image(u8 *area)
+{
+	memset(area, 0, area_bytes);
+	*(u16 *)&area[AREA_FCW] = FCW_RESET;
+	*(u32 *)&area[AREA_MXCSR] = MXCSR_RESET;
+}
+
 bool fpu_alloc(struct fpu *f)
 {
 	f->own = page_alloc();
@@ -58,27 +66,30 @@ bool fpu_alloc(struct fpu *f)
 		fpu_free(f);
 		return false;
 	}
-	/* XRSTOR takes MXCSR from here also where the header says that all is as after a reset. */
-	*(u16 *)&f->own[AREA_FCW] = FCW_RESET;
-	*(u32 *)&f->own[AREA_MXCSR] = MXCSR_RESET;
+	reset_image(f->own);
 	return true;
 }
 
 void fpu_wipe(struct fpu *f)
 {
-	if (f->own)
-		memset(f->own, 0, area_bytes);
-	if (f->callers)
-		memset(f->callers, 0, area_bytes);
+	if (!f->own)
+		return;
+	reset_image(f->own);
+	reset_image(f->callers);
+}
+
+static void free_image(u8 *area)
+{
+	if (!area)
+		return;
+	memset(area, 0, area_bytes);
+	page_free(area);
 }
 
 void fpu_free(struct fpu *f)
 {
-	fpu_wipe(f);
-	if (f->own)
-		page_free(f->own);
-	if (f->callers)
-		page_free(f->callers);
+	free_image(f->own);
+	free_image(f->callers);
 	*f = (struct fpu){ NULL };
 }
 

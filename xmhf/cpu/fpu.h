@@ -24,8 +24,9 @@ bool fpu_is_there(void);
 
 /* Registers as after a reset. False: no memory. */
 must_check bool fpu_alloc(struct fpu *f);
-/* Wipes both pages. They stay, or they go; NULL pages are fine. */
+/* The machine ends: nothing is left of either one's registers. If it goes on after all, they are as after a reset. */
 void fpu_wipe(struct fpu *f);
+/* Wipes both pages and gives them back; NULL pages are fine. */
 void fpu_free(struct fpu *f);
 
 /*
