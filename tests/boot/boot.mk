@@ -4,7 +4,7 @@
 
 BOOT_DIR := tests/boot
 BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/boot/linux.img $(O)/boot/twice.img \
-	$(O)/boot/efi.img $(O)/boot/efi-alone.img
+	$(O)/boot/efi.img $(O)/boot/efi-grub.img $(O)/boot/efi-alone.img
 
 .PHONY: boot-disks check-files
 boot-disks: $(BOOT_DISKS)
@@ -61,6 +61,17 @@ $(O)/boot/efi.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.efi $(O)/b
 		--file $(O)/xmhf.efi=xmhf.efi --file $(O)/linux/debian/vmlinuz=vmlinuz \
 		--file $(O)/linux/debian.cpio=initrd \
 		--text "next \vmlinuz\nnext-options $(EFI_LINUX) loglevel=3 job=pal-l1,pal-l2=EFI/xmhf/xmhf.conf"
+
+# The same with XMHF started by GRUB, which ends the boot services; XMHF starts Linux.
+$(O)/boot/efi-grub.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.elf $(O)/boot/acpi_tables.efi \
+		$(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio tools/linux/cmdline tools/linux/cmdline.bochs
+	$(say) IMG $@
+	$(Q){ echo 'search --file --set=root /xmhf.elf'; echo 'multiboot2 /xmhf.elf log=debug'; \
+		echo "module2 /kernel $$(cat tools/linux/cmdline tools/linux/cmdline.bochs | tr '\n' ' ')"; \
+		echo 'module2 /initrd'; echo boot; } > $@.cfg
+	$(Q)grub-mkimage -O x86_64-efi -p / -c $@.cfg -o $@.efi fat part_msdos search search_fs_file multiboot2 boot
+	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --file $(O)/boot/acpi_tables.efi=EFI/BOOT/BOOTX64.EFI --file $@.efi=next.efi \
+		--file $(O)/xmhf.elf=xmhf.elf --file $(O)/linux/tiny/bzImage=kernel --file $(O)/linux/tiny.cpio=initrd
 
 $(O)/boot/efi-alone.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
 	$(say) IMG $@

@@ -247,6 +247,8 @@ CASES = [
          expect=[r"^xmhf: 2 of 2 CPUs run under the core", linux_ready(2), r"^JOB pal-l1 EXIT 0$",
                  r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
 
+    dict(name="efi/linux-tiny-grub", disk="build/boot/efi-grub.img", firmware=OVMF, cpus=2, timeout=900,
+         expect=[r"^xmhf: 2 of 2 CPUs run under the core", linux_ready(2), *POWERED_OFF]),
     efi_refuses("this CPU has no VMX"),
 
     # The table of MSRs and a 32-bit Linux; Xen and its first domain.

@@ -13,6 +13,8 @@
 
 #define LOW_CMDLINE (GUEST_LINUX_PARAMS + PAGE_SIZE) /* behind the page of boot_params, one page */
 #define LOW_E820 (LOW_CMDLINE + PAGE_SIZE) /* the rest of the memory map */
+#define LOW_RSDP (LOW_E820 + 2 * PAGE_SIZE)
+_Static_assert(MAX_MEMORY_RANGES * sizeof(struct memory_range) < 2 * PAGE_SIZE, "LOW_RSDP");
 #define SETUP_HEADER 0x1f1
 #define MAX_E820 128
 #define MIN_VERSION 0x020c
@@ -20,6 +22,8 @@
 /* Offsets in boot_params, as the protocol numbers them. */
 enum {
 	P_VIDEO_MODE = 0x06, P_VIDEO_COLS = 0x07, P_VIDEO_LINES = 0x0e, P_VIDEO_VGA = 0x0f, P_VIDEO_POINTS = 0x10,
+	P_FB_WIDTH = 0x12, P_FB_HEIGHT = 0x14, P_FB_BITS = 0x16, P_FB_ADDR = 0x18, P_FB_SIZE = 0x1c, P_FB_PITCH = 0x24,
+	P_FB_COLORS = 0x26, P_FB_FLAGS = 0x36, P_FB_ADDR_HIGH = 0x3a, P_RSDP = 0x70,
 	P_E820_ENTRIES = 0x1e8, P_SETUP_SECTS = 0x1f1, P_HEADER_LEN = 0x201, P_MAGIC = 0x202, P_VERSION = 0x206,
 	P_LOADER = 0x210, P_LOADFLAGS = 0x211, P_CODE32_START = 0x214, P_RAMDISK = 0x218, P_RAMDISK_SIZE = 0x21c,
 	P_CMDLINE = 0x228, P_INITRD_MAX = 0x22c, P_SETUP_DATA = 0x250, P_PREF_ADDRESS = 0x258, P_INIT_SIZE = 0x260,
@@ -33,6 +37,8 @@ struct setup_data {
 	struct memory_range e820[];
 };
 #define SETUP_E820_EXT 1
+#define VIDEO_EFI 0x70
+#define FB_HAS_ADDR_HIGH BIT(1)
 
 static u32 get32(const u8 *p, u32 offset)
 {
@@ -67,6 +73,37 @@ static void fill_e820(u8 *params)
 	*(u64 *)(params + P_SETUP_DATA) = LOW_E820;
 }
 
+static void set16(u8 *p, u32 offset, u32 value)
+{
+	*(u16 *)(p + offset) = (u16)value;
+}
+
+/* What a BIOS lets the kernel find by itself, and other firmware does not. */
+static void fill_firmware(u8 *params)
+{
+	const struct boot_framebuffer *fb = &boot_info.framebuffer;
+
+	if (boot_info.rsdp.signature[0]) {
+		memcpy(phys_to_virt(HPA(LOW_RSDP)), &boot_info.rsdp, sizeof(boot_info.rsdp));
+		*(u64 *)(params + P_RSDP) = LOW_RSDP;
+	}
+	if (!fb->width)
+		return;
+	params[P_VIDEO_VGA] = VIDEO_EFI;
+	set16(params, P_FB_WIDTH, fb->width);
+	set16(params, P_FB_HEIGHT, fb->height);
+	set16(params, P_FB_BITS, fb->bits_per_pixel);
+	set16(params, P_FB_PITCH, fb->pitch_bytes);
+	set32(params, P_FB_ADDR, fb->addr);
+	set32(params, P_FB_ADDR_HIGH, fb->addr >> 32);
+	set32(params, P_FB_SIZE, (u64)fb->pitch_bytes * fb->height);
+	set32(params, P_FB_FLAGS, FB_HAS_ADDR_HIGH);
+	for (u32 i = 0; i < 3; i++) {
+		params[P_FB_COLORS + 2 * i] = (&fb->red)[i].bits;
+		params[P_FB_COLORS + 2 * i + 1] = (&fb->red)[i].lowest_bit;
+	}
+}
+
 static void fill_params(u8 *params, const u8 *image)
 {
 	memset(params, 0, PAGE_SIZE);
@@ -76,6 +113,8 @@ static void fill_params(u8 *params, const u8 *image)
 	params[P_VIDEO_LINES] = 25;
 	params[P_VIDEO_VGA] = 1;
 	params[P_VIDEO_POINTS] = 16;
+	if (boot_info.firmware != FIRMWARE_BIOS)
+		fill_firmware(params);
 	params[P_LOADER] = 0xff;
 	set32(params, P_CMDLINE, LOW_CMDLINE);
 	fill_e820(params);
