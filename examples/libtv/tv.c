@@ -213,6 +213,20 @@ uint32_t tv_unregister(const struct tv_pal_sections *sections, const void *entry
 	return result;
 }
 
+uint32_t tv_share(const void *entry, const uintptr_t *addresses, const uintptr_t *lengths, uintptr_t count)
+{
+	uintptr_t at[TV_MAX_SHARED], len[TV_MAX_SHARED]; /* constants may lie in a page that nobody has touched yet */
+
+	if (tv_detect() == TV_NONE)
+		return TV_E_UNSUPPORTED;
+	if (count > TV_MAX_SHARED)
+		return TV_E_INVALID;
+	for (uintptr_t i = 0; i < count; i++)
+		at[i] = addresses[i], len[i] = lengths[i];
+	return tv_hypercall(tv_detect() == TV_IN_L2 ? TV_L2_BASE_DEFAULT : 0, TV_CMD_SHARE, (uintptr_t)entry,
+			    (uintptr_t)at, (uintptr_t)len, count);
+}
+
 bool tv_status(const struct tv_pal_sections *sections, struct tv_status *status)
 {
 	return tv_device_status(sections, status);

@@ -118,6 +118,17 @@ uint32_t tv_unregister(const struct tv_pal_sections *sections, const void *entry
 uint32_t tv_register_entries(const struct tv_pal_sections *sections, const struct tv_list_entry *entries,
 			     uint32_t count, uint32_t flags);
 
+/**
+ * Ranges of this program's memory that the PAL finds at their own addresses, as a call finds them; what the PAL changes
+ * there is seen after its return. They end with the PAL.
+ * @param entry      of a registered PAL
+ * @param addresses  `count` of them; a range must not touch pages of the PAL's sections
+ * @param lengths    in bytes
+ * @param count      1 to TV_MAX_SHARED; all ranges of a PAL touch at most TV_MAX_SHARED_PAGES pages
+ * @return enum tv_result
+ */
+uint32_t tv_share(const void *entry, const uintptr_t *addresses, const uintptr_t *lengths, uintptr_t count);
+
 /** Why a PAL ended, or why its last failed call did. */
 struct tv_status {
 	bool present;        /* it is registered, and has not ended */

@@ -239,12 +239,18 @@ static _Noreturn void breach(const struct sim_cpu *c, const struct tlb_linear *e
 		  now.rights);
 }
 
+/* Memory that the core gave to it. */
+static bool has_own(u32 partition, const struct tlb_linear *e)
+{
+	return partition_has_own(partition, e->gpa) && walk_ept(e->ep4ta, e->gpa).hpa == e->to.hpa;
+}
+
 /* Its own pages, and its page tables, which lie in root memory. */
 static void judge_partition(const struct sim_cpu *c, const struct tlb_linear *e, u32 rights)
 {
 	u32 runs = partition_number(partition_handle(c->core)), owner = ept01_owner(GPA1(e->to.hpa));
 
-	if (is_root_memory(e->to.hpa) && (rights & HYPAPI_W))
+	if (is_root_memory(e->to.hpa) && (rights & HYPAPI_W) && !has_own(runs, e))
 		breach(c, e, "which is the core's, not that of partition", runs);
 	if (!is_root_memory(e->to.hpa) && owner != runs)
 		breach(c, e, "whose owner is (0: L1) partition", owner);

@@ -177,6 +177,25 @@ static inline void stream_param(struct param_stream *stream, const struct pal *p
 		stream_from_caller(stream, arg, len);
 }
 
+/* Shared ranges, which are where they are in the caller. */
+static int fill_shared(const struct hypapi_event *ev, const struct pal *pal)
+{
+	const struct shared_range *ranges = share_ranges(pal);
+	struct param_stream stream;
+
+	stream.ev = ev;
+	stream.pal = pal;
+	stream.error = HYPAPI_OK;
+	for (uint32_t i = 0; i < pal->shared_count; i++) {
+		stream.used = 0;
+		stream.position = ranges[i].start;
+		stream_from_caller(&stream, ranges[i].start, ranges[i].len_bytes);
+		stream_flush(&stream);
+	}
+	wipe(stream.buffer, sizeof(stream.buffer));
+	return stream.error;
+}
+
 /* Fills the param section in the layout that register.c checked (place_params). */
 static int fill_params(const struct hypapi_event *ev, const struct pal *pal)
 {
@@ -224,10 +243,30 @@ static int read_args(const struct hypapi_event *ev, struct pal *pal)
  * shared for copy on write, gets the page fault of its own access, mends it and calls again.
  * Returns HYPAPI_OK; HYPAPI_EFAULT with `*bad`; or another error.
  */
-static int probe_pointers(const struct hypapi_event *ev, const struct pal *pal, gva_t *bad)
+static int probe_range(const struct hypapi_event *ev, uint64_t at, uint64_t end, gva_t *bad)
 {
 	struct hypapi_page page;
+	int rc = HYPAPI_OK;
 
+	for (; at < end && rc == HYPAPI_OK; at = (at & HYPAPI_PAGE_MASK) + HYPAPI_PAGE_SIZE) {
+		*bad = GVA(at);
+		rc = hypapi_translate(ev, GVA(at), HYPAPI_RW, &page);
+	}
+	return rc;
+}
+
+static int probe_shared(const struct hypapi_event *ev, const struct pal *pal, gva_t *bad)
+{
+	const struct shared_range *ranges = share_ranges(pal);
+	int rc = HYPAPI_OK;
+
+	for (uint32_t i = 0; i < pal->shared_count && rc == HYPAPI_OK; i++)
+		rc = probe_range(ev, ranges[i].start, ranges[i].start + ranges[i].len_bytes, bad);
+	return rc;
+}
+
+static int probe_pointers(const struct hypapi_event *ev, const struct pal *pal, gva_t *bad)
+{
 	for (uint32_t i = 0; pal->call->pointer_count > 0 && i < pal->call->params.num_params; i++) {
 		uint64_t at = pal->args[i];
 		uint64_t end = at + pointed_bytes(pal, i);
@@ -239,15 +278,12 @@ static int probe_pointers(const struct hypapi_event *ev, const struct pal *pal, 
 			continue; /* an integer, or nothing to copy */
 		if (end < at || (!pal->long_mode && end > 1ull << 32) || !is_canonical(at) || !is_canonical(end))
 			return HYPAPI_EINVAL;
-		for (; at < end; at = (at & HYPAPI_PAGE_MASK) + HYPAPI_PAGE_SIZE) {
-			int rc = hypapi_translate(ev, GVA(at), HYPAPI_RW, &page);
+		int rc = probe_range(ev, at, end, bad);
 
-			*bad = GVA(at);
-			if (rc != HYPAPI_OK)
-				return rc;
-		}
+		if (rc != HYPAPI_OK)
+			return rc;
 	}
-	return HYPAPI_OK;
+	return pal->shared_count ? probe_shared(ev, pal, bad) : HYPAPI_OK;
 }
 
 static void raise_write_fault(struct hypapi_event *ev, const struct pal *pal, gva_t gva)
@@ -316,6 +352,8 @@ static int prepare_call(struct hypapi_event *ev, struct pal *pal)
 	}
 	if (rc == HYPAPI_OK)
 		rc = fill_params(ev, pal);
+	if (rc == HYPAPI_OK && pal->shared_count)
+		rc = fill_shared(ev, pal);
 	if (rc == HYPAPI_OK)
 		rc = enter(ev, pal);
 	if (rc != HYPAPI_OK) {
@@ -493,9 +531,10 @@ enum hypapi_verdict tv_on_violation(struct hypapi_event *ev)
 
 /* ---- Out of the PAL ---- */
 
-static int copy_back_one(const struct hypapi_event *ev, const struct pal *pal, uint32_t i)
+static int copy_back_one(const struct hypapi_event *ev, const struct pal *pal, uint64_t src, uint64_t dst,
+			 uint64_t len_bytes)
 {
-	uint64_t left = pointed_bytes(pal, i), src = pal->call->copy_at[i], dst = pal->args[i];
+	uint64_t left = len_bytes;
 	uint8_t buffer[512];
 	int rc = HYPAPI_OK;
 
@@ -509,8 +548,17 @@ static int copy_back_one(const struct hypapi_event *ev, const struct pal *pal, u
 		dst += len;
 		left -= len;
 	}
-	left = pointed_bytes(pal, i);
-	wipe(buffer, left < sizeof(buffer) ? left : sizeof(buffer));
+	wipe(buffer, len_bytes < sizeof(buffer) ? len_bytes : sizeof(buffer));
+	return rc;
+}
+
+static int copy_shared_back(const struct hypapi_event *ev, const struct pal *pal)
+{
+	const struct shared_range *ranges = share_ranges(pal);
+	int rc = HYPAPI_OK;
+
+	for (uint32_t i = 0; i < pal->shared_count && rc == HYPAPI_OK; i++)
+		rc = copy_back_one(ev, pal, ranges[i].start, ranges[i].start, ranges[i].len_bytes);
 	return rc;
 }
 
@@ -519,8 +567,8 @@ static int copy_back(const struct hypapi_event *ev, const struct pal *pal)
 	int rc = HYPAPI_OK;
 
 	for (uint32_t i = 0; pal->call->pointer_count > 0 && i < pal->call->params.num_params && rc == HYPAPI_OK; i++)
-		rc = copy_back_one(ev, pal, i);
-	return rc;
+		rc = copy_back_one(ev, pal, pal->call->copy_at[i], pal->args[i], pointed_bytes(pal, i));
+	return rc == HYPAPI_OK && pal->shared_count ? copy_shared_back(ev, pal) : rc;
 }
 
 static bool pal_returned(const struct hypapi_event *ev, const struct pal *pal)

@@ -16,7 +16,8 @@ static struct share {
 	uint32_t eighths;   /* of all PALs, without the option */
 	uint32_t pal_pages; /* for each of those; many are small */
 	uint32_t max_pals, max_pages;
-	uint32_t pals, pages; /* in use; atomic */
+	uint32_t max_shared;  /* pages of root memory for shared ranges */
+	uint32_t pals, pages, shared; /* in use; atomic */
 } shares[] = {
 	{ .option = "trustvisor.share-kernel", .eighths = 8, .pal_pages = TV_MAX_PAGES },
 	/* Both together leave a quarter of the PALs to the kernel. */
@@ -26,6 +27,8 @@ static struct share {
 #define SHARE_COUNT (sizeof(shares) / sizeof(shares[0]))
 #define SHARE_OF_KERNEL (&shares[0])
 #define SHARE_OF_L2 (&shares[2])
+
+#define SHARED_PAGES_PER_PAL 2 /* on average: root memory has some 10 pages for each partition beside its tables */
 
 #define WARY_FOR 64
 static uint32_t wary; /* so many registrations more are looked at before their stop; atomic */
@@ -58,7 +61,8 @@ static void read_share(struct share *share)
 
 	share->max_pals = pal_limit() * share->eighths / 8;
 	share->max_pages = share->max_pals * share->pal_pages;
-	share->pals = share->pages = 0;
+	share->max_shared = pal_limit() * share->eighths / 8 * SHARED_PAGES_PER_PAL;
+	share->pals = share->pages = share->shared = 0;
 	if (!text)
 		return;
 	rest = read_number(text, &share->max_pals);
@@ -147,6 +151,21 @@ void limits_give(const struct pal *pal)
 {
 	__atomic_sub_fetch(&share_of(pal)->pals, 1, __ATOMIC_RELAXED);
 	__atomic_sub_fetch(&share_of(pal)->pages, pal->page_count, __ATOMIC_RELAXED);
+}
+
+bool limits_take_shared(const struct pal *pal, uint32_t page_count)
+{
+	struct share *share = share_of(pal);
+
+	if (__atomic_add_fetch(&share->shared, page_count, __ATOMIC_RELAXED) <= share->max_shared)
+		return true;
+	limits_give_shared(pal, page_count);
+	return false;
+}
+
+void limits_give_shared(const struct pal *pal, uint32_t page_count)
+{
+	__atomic_sub_fetch(&share_of(pal)->shared, page_count, __ATOMIC_RELAXED);
 }
 
 /* ---- Pages, before the stop ---- */

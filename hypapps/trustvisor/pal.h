@@ -32,6 +32,9 @@
 
 #define TV_MAX_PALS 512 /* or as many as the core has partitions */
 
+#define TV_LIMIT_64 (1ull << 47)  /* end of the lower half of the address space */
+#define TV_LIMIT_32 0xfffff000ull /* the last page holds the address that ends a 32-bit PAL (call.c) */
+
 enum pal_state { PAL_FREE = 0, PAL_ENDED, PAL_RUNNING, PAL_DOOMED, PAL_MEASURING, PAL_PAUSED, PAL_READY };
 
 /* Where a PAL is entered, and with what. Constant. */
@@ -69,6 +72,8 @@ struct pal {
 	uint64_t args[TV_MAX_PARAMS]; /* as the caller gave them, read once */
 	uint64_t return_address;      /* the caller's, read once */
 
+	uint32_t shared_count;        /* of shared ranges, see share.c; the same CPU's */
+
 	/* What STATUS_LIST answers; written by the same CPU, read by any. */
 	uint32_t calls, why, vector, error_code;
 	uint64_t rip, address;
@@ -99,6 +104,13 @@ struct pal *pal_by_entry(const struct hypapi_event *ev, gva_t entry);
 static inline bool pal_is_callers(const struct hypapi_event *ev, const struct pal *pal)
 {
 	return hypapi_partition_at_home(ev, pal->partition) == HYPAPI_OK;
+}
+/** The same, registered either way, for callers like those of the PAL. */
+struct pal *pal_of_caller(const struct hypapi_event *ev, gva_t entry);
+/** Linear addresses of a PAL end here. */
+static inline uint64_t pal_address_limit(const struct pal *pal)
+{
+	return pal->long_mode ? TV_LIMIT_64 : TV_LIMIT_32;
 }
 /** The PAL that is MEASURING whose registration this command repeats, or NULL. */
 struct pal *pal_by_request(const struct hypapi_event *ev, bool by_list);
@@ -201,6 +213,22 @@ void limits_failed(const struct pal *pal);
  * @param pages  of a list, in the order of the sections; NULL: those that the caller's page tables lead to
  */
 int limits_foresee(const struct hypapi_event *ev, const struct pal *pal, const struct tv_list_page *pages);
+
+/**
+ * Of so many pages that the core gives to a PAL for shared ranges: whether there is room for them, and then they are
+ * counted. They end with the PAL.
+ */
+bool limits_take_shared(const struct pal *pal, uint32_t page_count);
+void limits_give_shared(const struct pal *pal, uint32_t page_count);
+
+/* share.c: ranges of the caller's memory that a PAL finds at their addresses */
+struct shared_range { uint64_t start, len_bytes; };
+/** Adds ranges to a PAL of the caller's address space. */
+uint32_t tv_share(struct hypapi_event *ev);
+/** Those of a PAL that this CPU has, `shared_count` of them. */
+const struct shared_range *share_ranges(const struct pal *pal);
+/** The PAL is gone. */
+void share_forget(const struct pal *pal);
 
 /* register.c: commands that change the table; answer enum tv_result or TV_REPEAT */
 uint32_t tv_register(struct hypapi_event *ev);

@@ -14,9 +14,6 @@
 #include "pal.h"
 #include "tpm/tpm.h"
 
-#define LIMIT_64 (1ull << 47)   /* end of the lower half of the address space */
-#define LIMIT_32 0xfffff000ull  /* the last page holds the address that ends a 32-bit PAL (call.c) */
-
 uint32_t tv_result_of(int error)
 {
 	switch (error) {
@@ -91,7 +88,7 @@ static bool sections_are_valid(struct pal *pal)
 
 	pal->page_count = 0;
 	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
-		if (!section_is_valid(&sections[i], pal->long_mode ? LIMIT_64 : LIMIT_32))
+		if (!section_is_valid(&sections[i], pal_address_limit(pal)))
 			return false;
 		for (uint32_t j = 0; j < i; j++)
 			if (sections_overlap(&sections[i], &sections[j]))

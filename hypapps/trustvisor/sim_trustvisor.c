@@ -185,6 +185,64 @@ static void looks(void *arg)
 	sim_assert(unregister_pal() == TV_OK);
 }
 
+/* ---- Shared ranges: the PAL adds to what it finds at its caller's address ---- */
+
+static uint64_t shared_at(void) { return request_at() + 0xff8; } /* and in the page after it */
+
+static uint32_t share_two_words(void)
+{
+	const uint64_t at = shared_at(), len = 16;
+
+	sim_assert(!sim_write(GVA(request_at() + 0xa00), &at, sizeof(at)));
+	sim_assert(!sim_write(GVA(request_at() + 0xa08), &len, sizeof(len)));
+	sim_set(HYPAPI_REG_RCX, entry());
+	sim_set(HYPAPI_REG_RDX, request_at() + 0xa00);
+	sim_set(HYPAPI_REG_RSI, request_at() + 0xa08);
+	sim_set(HYPAPI_REG_RDI, 1);
+	return command(TV_CMD_SHARE);
+}
+
+static void pal_that_shares(void *arg)
+{
+	(void)arg;
+	for (uint64_t at = shared_at(); at < shared_at() + 16; at += 8)
+		sim_write64(GVA(at), sim_read64(GVA(at)) + 1);
+	sim_assert(sim_read64(GVA(shared_at() - 8)) != 5); /* beside the range */
+	sim_write64(GVA(shared_at() - 8), SECRET);
+	sim_assert(share_two_words() == TV_E_IN_PAL);
+}
+
+static void shares_until(uint32_t (*end)(void))
+{
+	sim_write64(GVA(shared_at() - 8), 5);
+	sim_assert(share_two_words() == TV_OK);
+	for (uint64_t i = 0; i < 3; i++) {
+		sim_write64(GVA(shared_at()), 10 * i);
+		sim_write64(GVA(shared_at() + 8), 20 * i);
+		sim_set(HYPAPI_REG_RDI, 0);
+		sim_set(HYPAPI_REG_RSI, buffer_at() + 0x100);
+		sim_assert(sim_call(GVA(entry())) == 0);
+		sim_assert(sim_read64(GVA(shared_at())) == 10 * i + 1);
+		sim_assert(sim_read64(GVA(shared_at() + 8)) == 20 * i + 1);
+		sim_assert(sim_read64(GVA(shared_at() - 8)) == 5);
+	}
+	sim_assert(end() == TV_OK);
+	sim_assert(share_two_words() == TV_E_NO_PAL);
+}
+
+static void shares(void *arg)
+{
+	(void)arg;
+	sim_assert(share_two_words() == TV_E_NO_PAL);
+	sim_assert(register_pal() == TV_OK);
+	shares_until(unregister_pal);
+}
+
+static void shares_in_l2(void *arg)
+{
+	sim_assert(sim_l2_run(place.l2, shares, arg, NULL) == HLT);
+}
+
 static void life_in_l2(void *arg)
 {
 	sim_assert(sim_l2_run(place.l2, life, arg, NULL) == HLT);
@@ -531,6 +589,22 @@ static void lives_in_l1(void **state)
 	sim_run(1, life, NULL);
 }
 
+static void shares_ranges(void **state)
+{
+	(void)state;
+	boot(1, false, false);
+	sim_partition_code(pal_that_shares, NULL);
+	sim_run(0, shares, NULL);
+}
+
+static void shares_ranges_in_l2(void **state)
+{
+	(void)state;
+	boot(1, false, true);
+	sim_partition_code(pal_that_shares, NULL);
+	sim_run(0, shares_in_l2, NULL);
+}
+
 static void lists_in_l1(void **state)
 {
 	(void)state;
@@ -688,6 +762,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		sim_test(lives_in_l1),
 		sim_test(lives_in_l2),
+		sim_test(shares_ranges),
+		sim_test(shares_ranges_in_l2),
 		sim_test(lists_in_l1),
 		sim_test(lists_in_l2),
 		sim_test(forgotten_pages),

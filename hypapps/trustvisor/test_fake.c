@@ -269,6 +269,28 @@ int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, si
 	return copy(ev, dst.addr, (uint8_t *)src, len_bytes, HYPAPI_W);
 }
 
+int hypapi_partition_add_memory(struct hypapi_event *ev, hypapi_partition_t partition, const gva_t *pages,
+				size_t page_count)
+{
+	struct fake_partition *p = partition_of(partition);
+
+	(void)ev;
+	assert_non_null(p);
+	assert_false(p->running);
+	for (size_t i = 0; i < page_count; i++)
+		if (fake_partition_mem(partition.id, pages[i].addr))
+			return HYPAPI_EINVAL;
+	if (fake.memory_answer != HYPAPI_OK)
+		return fake.memory_answer;
+	assert_in_range(fake.own_used + page_count, 1, FAKE_OWN);
+	for (size_t i = 0; i < page_count; i++, p->count++) {
+		p->pages[p->count].gva = pages[i].addr;
+		p->pages[p->count].rights = HYPAPI_RW;
+		p->pages[p->count].frame = FAKE_PAGES + fake.own_used++;
+	}
+	return HYPAPI_OK;
+}
+
 int hypapi_partition_add_fpu(struct hypapi_event *ev, hypapi_partition_t partition)
 {
 	if (!ev->stopped)

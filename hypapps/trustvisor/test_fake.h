@@ -12,6 +12,7 @@
 #define FAKE_PAGES 160
 #define FAKE_HPA 0x10000000ull
 #define FAKE_PARTITIONS 80
+#define FAKE_OWN 200 /* frames of the core's own, from FAKE_PAGES on; never given back */
 
 struct fake_page {
 	uint32_t rights;   /* of the guest; 0: not present */
@@ -28,10 +29,11 @@ struct fake_partition {
 
 extern struct fake {
 	struct fake_page pages[FAKE_PAGES];
-	uint8_t frames[FAKE_PAGES][HYPAPI_PAGE_SIZE];
-	uint64_t owner[FAKE_PAGES];        /* partition id of each frame, 0: the guest */
+	uint8_t frames[FAKE_PAGES + FAKE_OWN][HYPAPI_PAGE_SIZE];
+	uint64_t owner[FAKE_PAGES + FAKE_OWN];        /* partition id of each frame, 0: the guest */
 	struct fake_partition partitions[FAKE_PARTITIONS]; /* id - 1 */
 	uint64_t next_id;
+	uint32_t own_used;
 	uint64_t regs[HYPAPI_REG_COUNT], pal_regs[HYPAPI_REG_COUNT];
 	uint64_t current;                  /* partition that runs here */
 	uint8_t cpl;                       /* of the caller */
@@ -40,6 +42,7 @@ extern struct fake {
 	int refusals;                      /* hypapi_may_stop() answers 0 so often */
 	const char *share_user, *registering, *l2; /* the boot options trustvisor.share-user, .register and .l2 */
 	bool no_ept12;                     /* L2 has its memory by shadow paging */
+	int memory_answer;                 /* of hypapi_partition_add_memory() */
 	int fpu_answer;                    /* of hypapi_partition_add_fpu() */
 	uint64_t l2_moved;                 /* L2's physical memory is so much higher in L1's */
 	void (*on_quiesce)(void);          /* what another CPU does before this one gets its stop */

@@ -1121,6 +1121,148 @@ static bool is_claimed(uint32_t number)
 	return found;
 }
 
+/* ---- Shared ranges ---- */
+
+#define ARRAYS PAGE(14)
+#define SHARED PAGE(20)
+
+static uint32_t share(uint64_t count, const uint64_t *at, const uint64_t *lengths)
+{
+	uint32_t width = long_mode ? 8 : 4;
+
+	for (uint64_t i = 0; i < count && i < 16; i++) {
+		memcpy(fake_mem(ARRAYS + i * width), &at[i], width);
+		memcpy(fake_mem(ARRAYS + 0x800 + i * width), &lengths[i], width);
+	}
+	fake.regs[HYPAPI_REG_RCX] = entry;
+	fake.regs[HYPAPI_REG_RDX] = ARRAYS;
+	fake.regs[HYPAPI_REG_RSI] = ARRAYS + 0x800;
+	fake.regs[HYPAPI_REG_RDI] = count;
+	return hypercall(TV_CMD_SHARE);
+}
+
+static uint32_t share_one(uint64_t at, uint64_t len)
+{
+	return share(1, &at, &len);
+}
+
+/* A call that finds `before` there, and leaves one more. */
+static void assert_shares(uint64_t at, uint32_t before)
+{
+	uint32_t *pals;
+
+	*(uint32_t *)fake_mem(at) = before;
+	assert_int_equal(call_at(entry), HYPAPI_HANDLED);
+	assert_int_equal(fake.injected, 0);
+	pals = fake_partition_mem(fake.current, at);
+	assert_non_null(pals);
+	assert_int_equal(*pals, before);
+	assert_ptr_not_equal(pals, fake_mem(at));
+	*pals = before + 1;
+	assert_int_equal(pal_return(1), HYPAPI_HANDLED);
+	assert_int_equal(fake.injected, 0);
+	assert_int_equal(*(uint32_t *)fake_mem(at), before + 1);
+}
+
+static void shared_ranges_are_where_they_are(void **state)
+{
+	static const uint64_t at[] = { SHARED + 0xff8, SHARED + 0x100, SHARED + 0x3000 }, lengths[] = { 0x1010, 8, 4 };
+
+	for (int bits = 64; bits >= 32; bits -= 32) {
+		setup(state);
+		long_mode = bits == 64;
+		assert_int_equal(share_one(SHARED, 8), TV_E_NO_PAL);
+		assert_int_equal(register_pal(), TV_OK);
+		assert_int_equal(share(3, at, lengths), TV_OK);
+		assert_int_equal(fake.partitions[0].count, 4 + 4);
+		for (int i = 0; i < 3; i++) {
+			assert_shares(at[i], 5);
+			assert_shares(at[i] + lengths[i] - 4, 9);
+		}
+		/* What lies beside a range is not the PAL's to see, nor to change. */
+		strcpy(fake_mem(SHARED + 0x200), "caller");
+		assert_int_equal(call_at(entry), HYPAPI_HANDLED);
+		assert_int_equal(*(char *)fake_partition_mem(fake.current, SHARED + 0x200), 0);
+		strcpy(fake_partition_mem(fake.current, SHARED + 0x200), "pal");
+		assert_int_equal(pal_return(1), HYPAPI_HANDLED);
+		assert_string_equal(fake_mem(SHARED + 0x200), "caller");
+		/* A further range in a page that is there. */
+		assert_int_equal(share_one(SHARED + 0x300, 4), TV_OK);
+		assert_int_equal(fake.partitions[0].count, 4 + 4);
+		assert_shares(SHARED + 0x300, 1);
+		/* They end with the PAL. */
+		assert_int_equal(unregister_pal(), TV_OK);
+		assert_int_equal(register_pal(), TV_OK);
+		assert_int_equal(call_at(entry), HYPAPI_HANDLED);
+		assert_null(fake_partition_mem(fake.current, SHARED));
+		assert_int_equal(pal_return(1), HYPAPI_HANDLED);
+	}
+}
+
+static void bad_shared_ranges(void **state)
+{
+	static const struct { uint64_t at, len; uint32_t result; } bad[] = {
+		{ SHARED, 0, TV_E_INVALID }, { 0, 8, TV_E_INVALID }, { 1ull << 47, 8, TV_E_INVALID },
+		{ (1ull << 47) - 4, 8, TV_E_INVALID }, { -8ull, 16, TV_E_INVALID }, { 0x1000, -8ull, TV_E_INVALID },
+		{ SHARED, 16 * 0x1000 + 1, TV_E_INVALID }, { PAGE(40) + 1, 16 * 0x1000, TV_E_NO_ROOM },
+		{ DATA, 8, TV_E_INVALID }, { STACK - 8, 16, TV_E_INVALID }, { SHARED + 0x7ff8, 16, TV_E_INVALID },
+	};
+	uint64_t many[16] = { 0 }, at = SHARED + 0x8000, len = 8;
+
+	(void)state;
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(share(1, &at, &len), TV_OK);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(share_one(bad[i].at, bad[i].len), bad[i].result);
+		assert_int_equal(fake.partitions[0].count, 5);
+	}
+	assert_int_equal(share(0, many, many), TV_E_INVALID);
+	assert_int_equal(share(10, many, many), TV_E_INVALID);
+	assert_int_equal(share(-1ull, many, many), TV_E_INVALID);
+	fake.pages[14].rights = 0;
+	fake.regs[HYPAPI_REG_RCX] = entry;
+	fake.regs[HYPAPI_REG_RDI] = 1;
+	assert_int_equal(hypercall(TV_CMD_SHARE), TV_E_FAULT);
+	fake.pages[14].rights = HYPAPI_RWX;
+	fake.memory_answer = HYPAPI_ENOMEM;
+	assert_int_equal(share_one(SHARED, 8), TV_E_NO_ROOM);
+	fake.memory_answer = HYPAPI_OK;
+	fake.cpl = 0; /* registered from CPL 3 */
+	assert_int_equal(share_one(SHARED, 8), TV_E_NO_PAL);
+	fake.cpl = 3;
+	/* The write fault of the caller's own, which mends it. */
+	fake.pages[28].rights = HYPAPI_R;
+	assert_int_equal(call_at(entry), HYPAPI_HANDLED);
+	assert_injected(PF_P | PF_W | PF_U, SHARED + 0x8000);
+	assert_int_equal(fake.current, 0);
+	fake.pages[28].rights = HYPAPI_RWX;
+	assert_shares(SHARED + 0x8000, 3);
+	/* While it runs nothing is added. */
+	assert_int_equal(call_at(entry), HYPAPI_HANDLED);
+	assert_int_equal(share_one(SHARED, 8), TV_E_IN_PAL);
+}
+
+/* There is room for 48 pages of L1's processes: 16 a PAL, and all come back. */
+static void shared_pages_are_limited(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		for (uint32_t i = 0; i < 4; i++) {
+			sections.num_sections = 2;
+			sections.sections[0] = (struct tv_pal_section){ TV_SECTION_CODE, 1, PAGE(60 + 2 * i) };
+			sections.sections[1] = (struct tv_pal_section){ TV_SECTION_STACK, 1, PAGE(61 + 2 * i) };
+			params.num_params = 0;
+			entry = PAGE(60 + 2 * i);
+			assert_int_equal(register_pal(), TV_OK);
+			assert_int_equal(share_one(PAGE(80), 16 * 0x1000), i < 3 ? TV_OK : TV_E_NO_ROOM);
+		}
+		for (uint32_t i = 0; i < 4; i++) {
+			entry = PAGE(60 + 2 * i);
+			assert_int_equal(unregister_pal(), TV_OK);
+		}
+	}
+}
+
 static void answers_every_command(void **state)
 {
 	static const uint32_t utpm[] = { TV_CMD_UTPM_PCRREAD, TV_CMD_UTPM_GENRAND, TV_CMD_UTPM_SEAL,
@@ -1129,7 +1271,6 @@ static void answers_every_command(void **state)
 
 	(void)state;
 	assert_int_equal(hypercall(TV_CMD_TEST), TV_OK);
-	assert_int_equal(hypercall(TV_CMD_SHARE), TV_E_UNSUPPORTED);
 	assert_int_equal(hypercall(TV_CMD_UTPM_SEAL_OLD), TV_E_UNSUPPORTED);
 	assert_int_equal(hypercall(100), TV_E_UNKNOWN);
 	assert_int_equal(hypercall(0), TV_E_UNKNOWN);
@@ -1562,6 +1703,23 @@ static void buffers_lie_where_they_would_if_they_were_full(void **state)
 	assert_int_equal(pal_return(1), HYPAPI_HANDLED);
 }
 
+static void a_listed_pal_shares(void **state)
+{
+	(void)state;
+	make_list();
+	assert_int_equal(register_list(), TV_OK);
+	fake.cpl = 0;
+	assert_int_equal(share_one(SHARED, 8), TV_E_NO_PAL); /* the kernel is no caller of it */
+	fake.cpl = 3;
+	assert_int_equal(share_one(SHARED, 8), TV_OK);
+	assert_shares(SHARED, 4);
+	entry += 8; /* by any entry point */
+	assert_int_equal(share_one(SHARED + 0x1000, 8), TV_OK);
+	entry -= 8;
+	assert_shares(SHARED + 0x1004, 4);
+	assert_int_equal(unregister_list(), TV_OK);
+}
+
 /* The PAL ends, and its caller goes on with an error. */
 static void errors_instead_of_faults(void **state)
 {
@@ -1808,6 +1966,7 @@ int main(void)
 		TEST(outside_write_to_a_running_pal), TEST(memory_of_others_is_passed_on),
 		TEST(vuln_3_shutdown_wipes), TEST(serves_32_bit_callers), TEST(answers_every_command), TEST(detection),
 		TEST(no_copies_are_left),
+		TEST(shared_ranges_are_where_they_are), TEST(bad_shared_ranges), TEST(shared_pages_are_limited),
 		TEST(a_kernel_registers_for_its_processes), TEST(lists_are_for_kernels), TEST(no_page_table_is_walked),
 		TEST(bad_lists_are_refused), TEST(the_request_itself_may_lie_badly),
 		TEST(a_list_of_l2_must_be_l2s_to_write), TEST(a_list_has_options),
@@ -1815,7 +1974,7 @@ int main(void)
 		TEST(without_ept12_l2_names_no_pages), TEST(several_entries_share_the_data),
 		TEST(a_handle_needs_a_home_of_its_own), TEST(several_entries_share_the_data),
 		TEST(buffers_lie_where_they_would_if_they_were_full), TEST(errors_instead_of_faults),
-		TEST(buffers_lie_where_they_would_if_they_were_full), TEST(fpu_where_it_is_asked_for),
+		TEST(fpu_where_it_is_asked_for), TEST(a_listed_pal_shares),
 		TEST(status_tells_who_ended_it), TEST(unregister_ends_what_runs), TEST(a_handle_is_of_one_machine),
 		TEST(only_kernels_register), TEST(l2_may_be_shut_out),
 	};

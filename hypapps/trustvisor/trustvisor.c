@@ -54,6 +54,26 @@ struct pal *pal_by_entry(const struct hypapi_event *ev, gva_t entry)
 	return NULL;
 }
 
+static bool has_entry(const struct pal *pal, gva_t at)
+{
+	for (uint32_t i = 0; i < pal->entry_count; i++)
+		if (pal->entries[i].at.addr == at.addr)
+			return true;
+	return false;
+}
+
+struct pal *pal_of_caller(const struct hypapi_event *ev, gva_t entry)
+{
+	for (uint32_t i = 0; i < limit; i++) {
+		struct pal *pal = &pals[i];
+
+		if (pal_state(pal) >= PAL_RUNNING && has_entry(pal, entry) && pal->level == ev->level &&
+		    pal->cpl == ev->cpl && pal->long_mode == ev->long_mode && pal_is_callers(ev, pal))
+			return pal;
+	}
+	return NULL;
+}
+
 struct pal *pal_by_request(const struct hypapi_event *ev, bool by_list)
 {
 	uint64_t request[4];
@@ -103,6 +123,7 @@ int pal_destroy(struct hypapi_event *ev, struct pal *pal, uint32_t why)
 		job_forget(pal->partition.id);
 		tpm_forget(pal);
 		call_forget(pal);
+		share_forget(pal);
 		limits_give(pal);
 		pal->why = why;
 		pal_set_state(pal, pal->by_list ? PAL_ENDED : PAL_FREE);
@@ -157,7 +178,7 @@ static const struct command {
 	[TV_CMD_UTPM_SEAL_OLD] = { "seal (old)", unsupported, ANYWHERE },
 	[TV_CMD_UTPM_UNSEAL_OLD] = { "unseal (old)", unsupported, ANYWHERE },
 	[TV_CMD_UTPM_QUOTE_OLD] = { "quote (old)", unsupported, ANYWHERE },
-	[TV_CMD_SHARE] = { "share", unsupported, OUTSIDE },
+	[TV_CMD_SHARE] = { "share", tv_share, OUTSIDE },
 	[TV_CMD_UTPM_PCRREAD] = { "pcrread", utpm, INSIDE },
 	[TV_CMD_UTPM_PCREXTEND] = { "pcrextend", utpm, INSIDE },
 	[TV_CMD_UTPM_GENRAND] = { "genrand", utpm, INSIDE },
@@ -257,6 +278,20 @@ static void wipe_in_place(const struct hypapi_event *ev, const struct pal *pal)
 	}
 }
 
+static void wipe_shared(const struct hypapi_event *ev, const struct pal *pal)
+{
+	static const uint8_t zeros[HYPAPI_PAGE_SIZE];
+	const struct shared_range *ranges = share_ranges(pal);
+
+	for (uint32_t i = 0; i < pal->shared_count; i++)
+		for (uint64_t done = 0; done < ranges[i].len_bytes; done += sizeof(zeros)) {
+			uint64_t left = ranges[i].len_bytes - done;
+
+			hypapi_partition_write(ev, pal->partition, GVA(ranges[i].start + done), zeros,
+					       left < sizeof(zeros) ? left : sizeof(zeros));
+		}
+}
+
 /* The machine ends (the CPUs are stopped): secrets must not stay in memory for whoever boots next. */
 static enum hypapi_verdict on_end(struct hypapi_event *ev)
 {
@@ -264,7 +299,7 @@ static enum hypapi_verdict on_end(struct hypapi_event *ev)
 		uint32_t state = pal_state(&pals[i]);
 
 		if (state != PAL_FREE && state != PAL_ENDED && pal_destroy(ev, &pals[i], TV_WHY_ENDED) != HYPAPI_OK)
-			wipe_in_place(ev, &pals[i]);
+			wipe_in_place(ev, &pals[i]), wipe_shared(ev, &pals[i]);
 		pal_change_state(&pals[i], PAL_ENDED, PAL_FREE);
 	}
 

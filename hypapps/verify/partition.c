@@ -65,6 +65,27 @@ static uint64_t use_memory(struct hypapi_event *ev, hypapi_partition_t p, uint64
 	return wrong;
 }
 
+static uint64_t use_own_memory(struct hypapi_event *ev, hypapi_partition_t p, uint64_t at)
+{
+	const gva_t pages[] = { GVA(at - HYPAPI_PAGE_SIZE), GVA(at + HYPAPI_PAGE_SIZE), GVA(at) };
+	const gva_t high = GVA(1ull << 47);
+	static gva_t many[256];
+	uint64_t word = 1, wrong = 0;
+
+	wrong += verify_expect("memory, none", hypapi_partition_add_memory(ev, p, pages, 0), HYPAPI_EINVAL);
+	wrong += verify_expect("memory, high", hypapi_partition_add_memory(ev, p, &high, 1), HYPAPI_EINVAL);
+	wrong += verify_expect("memory where its page is", hypapi_partition_add_memory(ev, p, pages, 3), HYPAPI_EINVAL);
+	for (uint32_t i = 0; i < 256; i++)
+		many[i] = GVA(at + (i + 1) * HYPAPI_PAGE_SIZE);
+	wrong += verify_expect("more than 256", hypapi_partition_add_memory(ev, p, many, 256), HYPAPI_ENOMEM);
+	wrong += verify_expect("read none", hypapi_partition_read(ev, p, &word, pages[0], 8), HYPAPI_EFAULT);
+	wrong += verify_expect("memory", hypapi_partition_add_memory(ev, p, pages, 2), HYPAPI_OK);
+	wrong += verify_expect("read memory", hypapi_partition_read(ev, p, &word, pages[1], 8), HYPAPI_OK);
+	wrong += verify_expect("zeros", (int64_t)word, 0);
+	wrong += verify_expect("write memory", hypapi_partition_write(ev, p, pages[1], &wrong, 8), HYPAPI_OK);
+	return wrong;
+}
+
 bool verify_partition(struct hypapi_event *ev, uint64_t pages)
 {
 	struct hypapi_partition_entry entry = { .rip = 1ull << 47, .long_mode = true };
@@ -74,6 +95,7 @@ bool verify_partition(struct hypapi_event *ev, uint64_t pages)
 	run.wrong += use_homeless(ev, pages + HYPAPI_PAGE_SIZE);
 	run.wrong += verify_expect("create", create(ev, pages, &run.partition), HYPAPI_OK);
 	run.wrong += use_memory(ev, run.partition, pages);
+	run.wrong += use_own_memory(ev, run.partition, pages);
 	run.wrong += verify_expect("add FPU", hypapi_partition_add_fpu(ev, run.partition), HYPAPI_OK);
 	run.wrong += verify_expect("add FPU again", hypapi_partition_add_fpu(ev, run.partition), HYPAPI_OK);
 	run.wrong += verify_expect("resume", hypapi_resume(ev), HYPAPI_OK);
@@ -109,6 +131,8 @@ enum hypapi_verdict verify_partition_exit(struct hypapi_event *ev)
 	wrong += verify_expect("stop", hypapi_quiesce(ev) < 0, 0);
 	wrong += verify_expect("add FPU to what runs", hypapi_partition_add_fpu(ev, run.partition), HYPAPI_EBUSY);
 	wrong += verify_expect("resume", hypapi_resume(ev), HYPAPI_OK);
+	wrong += verify_expect("add memory to what runs", hypapi_partition_add_memory(ev, run.partition,
+			       &(gva_t){ 0x1000 }, 1), HYPAPI_EBUSY);
 	wrong += verify_expect("leave", hypapi_partition_leave(ev), HYPAPI_OK);
 	wrong += verify_expect("leave twice", hypapi_partition_leave(ev), HYPAPI_ESTATE);
 	wrong += verify_expect("destroy", hypapi_partition_destroy(ev, run.partition), HYPAPI_OK);

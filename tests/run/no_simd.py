@@ -5,8 +5,7 @@
 Names each instruction of images that touches an FPU or SIMD register, other than those by which two functions of the
 core exchange the registers of a partition and its caller; exit status 1 if there is one. What a guest has in them is in
 the CPU while root runs, and root keeps no copy otherwise. Begins by looking at a planted instruction of each kind,
-which
-must be found.
+which must be found.
 """
 import re
 import subprocess

@@ -14,7 +14,9 @@
 #include "mem/pages.h"
 #include "report/audit.h"
 
-enum { CREATE = 0x10, DESTROY, COMPARE, AUDIT };
+enum { CREATE = 0x10, DESTROY, COMPARE, AUDIT, ADD };
+#define OWN_PAGES 2
+#define FAR_AWAY 0x10000000ull /* from a partition's pages: memory that it gets from the core */
 enum { COUNT = 300, ROUNDS = 3 };
 #define INT3S 0xccccccccccccccccull
 
@@ -42,6 +44,27 @@ static int compare(struct hypapi_event *ev, uint64_t i, uint64_t at)
 	return error ? error : number == i + 1 ? HYPAPI_OK : HYPAPI_EINVAL;
 }
 
+/* Memory of the core's, zeroed whoever had it before. */
+static int add(struct hypapi_event *ev, uint64_t i, uint64_t at)
+{
+	gva_t own[OWN_PAGES];
+	uint64_t word = 0, secret = 0x5ec2e7;
+	int error;
+
+	for (uint32_t page = 0; page < OWN_PAGES; page++)
+		own[page] = GVA(at + FAR_AWAY + page * HYPAPI_PAGE_SIZE);
+	error = hypapi_partition_add_memory(ev, partitions[i], own, OWN_PAGES);
+	for (uint32_t page = 0; page < OWN_PAGES && !error; page++) {
+		own[page].addr += 0x800;
+		error = hypapi_partition_read(ev, partitions[i], &word, own[page], sizeof(word));
+		if (!error && word)
+			error = HYPAPI_EPERM;
+		if (!error)
+			error = hypapi_partition_write(ev, partitions[i], own[page], &secret, sizeof(secret));
+	}
+	return error;
+}
+
 /* RBX: number of the partition; RCX: its code page. */
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 {
@@ -52,6 +75,7 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 	case CREATE: result = create(ev, i, at); break;
 	case DESTROY: result = hypapi_partition_destroy(ev, partitions[i]); break;
 	case COMPARE: result = compare(ev, i, at); break;
+	case ADD: result = add(ev, i, at); break;
 	case AUDIT: audit_walk_all(this_cpu()); break;
 	}
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)result);
@@ -74,7 +98,7 @@ HYPAPP_DEFINE(many,
 		{ .type = HYPAPI_EV_PARTITION_EXIT, .handler = on_violation },
 	},
 	.claims = { { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CREATE,
-		      .last = AUDIT } });
+		      .last = ADD } });
 
 /* ---- L1 ---- */
 
@@ -92,6 +116,8 @@ static void make_all(void)
 		*(uint64_t *)sim_ram(HPA(pages[i].addr)) = 7;
 		*(uint64_t *)sim_ram(HPA(pages[i].addr + HYPAPI_PAGE_SIZE)) = i + 1;
 		sim_assert(call(CREATE, i) == HYPAPI_OK);
+		if (i % 10 == 0)
+			sim_assert(call(ADD, i) == HYPAPI_OK && call(ADD, i) == HYPAPI_EINVAL);
 	}
 }
 

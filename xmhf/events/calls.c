@@ -444,6 +444,28 @@ int hypapi_partition_add_fpu(struct hypapi_event *ev, hypapi_partition_t partiti
 	return quiesce_owned(&this_cpu()->quiesce) ? partition_add_fpu(p) : HYPAPI_ESTATE;
 }
 
+int hypapi_partition_add_memory(struct hypapi_event *ev, hypapi_partition_t partition, const gva_t *pages,
+				size_t page_count)
+{
+	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+	struct partition *p;
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!page_count || page_count > PARTITION_MAX_PAGES)
+		return HYPAPI_EINVAL;
+	for (size_t i = 0; i < page_count; i++)
+		if (pages[i].addr & (PAGE_SIZE - 1) || pages[i].addr >= BIT(47))
+			return HYPAPI_EINVAL;
+	int error = partition_claim(partition.id, d->link->app, this_cpu(), &p);
+
+	if (error)
+		return error;
+	error = partition_add_memory(p, pages, page_count);
+	partition_release(p);
+	return error;
+}
+
 static int partition_access(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t gva, void *buf,
 			    size_t len, bool write)
 {

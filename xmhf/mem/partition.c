@@ -171,30 +171,54 @@ static u64 *next_leaf_entry(struct partition *p, u64 gva)
 	return leaf_entry(p, gva, true);
 }
 
-static int add_page(struct partition *p, const struct partition_page *page)
+/* An entry for gva that nothing is mapped by. */
+static int free_entry(struct partition *p, u64 gva, u64 **entry)
 {
-	u64 rights = page->gva & EPT_RIGHTS, gva = page->gva & ~EPT_RIGHTS, *entry = next_leaf_entry(p, gva);
-	u32 number = p->page_count;
-	int error;
-
-	if (!entry)
+	*entry = next_leaf_entry(p, gva);
+	if (!*entry)
 		return HYPAPI_ENOMEM;
-	if (*entry & PTE_P)
-		return HYPAPI_EINVAL;
-	error = ept01_claim(GPA1(page->gpa1));
-	if (error)
-		return error;
+	return **entry & PTE_P ? HYPAPI_EINVAL : HYPAPI_OK;
+}
+
+static void map_page(struct partition *p, u64 gva, u64 *entry, u64 frame, u64 rights)
+{
+	u32 number = p->page_count++;
+
 	*entry = number * PAGE_SIZE | PTE_P | PTE_U | PTE_A | PTE_D | (rights & HYPAPI_W ? PTE_W : 0) |
 		 (rights & HYPAPI_X ? 0 : PTE_NX);
-	p->page_frames[number] = page->gpa1 | rights | EPT_WB;
+	p->page_frames[number] = frame | rights | EPT_WB;
 	p->mappings[number] = (struct partition_mapping){ gva, entry };
-	p->page_count = number + 1;
-	return HYPAPI_OK;
+}
+
+static int add_page(struct partition *p, const struct partition_page *page)
+{
+	u64 gva = page->gva & ~EPT_RIGHTS, *entry;
+	int error = free_entry(p, gva, &entry);
+
+	if (!error)
+		error = ept01_claim(GPA1(page->gpa1));
+	if (!error)
+		map_page(p, gva, entry, page->gpa1, page->gva & EPT_RIGHTS);
+	return error;
+}
+
+/* The last `count` pages, of root memory, which are zero. */
+static void remove_own(struct partition *p, size_t count)
+{
+	for (; count; count--) {
+		u32 last = --p->page_count;
+
+		p->own_count--;
+		page_free(frame_memory(p->page_frames[last]));
+		*p->mappings[last].entry = 0;
+		p->page_frames[last] = 0;
+	}
 }
 
 /* Empties the slot, complete or not. Table pages are left as clean as they came, by what is known to be in them. */
 static void unbuild(struct partition *p)
 {
+	remove_own(p, p->own_count);
 	for (u32 i = 0; i < p->page_count; i++) {
 		*p->mappings[i].entry = 0;
 		p->page_frames[i] = 0;
@@ -284,7 +308,7 @@ static void give_back(const struct partition *p)
 	for (u32 i = 0; i < p->page_count; i++)
 		if (p->page_frames[i] & HYPAPI_W)
 			memset(frame_memory(p->page_frames[i]), 0, PAGE_SIZE);
-	ept01_give(p->page_frames, p->page_count);
+	ept01_give(p->page_frames, p->page_count - p->own_count);
 }
 
 int partition_destroy(struct percpu *cpu, struct partition *p)
@@ -307,6 +331,41 @@ int partition_destroy(struct percpu *cpu, struct partition *p)
 	}
 	quiesce_end(&cpu->quiesce);
 	return error;
+}
+
+static int add_own(struct partition *p, u64 gva)
+{
+	u64 *entry;
+	int error = free_entry(p, gva, &entry);
+	void *page = error ? NULL : page_alloc();
+
+	if (!page)
+		return error ? error : HYPAPI_ENOMEM;
+	map_page(p, gva, entry, virt_to_phys(page).addr, HYPAPI_RW);
+	p->own_count++;
+	return HYPAPI_OK;
+}
+
+int partition_add_memory(struct partition *p, const gva_t *pages, size_t count)
+{
+	int error = count > PARTITION_MAX_PAGES - p->page_count ? HYPAPI_ENOMEM : HYPAPI_OK;
+	size_t added = 0;
+
+	while (!error && added < count) {
+		error = add_own(p, pages[added].addr);
+		added += !error;
+	}
+	if (error)
+		remove_own(p, added);
+	return error;
+}
+
+bool partition_has_own(u32 number, u64 gpa)
+{
+	const struct partition *p = slot(number);
+	u64 i = gpa / PAGE_SIZE;
+
+	return i < p->page_count && i >= p->page_count - p->own_count;
 }
 
 int partition_add_fpu(struct partition *p)

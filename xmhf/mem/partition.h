@@ -56,6 +56,11 @@ int partition_claim(u64 handle, const struct hypapp_descriptor *owner, struct pe
 void partition_release(struct partition *p);
 /* Copies between a buffer and the partition's memory by its linear addresses; gva + len does not wrap. */
 int partition_copy(u64 handle, const struct hypapp_descriptor *owner, u64 gva, void *buf, size_t len, bool write);
+/*
+ * Adds zeroed pages of root memory at these linear addresses, all or none. The caller has claimed the partition.
+ * HYPAPI_EINVAL: a page is there already; HYPAPI_ENOMEM.
+ */
+int partition_add_memory(struct partition *p, const gva_t *pages, size_t count);
 /* NULL instead of that error. */
 struct partition *partition_get(u64 handle, const struct hypapp_descriptor *owner);
 /* HYPAPI_EBUSY: it runs. HYPAPI_ESTALE: it was destroyed before the stop began. */
@@ -71,6 +76,8 @@ static inline u32 partition_number(u64 handle) { return handle & 0xffff; }
 
 /* For the audit: the level-4 table of a partition's EPT, NULL if there is no such partition. */
 const u64 *partition_ept_root(u32 number);
+/* Likewise: whether the page at this address in its EPT is root memory that it may have. */
+bool partition_has_own(u32 number, u64 gpa);
 
 /* Switches this CPU to the claimed partition, and back to its caller. The entry's registers are used up: zeros. */
 void partition_enter(struct percpu *cpu, struct partition *p, struct hypapi_partition_entry *entry);

@@ -26,6 +26,7 @@ struct partition {
 	const struct hypapp_descriptor *app; /* owner; NULL: free. Changed under a stop */
 	u64 handle;                          /* different for each partition ever made; its number in the low bits */
 	u32 page_count, table_count;
+	u32 own_count;                       /* of the pages, the last so many are root memory */
 	_Atomic u32 runner;                  /* CPU index + 1; 0: does not run */
 	struct partition_home home;          /* by whoever holds home_busy */
 	_Atomic bool home_busy;

@@ -31,8 +31,8 @@ static void check_partition_leaf(const struct walk *w, u64 gpa, u64 hpa, u64 ent
 {
 	struct ept01_leaf leaf;
 
-	if (is_root_memory(hpa) && (entry & EPT_RIGHTS) == HYPAPI_R)
-		return; /* its page tables */
+	if (is_root_memory(hpa) && ((entry & EPT_RIGHTS) == HYPAPI_R || partition_has_own(w->owner, gpa)))
+		return; /* its page tables, or memory that it got from the core */
 	if (!ept01_lookup(GPA1(hpa), &leaf) || leaf.owner != w->owner)
 		panic("audit: %s %u maps %lx to %lx, which is not its own", w->table, w->owner, gpa, hpa);
 }

@@ -522,6 +522,21 @@ int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partiti
 int hypapi_partition_add_fpu(struct hypapi_event *ev, hypapi_partition_t partition);
 
 /**
+ * Adds zeroed memory of the core's own to a partition, which may read and write it. It is nobody else's, and ends with
+ * the partition. There is little of it, so a hypapp sets limits to those that it gives it to. No CPU is stopped.
+ * @param ev          the event of this callback
+ * @param partition   one of this hypapp's own
+ * @param pages       linear addresses of pages in the partition: page-aligned, below 2^47, none twice
+ * @param page_count  1 to 256, together with those that the partition has
+ * @return HYPAPI_OK; HYPAPI_EPERM; HYPAPI_ESTALE; HYPAPI_EINVAL: not aligned, too high, twice, there already, count;
+ *         HYPAPI_EBUSY: it runs on some CPU; HYPAPI_ENOMEM: no memory, or more than 256 pages in all. After an error
+ *         nothing has been added
+ * @since 1.3
+ */
+int hypapi_partition_add_memory(struct hypapi_event *ev, hypapi_partition_t partition, const gva_t *pages,
+				size_t page_count);
+
+/**
  * Reads memory of a partition by its own linear addresses, whatever its rights are.
  * @param ev         the event of this callback
  * @param partition  one of this hypapp's own

@@ -33,7 +33,8 @@ enum tv_command {
 	TV_CMD_UTPM_SEAL_OLD = 3,
 	TV_CMD_UTPM_UNSEAL_OLD = 4,
 	TV_CMD_UTPM_QUOTE_OLD = 5,
-	TV_CMD_SHARE = 6,
+	TV_CMD_SHARE = 6,      /* ECX: entry point, EDX: addresses, ESI: lengths in bytes, EDI: count of both arrays,
+	                          whose elements are words of the caller's width; see TV_MAX_SHARED */
 	TV_CMD_UTPM_PCRREAD = 7,
 	TV_CMD_UTPM_PCREXTEND = 8,
 	TV_CMD_UTPM_GENRAND = 9,
@@ -75,6 +76,8 @@ enum tv_result {
 #define TV_MAX_SECTIONS 10
 #define TV_MAX_PARAMS 10
 #define TV_MAX_PAGES 256 /* of all sections of a PAL together */
+#define TV_MAX_SHARED 10 /* ranges of a PAL, by TV_CMD_SHARE; they do not overlap each other, nor pages of sections */
+#define TV_MAX_SHARED_PAGES 16 /* that all of them touch */
 
 /*
  * What eight bytes of a registered PAL's code read as for everybody else; data, parameters and stack read as 0. The
