@@ -31,7 +31,7 @@ l2-switch l1-vmread
 l1-vmwrite l1-vmptrld l1-vmclear l1-invept ept02-fill-4k ept02-fill-2m ept12-violation pal-register-l1 pal-invoke-l1
 pal-return-l1 pal-call-again-l1 pal-unregister-l1 pal-register-l2 pal-invoke-l2 pal-return-l2 pal-call-again-l2
 pal-unregister-l2
-linux-boot linux-l2-exit""".split()
+tpm-seal-l1 tpm-unseal-l1 tpm-quote-l1 linux-boot linux-l2-exit""".split()
 # The same PAL with 16 and 64 pages, not 4, and registered by list, which a kernel does for CPL 3: in the tables, not in
 # the chart.
 PAL_FORMS = [f"pal-{part}-{form}-l{level}" for form in ("16", "64", "list", "list-16", "list-64") for level in (1, 2)
@@ -45,8 +45,8 @@ THROUGHPUT = {"l2-calls-per-mtick": (1, *STOP_CPUS), "l2-stops-per-mtick": STOP_
 # Measured with shadow VMCS off: with it these two do not exit.
 WITHOUT_SHADOW = ("l1-vmread", "l1-vmwrite")
 # What the design aims at: (operation, cpus) to ticks; that of a PAL's call is for invoke and return together, that of
-# register has two pages to hash, and what is hashed before them. A further
-# hypapp is 19 and the 4 of an indirect call through a retpoline.
+# register has two pages to hash, and what is hashed before them. A further hypapp is 19 and the 4 of an indirect call
+# through a retpoline.
 AIMS = {("dispatch-first", 1): 60, ("dispatch-further", 1): 23, ("l1-cpuid", 1): 150, ("l1-hypercall", 1): 250,
         ("l1-hypercall-stop", 2): 900, ("l2-hypercall", 1): 250,
         ("l2-hypercall-stop", 2): 900, ("l2-cpuid-reflected", 1): 1200, ("l2-switch", 1): 1800,

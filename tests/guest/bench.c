@@ -14,7 +14,7 @@
  * "C name cpus vmreads vmwrites vmptrlds vmclears invepts invvpids ipis exits ibpbs
  * ibpbs-to-l1 flushes flushes-to-l2", medians, for one operation.
  */
-#include "../../hypapps/trustvisor/include/trustvisor/abi.h"
+#include "../../hypapps/trustvisor/include/trustvisor/tpm.h"
 #include "test.h"
 
 /* helloworld's calls; hypapps/helloworld/helloworld.c says what they do. L2 adds the base. */
@@ -354,8 +354,10 @@ static void bench_touch(const char *name, int level, bool is_lazy)
 /* Two integers come in; the time stamp goes out, so that entry and return can be told apart. */
 asm(".section .text\n.balign 4096\n"
     "pal_code: rdtsc; shlq $32, %rdx; orq %rdx, %rax; ret\n"
+    /* A command of the micro-TPM, and the address of its structure. */
+    "tpm_code: movl %edi, %eax; movq %rsi, %rcx; vmcall; ret\n"
     ".balign 4096\n");
-extern u8 pal_code[];
+extern u8 pal_code[], tpm_code[];
 
 static struct tv_pal_sections sections;
 static struct tv_pal_params params = {
@@ -374,7 +376,7 @@ static struct tv_list list __attribute__((aligned(4096)));	/* the same */
 #define MAX_PAL_PAGES 64u
 static const struct pal_form {
 	bool by_list;		/* by CPL 0 for CPL 3; else by a hypercall of CPL 0 for itself */
-	u32 pages;		/* all but three are data */
+	u32 pages;		/* all but three are of the param section, which is not measured */
 	const char *names[2][PAL_ROWS];
 } pal_forms[] = {
 	{ false, PAL_PAGES, PAL_NAMES("") },
@@ -410,7 +412,7 @@ static void prepare_pal(u32 pages)
 		own = page_alloc_many(MAX_PAL_PAGES, PAGE_SIZE);
 	sections.num_sections = ARRAY_SIZE(types);
 	for (u32 i = 0, at = 0; i < ARRAY_SIZE(types); i++) {
-		u32 count = types[i] == TV_SECTION_DATA ? pages - 3 : 1;
+		u32 count = types[i] == TV_SECTION_PARAM ? pages - 3 : 1;
 
 		sections.sections[i] = (struct tv_pal_section){ types[i], count, i ? (u64)own + at : (u64)pal_code };
 		at += i ? count * PAGE_SIZE : 0;
@@ -545,6 +547,65 @@ static void bench_pals(void)
 		bench_pal(&pal_forms[i], false);
 		bench_pal(&pal_forms[i], true);
 	}
+}
+
+/* ---- the micro-TPM: whole calls of a PAL that gives one command, of 1 KiB ---- */
+
+#define TPM_BYTES 1024u
+
+static struct tpm_data { /* in the PAL's data */
+	struct tv_tpm_seal seal, unseal;
+	struct tv_tpm_quote quote;
+	struct tv_quote quoted;
+	u8 plain[TPM_BYTES], blob[sizeof(struct tv_blob) + TPM_BYTES + TV_BLOB_TAG_BYTES], back[TPM_BYTES];
+} *tpm_data;
+_Static_assert(sizeof(*tpm_data) <= PAGE_SIZE, "its section");
+
+static void use_tpm(u32 row, u32 i, u32 command, const void *request)
+{
+	u64 result = 1;
+
+	fault_reset();
+	MEASURE(row, i, asm volatile("movq %%rsp, %%rbx\n\t" MAY_FAULT("call tpm_code") "\n\tmovq %%rbx, %%rsp"
+				     : "=a"(result) : "D"((u64)command), "S"(request)
+				     : "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "memory", "cc"));
+	is_wrong |= last_fault() != NO_FAULT || (u32)result != TV_TPM_OK;
+}
+
+static void prepare_tpm(void)
+{
+	prepare_pal(PAL_PAGES);
+	tpm_data = (void *)sections.sections[1].start_addr;
+	tpm_data->seal = (struct tv_tpm_seal){ .in = (u64)tpm_data->plain, .out = (u64)tpm_data->blob,
+		.in_len = TPM_BYTES, .out_len = sizeof(tpm_data->blob), .pcr_mask = 1, .flags = TV_TPM_SEAL_NOW };
+	tpm_data->unseal = (struct tv_tpm_seal){ .in = (u64)tpm_data->blob, .out = (u64)tpm_data->back,
+		.in_len = sizeof(tpm_data->blob), .out_len = TPM_BYTES };
+	tpm_data->quote = (struct tv_tpm_quote){ (u64)tpm_data->plain, (u64)tpm_data->plain, (u64)&tpm_data->quoted, 1,
+		0 };
+}
+
+static void bench_tpm(void)
+{
+	static const char *const names[] = { "tpm-seal-l1", "tpm-unseal-l1", "tpm-quote-l1" };
+
+	call_base = 0;
+	is_wrong = !has_trustvisor();
+	prepare_tpm();
+	is_wrong |= is_wrong || tv_call(TV_CMD_REGISTER, &sections, &params, tpm_code) != TV_OK;
+	irq_on();
+	for (u32 i = 0; i < ROUNDS && !is_wrong; i++) {
+		use_tpm(0, i, TV_CMD_TPM_SEAL, &tpm_data->seal);
+		use_tpm(1, i, TV_CMD_TPM_UNSEAL, &tpm_data->unseal);
+		use_tpm(2, i, TV_CMD_TPM_QUOTE, &tpm_data->quote);
+	}
+	irq_off();
+	for (u32 i = 0; i < ARRAY_SIZE(names); i++)
+		if (is_wrong)
+			no_line(names[i]);
+		else
+			line(names[i], i);
+	if (has_trustvisor())
+		tv_call(TV_CMD_UNREGISTER, tpm_code, NULL, NULL);
 }
 
 /* ---- asking hypapps: tests/bench/passer.c, in images of their own ---- */
@@ -726,6 +787,7 @@ static void bench_one_cpu(void)
 	bench_mtrr_change();
 	bench_apic();
 	bench_pals();
+	bench_tpm();
 }
 
 DEFINE_TEST(bench, "bench", "ticks of single operations; lines \"B name cpus ticks\"")
