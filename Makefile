@@ -129,6 +129,7 @@ $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
 	$(say) LD $@
 	$(Q)$(CC) $(CORE_LINK_FLAGS) -T xmhf/boot/linker.lds -o $@ $(CORE_OBJ)
 	$(Q)$(INSTALL_O)/hypapps-check $@
+	$(Q)tools/install/image-symbols $@
 	$(Q)tools/install/image-hash $@
 
 -include $(CORE_OBJ:.o=.d)

@@ -24,6 +24,7 @@
  *     0x210  gpa2                  hypapi_memory_rights_gpa2(): RDX is gpa1 | rights
  *     0x211  gpa2                  hypapi_copy_from_gpa2() of 8 bytes
  *     0x212  gpa2, value           hypapi_copy_to_gpa2() of 8 bytes
+ *     0x213  kind, stopped         a fault of this hypapp: 0 #PF, 1 #DE, 2 #UD, 3 #PF in a call of hypapi
  *
  * It claims ports and MSRs that no machine has, with a meaning for each (enum below), and TSC_AUX, which it passes on.
  */
@@ -332,6 +333,34 @@ static int64_t do_overflow(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, 
 	return 0;
 }
 
+#define NOWHERE 0x10ul /* no page of root's */
+
+static __attribute__((noinline)) void fault(struct hypapi_event *ev, uint64_t kind)
+{
+	switch (kind) {
+	case 0:
+		__asm__ volatile("movq $1, (%0)" : : "r"(NOWHERE) : "memory");
+		break;
+	case 1:
+		__asm__ volatile("divl %0" : : "r"(0), "a"(1), "d"(0));
+		break;
+	case 2:
+		__asm__ volatile("ud2");
+		break;
+	default:
+		hypapi_copy_from(ev, (void *)NOWHERE, GVA(hypapi_reg_get(ev, HYPAPI_REG_RSP)), 8);
+	}
+}
+
+static int64_t do_fault(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result)
+{
+	if (rdx)
+		hypapi_quiesce(ev);
+	fault(ev, rcx);
+	*result = 0;
+	return 0;
+}
+
 static int64_t (*const requests[])(struct hypapi_event *ev, uint64_t rcx, uint64_t rdx, uint64_t *result) = {
 	[VERIFY_RESTRICT - VERIFY_RESTRICT] = do_restrict,
 	[VERIFY_RIGHTS - VERIFY_RESTRICT] = do_rights,
@@ -352,6 +381,7 @@ static int64_t (*const requests[])(struct hypapi_event *ev, uint64_t rcx, uint64
 	[VERIFY_RIGHTS_GPA2 - VERIFY_RESTRICT] = do_rights_gpa2,
 	[VERIFY_READ_GPA2 - VERIFY_RESTRICT] = do_read_gpa2,
 	[VERIFY_WRITE_GPA2 - VERIFY_RESTRICT] = do_write_gpa2,
+	[VERIFY_FAULT - VERIFY_RESTRICT] = do_fault,
 };
 _Static_assert(sizeof(requests) / sizeof(requests[0]) == VERIFY_LAST - VERIFY_RESTRICT + 1, "a row for each request");
 

@@ -54,6 +54,19 @@ IOMMUS = [(f"{bits}-bits{interrupts}{caching}{ats}", ",".join((
 BAD_DRIVE = r"^xmhf: .*option drive=0x80: not a BIOS drive number"
 
 
+def fault_of(boot, level, vector, at="fault", after=None):
+    """The lines about a fault of hypapps/verify in that boot, and that the machine comes back."""
+    return (rf"(?s)T boot {boot}\n.*PANIC: hypapp verify, event hypercall from {level}, handler on_hypercall\n"
+            rf"xmhf: PANIC: {vector} .*\nxmhf: PANIC: at 0x[0-9a-f]+: {at}\+0x[0-9a-f]+, \w+\.c, lines \d+ to \d+\n.*"
+            r"PANIC: called from 0x[0-9a-f]+: on_hypercall\+0x.*the machine reset\n"
+            rf".*{after or f'T boot {boot + 1}'}\n")
+
+
+FAULTS = [fault_of(0, "L1", "#PF"), fault_of(1, "L2", "#DE"), fault_of(2, "L1", "#UD"),
+          fault_of(3, "L1", "#PF", r"\w+"), fault_of(4, "L1", "#PF", r"overflow(?:\.\w+)?"),
+          r"^T all faults are over$", r"^xmhf: RAM has kept \d+ lines of the boot before"]
+
+
 def linux_ready(cpus):
     return rf"^INIT READY cpus={cpus} kvm=yes"
 
@@ -212,6 +225,11 @@ CASES = [
          expect=[r"^xmhf: greeter: ready$", r"^xmhf: checksum: ready$", r"^xmhf: helloworld: hello",
                  r"^T end l1-basics$"]),
 
+    # A hypapp's faults: named, and the machine is reset.
+    dict(name="fault/reset", guest=GUEST, append="test=faults", xmhf=AUDIT, panics=True, expect=FAULTS, timeout=400),
+    dict(name="fault/stopped", guest=GUEST, append="test=faults", xmhf=AUDIT, cpus=2, panics=True,
+         until=r"bystander: reset\n", expect=[fault_of(0, "L1", "#UD", after="bystander: reset")]),
+
     # The log under load, and a hypapp's lines while no guest exits.
     *(dict(name=f"log/load{suffix}", guest=GUEST, append="test=log-load", xmhf="build/bench/passers1.elf", cpus=cpus,
            judge=whole_and_counted(cpus), expect=[r"^T end log-load$"]) for suffix, cpus in (("", 1), ("-2cpu", 2))),
@@ -298,7 +316,7 @@ CASES = [
 
     # The core's own hypercalls, and #UD without the option.
     dict(name="trace/pal", guest="tiny", xmhf=True, xmhf_args="trace=on control=on", cpus=2, append="job=ctl",
-         judge=shows_pal, expect=[r"^JOB ctl EXIT 0$", *POWERED_OFF]),
+         judge=shows_pal, expect=[r"^JOB ctl EXIT 0$", r"^\d+ XMHF .* hypapi 1\.3", *POWERED_OFF]),
     dict(name="trace/off", guest="tiny", xmhf=True, append="job=ctl",
          expect=[r"^xmhfctl: there is no XMHF with control=on below\r?$", r"^JOB ctl EXIT 2$", *POWERED_OFF],
          fail=[r"^xmhf: trace "]),

@@ -163,6 +163,61 @@ static void show_trace(void)
 		printf("\n]}\n");
 }
 
+/* ---- log ---- */
+
+static bool before, follow;
+
+/* The lines of all CPUs that are newer than those shown before, by tick. */
+static struct hypapi_control_log *lines;
+static uint64_t *shown; /* serial of the newest one, for each CPU */
+
+static int by_tick(const void *a, const void *b)
+{
+	const struct hypapi_control_log *x = a, *y = b;
+
+	return x->tick < y->tick ? -1 : x->tick > y->tick;
+}
+
+static size_t new_lines(uint32_t cpu, struct hypapi_control_log *to)
+{
+	uint64_t newest = shown[cpu], base = (before ? HYPAPI_LOG_BEFORE : 0) | (uint64_t)cpu << 32;
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < HYPAPI_LOG_LINES; i++) {
+		if (!get(HYPAPI_CONTROL_LOG, base | i, &to[count], sizeof(*to))) {
+			fprintf(stderr, "xmhfctl: there is no log%s\n", before ? " of the boot before" : "");
+			exit(1);
+		}
+		if (to[count].serial <= shown[cpu])
+			continue;
+		newest = to[count].serial > newest ? to[count].serial : newest;
+		count++;
+	}
+	shown[cpu] = newest;
+	return count;
+}
+
+static void show_log(void)
+{
+	static const char *const levels_of_lines[] = { "error: ", "warning: ", "", "debug: " };
+
+	lines = calloc(version.cpu_count * HYPAPI_LOG_LINES, sizeof(*lines));
+	shown = calloc(version.cpu_count, sizeof(*shown));
+	if (!lines || !shown)
+		exit(1);
+	do {
+		size_t count = 0;
+
+		for (uint32_t cpu = 0; cpu < version.cpu_count; cpu++)
+			count += new_lines(cpu, lines + count);
+		qsort(lines, count, sizeof(*lines), by_tick);
+		for (size_t i = 0; i < count; i++)
+			printf("%lu %s%.*s\n", lines[i].tick, NAME_IN(levels_of_lines, lines[i].level),
+			       (int)sizeof(lines[i].text), lines[i].text);
+		fflush(stdout);
+	} while (follow && !usleep(200000));
+}
+
 static const struct command {
 	const char *name, *does;
 	void (*show)(void);
@@ -170,6 +225,8 @@ static const struct command {
 	{ "version", "show the versions of XMHF and hypapi, and how many CPUs and hypapps there are", show_version },
 	{ "hypapps", "show the hypapps in the order in which they are asked", show_hypapps },
 	{ "stat", "show counts, stops and ticks of each hypapp, event and level", show_stat },
+	{ "log", "show the last lines of XMHF's log; with --follow go on, with --before those of the boot before",
+	  show_log },
 	{ "trace", "show the last events of each CPU; with --chrome as JSON for Perfetto", show_trace },
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -181,6 +238,8 @@ static int usage(FILE *to)
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].does);
 	fprintf(to, "\nOptions:\n"
+		"  -b, --before   of log: the lines of the boot before, if RAM has kept them\n"
+		"  -f, --follow   of log: go on with new lines until the end\n"
 		"  -c, --chrome   of trace: write JSON for Perfetto or chrome://tracing\n"
 		"  -h, --help     show this text\n"
 		"  -V, --version  show the version of this program\n\n"
@@ -192,6 +251,8 @@ static int usage(FILE *to)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
+		{ "before", no_argument, NULL, 'b' },
+		{ "follow", no_argument, NULL, 'f' },
 		{ "chrome", no_argument, NULL, 'c' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -200,8 +261,10 @@ int main(int argc, char **argv)
 	size_t i = 0;
 	int o;
 
-	while ((o = getopt_long(argc, argv, "chV", options, NULL)) != -1)
+	while ((o = getopt_long(argc, argv, "bcfhV", options, NULL)) != -1)
 		switch (o) {
+		case 'b': before = true; break;
+		case 'f': follow = true; break;
 		case 'c': chrome = true; break;
 		case 'h': return usage(stdout);
 		case 'V': puts("xmhfctl (XMHF) " XMHF_VERSION); return 0;
@@ -209,7 +272,8 @@ int main(int argc, char **argv)
 		}
 	while (optind < argc && i < COMMANDS && strcmp(argv[optind], commands[i].name))
 		i++;
-	if (optind + 1 != argc || i == COMMANDS || (chrome && commands[i].show != show_trace))
+	if (optind + 1 != argc || i == COMMANDS || (chrome && commands[i].show != show_trace) ||
+	    ((before || follow) && commands[i].show != show_log))
 		return usage(stderr);
 	signal(SIGILL, no_xmhf);
 	signal(SIGSEGV, no_xmhf);

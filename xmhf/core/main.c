@@ -82,6 +82,7 @@ _Noreturn void core_main(void)
 	log_info("XMHF %s, hypapi %u.%u: root memory %lx to %lx (%lu MiB), %u CPUs, tick %lu", CONFIG_VERSION,
 		 HYPAPI_MAJOR, HYPAPI_MINOR, root_start, root_end, (root_end - root_start) >> 20,
 		 MAX(acpi_info.cpu_count, 1u), rdtsc());
+	log_tell_before();
 	clock_calibrate();
 	(void)iommu_start(cpu->apic.base & APIC_BASE_X2APIC);
 	mtrr_read(cpu);

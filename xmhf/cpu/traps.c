@@ -7,12 +7,10 @@
 
 #include "cpu/percpu.h"
 #include "cpu/x86.h"
-#include "mem/root_map.h"
-#include "report/log.h"
+#include "report/fault.h"
 #include "vmx/vmcs.h"
 
 struct gate { u16 offset_low, selector; u8 ist, type; u16 offset_mid; u32 offset_high, zero; };
-struct trap_frame { u64 r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax, vector, error_code, rip, cs, rflags, rsp, ss; };
 
 extern const char trap_stubs[], catch_stubs[], trap_nmi[];
 extern const char vmx_enter_check[], vmx_enter_end[], vmx_guarded_check[], vmx_guarded_end[], park_check[], park_end[];
@@ -58,35 +56,14 @@ void traps_load(void)
 	asm volatile("lidt %0" : : "m"(trap_idtr));
 }
 
-/* A store below a root stack: #PF, or #DF where the CPU could not even report that. */
-static void check_overflow(const struct trap_frame *frame)
-{
-	const char *stack;
-	u32 index;
-
-	if (frame->vector != VEC_PF && frame->vector != VEC_DF)
-		return;
-	stack = root_map_guard(read_cr2(), &index);
-	if (stack)
-		panic("root stack overflow on CPU %u: its %s, RIP %lx, RSP %lx", index, stack, frame->rip, frame->rsp);
-}
-
 void trap_exception(struct trap_frame *frame)
 {
-	static _Atomic u32 panics;
-
 	for (const struct fixup *f = fixups_start; f < fixups_end; f++)
 		if (f->rip == frame->rip) {
 			frame->rip = f->target;
 			return;
 		}
-	/* One a CPU: a fault in panic() itself is not reported for ever. */
-	if (atomic_fetch_add(&panics, 1) >= cpu_count)
-		for (;;)
-			asm volatile("cli; hlt");
-	check_overflow(frame);
-	panic("exception %lu in root, error code 0x%lx, RIP %lx, RSP %lx, CR2 %lx", frame->vector, frame->error_code,
-	      frame->rip, frame->rsp, read_cr2());
+	fault_in_root(frame);
 }
 
 static void restart(u64 *rip, const char *start, const char *end)

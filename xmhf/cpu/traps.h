@@ -18,6 +18,12 @@
 #ifndef __ASSEMBLER__
 #include "lib/base.h"
 
+/* What an exception leaves on its stack, by cpu/traps_entry.S. */
+struct trap_frame {
+	u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax;
+	u64 vector, error_code, rip, cs, rflags, rsp, ss;
+};
+
 void traps_init(void);          /* fills the IDT, once */
 void traps_load(void);          /* LIDT, on each CPU */
 u64 traps_idt_base(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Root-mode interrupt entries. Vectors 0 to 31 have a stub each; all but the NMI end in trap_exception() with
- * RDI = frame { r11 .. rax, vector, error code, RIP, CS, RFLAGS, RSP, SS }. Maskable interrupts are on
+ * RDI = struct trap_frame. Maskable interrupts are on
  * in root only where one is caught.
  */
 #include "cpu/paging.h"
@@ -48,8 +48,14 @@ trap_stubs:
 
 exception_common:
 	save
+	.irp reg, rbx, rbp, r12, r13, r14, r15
+	pushq %\reg
+	.endr
 	movq %rsp, %rdi
 	call trap_exception
+	.irp reg, r15, r14, r13, r12, rbp, rbx
+	popq %\reg
+	.endr
 	restore
 	addq $16, %rsp
 	iretq

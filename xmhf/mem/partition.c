@@ -303,11 +303,23 @@ int partition_at_home(u64 handle, const struct hypapp_descriptor *owner, struct 
 	return found ? HYPAPI_OK : HYPAPI_EFAULT;
 }
 
-static void give_back(const struct partition *p)
+static void wipe_pages(const struct partition *p)
 {
 	for (u32 i = 0; i < p->page_count; i++)
 		if (p->page_frames[i] & HYPAPI_W)
 			memset(frame_memory(p->page_frames[i]), 0, PAGE_SIZE);
+}
+
+void partition_wipe_all(void)
+{
+	for (u32 number = 1; number <= partition_limit; number++)
+		if (slot(number)->app)
+			wipe_pages(slot(number));
+}
+
+static void give_back(const struct partition *p)
+{
+	wipe_pages(p);
 	ept01_give(p->page_frames, p->page_count - p->own_count);
 }
 

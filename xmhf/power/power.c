@@ -8,6 +8,7 @@
 #include "events/events.h"
 #include "lib/string.h"
 #include "mem/partition.h"
+#include "mem/partition.h"
 #include "power/pm_base.h"
 #include "power/ports.h"
 #include "power/reset.h"
@@ -54,6 +55,16 @@ void power_reset(struct percpu *cpu)
 {
 	log_info("the guest resets the machine");
 	stop_others(cpu);
+	tell(cpu, HYPAPI_EV_RESET);
+	reset_machine(cpu);
+}
+
+void power_fault(struct percpu *cpu)
+{
+	quiesce_give_up();
+	cpu->locks_held = 0; /* whoever waits for one gives up as well */
+	stop_others(cpu);
+	partition_wipe_all();
 	tell(cpu, HYPAPI_EV_RESET);
 	reset_machine(cpu);
 }

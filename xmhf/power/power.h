@@ -31,4 +31,10 @@ _Noreturn void power_triple_fault(struct percpu *cpu);
 /* Tells the hypapps, prints the statistics, wipes and resets. */
 _Noreturn void power_reset(struct percpu *cpu);
 
+/*
+ * A hypapp has brought this CPU down in the middle of anything: the core wipes what partitions can write, then the
+ * same. No CPU and no lock is waited for longer than `stop-bound`. On an empty main stack.
+ */
+_Noreturn void power_fault(struct percpu *cpu);
+
 #endif

@@ -181,13 +181,18 @@ static void name_silent(const struct quiesce_cpu *self, enum wait wait, u64 wait
 					    load(&c->seen, relaxed) == load(&c->signal, relaxed), waited_ticks);
 }
 
+void quiesce_give_up(void)
+{
+	store(&quiesce_given_up, true, relaxed);
+	store(&timeout_ticks, load(&bound_ticks, relaxed), relaxed);
+}
+
 /* The wait goes on no longer: the machine goes down now, or it does already and does not need that CPU for it. */
 static void give_up(void)
 {
 	if (load(&quiesce_given_up, relaxed))
 		return;
-	store(&quiesce_given_up, true, relaxed);
-	store(&timeout_ticks, load(&bound_ticks, relaxed), relaxed);
+	quiesce_give_up();
 	quiesce_hook_give_up();
 }
 

@@ -174,6 +174,9 @@ u64 quiesce_epoch(const struct quiesce_cpu *self);
  */
 void quiesce_set_bounds(u64 bound, u64 timeout);
 
+/* The machine goes down, and this CPU takes part in nothing else: no CPU and no lock is waited for without bound. */
+void quiesce_give_up(void);
+
 /* A CPU is taking the machine down without one that does not answer, which may hold a lock. */
 extern _Atomic bool quiesce_given_up;
 

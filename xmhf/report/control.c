@@ -14,6 +14,7 @@
 #include "events/hypapps.h"
 #include "lib/string.h"
 #include "mem/guest.h"
+#include "report/log_output.h"
 #include "report/stats.h"
 #include "report/trace.h"
 #include "vmx/exit.h"
@@ -24,6 +25,7 @@ union record {
 	struct hypapi_control_name name;
 	struct hypapi_control_stat stat;
 	struct hypapi_trace_entry entry;
+	struct hypapi_control_log log;
 };
 
 static bool get_version(u64 index, union record *r)
@@ -81,6 +83,24 @@ static bool get_trace(u64 index, union record *r)
 	return true;
 }
 
+static bool get_log(u64 index, union record *r)
+{
+	const struct log_ring *ring = log_ring_of(index >> 63, (u32)(index >> 32) & 0x7fffffff);
+	struct log_record line;
+
+	_Static_assert(HYPAPI_LOG_LINES == LOG_LINES && sizeof(r->log.text) > LOG_TEXT_BYTES, "frozen since 1.3");
+	if (!ring || (u32)index >= LOG_LINES)
+		return false;
+	r->log = (struct hypapi_control_log){ 0 };
+	if (!log_ring_copy(ring, (u32)index, &line))
+		return true;
+	r->log.serial = line.serial;
+	r->log.tick = line.tick;
+	r->log.level = line.level;
+	log_ring_format(&line, r->log.text, sizeof(r->log.text));
+	return true;
+}
+
 static const struct command {
 	bool (*get)(u64 index, union record *r);
 	size_t size;
@@ -90,6 +110,7 @@ static const struct command {
 	[HYPAPI_CONTROL_EVENT - HYPAPI_CONTROL_FIRST] = { get_event, sizeof(struct hypapi_control_name) },
 	[HYPAPI_CONTROL_STAT - HYPAPI_CONTROL_FIRST] = { get_stat, sizeof(struct hypapi_control_stat) },
 	[HYPAPI_CONTROL_TRACE - HYPAPI_CONTROL_FIRST] = { get_trace, sizeof(struct hypapi_trace_entry) },
+	[HYPAPI_CONTROL_LOG - HYPAPI_CONTROL_FIRST] = { get_log, sizeof(struct hypapi_control_log) },
 };
 
 static int64_t run(struct percpu *cpu, const struct command *command)

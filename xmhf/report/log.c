@@ -80,7 +80,7 @@ static _Noreturn void halt(void)
 		asm volatile("cli; hlt");
 }
 
-static void panic_line(const char *f, ...)
+void panic_line(const char *f, ...)
 {
 	va_list args;
 

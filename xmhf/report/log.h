@@ -52,6 +52,9 @@ bool log_allowed(struct log_limit *limit, unsigned int burst, unsigned int inter
 			log_line(level, __VA_ARGS__);                                          \
 	} while (0)
 
+/* Lines like those of panic(), after which the caller ends the machine: at once, whoever holds the lock. */
+void panic_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* A broken invariant of the core: prints the message and what the VMCS says, and halts. No guest may reach one. */
 _Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -81,6 +81,18 @@ void log_init(void *memory, u32 cpu_count)
 	memset((void *)log_ring_of(0, 0), 0, bank_bytes(cpu_count));
 }
 
+void log_tell_before(void)
+{
+	struct log_record line;
+	u32 count = 0;
+
+	for (u32 i = 0; has_boot_before && i < ring_count; i++)
+		for (u32 place = 0; place < LOG_LINES; place++)
+			count += log_ring_copy(log_ring_of(1, i), place, &line);
+	if (count)
+		log_info("RAM has kept %u lines of the boot before (xmhfctl log --before)", count);
+}
+
 /* ---- Output ---- */
 
 static void begin_line(const char *first, const char *second)

@@ -24,6 +24,20 @@ enum hypapi_control {
 	HYPAPI_CONTROL_EVENT,  /**< struct hypapi_control_name of an event; enum hypapi_event_type */
 	HYPAPI_CONTROL_STAT,   /**< struct hypapi_control_stat; counts up from 0, most have a count of 0 */
 	HYPAPI_CONTROL_TRACE,  /**< struct hypapi_trace_entry; CPU << 32 | place in its ring, from 0, in no order */
+	HYPAPI_CONTROL_LOG,    /**< struct hypapi_control_log; HYPAPI_LOG_BEFORE or 0 | CPU << 32 | place in its ring,
+	                            from 0, in no order. @since 1.3 */
+};
+
+#define HYPAPI_LOG_BEFORE (1ull << 63) /**< the boot before, if RAM has kept its rings. @since 1.3 */
+#define HYPAPI_LOG_LINES 128u          /**< places of a CPU's ring of log lines. @since 1.3 */
+
+/** A line of the log. @since 1.3 */
+struct hypapi_control_log {
+	uint64_t serial;   /**< counts this CPU's lines, from 1; 0: the place is empty */
+	uint64_t tick;     /**< of that CPU's TSC */
+	uint32_t level;    /**< 0 error, 1 warning, 2 information, 3 debug */
+	uint32_t reserved; /**< 0 */
+	char text[232];    /**< the line without its level, 0 at the end */
 };
 
 /** @since 1.0 */

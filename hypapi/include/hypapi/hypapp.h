@@ -117,8 +117,8 @@ struct hypapp_descriptor {
 	const struct hypapi_claim *more_claims;               /**< the same for claims. @since 1.3 */
 	uint32_t more_subscription_count; /**< 0 to HYPAPI_MAX_SUBSCRIPTIONS, each with a handler. @since 1.3 */
 	uint32_t more_claim_count;        /**< 0 to HYPAPI_MAX_CLAIMS. @since 1.3 */
-	bool droppable;                   /**< with the boot option `hypapp-fault=drop` a fault in this hypapp takes it
-	                                       out of service, and not the machine down. @since 1.3 */
+	bool droppable;                   /**< reserved for hypapps that the machine can go on without after a fault;
+	                                       this core resets it whatever stands here. @since 1.3 */
 	uint8_t reserved_1_3[7];          /**< 0. @since 1.3 */
 };
 
