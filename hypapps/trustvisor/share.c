@@ -31,7 +31,7 @@ void share_forget(const struct pal *pal)
 	*shared(pal) = (struct shared){ .count = 0 };
 }
 
-/* Two arrays of words: addresses, and lengths in bytes. Read once. */
+/* Two arrays of words: addresses, and lengths in bytes. Read once. A PAL's null pointers stay null. */
 static int read_ranges(const struct hypapi_event *ev, const struct pal *pal, struct shared_range *ranges,
 		       uint64_t count)
 {
@@ -46,7 +46,7 @@ static int read_ranges(const struct hypapi_event *ev, const struct pal *pal, str
 		__builtin_memcpy(&ranges[i].start, &words[0][i * width], width);
 		__builtin_memcpy(&ranges[i].len_bytes, &words[1][i * width], width);
 		if (ranges[i].len_bytes == 0 || ranges[i].len_bytes > TV_MAX_SHARED_PAGES * HYPAPI_PAGE_SIZE ||
-		    ranges[i].start == 0 || ranges[i].start >= pal_address_limit(pal) ||
+		    ranges[i].start < HYPAPI_PAGE_SIZE || ranges[i].start >= pal_address_limit(pal) ||
 		    ranges[i].start + ranges[i].len_bytes > pal_address_limit(pal))
 			rc = HYPAPI_EINVAL;
 	}

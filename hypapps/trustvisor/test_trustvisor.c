@@ -1202,7 +1202,8 @@ static void shared_ranges_are_where_they_are(void **state)
 static void bad_shared_ranges(void **state)
 {
 	static const struct { uint64_t at, len; uint32_t result; } bad[] = {
-		{ SHARED, 0, TV_E_INVALID }, { 0, 8, TV_E_INVALID }, { 1ull << 47, 8, TV_E_INVALID },
+		{ SHARED, 0, TV_E_INVALID }, { 0, 8, TV_E_INVALID }, { 8, 8, TV_E_INVALID },
+		{ 0xfff, 8, TV_E_INVALID }, { 1ull << 47, 8, TV_E_INVALID },
 		{ (1ull << 47) - 4, 8, TV_E_INVALID }, { -8ull, 16, TV_E_INVALID }, { 0x1000, -8ull, TV_E_INVALID },
 		{ SHARED, 16 * 0x1000 + 1, TV_E_INVALID }, { PAGE(40) + 1, 16 * 0x1000, TV_E_NO_ROOM },
 		{ DATA, 8, TV_E_INVALID }, { STACK - 8, 16, TV_E_INVALID }, { SHARED + 0x7ff8, 16, TV_E_INVALID },
