@@ -128,7 +128,7 @@ $(foreach a,$(HYPAPPS),$(eval $(call hypapp_rules,$(a),$(HYPAPP_DIR_$(a)))))
 $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
 	$(say) LD $@
 	$(Q)$(CC) $(CORE_LINK_FLAGS) -T xmhf/boot/linker.lds -o $@ $(CORE_OBJ)
-	$(Q)$(INSTALL_O)/hypapps-check $@
+	$(Q)$(INSTALL_O)/hypapps-check $@ $(HYPAPP_OBJ)
 	$(Q)tools/install/image-symbols $@
 	$(Q)tools/install/image-hash $@
 

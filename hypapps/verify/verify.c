@@ -152,8 +152,8 @@ static enum hypapi_verdict on_violation(struct hypapi_event *ev)
 	}
 	violations++;
 	last_violation = ev->args.violation.gpa1.addr | ev->args.violation.access;
-	hypapi_memory_restrict(ev, GPA1(ev->args.violation.gpa1.addr & HYPAPI_PAGE_MASK), 1, HYPAPI_RWX);
-	return HYPAPI_RETRY;
+	return hypapi_memory_restrict(ev, GPA1(ev->args.violation.gpa1.addr & HYPAPI_PAGE_MASK), 1, HYPAPI_RWX) ?
+	       HYPAPI_DENY : HYPAPI_RETRY;
 }
 
 void verify_answer(struct hypapi_event *ev, int64_t returned, uint64_t result)

@@ -26,8 +26,8 @@ static void take_and_give(struct hypapi_event *ev)
 	gpa1_t page = GPA1(hypapi_reg_get(ev, HYPAPI_REG_RCX));
 
 	hypapi_quiesce(ev);
-	hypapi_memory_restrict(ev, page, 1, HYPAPI_R);
-	hypapi_memory_restrict(ev, page, 1, HYPAPI_RWX);
+	if (hypapi_memory_restrict(ev, page, 1, HYPAPI_R) || hypapi_memory_restrict(ev, page, 1, HYPAPI_RWX))
+		hypapi_log("stopper: page 0x%lx is not L1's", page.addr);
 }
 
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)

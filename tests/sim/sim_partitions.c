@@ -95,7 +95,7 @@ HYPAPP_DEFINE(many,
 	.subscriptions = {
 		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },
 		{ .type = HYPAPI_EV_EPT_VIOLATION, .levels = HYPAPI_LEVELS_GUEST, .handler = on_violation },
-		{ .type = HYPAPI_EV_PARTITION_EXIT, .handler = on_violation },
+		{ .type = HYPAPI_EV_PARTITION_EXIT, .levels = HYPAPI_LEVELS_GUEST, .handler = on_violation },
 	},
 	.claims = { { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CREATE,
 		      .last = ADD } });

@@ -87,7 +87,7 @@ HYPAPP_DEFINE(worlds,
 	.capabilities = HYPAPI_CAP_REGISTERS | HYPAPI_CAP_QUIESCE | HYPAPI_CAP_PARTITIONS,
 	.subscriptions = {
 		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },
-		{ .type = HYPAPI_EV_PARTITION_EXIT, .handler = pass },
+		{ .type = HYPAPI_EV_PARTITION_EXIT, .levels = HYPAPI_LEVELS_GUEST, .handler = pass },
 	},
 	.claims = { { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CREATE,
 		      .last = DESTROY } });

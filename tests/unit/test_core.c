@@ -213,21 +213,40 @@ static enum hypapi_verdict handler(struct hypapi_event *ev)
 
 static uint32_t features = HYPAPI_FEATURE_NESTED | HYPAPI_FEATURE_PARTITIONS;
 
+static char warnings[1024];
+
+static void warn(const char *message)
+{
+	size_t len = 0;
+
+	while (warnings[len])
+		len++;
+	format(warnings + len, sizeof(warnings) - len, "%s\n", message);
+}
+
 static void check(const struct hypapp_descriptor *a, const struct hypapp_descriptor *b, const char *want)
 {
 	const struct hypapp_descriptor *list[] = { a, b };
-	char message[160] = "";
-	bool ok = hypapps_check(list, b ? 2 : 1, features, message, sizeof(message));
+	char message[256] = "";
+	const struct hypapps_report report = { message, sizeof(message), warn };
+
+	warnings[0] = 0;
+	bool ok = hypapps_check(list, b ? 2 : 1, features, &report);
 
 	assert_int_equal(ok, want == NULL);
 	if (want && strcmp(message, want))
 		fail_msg("wanted \"%s\", got \"%s\"", want, message);
 }
 
+#define HYPERCALLS(first_, last_) { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = 6, .first = first_, .last = last_ }
+#define ON(event) { .type = HYPAPI_EV_##event, .levels = 6, .handler = handler }
+
 static void test_descriptors(void **state)
 {
-	struct hypapp_descriptor a = APP("a", 1, .claims = { { HYPAPI_CLAIM_HYPERCALL, 6, 0x10, 0x1f } });
-	struct hypapp_descriptor b = APP("b", 2, .claims = { { HYPAPI_CLAIM_HYPERCALL, 6, 0x20, 0x2f } });
+	struct hypapp_descriptor a = APP("a", 1, .claims = { HYPERCALLS(0x10, 0x1f) },
+					 .subscriptions = { ON(HYPERCALL) });
+	struct hypapp_descriptor b = APP("b", 2, .claims = { HYPERCALLS(0x20, 0x2f) },
+					 .subscriptions = { ON(HYPERCALL) });
 	(void)state;
 
 	check(&a, &b, NULL);
@@ -236,8 +255,8 @@ static void test_descriptors(void **state)
 	b.priority = 2;
 	b.claims[0].first = 0x1f;
 	check(&a, &b, "hypapps a and b both claim hypercalls 0x1f to 0x1f");
-	b.claims[0].levels = HYPAPI_LEVEL_BIT(HYPAPI_L1);
-	a.claims[0].levels = HYPAPI_LEVEL_BIT(HYPAPI_L2);
+	b.claims[0].levels = b.subscriptions[0].levels = HYPAPI_LEVEL_BIT(HYPAPI_L1);
+	a.claims[0].levels = a.subscriptions[0].levels = HYPAPI_LEVEL_BIT(HYPAPI_L2);
 	check(&a, &b, NULL);
 	b.name = "a";
 	check(&a, &b, "two hypapps have the name a");
@@ -246,26 +265,30 @@ static void test_descriptors(void **state)
 static void test_claims(void **state)
 {
 	struct hypapp_descriptor a = APP("a", 1, .claims = { { HYPAPI_CLAIM_PORT, 6, 0x60, 0x64 },
-							     { HYPAPI_CLAIM_MSR, 6, 0, 0x1fff } });
+							     { HYPAPI_CLAIM_MSR, 6, 0, 0x1fff } },
+					 .subscriptions = { ON(PORT_IO), ON(MSR) });
 	struct hypapp_descriptor b = APP("b", 2, .claims = { { HYPAPI_CLAIM_PORT, 6, 0x65, 0xffff },
-							     { HYPAPI_CLAIM_MSR, 6, 0xc0000000, 0xc0001fff } });
+							     { HYPAPI_CLAIM_MSR, 6, 0xc0000000, 0xc0001fff } },
+					 .subscriptions = { ON(PORT_IO), ON(MSR) });
 	struct hypapp_descriptor older = APP("older", 3);
 	(void)state;
 
 	check(&a, &b, NULL);
 	b.claims[0].first = 0x64;
 	check(&a, &b, "hypapps a and b both claim ports 0x64 to 0x64");
-	b.claims[0].levels = 0;
-	b.claims[1] = (struct hypapi_claim){ HYPAPI_CLAIM_MSR, 2, 0x10, 0x10 };
+	b.claims[0].first = 0x65;
+	b.claims[1].first = 0x10;
+	b.claims[1].last = 0x10;
 	check(&a, &b, "hypapps a and b both claim MSRs 0x10 to 0x10");
 	b.claims[1].kind = HYPAPI_CLAIM_CPUID;
+	b.subscriptions[1].type = HYPAPI_EV_CPUID;
 	check(&a, &b, NULL);
 	older.minor = 0;
 	check(&older, &a, NULL);
 	older.size = HYPAPP_SIZE_1_0;
 	check(&older, &a, NULL);
 	older.size--;
-	check(&older, NULL, "hypapp older: its descriptor is not one of hypapi");
+	check(&older, NULL, "hypapp older: its descriptor is not one of hypapi: make it by HYPAPP_DEFINE()");
 }
 
 /*
@@ -290,15 +313,16 @@ static void test_owners(void **state)
 /* Beside the descriptor: counted, checked and compared as in it. */
 static void test_more(void **state)
 {
-	static const struct hypapi_subscription subscriptions[] = {
-		{ .type = HYPAPI_EV_CPUID, .levels = 6, .handler = handler }, { .type = 1000, .handler = handler } };
+	static struct hypapi_subscription subscriptions[] = {
+		ON(PORT_IO), { .type = 1000, .handler = handler } };
 	static const struct hypapi_claim claims[] = { { HYPAPI_CLAIM_PORT, 6, 0x60, 0x64 } };
 	struct hypapp_descriptor a = APP("a", 1, .claims = { { HYPAPI_CLAIM_PORT, 6, 0, 0x1f } });
-	struct hypapp_descriptor b = APP("b", 2, .claims = { { HYPAPI_CLAIM_PORT, 6, 0x64, 0x64 } });
+	struct hypapp_descriptor b = APP("b", 2, .claims = { { HYPAPI_CLAIM_PORT, 6, 0x64, 0x64 } },
+					 .subscriptions = { ON(PORT_IO) });
 	(void)state;
 
 	a.more_subscriptions = subscriptions;
-	check(&a, NULL, "hypapp a: more_subscriptions and more_claims each need the array and its count");
+	check(&a, NULL, "hypapp a: .more_subscriptions and .more_claims each need the array and its count");
 	a.more_subscription_count = 2;
 	check(&a, NULL, "hypapp a subscribes to event 1000, which this core does not raise");
 	a.more_subscription_count = 1;
@@ -311,7 +335,10 @@ static void test_more(void **state)
 	check(&b, &a, "hypapps b and a both claim ports 0x64 to 0x64");
 	assert_ptr_equal(hypapp_claim(&a, 1), claims);
 	a.more_claim_count = HYPAPI_MAX_CLAIMS + 1;
-	check(&a, NULL, "hypapp a has 1 more subscriptions and 17 more claims, the most is 16 each");
+	check(&a, NULL, "hypapp a: .more_subscription_count is 1 and .more_claim_count is 17, the most is 16 each");
+	a.more_claim_count = 1;
+	subscriptions[0].handler = NULL;
+	check(&a, NULL, "hypapp a: .more_subscriptions[0], of event port-io, has no .handler");
 }
 
 /* A machine with an IOMMU has what one without it has not. */
@@ -320,7 +347,7 @@ static void test_needs(void **state)
 	const struct hypapp_descriptor a = APP("a", 1, .needs = HYPAPI_FEATURE_DMA | HYPAPI_FEATURE_PARTITIONS);
 	(void)state;
 
-	check(&a, NULL, "hypapp a needs features 0x4 that the core has not");
+	check(&a, NULL, "hypapp a: .needs has HYPAPI_FEATURE_DMA, which this machine or core has not");
 	features |= HYPAPI_FEATURE_DMA;
 	check(&a, NULL, NULL);
 	features &= ~(uint32_t)HYPAPI_FEATURE_DMA;
@@ -332,28 +359,31 @@ static void test_bad_descriptors(void **state)
 		struct hypapp_descriptor app;
 		const char *want;
 	} cases[] = {
-		{ { .magic = 1, .name = "x" }, "hypapp x: its descriptor is not one of hypapi" },
-		{ APP("x", 1, .capabilities = 0x100), "hypapp x declares unknown capabilities 0x100" },
+		{ { .magic = 1, .name = "x" },
+		  "hypapp x: its descriptor is not one of hypapi: make it by HYPAPP_DEFINE()" },
+		{ APP("x", 1, .capabilities = 0x101),
+		  "hypapp x: .capabilities has 0x100, which is no capability of hypapi" },
+		{ APP("x", 1, .needs = 0x10), "hypapp x: .needs has 0x10, which is no feature of hypapi" },
 		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_EPT02_ROOT, .levels = 2, .handler = handler } }),
-		  "hypapp x subscribes to event ept02-root at levels 0x2, where it does not occur" },
+		  "hypapp x: the subscription to event ept02-root has no .levels of L2, where it occurs" },
 		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_INIT_SIGNAL, .handler = handler } }),
-		  "hypapp x subscribes to event init-signal at levels 0x0, where it does not occur" },
+		  "hypapp x: the subscription to event init-signal has no .levels of L1, where it occurs" },
 		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_RESET, .two_phase = true, .handler = handler } }),
-		  "hypapp x asks for two phases of event reset, which has one" },
-		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_NMI, .levels = 6, .handler = handler } }),
-		  "hypapp x subscribes to event nmi without the capabilities 0x20" },
+		  "hypapp x: the subscription to event reset has .two_phase, and the event has one phase" },
+		{ APP("x", 1, .subscriptions = { ON(NMI) }),
+		  "hypapp x subscribes to event nmi: add HYPAPI_CAP_INTERRUPTS to .capabilities" },
 		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_EXIT102, .levels = 2, .handler = handler } }),
-		  "hypapp x subscribes to event exit-102 at levels 0x2, where it does not occur" },
+		  "hypapp x: the subscription to event exit-102 has no .levels of L2, where it occurs" },
 		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_EXIT201, .levels = 4, .handler = handler } }),
-		  "hypapp x subscribes to event exit-201 at levels 0x4, where it does not occur" },
+		  "hypapp x: the subscription to event exit-201 has no .levels of L1, where it occurs" },
 		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_EXIT202, .handler = handler } }),
-		  "hypapp x subscribes to event exit-202 at levels 0x0, where it does not occur" },
+		  "hypapp x: the subscription to event exit-202 has no .levels of L2, where it occurs" },
 		{ APP("x", 1, .subscriptions = { { .type = 1000, .handler = handler } }),
 		  "hypapp x subscribes to event 1000, which this core does not raise" },
-		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_CPUID, .quiesce = true, .handler = handler } }),
-		  "hypapp x asks for stops at event cpuid without HYPAPI_CAP_QUIESCE" },
-		{ APP("x", 1, .cpu_bytes = 65537),
-		  "hypapp x wants 65537 bytes of storage for each CPU, the most is 65536" },
+		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_CPUID, .levels = 2, .quiesce = true,
+						   .handler = handler } }),
+		  "hypapp x: the subscription to event cpuid has .quiesce: add HYPAPI_CAP_QUIESCE to .capabilities" },
+		{ APP("x", 1, .cpu_bytes = 65537), "hypapp x: .cpu_bytes is 65537, the most is 65536" },
 		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_MSR + 1, 2, 1, 2 } }),
 		  "hypapp x: claims of kind 5 are not supported by this core" },
 		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_PORT, 2, 0xffff, 0x10000 } }),
@@ -384,6 +414,55 @@ static void test_bad_descriptors(void **state)
 	check(&newer, NULL, "hypapp x needs hypapi 1.4, the core has 1.3");
 }
 
+/* What was silent before 1.3: refused in a descriptor of 1.3, the same line as a warning in one of before. */
+static void test_new_mistakes(void **state)
+{
+	static const struct {
+		struct hypapp_descriptor app;
+		const char *want;
+	} cases[] = {
+		{ APP("x", 0), "hypapp x: .priority is not given: choose one that is not 0 and unique in the image" },
+		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_SLEEP } }),
+		  "hypapp x: .subscriptions[0], of event sleep, has no .handler" },
+		{ APP("x", 1, .subscriptions = { [2] = { .type = HYPAPI_EV_SLEEP, .handler = handler } }),
+		  "hypapp x: .subscriptions[2], of event sleep, lies behind an empty entry, which ends the list: "
+		  "close the gap" },
+		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_HYPERCALL, .handler = handler } }),
+		  "hypapp x: the subscription to event hypercall has no .levels of L1 and L2: it is never asked" },
+		{ APP("x", 1, .subscriptions = { ON(HYPERCALL) }),
+		  "hypapp x: the subscription to event hypercall in L1 and L2 needs a claim of hypercalls there" },
+		{ APP("x", 1, .subscriptions = { ON(HYPERCALL) },
+		      .claims = { { HYPAPI_CLAIM_HYPERCALL, 2, 0x10, 0x1f } }),
+		  "hypapp x: the subscription to event hypercall in L2 needs a claim of hypercalls there" },
+		{ APP("x", 1, .claims = { HYPERCALLS(0x10, 0x1f) }),
+		  "hypapp x: the claim of hypercalls 0x10 to 0x1f in L1 and L2 needs a subscription to event "
+		  "hypercall there" },
+		{ APP("x", 1, .claims = { { HYPAPI_CLAIM_PORT, 0, 1, 2 } }),
+		  "hypapp x: the claim of ports 0x1 to 0x2 has no .levels of L1 and L2: it is never asked" },
+		{ APP("x", 1, .claims = { { 0, 6, 1, 2 } }), "hypapp x: .claims[0], 0x1 to 0x2, has no .kind" },
+		{ APP("x", 1, .subscriptions = { ON(HYPERCALL) }, .claims = { [1] = HYPERCALLS(1, 2) }),
+		  "hypapp x: .claims[1], 0x1 to 0x2, lies behind an empty entry, which ends the list: close the gap" },
+		{ APP("x", 1, .subscriptions = { { .type = HYPAPI_EV_WORK, .handler = handler } }),
+		  "hypapp x subscribes to event work, which never comes without HYPAPI_CAP_WORK in .capabilities" },
+		{ APP("x", 1, .subscriptions = { ON(EPT_VIOLATION) }),
+		  "hypapp x subscribes to event ept-violation, which never comes without HYPAPI_CAP_MEMORY or "
+		  "HYPAPI_CAP_PARTITIONS in .capabilities" },
+		{ APP("x", 1, .subscriptions = { ON(HYPERCALL), ON(HYPERCALL) }, .claims = { HYPERCALLS(1, 2) }),
+		  "hypapp x subscribes to event hypercall twice at one level: the second handler is never called" },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct hypapp_descriptor app = cases[i].app;
+
+		check(&app, NULL, cases[i].want);
+		app.minor = 2;
+		check(&app, NULL, NULL);
+		if (!strstr(warnings, cases[i].want))
+			fail_msg("wanted a warning \"%s\", got \"%s\"", cases[i].want, warnings);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,6 +480,7 @@ int main(void)
 		cmocka_unit_test(test_owners),
 		cmocka_unit_test(test_more), cmocka_unit_test(test_needs),
 		cmocka_unit_test(test_bad_descriptors),
+		cmocka_unit_test(test_new_mistakes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

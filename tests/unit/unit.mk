@@ -44,7 +44,7 @@ $(UNIT_DIR)/log_limit: xmhf/report/log_limit.c
 UNIT_OF_log_ring := xmhf/report/log_ring.c xmhf/lib/printf.c
 UNIT_OF_trace := xmhf/report/trace.c
 UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c xmhf/core/cmdline.c \
-	xmhf/events/hypapps_check.c xmhf/events/event_info.c
+	xmhf/events/hypapps_check.c xmhf/events/event_info.c xmhf/events/names.c
 # A hypapp's tests stand beside it: hypapps/NAME/test_*.c, or in a sub-folder, with the whole hypapp and its library.
 hypapps_with = $(sort $(foreach d,$(wildcard hypapps/*),$(if $(call hypapp_tests,$(d),$(1)),$(notdir $(d)))))
 hypapp_host_src = $(filter %.c,$(call hypapp_own,hypapps/$(1)))

@@ -15,7 +15,10 @@ INSTALL_BOOT := tools/mkiso.py tools/timeline.py tests/run/emulator.py $(INSTALL
 INSTALL_SIM := $(foreach v,$(SIM_VARIANTS),$(SIM_O)/$(v)/libhypapi-sim.a)
 INSTALL_MADE := $(addprefix $(INSTALL_O)/,core.o hypapps-check hypapp-link hypapp-new hypapp-boot hypapp.mk hypapi.pc)
 # Warnings do not stop the build of a project that has another compiler than ours.
-INSTALL_FLAGS := $(filter-out -MMD -MP -Werror -ffile-prefix-map=%,$(CORE_FLAGS))
+# Warnings that are no matter of taste are errors for authors, too.
+INSTALL_FLAGS := $(filter-out -MMD -MP -Werror -Wframe% -ffile-prefix-map=%,$(CORE_FLAGS)) \
+	$(addprefix -Werror=,frame-larger-than=1024 implicit-function-declaration incompatible-pointer-types \
+	int-conversion return-type)
 HYPAPI_VERSION = \
 	$(shell sed -n 's/^\#define HYPAPI_M..OR \([0-9]*\).*/\1/p' hypapi/include/hypapi/hypapp.h | paste -sd.)
 
@@ -28,8 +31,9 @@ $(INSTALL_O)/hypapps/%.o: $(O)/core/hypapps/%.o
 	@mkdir -p $(@D)
 	$(Q)objcopy --strip-debug $< $@
 
-CHECK_SRC := tools/install/hypapps-check.c xmhf/events/hypapps_check.c xmhf/events/event_info.c xmhf/lib/printf.c
-$(INSTALL_O)/hypapps-check: $(CHECK_SRC) $(wildcard hypapi/include/hypapi/*.h xmhf/events/hypapps_check.h)
+CHECK_SRC := tools/install/hypapps-check.c xmhf/events/hypapps_check.c xmhf/events/event_info.c xmhf/events/names.c \
+	xmhf/lib/printf.c
+$(INSTALL_O)/hypapps-check: $(CHECK_SRC) $(wildcard hypapi/include/hypapi/*.h xmhf/events/*.h)
 	@mkdir -p $(@D)
 	$(say) CC $@
 	$(Q)$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -I xmhf -I hypapi/include -o $@ $(CHECK_SRC)
@@ -101,10 +105,10 @@ uninstall:
 	while read -r dir; do rmdir -p "$$dir" 2> /dev/null || :; done < "$$list.dirs"; \
 	rm -f "$$list" "$$list.dirs"; rmdir -p share/hypapi 2> /dev/null || :
 
-# For make check: an author's way from an installation to an image, with objects of the times of hypapi 1.0 and 1.2 in
+# For make check: an author's way from an installation to an image, with objects of the times of hypapi 1.0 to 1.2 in
 # it; and one with helloworld alone.
 check-files: $(INSTALL_O)/greeter.elf
-MADE_BEFORE := made_for_1_0.o made_for_1_2.o
+MADE_BEFORE := made_for_1_0.o made_for_1_1.o made_for_1_2.o
 $(INSTALL_O)/made_for_%.o: tests/abi/made_for_%.s
 	@mkdir -p $(@D)
 	$(say) AS $@
@@ -114,5 +118,6 @@ $(INSTALL_O)/greeter.elf: $(addprefix $(INSTALL_O)/,$(MADE_BEFORE)) $(INSTALL_MA
 	@rm -rf $(INSTALL_O)/stage $(INSTALL_O)/greeter
 	$(Q)$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(INSTALL_O)/stage prefix=/usr/local
 	$(Q)cd $(INSTALL_O) && stage/usr/local/bin/hypapp-new greeter > /dev/null && MAKEFLAGS= make -s -C greeter && \
-		stage/usr/local/bin/hypapp-link -o greeter.elf greeter/build/greeter.o helloworld $(MADE_BEFORE) && \
+		stage/usr/local/bin/hypapp-link -o greeter.elf greeter/build/greeter.o helloworld $(MADE_BEFORE) \
+			2> before.warnings && \
 		stage/usr/local/bin/hypapp-link -o hello.elf helloworld

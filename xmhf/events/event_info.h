@@ -16,7 +16,9 @@ struct event_info {
 	bool two_phase;   /* may be subscribed to with two_phase */
 	bool exclusive;   /* one hypapp alone at each level, since it can take the thing away from the guest */
 	bool any_level;   /* 1.0 did not look at the levels of a subscription */
+	bool one_handler; /* a hypapp that subscribes twice has one handler called */
 	u32 capabilities; /* that a subscription needs */
+	u32 comes_by;     /* capabilities: without one of them the event never comes */
 	u32 withheld;     /* capabilities that no hypapp has in this event */
 	bool raises;      /* an exception may be raised in the guest; the others only tell */
 	bool enters;      /* a partition may be entered */

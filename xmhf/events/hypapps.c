@@ -220,13 +220,19 @@ static void build_claims(const struct hypapp_descriptor *app)
 			}
 }
 
+static void warn(const char *message)
+{
+	log_warn("%s", message);
+}
+
 void hypapps_init(void)
 {
-	char message[160];
+	char message[256];
+	const struct hypapps_report report = { message, sizeof(message), warn };
 
 	for (size_t i = 0; hypapps_linked[i]; i++)
 		sort_in(hypapps_linked[i]);
-	if (!hypapps_check(apps, app_count, hypapi_features(), message, sizeof(message)))
+	if (!hypapps_check(apps, app_count, hypapi_features(), &report))
 		boot_refuse("%s", message);
 	build_chains();
 	for (u32 i = 0; i < app_count; i++)

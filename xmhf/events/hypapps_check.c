@@ -5,14 +5,22 @@
 #include <hypapi/control.h>
 
 #include "events/event_info.h"
+#include "events/names.h"
 #include "lib/base.h"
 #include "lib/printf.h"
 #include "lib/string.h"
 
-#define CAPABILITIES (HYPAPI_CAP_REGISTERS | HYPAPI_CAP_MEMORY | HYPAPI_CAP_PARTITIONS | HYPAPI_CAP_QUIESCE | \
-		      HYPAPI_CAP_WORK | HYPAPI_CAP_INTERRUPTS)
+#define GUEST_LEVELS HYPAPI_LEVELS_GUEST
+#define FEATURES (HYPAPI_FEATURE_NESTED | HYPAPI_FEATURE_PARTITIONS | HYPAPI_FEATURE_DMA)
+#define STRICT_SINCE 3 /* the minor version whose descriptors are refused where older ones are warned of */
 
-static const char *const claim_names[] = { "", "hypercalls", "CPUID leaves", "ports", "MSRs" };
+/* What is claimed, and the event by which its owner is asked. */
+static const struct { const char *name; u32 event; } kinds[] = {
+	[HYPAPI_CLAIM_HYPERCALL] = { "hypercalls", HYPAPI_EV_HYPERCALL },
+	[HYPAPI_CLAIM_CPUID] = { "CPUID leaves", HYPAPI_EV_CPUID },
+	[HYPAPI_CLAIM_PORT] = { "ports", HYPAPI_EV_PORT_IO },
+	[HYPAPI_CLAIM_MSR] = { "MSRs", HYPAPI_EV_MSR },
+};
 
 const struct hypapi_subscription *hypapp_subscription(const struct hypapp_descriptor *app, u32 i)
 {
@@ -33,72 +41,173 @@ const struct hypapi_claim *hypapp_claim(const struct hypapp_descriptor *app, u32
 	return i < own ? &app->claims[i] : i - own < app->more_claim_count ? &app->more_claims[i - own] : NULL;
 }
 
-struct report { char *buf; size_t size; };
-#define complain(r, ...) (format((r)->buf, (r)->size, __VA_ARGS__), false)
+#define complain(r, ...) (format((r)->message, (r)->size, __VA_ARGS__), false)
+/* What nobody looked for before STRICT_SINCE: who was built then goes on. */
+#define object(r, app, ...) (format((r)->message, (r)->size, __VA_ARGS__), tolerated(r, app))
 
-static bool check_versions(const struct hypapp_descriptor *app, u32 features, const struct report *r)
+static bool tolerated(const struct hypapps_report *r, const struct hypapp_descriptor *app)
+{
+	if (app->minor >= STRICT_SINCE)
+		return false;
+	r->warn(r->message);
+	return true;
+}
+
+static bool check_versions(const struct hypapp_descriptor *app, u32 features, const struct hypapps_report *r)
 {
 	if (app->magic != HYPAPP_MAGIC || app->size < HYPAPP_SIZE_1_0 ||
 	    (app->size > sizeof(*app) && app->minor <= HYPAPI_MINOR))
-		return complain(r, "hypapp %s: its descriptor is not one of hypapi", app->name);
+		return complain(r, "hypapp %s: its descriptor is not one of hypapi: make it by HYPAPP_DEFINE()",
+				app->name);
 	if (app->major != HYPAPI_MAJOR || app->minor > HYPAPI_MINOR)
 		return complain(r, "hypapp %s needs hypapi %u.%u, the core has %u.%u", app->name, app->major,
 				app->minor, HYPAPI_MAJOR, HYPAPI_MINOR);
+	if (app->needs & ~(u32)FEATURES)
+		return complain(r, "hypapp %s: .needs has %s, which is no feature of hypapi", app->name,
+				feature_names(app->needs & ~(u32)FEATURES).text);
 	if (app->needs & ~features)
-		return complain(r, "hypapp %s needs features 0x%x that the core has not", app->name,
-				app->needs & ~features);
-	if (app->capabilities & ~(u32)CAPABILITIES)
-		return complain(r, "hypapp %s declares unknown capabilities 0x%x", app->name,
-				app->capabilities & ~(u32)CAPABILITIES);
-	if (app->cpu_bytes > HYPAPI_MAX_CPU_BYTES)
-		return complain(r, "hypapp %s wants %u bytes of storage for each CPU, the most is %u", app->name,
-				app->cpu_bytes, HYPAPI_MAX_CPU_BYTES);
+		return complain(r, "hypapp %s: .needs has %s, which this machine or core has not", app->name,
+				feature_names(app->needs & ~features).text);
 	return true;
 }
 
-static bool check_more(const struct hypapp_descriptor *app, const struct report *r)
+static bool check_members(const struct hypapp_descriptor *app, const struct hypapps_report *r)
 {
+	if (app->capabilities & ~(u32)ALL_CAPABILITIES)
+		return complain(r, "hypapp %s: .capabilities has %s, which is no capability of hypapi", app->name,
+				capability_names(app->capabilities & ~(u32)ALL_CAPABILITIES, " | ").text);
+	if (app->cpu_bytes > HYPAPI_MAX_CPU_BYTES)
+		return complain(r, "hypapp %s: .cpu_bytes is %u, the most is %u", app->name, app->cpu_bytes,
+				HYPAPI_MAX_CPU_BYTES);
 	if (app->more_subscription_count > HYPAPI_MAX_SUBSCRIPTIONS || app->more_claim_count > HYPAPI_MAX_CLAIMS)
-		return complain(r, "hypapp %s has %u more subscriptions and %u more claims, the most is %u each",
-				app->name, app->more_subscription_count, app->more_claim_count,
+		return complain(r, "hypapp %s: .more_subscription_count is %u and .more_claim_count is %u, the most is "
+				"%u each", app->name, app->more_subscription_count, app->more_claim_count,
 				HYPAPI_MAX_SUBSCRIPTIONS);
 	if (!app->more_subscriptions != !app->more_subscription_count || !app->more_claims != !app->more_claim_count)
-		return complain(r, "hypapp %s: more_subscriptions and more_claims each need the array and its count",
+		return complain(r, "hypapp %s: .more_subscriptions and .more_claims each need the array and its count",
 				app->name);
+	if (!app->priority)
+		return object(r, app, "hypapp %s: .priority is not given: choose one that is not 0 and unique in the "
+			      "image", app->name);
 	return true;
 }
 
-static bool check_subscription(const struct hypapp_descriptor *app, const struct hypapi_subscription *s,
-			       const struct report *r)
+/* ---- Subscriptions ---- */
+
+/* Entries of the descriptor's array that the list would leave out. */
+static bool check_gaps(const struct hypapp_descriptor *app, const struct hypapps_report *r)
+{
+	bool ended = false;
+
+	for (u32 i = 0; i < HYPAPI_MAX_SUBSCRIPTIONS; i++) {
+		const struct hypapi_subscription *s = &app->subscriptions[i];
+
+		if (!s->handler && (s->type || s->levels || s->quiesce || s->two_phase) &&
+		    !object(r, app, "hypapp %s: .subscriptions[%u], of event %s, has no .handler", app->name, i,
+			    hypapi_event_name(s->type)))
+			return false;
+		if (s->handler && ended &&
+		    !object(r, app, "hypapp %s: .subscriptions[%u], of event %s, lies behind an empty entry, which "
+			    "ends the list: close the gap", app->name, i, hypapi_event_name(s->type)))
+			return false;
+		ended |= !s->handler;
+	}
+	for (u32 i = 0; i < app->more_subscription_count; i++)
+		if (!app->more_subscriptions[i].handler)
+			return complain(r, "hypapp %s: .more_subscriptions[%u], of event %s, has no .handler",
+					app->name, i, hypapi_event_name(app->more_subscriptions[i].type));
+	return true;
+}
+
+static bool check_levels(const struct hypapp_descriptor *app, const struct hypapi_subscription *s,
+			 const struct hypapps_report *r)
+{
+	const struct event_info *event = &event_info[s->type];
+	const char *occurs = level_names(event->levels);
+
+	if ((event->levels & HYPAPI_LEVEL_BIT(HYPAPI_L0)) || (event->levels & s->levels))
+		return true;
+	if (event->any_level)
+		return object(r, app, "hypapp %s: the subscription to event %s has no .levels of %s: it is never asked",
+			      app->name, event->name, occurs);
+	return complain(r, "hypapp %s: the subscription to event %s has no .levels of %s, where it occurs", app->name,
+			event->name, occurs);
+}
+
+static bool check_capabilities(const struct hypapp_descriptor *app, const struct hypapi_subscription *s,
+			       const struct hypapps_report *r)
 {
 	const struct event_info *event = &event_info[s->type];
 	u32 missing = event->capabilities & ~app->capabilities;
 
-	if (!(event->levels & (HYPAPI_LEVEL_BIT(HYPAPI_L0) | s->levels)) && !event->any_level)
-		return complain(r, "hypapp %s subscribes to event %s at levels 0x%x, where it does not occur",
-				app->name, event->name, s->levels);
 	if (s->quiesce && !(app->capabilities & HYPAPI_CAP_QUIESCE))
-		return complain(r, "hypapp %s asks for stops at event %s without HYPAPI_CAP_QUIESCE", app->name,
-				event->name);
-	if (s->two_phase && !event->two_phase)
-		return complain(r, "hypapp %s asks for two phases of event %s, which has one", app->name, event->name);
+		return complain(r, "hypapp %s: the subscription to event %s has .quiesce: add HYPAPI_CAP_QUIESCE to "
+				".capabilities", app->name, event->name);
 	if (missing)
-		return complain(r, "hypapp %s subscribes to event %s without the capabilities 0x%x", app->name,
-				event->name, missing);
+		return complain(r, "hypapp %s subscribes to event %s: add %s to .capabilities", app->name, event->name,
+				capability_names(missing, " | ").text);
+	if (event->comes_by && !(event->comes_by & app->capabilities))
+		return object(r, app, "hypapp %s subscribes to event %s, which never comes without %s in .capabilities",
+			      app->name, event->name, capability_names(event->comes_by, " or ").text);
 	return true;
 }
 
-static bool check_subscriptions(const struct hypapp_descriptor *app, const struct report *r)
+/* A second handler for what one hypapp answers would never run. */
+static bool check_twice(const struct hypapp_descriptor *app, u32 i, const struct hypapps_report *r)
+{
+	const struct hypapi_subscription *s = hypapp_subscription(app, i), *before;
+	bool everywhere = event_info[s->type].levels & HYPAPI_LEVEL_BIT(HYPAPI_L0);
+
+	for (u32 j = 0; j < i && event_info[s->type].one_handler; j++) {
+		before = hypapp_subscription(app, j);
+		if (before->type == s->type && (everywhere || (before->levels & s->levels)))
+			return object(r, app, "hypapp %s subscribes to event %s twice at one level: the second handler "
+				      "is never called", app->name, event_info[s->type].name);
+	}
+	return true;
+}
+
+static bool check_subscriptions(const struct hypapp_descriptor *app, const struct hypapps_report *r)
 {
 	const struct hypapi_subscription *s;
 
+	if (!check_gaps(app, r))
+		return false;
 	for (u32 i = 0; (s = hypapp_subscription(app, i)); i++) {
 		if (s->type >= HYPAPI_EV_COUNT || !event_info[s->type].levels)
 			return complain(r, "hypapp %s subscribes to event %u, which this core does not raise",
 					app->name, s->type);
-		if (!check_subscription(app, s, r))
+		if (!check_levels(app, s, r) || !check_capabilities(app, s, r) || !check_twice(app, i, r))
 			return false;
+		if (s->two_phase && !event_info[s->type].two_phase)
+			return complain(r, "hypapp %s: the subscription to event %s has .two_phase, and the event has "
+					"one phase", app->name, event_info[s->type].name);
 	}
+	return true;
+}
+
+/* ---- Claims ---- */
+
+static bool check_claim_gaps(const struct hypapp_descriptor *app, const struct hypapps_report *r)
+{
+	bool ended = false;
+
+	for (u32 i = 0; i < HYPAPI_MAX_CLAIMS; i++) {
+		const struct hypapi_claim *c = &app->claims[i];
+
+		if (!c->kind && (c->levels || c->first || c->last) &&
+		    !object(r, app, "hypapp %s: .claims[%u], 0x%x to 0x%x, has no .kind", app->name, i, c->first,
+			    c->last))
+			return false;
+		if (c->kind && ended &&
+		    !object(r, app, "hypapp %s: .claims[%u], 0x%x to 0x%x, lies behind an empty entry, which ends the "
+			    "list: close the gap", app->name, i, c->first, c->last))
+			return false;
+		ended |= !c->kind;
+	}
+	for (u32 i = 0; i < app->more_claim_count; i++)
+		if (!app->more_claims[i].kind)
+			return complain(r, "hypapp %s: .more_claims[%u] has no .kind", app->name, i);
 	return true;
 }
 
@@ -119,24 +228,69 @@ static bool in_range(const struct hypapi_claim *c)
 	}
 }
 
-static bool check_claims(const struct hypapp_descriptor *app, const struct report *r)
+static u32 subscribed_levels(const struct hypapp_descriptor *app, u32 event)
+{
+	const struct hypapi_subscription *s;
+	u32 levels = 0;
+
+	for (u32 i = 0; (s = hypapp_subscription(app, i)); i++)
+		levels |= s->type == event ? s->levels : 0;
+	return levels & GUEST_LEVELS;
+}
+
+static bool check_claim(const struct hypapp_descriptor *app, const struct hypapi_claim *c,
+			const struct hypapps_report *r)
+{
+	if (c->kind >= ARRAY_SIZE(kinds))
+		return complain(r, "hypapp %s: claims of kind %u are not supported by this core", app->name, c->kind);
+	const char *name = kinds[c->kind].name;
+	u32 unheard = c->levels & GUEST_LEVELS & ~subscribed_levels(app, kinds[c->kind].event);
+
+	if (!in_range(c))
+		return complain(r, "hypapp %s: the claim of %s 0x%x to 0x%x is out of range", app->name, name,
+				c->first, c->last);
+	if (c->kind == HYPAPI_CLAIM_HYPERCALL && c->first <= HYPAPI_CONTROL_LAST &&
+	    c->last >= HYPAPI_CONTROL_FIRST)
+		return complain(r, "hypapp %s: hypercalls 0x%x to 0x%x are the core's own", app->name,
+				HYPAPI_CONTROL_FIRST, HYPAPI_CONTROL_LAST);
+	if (!(c->levels & GUEST_LEVELS))
+		return object(r, app, "hypapp %s: the claim of %s 0x%x to 0x%x has no .levels of L1 and L2: it is "
+			      "never asked", app->name, name, c->first, c->last);
+	if (unheard)
+		return object(r, app, "hypapp %s: the claim of %s 0x%x to 0x%x in %s needs a subscription to event %s "
+			      "there", app->name, name, c->first, c->last, level_names(unheard),
+			      event_info[kinds[c->kind].event].name);
+	return true;
+}
+
+/* Subscriptions whose event comes for what is claimed. */
+static bool check_unclaimed(const struct hypapp_descriptor *app, u32 kind, const struct hypapps_report *r)
+{
+	u32 levels = subscribed_levels(app, kinds[kind].event);
+	const struct hypapi_claim *c;
+
+	for (u32 i = 0; (c = hypapp_claim(app, i)); i++)
+		levels &= c->kind == kind ? ~c->levels : ~0u;
+	return !levels || object(r, app, "hypapp %s: the subscription to event %s in %s needs a claim of %s there",
+				 app->name, event_info[kinds[kind].event].name, level_names(levels), kinds[kind].name);
+}
+
+static bool check_claims(const struct hypapp_descriptor *app, const struct hypapps_report *r)
 {
 	const struct hypapi_claim *c;
 
-	for (u32 i = 0; (c = hypapp_claim(app, i)); i++) {
-		if (c->kind >= ARRAY_SIZE(claim_names))
-			return complain(r, "hypapp %s: claims of kind %u are not supported by this core", app->name,
-					c->kind);
-		if (!in_range(c))
-			return complain(r, "hypapp %s: the claim of %s 0x%x to 0x%x is out of range", app->name,
-					claim_names[c->kind], c->first, c->last);
-		if (c->kind == HYPAPI_CLAIM_HYPERCALL && c->first <= HYPAPI_CONTROL_LAST &&
-		    c->last >= HYPAPI_CONTROL_FIRST)
-			return complain(r, "hypapp %s: hypercalls 0x%x to 0x%x are the core's own", app->name,
-					HYPAPI_CONTROL_FIRST, HYPAPI_CONTROL_LAST);
-	}
+	if (!check_claim_gaps(app, r))
+		return false;
+	for (u32 i = 0; (c = hypapp_claim(app, i)); i++)
+		if (!check_claim(app, c, r))
+			return false;
+	for (u32 kind = HYPAPI_CLAIM_NONE + 1; kind < ARRAY_SIZE(kinds); kind++)
+		if (!check_unclaimed(app, kind, r))
+			return false;
 	return true;
 }
+
+/* ---- Two hypapps ---- */
 
 static const struct hypapi_claim *overlap(const struct hypapi_claim *c, const struct hypapp_descriptor *b)
 {
@@ -160,7 +314,8 @@ static u32 shared_event(const struct hypapp_descriptor *a, const struct hypapp_d
 	return HYPAPI_EV_COUNT;
 }
 
-static bool check_pair(const struct hypapp_descriptor *a, const struct hypapp_descriptor *b, const struct report *r)
+static bool check_pair(const struct hypapp_descriptor *a, const struct hypapp_descriptor *b,
+		       const struct hypapps_report *r)
 {
 	if (!strcmp(a->name, b->name))
 		return complain(r, "two hypapps have the name %s", a->name);
@@ -176,21 +331,20 @@ static bool check_pair(const struct hypapp_descriptor *a, const struct hypapp_de
 
 		if (d)
 			return complain(r, "hypapps %s and %s both claim %s 0x%x to 0x%x", a->name, b->name,
-					claim_names[c->kind], MAX(c->first, d->first), MIN(c->last, d->last));
+					kinds[c->kind].name, MAX(c->first, d->first), MIN(c->last, d->last));
 	}
 	return true;
 }
 
-bool hypapps_check(const struct hypapp_descriptor *const *apps, size_t count, u32 features, char *message, size_t size)
+bool hypapps_check(const struct hypapp_descriptor *const *apps, size_t count, u32 features,
+		   const struct hypapps_report *r)
 {
-	const struct report r = { message, size };
-
 	for (size_t i = 0; i < count; i++) {
-		if (!check_versions(apps[i], features, &r) || !check_more(apps[i], &r) ||
-		    !check_subscriptions(apps[i], &r) || !check_claims(apps[i], &r))
+		if (!check_versions(apps[i], features, r) || !check_members(apps[i], r) ||
+		    !check_subscriptions(apps[i], r) || !check_claims(apps[i], r))
 			return false;
 		for (size_t j = 0; j < i; j++)
-			if (!check_pair(apps[j], apps[i], &r))
+			if (!check_pair(apps[j], apps[i], r))
 				return false;
 	}
 	return true;

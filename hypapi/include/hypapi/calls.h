@@ -13,6 +13,9 @@
 
 #include <hypapi/event.h>
 
+/** A call whose answer must be looked at: the compiler warns. @since 1.3 */
+#define HYPAPI_CHECK __attribute__((warn_unused_result))
+
 /* ---- Version ---- */
 
 /**
@@ -28,6 +31,32 @@ uint32_t hypapi_version(void);
  * @since 1.0
  */
 uint32_t hypapi_features(void);
+
+/* ---- Names, for hypapi_log() ---- */
+
+/**
+ * Name of an answer of a call. Any CPU, any time.
+ * @param error  what a call answered
+ * @return the name of the constant; "unknown" for what is no enum hypapi_error
+ * @since 1.3
+ */
+const char *hypapi_error_name(int error);
+
+/**
+ * Name of an event, as the core's own lines have it. Any CPU, any time.
+ * @param type  enum hypapi_event_type
+ * @return "ept-violation", say; "unknown" for another number
+ * @since 1.3
+ */
+const char *hypapi_event_name(uint32_t type);
+
+/**
+ * Name of a verdict, as the trace has it. Any CPU, any time.
+ * @param verdict  enum hypapi_verdict
+ * @return "handled", say; "unknown" for another number
+ * @since 1.3
+ */
+const char *hypapi_verdict_name(uint32_t verdict);
 
 /* ---- Quiesce ---- */
 
@@ -233,6 +262,7 @@ struct hypapi_page {
  *         - the capability was not declared: `page` is untouched
  * @since 1.0
  */
+HYPAPI_CHECK
 int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, struct hypapi_page *page);
 
 /**
@@ -247,6 +277,7 @@ int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, 
  *         After an error the buffer's content is unspecified.
  * @since 1.0
  */
+HYPAPI_CHECK
 int hypapi_copy_from(const struct hypapi_event *ev, void *dst, gva_t src, size_t len_bytes);
 
 /**
@@ -259,6 +290,7 @@ int hypapi_copy_from(const struct hypapi_event *ev, void *dst, gva_t src, size_t
  * @return as hypapi_copy_from()
  * @since 1.0
  */
+HYPAPI_CHECK
 int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, size_t len_bytes);
 
 /**
@@ -284,6 +316,7 @@ int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_
  *         hypapi_translate(); HYPAPI_ENOTSUP unless the event's level is L2 and no partition runs
  * @since 1.0
  */
+HYPAPI_CHECK
 int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t rights, struct hypapi_page *page);
 
 /**
@@ -297,6 +330,7 @@ int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t r
  *         core or to a partition, or is no RAM by the memory map of the boot (what lies before it may have been copied)
  * @since 1.0
  */
+HYPAPI_CHECK
 int hypapi_copy_from_gpa1(const struct hypapi_event *ev, void *dst, gpa1_t src, size_t len_bytes);
 /**
  * The opposite direction of hypapi_copy_from_gpa1().
@@ -308,6 +342,7 @@ int hypapi_copy_from_gpa1(const struct hypapi_event *ev, void *dst, gpa1_t src, 
  *         lead to the waking vectors, and these
  * @since 1.0
  */
+HYPAPI_CHECK
 int hypapi_copy_to_gpa1(const struct hypapi_event *ev, gpa1_t dst, const void *src, size_t len_bytes);
 
 /**
@@ -322,6 +357,7 @@ int hypapi_copy_to_gpa1(const struct hypapi_event *ev, gpa1_t dst, const void *s
  *         no partition runs. After an error what lies before it may have been copied
  * @since 1.3
  */
+HYPAPI_CHECK
 int hypapi_copy_from_gpa2(const struct hypapi_event *ev, void *dst, gpa2_t src, size_t len_bytes);
 /**
  * The opposite direction of hypapi_copy_from_gpa2(). The accessed and dirty flags of EPT12 are set if L1 has them on.
@@ -333,6 +369,7 @@ int hypapi_copy_from_gpa2(const struct hypapi_event *ev, void *dst, gpa2_t src, 
  *         HYPAPI_EINVAL and HYPAPI_EPERM as hypapi_copy_to_gpa1(); HYPAPI_ENOTSUP as hypapi_copy_from_gpa2()
  * @since 1.3
  */
+HYPAPI_CHECK
 int hypapi_copy_to_gpa2(const struct hypapi_event *ev, gpa2_t dst, const void *src, size_t len_bytes);
 
 /**
@@ -353,6 +390,7 @@ int hypapi_copy_to_gpa2(const struct hypapi_event *ev, gpa2_t dst, const void *s
  *         answer, nor will it later
  * @since 1.0
  */
+HYPAPI_CHECK
 int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count, uint32_t rights);
 
 /**
@@ -370,6 +408,7 @@ int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_cou
  *         answer, so devices may have the rights of before
  * @since 1.3
  */
+HYPAPI_CHECK
 int hypapi_dma_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count, uint32_t rights);
 
 /**
@@ -405,6 +444,7 @@ int hypapi_memory_rights(const struct hypapi_event *ev, gpa1_t page, uint32_t *r
  *         HYPAPI_EPERM, HYPAPI_ENOMEM and HYPAPI_EDMA as hypapi_memory_restrict(). `gpa1` is set with HYPAPI_EDMA, too
  * @since 1.3
  */
+HYPAPI_CHECK
 int hypapi_memory_restrict_gpa2(struct hypapi_event *ev, gpa2_t page, uint32_t rights, gpa1_t *gpa1);
 
 /**
@@ -478,6 +518,7 @@ uint32_t hypapi_partition_limit(void);
  *         or table page is free; HYPAPI_EDMA (since 1.3): an IOMMU does not answer, and the pages are L1's as before
  * @since 1.0
  */
+HYPAPI_CHECK
 int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partition_page *pages, size_t page_count,
 			    hypapi_partition_t *partition);
 
@@ -493,6 +534,7 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
  *         HYPAPI_ENOTSUP at level L0 or while a partition runs
  * @since 1.3
  */
+HYPAPI_CHECK
 int hypapi_partition_at_home(const struct hypapi_event *ev, hypapi_partition_t partition);
 
 /**
@@ -546,6 +588,7 @@ int hypapi_partition_add_memory(struct hypapi_event *ev, hypapi_partition_t part
  * @return HYPAPI_OK; HYPAPI_ESTALE; HYPAPI_EFAULT: outside its pages (nothing was copied)
  * @since 1.0
  */
+HYPAPI_CHECK
 int hypapi_partition_read(const struct hypapi_event *ev, hypapi_partition_t partition, void *dst, gva_t src,
 			  size_t len_bytes);
 /**
@@ -585,6 +628,7 @@ struct hypapi_partition_entry {
  *         below 2^47; HYPAPI_EPERM
  * @since 1.0
  */
+HYPAPI_CHECK
 int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition,
 			   const struct hypapi_partition_entry *entry);
 
@@ -632,6 +676,7 @@ void hypapi_image_hash(uint8_t hash[32]);
  *         number now, try again later; HYPAPI_ERANDOM: one has failed a test, and so will all later calls
  * @since 1.3 (SDM volume 1, "Random Number Generator Instructions")
  */
+HYPAPI_CHECK
 int hypapi_random(void *dst, size_t len_bytes);
 
 /**

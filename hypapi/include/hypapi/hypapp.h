@@ -15,11 +15,13 @@
  *                     { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = 0x100, .last = 0x10f },
  *             });
  *
- * Naming the hypapp on the configure line is all that links it. Two hypapps with one name do not link; equal
- * priorities, overlapping claims and unknown events are refused at boot, with one line that names both.
+ * Naming the hypapp on the configure line is all that links it. Descriptors are checked when an image is linked, and at
+ * boot: two hypapps with one name or priority, overlapping claims, a subscription that no event ever reaches, a call
+ * whose capability is missing. Each is refused by one line that names hypapp, member and remedy. Mistakes that hypapi
+ * before 1.3 accepted are warnings in what was compiled then.
  *
  * Callbacks run on the core's stack, which has 16 KiB: keep large buffers in static memory or in cpu_bytes. hypapp.mk
- * refuses a frame of more than 1 KiB, and an overflow ends the machine with one line that names the CPU.
+ * and hypapp-link refuse a frame of more than 1 KiB, and an overflow ends the machine with one line that names the CPU.
  */
 #ifndef HYPAPI_HYPAPP_H
 #define HYPAPI_HYPAPP_H
@@ -48,7 +50,8 @@
 /** Groups of calls; a call of a group that the descriptor does not name answers HYPAPI_EPERM. @since 1.0 */
 enum hypapi_capability {
 	HYPAPI_CAP_REGISTERS = 1u << 0,  /**< hypapi_reg_*(), hypapi_inject() */
-	HYPAPI_CAP_MEMORY = 1u << 1,     /**< hypapi_copy_*(), hypapi_translate*(), hypapi_memory_*() */
+	HYPAPI_CAP_MEMORY = 1u << 1,     /**< hypapi_copy_*(), hypapi_translate*(), hypapi_memory_*(),
+	                                      hypapi_dma_restrict() */
 	HYPAPI_CAP_PARTITIONS = 1u << 2, /**< hypapi_partition_*() */
 	HYPAPI_CAP_QUIESCE = 1u << 3,    /**< hypapi_quiesce(), hypapi_quiesce_ept(), the quiesce flag */
 	HYPAPI_CAP_WORK = 1u << 4,       /**< hypapi_post(). Since 1.2 */
@@ -103,7 +106,7 @@ struct hypapp_descriptor {
 	uint32_t size;         /**< sizeof of the hypapp's time; what lies past it reads as zero */
 	uint16_t major;        /**< HYPAPI_MAJOR of the hypapp's time; another one does not link */
 	uint16_t minor;        /**< HYPAPI_MINOR of the hypapp's time; a newer one than the core's is refused at boot */
-	int32_t priority;      /**< unique in the image; the smaller is asked first */
+	int32_t priority;      /**< unique in the image, and not 0; the smaller is asked first */
 	const char *name;      /**< for logs and conflicts */
 	uint32_t capabilities; /**< mask of enum hypapi_capability */
 	uint32_t needs;        /**< mask of enum hypapi_feature that the core must have */
