@@ -20,6 +20,7 @@
 #include "cpu/clock.h"
 #include "cpu/smp_boot.h"
 #include "cpu/x86.h"
+#include "events/dispatch.h"
 #include "events/events.h"
 #include "events/hypapps.h"
 #include "mem/ept.h"
@@ -100,6 +101,13 @@ __attribute__((no_sanitize("thread"))) static void out_of_time(int signal)
 			machine_cpus[i]->runs ? "runs" : "idle", cpu->world->mode,
 			cpu->dispatch ? "in a hypapp" : "in no hypapp", cpu->locks_held, cpu->quiesce.asking,
 			cpu->quiesce.depth);
+		if (cpu->dispatch)
+			fprintf(stderr, "sim: CPU %u: hypapp %s, in its handler of event %s\n", i,
+				cpu->dispatch->link->app->name, hypapi_event_name(cpu->dispatch->ev.type));
+		if (cpu->repeat.count)
+			fprintf(stderr, "sim: CPU %u: event %s at RIP 0x%lx, address 0x%lx came %u times in a row\n", i,
+				hypapi_event_name(cpu->repeat.type), cpu->repeat.rip, cpu->repeat.address,
+				cpu->repeat.count);
 	}
 	sim_fault("the machine makes no progress: %u seconds are over", machine_options.seconds);
 }

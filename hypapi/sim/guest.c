@@ -188,6 +188,9 @@ struct sim_cpu *guest_begin(void)
 /* After an exit: is the instruction done? *answer: what it answers then. */
 static bool is_done(struct sim_cpu *c, u64 rip, int *answer)
 {
+	if (c->held_count)
+		sim_fault("CPU %u goes on in the guest with %s held: a handler has returned with it", c->index,
+			  c->held[0].name);
 	guest_settle(c);
 	*answer = c->exception.vector;
 	if (*answer || *field(c, VMCS_GUEST_RIP) != rip)

@@ -22,6 +22,7 @@ uint32_t tv_result_of(int error)
 	case HYPAPI_EFAULT:
 		return TV_E_FAULT;
 	case HYPAPI_EPERM:
+	case HYPAPI_ENOTMAPPED:
 		return TV_E_OWNED;
 	case HYPAPI_ENOMEM:
 		return TV_E_NO_ROOM;

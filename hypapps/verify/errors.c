@@ -45,6 +45,13 @@ static void versions(struct hypapi_event *ev)
 	expect("an option", word && word[0] == 'h' && word[4] == 'o' && !word[5], true);
 }
 
+static bool strings_differ(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a != *b;
+}
+
 static void storage(struct hypapi_event *ev)
 {
 	uint64_t *mine = hypapi_cpu_storage(ev, ev->cpu);
@@ -59,6 +66,12 @@ static void storage(struct hypapi_event *ev)
 	while ((name = hypapi_hypapp_name(++number)) && (name[0] != 'v' || name[5] != 'y'))
 		;
 	expect("a name", name != NULL, true);
+	expect("name of an error", !strings_differ(hypapi_error_name(HYPAPI_ENOTMAPPED), "HYPAPI_ENOTMAPPED"), true);
+	expect("name of no error", !strings_differ(hypapi_error_name(1), "unknown"), true);
+	expect("name of an event", !strings_differ(hypapi_event_name(HYPAPI_EV_WORK), "work"), true);
+	expect("name of no event", !strings_differ(hypapi_event_name(HYPAPI_EV_COUNT), "unknown"), true);
+	expect("name of a verdict", !strings_differ(hypapi_verdict_name(HYPAPI_KILL), "kill"), true);
+	expect("name of no verdict", !strings_differ(hypapi_verdict_name(5), "unknown"), true);
 	expect("name of number 0", hypapi_hypapp_name(0) == NULL, true);
 	expect("name of number 99", hypapi_hypapp_name(99) == NULL, true);
 }
@@ -86,10 +99,15 @@ static void random_bytes(struct hypapi_event *ev)
 
 static void registers(struct hypapi_event *ev)
 {
-	uint64_t rflags = hypapi_reg_get(ev, HYPAPI_REG_RFLAGS), r9 = hypapi_reg_get(ev, HYPAPI_REG_R9);
+	uint64_t rflags = hypapi_reg_get(ev, HYPAPI_REG_RFLAGS), r9 = hypapi_reg_get(ev, HYPAPI_REG_R9), value = 0;
 
 	expect("register out of range", hypapi_reg_set(ev, HYPAPI_REG_COUNT, 0), HYPAPI_EINVAL);
 	expect("register out of range, read", (int64_t)hypapi_reg_get(ev, HYPAPI_REG_COUNT), 0);
+	expect("register out of range, told", hypapi_reg_read(ev, HYPAPI_REG_COUNT, &value), HYPAPI_EINVAL);
+	expect("RFLAGS", hypapi_reg_read(ev, HYPAPI_REG_RFLAGS, &value), HYPAPI_OK);
+	expect("the same RFLAGS", value == rflags, true);
+	expect("R9 read", hypapi_reg_read(ev, HYPAPI_REG_R9, &value), HYPAPI_OK);
+	expect("the same R9", value == r9, true);
 	expect("CR3 written", hypapi_reg_set(ev, HYPAPI_REG_CR3, 0), HYPAPI_EINVAL);
 	expect("CS written", hypapi_reg_set(ev, HYPAPI_REG_CS, 0), HYPAPI_EINVAL);
 	expect("RIP not canonical", hypapi_reg_set(ev, HYPAPI_REG_RIP, 1ull << 63), HYPAPI_EINVAL);
@@ -127,6 +145,8 @@ static void linear_memory(struct hypapi_event *ev)
 	expect("copy to what wraps", hypapi_copy_to(ev, GVA(~0ull), &byte, 2), HYPAPI_EINVAL);
 	expect("copy from nowhere", hypapi_copy_from(ev, &byte, NOWHERE, 1), HYPAPI_EFAULT);
 	expect("copy to nowhere", hypapi_copy_to(ev, NOWHERE, &byte, 1), HYPAPI_EFAULT);
+	expect("page in what is there", hypapi_page_in(ev, at, HYPAPI_RW), 1);
+	expect("page in with no right", hypapi_page_in(ev, at, 0), HYPAPI_EINVAL);
 	expect("copy not canonical", hypapi_copy_from(ev, &byte, GVA(1ull << 63), 1), HYPAPI_EFAULT);
 	/* What L1 has there is not the core's memory, and no RAM. */
 	expect("translate where the core is", hypapi_translate(ev, root, HYPAPI_R, &page), HYPAPI_OK);
@@ -370,6 +390,7 @@ uint64_t verify_errors(struct hypapi_event *ev)
 void verify_errors_l0(struct hypapi_event *ev)
 {
 	struct hypapi_page page;
+	uint64_t value;
 	char byte;
 
 	expect("L0, register", (int64_t)hypapi_reg_get(ev, HYPAPI_REG_RIP), 0);
@@ -378,6 +399,8 @@ void verify_errors_l0(struct hypapi_event *ev)
 	expect("L0, inject", hypapi_inject(ev, 13, 0, GVA(0)), HYPAPI_EINVAL);
 	expect("L0, window", hypapi_window(ev, HYPAPI_WINDOW_INTERRUPT), HYPAPI_ENOTSUP);
 	expect("L0, translate", hypapi_translate(ev, GVA(0x1000), HYPAPI_R, &page), HYPAPI_ENOTSUP);
+	expect("L0, register", hypapi_reg_read(ev, HYPAPI_REG_RAX, &value), HYPAPI_ENOTSUP);
+	expect("L0, page in", hypapi_page_in(ev, GVA(0x1000), HYPAPI_R), HYPAPI_ENOTSUP);
 	expect("L0, copy from", hypapi_copy_from(ev, &byte, GVA(0x1000), 1), HYPAPI_ENOTSUP);
 	expect("L0, copy to", hypapi_copy_to(ev, GVA(0x1000), &byte, 1), HYPAPI_ENOTSUP);
 	expect("L0, L2-physical", hypapi_translate_gpa2(ev, GPA2(0x1000), HYPAPI_R, &page), HYPAPI_ENOTSUP);
@@ -391,12 +414,15 @@ void verify_errors_no_guest(struct hypapi_event *ev)
 	struct hypapi_partition_entry entry = { .rip = 0x1000 };
 	hypapi_partition_t none = { 1 };
 	struct hypapi_page page;
+	uint64_t value;
 	uint32_t rights;
 	gpa1_t gpa1;
 	char byte;
 
 	expect("bare, window", hypapi_window(ev, 0), HYPAPI_EPERM);
 	expect("bare, register", (int64_t)hypapi_reg_get(ev, HYPAPI_REG_RIP), 0);
+	expect("bare, register told", hypapi_reg_read(ev, HYPAPI_REG_RIP, &value), HYPAPI_EPERM);
+	expect("bare, page in", hypapi_page_in(ev, GVA(0x1000), HYPAPI_R), HYPAPI_EPERM);
 	expect("bare, register written", hypapi_reg_set(ev, HYPAPI_REG_RAX, 0), HYPAPI_EPERM);
 	expect("bare, registers cleared", hypapi_regs_clear(ev, 1), HYPAPI_EPERM);
 	expect("bare, inject", hypapi_inject(ev, 13, 0, GVA(0)), HYPAPI_EPERM);

@@ -14,7 +14,7 @@
 
 #include "verify.h"
 
-enum { GP = 13, HLT = 12, PORT = 0x5d00 };
+enum { GP = 13, PF = 14, HLT = 12, PORT = 0x5d00 };
 #define PAGE 0x1000ull
 #define REGION 0x200000ull
 #define FREE_PAGE GPA1(0x2000000) /* RAM that nobody uses, nor the 2 MiB around it and after */
@@ -79,6 +79,12 @@ static void inject(struct hypapi_event *ev)
 	expect(hypapi_inject(ev, GP, 8, GVA(0)), HYPAPI_OK);
 }
 
+/* Above 4 GiB the guest's page tables have nothing. */
+static void page_in(struct hypapi_event *ev)
+{
+	expect(hypapi_page_in(ev, GVA(1ull << 32), HYPAPI_W), HYPAPI_OK);
+}
+
 static void start_partition(struct hypapi_event *ev)
 {
 	expect(hypapi_quiesce(ev), 0);
@@ -131,15 +137,15 @@ static void hole(struct hypapi_event *ev)
 	uint32_t rights = 8;
 	char byte = 0;
 
-	expect(hypapi_translate(ev, L2_HOLE, HYPAPI_R, &page), HYPAPI_EPERM);
+	expect(hypapi_translate(ev, L2_HOLE, HYPAPI_R, &page), HYPAPI_ENOTMAPPED);
 	expect(page.hpa.addr | page.gpa1.addr | page.gpa2.addr | page.rights, 0);
-	expect(hypapi_copy_from(ev, &byte, L2_HOLE, 1), HYPAPI_EPERM);
-	expect(hypapi_copy_to(ev, L2_HOLE, &byte, 1), HYPAPI_EPERM);
+	expect(hypapi_copy_from(ev, &byte, L2_HOLE, 1), HYPAPI_ENOTMAPPED);
+	expect(hypapi_copy_to(ev, L2_HOLE, &byte, 1), HYPAPI_ENOTMAPPED);
 	expect(hypapi_translate_gpa2(ev, GPA2(L2_HOLE.addr), HYPAPI_R, &page), HYPAPI_EFAULT);
 	expect(hypapi_translate_gpa2(ev, GPA2(L2_READ_ONLY), HYPAPI_R, &page), HYPAPI_OK);
 	expect(page.rights, HYPAPI_R);
 	expect(hypapi_translate_gpa2(ev, GPA2(L2_READ_ONLY), HYPAPI_RW, &page), HYPAPI_EFAULT);
-	expect(hypapi_translate(ev, GVA(L2_READ_ONLY), HYPAPI_RW, &page), HYPAPI_EPERM);
+	expect(hypapi_translate(ev, GVA(L2_READ_ONLY), HYPAPI_RW, &page), HYPAPI_ENOTMAPPED);
 	expect(page.rights, HYPAPI_R);
 	expect(hypapi_copy_from_gpa2(ev, &byte, GPA2(L2_HOLE.addr), 1), HYPAPI_EFAULT);
 	expect(hypapi_copy_to_gpa2(ev, GPA2(L2_HOLE.addr - 1), &byte, 2), HYPAPI_EFAULT);
@@ -266,10 +272,10 @@ static void meet_at_ept(struct hypapi_event *ev)
 }
 
 enum { UNSUBSCRIBED = 0x300, OTHERS, INJECT, START, BUSY, GONE, HOLE, USE_UP, MEET, MEET_AT_EPT, SILENT,
-       DEVICES, NO_XSAVE, LAST = NO_XSAVE };
+       DEVICES, NO_XSAVE, PAGE_IN, LAST = PAGE_IN };
 static void (*const calls[])(struct hypapi_event *) = {
 	unsubscribed, others_page, inject, start_partition, use_what_runs, use_what_is_gone, hole, use_up_pages, meet,
-	meet_at_ept, silent_iommu, devices, no_xsave,
+	meet_at_ept, silent_iommu, devices, no_xsave, page_in,
 };
 
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
@@ -313,7 +319,9 @@ HYPAPP_DEFINE(loner,
 
 static void call(void *number)
 {
-	sim_assert(sim_hypercall(*(const uint32_t *)number) == (*(const uint32_t *)number == INJECT ? GP : 0));
+	uint32_t call = *(const uint32_t *)number;
+
+	sim_assert(sim_hypercall(call) == (call == INJECT ? GP : call == PAGE_IN ? PF : 0));
 }
 
 static void reach(uint32_t step)
@@ -485,6 +493,7 @@ static void run_in_l2(uint32_t number)
 static void what_verify_asks(void **state) { (void)state; boot(); sim_run(1, verify_itself, NULL); }
 static void no_subscription(void **state) { (void)state; boot(); run(UNSUBSCRIBED); run_in_l2(UNSUBSCRIBED); }
 static void exception(void **state) { (void)state; boot(); run(INJECT); }
+static void page_fault(void **state) { (void)state; boot(); run(PAGE_IN); }
 static void event_that_enters_none(void **state) { (void)state; boot(); sim_run(0, port, NULL); }
 static void hole_in_ept12(void **state) { (void)state; boot(); run_in_l2(HOLE); }
 static void no_page_left(void **state) { (void)state; boot(); run(USE_UP); }
@@ -528,6 +537,7 @@ int main(void)
 		sim_test(what_verify_asks),
 		sim_test(no_subscription),
 		sim_test(exception),
+		sim_test(page_fault),
 		sim_test(event_that_enters_none),
 		sim_test(hole_in_ept12),
 		sim_test(iommu_that_is_silent),

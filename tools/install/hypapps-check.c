@@ -37,6 +37,7 @@ static const struct { const char *begin; uint32_t capability; } calls[] = {
 	{ "hypapi_reg", HYPAPI_CAP_REGISTERS }, { "hypapi_inject", HYPAPI_CAP_REGISTERS },
 	{ "hypapi_copy_", HYPAPI_CAP_MEMORY }, { "hypapi_translate", HYPAPI_CAP_MEMORY },
 	{ "hypapi_memory_", HYPAPI_CAP_MEMORY }, { "hypapi_dma_", HYPAPI_CAP_MEMORY },
+	{ "hypapi_page_in", HYPAPI_CAP_MEMORY },
 	{ "hypapi_quiesce", HYPAPI_CAP_QUIESCE }, { "hypapi_may_stop", HYPAPI_CAP_QUIESCE },
 	{ "hypapi_resume", HYPAPI_CAP_QUIESCE }, { "hypapi_post", HYPAPI_CAP_WORK },
 	{ "hypapi_window", HYPAPI_CAP_INTERRUPTS },

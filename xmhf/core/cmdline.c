@@ -26,6 +26,7 @@ static const struct option {
 	{ "control", "|on|off|" },            /* the core's own hypercalls */
 	{ "partitions", NULL },               /* how many there may be at a time */
 	{ "partition-time", NULL },           /* how long a PAL may run at a stretch; times are "50ms" or "10s" */
+	{ "hypapp-time", NULL },              /* a handler that takes longer is named */
 	{ "stop-share", NULL },               /* percent of the time that stops of others than L1's kernel may take */
 	{ "stop-bound", NULL },               /* a CPU that takes longer to stop is named */
 	{ "stop-timeout", NULL },             /* wait, or reset:TIME: then the machine is reset */

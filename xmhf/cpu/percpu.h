@@ -103,6 +103,7 @@ struct percpu {
 	/* events/: */
 	struct dispatch *dispatch; /* the event that hypapps see now, NULL outside of one */
 	u64 callbacks;    /* grows with each event: makes the EPT handles of each valid in its callback only */
+	struct repeat { u64 rip, address; u32 type, count; } repeat; /* the newest event that came again */
 	/* mem/: */
 	struct mtrr_cpu mtrr;
 	/* nested/: */

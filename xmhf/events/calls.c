@@ -12,6 +12,7 @@
 #include "cpu/x86.h"
 #include "events/calls.h"
 #include "events/event_info.h"
+#include "events/names.h"
 #include "iommu/iommu.h"
 #include "mem/ept01.h"
 #include "mem/guest.h"
@@ -22,6 +23,30 @@
 #include "report/trace.h"
 #include "vmx/exit.h"
 #include "vmx/interrupts.h"
+
+struct dispatch *calls_refuse(const struct hypapi_event *ev, u32 capability, const char *call)
+{
+	const struct dispatch *d = this_cpu()->dispatch;
+	const struct hypapp_descriptor *app = d->link->app;
+
+	if (ev != &d->ev)
+		log_limited(LOG_WARN, "hypapp %s: %s() with an event that is not the one at hand: an event is valid "
+			    "until its handler returns", app->name, call);
+	else if (app->capabilities & capability)
+		log_limited(LOG_WARN, "hypapp %s: %s() is not for event %s", app->name, call,
+			    hypapi_event_name(d->ev.type));
+	else
+		log_limited(LOG_WARN, "hypapp %s: %s() in event %s: add %s to .capabilities", app->name, call,
+			    hypapi_event_name(d->ev.type), capability_names(capability, " | ").text);
+	return NULL;
+}
+
+void calls_no_register(const struct dispatch *d, u32 reg)
+{
+	log_limited(LOG_WARN, "hypapp %s: hypapi_reg_get() of register %u in event %s answers 0: %s",
+		    d->link->app->name, reg, hypapi_event_name(d->ev.type),
+		    in_guest(d) ? "there is none" : "no guest caused it");
+}
 
 uint32_t hypapi_version(void)
 {
@@ -178,12 +203,15 @@ static inline bool is_gpr(const struct dispatch *d, enum hypapi_reg reg)
 	return likely(reg <= HYPAPI_REG_R15 && reg != HYPAPI_REG_RSP && in_guest(d));
 }
 
-static u64 get_vmcs_reg(const struct dispatch *d, enum hypapi_reg reg)
+static bool has_reg(const struct dispatch *d, enum hypapi_reg reg)
+{
+	return in_guest(d) && reg < HYPAPI_REG_COUNT;
+}
+
+static u64 get_vmcs_reg(enum hypapi_reg reg)
 {
 	u64 mask;
 
-	if (!in_guest(d) || reg >= HYPAPI_REG_COUNT)
-		return 0;
 	if (reg_fields[reg])
 		return vmread(reg_fields[reg]);
 	if (reg == HYPAPI_REG_CR0) {
@@ -200,7 +228,24 @@ uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg)
 
 	if (unlikely(!d))
 		return 0;
-	return is_gpr(d, reg) ? this_cpu()->gpr[reg] : get_vmcs_reg(d, reg);
+	if (is_gpr(d, reg))
+		return this_cpu()->gpr[reg];
+	if (has_reg(d, reg))
+		return get_vmcs_reg(reg);
+	calls_no_register(d, reg);
+	return 0;
+}
+
+int hypapi_reg_read(const struct hypapi_event *ev, enum hypapi_reg reg, uint64_t *value)
+{
+	const struct dispatch *d = delivery(ev, HYPAPI_CAP_REGISTERS);
+
+	if (!d)
+		return HYPAPI_EPERM;
+	if (!has_reg(d, reg))
+		return in_guest(d) ? HYPAPI_EINVAL : HYPAPI_ENOTSUP;
+	*value = is_gpr(d, reg) ? this_cpu()->gpr[reg] : get_vmcs_reg(reg);
+	return HYPAPI_OK;
 }
 
 #define RFLAGS_WRITABLE (RFLAGS_ARITHMETIC | RFLAGS_TF | RFLAGS_IF | BIT(10) | RFLAGS_RF | RFLAGS_AC)
@@ -280,6 +325,57 @@ static struct guest_walk *walk_of(struct dispatch *d)
 	return &d->walk;
 }
 
+/* Why a walk came to GUEST_NOT_OWNED in L2: true if EPT12 does not allow the access, of a table perhaps. */
+static bool is_unmapped(struct dispatch *d, gva_t gva, u32 rights, struct guest_miss *miss)
+{
+	gpa1_t gpa1;
+
+	return this_cpu()->world->mode == RUN_L2 && guest_walk_missed(walk_of(d), gva, rights, miss) &&
+	       !nested_gpa1(this_cpu(), miss->gpa2, miss->rights, &gpa1);
+}
+
+/* The error of an access to some pages. Who was built before 1.3 does not know ENOTMAPPED. */
+static int access_error(struct dispatch *d, enum guest_access_result result, gva_t gva, size_t len, u32 rights)
+{
+	u64 end = gva.addr + len, page = gva.addr;
+	struct guest_page found;
+	struct guest_miss miss;
+
+	if (result != GUEST_NOT_OWNED || d->link->app->minor < 3)
+		return result_of(result);
+	while (guest_walk_page(walk_of(d), GVA(page), rights, &found, NULL) != GUEST_NOT_OWNED &&
+	       (page & HYPAPI_PAGE_MASK) + PAGE_SIZE < end)
+		page = (page & HYPAPI_PAGE_MASK) + PAGE_SIZE;
+	return is_unmapped(d, GVA(page), rights, &miss) ? HYPAPI_ENOTMAPPED : HYPAPI_EPERM;
+}
+
+int hypapi_page_in(struct hypapi_event *ev, gva_t gva, uint32_t rights)
+{
+	struct guest_fault fault;
+	struct guest_page found;
+	struct guest_miss miss;
+	struct dispatch *d;
+	int error = guest_delivery(ev, HYPAPI_CAP_MEMORY, false, &d);
+
+	if (error)
+		return error;
+	if (!event_info[d->ev.type].repeats || !rights || (rights & ~(u32)HYPAPI_RWX))
+		return HYPAPI_EINVAL;
+	enum guest_access_result result = guest_walk_page(walk_of(d), gva, rights, &found, &fault);
+
+	if (result == GUEST_OK)
+		return 1;
+	if (result == GUEST_PAGE_FAULT)
+		vmx_raise(this_cpu(), VEC_PF, fault.error_code, fault.gva);
+	else if (is_unmapped(d, gva, rights, &miss))
+		nested_page_in(this_cpu(), gva, &miss);
+	else
+		return HYPAPI_EPERM;
+	d->progress.moved = d->progress.raised = true;
+	d->progress.walking = false;
+	return HYPAPI_OK;
+}
+
 int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, struct hypapi_page *page)
 {
 	struct guest_page found = { 0 };
@@ -288,16 +384,17 @@ int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, 
 
 	if (error)
 		return error;
-	error = result_of(guest_walk_page(walk_of(d), gva, rights & HYPAPI_RWX, &found, NULL));
-	if (!error || error == HYPAPI_EPERM)
+	rights &= HYPAPI_RWX;
+	error = access_error(d, guest_walk_page(walk_of(d), gva, rights, &found, NULL), gva, 1, rights);
+	if (!error || error == HYPAPI_EPERM || error == HYPAPI_ENOTMAPPED)
 		*page = (struct hypapi_page){ .hpa = found.hpa, .gpa1 = found.gpa1, .gpa2 = found.gpa2,
 					      .rights = found.rights };
 	return error;
 }
 
-static int range_call(const struct hypapi_event *ev, gva_t gva, size_t len, struct dispatch **d)
+static int range_call(const struct hypapi_event *ev, gva_t gva, size_t len, struct dispatch **d, const char *call)
 {
-	int error = guest_delivery(ev, HYPAPI_CAP_MEMORY, false, d);
+	int error = guest_delivery_for(ev, HYPAPI_CAP_MEMORY, false, d, call);
 
 	if (error)
 		return error;
@@ -307,17 +404,21 @@ static int range_call(const struct hypapi_event *ev, gva_t gva, size_t len, stru
 int hypapi_copy_from(const struct hypapi_event *ev, void *dst, gva_t src, size_t len_bytes)
 {
 	struct dispatch *d;
-	int error = range_call(ev, src, len_bytes, &d);
+	int error = range_call(ev, src, len_bytes, &d, __func__);
 
-	return error ? error : result_of(guest_walk_read(walk_of(d), dst, src, len_bytes, NULL));
+	if (error)
+		return error;
+	return access_error(d, guest_walk_read(walk_of(d), dst, src, len_bytes, NULL), src, len_bytes, HYPAPI_R);
 }
 
 int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, size_t len_bytes)
 {
 	struct dispatch *d;
-	int error = range_call(ev, dst, len_bytes, &d);
+	int error = range_call(ev, dst, len_bytes, &d, __func__);
 
-	return error ? error : result_of(guest_walk_write(walk_of(d), dst, src, len_bytes, NULL));
+	if (error)
+		return error;
+	return access_error(d, guest_walk_write(walk_of(d), dst, src, len_bytes, NULL), dst, len_bytes, HYPAPI_W);
 }
 
 int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_t *id)
@@ -467,9 +568,9 @@ int hypapi_partition_add_memory(struct hypapi_event *ev, hypapi_partition_t part
 }
 
 static int partition_access(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t gva, void *buf,
-			    size_t len, bool write)
+			    size_t len, bool write, const char *call)
 {
-	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
+	struct dispatch *d = delivery_for(ev, HYPAPI_CAP_PARTITIONS, call);
 
 	if (!d)
 		return HYPAPI_EPERM;
@@ -482,13 +583,13 @@ static int partition_access(const struct hypapi_event *ev, hypapi_partition_t pa
 int hypapi_partition_read(const struct hypapi_event *ev, hypapi_partition_t partition, void *dst, gva_t src,
 			  size_t len_bytes)
 {
-	return partition_access(ev, partition, src, dst, len_bytes, false);
+	return partition_access(ev, partition, src, dst, len_bytes, false, __func__);
 }
 
 int hypapi_partition_write(const struct hypapi_event *ev, hypapi_partition_t partition, gva_t dst, const void *src,
 			   size_t len_bytes)
 {
-	return partition_access(ev, partition, dst, (void *)src, len_bytes, true);
+	return partition_access(ev, partition, dst, (void *)src, len_bytes, true, __func__);
 }
 
 int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition,

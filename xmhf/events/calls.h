@@ -7,16 +7,24 @@
 
 #define MAX_COPY_BYTES (1ul << 20)
 
+/* One line that says why `call` is refused. NULL. */
+struct dispatch *calls_refuse(const struct hypapi_event *ev, u32 capability, const char *call);
+
+/* This call of a register has no guest, or there is no such register: one line. */
+void calls_no_register(const struct dispatch *d, u32 reg);
+
 /*
  * The delivery that `ev` belongs to, or NULL: a stale pointer, or a capability (0: none is needed) that the hypapp did
- * not declare. A hypapp runs in deliveries only, so there is always one.
+ * not declare. A hypapp runs in deliveries only, so there is always one. call: for the line that says so.
  */
-static inline struct dispatch *delivery(const struct hypapi_event *ev, u32 capability)
+static inline struct dispatch *delivery_for(const struct hypapi_event *ev, u32 capability, const char *call)
 {
 	struct dispatch *d = this_cpu()->dispatch;
 
-	return likely(ev == &d->ev && (d->link->capabilities & capability) == capability) ? d : NULL;
+	return likely(ev == &d->ev && (d->link->capabilities & capability) == capability) ?
+	       d : calls_refuse(ev, capability, call);
 }
+#define delivery(ev, capability) delivery_for(ev, capability, __func__)
 
 static inline bool in_guest(const struct dispatch *d)
 {
@@ -24,15 +32,17 @@ static inline bool in_guest(const struct dispatch *d)
 }
 
 /* The same for calls that look at memory of the guest that caused the event: no partition, and `l2`: an L2. */
-static inline int guest_delivery(const struct hypapi_event *ev, u32 capability, bool l2, struct dispatch **d)
+static inline int guest_delivery_for(const struct hypapi_event *ev, u32 capability, bool l2, struct dispatch **d,
+				     const char *call)
 {
 	enum run_mode mode = this_cpu()->world->mode;
 
-	*d = delivery(ev, capability);
+	*d = delivery_for(ev, capability, call);
 	if (!*d)
 		return HYPAPI_EPERM;
 	return in_guest(*d) && (mode == RUN_L2 || (mode == RUN_L1 && !l2)) ? HYPAPI_OK : HYPAPI_ENOTSUP;
 }
+#define guest_delivery(ev, capability, l2, d) guest_delivery_for(ev, capability, l2, d, __func__)
 
 /* What an access to a guest's memory came to, as a call tells it. */
 static inline int result_of(enum guest_access_result result)

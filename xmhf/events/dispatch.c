@@ -8,8 +8,10 @@
 #include "quiesce/stop_budget.h"
 #include "report/log.h"
 #include "report/trace.h"
+#include "vmx/vmx_insn.h"
 
 #define LONGEST_WAIT_MS 10
+#define REPEATS 10000u /* of one event in a row before it is named */
 
 /* L1's kernel can stop the machine by other means, and is trusted not to. Level L0 has CPL 0. */
 static inline bool trusted(const struct dispatch *d)
@@ -121,6 +123,28 @@ void dispatch_count_kick(const struct dispatch *d)
 		stop_budget_charge(rdtsc(), 0);
 }
 
+void dispatch_repeats(const struct dispatch *d, u64 address)
+{
+	struct repeat *r = &this_cpu()->repeat;
+	u64 rip = vmread(VMCS_GUEST_RIP);
+
+	if (r->rip != rip || r->address != address || r->type != d->ev.type)
+		*r = (struct repeat){ rip, address, d->ev.type, 0 };
+	if (++r->count % REPEATS == 0)
+		log_limited(LOG_WARN, "hypapp %s: event %s of L%u at RIP 0x%lx, address 0x%lx has come %u times in a "
+			    "row: the guest makes no progress", d->link->app->name, hypapi_event_name(d->ev.type),
+			    d->ev.level, rip, address, r->count);
+}
+
+/* A monitor must not fail open. */
+static __attribute__((noinline)) enum hypapi_verdict no_verdict(const struct dispatch *d, enum hypapi_verdict verdict)
+{
+	log_limited(LOG_WARN, "hypapp %s answers event %s with %d (%s), which is no verdict: taken for deny",
+		    d->link->app->name, hypapi_event_name(d->ev.type), (int)verdict,
+		    hypapi_error_name((int)verdict));
+	return HYPAPI_DENY;
+}
+
 enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verdict)
 {
 	/* Without budget the instruction is tried again, from its beginning. */
@@ -128,6 +152,12 @@ enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verd
 		(void)dispatch_stop(d); /* the handler begins again after it: what it has read does not matter */
 		verdict = d->link->handler(&d->ev);
 	}
+	if (verdict > HYPAPI_KILL)
+		verdict = no_verdict(d, verdict);
+	/* Who asks for a stop that has no budget waits; a violation is counted where its address is known. */
+	if (verdict == HYPAPI_RETRY && event_info[d->ev.type].repeats && d->ev.type != HYPAPI_EV_EPT_VIOLATION &&
+	    (!d->ev.quiesce || d->ev.stopped))
+		dispatch_repeats(d, 0);
 	if (verdict == HYPAPI_KILL) {
 		log_warn("hypapp %s asks for a reset", d->link->app->name);
 		power_reset(this_cpu());
@@ -155,7 +185,12 @@ enum hypapi_verdict dispatch_slowly(struct hypapi_event *ev)
 	}
 	verdict = dispatch_settle(d, d->link->handler(ev));
 	ev->quiesce = false; /* who asked this looks at the verdict as well */
+	u64 now = rdtsc();
+
+	if (unlikely(now - start > hypapps_longest))
+		log_limited(LOG_WARN, "hypapp %s took %lu ticks for event %s of L%u", d->link->app->name, now - start,
+			    hypapi_event_name(d->ev.type), d->ev.level);
 	if (this_cpu()->trace)
-		trace_delivery(this_cpu(), d, start, rdtsc(), verdict);
+		trace_delivery(this_cpu(), d, start, now, verdict);
 	return verdict;
 }

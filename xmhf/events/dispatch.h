@@ -18,6 +18,7 @@
 struct dispatch_progress {
 	u64 stops;       /* begins to undo when the hypapp has answered */
 	bool moved;      /* by hypapi_inject(), hypapi_partition_leave(): the instruction is not stepped over */
+	bool raised;     /* by hypapi_page_in(): the verdict does not matter */
 	bool enters;     /* the partition `enter`, when the verdict is HANDLED */
 	bool admitted;   /* a stop of this event need not wait for the budget */
 	bool walking;    /* `walk` is good: until something may have made it stale */
@@ -63,6 +64,12 @@ static inline struct event_stats *dispatch_stats(struct hypapp_stats *stats, con
 
 /* Stands for the handler of a link that begins with a stop or is traced. */
 hypapi_handler dispatch_slowly;
+
+/*
+ * The guest executes its instruction again after `d`, and nothing has changed, perhaps: says so if that goes on. For a
+ * violation `address` is where.
+ */
+void dispatch_repeats(const struct dispatch *d, u64 address);
 
 /* What is not simply an answer: stops to end, the handler once more under a stop, a reset. */
 enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verdict);

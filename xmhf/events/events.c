@@ -66,10 +66,11 @@ static always_inline enum taken offer(struct dispatch *d, struct percpu *cpu, co
 {
 	enum hypapi_verdict verdict = dispatch_to(d, cpu, link);
 
-	if (verdict == HYPAPI_PASS)
-		return NOT_TAKEN;
 	if (unlikely(verdict != HYPAPI_HANDLED)) {
-		refuse(cpu, d->ev.type, verdict);
+		if (verdict == HYPAPI_PASS && !d->progress.raised)
+			return NOT_TAKEN;
+		if (!d->progress.raised)
+			refuse(cpu, d->ev.type, verdict);
 		return TAKEN;
 	}
 	if (likely(!d->progress.moved))
@@ -250,6 +251,8 @@ void event_violation(struct percpu *cpu, const struct event_violation *v)
 			.gva_valid = v->gva_valid, .owner = partition,
 		};
 		verdict = dispatch_to(&d, cpu, link);
+		if (d.progress.raised)
+			return;
 	}
 	if (!link && cpu->world->mode == RUN_L1 && (v->access & HYPAPI_W) && v->gva_valid &&
 	    wake_guard_store(cpu, v->gpa1) == TAKEN)
@@ -264,6 +267,8 @@ void event_violation(struct percpu *cpu, const struct event_violation *v)
 		finish(&d);
 	else if (verdict == HYPAPI_RETRY)
 		vmx_end_interrupt_shadow();
+	if (link && verdict != HYPAPI_PASS && verdict != HYPAPI_DENY && !d.progress.moved && !d.progress.enters)
+		dispatch_repeats(&d, v->gpa1.addr);
 }
 
 enum taken event_partition_exit(struct percpu *cpu, const struct hypapi_partition_exit_args *args)

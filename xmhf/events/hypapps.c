@@ -5,6 +5,8 @@
  */
 #include "events/hypapps.h"
 
+#include "core/cmdline.h"
+#include "cpu/clock.h"
 #include "events/dispatch.h"
 #include "events/event_info.h"
 #include "events/events.h"
@@ -16,6 +18,8 @@
 #include "report/trace.h"
 #include "vmx/vmx.h"
 
+#define HYPAPP_MS_MAX 60000ul
+
 extern const struct hypapp_descriptor *const hypapps_linked[]; /* made by the build, NULL at the end */
 const char HYPAPI_VERSION_SYMBOL[] = "hypapi";
 
@@ -26,6 +30,12 @@ static u32 app_count;
 /* In the order of chains. */
 static struct link links[MAX_HYPAPPS * 2 * HYPAPI_MAX_SUBSCRIPTIONS * 2];
 struct chain hypapps_chains[HYPAPI_EV_COUNT][HYPAPI_L2 + 1];
+u64 hypapps_longest = ~0ul;
+
+bool hypapps_has_link(const struct link *link)
+{
+	return link >= links && link < links + ARRAY_SIZE(links) && link->app;
+}
 
 const struct link *hypapps_hypercalls[HYPAPI_L2 + 1][HYPAPI_HYPERCALL_MAX + 1];
 
@@ -109,7 +119,7 @@ const struct hypapp_descriptor *hypapps_get(u32 i)
 static struct link make_link(u32 i, const struct hypapi_subscription *s, u32 level)
 {
 	return (struct link){
-		.deliver = s->quiesce || trace_bytes() ? dispatch_slowly : s->handler,
+		.deliver = s->quiesce || trace_bytes() || ~hypapps_longest ? dispatch_slowly : s->handler,
 		.handler = s->handler, .app = apps[i],
 		.capabilities = apps[i]->capabilities & ~event_info[s->type].withheld,
 		.counts = (u32)offsetof(struct hypapp_stats, of[i][s->type][level]),
@@ -220,20 +230,23 @@ static void build_claims(const struct hypapp_descriptor *app)
 			}
 }
 
+/* As the format: a string would be cut to 64 characters. No C name has a percent sign. */
 static void warn(const char *message)
 {
-	log_warn("%s", message);
+	log_warn(message);
 }
 
 void hypapps_init(void)
 {
-	char message[256];
+	char message[224];
 	const struct hypapps_report report = { message, sizeof(message), warn };
 
+	if (cmdline_get("hypapp-time"))
+		hypapps_longest = cmdline_ms("hypapp-time", "", 0, HYPAPP_MS_MAX) * clock_ticks_per_ms();
 	for (size_t i = 0; hypapps_linked[i]; i++)
 		sort_in(hypapps_linked[i]);
 	if (!hypapps_check(apps, app_count, hypapi_features(), &report))
-		boot_refuse("%s", message);
+		boot_refuse(message);
 	build_chains();
 	for (u32 i = 0; i < app_count; i++)
 		build_claims(apps[i]);

@@ -21,6 +21,12 @@ struct link {
 	bool quiesce, two_phase; /* as subscribed */
 };
 
+/* Ticks that a handler may take before it is named, by the boot option hypapp-time; else no bound. */
+extern u64 hypapps_longest;
+
+/* Is it one of the chains' links, as another CPU sees it in passing? */
+bool hypapps_has_link(const struct link *link);
+
 /* Who is asked about an event at a level, by priority. */
 struct chain {
 	const struct link *first;

@@ -58,7 +58,7 @@ const char *hypapi_error_name(int error)
 		[-HYPAPI_ESTALE] = "HYPAPI_ESTALE", [-HYPAPI_EBUSY] = "HYPAPI_EBUSY",
 		[-HYPAPI_ENOTSUP] = "HYPAPI_ENOTSUP", [-HYPAPI_ESTATE] = "HYPAPI_ESTATE",
 		[-HYPAPI_EEXIST] = "HYPAPI_EEXIST", [-HYPAPI_ERANDOM] = "HYPAPI_ERANDOM",
-		[-HYPAPI_EDMA] = "HYPAPI_EDMA",
+		[-HYPAPI_EDMA] = "HYPAPI_EDMA", [-HYPAPI_ENOTMAPPED] = "HYPAPI_ENOTMAPPED",
 	};
 
 	return -(u32)error < ARRAY_SIZE(names) ? names[-(u32)error] : "unknown";

@@ -225,6 +225,22 @@ enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 ri
 	return GUEST_OK;
 }
 
+bool guest_walk_missed(struct guest_walk *w, gva_t gva, u32 rights, struct guest_miss *miss)
+{
+	enum guest_access_result result = GUEST_OK;
+	u64 gpa = gva.addr, refused;
+
+	if (w->levels) {
+		const bool top = w->at[w->levels - 1].table;
+
+		result = walk(w, gva.addr, &gpa, &refused);
+		if (result == GUEST_NOT_OWNED)
+			gpa = top ? w->at[w->level].entry & PTE_ADDR : w->at[w->levels - 1].gpa;
+	}
+	*miss = (struct guest_miss){ GPA2(gpa), result == GUEST_OK ? rights : HYPAPI_R, result != GUEST_OK };
+	return result != GUEST_PAGE_FAULT;
+}
+
 void guest_path_record(struct guest_path *path, const struct guest_walk *w)
 {
 	u64 user = PTE_U;

@@ -61,6 +61,16 @@ void guest_walk_begin(struct guest_walk *w, struct percpu *cpu);
 enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 rights, struct guest_page *page,
 					 struct guest_fault *fault);
 
+/* What a walk in L2 did not get: the page, or a table on the way, which is read. */
+struct guest_miss {
+	gpa2_t gpa2;
+	u32 rights;
+	bool table;
+};
+
+/* Where a walk for this access ends that came to GUEST_NOT_OWNED in L2. False: the page tables have changed. */
+bool guest_walk_missed(struct guest_walk *w, gva_t gva, u32 rights, struct guest_miss *miss);
+
 /* A page of the guest's physical memory, whatever maps it; false: there is none. `rights`: of EPT12 and EPT01. */
 bool guest_physical_page(struct percpu *cpu, u64 gpa, struct guest_page *page);
 

@@ -51,6 +51,9 @@ void nested_pending_nmi(struct percpu *cpu);
  */
 void nested_inject(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr2);
 
+/* L1 gets the EPT violation of an access of L2's to gva which EPT12 does not allow, at `miss`. L2 runs. */
+void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss);
+
 /* L2's CPU shuts down: an exit to L1, always. */
 void nested_reflect_triple_fault(struct percpu *cpu);
 

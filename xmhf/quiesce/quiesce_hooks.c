@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What quiesce/quiesce.c needs of this machine. */
+#include <hypapi/calls.h>
+
 #include "cpu/lapic.h"
 #include "cpu/percpu.h"
 #include "cpu/x86.h"
+#include "events/dispatch.h"
 #include "nested/nested.h"
 #include "power/power.h"
 #include "power/reset.h"
@@ -46,6 +49,17 @@ u32 quiesce_hook_locks_held(void)
 	return this_cpu()->locks_held;
 }
 
+/* As far as another CPU sees it: the delivery lies on that CPU's stack, and may be over. */
+static void name_hypapp(u32 cpu)
+{
+	const struct dispatch *d = __atomic_load_n(&cpus[cpu]->dispatch, __ATOMIC_RELAXED);
+	const struct link *link = d ? __atomic_load_n(&d->link, __ATOMIC_RELAXED) : NULL;
+
+	if (hypapps_has_link(link))
+		log_error("CPU %u is in hypapp %s, in its handler of event %s", cpu, link->app->name,
+			  hypapi_event_name(d->ev.type));
+}
+
 void quiesce_hook_silent(u32 cpu, u64 epoch, bool nmi_taken, u64 ticks)
 {
 	static const char *const modes[] = { "L1", "L2", "a partition" };
@@ -54,6 +68,7 @@ void quiesce_hook_silent(u32 cpu, u64 epoch, bool nmi_taken, u64 ticks)
 	log_error("CPU %u has not answered stop %lu for %lu ticks: %s, %s, %s", cpu, epoch, ticks,
 		  nmi_taken ? "it took the NMI" : "no NMI arrived", modes[silent->world->mode],
 		  silent->apic.parked ? "parked" : "not parked");
+	name_hypapp(cpu);
 	log_flush(); /* this CPU may wait for ever */
 }
 

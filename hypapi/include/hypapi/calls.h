@@ -195,10 +195,22 @@ enum hypapi_reg {
  * CR0 and CR4 are what the guest reads there.
  * @param ev   the event of this callback
  * @param reg  which one
- * @return the value; 0 for a number out of range, in events of level L0, or without HYPAPI_CAP_REGISTERS
+ * @return the value; 0, and a line in the log, for a number out of range, in events of level L0, or without
+ *         HYPAPI_CAP_REGISTERS: hypapi_reg_read() tells these apart
  * @since 1.0
  */
 uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg);
+
+/**
+ * Reads a register as hypapi_reg_get() does, where the event may be one without a guest.
+ * @param ev     the event of this callback
+ * @param reg    which one
+ * @param value  result, untouched after an error
+ * @return HYPAPI_OK; HYPAPI_EINVAL: no such register; HYPAPI_ENOTSUP at level L0; HYPAPI_EPERM
+ * @since 1.3
+ */
+HYPAPI_CHECK
+int hypapi_reg_read(const struct hypapi_event *ev, enum hypapi_reg reg, uint64_t *value);
 
 /**
  * Writes a register of the same vCPU: a general one, RIP (canonical) or RFLAGS (reserved bits are kept).
@@ -251,15 +263,16 @@ struct hypapi_page {
  * @param ev      the event of this callback
  * @param gva     linear address, any alignment
  * @param rights  enum hypapi_rights that must be allowed, at the caller's CPL
- * @param page    result; filled in for HYPAPI_OK and HYPAPI_EPERM, untouched otherwise
+ * @param page    result; filled in for HYPAPI_OK, HYPAPI_EPERM and HYPAPI_ENOTMAPPED, untouched otherwise
  * @return HYPAPI_OK, also where the core's memory lies: L1 and L2 have a scratch page there;
  *         HYPAPI_EFAULT: the guest's page tables do not map it, or not with these rights;
  *         HYPAPI_ENOTSUP at level L0 or while a partition runs;
  *         HYPAPI_EPERM in one of these cases:
  *         - the page belongs to a partition: `page` tells which page it is, and its `rights` are 0;
- *         - EPT12 or a hypapp leaves the page fewer rights, or none: `page` tells these;
- *         - EPT12 does not map the address: `page` is all zero;
- *         - the capability was not declared: `page` is untouched
+ *         - a hypapp leaves the page fewer rights, or none: `page` tells these;
+ *         - the capability was not declared: `page` is untouched;
+ *         HYPAPI_ENOTMAPPED (1.3 descriptors, older ones get HYPAPI_EPERM): EPT12 does not map the address, or a page
+ *         table on the way: `page` is all zero; or EPT12 leaves it fewer rights: `page` tells these
  * @since 1.0
  */
 HYPAPI_CHECK
@@ -292,6 +305,23 @@ int hypapi_copy_from(const struct hypapi_event *ev, void *dst, gva_t src, size_t
  */
 HYPAPI_CHECK
 int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, size_t len_bytes);
+
+/**
+ * Makes the guest map what hypapi_translate() or a copy has missed: raises the fault that its own access there would,
+ * and the guest executes its instruction again when it has seen to it. HYPAPI_EFAULT becomes a #PF, with the error code
+ * of the access; HYPAPI_ENOTMAPPED the EPT violation by which L1 fills its EPT12 (a buffer that L2 has never touched,
+ * or a page that L1 has swapped out). Then answer HYPAPI_HANDLED or HYPAPI_RETRY, with nothing done: the event comes
+ * again, from its beginning. What the guest's kernel does not find there it treats as its program's wrong address.
+ * @param ev      the event of this callback: HYPERCALL, CPUID, EPT_VIOLATION, PORT_IO or MSR
+ * @param gva     linear address; one page a call
+ * @param rights  enum hypapi_rights, not 0: what the hypapp wants to do there, at the caller's CPL
+ * @return HYPAPI_OK: raised; 1: nothing to raise, the access is allowed by now; HYPAPI_EPERM: the page has another
+ *         owner, whom no fault reaches, or the capability was not declared; HYPAPI_EINVAL: rights, or another event;
+ *         HYPAPI_ENOTSUP at level L0 or while a partition runs
+ * @since 1.3 (SDM volume 3, "EPT Violations", "Interrupt 14--Page-Fault Exception")
+ */
+HYPAPI_CHECK
+int hypapi_page_in(struct hypapi_event *ev, gva_t gva, uint32_t rights);
 
 /**
  * A number that stays the same as long as the level's memory is the same machine: EPT01 has one, each EPTP12 another.

@@ -71,7 +71,8 @@ enum hypapi_event_type {
 };
 
 /**
- * What a callback answers. The chain asks the hypapps by priority; the first answer other than PASS decides.
+ * What a callback answers. The chain asks the hypapps by priority; the first answer other than PASS decides. A number
+ * that is none of these is logged and taken for DENY.
  * @since 1.0
  */
 enum hypapi_verdict {

@@ -51,7 +51,7 @@
 enum hypapi_capability {
 	HYPAPI_CAP_REGISTERS = 1u << 0,  /**< hypapi_reg_*(), hypapi_inject() */
 	HYPAPI_CAP_MEMORY = 1u << 1,     /**< hypapi_copy_*(), hypapi_translate*(), hypapi_memory_*(),
-	                                      hypapi_dma_restrict() */
+	                                      hypapi_dma_restrict(), hypapi_page_in() */
 	HYPAPI_CAP_PARTITIONS = 1u << 2, /**< hypapi_partition_*() */
 	HYPAPI_CAP_QUIESCE = 1u << 3,    /**< hypapi_quiesce(), hypapi_quiesce_ept(), the quiesce flag */
 	HYPAPI_CAP_WORK = 1u << 4,       /**< hypapi_post(). Since 1.2 */
