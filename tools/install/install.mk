@@ -48,6 +48,8 @@ $(INSTALL_O)/%: tools/install/%.in Makefile tools/install/install.mk $(O)/config
 	@mkdir -p $(@D)
 	$(say) MAKE $@
 	$(Q)sed -e 's|@FLAGS@|$(INSTALL_FLAGS)|' -e 's|@LINK_FLAGS@|$(CORE_LINK_FLAGS)|' \
+		-e 's|@GUEST_FLAGS@|$(filter-out -Werror -I%,$(GUEST_CFLAGS))|' \
+		-e 's|@GUEST_LINK_FLAGS@|$(GUEST_LDFLAGS)|' \
 		-e 's|@VERSION@|$(VERSION)|' -e 's|@HYPAPI_VERSION@|$(HYPAPI_VERSION)|' $< > $@
 
 # put MODE FOLDER FILE... installs, and notes each file for make uninstall.
@@ -80,6 +82,7 @@ install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM) $(O)/
 	put 644 lib/pkgconfig $(INSTALL_O)/hypapi.pc; \
 	put 644 share/hypapi $(INSTALL_O)/hypapp.mk tools/install/hypapp-files.mk; \
 	put 644 share/hypapi/template tools/install/template/*; \
+	for part in lib hv; do put 644 share/hypapi/guest/$$part $(GUEST_DIR)/$$part/*; done; \
 	put 644 lib/hypapi/boot $(INSTALL_BOOT); \
 	put 755 bin $(INSTALL_O)/hypapp-link $(INSTALL_O)/hypapp-new $(INSTALL_O)/hypapp-boot $(O)/examples/xmhfctl; \
 	put 644 share/doc/hypapi README.md LICENSE; \

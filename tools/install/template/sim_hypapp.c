@@ -20,21 +20,21 @@ enum { CALL_COUNT = 0x200, CALL_UNUSED = 0x201, UD = 6, HLT = 12, CPUS = 4, CALL
 /* What the guest gets back from one hypercall. */
 static uint64_t count_once(void)
 {
-	sim_assert(sim_hypercall(CALL_COUNT) == 0);
-	sim_assert(sim_get(HYPAPI_REG_RAX) == 0);
+	sim_assert_equal(sim_hypercall(CALL_COUNT), 0);
+	sim_assert_equal(sim_get(HYPAPI_REG_RAX), 0);
 	return sim_get(HYPAPI_REG_RBX);
 }
 
 static void call(void *arg)
 {
 	*(uint64_t *)arg = count_once();
-	sim_assert(sim_hypercall(CALL_UNUSED) == UD);
+	sim_assert_equal(sim_hypercall(CALL_UNUSED), UD);
 }
 
 /* L1 runs an L2, which makes the same call. */
 static void call_from_l2(void *arg)
 {
-	sim_assert(sim_l2_run(sim_l2_create(1 << 20), call, arg, NULL) == HLT);
+	sim_assert_equal(sim_l2_run(sim_l2_create(1 << 20), call, arg, NULL), HLT);
 }
 
 static void call_often(void *arg)

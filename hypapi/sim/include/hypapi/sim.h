@@ -128,6 +128,17 @@ _Noreturn void sim_fault(const char *format, ...) __attribute__((format(printf, 
 /** Guest code's assertion; those of a test framework belong into the test's thread. @since 1.2 */
 #define sim_assert(condition) \
 	((condition) ? (void)0 : sim_fault("%s:%d: false: %s", __FILE__, __LINE__, #condition))
+/** The same for two integers: the fault shows their values. @since 1.3 */
+#define sim_assert_equal(a, b) sim_compare((uint64_t)(a), (uint64_t)(b), __FILE__, __LINE__, #a, #b)
+/** @cond */
+static inline void sim_compare(uint64_t a, uint64_t b, const char *file, int line, const char *text_a,
+			       const char *text_b)
+{
+	if (a != b)
+		sim_fault("%s:%d: %s is %ld (0x%lx), and %s is %ld (0x%lx)", file, line, text_a, (long)a,
+			  (unsigned long)a, text_b, (long)b, (unsigned long)b);
+}
+/** @endcond */
 
 /**
  * Runs a function in a process of its own, so that each test has a new machine, and a fault or a deadlock is a result.

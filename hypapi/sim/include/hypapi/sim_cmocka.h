@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /**
  * @file
- * Tests on the simulator by cmocka: each has a process and so a machine of its own. Include it after <cmocka.h>.
+ * Tests on the simulator by cmocka: each has a process and so a machine of its own. Include it after <cmocka.h>. What a
+ * test prints is shown when its process has ended.
  *
  *     static void counts(void **state) { (void)state; sim_boot(hypapps, NULL); sim_run(0, code, NULL); ... }
  *     const struct CMUnitTest tests[] = { sim_test(counts), sim_test_fault(holds_a_lock, "lock") };
@@ -11,6 +12,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <hypapi/sim.h>
 
@@ -23,22 +25,41 @@ struct sim_case {
 };
 
 /** @cond */
+static FILE *sim_case_output; /* of the test that runs */
+
 static inline int sim_case_in_child(void *arg)
 {
 	const struct sim_case *c = (const struct sim_case *)arg;
 	const struct CMUnitTest one[] = { { c->name, c->test, NULL, NULL, NULL } };
 
-	if (!freopen("/dev/null", "w", stdout))
+	if (!sim_case_output || dup2(fileno(sim_case_output), STDOUT_FILENO) < 0)
 		return 1;
+	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 	return cmocka_run_group_tests_name(c->name, one, NULL, NULL);
+}
+
+/* All but the framework's lines about a group of one. */
+static inline void sim_case_show(FILE *output)
+{
+	char line[512];
+
+	rewind(output);
+	while (fgets(line, sizeof(line), output))
+		if (line[0] != '[')
+			print_message("%s", line);
+	fclose(output);
 }
 
 static inline void sim_case_run(void **state)
 {
 	struct sim_case *c = (struct sim_case *)*state;
 	char fault[SIM_FAULT_BYTES];
+
+	sim_case_output = tmpfile();
 	int status = sim_isolated(sim_case_in_child, c, fault);
 
+	if (sim_case_output)
+		sim_case_show(sim_case_output);
 	if (status != c->status)
 		print_error("%s: exit status %d, not %d\n", c->name, status, c->status);
 	assert_int_equal(status, c->status);
