@@ -179,7 +179,7 @@ static void each_mistake_has_its_line(void **state)
 		  .line = "hypapp careless: hypapi_post() in event hypercall: add HYPAPI_CAP_WORK to "
 		  ".capabilities" },
 		{ .call = RETRY, .answer = 0,
-		  .line = "hypapp careless: event hypercall of L1 at RIP 0x1000, address 0x0 has come 10000 times in a "
+		  .line = "hypapp careless: event hypercall of L1 at RIP 0x1000, address 0x0 has come 2000 times in a "
 		  "row: the guest makes no progress", .fault = true },
 		{ .call = RETRY, .answer = 0,
 		  .line = "sim: CPU 0: event hypercall at RIP 0x1000, address 0x0 came ", .fault = true },

@@ -11,7 +11,7 @@
 #include "vmx/vmx_insn.h"
 
 #define LONGEST_WAIT_MS 10
-#define REPEATS 10000u /* of one event in a row before it is named */
+#define REPEATS 2000u /* of one event in a row before it is named */
 
 /* L1's kernel can stop the machine by other means, and is trusted not to. Level L0 has CPL 0. */
 static inline bool trusted(const struct dispatch *d)
