@@ -27,6 +27,9 @@ static enum hypapi_verdict on_init(struct hypapi_event *ev)
 	disk_init(hypapi_option("lockdown.disk"));
 	hypapi_log("lockdown: the red environment, %s",
 		   disk_is_limited() ? "with its own sectors" : "with the whole disk");
+	/* Disk commands are judged by their sectors; where in memory the data goes is judged by the IOMMU alone. */
+	if (disk_is_limited() && !(hypapi_features() & HYPAPI_FEATURE_DMA))
+		hypapi_log("lockdown: no DMA protection: the disk can be told to write any memory");
 	return HYPAPI_PASS;
 }
 

@@ -23,7 +23,8 @@ static struct {
 	const char *option;
 	uint64_t regs[HYPAPI_REG_COUNT];
 	_Alignas(8) uint8_t storage[CPUS][64];
-	int stops, translate;
+	int stops, translate, dma_warnings;
+	uint32_t features;
 	uint32_t rights; /* that the caller has to every page */
 	uint32_t restricted;
 	gpa1_t restricted_page;
@@ -39,7 +40,8 @@ const char *hypapi_option(const char *name)
 	return fake.option;
 }
 
-void hypapi_log(const char *format, ...) { (void)format; }
+void hypapi_log(const char *format, ...) { fake.dma_warnings += strstr(format, "no DMA protection") != NULL; }
+uint32_t hypapi_features(void) { return fake.features; }
 uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg) { (void)ev; return fake.regs[reg]; }
 
 int hypapi_reg_set(struct hypapi_event *ev, enum hypapi_reg reg, uint64_t value)
@@ -128,11 +130,12 @@ static enum hypapi_verdict deliver(struct hypapi_event *ev)
 	return HYPAPI_PASS;
 }
 
-static void boot(const char *disk)
+static void boot_with(const char *disk, uint32_t features)
 {
 	struct hypapi_event ev = event(HYPAPI_EV_INIT, HYPAPI_L0);
 
 	memset(&fake, 0, sizeof(fake));
+	fake.features = features;
 	fake.option = disk;
 	fake.rights = HYPAPI_RWX;
 	drive.status = IDLE;
@@ -140,6 +143,11 @@ static void boot(const char *disk)
 	assert_int_equal(deliver(&ev), HYPAPI_PASS);
 	assert_int_equal(drive.words_read, disk ? 256 : 0);
 	drive.command = NO_COMMAND;
+}
+
+static void boot(const char *disk)
+{
+	boot_with(disk, 0);
 }
 
 /* What IDENTIFY says of heads and sectors, at power-on and now. */
@@ -370,6 +378,17 @@ static void what_is_no_window_leaves_nothing(void **state)
 	assert_int_equal(command_at(0, 1, 0x20), 0x20);
 }
 
+static void the_limits_of_a_window_are_told(void **state)
+{
+	(void)state;
+	boot_with("10-20", 0);
+	assert_int_equal(fake.dma_warnings, 1);
+	boot_with("10-20", HYPAPI_FEATURE_DMA);
+	assert_int_equal(fake.dma_warnings, 0);
+	boot_with(NULL, 0);
+	assert_int_equal(fake.dma_warnings, 0);
+}
+
 static void status_and_switch(void **state)
 {
 	(void)state;
@@ -456,7 +475,8 @@ int main(void)
 		cmocka_unit_test(bits_of_the_device_register), cmocka_unit_test(the_command_comes_with_its_registers),
 		cmocka_unit_test(a_busy_drive_gets_nothing), cmocka_unit_test(wide_accesses),
 		cmocka_unit_test(cylinder_head_and_sector),
-		cmocka_unit_test(what_is_no_window_leaves_nothing), cmocka_unit_test(status_and_switch),
+		cmocka_unit_test(what_is_no_window_leaves_nothing), cmocka_unit_test(the_limits_of_a_window_are_told),
+		cmocka_unit_test(status_and_switch),
 		cmocka_unit_test(guarded_pages_run_no_code), cmocka_unit_test(who_may_only_read_guards_nothing),
 		cmocka_unit_test(counts_of_all_cpus),
 		cmocka_unit_test(no_sleep_with_a_window),
