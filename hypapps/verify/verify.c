@@ -348,7 +348,7 @@ static __attribute__((noinline)) void fault(struct hypapi_event *ev, uint64_t ki
 		__asm__ volatile("ud2");
 		break;
 	default:
-		hypapi_copy_from(ev, (void *)NOWHERE, GVA(hypapi_reg_get(ev, HYPAPI_REG_RSP)), 8);
+		(void)!hypapi_copy_from(ev, (void *)NOWHERE, GVA(hypapi_reg_get(ev, HYPAPI_REG_RSP)), 8);
 	}
 }
 

@@ -20,7 +20,7 @@ def of_core():
 
 
 def of_hypapps():
-    text = "".join(path.read_text() for path in pathlib.Path("hypapps").glob("*/*.c"))
+    text = "".join(path.read_text() for path in pathlib.Path("hypapps").glob("*/**/*.c"))
     names = re.findall(r'(?:hypapi_option\(|\.option = )"(\w+\.[\w-]+)"', text)
     return {name for name in names if name.partition(".")[0] not in HYPAPPS_OF_TESTS}
 

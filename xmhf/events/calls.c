@@ -371,7 +371,8 @@ int hypapi_page_in(struct hypapi_event *ev, gva_t gva, uint32_t rights)
 		nested_page_in(this_cpu(), gva, &miss);
 	else
 		return HYPAPI_EPERM;
-	d->progress.moved = d->progress.raised = true;
+	d->progress.moved = true;
+	d->progress.raised = 1;
 	d->progress.walking = false;
 	return HYPAPI_OK;
 }

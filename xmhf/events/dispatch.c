@@ -148,7 +148,8 @@ static __attribute__((noinline)) enum hypapi_verdict no_verdict(const struct dis
 enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verdict)
 {
 	/* Without budget the instruction is tried again, from its beginning. */
-	while (verdict == HYPAPI_RETRY && d->ev.quiesce && !d->ev.stopped && may_stop(d)) {
+	while (verdict == HYPAPI_RETRY && d->ev.quiesce && !d->ev.stopped && may_stop(d) &&
+	       !d->progress.raised) {
 		(void)dispatch_stop(d); /* the handler begins again after it: what it has read does not matter */
 		verdict = d->link->handler(&d->ev);
 	}
@@ -165,7 +166,7 @@ enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verd
 	while (d->progress.stops)
 		dispatch_end_stop(d);
 	d->ev.stopped = quiesce_owned(&this_cpu()->quiesce) || !this_cpu()->quiesce.online;
-	return verdict;
+	return d->progress.raised ? DISPATCH_RAISED : verdict;
 }
 
 enum hypapi_verdict dispatch_slowly(struct hypapi_event *ev)

@@ -16,9 +16,14 @@
 
 /* How far the handling of an event has come; all zero at first. */
 struct dispatch_progress {
-	u64 stops;       /* begins to undo when the hypapp has answered */
+	union {          /* `unsettled`: one look tells whether there is more than the answer */
+		struct {
+			u32 stops;  /* begins to undo when the hypapp has answered */
+			u32 raised; /* by hypapi_page_in(): the verdict does not matter */
+		};
+		u64 unsettled;
+	};
 	bool moved;      /* by hypapi_inject(), hypapi_partition_leave(): the instruction is not stepped over */
-	bool raised;     /* by hypapi_page_in(): the verdict does not matter */
 	bool enters;     /* the partition `enter`, when the verdict is HANDLED */
 	bool admitted;   /* a stop of this event need not wait for the budget */
 	bool walking;    /* `walk` is good: until something may have made it stale */
@@ -70,6 +75,9 @@ hypapi_handler dispatch_slowly;
  * violation `address` is where.
  */
 void dispatch_repeats(const struct dispatch *d, u64 address);
+
+/* The core's own verdict: the guest has its fault, whatever the hypapp has answered. */
+#define DISPATCH_RAISED ((enum hypapi_verdict)(HYPAPI_KILL + 1))
 
 /* What is not simply an answer: stops to end, the handler once more under a stop, a reset. */
 enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verdict);
@@ -131,7 +139,7 @@ static always_inline enum hypapi_verdict dispatch_link(struct dispatch *d, const
 	d->link = link;
 	enum hypapi_verdict verdict = link->deliver(&d->ev);
 
-	if (unlikely(verdict > HYPAPI_DENY || d->progress.stops))
+	if (unlikely(verdict > HYPAPI_DENY || d->progress.unsettled))
 		verdict = dispatch_settle(d, verdict);
 	return verdict;
 }

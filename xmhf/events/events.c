@@ -67,10 +67,9 @@ static always_inline enum taken offer(struct dispatch *d, struct percpu *cpu, co
 	enum hypapi_verdict verdict = dispatch_to(d, cpu, link);
 
 	if (unlikely(verdict != HYPAPI_HANDLED)) {
-		if (verdict == HYPAPI_PASS && !d->progress.raised)
+		if (verdict == HYPAPI_PASS)
 			return NOT_TAKEN;
-		if (!d->progress.raised)
-			refuse(cpu, d->ev.type, verdict);
+		refuse(cpu, d->ev.type, verdict);
 		return TAKEN;
 	}
 	if (likely(!d->progress.moved))
@@ -251,7 +250,7 @@ void event_violation(struct percpu *cpu, const struct event_violation *v)
 			.gva_valid = v->gva_valid, .owner = partition,
 		};
 		verdict = dispatch_to(&d, cpu, link);
-		if (d.progress.raised)
+		if (verdict == DISPATCH_RAISED)
 			return;
 	}
 	if (!link && cpu->world->mode == RUN_L1 && (v->access & HYPAPI_W) && v->gva_valid &&
