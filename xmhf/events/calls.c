@@ -24,7 +24,7 @@
 #include "vmx/exit.h"
 #include "vmx/interrupts.h"
 
-struct dispatch *calls_refuse(const struct hypapi_event *ev, u32 capability, const char *call)
+void calls_refuse(const struct hypapi_event *ev, u32 capability, const char *call)
 {
 	const struct dispatch *d = this_cpu()->dispatch;
 	const struct hypapp_descriptor *app = d->link->app;
@@ -38,7 +38,6 @@ struct dispatch *calls_refuse(const struct hypapi_event *ev, u32 capability, con
 	else
 		log_limited(LOG_WARN, "hypapp %s: %s() in event %s: add %s to .capabilities", app->name, call,
 			    hypapi_event_name(d->ev.type), capability_names(capability, " | ").text);
-	return NULL;
 }
 
 void calls_no_register(const struct dispatch *d, u32 reg)

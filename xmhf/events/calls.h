@@ -7,11 +7,11 @@
 
 #define MAX_COPY_BYTES (1ul << 20)
 
-/* One line that says why `call` is refused. NULL. */
-struct dispatch *calls_refuse(const struct hypapi_event *ev, u32 capability, const char *call);
+/* One line that says why `call` is refused. */
+__attribute__((cold)) void calls_refuse(const struct hypapi_event *ev, u32 capability, const char *call);
 
 /* This call of a register has no guest, or there is no such register: one line. */
-void calls_no_register(const struct dispatch *d, u32 reg);
+__attribute__((cold)) void calls_no_register(const struct dispatch *d, u32 reg);
 
 /*
  * The delivery that `ev` belongs to, or NULL: a stale pointer, or a capability (0: none is needed) that the hypapp did
@@ -21,8 +21,10 @@ static inline struct dispatch *delivery_for(const struct hypapi_event *ev, u32 c
 {
 	struct dispatch *d = this_cpu()->dispatch;
 
-	return likely(ev == &d->ev && (d->link->capabilities & capability) == capability) ?
-	       d : calls_refuse(ev, capability, call);
+	if (likely(ev == &d->ev && (d->link->capabilities & capability) == capability))
+		return d;
+	calls_refuse(ev, capability, call);
+	return NULL;
 }
 #define delivery(ev, capability) delivery_for(ev, capability, __func__)
 
