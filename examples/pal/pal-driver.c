@@ -432,6 +432,8 @@ static int close_at(void *file)
 	return close((int)(uintptr_t)file);
 }
 
+static int left_open = -1;
+
 /* A process that shares something else with this one than threads do closes a copy of the file. */
 static void closed_by(int flags, int file, const char *who)
 {
@@ -440,7 +442,9 @@ static void closed_by(int flags, int file, const char *who)
 	pid_t child = clone(close_at, stack + sizeof(stack), flags | SIGCHLD, (void *)(uintptr_t)copy);
 
 	report(child > 0 && waitpid(child, &status, 0) == child && status == 0, who, "has closed a copy of the file");
-	still_there(who); /* vfork(): this process's copy stays open, for to close it would end the PAL */
+	still_there(who);
+	if (!(flags & CLONE_FILES))
+		left_open = copy; /* to close it here would end the PAL */
 }
 
 static void mappings(int file)
@@ -860,6 +864,7 @@ int main(int argc, char **argv)
 	}
 	mappings(file);
 	end_area(file);
+	close(left_open);
 	if (!is_short)
 		pressure();
 	ends_by("close", by_close);

@@ -104,7 +104,9 @@ def make_iso(case, xmhf):
     iso = case_path(case, "-xmhf.iso" if xmhf else "-bare.iso")
     command = ["tools/mkiso.py", "-o", str(iso), "--loader", loader]
     if xmhf:
-        command += ["--xmhf", xmhf, "--xmhf-args", case.xmhf_args]
+        # The CPU that handles the UART's interrupt is another one than that of the process: their lines are read here.
+        whole = "log-output=once" if is_linux and case.cpus > 1 else ""
+        command += ["--xmhf", xmhf, "--xmhf-args", words(whole, case.xmhf_args)]
     if kernel:
         command += ["--kernel-file", kernel, "--append", words(linux_arguments(case) if is_linux else "", case.append)]
     if initrd:

@@ -78,7 +78,7 @@ static u64 state_physical(u32 cpu)
 
 /*
  * Of the CPU that refuses. The application's tables map the image where it was before the move: the same text at the
- * same addresses. Root memory stays reserved.
+ * same addresses. Another CPU's stack is on root's tables alone. Root memory stays reserved.
  */
 static void back_to_firmware(const char *why)
 {
@@ -91,7 +91,7 @@ static void back_to_firmware(const char *why)
 		asm volatile("vmxoff" : : : "memory", "cc");
 		write_cr4(read_cr4() & ~CR4_VMXE);
 	}
-	efi_switch(EFI_REFUSED, state_physical(i), handoff->app_cr3, handoff->bridge_leave);
+	efi_switch(EFI_REFUSED, state_physical(i), i ? handoff->cr3 : handoff->app_cr3, handoff->bridge_leave);
 }
 
 /* From efi_core_entries: on the application's stack and tables. */

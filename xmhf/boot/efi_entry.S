@@ -34,7 +34,7 @@ efi_switch:
 	movq %rsp, efi_stack(%rip)
 	movq %rdx, %cr3
 	xchgq %rdi, %rsi
-	jmpq *%rcx
+	jmp __x86_indirect_thunk_rcx
 
 efi_resume:
 	movq efi_stack(%rip), %rsp

@@ -13,6 +13,7 @@ static const struct option {
 	const char *name, *values; /* values: those allowed, between '|'; NULL: any */
 } known[] = {
 	{ "log", "|error|warn|info|debug|" },
+	{ "log-output", "|wait|once|" },
 	{ "boot", "|linux|chain|" },          /* a bzImage module, or the boot drive's first sector */
 	{ "drive", NULL },                    /* BIOS drive number for boot=chain, hexadecimal; 80 */
 	{ "nested", "|on|off|" },
