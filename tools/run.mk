@@ -32,7 +32,8 @@ run: setup
 	@emulator=$$(tests/run/emulator.py --which --emulator $(EMULATOR)) || \
 		{ echo 'make run: FAILED: EMULATOR=$(EMULATOR) cannot be used here'; exit 1; }; \
 	case $$emulator in bochs) append='$(call RUN_APPEND,bochs)' ;; *) append='$(call RUN_APPEND)' ;; esac; \
-	tools/mkiso.py -o $(O)/run.iso --loader $(LOADER) --xmhf $(RUN_IMAGE) --xmhf-args 'log-output=once $(XMHF_ARGS)' \
-		--kernel-file $(RUN_KERNEL) --initrd $(RUN_INITRD) --append "$$append" && \
+	tools/mkiso.py -o $(O)/run.iso --loader $(LOADER) --xmhf $(RUN_IMAGE) \
+		--xmhf-args 'log-output=once $(XMHF_ARGS)' --kernel-file $(RUN_KERNEL) --initrd $(RUN_INITRD) \
+		--append "$$append" && \
 	tools/report.py --image $(O)/run.iso --emulator $$emulator --cpus $(CPUS) --megs $(MEMORY) --jobs '$(JOB)' \
 		--timeout $(RUN_TIMEOUT) --log $(O)/run.log $(if $(SERIAL),--serial)
