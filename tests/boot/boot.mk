@@ -4,7 +4,8 @@
 
 BOOT_DIR := tests/boot
 BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/boot/linux.img $(O)/boot/twice.img \
-	$(O)/boot/efi.img $(O)/boot/efi-grub.img $(O)/boot/efi-alone.img
+	$(O)/boot/efi.img $(O)/boot/efi-grub.img $(O)/boot/efi-alone.img \
+	$(O)/boot/efi-bad.img
 
 .PHONY: boot-disks check-files
 boot-disks: $(BOOT_DISKS)
@@ -76,6 +77,12 @@ $(O)/boot/efi-grub.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.elf $
 $(O)/boot/efi-alone.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(O)/xmhf.efi=EFI/BOOT/BOOTX64.EFI
+
+# The path of a loader is longer than there is room for.
+$(O)/boot/efi-bad.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
+	$(say) IMG $@
+	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(O)/xmhf.efi=EFI/BOOT/BOOTX64.EFI \
+		--text "next $$(printf '%0128d' 0)=EFI/xmhf/xmhf.conf"
 
 # Off is what Xen does against speculation, as in the other Linuxes, and what needs MSRs that the emulated CPU lacks.
 XEN_APPEND := com1=115200,8n1 console=com1 sync_console dom0_mem=400M dom0_max_vcpus=1 spec-ctrl=no xpti=no ucode=no \

@@ -119,13 +119,13 @@ def refuses(name, qemu, line, image="build/xmhf.elf"):
     return dict(name=f"boot/{name}", command=["bash", "-c", script])
 
 
-def efi_refuses(line):
+def efi_refuses(name, line, image="efi-alone"):
     """The application says what the machine lacks, and the firmware goes on, here to its shell. The rest is not run."""
     run = (f"exec timeout 60 qemu-system-x86_64 -M q35 -m 256 -smp 2 -bios {OVMF} -display none -serial stdio "
-           "-net none -drive file=build/boot/efi-alone.img,format=raw,snapshot=on 2>/dev/null")
+           f"-net none -drive file=build/boot/{image}.img,format=raw,snapshot=on 2>/dev/null")
     script = (f"exec 3< <({run}); machine=$!; grep -a -m 1 'error: {line}' <&3 && grep -a -m 1 'not started' <&3 && "
               "grep -a -m 1 'UEFI Interactive Shell' <&3; found=$?; kill $machine; exit $found")
-    return dict(name="efi/no-vmx", command=["bash", "-c", script])
+    return dict(name=f"efi/{name}", command=["bash", "-c", script])
 
 
 def selftest(name, image, *qemu, says=None):
@@ -272,7 +272,9 @@ CASES = [
 
     dict(name="efi/linux-tiny-grub", disk="build/boot/efi-grub.img", firmware=OVMF, cpus=2, timeout=900,
          expect=[r"^xmhf: 2 of 2 CPUs run under the core", linux_ready(2), *POWERED_OFF]),
-    efi_refuses("this CPU has no VMX"),
+    efi_refuses("no-vmx", "this CPU has no VMX"),
+    efi_refuses("bad-config", r".EFI.xmhf.xmhf.conf: a line is none of options, next, next-options, or too long",
+                "efi-bad"),
 
     # The table of MSRs and a 32-bit Linux; Xen and its first domain.
     dict(name="xmhf/linux-i386", guest="i386", xmhf=True, xmhf_args="msr=watch", append="mce=off loglevel=5",

@@ -87,6 +87,7 @@ static void back_to_firmware(const char *why)
 	while (i + 1 < handoff->cpu_count && handoff->cpu[i].apic_id != id)
 		i++;
 	string_copy(handoff->refusal, why, sizeof(handoff->refusal));
+	handoff->joined = atomic_load(&here);
 	if (read_cr4() & CR4_VMXE) {
 		asm volatile("vmxoff" : : : "memory", "cc");
 		write_cr4(read_cr4() & ~CR4_VMXE);

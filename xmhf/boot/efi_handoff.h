@@ -81,6 +81,7 @@ struct efi_handoff {
 	/* The core's: */
 	u64 root_bytes;
 	char refusal[256];
+	u64 joined;            /* bit for each other CPU that is the core's, by its place in cpu[] */
 	/* Both: */
 	u64 cr3;               /* of tables with these addresses and the core's; at first app_cr3 */
 	struct efi_cpu_state cpu[EFI_MAX_CPUS];

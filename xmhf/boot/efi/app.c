@@ -75,7 +75,13 @@ static efi_status refuse(const char *why)
 {
 	say("xmhf: error: ");
 	say(why);
-	say("\nxmhf: XMHF is not started; nothing was changed on the machine\n");
+	/* An operating system would start CPUs that are guests of a core which has no boot CPU. */
+	if (handoff && handoff->joined) {
+		say("\nxmhf: other CPUs run under XMHF already: reset the machine, and start it without XMHF\n");
+		for (;;)
+			(void)boot->stall(1000000);
+	}
+	say("\nxmhf: XMHF is not started\n");
 	return UNSUPPORTED;
 }
 
@@ -248,7 +254,7 @@ static u64 read_file(const uint16_t *name, char *to, u64 bytes)
 	return bytes;
 }
 
-/* If the line begins with `key`, its rest into `to`. */
+/* If the line begins with `key`, and there is room, its rest into `to`. */
 static bool take_line(const char *line, u64 length, const char *key, char *to, u64 room)
 {
 	u64 at = 0;
@@ -257,7 +263,7 @@ static bool take_line(const char *line, u64 length, const char *key, char *to, u
 		if (at >= length || line[at] != key[at])
 			return false;
 	if (length - at >= room)
-		length = at + room - 1;
+		return false;
 	copy(to, line + at, length - at);
 	to[length - at] = 0;
 	return true;
@@ -268,6 +274,8 @@ static const char *read_config(void)
 	static char text[CONFIG_BYTES];
 	u64 bytes = read_file(u"\\EFI\\xmhf\\xmhf.conf", text, sizeof(text)), start = 0;
 
+	if (bytes == sizeof(text))
+		return "\\EFI\\xmhf\\xmhf.conf is longer than 4095 bytes";
 	for (u64 i = 0; i <= bytes; i++) {
 		if (i < bytes && text[i] != '\n')
 			continue;
@@ -277,7 +285,7 @@ static const char *read_config(void)
 		    !take_line(text + start, length, "options ", handoff->cmdline, sizeof(handoff->cmdline)) &&
 		    !take_line(text + start, length, "next ", next_path, sizeof(next_path)) &&
 		    !take_line(text + start, length, "next-options ", next_options, sizeof(next_options)))
-			return "\\EFI\\xmhf\\xmhf.conf: a line is none of options, next, next-options";
+			return "\\EFI\\xmhf\\xmhf.conf: a line is none of options, next, next-options, or too long";
 		start = i + 1;
 	}
 	return NULL;
