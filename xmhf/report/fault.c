@@ -110,6 +110,20 @@ static _Noreturn void go_on_at(void (*where)(struct percpu *), struct percpu *cp
 	__builtin_unreachable();
 }
 
+/* One CPU wipes and resets. Its own next fault resets at once; another CPU's must not cut its wiping short. */
+static _Noreturn void wipe_and_reset(struct percpu *cpu)
+{
+	static _Atomic u32 who;
+	u32 first = 0;
+
+	if (atomic_compare_exchange_strong(&who, &first, cpu->index + 1))
+		go_on_at(power_fault, cpu);
+	if (first == cpu->index + 1)
+		go_on_at(reset_machine, cpu);
+	for (;;)
+		asm volatile("cli; hlt");
+}
+
 void fault_in_root(const struct trap_frame *f)
 {
 	static _Atomic u32 faults;
@@ -134,5 +148,5 @@ void fault_in_root(const struct trap_frame *f)
 		      f->rip, f->rsp, read_cr2());
 	panic_line("the memory of partitions is wiped, and the machine reset");
 	cpu->dispatch = NULL;
-	go_on_at(before ? reset_machine : power_fault, cpu);
+	wipe_and_reset(cpu);
 }
