@@ -8,6 +8,7 @@
 #include "tpm/job.h"
 #include "tpm/tpm.h"
 
+#include <bearssl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -637,6 +638,48 @@ static void vectors(void **state)
 {
 	(void)state;
 	assert_null(vectors_failed());
+	assert_true(vectors_rsa());
+}
+
+/* In place of the library's, with which the quotes of other tests are made, too: its key can have a fault. */
+static bool fault_in_p;
+uint32_t br_rsa_pkcs1_sig_pad(const unsigned char *oid, const unsigned char *hash, size_t hash_len, uint32_t n_bitlen,
+			      unsigned char *x);
+uint32_t br_rsa_i62_pkcs1_sign(const unsigned char *oid, const unsigned char *hash, size_t hash_len,
+			       const br_rsa_private_key *key, unsigned char *x)
+{
+	br_rsa_private_key used = *key;
+	uint8_t dp[256];
+
+	memcpy(dp, key->dp, key->dplen);
+	dp[key->dplen - 1] ^= fault_in_p ? 2 : 0;
+	used.dp = dp;
+	return br_rsa_pkcs1_sig_pad(oid, hash, hash_len, key->n_bitlen, x) && br_rsa_i62_private(x, &used);
+}
+
+static uint32_t old_quote(void)
+{
+	memset(at(OUT), 0, 256);
+	memset(at(INFO), 0, 3);
+	put_words(WORDS, OUT, LEN);
+	put_words(WORDS + 0x20, OUT + 0x200, LEN + 8);
+	return tpm(TV_CMD_UTPM_QUOTE, INFO, WORDS, IN, WORDS + 0x20);
+}
+
+static void a_fault_gives_no_signature(void **state)
+{
+	static const uint8_t zeros[256];
+
+	(void)state;
+	start();
+	assert_int_equal(old_quote(), TV_TPM_OK);
+	fault_in_p = true;
+	assert_int_equal(old_quote(), TV_TPM_FAILED);
+	assert_memory_equal(at(OUT), zeros, sizeof(zeros));
+	assert_false(vectors_rsa());
+	fault_in_p = false;
+	assert_int_equal(old_quote(), TV_TPM_OK);
+	assert_memory_not_equal(at(OUT), zeros, sizeof(zeros));
 }
 
 /* FIPS 180-2, the third example: too long for a boot. */
@@ -664,7 +707,8 @@ int run_tpm_tests(void)
 		cmocka_unit_test_setup(values_of_another_library, setup),
 		cmocka_unit_test_setup(a_changed_blob, setup), cmocka_unit_test_setup(another_pal, setup),
 		cmocka_unit_test_setup(another_boot, setup), cmocka_unit_test_setup(other_pcrs, setup),
-		cmocka_unit_test_setup(parameters, setup), cmocka_unit_test_setup(nobody_comes_back, setup),
+		cmocka_unit_test_setup(parameters, setup), cmocka_unit_test_setup(a_fault_gives_no_signature, setup),
+		cmocka_unit_test_setup(nobody_comes_back, setup),
 		cmocka_unit_test_setup(callers_that_seldom_come, setup), cmocka_unit_test(stacks_suffice),
 	};
 

@@ -42,6 +42,8 @@ void sha256(uint8_t out[32], const void *data, uint32_t len_bytes);
 /* vectors.c */
 /** Runs the published test vectors: NULL, or the name of the first that fails. */
 const char *vectors_failed(void);
+/** The one of RSA, which takes a million instructions. */
+bool vectors_rsa(void);
 
 /* measure.c */
 /** A slice of measuring the PAL of this CPU: TV_OK when it is done, TV_REPEAT, or TV_E_FAULT: a mistake of ours. */
