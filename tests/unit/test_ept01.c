@@ -258,7 +258,7 @@ static void ram_is_what_the_boot_map_says(void **state)
 			assert_int_equal(is_ram(places[i].addr), places[i].ram);
 		/* All write-back now, in L1's MTRRs. */
 		device_type = MTRR_WB;
-		ept01_retype();
+		ept01_retype(EPT01_EVERYWHERE);
 	}
 	device_type = 0;
 	assert_int_equal(ept01_claim(GPA1(0xd0000000)), HYPAPI_EPERM);
@@ -323,11 +323,11 @@ static void what_moved_is_forgotten_only(void **state)
 	assert_true(ept01_changed[21] > since);
 	assert_int_equal(owes(QUIESCE_FLUSH_EPT), QUIESCE_FLUSH_EPT);
 	since = ept01_generation;
-	ept01_retype();
+	ept01_retype(EPT01_EVERYWHERE);
 	assert_true(ept01_changed[20] <= since && !owes(QUIESCE_FLUSH_EPT));
 	assert_true(ept01_lookup(GPA1(one + 5 * PAGE_SIZE), &leaf));
 	odd_page = one + 5 * PAGE_SIZE;
-	ept01_retype();
+	ept01_retype(EPT01_EVERYWHERE);
 	odd_page = 0;
 	assert_true(ept01_changed[20] > since && ept01_changed[21] <= since);
 	assert_int_equal(owes(QUIESCE_FLUSH_EPT02), QUIESCE_FLUSH_EPT02);
@@ -451,13 +451,24 @@ static void types_that_change_back(void **state)
 	(void)state;
 	for (u64 i = 0; i < 100; i++) {
 		odd_page = (20 + i) * SIZE_2M + 0x5000;
-		ept01_retype();
+		ept01_retype(EPT01_EVERYWHERE);
 		assert_int_equal(ept01_entry(GPA1(odd_page)) & EPT_TYPE, 0);
 		assert_int_equal(ept01_entry(GPA1(odd_page + PAGE_SIZE)) & EPT_TYPE, EPT_WB);
 	}
 	odd_page = 0;
-	ept01_retype();
+	ept01_retype(EPT01_EVERYWHERE);
 	assert_true(pages_left() + 2 > before);
+	/* Of a range what meets it, and nothing else; the look-ups find it. */
+	odd_page = 40 * SIZE_2M + 0x5000;
+	assert_int_equal(ept01_entry(GPA1(odd_page)) & EPT_TYPE, EPT_WB);
+	ept01_retype(39 * SIZE_2M, 40 * SIZE_2M);
+	ept01_retype(odd_page, odd_page + PAGE_SIZE);
+	assert_int_equal(ept01_entry(GPA1(odd_page)) & EPT_TYPE, 0);
+	odd_page = 0;
+	ept01_retype(41 * SIZE_2M, 1ul << 32);
+	assert_int_equal(ept01_entry(GPA1(40 * SIZE_2M + 0x5000)) & EPT_TYPE, 0);
+	ept01_retype(40 * SIZE_2M + 0x5000, 40 * SIZE_2M + 0x5001);
+	assert_int_equal(ept01_entry(GPA1(40 * SIZE_2M + 0x5000)) & EPT_TYPE, EPT_WB);
 }
 
 /* Two CPUs give different rights to one page. What the second one gave alone would take what the first one gave. */
@@ -545,7 +556,7 @@ static void hidden_registers(void **state)
 	for (u32 i = 0; i < ARRAY_SIZE(pages); i++)
 		ept01_hide_page(GPA1(pages[i]));
 	ept01_hide_page(GPA1(BIT(50)));
-	for (u32 round = 0; round < 2; round++, ept01_retype())
+	for (u32 round = 0; round < 2; round++, ept01_retype(EPT01_EVERYWHERE))
 		for (u32 i = 0; i < ARRAY_SIZE(pages); i++) {
 			assert_true(ept01_lookup(GPA1(pages[i] + 0x18), &leaf));
 			assert_true(is_root_memory(leaf.hpa.addr));
@@ -573,7 +584,7 @@ static void devices_have_what_l1_has(void **state)
 	take(GPA1(page), false);
 	assert_int_equal(device_rights(page), 0);
 	assert_int_equal(device_rights(page + PAGE_SIZE), HYPAPI_RW);
-	ept01_retype();
+	ept01_retype(EPT01_EVERYWHERE);
 	assert_int_equal(device_rights(page), 0);
 	give(GPA1(page));
 	assert_int_equal(device_rights(page), HYPAPI_RW);
@@ -581,7 +592,7 @@ static void devices_have_what_l1_has(void **state)
 		assert_int_equal(ept01_check_restrict(GPA1(page), 1), HYPAPI_OK);
 		restrict_page(page, rights[i]);
 		assert_int_equal(device_rights(page), rights[i] & HYPAPI_RW);
-		ept01_retype();
+		ept01_retype(EPT01_EVERYWHERE);
 		assert_int_equal(device_rights(page), rights[i] & HYPAPI_RW);
 	}
 	self.quiesce.online = false; /* guarded at boot */
@@ -605,7 +616,7 @@ static void devices_alone_lose(void **state)
 	assert_int_equal(device_rights(page + PAGE_SIZE), HYPAPI_RW);
 	assert_int_equal(ept01_entry(GPA1(page)) & (EPT_RIGHTS | EPT_ADDR), page | HYPAPI_RWX);
 	assert_int_equal(ept01_claim(GPA1(page)), HYPAPI_EPERM);
-	ept01_retype();
+	ept01_retype(EPT01_EVERYWHERE);
 	assert_int_equal(device_rights(page), 0);
 	assert_int_equal(ept01_check_restrict(GPA1(page), 4), HYPAPI_EPERM);
 	assert_int_equal(ept01_restrict(GPA1(page), 1, 0, 3), HYPAPI_OK);

@@ -45,8 +45,16 @@ void event_tell(struct percpu *cpu, enum hypapi_event_type type, enum hypapi_lev
 	(void)cpu, (void)type, (void)level, (void)args, (void)size;
 }
 
-static bool retyped;
-void ept01_retype(void) { retyped = true; }
+/* What was retyped, in regions of 1 MiB below 4 GiB. */
+static bool retyped, again[4096];
+void ept01_retype(u64 start, u64 end)
+{
+	retyped = true;
+	assert_true(start < end);
+	for (u64 i = start >> 20; i < ARRAY_SIZE(again) && i <= (end - 1) >> 20; i++)
+		again[i] = true;
+}
+
 bool quiesce_begin(struct quiesce_cpu *q) { (void)q; return true; }
 bool quiesce_end(struct quiesce_cpu *q) { (void)q; return true; }
 
@@ -111,12 +119,51 @@ static void tseg_is_never_cached(void **state)
 	}
 }
 
+/* A write while MTRRs are on: wherever a type is another one than before EPT01 looks again, and not everywhere. */
+static void only_changes_are_retyped(void **state)
+{
+	static struct percpu cpu;
+	static int before[ARRAY_SIZE(again)];
+	static const struct { u32 offset; u64 value; u32 most; } writes[] = { /* from PHYSBASE0; MiB to retype */
+		{ 0, 0xc0000000 | TYPE_UC, 0 }, { 1, (BITS(38, 28)) | MASK_VALID, 256 }, { 0, 0xc0000000 | 1, 256 },
+		{ 0, 0x10000000 | 1, 512 }, { 3, BITS(38, 12) & ~BIT(20), 0 }, { 2, 0x200000 | TYPE_WT, 0 },
+		{ 3, (BITS(38, 12) & ~BIT(22)) | MASK_VALID, 4096 }, /* a mask with a hole */
+		{ 3, 0, 4096 }, { 1, 0, 256 },
+	};
+
+	(void)state;
+	def_type = DEF_ENABLE | DEF_FIXED | MTRR_WB;
+	fixed = 0x0606060606060606;
+	variable[0] = variable[1] = 0;
+	mtrr_read(&cpu);
+	mtrr_publish(&cpu);
+	for (size_t i = 0; i < ARRAY_SIZE(writes); i++) {
+		u32 count = 0;
+
+		for (u64 at = 0; at < ARRAY_SIZE(again); at++)
+			before[at] = mtrr_type(at << 20, PAGE_SIZE);
+		memset(again, 0, sizeof(again));
+		assert_true(mtrr_write_msr(&cpu, MSR_MTRR_PHYSBASE0 + writes[i].offset, writes[i].value));
+		for (u64 at = 0; at < ARRAY_SIZE(again); at++) {
+			assert_true(again[at] || before[at] == mtrr_type(at << 20, PAGE_SIZE));
+			count += again[at];
+		}
+		assert_in_range(count, 0, writes[i].most);
+	}
+	memset(again, 0, sizeof(again));
+	assert_true(mtrr_write_msr(&cpu, MSR_MTRR_FIX64K, 0));
+	assert_true(again[0] && !again[1]);
+	assert_true(mtrr_write_msr(&cpu, MSR_MTRR_DEF_TYPE, DEF_ENABLE | DEF_FIXED));
+	assert_true(again[0] && again[4095]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(types_are_those_of_l1),
 		cmocka_unit_test(smram_is_never_cached),
 		cmocka_unit_test(tseg_is_never_cached),
+		cmocka_unit_test(only_changes_are_retyped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

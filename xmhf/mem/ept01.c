@@ -652,9 +652,13 @@ void ept01_guard_page(gpa1_t page)
 	ept01_regions[page.addr / SIZE_2M] = 0;
 }
 
-static void retype_table(u64 *table, unsigned int level, u64 base)
+/* Of the table that maps from `base` on, what lies in [start, end). */
+static void retype_table(u64 *table, unsigned int level, u64 base, u64 start, u64 end)
 {
-	for (unsigned int i = 0; i < 512; i++) {
+	unsigned int shift = EPT_LEVEL_SHIFT(level);
+	u64 first = start > base ? (start - base) >> shift : 0, last = MIN((end - 1 - base) >> shift, 511ul);
+
+	for (u64 i = first; i <= last; i++) {
 		u64 at = base + i * EPT_LEVEL_SIZE(level), entry = table[i];
 		int type;
 
@@ -665,7 +669,7 @@ static void retype_table(u64 *table, unsigned int level, u64 base)
 			continue;
 		}
 		if (level > 1 && !(entry & EPT_LARGE)) {
-			retype_table(phys_to_virt(HPA(entry & EPT_ADDR)), level - 1, at);
+			retype_table(phys_to_virt(HPA(entry & EPT_ADDR)), level - 1, at, start, end);
 			/* Split for types that are one again. */
 			if (level == 2 && at < mapped_top && !(away[at / SIZE_2M] & ~WAITS))
 				merge((u32)(at / SIZE_2M));
@@ -674,7 +678,7 @@ static void retype_table(u64 *table, unsigned int level, u64 base)
 		type = mtrr_type(at, EPT_LEVEL_SIZE(level));
 		/* A split that finds no page leaves the range uncached: slow, and right. */
 		if (type < 0 && level > 1 && ept_make(&for_l1, at, level - 1)) {
-			retype_table(phys_to_virt(HPA(table[i] & EPT_ADDR)), level - 1, at);
+			retype_table(phys_to_virt(HPA(table[i] & EPT_ADDR)), level - 1, at, start, end);
 			continue;
 		}
 		u64 new = (entry & ~EPT_TYPE) | (u64)(type < 0 ? 0 : type) << EPT_TYPE_SHIFT;
@@ -684,10 +688,14 @@ static void retype_table(u64 *table, unsigned int level, u64 base)
 	}
 }
 
-void ept01_retype(void)
+void ept01_retype(u64 start, u64 end)
 {
-	retype_table(ept01.root, EPT_LEVELS, 0);
-	memset(ept01_regions, 0, ept01_region_count * sizeof(*ept01_regions));
+	/* What is found by a leaf of 1 GiB, which may have been split. */
+	u64 first = MIN(start / SIZE_1G * (SIZE_1G / SIZE_2M), ept01_region_count);
+	u64 last = MIN(((end - 1) / SIZE_1G + 1) * (SIZE_1G / SIZE_2M), ept01_region_count);
+
+	retype_table(ept01.root, EPT_LEVELS, 0, start, end);
+	memset(ept01_regions + first, 0, (last - first) * sizeof(*ept01_regions));
 }
 
 static bool copy(gpa1_t gpa1, void *buf, size_t len, bool write)

@@ -211,8 +211,9 @@ void ept01_give(const u64 *pages, u32 count);
  */
 bool ept01_is_stand_in(u64 hpa, u32 rights);
 
-/* Memory types changed: recomputes those of all leaves. Under a stop. */
-void ept01_retype(void);
+/* Memory types changed in [start, end), not empty: recomputes those of the leaves that meet it. Under a stop. */
+#define EPT01_EVERYWHERE 0, ~0ull
+void ept01_retype(u64 start, u64 end);
 
 /* Access for L1's LAPIC page: read-only, since the core carries out INIT and SIPI. At boot. */
 void ept01_set_apic_page(gpa1_t page);

@@ -21,7 +21,7 @@ static u32 variable_count;
 static u64 address_bits; /* mask of the physical-address bits */
 
 /* The values that EPT01 follows; written under a stop, or at boot. */
-static struct { u64 def_type, fixed[11], var[32]; } live;
+static struct values { u64 def_type, fixed[11], var[32]; } live;
 
 static const struct { u32 msr; u32 start, step; } fixed_ranges[11] = {
 	{ MSR_MTRR_FIX64K, 0, 0x10000 }, { MSR_MTRR_FIX16K, 0x80000, 0x4000 }, { MSR_MTRR_FIX16K + 1, 0xa0000, 0x4000 },
@@ -54,7 +54,7 @@ void mtrr_keep_uncached(u64 start, u64 end)
 {
 	smram[1].start = start;
 	smram[1].end = end;
-	ept01_retype();
+	ept01_retype(EPT01_EVERYWHERE);
 }
 
 static int fixed_type(u64 addr)
@@ -151,14 +151,46 @@ static bool is_live(const struct percpu *cpu)
 	       !memcmp(cpu->mtrr.var, live.var, sizeof(live.var));
 }
 
+/* Where a variable range counts, types may be others than before. */
+static void retype_range(u64 base, u64 mask)
+{
+	u64 fixed = mask & address_bits, inside = ~fixed & (address_bits | (PAGE_SIZE - 1)), start = base & fixed;
+
+	if (!(mask & MASK_VALID))
+		return;
+	if (inside & (inside + 1))
+		ept01_retype(EPT01_EVERYWHERE); /* a mask with holes */
+	else
+		ept01_retype(start, start + inside + 1);
+}
+
+/* From `old` to the live values. A type depends on the ranges that cover the address, and on the default. */
+static void retype_changes(const struct values *old)
+{
+	if (old->def_type != live.def_type) {
+		ept01_retype(EPT01_EVERYWHERE);
+		return;
+	}
+	if (memcmp(old->fixed, live.fixed, sizeof(live.fixed)))
+		ept01_retype(0, FIXED_END);
+	for (u32 i = 0; i < 2 * variable_count; i += 2) {
+		if (old->var[i] == live.var[i] && old->var[i + 1] == live.var[i + 1])
+			continue;
+		retype_range(old->var[i], old->var[i + 1]);
+		retype_range(live.var[i], live.var[i + 1]);
+	}
+}
+
 /* EPT01 follows this CPU's values from here on, unless a hypapp denies it: false. */
 static __attribute__((noinline)) bool change_types(struct percpu *cpu, u32 msr, u64 value)
 {
 	if (!event_prepare(cpu, HYPAPI_EV_MTRR, EVENT_ARGS(mtrr, .msr = msr, .value = value)))
 		return false;
 	(void)!quiesce_begin(&cpu->quiesce);
+	const struct values old = live;
+
 	mtrr_publish(cpu);
-	ept01_retype();
+	retype_changes(&old);
 	quiesce_end(&cpu->quiesce);
 	event_tell(cpu, HYPAPI_EV_MTRR, HYPAPI_L0, EVENT_ARGS(mtrr, .msr = msr, .value = value));
 	return true;
