@@ -340,7 +340,9 @@ static void neighbours_are_leaves_like_others(void **state)
 	struct ept02_window w = ept02_window(&ept, root, table, 5, 1);
 
 	ept02_add(w, 6, 0x106000 | ram);
+	assert_false(w.used->mixed);
 	ept02_add(w, 7, 0x50000000 | ram);
+	assert_true(w.used->mixed);
 	assert_int_equal(hardware_walk(root, 0x6000, &level), 0x106000 | ram);
 	assert_int_equal(ept.leaves[root], 3);
 	looks = 0;
@@ -348,6 +350,14 @@ static void neighbours_are_leaves_like_others(void **state)
 	assert_int_equal(looks, 3);
 	assert_int_equal(ept.leaves[root], 2);
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
+	/* One that is in no row with the others is found all the same when its page is lost. */
+	const u64 losses[EPT01_LOSSES] = { [1] = 0x50000000 };
+	const struct ept02_change change = { .keep = below_1g, .remember = remember, .losses = losses, .now = 1 };
+
+	ept02_add(w, 8, 0x50000000 | ram);
+	ept02_revalidate(&ept, &change);
+	assert_int_equal(hardware_walk(root, 0x8000, &level), 0);
+	assert_int_equal(hardware_walk(root, 0x6000, &level), 0x106000 | ram);
 	assert_true(ept02_invalidate(&ept, 0x101e, &found));
 	assert_true(ept02_map(&ept, root, 0x9000, 1, 0x1000 | ram));
 	assert_int_equal(hardware_walk(root, 0x6000, &level), 0);
