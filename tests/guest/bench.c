@@ -199,11 +199,11 @@ static void bench_apic(void)
  */
 static void bench_mtrr_change(void)
 {
-	u64 base = rdmsr(0x20e), mask = rdmsr(0x20f);
+	u64 base = rdmsr(0x20e), mask = rdmsr(0x20f), width = cpuid(0x80000008, 0).eax & 0xff;
 
 	wrmsr(0x20f, 0);
 	wrmsr(0x20e, 0xc0000000);
-	wrmsr(0x20f, 0xff0000000ull | BIT(11));
+	wrmsr(0x20f, (BIT(width) - BIT(28)) | BIT(11));
 	for (u32 i = 0; i < ROUNDS; i++)
 		MEASURE(0, i, wrmsr(0x20e, i & 1 ? 0xc0000000 : 0xc0000001));
 	extra("l1-mtrr-change", 0);

@@ -151,17 +151,26 @@ static bool is_live(const struct percpu *cpu)
 	       !memcmp(cpu->mtrr.var, live.var, sizeof(live.var));
 }
 
-/* Where a variable range counts, types may be others than before. */
-static void retype_range(u64 base, u64 mask)
+struct span {
+	u64 start, end;
+};
+
+/* What a variable range covers; if its mask has holes, everything. */
+static struct span span_of(u64 base, u64 mask)
 {
 	u64 fixed = mask & address_bits, inside = ~fixed & (address_bits | (PAGE_SIZE - 1)), start = base & fixed;
 
 	if (!(mask & MASK_VALID))
-		return;
+		return (struct span){ 0, 0 };
 	if (inside & (inside + 1))
-		ept01_retype(EPT01_EVERYWHERE); /* a mask with holes */
-	else
-		ept01_retype(start, start + inside + 1);
+		return (struct span){ EPT01_EVERYWHERE };
+	return (struct span){ start, start + inside + 1 };
+}
+
+static void retype_span(struct span s)
+{
+	if (s.start < s.end)
+		ept01_retype(s.start, s.end);
 }
 
 /* From `old` to the live values. A type depends on the ranges that cover the address, and on the default. */
@@ -174,10 +183,14 @@ static void retype_changes(const struct values *old)
 	if (memcmp(old->fixed, live.fixed, sizeof(live.fixed)))
 		ept01_retype(0, FIXED_END);
 	for (u32 i = 0; i < 2 * variable_count; i += 2) {
+		struct span before = span_of(old->var[i], old->var[i + 1]);
+		struct span now = span_of(live.var[i], live.var[i + 1]);
+
 		if (old->var[i] == live.var[i] && old->var[i + 1] == live.var[i + 1])
 			continue;
-		retype_range(old->var[i], old->var[i + 1]);
-		retype_range(live.var[i], live.var[i + 1]);
+		if (before.start != now.start || before.end != now.end)
+			retype_span(before);
+		retype_span(now);
 	}
 }
 
