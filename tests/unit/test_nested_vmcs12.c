@@ -79,12 +79,33 @@ static void halves_and_widths(void **state)
 	assert_int_equal(vmcs12_find(VMCS_EPTP)->group, GROUP_EXEC);
 }
 
+/* Each field by itself: the copy is exact, and a difference shows in the field's own group. */
+static void replace_tells_what_differs(void **state)
+{
+	static struct vmcs12 v, region;
+
+	(void)state;
+	memset(&v, 0, sizeof(v));
+	memset(&region, 0, sizeof(region));
+	assert_int_equal(vmcs12_replace(&v, &region), 0);
+	for (u32 i = 0; i < VMCS12_FIELD_COUNT; i++) {
+		vmcs12_write(&region, &vmcs12_fields[i], 0, 0x8001000080008001);
+		assert_true(vmcs12_replace(&v, &region) >> vmcs12_fields[i].group & 1);
+		assert_memory_equal(&v, &region, sizeof(v));
+		assert_int_equal(vmcs12_replace(&v, &region), 0);
+	}
+	region.launched = 1;
+	assert_int_equal(vmcs12_replace(&v, &region), 0);
+	assert_int_equal(v.launched, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lookup_is_a_search),
 		cmocka_unit_test(fields_do_not_overlap),
 		cmocka_unit_test(halves_and_widths),
+		cmocka_unit_test(replace_tells_what_differs),
 	};
 
 	vmcs12_init(NEEDS_ALL);

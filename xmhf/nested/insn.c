@@ -69,6 +69,8 @@ static struct active_vmcs *find_active(struct nested_cpu *n, u64 gpa1)
  */
 static void deactivate(struct percpu *cpu, struct active_vmcs *a)
 {
+	if (unlikely(cpu->world == &a->l2))
+		a->unmerged = GROUPS_MERGED; /* L2 was cut off, and nothing of it was saved */
 	nested_shadow_collect(cpu, a);
 	vmcs02_read(cpu, a, GROUPS_LAZY);
 	void *region = a->unsaved ? region_of(cpu->nested, a->gpa1, HYPAPI_RW) : NULL;
@@ -107,12 +109,11 @@ static struct active_vmcs *activate(struct percpu *cpu, u64 gpa1, const void *re
 {
 	struct active_vmcs *a = make_room(cpu);
 
-	memcpy(&a->vmcs12, region, sizeof(a->vmcs12));
+	/* VMCS02 still has what the one before left in it: what does not differ need not be checked and merged again. */
+	a->unmerged |= vmcs12_replace(&a->vmcs12, region) & GROUPS_MERGED;
 	a->vmcs12.revision = NESTED_REVISION;
 	a->vmcs12.launched = a->vmcs12.launched == 1;
 	a->gpa1 = gpa1;
-	a->unmerged = GROUPS_MERGED;
-	a->unread = 0;
 	a->unsaved = false;
 	nested_shadow_publish(cpu, a);
 	return a;

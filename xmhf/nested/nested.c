@@ -72,6 +72,7 @@ void nested_start(struct percpu *cpu)
 	cpu->nested = n;
 	for (u32 i = 0; i < ACTIVE_VMCSS; i++) {
 		n->active[i].gpa1 = NO_VMCS;
+		n->active[i].unmerged = GROUPS_MERGED;
 		vmcs02_init(cpu, &n->active[i]);
 	}
 	nested_load_vmcs01(cpu);

@@ -44,7 +44,7 @@ struct open_bits {
  *                              ^  ^--- unread ---'           vmcs12 while it is unread reads it first
  *                              '-- shadow VMCS: what L1 wrote there since its newest publication
  *
- *   VMPTRLD of one that is not active        all unmerged
+ *   VMPTRLD of one that is not active        unmerged where it differs from what its place held before
  *   L1's VMWRITE, exiting or collected       its group unmerged, unsaved
  *   entry that passes                        nothing unmerged
  *   exit to L1                               groups that hypervisors seldom look at unread; unsaved

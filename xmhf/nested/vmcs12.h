@@ -116,6 +116,12 @@ extern const struct vmcs12_field vmcs12_fields[VMCS12_FIELD_COUNT];
 /* Once at boot, before vmcs12_find(). needs: nested_caps.needs, which fields exist for L1. */
 void vmcs12_init(u32 needs);
 
+/*
+ * The fields become those of L1's region, which may change meanwhile: each word is read once. Answers the groups in
+ * which it differs from what was here.
+ */
+u32 vmcs12_replace(struct vmcs12 *vmcs12, const void *region);
+
 /* Highest index among the fields that exist, for IA32_VMX_VMCS_ENUM. */
 u32 vmcs12_highest_index(u32 needs);
 
