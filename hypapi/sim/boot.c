@@ -99,7 +99,7 @@ __attribute__((no_sanitize("thread"))) static void out_of_time(int signal)
 
 		fprintf(stderr, "sim: CPU %u: %s, mode %d, %s, %u locks, asks for a stop %u, has it %u times\n", i,
 			machine_cpus[i]->runs ? "runs" : "idle", cpu->world->mode,
-			cpu->dispatch ? "in a hypapp" : "in no hypapp", cpu->locks_held, cpu->quiesce.asking,
+			cpu->dispatch ? "in a hypapp" : "in no hypapp", cpu->locks_held, cpu->quiesce.wants_owner,
 			cpu->quiesce.depth);
 		if (cpu->dispatch)
 			fprintf(stderr, "sim: CPU %u: hypapp %s, in its handler of event %s\n", i,

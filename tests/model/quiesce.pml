@@ -45,7 +45,7 @@ byte owner, epoch, released, joining, hold;
 bit work, held; /* held: the one EPT that is ever stopped is */
 byte signal[N], seen[N], ack[N], hold_ack[N];
 bit using[N];   /* the guest runs on that EPT */
-bit pending[N], asking[N], online[N];
+bit pending[N], wants_owner[N], online[N];
 
 /* hardware */
 bit latch[N];    /* an NMI has arrived and was not delivered: one bit, a second one merges into it */
@@ -137,10 +137,10 @@ inline next_owner(c, to) {
 	:: to = 0
 #else
 	:: joining -> to = joining
-	:: !joining && online[(c + 1) % N] && asking[(c + 1) % N] -> to = (c + 1) % N + 1
+	:: !joining && online[(c + 1) % N] && wants_owner[(c + 1) % N] -> to = (c + 1) % N + 1
 	:: else ->
 		if
-		:: online[(c + 2) % N] && asking[(c + 2) % N] -> to = (c + 2) % N + 1
+		:: online[(c + 2) % N] && wants_owner[(c + 2) % N] -> to = (c + 2) % N + 1
 		:: else -> to = 0
 		fi
 #endif
@@ -222,7 +222,7 @@ inline handle_work(c) {
 }
 
 inline take_word(c) {
-	atomic { S(c) -> asking[c] = 1 };
+	atomic { S(c) -> wants_owner[c] = 1 };
 	do
 	:: atomic { S(c) && owner == c + 1 -> break }
 	:: atomic { S(c) && owner == 0 -> owner = c + 1; break }
@@ -230,7 +230,7 @@ inline take_word(c) {
 	:: atomic { S(c) && pending[c] -> skip }; serve(c)
 #endif
 	od;
-	atomic { S(c) -> assert(seen[c] == signal[c] && seen[c] / 2 == ack[c]); asking[c] = 0 }
+	atomic { S(c) -> assert(seen[c] == signal[c] && seen[c] / 2 == ack[c]); wants_owner[c] = 0 }
 }
 
 /* bit: 2 for a stop, else 1. A CPU that is not online is not signaled. */
@@ -474,8 +474,8 @@ end:	timeout -> assert(finished == 2 && owner == 0 && released == epoch && !held
 }
 
 #ifdef FOREVER
-ltl asker0_served { [] (asking[0] -> <> (proceeds == 1)) }
-ltl asker1_served { [] (asking[1] -> <> (proceeds == 2)) }
+ltl asker0_served { [] (wants_owner[0] -> <> (proceeds == 1)) }
+ltl asker1_served { [] (wants_owner[1] -> <> (proceeds == 2)) }
 ltl latecomer_gets_online { <> online[2] }
 ltl target_released { [] (spins[2] -> <> !spins[2]) }
 #endif

@@ -375,7 +375,7 @@ static u64 check_counts(void)
 {
 	u64 stops = 0, full_stops = 0;
 	for (struct host_cpu *c = cpus; c < cpus + CPUS; c++) {
-		stops += c->q.count.asked;
+		stops += c->q.count.owned;
 		full_stops += c->full_stops;
 	}
 	CHECK(full_stops >= ASKERS * stops_per_asker / 2);
@@ -383,14 +383,14 @@ static u64 check_counts(void)
 	CHECK(world == full_stops);
 	CHECK(locked_work == full_stops + ASKERS * stops_per_asker);
 	for (struct host_cpu *c = cpus; c < cpus + CPUS; c++) {
-		CHECK(c->q.count.served + c->q.count.asked <= stops);
+		CHECK(c->q.count.served + c->q.count.owned <= stops);
 		CHECK(c->nmis_ours == atomic_load(&c->q.signal) >> 1);
 		CHECK(atomic_load(&c->q.signal) == atomic_load(&c->q.seen));
 		CHECK(c->nmis_guest <= atomic_load(&c->guest_nmis_sent));
 		CHECK(atomic_load(&c->mail) == atomic_load(&c->mail_taken));
 		CHECK(c->q.depth == 0 && c->q.holds == 0);
 		printf("CPU %ld: asked %llu served %llu, guest NMIs sent %llu counted %llu\n", (long)(c - cpus),
-		       (unsigned long long)c->q.count.asked, (unsigned long long)c->q.count.served,
+		       (unsigned long long)c->q.count.owned, (unsigned long long)c->q.count.served,
 		       (unsigned long long)atomic_load(&c->guest_nmis_sent), (unsigned long long)c->nmis_guest);
 	}
 	return stops;

@@ -159,7 +159,7 @@ static void a_stop_waits_for_all_and_counts(void **state)
 	assert_true(quiesce_owned(zero));
 	assert_int_equal(quiesce_epoch(zero), 1);
 	assert_int_equal(broadcasts, 1);
-	assert_int_equal(zero->count.asked, 1);
+	assert_int_equal(zero->count.owned, 1);
 	assert_int_equal(zero->count.nmis_sent, 1);
 	assert_true(zero->count.ticks_waited > 0);
 	assert_int_equal(zero->count.served, 0);
@@ -187,7 +187,7 @@ static void nested_begins_are_free(void **state)
 	locks = 1; /* no stop is begun, so the rule on locks does not apply */
 	assert_false(quiesce_begin(zero));
 	locks = 0;
-	assert_int_equal(zero->count.asked, 1);
+	assert_int_equal(zero->count.owned, 1);
 	assert_int_equal(zero->count.ticks_waited, waited);
 	assert_int_equal(broadcasts, 1);
 
@@ -211,7 +211,7 @@ static void a_cpu_alone_sends_no_nmi(void **state)
 	quiesce_end(zero);
 	assert_int_equal(broadcasts, 0);
 	assert_int_equal(zero->count.nmis_sent, 0);
-	assert_int_equal(zero->count.asked, 1);
+	assert_int_equal(zero->count.owned, 1);
 }
 
 static void whose_nmi_it_was(void **state)
@@ -280,7 +280,7 @@ static void loser_script(u32 turn)
 {
 	switch (turn) {
 	case 0:
-		assert_int_equal(load(&zero->asking, relaxed), 1);
+		assert_int_equal(load(&zero->wants_owner, relaxed), 1);
 		foreign_stop(one, 1);
 		assert_true(quiesce_nmi(zero));
 		break;
@@ -306,9 +306,9 @@ static void the_loser_serves_and_is_told(void **state)
 	assert_true(quiesce_begin(zero)); /* what was read before may be stale */
 	assert_int_equal(quiesce_epoch(zero), 2);
 	assert_int_equal(zero->count.served, 1);
-	assert_int_equal(zero->count.asked, 1);
+	assert_int_equal(zero->count.owned, 1);
 	assert_int_equal(flushed_work, QUIESCE_FLUSH_EPT02);
-	assert_int_equal(load(&zero->asking, relaxed), 0);
+	assert_int_equal(load(&zero->wants_owner, relaxed), 0);
 	quiesce_end(zero);
 
 	stop_by_zero(); /* nothing was served this time, and begin says so */
@@ -318,15 +318,15 @@ static void the_loser_serves_and_is_told(void **state)
 static void the_word_goes_round(void **state)
 {
 	(void)state;
-	store(&one->asking, 1, relaxed);
-	store(&two->asking, 1, relaxed);
+	store(&one->wants_owner, 1, relaxed);
+	store(&two->wants_owner, 1, relaxed);
 	stop_by_zero();
 	quiesce_end(zero);
 	u32 first = load(&stop.owner, relaxed);
 	assert_true(first == 2 || first == 3);
 	struct quiesce_cpu *next = &cpus[first - 1];
-	store(&next->asking, 0, relaxed);
-	store(&zero->asking, 1, relaxed); /* asked later: its turn comes after the one who waits already */
+	store(&next->wants_owner, 0, relaxed);
+	store(&zero->wants_owner, 1, relaxed); /* asked later: its turn comes after the one who waits already */
 	assert_int_equal(next_owner(next), 5 - first);
 	store(&stop.joining, 8, relaxed); /* a CPU that comes online is first */
 	assert_int_equal(next_owner(next), 8);
@@ -435,7 +435,7 @@ static void a_kick_waits_for_the_nmi_and_stops_nobody(void **state)
 	assert_int_equal(relax_turn, 4);
 	assert_int_equal(directed, BIT(2));
 	assert_int_equal(broadcasts, 0);
-	assert_int_equal(zero->count.asked, 0);
+	assert_int_equal(zero->count.owned, 0);
 	assert_int_equal(load(&stop.owner, relaxed), 0);
 	assert_int_equal(load(&stop.epoch, relaxed), 0);
 	assert_false(quiesce_nmi(one)); /* nobody called it */
@@ -492,7 +492,7 @@ static void a_stop_of_one_ept_waits_for_those_that_use_it(void **state)
 	assert_false(quiesce_owned(zero));
 	assert_int_equal(quiesce_holds(zero), EPT12);
 	assert_int_equal(quiesce_epoch(zero), 1);
-	assert_int_equal(zero->count.asked, 1);
+	assert_int_equal(zero->count.owned, 1);
 	assert_int_equal(broadcasts, 0);
 	assert_true(quiesce_use(zero, EPT12)); /* the owner looks, too, but when it does the stop is over */
 	quiesce_end(zero);

@@ -526,10 +526,10 @@ int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partiti
 
 	if (!p)
 		return d ? HYPAPI_ESTALE : HYPAPI_EPERM;
-	u64 asked = this_cpu()->quiesce.count.asked;
+	u64 before = this_cpu()->quiesce.count.owned;
 
 	error = partition_destroy(this_cpu(), p);
-	if (this_cpu()->quiesce.count.asked != asked)
+	if (this_cpu()->quiesce.count.owned != before)
 		dispatch_count_stop(d, true); /* somebody's creation caused it, whoever brought about the end */
 	d->progress.walking = false;
 	return error;

@@ -109,7 +109,7 @@ static struct active_vmcs *activate(struct percpu *cpu, u64 gpa1, const void *re
 {
 	struct active_vmcs *a = make_room(cpu);
 
-	/* VMCS02 still has what the one before left in it: what does not differ need not be checked and merged again. */
+	/* VMCS02 still has what the one before left: what does not differ need not be checked and merged again. */
 	a->unmerged |= vmcs12_replace(&a->vmcs12, region) & GROUPS_MERGED;
 	a->vmcs12.revision = NESTED_REVISION;
 	a->vmcs12.launched = a->vmcs12.launched == 1;

@@ -60,7 +60,7 @@ static u32 next_owner(const struct quiesce_cpu *self)
 			c = stop.first;
 		if (c == self)
 			break;
-		if (load(&c->asking, relaxed))
+		if (load(&c->wants_owner, relaxed))
 			return c->index + 1;
 	}
 	return 0;
@@ -229,13 +229,13 @@ static bool take_word(struct quiesce_cpu *self)
 		quiesce_hook_broken("a stop was asked for by a CPU that is not online");
 
 	u64 served = self->count.served;
-	store(&self->asking, 1, relaxed);
+	store(&self->wants_owner, 1, relaxed);
 	while (!take_owner_word(self->index + 1)) {
 		quiesce_poll(self); /* the winner waits for this CPU: serve its stop, or both wait for ever */
 		quiesce_hook_relax();
 		self->since = quiesce_hook_ticks();
 	}
-	store(&self->asking, 0, relaxed);
+	store(&self->wants_owner, 0, relaxed);
 	return self->count.served != served;
 }
 
@@ -288,7 +288,7 @@ bool quiesce_begin(struct quiesce_cpu *self)
 	}
 	self->depth = 1;
 	stop_others(self);
-	self->count.asked++;
+	self->count.owned++;
 	self->count.ticks_waited += quiesce_hook_ticks() - start;
 	return stale;
 }
@@ -317,7 +317,7 @@ bool quiesce_begin_ept(struct quiesce_cpu *self, u64 ept)
 
 	self->holds = 1;
 	hold_others(self, ept);
-	self->count.asked++;
+	self->count.owned++;
 	self->count.ticks_waited += quiesce_hook_ticks() - start;
 	return stale;
 }

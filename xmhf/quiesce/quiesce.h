@@ -33,7 +33,7 @@ enum quiesce_work {
 
 /* Written by their CPU only; exact for another reader only while that CPU is stopped. */
 struct quiesce_counters {
-	u64 asked;         /* stops that this CPU owned, of all or of one EPT; nested ones are not counted again */
+	u64 owned;         /* stops that this CPU owned, of all or of one EPT; nested ones are not counted again */
 	u64 served;        /* stops of other CPUs that this CPU sat through */
 	u64 nmis_sent;     /* ICR writes; one broadcast is one, and there is none while this CPU is alone */
 	u64 ticks_waited;  /* from the outermost begin until it returned */
@@ -50,7 +50,7 @@ struct quiesce_cpu {
 	_Atomic u64 hold_ack;            /* newest stop of the EPT that it uses, as an epoch, that it has
 	                                    acknowledged */
 	_Atomic u64 using;               /* what its guest runs on */
-	_Atomic u32 asking;              /* waits for the owner word; a release hands it over */
+	_Atomic u32 wants_owner;         /* waits for the owner word; a release hands it over */
 	u32 index;                       /* CPU number; constant once online */
 	struct quiesce_cpu *next;        /* list of online CPUs; constant once online */
 

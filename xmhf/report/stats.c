@@ -49,7 +49,7 @@ void stats_log(void)
 
 		log_now("stat cpu %u exits-l1 %lu exits-l2 %lu exits-pal %lu stops %lu served %lu nmis-sent %lu "
 			 "ticks-waiting %lu ticks-stopped %lu", i, s->exits[RUN_L1], s->exits[RUN_L2],
-			 s->exits[RUN_PARTITION], q->asked,
+			 s->exits[RUN_PARTITION], q->owned,
 			 q->served, q->nmis_sent, q->ticks_waited, q->ticks_stopped);
 	}
 	msr_log_watched();

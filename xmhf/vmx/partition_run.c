@@ -192,7 +192,7 @@ const struct hypapp_descriptor *partition_owner(const struct percpu *cpu)
 	return cpu->partition.running->app;
 }
 
-static void ask_owner(struct percpu *cpu, const struct hypapi_partition_exit_args *args)
+static void exit_to_owner(struct percpu *cpu, const struct hypapi_partition_exit_args *args)
 {
 	if (event_partition_exit(cpu, args) == TAKEN)
 		return;
@@ -210,7 +210,7 @@ enum taken partition_raise(struct percpu *cpu, unsigned int vector)
 
 	if (cpu->world->mode != RUN_PARTITION)
 		return NOT_TAKEN;
-	ask_owner(cpu, &args);
+	exit_to_owner(cpu, &args);
 	return TAKEN;
 }
 
@@ -227,7 +227,7 @@ static void exception(struct percpu *cpu)
 		args.error_code = (u32)vmread(VMCS_EXIT_INTR_ERROR);
 	if (args.vector == VEC_PF)
 		args.address = GVA(vmread(VMCS_EXIT_QUALIFICATION));
-	ask_owner(cpu, &args);
+	exit_to_owner(cpu, &args);
 }
 
 /*
@@ -268,7 +268,7 @@ void partition_exit(struct percpu *cpu, u32 reason)
 		rows[row].handle(cpu);
 		return;
 	}
-	ask_owner(cpu, &(struct hypapi_partition_exit_args){
+	exit_to_owner(cpu, &(struct hypapi_partition_exit_args){
 		.reason = rows[row].why ? rows[row].why : HYPAPI_PEXIT_INSTRUCTION,
 		.exit_reason = reason, .vector = rows[row].vector });
 }
