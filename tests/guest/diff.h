@@ -15,6 +15,8 @@
 
 #include "test.h"
 
+extern bool diff_tells;	/* this seed's story is told, not only hashed */
+
 /* ---- the seed's numbers ---- */
 void diff_seed(u64 seed);
 u64 diff_random(void);

@@ -160,7 +160,7 @@ void diff_move_field(void)
 		i = diff_below(ARRAY_SIZE(fields));
 	while (is_fixed(fields[i].encoding));
 	vmwrite(fields[i].encoding, moved(fields[i].encoding, vmread(fields[i].encoding)));
-	if (option_number("verbose", 0))
+	if (diff_tells)
 		print("moved %s: %lx\n", fields[i].name, vmread(fields[i].encoding));
 }
 

@@ -93,6 +93,30 @@ static bool nmi_into_blocking(void)
 	       (vmread(VMCS_GUEST_INTERRUPTIBILITY) & BLOCK_NMI);
 }
 
+/*
+ * Looked at even where the guest is unrestricted; the manual knows no such check. A refusal by the CPU of what XMHF has
+ * found valid comes after L1's MSR list was loaded.
+ */
+static bool rpl_of_cs(void)
+{
+	u64 rights = vmread(VMCS_GUEST_CS_RIGHTS), rpl = vmread(VMCS_GUEST_CS_SEL) & 3, dpl = rights >> 5 & 3;
+
+	if ((vmread(VMCS_GUEST_RFLAGS) & BIT(17)) || !(rights & 8))
+		return false;
+	return rights & 4 ? rpl < dpl : rpl != dpl;
+}
+
+/* Vol. 3, "Checks on Guest Non-Register State": which events may be injected into HLT and shutdown; not looked at. */
+static bool event_into_sleep(void)
+{
+	u64 activity = vmread(VMCS_GUEST_ACTIVITY), info = vmread(VMCS_ENTRY_INTR_INFO), event = info & 0x7ff;
+	bool allowed = (event & 0x700) == INTR_NMI || event == (INTR_HARD | VEC_MC);
+
+	if (activity == 1)
+		allowed |= (event & 0x700) == INTR_EXTERNAL || event == (INTR_HARD | VEC_DB);
+	return (info & INTR_VALID) && (activity == 1 || activity == 2) && !allowed;
+}
+
 static bool smm_blocking(void)
 {
 	return vmread(VMCS_GUEST_INTERRUPTIBILITY) & BLOCK_SMI;
@@ -112,6 +136,8 @@ static const struct { const char *name; bool (*excludes)(void); } rules[] = {
 	{ "Bochs: single step", single_step },
 	{ "Bochs: DPL of SS", dpl_of_ss },
 	{ "Bochs: NMI while NMIs are blocked", nmi_into_blocking },
+	{ "Bochs: RPL of CS", rpl_of_cs },
+	{ "Bochs: event into HLT or shutdown", event_into_sleep },
 	{ "Bochs: blocking by SMI", smm_blocking },
 };
 

@@ -8,8 +8,8 @@
 #define STEPS 8
 #define TIMER 20000
 
+bool diff_tells;
 static u64 state, hash;
-static bool verbose;
 static u32 excluded, entered, refused;
 
 void diff_seed(u64 seed)
@@ -31,7 +31,7 @@ static void note(const char *what, u64 value)
 {
 	hash = (hash ^ value) * 0x100000001b3ull;
 	hash ^= hash >> 29;
-	if (verbose)
+	if (diff_tells)
 		print("%s %lx\n", what, value);
 }
 
@@ -315,21 +315,22 @@ static void show(void)
 	static const u16 shown[] = { VMCS_PIN_CONTROLS, VMCS_CPU_CONTROLS, VMCS_CPU_CONTROLS2, VMCS_EXIT_CONTROLS,
 				     VMCS_ENTRY_CONTROLS, VMCS_ENTRY_INTR_INFO, VMCS_ENTRY_INSN_LENGTH,
 					VMCS_EXCEPTION_BITMAP,
-				     VMCS_ENTRY_MSR_LOAD_COUNT, VMCS_GUEST_RFLAGS };
+				     VMCS_ENTRY_MSR_LOAD_COUNT, VMCS_EXIT_MSR_STORE_COUNT,
+				     VMCS_EXIT_MSR_LOAD_COUNT, VMCS_GUEST_RFLAGS };
 
-	for (size_t i = 0; verbose && i < ARRAY_SIZE(shown); i++)
+	for (size_t i = 0; diff_tells && i < ARRAY_SIZE(shown); i++)
 		print("field %x: %lx\n", shown[i], vmread(shown[i]));
-	for (u32 i = 0; verbose && i < 96; i++)
+	for (u32 i = 0; diff_tells && i < 96; i++)
 		print(i % 32 ? " %02x" : "\ncode %02x", diff_world.code[i]);
-	for (u32 i = 0; verbose && i < 8; i++)
-		print(i ? " %x" : "\ncode list %x", diff_world.lists[i].index);
-	if (verbose)
+	for (u32 i = 0; diff_tells && i < 24; i++)
+		print(i % 8 ? " %x" : "\ncode list %x", diff_world.lists[i].index);
+	if (diff_tells)
 		print("\n");
 }
 
 static void story(u64 seed)
 {
-	verbose = seed == option_number("show", ~0ull) || option_number("verbose", 0);
+	diff_tells = seed == option_number("show", ~0ull) || option_number("verbose", 0);
 	diff_seed(seed);
 	hash = 0xcbf29ce484222325ull;
 	note("mode", begin());
@@ -343,7 +344,7 @@ DEFINE_TEST(vmx_diff, "vmx-diff", "differential fuzzing, see diff.h: seed=N coun
 {
 	u64 first = option_number("seed", 0), count = option_number("count", 100);
 
-	verbose = option_number("verbose", 0);
+	diff_tells = option_number("verbose", 0);
 	if (!hv_supported())
 		return;
 	hv_on();

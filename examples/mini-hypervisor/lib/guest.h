@@ -30,7 +30,7 @@ typedef uint64_t u64;
 
 enum vector {
 	VEC_DE = 0, VEC_DB = 1, VEC_NMI = 2, VEC_BP = 3, VEC_OF = 4, VEC_BR = 5, VEC_UD = 6, VEC_NM = 7, VEC_DF = 8,
-	VEC_TS = 10, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_AC = 17,
+	VEC_TS = 10, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_AC = 17, VEC_MC = 18,
 	VEC_TIMER = 0x40, VEC_IPI = 0x41, VEC_TEST = 0x42, VEC_USER_DONE = 0x80, VEC_WAKE = 0xf0, VEC_SPURIOUS = 0xff,
 };
 
