@@ -3,6 +3,7 @@
  * Event injection: what L2 receives, with which error code and return address; and events whose delivery in L2 is cut
  * short by a VM exit, which must come back in the IDT-vectoring fields and be injected again.
  */
+#include "../../hypapps/trustvisor/include/trustvisor/abi.h"
 #include "test.h"
 
 #define INJECT_HERE 0x55	/* RAX of the VMCALL at which L1 injects the next event */
@@ -259,6 +260,9 @@ extern const u8 l2_iret[];
 asm("l2_iret: movl %ss, %eax; pushq %rax; leaq 8(%rsp), %rax; pushq %rax; pushfq; movl %cs, %eax; pushq %rax\n"
     "leaq 1f(%rip), %rax; pushq %rax; iretq; 1: nop; movl $0xe0d, %eax; vmcall\n");
 
+extern const u8 l2_nops[];
+asm("l2_nops: nop; nop; nop; movl $0xe0d, %eax; vmcall\n");
+
 /* Its IRET does not end the blocking; L1's does. */
 static void blocked_nmis(void)
 {
@@ -283,6 +287,48 @@ static void blocked_nmis(void)
 		print(", an NMI of L1 comes: %u", this_cpu()->irq_count[VEC_NMI] - before);
 		asm volatile("int $0x42");
 		print(", after an IRET: %u\n", this_cpu()->irq_count[VEC_NMI] - before);
+	}
+}
+
+/*
+ * ---- NMIs of L1 while L2 blocks virtual NMIs. On XMHF only: the emulator's entry does not end L1's own blocking ----
+ */
+
+static void run_nops(u32 pin, u32 interruptibility, u32 event)
+{
+	hv_init(&l2, HV_LONG64, l2_nops);
+	hv_set(VMCS_PIN_CONTROLS, pin);
+	hv_set(VMCS_GUEST_RFLAGS, 0x200);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, interruptibility);
+	vmwrite(VMCS_ENTRY_INTR_INFO, event);
+	if (hv_run(&l2) != VMX_OK)
+		fail("entry refused");
+}
+
+/*
+ * The first entry leaves NMIs blocked in L1, so that one waits there for the second. It is an exit before L2 could do
+ * anything, and an event that was to be delivered is told, too.
+ */
+static void nmi_in_shadow(void)
+{
+	static const struct { const char *what; u32 interruptibility, event; } cases[] = {
+		{ "no shadow", BLOCK_NMI, 0 },
+		{ "shadow of STI", BLOCK_NMI | BLOCK_STI, 0 },
+		{ "shadow of MOV SS", BLOCK_NMI | BLOCK_MOV_SS, 0 },
+		{ "#UD injected", BLOCK_NMI, INTR_VALID | INTR_HARD | VEC_UD },
+		{ "NMI injected", 0, INTR_VALID | INTR_NMI | VEC_NMI },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		run_nops(PIN_NMI, BLOCK_NMI, 0);
+		send_nmi(0);
+		run_nops(PIN_NMI | PIN_VIRTUAL_NMI, cases[i].interruptibility, cases[i].event);
+		asm volatile("int $0x42");
+		if (l2.exit.reason != EXIT_EXCEPTION_NMI || l2.exit.intr_info != (INTR_VALID | INTR_NMI | VEC_NMI))
+			fail("NMI of L1, %s: exit %x", cases[i].what, l2.exit.reason);
+		if (vmread(VMCS_GUEST_RIP) != (u64)l2_nops || l2.exit.idt_info != cases[i].event)
+			fail("NMI of L1, %s: %ld bytes executed, event %x", cases[i].what,
+			     vmread(VMCS_GUEST_RIP) - (u64)l2_nops, l2.exit.idt_info);
 	}
 }
 
@@ -331,5 +377,7 @@ DEFINE_TEST(vmx_inject, "vmx-inject", "event injection, IDT-vectoring informatio
 	real_mode_fault();
 	resume_flag();
 	blocked_nmis();
+	if (cpuid(TV_CPUID_LEAF, 0).eax == TV_CPUID_PRESENT)
+		nmi_in_shadow();
 	hv_off();
 }

@@ -173,11 +173,20 @@ u64 nested_tsc_offset(const struct percpu *cpu)
 
 /* ---- Events for L2 ---- */
 
+/* An exit in place of an entry: an event that this was to deliver is told with the exit, so that it is not lost. */
+static void reflect_undelivered(struct percpu *cpu, struct exit_info exit)
+{
+	exit.idt_info = (u32)vmread(VMCS_ENTRY_INTR_INFO);
+	exit.idt_error = (u32)vmread(VMCS_ENTRY_ERROR_CODE);
+	exit.insn_len = (u32)vmread(VMCS_ENTRY_INSN_LEN);
+	nested_reflect(cpu, &exit);
+}
+
 static void exit_for_nmi(struct percpu *cpu)
 {
 	__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED);
-	nested_reflect(cpu, &(struct exit_info){ .reason = EXIT_EXCEPTION_NMI,
-						 .intr_info = INTR_VALID | INTR_TYPE_NMI | VEC_NMI });
+	reflect_undelivered(cpu, (struct exit_info){ .reason = EXIT_EXCEPTION_NMI,
+						     .intr_info = INTR_VALID | INTR_TYPE_NMI | VEC_NMI });
 }
 
 static void inject_nmi(struct percpu *cpu)
@@ -187,21 +196,33 @@ static void inject_nmi(struct percpu *cpu)
 	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
 }
 
+/* L2's blocking of virtual NMIs, now or once the event of this entry is delivered. */
+static bool blocks_virtual_nmis(u64 interruptibility, u64 event)
+{
+	return (interruptibility & INTERRUPTIBILITY_NMI) ||
+	       (event & (INTR_VALID | INTR_TYPE)) == (INTR_VALID | INTR_TYPE_NMI);
+}
+
 /*
  * With NMI exiting L1 gets an exit at the next instruction boundary; with virtual NMIs not even NMI blocking of L2
  * holds it back. Without, the NMI is L2's own. What has to wait waits for the NMI window, which opens after event
- * delivery.
+ * delivery and the shadow of STI or MOV SS. Where L2 blocks virtual NMIs the window stays shut until its IRET: there
+ * the exit comes at once.
  */
 void nested_pending_nmi(struct percpu *cpu)
 {
 	u32 pin12 = vmcs12_of(cpu)->pin_ctls;
-	u64 blocked = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
+	u64 now = vmread(VMCS_GUEST_INTERRUPTIBILITY), event = vmread(VMCS_ENTRY_INTR_INFO);
+	bool waits;
 
 	if (vmcs12_keeps_nmis_blocked(vmcs12_of(cpu)))
 		return; /* L1's exit sees to it */
-	if (!(pin12 & PIN_VIRTUAL_NMIS))
-		blocked |= INTERRUPTIBILITY_NMI;
-	if ((vmread(VMCS_GUEST_INTERRUPTIBILITY) & blocked) || (vmread(VMCS_ENTRY_INTR_INFO) & INTR_VALID))
+	waits = (now & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) || (event & INTR_VALID);
+	if (pin12 & PIN_VIRTUAL_NMIS)
+		waits &= !blocks_virtual_nmis(now, event);
+	else
+		waits |= !!(now & INTERRUPTIBILITY_NMI);
+	if (waits)
 		vmcs02_nmi_window(cpu, true);
 	else if (event_nmi(cpu) == TAKEN)
 		__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED);
@@ -272,13 +293,9 @@ void nested_hold_init(struct percpu *cpu)
 	cpu->nested->init_held = true;
 }
 
-/* An event that the entry was to deliver is told with the exit, so that it is not lost. */
 void nested_reflect_init(struct percpu *cpu)
 {
-	nested_reflect(cpu, &(struct exit_info){ .reason = EXIT_INIT,
-						 .idt_info = (u32)vmread(VMCS_ENTRY_INTR_INFO),
-						 .idt_error = (u32)vmread(VMCS_ENTRY_ERROR_CODE),
-						 .insn_len = (u32)vmread(VMCS_ENTRY_INSN_LEN) });
+	reflect_undelivered(cpu, (struct exit_info){ .reason = EXIT_INIT });
 }
 
 void nested_reflect_triple_fault(struct percpu *cpu)
