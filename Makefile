@@ -92,6 +92,11 @@ define compile
 $(say) CC $@
 $(Q)$(CC) $(1) -c -o $@ $<
 endef
+# In an image with the hypapp of tests/coverage the code of this folder counts how often it runs.
+ifneq ($(filter coverage,$(HYPAPPS)),)
+$(O)/core/xmhf/nested/%.o: CORE_CFLAGS += -fprofile-arcs -ftest-coverage -fprofile-info-section -fdata-sections
+CORE_LINK_FLAGS += -Wl,--defsym=__gcov_merge_add=0
+endif
 $(O)/core/hypapps_linked.o: $(O)/hypapps_linked.c Makefile
 	$(call compile,$(CORE_CFLAGS))
 $(O)/core/xmhf/%.o: xmhf/%.c $(O)/include/core/config.h
@@ -138,13 +143,15 @@ include xmhf/boot/efi/efi.mk
 
 # The same with one option on, or with other hypapps, in a folder of its own: build/counts/xmhf.elf for make bench; for
 # tests build/audit/xmhf.elf, with the hypapps that only tests need, and build/by-path/xmhf.elf, with one from outside
-# of hypapps/ and one with a library.
+# of hypapps/ and one with a library; build/coverage/xmhf.elf counts its arcs.
 OPTION_counts := INSN_COUNTS
 OPTION_audit := AUDIT
 OPTION_by-path := NONE
+OPTION_coverage := NONE
 HYPAPPS_audit := trustvisor helloworld lockdown verify bystander starter quiesce
 HYPAPPS_by-path = helloworld $(INSTALL_O)/greeter checksum
-VARIANTS := core-counts core-audit core-by-path
+HYPAPPS_coverage := trustvisor helloworld lockdown tests/coverage
+VARIANTS := core-counts core-audit core-by-path core-coverage
 .PHONY: $(VARIANTS)
 $(VARIANTS): core-%: $(O)/config.mk
 	@mkdir -p $(O)/$*
@@ -160,6 +167,7 @@ include tools/run.mk
 include tests/unit/unit.mk
 include hypapi/sim/sim.mk
 include tests/fuzz/fuzz.mk
+include tests/coverage/coverage.mk
 include tests/check.mk
 include tools/install/install.mk
 include bench.mk

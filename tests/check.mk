@@ -17,7 +17,7 @@ check-files: $(CHECK_FILES)
 
 # A part that cannot be built is one failed case, and the rest is tested all the same.
 check-long: CHECK_LONG := --long
-check-long: CHECK_MORE := long-images
+check-long: CHECK_MORE := long-images core-coverage
 check check-long: setup
 	@failed=; $(MAKE) -k $(CHECK_PARALLEL) --no-print-directory check-files $(CHECK_MORE) || \
 		failed=--failed=build; \

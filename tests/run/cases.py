@@ -421,6 +421,10 @@ CASES = [
                            ("vmcs12", 50000), ("register", 500))),
     # The same 1,500 stories on both machines; more by `make fuzz`.
     dict(name="fuzz/nested", timeout=900, command=["tests/fuzz/diff.py", "--seeds", "1500", "--timeout", "800"]),
+    # How much of xmhf/nested the transcripts and the fuzzer reach.
+    dict(name="coverage/nested", timeout=3600, long=True,
+         command=["tests/coverage/report.py", "--image", "build/coverage/xmhf.elf", "--guest", GUEST,
+                  "--out", "build/coverage"]),
     transcript("reset-port"),
     transcript("reset-other-cpu", cpus=2),
     transcript("power-off"),
