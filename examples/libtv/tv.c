@@ -38,14 +38,14 @@ enum tv_level tv_detect(void)
 	return __atomic_load_n(&level, __ATOMIC_RELAXED);
 }
 
-static uint32_t call(uint32_t command, const void *rcx, const void *rsi, const void *rdi)
+static uint32_t call(uint32_t command, const void *rcx, const void *rdx, const void *rsi, const void *rdi)
 {
 	enum tv_level level = tv_detect();
 
 	if (level == TV_NONE)
 		return TV_E_UNSUPPORTED;
-	return tv_hypercall(level == TV_IN_L2 ? TV_L2_BASE_DEFAULT : 0, command, (uintptr_t)rcx, 0, (uintptr_t)rsi,
-			    (uintptr_t)rdi);
+	return tv_hypercall(level == TV_IN_L2 ? TV_L2_BASE_DEFAULT : 0, command, (uintptr_t)rcx, (uintptr_t)rdx,
+			    (uintptr_t)rsi, (uintptr_t)rdi);
 }
 
 /* Writes one byte of each page with what it holds, and reads it: the page is this process's own, present and mapped. */
@@ -121,14 +121,15 @@ uint32_t tv_finish(const struct tv_pal_sections *sections, uint32_t result)
 	return result;
 }
 
-static uint32_t register_by_hypercall(const struct tv_pal_sections *sections, const struct tv_pal_params *params,
-				      const void *entry)
+static uint32_t register_by_hypercall(const struct tv_pal_sections *sections, const struct tv_list_entry *entry,
+				      const struct tv_pal_options *options)
 {
 	/*
 	 * Constants may lie in a page that nobody has touched yet, which the hypervisor cannot read: hand over copies.
 	 */
 	const struct tv_pal_sections own_sections = *sections;
-	const struct tv_pal_params own_params = *params;
+	const struct tv_pal_params own_params = entry->params;
+	const struct tv_pal_options own_options = options ? *options : (struct tv_pal_options){ .flags = 0 };
 	uint32_t result = TV_E_FAULT;
 
 	/*
@@ -137,20 +138,22 @@ static uint32_t register_by_hypercall(const struct tv_pal_sections *sections, co
 	for (int i = 0; i < REGISTER_TRIES && (result == TV_E_FAULT || result == TV_E_OWNED); i++) {
 		if (!tv_prepare(sections))
 			return TV_E_FAULT;
-		result = call(TV_CMD_REGISTER, &own_sections, &own_params, entry);
+		result = call(TV_CMD_REGISTER, &own_sections, options ? &own_options : NULL, &own_params,
+			      (const void *)(uintptr_t)entry->address);
 	}
 	return tv_finish(sections, result);
 }
 
 static uint32_t register_by_device(const struct tv_pal_sections *sections, const struct tv_list_entry *entries,
-				   uint32_t count, uint32_t flags)
+				   uint32_t count, uint32_t flags, const struct tv_pal_options *options)
 {
 	volatile uint64_t *word = word_in(sections);
 	uint32_t result;
 
 	if (word)
 		*word = 1;
-	result = tv_device_register(sections, entries, count, flags | (sizeof(void *) == 4 ? TV_LIST_32BIT : 0));
+	result = tv_device_register(sections, entries, count, flags | (sizeof(void *) == 4 ? TV_LIST_32BIT : 0),
+				    options);
 	if (result != TV_OK)
 		clear_word(sections);
 	return result;
@@ -167,19 +170,22 @@ static bool needs_device(const struct tv_list_entry *entries, uint32_t count, ui
 	return false;
 }
 
-uint32_t tv_register_entries(const struct tv_pal_sections *sections, const struct tv_list_entry *entries,
-			     uint32_t count, uint32_t flags)
+uint32_t tv_register_options(const struct tv_pal_sections *sections, const struct tv_list_entry *entries,
+			     uint32_t count, uint32_t flags, const struct tv_pal_options *options)
 {
-	struct tv_pal_params params;
-
 	if (tv_detect() == TV_NONE)
 		return TV_E_UNSUPPORTED;
 	if (tv_device_is_there())
-		return register_by_device(sections, entries, count, flags);
+		return register_by_device(sections, entries, count, flags, options);
 	if (needs_device(entries, count, flags))
 		return TV_E_UNSUPPORTED;
-	params = entries->params;
-	return register_by_hypercall(sections, &params, (const void *)(uintptr_t)entries->address);
+	return register_by_hypercall(sections, entries, options);
+}
+
+uint32_t tv_register_entries(const struct tv_pal_sections *sections, const struct tv_list_entry *entries,
+			     uint32_t count, uint32_t flags)
+{
+	return tv_register_options(sections, entries, count, flags, NULL);
 }
 
 uint32_t tv_register(const struct tv_pal_sections *sections, const struct tv_pal_params *params, const void *entry)
@@ -203,7 +209,7 @@ static void unlock_sections(const struct tv_pal_sections *sections)
 uint32_t tv_unregister(const struct tv_pal_sections *sections, const void *entry)
 {
 	bool device = tv_detect() != TV_NONE && tv_device_is_there();
-	uint32_t result = device ? tv_device_unregister(sections) : call(TV_CMD_UNREGISTER, entry, NULL, NULL);
+	uint32_t result = device ? tv_device_unregister(sections) : call(TV_CMD_UNREGISTER, entry, NULL, NULL, NULL);
 
 	if (result == TV_E_BUSY)
 		return result;
@@ -234,7 +240,7 @@ bool tv_status(const struct tv_pal_sections *sections, struct tv_status *status)
 
 uint32_t tv_test(void)
 {
-	return call(TV_CMD_TEST, NULL, NULL, NULL);
+	return call(TV_CMD_TEST, NULL, NULL, NULL, NULL);
 }
 
 const char *tv_result_text(uint32_t result)

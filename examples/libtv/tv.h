@@ -119,6 +119,15 @@ uint32_t tv_register_entries(const struct tv_pal_sections *sections, const struc
 			     uint32_t count, uint32_t flags);
 
 /**
+ * The same with options that are measured with the PAL, so that its keys depend on them and a quote tells them: an
+ * owner tag, 32 bytes of the caller's choice; TV_PAL_DEBUG; TV_PAL_FIXED. With the driver or without.
+ * @param options  NULL: none
+ * @return enum tv_result; TV_E_INVALID also for other flags
+ */
+uint32_t tv_register_options(const struct tv_pal_sections *sections, const struct tv_list_entry *entries,
+			     uint32_t count, uint32_t flags, const struct tv_pal_options *options);
+
+/**
  * Ranges of this program's memory that the PAL finds at their own addresses, as a call finds them; what the PAL changes
  * there is seen after its return. They end with the PAL.
  * @param entry      of a registered PAL

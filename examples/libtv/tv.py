@@ -17,6 +17,8 @@ PAGE = 4096
 CODE, DATA, PARAM, STACK = 1, 2, 3, 4
 MAX_SECTIONS = MAX_PARAMS = 10
 ERRORS = 2           # flag: a call that fails returns CALL_FAILED, in place of SIGSEGV
+FPU = 4              # flag: the PAL has FPU and SIMD registers of its own
+DEBUG, FIXED = 1, 4  # options, measured: its registers are in the log when it faults; addresses count
 CALL_FAILED = 2 ** 64 - 1
 
 
@@ -45,6 +47,11 @@ class Entry(ctypes.Structure):
     _fields_ = [("address", ctypes.c_uint64), ("params", Params)]
 
 
+class Options(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = [("flags", ctypes.c_uint32), ("reserved", ctypes.c_uint32), ("owner_tag", ctypes.c_ubyte * 32)]
+
+
 class Status(ctypes.Structure):
     _fields_ = [("present", ctypes.c_bool), ("why", ctypes.c_uint32), ("vector", ctypes.c_uint32),
                 ("error_code", ctypes.c_uint32), ("calls", ctypes.c_uint32), ("rip", ctypes.c_uint64),
@@ -71,8 +78,8 @@ def library(path="libtv.so.1", loaded={}):
     """The library, loaded once."""
     if not loaded:
         lib = ctypes.CDLL(path)
-        lib.tv_register_entries.argtypes = [ctypes.POINTER(Sections), ctypes.POINTER(Entry), ctypes.c_uint32,
-                                            ctypes.c_uint32]
+        lib.tv_register_options.argtypes = [ctypes.POINTER(Sections), ctypes.POINTER(Entry), ctypes.c_uint32,
+                                            ctypes.c_uint32, ctypes.POINTER(Options)]
         lib.tv_unregister.argtypes = [ctypes.POINTER(Sections), ctypes.c_void_p]
         lib.tv_status.argtypes = [ctypes.POINTER(Sections), ctypes.POINTER(Status)]
         lib.tv_status.restype = ctypes.c_bool
@@ -113,8 +120,13 @@ class Pal:
         """What the PAL's data shall be; the last moment when anybody outside sees it."""
         ctypes.memmove(self.start + self.code_bytes, data, len(data))
 
-    def register(self, flags=0):
-        result = library().tv_register_entries(self.sections, self.entry, 1, flags)
+    def register(self, flags=0, options=0, owner_tag=bytes(32)):
+        """`owner_tag`: 32 bytes; like `options` it is measured, and decides which secrets are the PAL's."""
+        if len(owner_tag) != 32:
+            raise ValueError("an owner tag has 32 bytes")
+        chosen = Options(options, 0, (ctypes.c_ubyte * 32)(*owner_tag))
+        result = library().tv_register_options(self.sections, self.entry, 1, flags,
+                                               chosen if options or any(owner_tag) else None)
         if result:
             raise Error(result)
 

@@ -142,9 +142,11 @@ static uint32_t make(const struct tv_pal_sections *sections, struct device_pal *
 }
 
 uint32_t tv_device_register(const struct tv_pal_sections *sections, const struct tv_list_entry *entries, uint32_t count,
-			    uint32_t flags)
+			    uint32_t flags, const struct tv_pal_options *options)
 {
-	struct tv_ioc_register request = { .size = sizeof(request), .entry_count = count, .flags = flags };
+	/* Without options it is what the first version of the driver understands, too. */
+	struct tv_ioc_register request = { .size = options ? sizeof(request) : TV_IOC_REGISTER_SIZE_1,
+					   .entry_count = count, .flags = flags };
 	struct device_pal *pal = find(sections);
 	uint32_t result = TV_OK;
 	int answer;
@@ -156,6 +158,8 @@ uint32_t tv_device_register(const struct tv_pal_sections *sections, const struct
 	if (result != TV_OK)
 		return result;
 	memcpy(request.entries, entries, count * sizeof(entries[0]));
+	if (options)
+		request.options = *options;
 	answer = ioctl(pal->file, TV_IOC_REGISTER, &request);
 	return answer < 0 ? result_of_errno() : (uint32_t)answer;
 }

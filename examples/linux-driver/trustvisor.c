@@ -360,6 +360,7 @@ static void fill_list(const struct tv_file *f, const struct tv_ioc_register *req
 	list->flags = request->flags;
 	list->entry_count = request->entry_count;
 	list->page_count = f->page_count;
+	list->options = request->options; /* TrustVisor judges them */
 	memcpy(list->entries, request->entries, sizeof(request->entries));
 	for (section = 0; section < f->sections.num_sections; section++) {
 		const struct tv_pal_section *s = &f->sections.sections[section];
@@ -437,15 +438,22 @@ static long ioctl_create(struct tv_file *f, const void __user *arg)
 
 static long ioctl_register(struct tv_file *f, const void __user *arg)
 {
-	struct tv_ioc_register *request = memdup_user(arg, sizeof(*request));
-	long result = -EINVAL;
+	struct tv_ioc_register *request;
+	long result = -EFAULT;
+	u32 size;
 
-	if (IS_ERR(request))
-		return PTR_ERR(request);
-	mutex_lock(&f->lock);
-	if (request->size == sizeof(*request))
+	if (get_user(size, (const u32 __user *)arg))
+		return -EFAULT;
+	if (size != TV_IOC_REGISTER_SIZE_1 && size != sizeof(*request))
+		return -EINVAL;
+	request = kzalloc(sizeof(*request), GFP_KERNEL);
+	if (!request)
+		return -ENOMEM;
+	if (!copy_from_user(request, arg, size)) { /* its own `size` may be another by now, and is not looked at */
+		mutex_lock(&f->lock);
 		result = register_pal(f, request);
-	mutex_unlock(&f->lock);
+		mutex_unlock(&f->lock);
+	}
 	kfree(request);
 	return result;
 }

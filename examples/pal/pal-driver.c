@@ -28,6 +28,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../hypapps/trustvisor/include/trustvisor/tpm.h"
 #include "../linux-driver/trustvisor_ioctl.h"
 #include "frames.h"
 #include "pal.h"
@@ -43,13 +44,18 @@ TV_PAL_PAGES(1, 1);
 #define SWAP "/dev/ram1"
 #define COLLAPSE 25 /* MADV_COLLAPSE, which Debian's C library does not know yet */
 
-/* The first adds a word of the page after it; without one it is not in its PAL. The second, 64 bytes on, never ends. */
+/*
+ * The first adds a word of the page after it; without one it is not in its PAL. The second, 64 bytes on, never ends.
+ * The third makes that hypercall for struct tv_tpm_info, and returns the first word of the owner tag there.
+ */
 extern char pal_code[], pal_code_end[];
 __asm__(".text\n"
 	"pal_code: mov pal_code+4096(%rip), %rax; test %rax, %rax; jz 1f; add %rdi, %rax; ret\n"
 	"1: mov $-1, %rax; ret\n"
 	".balign 64\n"
 	"2: pause; jmp 2b\n"
+	".balign 64\n"
+	"mov %edi, %eax; lea pal_code+4096+64(%rip), %rcx; vmcall; mov pal_code+4096+64+40(%rip), %rax; ret\n"
 	"pal_code_end:\n");
 
 static uint64_t (*volatile call_area)(uint64_t) = (void *)AREA;
@@ -127,11 +133,13 @@ static struct tv_ioc_create sections_at(unsigned long at)
 		{ TV_SECTION_PARAM, 1, at + 2 * PAGE }, { TV_SECTION_STACK, stack_pages, at + 3 * PAGE } } };
 }
 
+#define ENTRIES 3
+
 static struct tv_ioc_register one_entry(void)
 {
-	struct tv_ioc_register request = { .size = sizeof(request), .entry_count = 2 };
+	struct tv_ioc_register request = { .size = TV_IOC_REGISTER_SIZE_1, .entry_count = ENTRIES };
 
-	for (uint32_t i = 0; i < 2; i++)
+	for (uint32_t i = 0; i < ENTRIES; i++)
 		request.entries[i] = (struct tv_list_entry){ .address = AREA + 64 * i, .params = {
 			.num_params = 1, .params = { { .type = TV_PARAM_INTEGER } } } };
 	return request;
@@ -539,6 +547,14 @@ static void register_with(const char *what, int error, int file, void (*spoil)(s
 		report(result == TV_E_INVALID, what, "refused by TrustVisor");
 }
 
+static void second_version(struct tv_ioc_register *r) { r->size = sizeof(*r); }
+static void between_versions(struct tv_ioc_register *r) { r->size = sizeof(*r) - 4; }
+static void future_version(struct tv_ioc_register *r) { r->size = sizeof(*r) + 4; }
+static void huge_size(struct tv_ioc_register *r) { r->size = 0xffffffff; }
+static void no_size(struct tv_ioc_register *r) { r->size = 0; }
+static void bad_options(struct tv_ioc_register *r) { second_version(r), r->options.flags = 1u << 31; }
+static void fpu_option(struct tv_ioc_register *r) { second_version(r), r->options.flags = TV_PAL_FPU; }
+static void reserved_option(struct tv_ioc_register *r) { second_version(r), r->options.reserved = 1; }
 static void as_it_is(struct tv_ioc_register *r) { (void)r; }
 static void register_size(struct tv_ioc_register *r) { r->size--; }
 static void no_entries(struct tv_ioc_register *r) { r->entry_count = 0; }
@@ -548,6 +564,21 @@ static void bad_flags(struct tv_ioc_register *r) { r->flags = ~TV_LIST_FLAGS; }
 static void bad_pad(struct tv_ioc_register *r) { r->pad = 1; }
 static void huge_params(struct tv_ioc_register *r) { r->entries[0].params.num_params = 0xffffffff; }
 static void entry_outside(struct tv_ioc_register *r) { r->entries[1].address = 0xffffffff81000000; }
+
+/* The first version is not read past its end; and what lies past the end of memory is no second version. */
+static void at_the_end_of_memory(int file)
+{
+	char *two = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct tv_ioc_register *request = (void *)(two + PAGE - TV_IOC_REGISTER_SIZE_1), whole = one_entry();
+
+	munmap(two + PAGE, PAGE);
+	memcpy(request, &whole, TV_IOC_REGISTER_SIZE_1);
+	request->flags = ~TV_LIST_FLAGS;
+	refused(ioctl(file, TV_IOC_REGISTER, request), EINVAL, "REGISTER, first version at the end of memory");
+	request->size = sizeof(whole);
+	refused(ioctl(file, TV_IOC_REGISTER, request), EFAULT, "REGISTER, second version at the end of memory");
+	munmap(two, PAGE);
+}
 
 static void hostile_requests(void)
 {
@@ -580,6 +611,14 @@ static void hostile_requests(void)
 	register_with("REGISTER before mmap", EINVAL, file, as_it_is);
 	report(map_all(file), "mmap", "done");
 	register_with("REGISTER, size", EINVAL, file, register_size);
+	register_with("REGISTER, no size", EINVAL, file, no_size);
+	register_with("REGISTER, between two versions", EINVAL, file, between_versions);
+	register_with("REGISTER, a later version", EINVAL, file, future_version);
+	register_with("REGISTER, 4 GiB", EINVAL, file, huge_size);
+	register_with("REGISTER, unknown options", 0, file, bad_options);
+	register_with("REGISTER, FPU as an option", 0, file, fpu_option);
+	register_with("REGISTER, reserved option", 0, file, reserved_option);
+	at_the_end_of_memory(file);
 	register_with("REGISTER, no entries", EINVAL, file, no_entries);
 	register_with("REGISTER, many entries", EINVAL, file, many_entries);
 	register_with("REGISTER, 2 G entries", EINVAL, file, huge_entries);
@@ -589,6 +628,47 @@ static void hostile_requests(void)
 	register_with("REGISTER, an entry outside", 0, file, entry_outside);
 	report(call_area(5) == SECRET + 5, "call of no PAL", "runs as ordinary code, on the driver's pages");
 	end_area(file);
+}
+
+/* ---- Owner tags ---- */
+
+#define TAG 0x7a67616e6d000001ull
+
+static uint64_t own_tag(unsigned long at)
+{
+	uint64_t (*volatile ask)(uint64_t) = (void *)(at + 128);
+
+	return ask(TV_CMD_TPM_INFO + (tv_detect() == TV_IN_L2 ? TV_L2_BASE_DEFAULT : 0));
+}
+
+/* The tag that comes to a PAL is the one of its registration, by the driver's requests and by libtv. */
+static void owner_tags(void)
+{
+	struct tv_pal_sections sections = { .num_sections = 4 };
+	struct tv_ioc_register request = one_entry();
+	struct tv_pal_options options = { .flags = TV_PAL_FIXED };
+	const struct tv_ioc_create other = sections_at(AREA + 128 * PAGE);
+	char *at = mmap((void *)(AREA + 128 * PAGE), 4 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	struct tv_list_entry *entry = &request.entries[2];
+	int file = open_device();
+
+	report(start_pal(file) && own_tag(AREA) == 0, "a PAL of the first version", "has no owner");
+	request.size = sizeof(request);
+	memcpy(request.options.owner_tag, &(uint64_t){ TAG }, 8);
+	report(ioctl(file, TV_IOC_UNREGISTER) == 0 && fill(file) &&
+	       ioctl(file, TV_IOC_REGISTER, &request) == TV_OK && own_tag(AREA) == TAG,
+	       "a PAL of the second", "has its own");
+	end_area(file);
+	memcpy(at, pal_code, (size_t)(pal_code_end - pal_code));
+	memcpy(sections.sections, other.sections, sizeof(sections.sections));
+	memcpy(options.owner_tag, &(uint64_t){ TAG + 1 }, 8);
+	entry->address = AREA + 128 * PAGE + 128;
+	report(tv_register_options(&sections, entry, 1, 0, &options) == TV_OK && own_tag(AREA + 128 * PAGE) == TAG + 1,
+	       "libtv: owner tag", "the PAL has it");
+	tv_unregister(&sections, at);
+	options.flags = TV_PAL_FPU;
+	report(tv_register_options(&sections, entry, 1, 0, &options) == TV_E_INVALID, "libtv: bad options", "refused");
 }
 
 /* ---- Users ---- */
@@ -732,7 +812,7 @@ static int lines_of_pals(const char *state)
 
 static void shown(void)
 {
-	report(lines_of_pals("registered") == 0 && lines_of_pals("pages") == 1, "PALs that /sys shows at the end",
+	report(lines_of_pals("registered") == 0 && lines_of_pals("pages") == 2, "PALs that /sys shows at the end",
 	       "none, and the pages that libtv keeps");
 	report(file_says("/sys/class/misc/trustvisor/calls", positive), "calls that it shows", "some");
 	report(file_says("/sys/class/misc/trustvisor/faults", positive), "faults that it shows", "some");
@@ -850,6 +930,7 @@ int main(int argc, char **argv)
 	if (file < 0 || tv_detect() == TV_NONE)
 		return 2;
 	hostile_requests();
+	owner_tags();
 	users();
 	report(start_pal(file) && call_area(1) == SECRET + 1, "register", "the PAL is there");
 	if (!is_short)

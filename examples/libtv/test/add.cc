@@ -20,8 +20,18 @@ int main()
 
 	params.num_params = 2;
 	params.params[0].type = params.params[1].type = TV_PARAM_INTEGER;
+	struct tv_pal_options options = {};
+	struct tv_list_entry entry = {};
+
+	entry.params = params;
+	options.owner_tag[0] = 1;
 	secret = 1000;
 	tv_own_sections(&sections);
+	entry.address = reinterpret_cast<uintptr_t>(add);
+	result = tv_register_options(&sections, &entry, 1, 0, &options);
+	if (result == TV_OK)
+		tv_unregister(&sections, add);
+	secret = 1000;
 	result = tv_register(&sections, &params, add);
 	std::printf("C++: %u sections, register: %s, %llu\n", sections.num_sections, tv_result_text(result),
 		    static_cast<unsigned long long>(add(1, 2)));

@@ -9,12 +9,12 @@ import sys
 import tv
 
 lib = tv.library(sys.argv[1])
-sizes = [ctypes.sizeof(kind) for kind in (tv.Sections, tv.Params, tv.Entry, tv.Status)]
-if sizes != [168, 168, 176, 40]:
+sizes = [ctypes.sizeof(kind) for kind in (tv.Sections, tv.Params, tv.Entry, tv.Status, tv.Options)]
+if sizes != [168, 168, 176, 40, 40]:
     sys.exit(f"Python: the structs have sizes {sizes}")
 pal = tv.Pal(bytes.fromhex("488d043ec3"), b"", [tv.INTEGER, tv.INTEGER])
 try:
-    pal.register()
+    pal.register(owner_tag=b"of this test".ljust(32))
     print("Python: register: success,", pal.call(40, 2))
     pal.unregister()
 except tv.Error as error:
