@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * For tests: OVMF takes its ACPI tables from QEMU, so in Bochs it has none. This EFI application installs small ones
- * (MADT, FADT, DSDT with _S5_), for the CPUs that the firmware knows, and starts \xmhf.efi or, without it, \next.efi.
+ * (MADT, FADT, DSDT with _S3_ and _S5_), for the CPUs that the firmware knows, and starts \xmhf.efi or, without it, \next.efi.
  * Ports are those that OVMF gives Bochs' PIIX4.
  */
 #include "uefi.h"
@@ -40,7 +40,7 @@ static struct {
 		uint8_t pm1_event_bytes, pm1_control_bytes, pm2_bytes, pm_timer_bytes, rest[20];
 		uint32_t flags;
 	} __attribute__((packed)) fadt;
-	struct { struct header header; uint8_t aml[12]; } __attribute__((packed)) dsdt;
+	struct { struct header header; uint8_t aml[24]; } __attribute__((packed)) dsdt;
 	struct {
 		struct header header;
 		uint32_t local_apic, flags;
@@ -60,10 +60,11 @@ static struct {
 		.sci = 9, .pm1a_event = PM_BASE, .pm1a_control = PM_BASE + 4, .pm_timer = PM_BASE + 8,
 		.pm1_event_bytes = 4, .pm1_control_bytes = 2, .pm_timer_bytes = 4, .flags = 1,
 	},
-	/* Name (_S5_, Package () { 0, 0, 0, 0 }) */
+	/* Name (_S3_, Package () { 1, 1, 0, 0 }), Name (_S5_, Package () { 0, 0, 0, 0 }) */
 	.dsdt = {
 		.header = { .signature = { 'D', 'S', 'D', 'T' } },
-		.aml = { 0x08, '_', 'S', '5', '_', 0x12, 0x06, 0x04, 0x00, 0x00, 0x00, 0x00 },
+		.aml = { 0x08, '_', 'S', '3', '_', 0x12, 0x06, 0x04, 0x01, 0x01, 0x00, 0x00,
+			 0x08, '_', 'S', '5', '_', 0x12, 0x06, 0x04, 0x00, 0x00, 0x00, 0x00 },
 	},
 	.madt = {
 		.header = { .signature = { 'A', 'P', 'I', 'C' } }, .local_apic = 0xfee00000, .flags = 1,

@@ -61,7 +61,7 @@ $(O)/boot/efi.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.efi $(O)/b
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --file $(O)/boot/acpi_tables.efi=EFI/BOOT/BOOTX64.EFI \
 		--file $(O)/xmhf.efi=xmhf.efi --file $(O)/linux/debian/vmlinuz=vmlinuz \
 		--file $(O)/linux/debian.cpio=initrd \
-		--text "next \vmlinuz\nnext-options $(EFI_LINUX) loglevel=3 job=pal-l1,pal-l2=EFI/xmhf/xmhf.conf"
+		--text "next \vmlinuz\nnext-options $(EFI_LINUX) loglevel=3 job=pal-l1,pal-l2,sleep-states=EFI/xmhf/xmhf.conf"
 
 # The same with XMHF started by GRUB, which ends the boot services; XMHF starts Linux.
 $(O)/boot/efi-grub.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.elf $(O)/boot/acpi_tables.efi \

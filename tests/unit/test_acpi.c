@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the core takes from the FADT: old and new fields, tables of every length, and firmware that lies about them. The
- * machine's memory is an array that ends in a page which nobody may touch.
+ * What the core takes from the FADT: old and new fields, tables of every length, and firmware that lies about them; and
+ * the sleep that it hides. The machine's memory is an array that ends in a page which nobody may touch.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,9 +30,14 @@ void machine_relax(void) { }
 #define FADT_AT 0x81000ul
 #define FACS_AT 0x82000ul
 #define X_FACS_AT 0x82040ul
+#define DSDT_AT 0x83000ul
+#define X_DSDT_AT 0x84000ul
+#define SSDT_AT 0x85000ul
+#define XSDT_AT 0x86000ul
 #define FADT_BYTES 268
 
 struct boot_info boot_info;
+u64 root_start, root_end;
 enum log_level log_threshold;
 void log_line(enum log_level level, const char *f, ...) { (void)level, (void)f; }
 void boot_refuse(const char *f, ...) { fail_msg("%s", f); abort(); }
@@ -149,10 +154,70 @@ static void lies(void **state)
 	assert_int_equal(acpi_info.facs[0], 0);
 }
 
+/* Name(_S3_, Package { 1, 1 }), a use of that name, and Name(_S5_, ...). */
+static const u8 sleep_aml[] = { 0x08, '_', 'S', '3', '_', 0x12, 0x06, 0x02, 0x0a, 0x01, 0x0a, 0x01,
+				0x70, '_', 'S', '3', '_', 0x60, 0x08, '_', 'S', '5', '_', 0x12, 0x04, 0x01, 0x00 };
+#define AML_TABLE_BYTES (36 + sizeof(sleep_aml))
+
+static void put_aml(u64 at, const char *signature)
+{
+	memcpy(physical(at + 36), sleep_aml, sizeof(sleep_aml));
+	end_table(at, signature, AML_TABLE_BYTES);
+}
+
+static void is_hidden(u64 at, bool hidden)
+{
+	u8 expect[sizeof(sleep_aml)];
+
+	memcpy(expect, sleep_aml, sizeof(expect));
+	expect[1] = hidden ? 'X' : '_';
+	assert_memory_equal(physical(at + 36), expect, sizeof(expect));
+	assert_true(acpi_checksum_ok(physical(at), AML_TABLE_BYTES));
+}
+
+/* In both DSDTs, and in SSDTs of the old and of the new root; once more it does nothing. Never in root memory. */
+static void sleep_is_hidden(void **state)
+{
+	(void)state;
+	make(FADT_BYTES);
+	put_aml(DSDT_AT, "DSDT");
+	put_aml(X_DSDT_AT, "DSDT");
+	put_aml(SSDT_AT, "SSDT");
+	put_aml(SSDT_AT + 0x100, "SSDT");
+	put_aml(SSDT_AT + 0x200, "OEM1");
+	put_aml(SSDT_AT + 0x300, "SSDT");
+	put(FADT_AT + 40, DSDT_AT, 4);
+	put(FADT_AT + 140, X_DSDT_AT, 8);
+	end_table(FADT_AT, "FACP", FADT_BYTES);
+	put(RSDT_AT + 40, SSDT_AT, 4);
+	end_table(RSDT_AT, "RSDT", 44);
+	put(XSDT_AT + 36, FADT_AT, 8);
+	put(XSDT_AT + 44, SSDT_AT + 0x100, 8);
+	put(XSDT_AT + 52, SSDT_AT + 0x200, 8);
+	put(XSDT_AT + 60, SSDT_AT + 0x300, 8);
+	end_table(XSDT_AT, "XSDT", 68);
+	boot_info.rsdp.xsdt = XSDT_AT;
+	root_start = SSDT_AT + 0x300 + AML_TABLE_BYTES - 1;
+	root_end = root_start + 0x1000;
+	acpi_parse();
+	assert_true(acpi_info.s5.found);
+	for (int i = 0; i < 2; i++) {
+		acpi_hide_sleep();
+		is_hidden(DSDT_AT, true);
+		is_hidden(X_DSDT_AT, true);
+		is_hidden(SSDT_AT, true);
+		is_hidden(SSDT_AT + 0x100, true);
+		is_hidden(SSDT_AT + 0x200, false);
+		is_hidden(SSDT_AT + 0x300, false);
+	}
+	boot_info.rsdp.xsdt = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(old_and_new_fields), cmocka_unit_test(every_length), cmocka_unit_test(lies),
+		cmocka_unit_test(sleep_is_hidden),
 	};
 
 	/* 4 GiB and a page of addresses, of which the first MiB is memory. */

@@ -82,12 +82,37 @@ static void test_lengths(void **state)
 	}
 }
 
+/* Definitions get the other name, be it there or not; uses, strings, and what is no package keep it. */
+static void test_rename(void **state)
+{
+	static const struct { u8 before[24], after[24]; size_t len; u32 count; } renames[] = {
+		{ { 0x08, S5, 0x12, 0x04, 0x01, 0x01, 0x08, 0x5c, S5, 0x12, 0x04, 0x01, 0x02 },
+		  { 0x08, 'X', 'S', '5', '_', 0x12, 0x04, 0x01, 0x01, 0x08, 0x5c, S5, 0x12, 0x04, 0x01, 0x02 }, 19, 1 },
+		{ { 0x08, S5, 0x12, 0x04, 0x01, 0x01, 0x08, 0x5c, S5, 0x12, 0x04, 0x01, 0x01 },
+		  { 0x08, 'X', 'S', '5', '_', 0x12, 0x04, 0x01, 0x01, 0x08, 0x5c, 'X', 'S', '5', '_', 0x12, 0x04, 0x01,
+		    0x01 }, 19, 2 },
+		{ { 0x70, S5, 0x60, 0x0d, 0x08, S5, 0x00, 0x08, S5, 0x0a, 0x05 },
+		  { 0x70, S5, 0x60, 0x0d, 0x08, S5, 0x00, 0x08, S5, 0x0a, 0x05 }, 21, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(renames); i++) {
+		u8 *exact = malloc(renames[i].len);
+
+		memcpy(exact, renames[i].before, renames[i].len);
+		assert_int_equal(aml_rename_packages(exact, renames[i].len, "_S5_", 'X'), renames[i].count);
+		assert_memory_equal(exact, renames[i].after, renames[i].len);
+		free(exact);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_packages),
 		cmocka_unit_test(test_cut_short),
 		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_rename),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

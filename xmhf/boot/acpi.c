@@ -169,7 +169,7 @@ static void parse_table(const struct sdt *table)
 		note_dmar(table);
 }
 
-static void parse_root(const struct sdt *root, u32 entry_bytes)
+static void each_table(const struct sdt *root, u32 entry_bytes, void (*use)(const struct sdt *table))
 {
 	const u8 *entry = (const u8 *)(root + 1), *end = (const u8 *)root + root->length;
 
@@ -177,7 +177,7 @@ static void parse_root(const struct sdt *root, u32 entry_bytes)
 		u64 addr = 0;
 
 		memcpy(&addr, entry, entry_bytes);
-		parse_table(table_at(addr));
+		use(table_at(addr));
 	}
 }
 
@@ -196,5 +196,50 @@ void acpi_parse(void)
 		note_way(rsdt, rsdt->length);
 	if (xsdt)
 		note_way(xsdt, xsdt->length);
-	parse_root(xsdt ? xsdt : rsdt, xsdt ? 8 : 4);
+	each_table(xsdt ? xsdt : rsdt, xsdt ? 8 : 4, parse_table);
+}
+
+/* ---- Sleep ---- */
+
+/*
+ * By its first character the name is another: an operating system finds no such sleep. A firmware's table may be in
+ * ROM.
+ */
+static void hide_in(const struct sdt *table)
+{
+	static const char names[][5] = { "_S2_", "_S3_" };
+	const u64 start = table ? virt_to_phys(table).addr : 0;
+
+	if (!table || (start < root_end && start + table->length > root_start))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		size_t bytes = table->length - sizeof(*table);
+		u32 count = aml_rename_packages((u8 *)(table + 1), bytes, names[i], 'X');
+
+		((struct sdt *)table)->checksum -= (u8)(count * ('X' - '_'));
+		if (aml_find_package((const u8 *)(table + 1), bytes, names[i]).found)
+			log_warn("ACPI: the table at 0x%lx cannot be changed: %s stays offered", start, names[i]);
+		else if (count)
+			log_info("ACPI: %s is not offered", names[i]);
+	}
+}
+
+static void hide_in_table(const struct sdt *table)
+{
+	if (table && !memcmp(table->signature, "FACP", 4)) {
+		hide_in(table_at(fadt_field(table, FADT_DSDT, 4)));
+		hide_in(table_at(fadt_field(table, FADT_X_DSDT, 8)));
+	} else if (table && (!memcmp(table->signature, "SSDT", 4) || !memcmp(table->signature, "PSDT", 4))) {
+		hide_in(table);
+	}
+}
+
+void acpi_hide_sleep(void)
+{
+	const struct sdt *rsdt = table_at(boot_info.rsdp.rsdt), *xsdt = table_at(boot_info.rsdp.xsdt);
+
+	if (rsdt)
+		each_table(rsdt, 4, hide_in_table);
+	if (xsdt)
+		each_table(xsdt, 8, hide_in_table);
 }

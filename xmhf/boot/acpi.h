@@ -57,4 +57,10 @@ static inline bool acpi_checksum_ok(const void *data, size_t len)
 /* Once, after boot_info is filled. A machine without ACPI has one CPU and no power ports. */
 void acpi_parse(void);
 
+/*
+ * In the firmware's tables, before anything reads them for the guest: \_S2 and \_S3 have other names, because the core
+ * cannot be resumed from these sleeps. Not before it is sure that the guest starts.
+ */
+void acpi_hide_sleep(void);
+
 #endif

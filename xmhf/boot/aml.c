@@ -57,15 +57,33 @@ static struct aml_package read_package(struct reader r)
 	return p;
 }
 
+/* What Name() of `name` defines, the name standing at `i`, which is not 0. */
+static struct aml_package defined_at(const u8 *aml, size_t len, size_t i, const char name[4])
+{
+	bool defines = aml[i - 1] == AML_NAME || (i > 1 && aml[i - 1] == AML_ROOT && aml[i - 2] == AML_NAME);
+
+	if (!defines || memcmp(aml + i, name, 4))
+		return (struct aml_package){ .found = false };
+	return read_package((struct reader){ aml + i + 4, aml + len, false });
+}
+
 struct aml_package aml_find_package(const u8 *aml, size_t len, const char name[4])
 {
 	struct aml_package p = { .found = false };
 
-	for (size_t i = 1; i + 4 <= len && !p.found; i++) {
-		bool defines = aml[i - 1] == AML_NAME || (i > 1 && aml[i - 1] == AML_ROOT && aml[i - 2] == AML_NAME);
-
-		if (defines && !memcmp(aml + i, name, 4))
-			p = read_package((struct reader){ aml + i + 4, aml + len, false });
-	}
+	for (size_t i = 1; i + 4 <= len && !p.found; i++)
+		p = defined_at(aml, len, i, name);
 	return p;
+}
+
+u32 aml_rename_packages(u8 *aml, size_t len, const char name[4], char first)
+{
+	u32 count = 0;
+
+	for (size_t i = 1; i + 4 <= len; i++)
+		if (defined_at(aml, len, i, name).found) {
+			aml[i] = (u8)first;
+			count++;
+		}
+	return count;
 }

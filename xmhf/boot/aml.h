@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one thing that the core looks for in ACPI's byte code; pure, so that it is tested on the host. Caller:
+ * The one thing that the core looks for, and changes, in ACPI's byte code; pure, so that it is tested on the host. Caller:
  * boot/acpi.c.
  */
 #ifndef XMHF_AML_H
@@ -19,5 +19,11 @@ struct aml_package {
  * read.
  */
 struct aml_package aml_find_package(const u8 *aml, size_t len, const char name[4]);
+
+/*
+ * Gives each such package another name, which differs in its first character. The same four bytes elsewhere stay. How
+ * many there were.
+ */
+u32 aml_rename_packages(u8 *aml, size_t len, const char name[4], char first);
 
 #endif

@@ -115,6 +115,7 @@ _Noreturn void core_main(void)
 	world_enter(cpu, &cpu->l1);
 	log_wait_init();
 	guest_start(cpu);
+	acpi_hide_sleep();
 	if (!cmdline_is("log-output", "once"))
 		log_let_wait();
 	vmx_run(cpu);

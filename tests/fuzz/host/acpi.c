@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ACPI tables of a firmware that lies, and the AML in its DSDT. The input is up to eight tables, each with a length
+ * ACPI tables of a firmware that lies, the AML in its DSDT, and the sleep hidden in it. The input is up to eight tables, each with a length
  * before it; lengths in their heads are theirs, checksums are made right, so that the fuzzer gets behind them.
  */
 #include "memory.h"
@@ -8,6 +8,7 @@
 #include "../../../xmhf/boot/acpi.c"
 
 struct boot_info boot_info;
+u64 root_start, root_end;
 
 #define TABLES 8
 
@@ -80,5 +81,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!setjmp(refused))
 		acpi_parse();
 	check();
+	acpi_hide_sleep();
+	check();
+	for (u32 i = 0; i < TABLES; i++) {
+		const struct sdt *ssdt = table_at(root[i]);
+
+		if (ssdt && !memcmp(ssdt->signature, "SSDT", 4))
+			MUST(!aml_find_package((const u8 *)(ssdt + 1), ssdt->length - sizeof(*ssdt), "_S3_").found);
+	}
 	return 0;
 }
