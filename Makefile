@@ -65,7 +65,7 @@ CORE_FLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -m
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-strict-aliasing \
 	-mindirect-branch=thunk-extern -mindirect-branch-register -fno-jump-tables \
 	-Wall -Wextra -Wstrict-prototypes -Wframe-larger-than=1024 -Werror -MMD -MP -ffile-prefix-map=$(CURDIR)=.
-CORE_CFLAGS := $(CORE_FLAGS) -I xmhf -I hypapi/include -I $(O)/include
+CORE_CFLAGS := $(CORE_FLAGS) -I xmhf -I hypapi/include -I $(O)/include -I build/font
 HYPAPP_CFLAGS := $(CORE_FLAGS) -I hypapi/include
 CORE_LINK_FLAGS := \
 	-nostdlib -static -no-pie -Wl,-z,max-page-size=4096,-z,noexecstack,--build-id=none,--no-warn-rwx-segments
@@ -86,6 +86,13 @@ $(O)/hypapps_linked.c: $(O)/config.mk always
 	  for a in $(HYPAPPS); do echo "	&hypapp_$$a,"; done; echo '	0,'; echo '};'; \
 	  echo '/* from $(foreach a,$(HYPAPPS),$(HYPAPP_DIR_$(a))) */'; } > $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# The font of the screen: fetched once, for all variants.
+CONSOLE_FONT := build/font/console_font.h
+$(CONSOLE_FONT): tools/font/console-font
+	$(say) GET $@
+	$(Q)$< $(@D)
+$(O)/core/xmhf/report/screen.o: $(CONSOLE_FONT)
 
 define compile
 @mkdir -p $(@D)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * For tests: OVMF takes its ACPI tables from QEMU, so in Bochs it has none. This EFI application installs small ones
- * (MADT, FADT, DSDT with _S3_ and _S5_), for the CPUs that the firmware knows, and starts \xmhf.efi or, without it, \next.efi.
- * Ports are those that OVMF gives Bochs' PIIX4.
+ * (MADT, FADT, DSDT with _S3_ and _S5_), for the CPUs that the firmware knows, and starts \xmhf.efi or, without it,
+ * \next.efi. Ports are those that OVMF gives Bochs' PIIX4.
  */
 #include "uefi.h"
 

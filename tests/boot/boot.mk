@@ -5,7 +5,7 @@
 BOOT_DIR := tests/boot
 BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/boot/linux.img $(O)/boot/twice.img \
 	$(O)/boot/efi.img $(O)/boot/efi-grub.img $(O)/boot/efi-alone.img \
-	$(O)/boot/efi-bad.img
+	$(O)/boot/efi-bad.img $(O)/boot/efi-screen.img
 
 .PHONY: boot-disks check-files
 boot-disks: $(BOOT_DISKS)
@@ -53,6 +53,7 @@ $(O)/boot/%.efi: $(BOOT_DIR)/%.c
 	$(Q)$(LD) $(EFI_LINK_FLAGS) -o $@ $@.o
 
 # Linux by its EFI stub on XMHF, which the firmware starts; its tables are acpi_tables.efi's.
+EFI_JOBS := pal-l1,pal-l2,sleep-states
 EFI_LINUX := console=ttyS0,115200 initrd=\initrd \
 	$$(sed 's/console=[^ ]*//' tools/linux/cmdline tools/linux/cmdline.bochs | tr '\n' ' ')
 $(O)/boot/efi.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.efi $(O)/boot/acpi_tables.efi \
@@ -61,7 +62,7 @@ $(O)/boot/efi.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.efi $(O)/b
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --file $(O)/boot/acpi_tables.efi=EFI/BOOT/BOOTX64.EFI \
 		--file $(O)/xmhf.efi=xmhf.efi --file $(O)/linux/debian/vmlinuz=vmlinuz \
 		--file $(O)/linux/debian.cpio=initrd \
-		--text "next \vmlinuz\nnext-options $(EFI_LINUX) loglevel=3 job=pal-l1,pal-l2,sleep-states=EFI/xmhf/xmhf.conf"
+		--text "next \vmlinuz\nnext-options $(EFI_LINUX) loglevel=3 job=$(EFI_JOBS)=EFI/xmhf/xmhf.conf"
 
 # The same with XMHF started by GRUB, which ends the boot services; XMHF starts Linux.
 $(O)/boot/efi-grub.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.elf $(O)/boot/acpi_tables.efi \
@@ -73,6 +74,14 @@ $(O)/boot/efi-grub.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.elf $
 	$(Q)grub-mkimage -O x86_64-efi -p / -c $@.cfg -o $@.efi fat part_msdos search search_fs_file multiboot2 boot
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --file $(O)/boot/acpi_tables.efi=EFI/BOOT/BOOTX64.EFI --file $@.efi=next.efi \
 		--file $(O)/xmhf.elf=xmhf.elf --file $(O)/linux/tiny/bzImage=kernel --file $(O)/linux/tiny.cpio=initrd
+
+# XMHF with the framebuffer that GRUB tells it of.
+$(O)/boot/efi-screen.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.elf
+	$(say) IMG $@
+	$(Q){ echo 'search --file --set=root /xmhf.elf'; echo 'multiboot2 /xmhf.elf log=debug'; echo boot; } > $@.cfg
+	$(Q)grub-mkimage -O x86_64-efi -p / -c $@.cfg -o $@.efi fat part_msdos search search_fs_file multiboot2 boot \
+		efi_gop
+	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 16 --file $@.efi=EFI/BOOT/BOOTX64.EFI --file $(O)/xmhf.elf=xmhf.elf
 
 $(O)/boot/efi-alone.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
 	$(say) IMG $@

@@ -131,6 +131,13 @@ def efi_refuses(name, line, image="efi-alone"):
     return dict(name=f"efi/{name}", command=["bash", "-c", script])
 
 
+def on_screen(name, shows, qemu, *more):
+    """The screen shows the text, by VGA's text mode or a framebuffer."""
+    return dict(name=f"screen/{name}", command=["tests/run/screen.py", *more, *(f"--shows={text}" for text in shows),
+                                                "--", *f"qemu-system-x86_64 -m 256 -no-reboot {qemu}".split()],
+                timeout=200)
+
+
 def selftest(name, image, *qemu, says=None):
     """An image of tests/selftest: it ends QEMU with 33 when all its checks held. Or one that shall say a line."""
     run = " ".join(["timeout -k 5 100 qemu-system-x86_64 -M q35,kernel-irqchip=split -display none",
@@ -184,6 +191,18 @@ CASES = [
     refuses("no-vmx", "qemu-system-x86_64 -append log=debug", "this CPU has no VMX"),
     refuses("unknown-option", "qemu-system-x86_64 -append logg=debug", 'unknown option "logg"'),
     refuses("bad-value", "qemu-system-x86_64 -append boot=floppy", "option boot=floppy: the value is none of"),
+
+    # The same on the screen; and GRUB's framebuffer. After the guest's start it is a panic alone, if that is wanted.
+    on_screen("no-64-bit", ["this CPU has no 64-bit mode"], "-cpu qemu32 -kernel build/xmhf.elf"),
+    on_screen("no-vmx", ["XMHF 0", "this CPU has no VMX: switch", "the machine is halted"], "-kernel build/xmhf.elf"),
+    on_screen("unknown-option", ['unknown option "logg"'], "-kernel build/xmhf.elf -append logg=debug"),
+    on_screen("no-memory", ["MiB of free RAM below 4 GiB"], "-kernel build/xmhf.elf -m 32"),
+    on_screen("framebuffer", ["XMHF 0", "this CPU has no VMX: switch", "the machine is halted"], "-M q35 -vga std "
+              f"-bios {OVMF} -drive file=build/boot/efi-screen.img,format=raw,snapshot=on", "--pixels"),
+    on_screen("panic", ["XMHF 0", "PANIC: for the screen"],
+              "-kernel build/selftest/screen.elf -append panic-screen=on", "--never=for nobody"),
+    on_screen("no-panic", ["the screen is the core's"], "-kernel build/selftest/screen.elf",
+              "--serial=PANIC: for the screen", "--never=PANIC"),
 
     # What needs no VMX, in images of its own on QEMU.
     selftest("selftest/start", "start", "-m 256 -smp 2"),

@@ -38,6 +38,8 @@ UNIT_OF_smm := xmhf/cpu/smm_stub.S
 UNIT_FLAGS_smm := -Wl,-z,noexecstack
 $(UNIT_DIR)/smm: xmhf/cpu/smm.c
 $(UNIT_DIR)/random: xmhf/cpu/random.c
+$(UNIT_DIR)/screen: xmhf/report/screen.c $(CONSOLE_FONT)
+UNIT_FLAGS_screen := -I build/font
 $(UNIT_DIR)/chipset: xmhf/boot/chipset.c
 $(UNIT_DIR)/mtrr: xmhf/mem/mtrr.c
 $(UNIT_DIR)/log_limit: xmhf/report/log_limit.c

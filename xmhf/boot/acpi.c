@@ -66,7 +66,8 @@ static void add_cpu(u32 apic_id, u32 flags)
 	if (!(flags & 1))
 		return;
 	if (acpi_info.cpu_count == MAX_CPUS)
-		boot_refuse("the machine has more than %u CPUs", MAX_CPUS);
+		boot_refuse("the machine has more than %u CPUs: switch off cores or hyperthreads in the firmware's "
+			    "menu", MAX_CPUS);
 	acpi_info.apic_ids[acpi_info.cpu_count++] = apic_id;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one thing that the core looks for, and changes, in ACPI's byte code; pure, so that it is tested on the host. Caller:
- * boot/acpi.c.
+ * The one thing that the core looks for, and changes, in ACPI's byte code; pure, so that it is tested on the host.
+ * Caller: boot/acpi.c.
  */
 #ifndef XMHF_AML_H
 #define XMHF_AML_H

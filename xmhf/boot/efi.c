@@ -10,6 +10,7 @@
 #include "lib/string.h"
 #include "mem/pages.h"
 #include "mem/root_map.h"
+#include "report/display.h"
 #include "report/log.h"
 #include "report/serial.h"
 #include "vmx/vmcs.h"
@@ -112,6 +113,7 @@ void efi_plan(u64 state, u64 handoff_at)
 	(void)firmware_take_rsdp(&handoff->rsdp, sizeof(handoff->rsdp));
 	memcpy(boot_info.cmdline, handoff->cmdline, CMDLINE_BYTES);
 	firmware_complete();
+	display_open();
 	boot_read_options();
 	take_cpus();
 	handoff->root_bytes = boot_root_bytes();

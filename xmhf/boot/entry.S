@@ -44,10 +44,14 @@ boot_entry:
 	cpuid
 	btl $29, %edx
 	jc 1f
-	movl $no_long_mode, %ebx        /* nothing of the core runs here, its log included */
+	/* Nothing of the core runs here, its log included: COM1, and VGA's text mode, which such a machine is in. */
+	movl $no_long_mode, %ebx
+	movl $0xb8000, %edi
 	movw $0x3f8, %dx
+	movb $0x07, %ah
 0:	movb (%ebx), %al
 	outb %al, %dx
+	stosw
 	incl %ebx
 	testb %al, %al
 	jnz 0b

@@ -114,18 +114,19 @@ static void parse_mb2_framebuffer(const struct mb2_framebuffer *fb)
 		};
 }
 
-static void parse_mb2_tag(const struct mb2_tag *tag)
+static void parse_mb2_text(const struct mb2_tag *tag)
 {
 	const struct mb2_module *module = (const void *)tag;
 
-	switch (tag->type) {
-	case MB2_CMDLINE:
+	if (tag->type == MB2_CMDLINE)
 		set_cmdline(boot_info.cmdline, mb2_string(tag, sizeof(*tag)));
-		break;
-	case MB2_MODULE:
-		if (tag->size >= sizeof(*module))
-			add_module(module->start, module->end, mb2_string(tag, sizeof(*module)));
-		break;
+	else if (tag->type == MB2_MODULE && tag->size >= sizeof(*module))
+		add_module(module->start, module->end, mb2_string(tag, sizeof(*module)));
+}
+
+static void parse_mb2_machine(const struct mb2_tag *tag)
+{
+	switch (tag->type) {
 	case MB2_MMAP:
 		parse_mb2_map((const void *)tag);
 		break;
@@ -142,7 +143,7 @@ static void parse_mb2_tag(const struct mb2_tag *tag)
 	}
 }
 
-static void parse_multiboot2(const char *info)
+static void each_mb2_tag(const char *info, void (*parse)(const struct mb2_tag *tag))
 {
 	const char *end = info + *(const u32 *)info;
 
@@ -151,9 +152,16 @@ static void parse_multiboot2(const char *info)
 
 		if (tag->type == MB2_END || tag->size < sizeof(*tag) || tag->size > (size_t)(end - info))
 			break;
-		parse_mb2_tag(tag);
+		parse(tag);
 		info += ALIGN_UP(tag->size, 8u);
 	}
+}
+
+/* First the machine: a refusal of the rest is for its screen. */
+static void parse_multiboot2(const char *info)
+{
+	each_mb2_tag(info, parse_mb2_machine);
+	each_mb2_tag(info, parse_mb2_text);
 }
 
 void multiboot_parse(u32 magic, u32 info)

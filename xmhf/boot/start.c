@@ -16,6 +16,7 @@
 #include "mem/root_map.h"
 #include "power/wake.h"
 #include "report/log.h"
+#include "report/display.h"
 #include "report/log_output.h"
 #include "report/serial.h"
 #include "report/trace.h"
@@ -76,6 +77,7 @@ _Noreturn void boot_move(u64 loaded, u64 root, u64 bytes, u64 low)
 	u64 cr3 = root_map_build(HPA(root), MAX(memory_map_top(), 1ul << 32));
 
 	boot_relocate(phys_to_virt(HPA(root)), phys_to_virt(HPA(loaded)), image, cr3);
+	root_map_windows();
 	core_main();
 }
 
@@ -84,11 +86,13 @@ _Noreturn void boot_main(u32 magic, u32 info)
 	serial_init();
 	multiboot_parse(magic, info);
 	firmware_complete();
+	display_open();
 	boot_read_options();
 
 	u64 bytes = boot_root_bytes(), root = memory_map_find(bytes, SIZE_2M, 16 * SIZE_2M, 1ul << 32);
 
 	if (!root)
-		boot_refuse("no %lu MiB of free RAM below 4 GiB for the core", bytes >> 20);
+		boot_refuse("no %lu MiB of free RAM below 4 GiB for the core: give fewer partitions (option "
+			    "partitions), or smaller modules", bytes >> 20);
 	boot_move(IMAGE_LOAD, root, bytes, 0);
 }

@@ -14,6 +14,7 @@ static const struct option {
 } known[] = {
 	{ "log", "|error|warn|info|debug|" },
 	{ "log-output", "|wait|once|" },
+	{ "panic-screen", "|on|off|" },       /* a panic is shown on the screen, though the guest has it */
 	{ "boot", "|linux|chain|" },          /* a bzImage module, or the boot drive's first sector */
 	{ "drive", NULL },                    /* BIOS drive number for boot=chain, hexadecimal; 80 */
 	{ "nested", "|on|off|" },
@@ -62,11 +63,13 @@ static void check(const char *name, const char *value)
 		if (strcmp(known[i].name, name))
 			continue;
 		if (!value_allowed(known[i].values, value))
-			boot_refuse("option %s=%s: the value is none of %s", name, value, known[i].values);
+			boot_refuse("option %s=%s: the value is none of %s (see docs/options.md)", name, value,
+				    known[i].values);
 		return;
 	}
 	if (!is_hypapp_option(name))
-		boot_refuse("unknown option \"%s\" (see docs/options.md)", name);
+		boot_refuse("unknown option \"%s\": take it out of the boot loader's entry, or mend it (see "
+			    "docs/options.md)", name);
 }
 
 static char *next_word(char **at)

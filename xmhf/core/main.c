@@ -27,6 +27,7 @@
 #include "nested/nested.h"
 #include "power/power.h"
 #include "quiesce/stop_budget.h"
+#include "report/display.h"
 #include "report/log.h"
 #include "report/log_output.h"
 #include "vmx/cpuid.h"
@@ -116,6 +117,7 @@ _Noreturn void core_main(void)
 	log_wait_init();
 	guest_start(cpu);
 	acpi_hide_sleep();
+	display_close();
 	if (!cmdline_is("log-output", "once"))
 		log_let_wait();
 	vmx_run(cpu);

@@ -21,6 +21,7 @@
 #include "vmx/vmx.h"
 
 #define TRAMPOLINE 0x8000ul
+#define XAPIC_ID_MAX 254
 #define START_TIMEOUT_US 1000000
 #define READY_TIMEOUT_US 10000000 /* the SMI of its probe may take it to firmware that waits for all CPUs */
 
@@ -103,6 +104,9 @@ static void start_all(void)
 	for (u32 i = 0; i < acpi_info.cpu_count; i++) {
 		if (acpi_info.apic_ids[i] == this_cpu()->apic_id)
 			continue;
+		if (acpi_info.apic_ids[i] > XAPIC_ID_MAX && !(this_cpu()->apic.base & APIC_BASE_X2APIC))
+			boot_refuse("a CPU has APIC id %u, above 254, and x2APIC mode is off: switch it on in the "
+				    "firmware's menu, or the CPU off", acpi_info.apic_ids[i]);
 		if (!start_one(percpu_create(acpi_info.apic_ids[i]), cr3)) {
 			log_error("CPU with APIC id %u does not start and is left out", acpi_info.apic_ids[i]);
 			cpu_count--;

@@ -18,6 +18,7 @@
 #define IMAGE_VIRTUAL 0xffffffff80000000ul
 #define STACKS_VIRTUAL 0xffffffffb0000000ul
 #define DEVICE_VIRTUAL 0xffffffffc0000000ul
+#define WINDOWS_VIRTUAL 0xffffff0000000000ul
 
 #define LEVEL_SIZE(level) (PAGE_SIZE << 9 * ((level) - 1))
 
@@ -176,6 +177,51 @@ void *root_map_uncached(hpa_t page)
 	asm volatile("invlpg (%0)" : : "r"(at) : "memory");
 	device_next += PAGE_SIZE;
 	return (void *)at;
+}
+
+/* ---- Windows ---- */
+
+/* A table of 1 GiB pages' size, and below it one for each window. In the image, and so where it is. */
+static u64 window_tables[1 + ROOT_WINDOWS][512] __attribute__((aligned(PAGE_SIZE)));
+
+/* By the tables that the CPU is on. */
+static u64 physical_of(const void *at)
+{
+	u64 entry = read_cr3(), size = LEVEL_SIZE(5);
+
+	for (unsigned int level = 4; level && !(level < 4 && (entry & PTE_LARGE)); level--) {
+		const u64 *table = phys_to_virt(HPA(entry & PTE_ADDR));
+
+		size = LEVEL_SIZE(level);
+		entry = table[(u64)at / size & 511];
+	}
+	return (entry & PTE_ADDR & ~(size - 1)) | ((u64)at & (size - 1));
+}
+
+void root_map_windows(void)
+{
+	u64 *top = phys_to_virt(HPA(read_cr3() & PTE_ADDR));
+
+	for (unsigned int i = 0; i < ROOT_WINDOWS; i++)
+		window_tables[0][i] = physical_of(window_tables[1 + i]) | PTE_P | PTE_W;
+	top[WINDOWS_VIRTUAL >> 39 & 511] = physical_of(window_tables[0]) | PTE_P | PTE_W;
+	write_cr3(read_cr3());
+}
+
+void *root_map_window(enum root_window window, u64 physical, u64 bytes)
+{
+	u64 *table = window_tables[1 + window], offset = physical % SIZE_2M, first = physical - offset;
+
+	for (u64 i = 0; i * SIZE_2M < offset + bytes; i++)
+		table[i] = (first + i * SIZE_2M) | PTE_P | PTE_W | PTE_NX | PTE_LARGE | PTE_UC;
+	root_map_windows();
+	return (void *)(WINDOWS_VIRTUAL + window * ROOT_WINDOW_BYTES + offset);
+}
+
+void root_map_window_close(enum root_window window)
+{
+	memset(window_tables[1 + window], 0, PAGE_SIZE);
+	write_cr3(read_cr3());
 }
 
 static void audit_leaf(u64 virtual, u64 entry, unsigned int level)

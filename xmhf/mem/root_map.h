@@ -37,6 +37,17 @@ void root_map_low_done(void);
 /* Maps one page of device memory, uncached. Boot only. */
 void *root_map_uncached(hpa_t page);
 
+/*
+ * A window on device memory wherever it is, uncached and not executable, in the tables that the CPU is on: those of the
+ * start as well. At most ROOT_WINDOW_BYTES less 2 MiB. Boot CPU, at boot. root_map_windows(): again, in root's own
+ * tables, once the image has moved; the addresses stay the same.
+ */
+enum root_window { ROOT_WINDOW_SCREEN, ROOT_WINDOW_CONSOLE, ROOT_WINDOWS };
+#define ROOT_WINDOW_BYTES (1ul << 30)
+void *root_map_window(enum root_window window, u64 physical, u64 bytes);
+void root_map_windows(void);
+void root_map_window_close(enum root_window window);
+
 /* Panics unless the tables keep the invariants above. Called in audit builds. */
 void root_map_audit(void);
 

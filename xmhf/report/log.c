@@ -5,6 +5,7 @@
 #include "cpu/percpu.h"
 #include "cpu/x86.h"
 #include "lib/printf.h"
+#include "report/display.h"
 #include "report/log_output.h"
 #include "report/serial.h"
 #include "vmx/vmx_insn.h"
@@ -84,6 +85,7 @@ void panic_line(const char *f, ...)
 {
 	va_list args;
 
+	display_for_panic();
 	va_start(args, f);
 	log_write_unlocked("PANIC: ", f, args);
 	va_end(args);
@@ -97,6 +99,7 @@ void panic(const char *f, ...)
 	va_list args;
 
 	/* No lock: the CPU that holds it may be the one that panics. */
+	display_for_panic();
 	log_drain_unlocked();
 	serial_wait_ready();
 	serial_put('\n');
@@ -119,6 +122,7 @@ void boot_refuse(const char *f, ...)
 	char why[256];
 	va_list args;
 
+	display_open();
 	va_start(args, f);
 	log_line_va(LOG_ERROR, f, args);
 	va_end(args);
@@ -128,6 +132,7 @@ void boot_refuse(const char *f, ...)
 		va_end(args);
 		boot_way_back(why);
 	}
-	log_line(LOG_ERROR, "the machine is halted; nothing was changed on it");
+	log_line(LOG_ERROR, "the machine is halted; nothing was changed on it: switch it off, or press its reset "
+		 "button");
 	halt();
 }

@@ -10,6 +10,8 @@
 #include "cpu/x86.h"
 #include "lib/printf.h"
 #include "lib/string.h"
+#include "report/display.h"
+#include "report/screen.h"
 #include "report/serial.h"
 
 #define LINE_BYTES 256
@@ -105,6 +107,7 @@ static void end_line(void)
 {
 	at_hand.text[at_hand.length++] = '\r';
 	at_hand.text[at_hand.length++] = '\n';
+	screen_write(at_hand.text, at_hand.length);
 }
 
 static struct log_ring *oldest(void)

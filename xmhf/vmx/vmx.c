@@ -60,17 +60,24 @@ static void check_feature_control(void)
 	if (!(value & FEATURE_CONTROL_LOCK))
 		wrmsr(MSR_IA32_FEATURE_CONTROL, value | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX);
 	else if (!(value & FEATURE_CONTROL_VMX))
-		boot_refuse("the firmware has disabled VMX (IA32_FEATURE_CONTROL is locked at 0x%lx)", value);
+		boot_refuse("the firmware has disabled VMX (IA32_FEATURE_CONTROL is locked at 0x%lx): switch on "
+			    "virtualization (VT-x, VMX) in its menu, then power off and on", value);
+}
+
+static _Noreturn void lacks(const char *what)
+{
+	boot_refuse("this CPU lacks %s: XMHF needs a newer one, or, in a virtual machine, a host that has it", what);
 }
 
 void vmx_check_features(void)
 {
 	if (!(cpuid(1, 0).ecx & BIT(5)))
-		boot_refuse("this CPU has no VMX");
+		boot_refuse("this CPU has no VMX: switch on virtualization (VT-x, VMX) in the firmware's menu, or, "
+			    "for a virtual machine, nested virtualization on its host; old CPUs do not have it");
 	check_feature_control();
 	vmx_basic = rdmsr(MSR_IA32_VMX_BASIC);
 	if (!(vmx_basic & VMX_BASIC_TRUE_CTLS))
-		boot_refuse("this CPU has no VMX true controls (IA32_VMX_BASIC bit 55)");
+		lacks("VMX true controls (IA32_VMX_BASIC bit 55)");
 	vmx_pin_caps = read_caps(MSR_IA32_VMX_TRUE_PINBASED_CTLS);
 	vmx_proc_caps = read_caps(MSR_IA32_VMX_TRUE_PROCBASED_CTLS);
 	vmx_exit_caps = read_caps(MSR_IA32_VMX_TRUE_EXIT_CTLS);
@@ -79,11 +86,11 @@ void vmx_check_features(void)
 		vmx_proc2_caps = read_caps(MSR_IA32_VMX_PROCBASED_CTLS2);
 	for (size_t i = 0; i < ARRAY_SIZE(needed_controls); i++)
 		if ((needed_controls[i].caps->may & needed_controls[i].bits) != (u32)needed_controls[i].bits)
-			boot_refuse("this CPU lacks %s", needed_controls[i].what);
+			lacks(needed_controls[i].what);
 	vmx_ept_vpid_cap = rdmsr(MSR_IA32_VMX_EPT_VPID_CAP);
 	for (size_t i = 0; i < ARRAY_SIZE(needed_ept); i++)
 		if ((vmx_ept_vpid_cap & needed_ept[i].bits) != needed_ept[i].bits)
-			boot_refuse("this CPU lacks %s", needed_ept[i].what);
+			lacks(needed_ept[i].what);
 }
 
 u32 vmx_controls(const struct vmx_control_caps *caps, u64 wanted)

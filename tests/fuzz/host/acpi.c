@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ACPI tables of a firmware that lies, the AML in its DSDT, and the sleep hidden in it. The input is up to eight tables, each with a length
- * before it; lengths in their heads are theirs, checksums are made right, so that the fuzzer gets behind them.
+ * ACPI tables of a firmware that lies, the AML in its DSDT, and the sleep hidden in it. The input is up to eight
+ * tables, each with a length before it; lengths in their heads are theirs, checksums are made right, so that the fuzzer
+ * gets behind them.
  */
 #include "memory.h"
 

@@ -222,9 +222,11 @@ static const char *take_cpus(void)
 		    !(info.flags & EFI_PROCESSOR_ENABLED))
 			continue;
 		if (handoff->cpu_count == EFI_MAX_CPUS)
-			return "the machine has more than 64 CPUs";
+			return "the machine has more than 64 CPUs: switch off cores or hyperthreads in the "
+			       "firmware's menu";
 		if (info.id > 0xfe)
-			return "a CPU has an APIC id above 254";
+			return "a CPU has an APIC id above 254: switch off x2APIC mode, or cores, in the "
+			       "firmware's menu";
 		handoff->cpu[handoff->cpu_count++].apic_id = (u32)info.id;
 	}
 	return NULL;

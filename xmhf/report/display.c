@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See display.h. */
+#include "report/display.h"
+
+#include "boot/boot_info.h"
+#include "core/cmdline.h"
+#include "core/config.h"
+#include "mem/pages.h"
+#include "mem/root_map.h"
+#include "report/log.h"
+#include "report/screen.h"
+
+/* BIOS data area: the video mode, and what it has */
+#define BDA_MODE 0x449ul
+#define BDA_COLUMNS 0x44aul
+#define BDA_LAST_ROW 0x484ul
+#define MODE_COLOR_80 3 /* so is 2 */
+#define TEXT_MEMORY 0xb8000ul
+#define TEXT_COLUMNS 80
+#define TEXT_ROWS 25
+#define TEXT_ROWS_MAX 60
+
+static const char banner[] = "XMHF " CONFIG_VERSION ", a thin hypervisor\n";
+
+static enum { UNKNOWN, ABSENT, MAPPED, IN_USE } state;
+static bool has_pixels;
+static void *memory;
+
+/* It is no memory that an operating system has: the firmware may be wrong. */
+static bool framebuffer_is_sane(const struct boot_framebuffer *fb)
+{
+	u64 bytes = (u64)fb->pitch_bytes * fb->height;
+
+	return fb->width && fb->addr < BIT(52) && bytes <= ROOT_WINDOW_BYTES - SIZE_2M &&
+	       memory_map_is_ram(fb->addr, fb->addr + bytes) == 0;
+}
+
+static bool is_text_mode(void)
+{
+	const volatile u8 *bda = phys_to_virt(HPA(0));
+
+	return boot_info.firmware == FIRMWARE_BIOS && (bda[BDA_MODE] | 1) == MODE_COLOR_80 &&
+	       bda[BDA_COLUMNS] == TEXT_COLUMNS;
+}
+
+static u32 text_rows(void)
+{
+	u32 count = *(const volatile u8 *)phys_to_virt(HPA(BDA_LAST_ROW)) + 1u;
+
+	return count < TEXT_ROWS || count > TEXT_ROWS_MAX ? TEXT_ROWS : count;
+}
+
+static void map(void)
+{
+	const struct boot_framebuffer *fb = &boot_info.framebuffer;
+
+	has_pixels = framebuffer_is_sane(fb);
+	if (has_pixels)
+		memory = root_map_window(ROOT_WINDOW_SCREEN, fb->addr, (u64)fb->pitch_bytes * fb->height);
+	else if (is_text_mode())
+		memory = root_map_window(ROOT_WINDOW_SCREEN, TEXT_MEMORY, PAGE_SIZE);
+	state = memory ? MAPPED : ABSENT;
+}
+
+static void use(void)
+{
+	bool used = true;
+
+	if (has_pixels)
+		used = screen_pixels(memory, &boot_info.framebuffer);
+	else
+		screen_text(memory, TEXT_COLUMNS, text_rows());
+	state = used ? IN_USE : ABSENT;
+	if (used)
+		screen_write(banner, sizeof(banner) - 1);
+}
+
+void display_open(void)
+{
+	if (state != UNKNOWN)
+		return;
+	map();
+	if (state == MAPPED && !boot_way_back)
+		use();
+}
+
+void display_close(void)
+{
+	screen_off();
+	if (state != UNKNOWN && !cmdline_is("panic-screen", "on"))
+		root_map_window_close(ROOT_WINDOW_SCREEN);
+	state = memory && cmdline_is("panic-screen", "on") ? MAPPED : ABSENT;
+}
+
+void display_for_panic(void)
+{
+	if (state != MAPPED)
+		return;
+	state = IN_USE; /* first, since a fault in here is a panic, too */
+	use();
+}
