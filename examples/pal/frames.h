@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which page frames Linux gave a process, and KSM, which merges pages of equal content into one. For root only.
- * Used by pal-moved and kvm-guest.
+ * Which page frames Linux gave a process, and KSM, which merges pages of equal content into one; these for root only.
+ * How much memory is free. Used by the PAL programs and kvm-guest.
  */
 #ifndef EXAMPLE_FRAMES_H
 #define EXAMPLE_FRAMES_H
@@ -42,6 +42,21 @@ static inline uint64_t frame_of(pid_t process, const volatile void *at)
 		entry = 0;
 	close(file);
 	return entry & FRAME_PRESENT ? entry & FRAME_BITS : 0;
+}
+
+/** Free memory of the machine in KiB, 0 if it is not known. Linux counts what was freed just now a little late. */
+static inline unsigned long free_kib(void)
+{
+	unsigned long kib = 0;
+	char line[100];
+	FILE *file = fopen("/proc/meminfo", "r");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemFree: %lu", &kib) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kib;
 }
 
 struct place {

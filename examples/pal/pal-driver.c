@@ -752,20 +752,6 @@ static bool killed(int (*act)(void), unsigned int us)
 	return *step && WIFSIGNALED(status);
 }
 
-static unsigned long free_kib(void)
-{
-	unsigned long kib = 0;
-	char line[100];
-	FILE *file = fopen("/proc/meminfo", "r");
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "MemFree: %lu", &kib) == 1)
-			break;
-	if (file)
-		fclose(file);
-	return kib;
-}
-
 static void deaths(void)
 {
 	unsigned long before;

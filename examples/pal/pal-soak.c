@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "frames.h"
 #include "pal.h"
 
 TV_PAL_PAGES(1, 1);
@@ -428,27 +429,13 @@ static void run(int cpus)
 		check(status == 0, "a manager of processes");
 }
 
-static uint64_t free_bytes(void)
-{
-	unsigned long kib = 0;
-	char line[100];
-	FILE *file = fopen("/proc/meminfo", "r");
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "MemFree: %lu", &kib) == 1)
-			break;
-	if (file)
-		fclose(file);
-	return kib << 10;
-}
-
 /* Linux uses free memory again, which ends what was left behind there. What it keeps free is other pages each time. */
 static unsigned int room_afterwards(unsigned int before)
 {
 	unsigned int after = room();
 
 	for (int tries = 0; tries < SETTLE_TRIES && after != before; tries++) {
-		taken_bytes = free_bytes() - KEPT_BYTES;
+		taken_bytes = (free_kib() << 10) - KEPT_BYTES;
 		await(start(take_memory, -1), ~0ull, 1, "all memory");
 		after = room();
 	}

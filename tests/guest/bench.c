@@ -373,15 +373,18 @@ static struct tv_list list __attribute__((aligned(4096)));	/* the same */
 			    "pal-unregister" form "-l2", "pal-call-again" form "-l2" } }
 
 #define PAL_PAGES 4u		/* code, data, param, stack */
+#define MIN_PAL_PAGES 2u	/* code and stack, which every PAL needs; no parameters */
 #define MAX_PAL_PAGES 64u
 static const struct pal_form {
 	bool by_list;		/* by CPL 0 for CPL 3; else by a hypercall of CPL 0 for itself */
-	u32 pages;		/* all but three are of the param section, which is not measured */
+	u32 pages;		/* from four on, all but three are of the param section, which is not measured */
 	const char *names[2][PAL_ROWS];
 } pal_forms[] = {
 	{ false, PAL_PAGES, PAL_NAMES("") },
+	{ false, MIN_PAL_PAGES, PAL_NAMES("-2") },
 	{ false, 16, PAL_NAMES("-16") },
 	{ false, MAX_PAL_PAGES, PAL_NAMES("-64") },
+	{ true, MIN_PAL_PAGES, PAL_NAMES("-list-2") },
 	{ true, PAL_PAGES, PAL_NAMES("-list") },
 	{ true, 16, PAL_NAMES("-list-16") },
 	{ true, MAX_PAL_PAGES, PAL_NAMES("-list-64") },
@@ -406,16 +409,22 @@ static void fill_list(void)
 static void prepare_pal(u32 pages)
 {
 	static const u32 types[] = { TV_SECTION_CODE, TV_SECTION_DATA, TV_SECTION_PARAM, TV_SECTION_STACK };
+	const u32 counts_of[] = { 1, pages > 2 ? 1 : 0, pages > 3 ? pages - 3 : 0, 1 };
 	static u8 *own;
+	u64 at;
 
 	if (!own)
 		own = page_alloc_many(MAX_PAL_PAGES, PAGE_SIZE);
-	sections.num_sections = ARRAY_SIZE(types);
-	for (u32 i = 0, at = 0; i < ARRAY_SIZE(types); i++) {
-		u32 count = types[i] == TV_SECTION_PARAM ? pages - 3 : 1;
+	at = (u64)own;
+	params.num_params = pages > 3 ? 2 : 0;
+	sections.num_sections = 0;
+	for (u32 i = 0; i < ARRAY_SIZE(types); i++) {
+		struct tv_pal_section section = { types[i], counts_of[i], i ? at : (u64)pal_code };
 
-		sections.sections[i] = (struct tv_pal_section){ types[i], count, i ? (u64)own + at : (u64)pal_code };
-		at += i ? count * PAGE_SIZE : 0;
+		if (!section.page_num)
+			continue;
+		sections.sections[sections.num_sections++] = section;
+		at += i ? section.page_num * PAGE_SIZE : 0;
 	}
 	fill_list();
 }

@@ -105,10 +105,10 @@ def torture(suffix, rounds, **more):
                 fail=[r"^xmhf: quiesce: FAULT"], **more)
 
 
-def soak(suffix, image, seconds, seed="", **more):
+def soak(suffix, image, seconds, seed="", args="", **more):
     """All PALs for whoever comes first: in the end as many must fit in as at the beginning."""
     return dict(name=f"pal/soak{suffix}", guest="tiny", xmhf=image, cpus=2, megs=192,
-                xmhf_args="trustvisor.share-user=512,131072 trustvisor.share-l2=512,131072",
+                xmhf_args=f"trustvisor.share-user=512,131072 trustvisor.share-l2=512,131072 {args}",
                 append=f"job=soak seconds={seconds} seed={seed}", timeout=900 + 20 * int(seconds),
                 expect=[r"^JOB soak EXIT 0$", *POWERED_OFF], **more)
 
@@ -284,8 +284,9 @@ CASES = [
     dict(name="xmhf/linux-triple-fault", guest="tiny", xmhf=True, append="after=reboot reboot=t",
          until=r"(?s)INIT DONE.*INIT READY", expect=[r"(?s)INIT DONE.*triple fault.*INIT READY"]),
     dict(name="xmhf/linux-l2", guest="tiny", initrd=L2_INITRD, xmhf=True, xmhf_args="msr=watch", timeout=600,
-         append="job=l2-linux loglevel=5", judge=msrs_written("linux-l2", L1=LINUX_WRITES, L2=[0xc0000100, 0xc0000102]),
-         expect=[l2_ready(1), *POWERED_OFF]),
+         append="job=l2-linux l2job=pal-demo32 loglevel=5",
+         judge=msrs_written("linux-l2", L1=LINUX_WRITES, L2=[0xc0000100, 0xc0000102]),
+         expect=[l2_ready(1), r"^L2: JOB pal-demo32 EXIT 0$", *POWERED_OFF]),
     dict(name="xmhf/linux-l2-2cpu", guest="tiny", initrd=L2_INITRD, xmhf=True, cpus=2, append="job=l2-linux l2cpus=2",
          timeout=900, expect=[l2_ready(2), *POWERED_OFF]),
 
@@ -368,9 +369,11 @@ CASES = [
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
 
     # Random work with PALs in L1 and two guests, with kills and memory pressure. The long form: half an hour of the
-    # emulated clock, or SOAK_SECONDS; SOAK_SEED repeats one (times differ, so not to the last step).
+    # emulated clock, which is an hour of one core's work, or SOAK_SECONDS; SOAK_SEED repeats one (times differ, so not
+    # to the last step). The audit makes stops so long that a cap on them would leave nothing else.
     soak("", True, 8),
-    soak("-long", AUDIT, os.environ.get("SOAK_SECONDS", 1800), os.environ.get("SOAK_SEED", ""), long=True),
+    soak("-long", AUDIT, os.environ.get("SOAK_SECONDS", 1800), os.environ.get("SOAK_SEED", ""), args=NO_CAP,
+         long=True),
 
     # A hypapp that uses its stack up; the audit of root's own tables.
     dict(name="security/root-stack", guest="build/guest/mini-hypervisor.bzimage", append="test=call number=0x20e",
