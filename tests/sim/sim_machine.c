@@ -402,6 +402,46 @@ static void translations_last_until_invept(void **state)
 	assert_int_equal(seen[3], 12);
 }
 
+/*
+ * Between L1's INVEPT and L2's next access a page loses the right to write. That access fills in again what L2 used
+ * before, and not that right.
+ */
+static void l2_goes_on(void *arg)
+{
+	uint64_t value = 3;
+
+	(void)arg;
+	for (uint64_t at = 0x4000; at < 0x7000; at += 0x1000)
+		sim_write64(GVA(at), 2);
+	sim_assert(sim_cpuid(1, 0) == 0);
+	sim_write64(GVA(0x4000), 3);
+	sim_assert(sim_read64(GVA(0x5000)) == 2 && sim_write(GVA(0x5000), &value, 8) == GP);
+	sim_write64(GVA(0x6000), 3);
+}
+
+static bool l1_invalidates_and_loses(struct sim_l2 *of, const struct sim_l2_exit *exit, void *arg)
+{
+	(void)arg;
+	sim_l2_invept(of);
+	sim_set(HYPAPI_REG_RBX, sim_l2_memory(of, GPA2(0x5000)).addr);
+	sim_assert(sim_hypercall(SHUT) == 0 && sim_get(HYPAPI_REG_RAX) == HYPAPI_OK);
+	sim_l2_skip(exit);
+	return true;
+}
+
+static void loses_between(void *arg)
+{
+	sim_assert(sim_l2_run(l2, l2_goes_on, arg, l1_invalidates_and_loses) == EXIT_HLT);
+	sim_assert(sim_read64(GVA(sim_l2_memory(l2, GPA2(0x5000)).addr)) == 2);
+}
+
+static void a_loss_between_invept_and_access(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, loses_between, NULL);
+}
+
 /* ---- Interrupts ---- */
 
 static void count_nmis(void *arg)
@@ -756,6 +796,7 @@ int main(void)
 		sim_test_fault(refuses_rivals, "boot: "),
 		sim_test(faults_of_page_tables),
 		sim_test(translations_last_until_invept),
+		sim_test(a_loss_between_invept_and_access),
 		sim_test(nmis_arrive),
 		sim_test(interrupts_can_be_taken),
 		sim_test(sleep_can_be_denied),

@@ -301,11 +301,24 @@ static void revalidation_asks_for_what_was_lost(void **state)
 	assert_int_equal(hardware_walk(root, 0x3000, &level), 0x1000 | ram);
 }
 
+static u32 wanted_count(const struct ept02_window *w)
+{
+	u32 count = 0;
+
+	for (u32 i = ept02_next(w->wanted, 0); i < 512; i = ept02_next(w->wanted, i + 1))
+		count++;
+	return count;
+}
+
+static bool is_wanted(const struct ept02_window *w, u32 index)
+{
+	return w->wanted[index / 64] >> index % 64 & 1;
+}
+
 /* More with each miss, and where the miss is among them; from the start again when the table was emptied. */
 static void windows_grow_with_misses(void **state)
 {
-	struct ept02_window w, first = { .end = 0 };
-	u32 root, found;
+	u32 root, found, first = 0, before;
 	bool flush;
 
 	(void)state;
@@ -313,19 +326,86 @@ static void windows_grow_with_misses(void **state)
 	for (u32 round = 0; round < 2; round++) {
 		u64 *table = ept02_map(&ept, root, 300 << 12, 1, 0x1000 | HYPAPI_RWX);
 
+		before = 0;
 		for (u32 miss = 0; miss < 20; miss++) {
-			w = ept02_window(&ept, root, table, 300, 1);
+			struct ept02_window w = ept02_window(&ept, root, table, 300, 1);
+
 			assert_ptr_equal(w.table, table);
-			assert_in_range(300, w.first, w.end - 1);
-			assert_true(w.end <= 512 && w.first % (w.end - w.first) == 0);
+			assert_true(is_wanted(&w, 300) && wanted_count(&w) >= before);
+			before = wanted_count(&w);
 			if (!miss && !round)
-				first = w;
+				first = before;
 			if (!miss)
-				assert_int_equal(w.end - w.first, first.end - first.first);
+				assert_int_equal(before, first);
 		}
-		assert_true(w.first == 0 && w.end == 512);
+		assert_int_equal(before, 512);
 		assert_true(ept02_invalidate(&ept, 0x101e, &found));
 	}
+}
+
+/*
+ * After INVEPT a table's first miss wants what was used before, beside its neighbours, and later ones do not. It is a
+ * hint: nothing of it can be reached before it is filled in again.
+ */
+static void what_was_used_is_wanted_again(void **state)
+{
+	u32 root, found, level;
+	bool flush;
+
+	(void)state;
+	root = ept02_root(&ept, 0x101e, &flush);
+	assert_true(ept02_map(&ept, root, 400 << 12, 1, 0x190000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, root, 500 << 12, 1, 0x1f4000 | HYPAPI_RWX));
+	assert_true(ept02_invalidate(&ept, 0x101e, &found));
+	/* A single page, as after L1 has mended it, asks for nothing; a second INVEPT makes nothing forgotten. */
+	u64 *table = ept02_map(&ept, root, 5 << 12, 1, 0x5000 | HYPAPI_RWX);
+
+	assert_true(ept02_invalidate(&ept, 0x101e, &found));
+	assert_ptr_equal(ept02_map(&ept, root, 5 << 12, 1, 0x5000 | HYPAPI_RWX), table);
+	assert_int_equal(hardware_walk(root, 400 << 12, &level), 0);
+	struct ept02_window w = ept02_window(&ept, root, table, 5, 1);
+
+	assert_true(is_wanted(&w, 400) && is_wanted(&w, 500) && is_wanted(&w, 6) && !is_wanted(&w, 401));
+	ept02_add(&w, 400, 0x190000 | HYPAPI_RWX);
+	assert_int_equal(hardware_walk(root, 400 << 12, &level), 0x190000 | HYPAPI_RWX);
+	w = ept02_window(&ept, root, table, 5, 1);
+	assert_true(!is_wanted(&w, 500) && is_wanted(&w, 6));
+	/* 500 was not filled in again: not in use any more. */
+	assert_true(ept02_invalidate(&ept, 0x101e, &found));
+	assert_true(ept02_map(&ept, root, 5 << 12, 1, 0x5000 | HYPAPI_RWX));
+	w = ept02_window(&ept, root, table, 5, 1);
+	assert_true(is_wanted(&w, 400) && !is_wanted(&w, 500));
+	/* A pool that starts over knows nothing of before. */
+	ept02_empty(&ept);
+	table = ept02_map(&ept, root, 5 << 12, 1, 0x5000 | HYPAPI_RWX);
+	w = ept02_window(&ept, root, table, 5, 1);
+	assert_true(!is_wanted(&w, 400));
+}
+
+/* With flags in use hardware tells which leaves L2 has used: small ones, and large ones within 64 of the miss. */
+static void the_accessed_flag_tells_what_was_used(void **state)
+{
+	u32 root, found;
+	bool flush;
+
+	(void)state;
+	root = ept02_root(&ept, 0x101e | EPTP_AD, &flush);
+	u64 *table = ept02_map(&ept, root, 400 << 12, 1, 0x190000 | HYPAPI_RWX);
+	u64 *large = ept02_map(&ept, root, 0x200000, 2, 0x600000 | HYPAPI_RWX | EPT_LARGE);
+
+	assert_true(ept02_map(&ept, root, 401 << 12, 1, 0x191000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, root, 50 * SIZE_2M, 2, 0x800000 | HYPAPI_RWX | EPT_LARGE));
+	assert_true(ept02_map(&ept, root, 51 * SIZE_2M, 2, 0xa00000 | HYPAPI_RWX | EPT_LARGE));
+	table[401] |= EPT_ACCESSED;
+	large[51] |= EPT_ACCESSED;
+	assert_true(ept02_invalidate(&ept, 0x101e | EPTP_AD, &found));
+	assert_ptr_equal(ept02_map(&ept, root, 5 << 12, 1, 0x5000 | HYPAPI_RWX), table);
+	struct ept02_window w = ept02_window(&ept, root, table, 5, 1);
+
+	assert_true(is_wanted(&w, 401) && !is_wanted(&w, 400));
+	assert_ptr_equal(ept02_map(&ept, root, 0x200000, 2, 0x600000 | HYPAPI_RWX | EPT_LARGE), large);
+	w = ept02_window(&ept, root, large, 1, 2);
+	assert_true(is_wanted(&w, 51) && !is_wanted(&w, 50) && large[51] == 0);
 }
 
 static void neighbours_are_leaves_like_others(void **state)
@@ -339,9 +419,9 @@ static void neighbours_are_leaves_like_others(void **state)
 	u64 *table = ept02_map(&ept, root, 0x5000, 1, 0x105000 | ram);
 	struct ept02_window w = ept02_window(&ept, root, table, 5, 1);
 
-	ept02_add(w, 6, 0x106000 | ram);
+	ept02_add(&w, 6, 0x106000 | ram);
 	assert_false(w.used->mixed);
-	ept02_add(w, 7, 0x50000000 | ram);
+	ept02_add(&w, 7, 0x50000000 | ram);
 	assert_true(w.used->mixed);
 	assert_int_equal(hardware_walk(root, 0x6000, &level), 0x106000 | ram);
 	assert_int_equal(ept.leaves[root], 3);
@@ -354,7 +434,7 @@ static void neighbours_are_leaves_like_others(void **state)
 	const u64 losses[EPT01_LOSSES] = { [1] = 0x50000000 };
 	const struct ept02_change change = { .keep = below_1g, .remember = remember, .losses = losses, .now = 1 };
 
-	ept02_add(w, 8, 0x50000000 | ram);
+	ept02_add(&w, 8, 0x50000000 | ram);
 	ept02_revalidate(&ept, &change);
 	assert_int_equal(hardware_walk(root, 0x8000, &level), 0);
 	assert_int_equal(hardware_walk(root, 0x6000, &level), 0x106000 | ram);
@@ -471,6 +551,8 @@ int main(void)
 		cmocka_unit_test_setup(revalidation_drops_what_is_lost, fresh),
 		cmocka_unit_test_setup(revalidation_asks_for_what_was_lost, fresh),
 		cmocka_unit_test_setup(windows_grow_with_misses, fresh),
+		cmocka_unit_test_setup(what_was_used_is_wanted_again, fresh),
+		cmocka_unit_test_setup(the_accessed_flag_tells_what_was_used, fresh),
 		cmocka_unit_test_setup(neighbours_are_leaves_like_others, fresh),
 		cmocka_unit_test_setup(revalidation_leaves_aged_entries_alone, fresh),
 		cmocka_unit_test_setup(too_many_leaves_all_go, fresh),

@@ -18,6 +18,8 @@
 #define EPT_WB (6ull << EPT_TYPE_SHIFT)
 #define EPT_IGNORE_PAT BIT(6)
 #define EPT_LARGE BIT(7)
+#define EPT_ACCESSED BIT(8) /* these two where EPTP has EPTP_AD */
+#define EPT_DIRTY BIT(9)
 #define EPT_ADDR BITS(51, 12)
 #define EPT_LEVELS 4
 

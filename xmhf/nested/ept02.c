@@ -31,18 +31,6 @@ static bool is_leaf(u64 entry, unsigned int level)
 	return (entry & EPT_RIGHTS) && (level == 1 || (entry & EPT_LARGE));
 }
 
-/* The first entry, from `index` on, that may be other than 0; 512: none. */
-static inline u32 next_used(const struct ept02_used *used, u32 index)
-{
-	for (u32 word = index / 64; word < ARRAY_SIZE(used->word); word++, index = word * 64) {
-		u64 bits = used->word[word] >> index % 64;
-
-		if (bits)
-			return index + (u32)__builtin_ctzll(bits);
-	}
-	return 512;
-}
-
 static void put(struct ept02 *ept, u64 *table, u32 index, u64 entry)
 {
 	struct ept02_used *used = &ept->used[page_number(ept, table)];
@@ -62,19 +50,49 @@ static void clear(struct ept02 *ept, u64 *table)
 	*used = (struct ept02_used){ 0 };
 }
 
+/* Of 64 entries of a table, `bits` tells which may be other than 0: those that have one of these flags. */
+static u64 with_flags(const u64 *entries, u64 bits, u64 flags)
+{
+	u64 found = 0;
+
+	for (; bits; bits &= bits - 1)
+		if (entries[__builtin_ctzll(bits)] & flags)
+			found |= bits & -bits;
+	return found;
+}
+
+/* All small pages go. Which ones were of use is remembered, unless it was before and has not been used since. */
+static void forget_leaves(struct ept02_used *used, u64 *table, u64 of_use)
+{
+	for (u32 word = 0; word < ARRAY_SIZE(used->word); word++) {
+		u64 *entries = table + word * 64;
+
+		if (!used->word[word])
+			continue;
+		if (!used->again)
+			used->word[word] = with_flags(entries, used->word[word], of_use);
+		memset(entries, 0, 64 * sizeof(*entries));
+	}
+	used->again = true;
+	used->filled = used->mixed = false;
+}
+
 /* Makes what the entries of a table lead to unreachable: leaves go, tables are kept for later. */
-static void age(struct ept02 *ept, u64 *table, unsigned int level)
+static void age(struct ept02 *ept, u32 root, u64 *table, unsigned int level)
 {
 	struct ept02_used *used = &ept->used[page_number(ept, table)];
+	u64 of_use = ept->key[root] & EPTP_AD ? EPT_ACCESSED : EPT_RIGHTS;
 
 	used->misses = 0;
 	if (level == 1) {
-		clear(ept, table);
+		forget_leaves(used, table, of_use);
 		return;
 	}
-	for (u32 i = next_used(used, 0); i < 512; i = next_used(used, i + 1)) {
+	for (u32 i = ept02_next(used->word, 0); i < 512; i = ept02_next(used->word, i + 1)) {
 		u64 entry = table[i];
 
+		if ((entry & EPT_LARGE) && !(entry & of_use))
+			used->word[i / 64] &= ~BIT(i % 64);
 		/* Without rights: aged before, or a large leaf that was. */
 		if (entry & EPT_RIGHTS)
 			table[i] = entry & EPT_LARGE ? 0 : (~entry & EPT_ADDR) | AGED;
@@ -83,7 +101,7 @@ static void age(struct ept02 *ept, u64 *table, unsigned int level)
 
 static void drop_root(struct ept02 *ept, u32 root)
 {
-	age(ept, ept->pages[root], EPT_LEVELS);
+	age(ept, root, ept->pages[root], EPT_LEVELS);
 	ept->leaves[root] = 0;
 }
 
@@ -118,7 +136,7 @@ static u64 *new_table(struct ept02 *ept)
 }
 
 /* The table that table[index], an entry of `level`, leads to, made if needed. */
-static u64 *descend(struct ept02 *ept, u64 *table, u32 index, unsigned int level)
+static u64 *descend(struct ept02 *ept, u32 root, u64 *table, u32 index, unsigned int level)
 {
 	u64 entry = table[index], *child;
 
@@ -126,7 +144,7 @@ static u64 *descend(struct ept02 *ept, u64 *table, u32 index, unsigned int level
 		return table_at(entry);
 	if (entry & AGED) {
 		child = table_at(~entry);
-		age(ept, child, level - 1);
+		age(ept, root, child, level - 1);
 	} else {
 		child = new_table(ept); /* in place of nothing, or of a large leaf that L1 has split since */
 		if (!child)
@@ -151,7 +169,7 @@ u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 en
 	u64 *table = ept->pages[root];
 
 	for (unsigned int l = EPT_LEVELS; l > level; l--) {
-		table = descend(ept, table, ept_index(gpa2, l), l);
+		table = descend(ept, root, table, ept_index(gpa2, l), l);
 		if (!table)
 			return NULL;
 	}
@@ -170,11 +188,18 @@ struct ept02_window ept02_window(struct ept02 *ept, u32 root, u64 *table, u32 in
 	/* By the misses before, four at a time. Large leaves are few, and each is looked at after a stop. */
 	static const u16 small[] = { 32, 128, 512 };
 	struct ept02_used *used = &ept->used[page_number(ept, table)];
+	struct ept02_window w = { .table = table, .leaves = &ept->leaves[root], .used = used };
 	u32 count = level == 1 ? small[MIN(used->misses / 4, ARRAY_SIZE(small) - 1)] : level == 2 ? 8 : 1;
-	u32 first = ALIGN_DOWN(index, count);
 
+	if (level == 1 && used->again)
+		memcpy(w.wanted, used->word, sizeof(w.wanted));
+	else if (level > 1)
+		w.wanted[index / 64] = used->word[index / 64];
+	used->again = false;
+	for (u32 i = ALIGN_DOWN(index, count), end = i + count; i < end; i += 64)
+		w.wanted[i / 64] |= count < 64 ? (BIT(count) - 1) << i % 64 : ~0ull;
 	used->misses++;
-	return (struct ept02_window){ table, first, first + count, &ept->leaves[root], used };
+	return w;
 }
 
 bool ept02_invalidate(struct ept02 *ept, u64 eptp12, u32 *roots)

@@ -6,9 +6,9 @@
  * Invariants: a root page stays where it is, so the EPTP of a live VMCS02 never dangles, whatever is dropped. A leaf
  * that hardware can reach was made after the last invalidation of its root, and made or found right after EPT01 last
  * lost rights. Tables outlive invalidations: their entries are "aged" (made unreachable) from the top, and each table
- * below is emptied when the way to it is used again. A table pointer that is kept in a non-present entry is stored
- * inverted (L1TF: no address of RAM there). Pure: flushing hardware is the caller's duty after each function that says
- * so.
+ * below is emptied when the way to it is used again, but for the note which of its entries were of use. A table pointer
+ * that is kept in a non-present entry is stored inverted (L1TF: no address of RAM there). Pure: flushing hardware is
+ * the caller's duty after each function that says so.
  */
 #ifndef XMHF_NESTED_EPT02_H
 #define XMHF_NESTED_EPT02_H
@@ -19,9 +19,10 @@
 #define EPT02_ROOTS 4
 
 struct ept02_used {
-	u64 word[8]; /* bit: this entry of the table may be other than 0 */
+	u64 word[8]; /* bit: this entry of the table may be other than 0, or was used before the table was aged */
 	u64 row;     /* of small pages: where entry 0 leads to, or would, if all are RAM and in a row */
 	bool filled, mixed; /* there is a small page, there are some that are in no row */
+	bool again;  /* of small pages: aged, and what was used before is not filled in again yet */
 	u16 misses;  /* in this table, since it was emptied or aged */
 };
 
@@ -56,25 +57,37 @@ u64 ept02_pointer(const struct ept02 *ept, u32 root);
 must_check u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry);
 
 /*
- * After a miss that was mapped by table[index], at `level`: which entries of the table, a power of two, may be filled
- * with it, so that L2 need not miss each. There are more with each miss in a table, for L2 may want one page of it or
- * all.
+ * After a miss that was mapped by table[index], at `level`: which entries of the table are worth to be filled with it,
+ * so that L2 need not miss each. Those around it, more with each miss, for L2 may want one page of the table or all;
+ * and what L2 used before the table was aged. Where flags are in use, hardware has told what that is.
  */
 struct ept02_window {
 	u64 *table;
-	u32 first, end;
+	u64 wanted[8]; /* a bit for each entry; of those that are not 0 it means nothing */
 	u32 *leaves;
 	struct ept02_used *used;
 };
 struct ept02_window ept02_window(struct ept02 *ept, u32 root, u64 *table, u32 index, unsigned int level);
 
 /* Fills in a neighbour of that miss, RAM, by a whole entry, where there is 0. */
-static inline void ept02_add(struct ept02_window w, u32 index, u64 entry)
+static inline void ept02_add(const struct ept02_window *w, u32 index, u64 entry)
 {
-	w.table[index] = entry;
-	w.used->word[index / 64] |= BIT(index % 64);
-	w.used->mixed |= (entry & EPT_ADDR) - index * PAGE_SIZE != w.used->row;
-	++*w.leaves;
+	w->table[index] = entry;
+	w->used->word[index / 64] |= BIT(index % 64);
+	w->used->mixed |= (entry & EPT_ADDR) - index * PAGE_SIZE != w->used->row;
+	++*w->leaves;
+}
+
+/* The first entry, from `index` on, whose bit is set; 512: none. */
+static inline u32 ept02_next(const u64 *bits, u32 index)
+{
+	for (u32 word = index / 64; word < 8; word++, index = word * 64) {
+		u64 left = bits[word] >> index % 64;
+
+		if (left)
+			return index + (u32)__builtin_ctzll(left);
+	}
+	return 512;
 }
 
 /*

@@ -62,7 +62,7 @@ static __attribute__((noinline)) u64 neighbour(struct nested_cpu *n, const struc
  * memory. table01: the level-1 table of EPT01 there; NULL: a larger leaf. entry: of EPT02, for the missed page.
  */
 static void fill_table(struct nested_cpu *n, const struct ept12_leaf *l12, const u64 *table01, u64 entry,
-		       struct ept02_window w)
+		       const struct ept02_window *w)
 {
 	const u64 *table12 = l1_page(&n->memory, l12->at[l12->depth - 1].addr & PAGE_ADDR, HYPAPI_R);
 	u64 missed = l12->entry[l12->depth - 1], alone = ~(l12->level == 1 ? BITS(20, 12) : 0);
@@ -70,10 +70,10 @@ static void fill_table(struct nested_cpu *n, const struct ept12_leaf *l12, const
 
 	if (!table12)
 		return;
-	for (u32 i = w.first; i < w.end; i++) {
+	for (u32 i = ept02_next(w->wanted, 0); i < 512; i = ept02_next(w->wanted, i + 1)) {
 		u64 other = __atomic_load_n(&table12[i], __ATOMIC_RELAXED) ^ missed, found = 0;
 
-		if (w.table[i] || !((other ^ missed) & EPT_RIGHTS))
+		if (w->table[i] || !((other ^ missed) & EPT_RIGHTS))
 			continue;
 		if (unlikely(other & alone))
 			found = neighbour(n, l12, other ^ missed);
@@ -85,12 +85,12 @@ static void fill_table(struct nested_cpu *n, const struct ept12_leaf *l12, const
 }
 
 /* Neighbours in one large leaf of EPT12, which this table of EPT01 splits: what EPT01 has as for the missed page. */
-static void fill_split(const u64 *table01, u32 index, u64 entry, struct ept02_window w)
+static void fill_split(const u64 *table01, u32 index, u64 entry, const struct ept02_window *w)
 {
 	u64 first01 = table01[index] - index * PAGE_SIZE, first = entry - index * PAGE_SIZE;
 
-	for (u32 i = w.first; i < w.end; i++)
-		if (!w.table[i] && table01[i] == first01 + i * PAGE_SIZE)
+	for (u32 i = ept02_next(w->wanted, 0); i < 512; i = ept02_next(w->wanted, i + 1))
+		if (!w->table[i] && table01[i] == first01 + i * PAGE_SIZE)
 			ept02_add(w, i, first + i * PAGE_SIZE);
 }
 
@@ -178,10 +178,12 @@ static void fill_miss(struct nested_cpu *n, const struct fault *f, struct ept12_
 
 	if (!l01->ram || (l01->level == 1 && !table01))
 		return;
+	const struct ept02_window w = ept02_window(&n->ept02, n->current->root, table, index, level);
+
 	if (l12->level == level)
-		fill_table(n, l12, table01, entry, ept02_window(&n->ept02, n->current->root, table, index, level));
+		fill_table(n, l12, table01, entry, &w);
 	else if (table01)
-		fill_split(table01, index, entry, ept02_window(&n->ept02, n->current->root, table, index, level));
+		fill_split(table01, index, entry, &w);
 }
 
 static void walk_and_fill(struct percpu *cpu, const struct fault *f)

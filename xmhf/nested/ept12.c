@@ -2,8 +2,6 @@
 /* See ept12.h. Each entry is read once, and judged in the copy: L1's other CPUs may write to the table meanwhile. */
 #include "nested/ept12.h"
 
-#define EPT_ACCESSED BIT(8)
-#define EPT_DIRTY BIT(9)
 #define TABLE_RESERVED BITS(7, 3) /* in an entry that leads to a table */
 
 /* SDM vol. 3, "EPT Misconfigurations": combinations of rights that no entry may have. */
