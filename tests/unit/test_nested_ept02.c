@@ -38,15 +38,22 @@ static u64 hardware_walk(u32 root, u64 gpa2, u32 *level)
 	}
 }
 
-static int fresh(void **state)
+static void fresh_pool(u32 page_count)
 {
 	static void *pool;
+	static struct ept02_used used[EPT02_PAGES_MAX];
 
-	(void)state;
 	free(pool);
-	pool = aligned_alloc(4096, EPT02_PAGES * 4096);
-	memset(pool, 0, EPT02_PAGES * 4096);
-	ept02_init(&ept, pool);
+	pool = aligned_alloc(4096, page_count * 4096);
+	memset(pool, 0, page_count * 4096);
+	memset(used, 0, sizeof(used));
+	ept02_init(&ept, pool, used, page_count);
+}
+
+static int fresh(void **state)
+{
+	(void)state;
+	fresh_pool(EPT02_PAGES);
 	return 0;
 }
 
@@ -130,7 +137,7 @@ static void tables_are_used_again(void **state)
 		assert_true(ept02_map(&ept, root, 0x7000, 1, 0xabc000 | HYPAPI_RW));
 		assert_true(ept02_invalidate(&ept, 0x101e, &found));
 	}
-	assert_int_equal(ept.next, EPT02_ROOTS + 3);
+	assert_int_equal(ept.next, ept.root_count + 3);
 }
 
 /* No address of a table or page of ours stands as it is in an entry that is not present (L1TF). */
@@ -189,7 +196,7 @@ static void roots_do_not_share(void **state)
 	bool flush;
 
 	(void)state;
-	for (u64 key = 1; key <= 3 * EPT02_ROOTS; key++) {
+	for (u64 key = 1; key <= 3 * ept.root_count; key++) {
 		u32 root = ept02_root(&ept, key << 12, &flush);
 
 		assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
@@ -460,7 +467,7 @@ static void revalidation_leaves_aged_entries_alone(void **state)
 	assert_int_equal(hardware_walk(root, 0x8000000000, &level), 0xdef000 | HYPAPI_RWX);
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
 	assert_true(ept02_map(&ept, root, 0x8000, 1, 0x1000 | HYPAPI_RWX)); /* the aged tables serve again, empty */
-	assert_int_equal(ept.next, EPT02_ROOTS + 7);
+	assert_int_equal(ept.next, ept.root_count + 7);
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
 	assert_int_equal(hardware_walk(root, 0x40000000, &level), 0);
 }
@@ -487,6 +494,40 @@ static void too_many_leaves_all_go(void **state)
 	assert_true(ept02_map(&ept, root, 0x7000, 1, 0x3000 | HYPAPI_RWX));
 	ept02_revalidate(&ept, &some_change);
 	assert_int_equal(looks, EPT02_LOOKS + 1);
+}
+
+/* By `ept02-pages`: roots, and how many tables there are. */
+static void pools_of_other_sizes(void **state)
+{
+	static const struct { u32 pages, roots; } sizes[] = { { 64, 4 }, { 256, 4 }, { 512, 8 }, { 2048, 32 },
+							      { EPT02_PAGES_MAX, 32 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		u32 made = 0, level, found;
+		bool flush;
+
+		fresh_pool(sizes[i].pages);
+		assert_int_equal(ept.root_count, sizes[i].roots);
+		for (u64 key = 1; key <= sizes[i].roots; key++) {
+			u32 root = ept02_root(&ept, key << 12, &flush);
+
+			assert_true(flush && ept02_map(&ept, root, 0x7000, 1, key << 20 | HYPAPI_R));
+		}
+		for (u64 key = 1; key <= sizes[i].roots; key++) {
+			u32 root = ept02_root(&ept, key << 12, &flush);
+
+			assert_false(flush);
+			assert_int_equal(hardware_walk(root, 0x7000, &level), key << 20 | HYPAPI_R);
+		}
+		while (ept02_map(&ept, 0, made * SIZE_2M + SIZE_1G, 1, 0x5000 | HYPAPI_R))
+			made++;
+		assert_int_equal(ept.next, sizes[i].pages);
+		assert_in_range(made, sizes[i].pages - 4 * sizes[i].roots - sizes[i].pages / 512 - 2,
+				sizes[i].pages - 4 * sizes[i].roots);
+		assert_true(ept02_invalidate(&ept, sizes[i].roots << 12, &found));
+		assert_int_equal(found, 1u << (sizes[i].roots - 1));
+	}
 }
 
 #define MODEL 64
@@ -556,6 +597,7 @@ int main(void)
 		cmocka_unit_test_setup(neighbours_are_leaves_like_others, fresh),
 		cmocka_unit_test_setup(revalidation_leaves_aged_entries_alone, fresh),
 		cmocka_unit_test_setup(too_many_leaves_all_go, fresh),
+		cmocka_unit_test(pools_of_other_sizes),
 		cmocka_unit_test_setup(random_work, fresh),
 	};
 

@@ -14,6 +14,7 @@
 #include "mem/pages.h"
 #include "mem/partition.h"
 #include "mem/root_map.h"
+#include "nested/nested.h"
 #include "power/wake.h"
 #include "report/log.h"
 #include "report/display.h"
@@ -26,7 +27,7 @@
  * grows with RAM (of each 2 MiB an entry in two tables, and EPT01's books), and a pool for the rest.
  */
 #define POOL_BYTES (1ul << 20)
-#define BYTES_PER_CPU (1152ul << 10)
+#define BYTES_PER_CPU (128ul << 10) /* without the pool */
 #define BYTES_PER_2M 64ul
 #define IMAGE_LOAD 0x200000ul
 #define IMAGE_VIRTUAL 0xffffffff80000000ul
@@ -46,7 +47,7 @@ static void set_log_level(void)
 u64 boot_root_bytes(void)
 {
 	u64 image = (u64)image_end - IMAGE_VIRTUAL;
-	u64 per_cpu = BYTES_PER_CPU + trace_bytes() + ALIGN_UP(hypapps_cpu_bytes(), PAGE_SIZE);
+	u64 per_cpu = BYTES_PER_CPU + nested_plan() + trace_bytes() + ALIGN_UP(hypapps_cpu_bytes(), PAGE_SIZE);
 	u32 count = MAX(acpi_info.cpu_count, 1u);
 	u64 tables = POOL_BYTES + partition_plan() + memory_map_top() / SIZE_2M * BYTES_PER_2M;
 

@@ -19,6 +19,7 @@ static const struct option {
 	{ "drive", NULL },                    /* BIOS drive number for boot=chain, hexadecimal; 80 */
 	{ "nested", "|on|off|" },
 	{ "shadow-vmcs", "|on|off|" },
+	{ "ept02-pages", NULL },              /* of each CPU, for L2's tables */
 	{ "mitigations", "|auto|off|full|" }, /* against speculation; full: also what the CPU does not ask for */
 	{ "trace", "|on|off|" },
 	{ "msr", "|drop|strict|watch|" },     /* writes of unknown MSRs; watch: as drop, and the log tells of all */

@@ -10,9 +10,12 @@
 
 #define AGED BIT(11) /* with no rights: an inverted pointer to a table whose entries may be stale */
 
-void ept02_init(struct ept02 *ept, void *pages)
+void ept02_init(struct ept02 *ept, void *pages, struct ept02_used *used, u32 page_count)
 {
-	*ept = (struct ept02){ .pages = pages, .next = EPT02_ROOTS };
+	u32 roots = ept02_root_count(page_count);
+
+	*ept = (struct ept02){ .pages = pages, .used = used, .page_count = page_count, .root_count = roots,
+			       .next = roots };
 }
 
 static u32 page_number(const struct ept02 *ept, const u64 *table)
@@ -108,12 +111,12 @@ static void drop_root(struct ept02 *ept, u32 root)
 u32 ept02_root(struct ept02 *ept, u64 eptp12, bool *flush)
 {
 	*flush = false;
-	for (u32 root = 0; root < EPT02_ROOTS; root++)
+	for (u32 root = 0; root < ept->root_count; root++)
 		if (ept->key[root] == eptp12)
 			return root;
 	u32 root = ept->victim;
 
-	ept->victim = (root + 1) % EPT02_ROOTS;
+	ept->victim = (root + 1) % ept->root_count;
 	drop_root(ept, root);
 	ept->key[root] = eptp12;
 	*flush = true;
@@ -127,7 +130,7 @@ u64 ept02_pointer(const struct ept02 *ept, u32 root)
 
 static u64 *new_table(struct ept02 *ept)
 {
-	if (ept->next == EPT02_PAGES)
+	if (ept->next == ept->page_count)
 		return NULL;
 	u64 *table = ept->pages[ept->next++];
 
@@ -207,7 +210,7 @@ bool ept02_invalidate(struct ept02 *ept, u64 eptp12, u32 *roots)
 	bool found = false;
 
 	*roots = 0;
-	for (u32 r = 0; r < EPT02_ROOTS; r++) {
+	for (u32 r = 0; r < ept->root_count; r++) {
 		if (!ept->key[r] || ((ept->key[r] ^ eptp12) & EPT_ADDR))
 			continue;
 		drop_root(ept, r);
@@ -219,7 +222,7 @@ bool ept02_invalidate(struct ept02 *ept, u64 eptp12, u32 *roots)
 
 void ept02_invalidate_all(struct ept02 *ept)
 {
-	for (u32 root = 0; root < EPT02_ROOTS; root++)
+	for (u32 root = 0; root < ept->root_count; root++)
 		drop_root(ept, root);
 }
 
@@ -291,22 +294,22 @@ void ept02_revalidate(struct ept02 *ept, const struct ept02_change *change)
 {
 	u32 looks = 0;
 
-	for (u32 root = 0; root < EPT02_ROOTS; root++)
+	for (u32 root = 0; root < ept->root_count; root++)
 		looks += ept->leaves[root];
 	if (looks > EPT02_LOOKS) {
 		ept02_invalidate_all(ept);
 		return;
 	}
-	for (u32 root = 0; root < EPT02_ROOTS; root++)
+	for (u32 root = 0; root < ept->root_count; root++)
 		if (ept->leaves[root])
 			ept->leaves[root] -= revalidate(ept, ept->pages[root], EPT_LEVELS, change);
 }
 
 void ept02_empty(struct ept02 *ept)
 {
-	for (u32 root = 0; root < EPT02_ROOTS; root++) {
+	for (u32 root = 0; root < ept->root_count; root++) {
 		clear(ept, ept->pages[root]);
 		ept->leaves[root] = 0;
 	}
-	ept->next = EPT02_ROOTS;
+	ept->next = ept->root_count;
 }

@@ -15,8 +15,17 @@
 
 #include "mem/ept.h"
 
-#define EPT02_PAGES 256 /* a CPU: 1 MiB; maps about 500 MiB of L2 by 4 KiB pages before it starts over */
-#define EPT02_ROOTS 4
+/* Pages of a CPU, unless said otherwise: they map about 500 MiB of L2 by 4 KiB pages before they start over. */
+#define EPT02_PAGES 256
+#define EPT02_PAGES_MIN 64
+#define EPT02_PAGES_MAX 16384
+#define EPT02_ROOTS 32 /* at most */
+
+/* Of so many pages that many are roots: 4 of the usual number. */
+static inline u32 ept02_root_count(u32 page_count)
+{
+	return MIN(MAX(page_count / 64, 4u), EPT02_ROOTS);
+}
 
 struct ept02_used {
 	u64 word[8]; /* bit: this entry of the table may be other than 0, or was used before the table was aged */
@@ -31,12 +40,13 @@ struct ept02 {
 	u32 leaves[EPT02_ROOTS]; /* that the root can reach, at most */
 	u32 victim;             /* next root to give to another EPTP12 */
 	u32 next;               /* pages from here on are free */
-	u64 (*pages)[512];      /* the first EPT02_ROOTS ones are the roots */
-	struct ept02_used used[EPT02_PAGES];
+	u32 page_count, root_count;
+	u64 (*pages)[512];      /* the first root_count ones are the roots */
+	struct ept02_used *used; /* of each page */
 };
 
-/* pages: EPT02_PAGES zeroed pages in a row, in the direct map. */
-void ept02_init(struct ept02 *ept, void *pages);
+/* pages: page_count zeroed pages in a row, in the direct map; used: zeroed, one for each. */
+void ept02_init(struct ept02 *ept, void *pages, struct ept02_used *used, u32 page_count);
 
 /*
  * The root for an EPTP12, made if there is none. *flush: set if its EPTP02 had another meaning before, and hardware

@@ -16,8 +16,20 @@
 
 struct nested_caps nested_caps;
 static bool enabled;
+static u32 ept02_pages = EPT02_PAGES; /* of each CPU */
 
 /* ---- Boot ---- */
+
+static u64 used_bytes(void)
+{
+	return ALIGN_UP(ept02_pages * sizeof(struct ept02_used), PAGE_SIZE);
+}
+
+u64 nested_plan(void)
+{
+	ept02_pages = (u32)MAX(cmdline_number("ept02-pages", EPT02_PAGES, EPT02_PAGES_MAX), (u64)EPT02_PAGES_MIN);
+	return ept02_pages * PAGE_SIZE + used_bytes();
+}
 
 static void read_hardware(struct nested_hw *hw)
 {
@@ -68,7 +80,7 @@ void nested_start(struct percpu *cpu)
 	__builtin_memset(n->msrs.bitmap, 0xff, PAGE_SIZE);
 	__builtin_memset(n->ports.bitmap, 0xff, 2 * PAGE_SIZE);
 	__builtin_memset(n->scratch_page, 0xff, PAGE_SIZE); /* as an empty bus, and as the checks judge it */
-	ept02_init(&n->ept02, pages_boot_alloc(EPT02_PAGES));
+	ept02_init(&n->ept02, pages_boot_alloc(ept02_pages), pages_boot_alloc(used_bytes() / PAGE_SIZE), ept02_pages);
 	cpu->nested = n;
 	for (u32 i = 0; i < ACTIVE_VMCSS; i++) {
 		n->active[i].gpa1 = NO_VMCS;

@@ -9,6 +9,9 @@
 #include "mem/guest.h"
 #include "vmx/exit.h"
 
+/* At boot, first: reads how many pages EPT02 has; bytes of root memory that they take on each CPU. */
+u64 nested_plan(void);
+
 /* At boot: the capability MSRs that L1 will see; nested VMX stays off if the boot option says so. Boot CPU, once. */
 void nested_init(void);
 bool nested_enabled(void);

@@ -57,7 +57,7 @@ void audit_walk_ept02(struct percpu *cpu)
 {
 	const struct walk l2 = { .table = "EPT02" };
 
-	for (u32 i = 0; cpu->nested && i < EPT02_ROOTS; i++)
+	for (u32 i = 0; cpu->nested && i < cpu->nested->ept02.root_count; i++)
 		if (cpu->nested->ept02.key[i])
 			walk(&l2, cpu->nested->ept02.pages[i], EPT_LEVELS, 0);
 }
