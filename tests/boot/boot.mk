@@ -4,7 +4,7 @@
 
 BOOT_DIR := tests/boot
 BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/boot/linux.img $(O)/boot/twice.img \
-	$(O)/boot/efi.img $(O)/boot/efi-grub.img $(O)/boot/efi-alone.img \
+	$(O)/boot/efi.img $(O)/boot/efi-grub.img $(O)/boot/efi-alone.img $(O)/boot/efi-shell.img \
 	$(O)/boot/efi-bad.img $(O)/boot/efi-screen.img
 
 .PHONY: boot-disks check-files
@@ -82,6 +82,12 @@ $(O)/boot/efi-screen.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.elf
 	$(Q)grub-mkimage -O x86_64-efi -p / -c $@.cfg -o $@.efi fat part_msdos search search_fs_file multiboot2 boot \
 		efi_gop
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 16 --file $@.efi=EFI/BOOT/BOOTX64.EFI --file $(O)/xmhf.elf=xmhf.elf
+
+# Without a configuration: what the firmware's boot menu has behind the disk, which is its shell.
+$(O)/boot/efi-shell.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.efi $(O)/boot/acpi_tables.efi
+	$(say) IMG $@
+	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(O)/boot/acpi_tables.efi=EFI/BOOT/BOOTX64.EFI \
+		--file $(O)/xmhf.efi=xmhf.efi --text 'echo THE SHELL IS L1\nreset -s=startup.nsh'
 
 $(O)/boot/efi-alone.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
 	$(say) IMG $@

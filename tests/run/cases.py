@@ -293,10 +293,15 @@ CASES = [
     # The firmware stays as a part of L1 and starts Linux by its EFI stub: PALs from there and from a KVM guest.
     dict(name="efi/linux-debian", disk="build/boot/efi.img", firmware=OVMF, cpus=2, timeout=900,
          expect=[r"^xmhf: 2 of 2 CPUs run under the core", linux_ready(2), r"^JOB pal-l1 EXIT 0$",
-                 r"^JOB pal-l2 EXIT 0$", r"^xmhf: ACPI: _S3_ is not offered", NO_S3, *POWERED_OFF]),
+                 r"^JOB pal-l2 EXIT 0$", r"^xmhf: ACPI: _S3_ is not offered", NO_S3,
+                 r"^xmhf: the firmware's boot services have ended", *POWERED_OFF]),
 
     dict(name="efi/linux-tiny-grub", disk="build/boot/efi-grub.img", firmware=OVMF, cpus=2, timeout=900,
          expect=[r"^xmhf: 2 of 2 CPUs run under the core", linux_ready(2), *POWERED_OFF]),
+    # The next entry of the boot menu; power-off by the firmware's runtime services.
+    dict(name="efi/shell", disk="build/boot/efi-shell.img", firmware=OVMF, cpus=2, timeout=900, long=True,
+         expect=[r"^xmhf: 2 of 2 CPUs run under the core", r"starts the boot entry EFI Internal Shell",
+                 r"THE SHELL IS L1", *POWERED_OFF]),
     efi_refuses("no-vmx", "this CPU has no VMX"),
     efi_refuses("bad-config", r".EFI.xmhf.xmhf.conf: a line is none of options, next, next-options, or too long",
                 "efi-bad"),

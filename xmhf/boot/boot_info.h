@@ -46,6 +46,7 @@ enum firmware_kind { FIRMWARE_BIOS, FIRMWARE_EFI };
 
 struct boot_info {
 	enum firmware_kind firmware;
+	_Atomic u32 boot_services; /* 1: L1 is the firmware, whose boot services have not ended yet */
 	struct memory_range memory[MAX_MEMORY_RANGES]; /* sorted; no two meet, and two that touch are of two types */
 	u32 memory_count;
 	u64 base_memory_end;   /* below 1 MiB, what is above it is the firmware's, whatever the map says */

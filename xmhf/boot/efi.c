@@ -108,6 +108,7 @@ void efi_plan(u64 state, u64 handoff_at)
 	leave = (void (*)(u64, u64))handoff->bridge_leave;
 	serial_init();
 	boot_info.firmware = FIRMWARE_EFI;
+	atomic_store(&boot_info.boot_services, 1);
 	take_memory_map();
 	boot_info.framebuffer = handoff->framebuffer;
 	(void)firmware_take_rsdp(&handoff->rsdp, sizeof(handoff->rsdp));

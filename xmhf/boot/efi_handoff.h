@@ -38,6 +38,9 @@
 
 #define EFI_MAX_CPUS 64
 
+/* EAX of the VMCALL by which the application tells that ExitBootServices() was called; none that hypapps can claim. */
+#define EFI_HYPERCALL_EXIT 0xf0f
+
 struct efi_table_register { u16 limit; u64 base; } __attribute__((packed));
 
 /* A CPU as the firmware has it, in long mode. bridge_enter() saves it; VM entry or bridge_leave() goes on there. */

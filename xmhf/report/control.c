@@ -7,6 +7,7 @@
 
 #include <hypapi/control.h>
 
+#include "boot/efi_handoff.h"
 #include "core/cmdline.h"
 #include "core/config.h"
 #include "events/calls.h"
@@ -14,6 +15,7 @@
 #include "events/hypapps.h"
 #include "lib/string.h"
 #include "mem/guest.h"
+#include "report/log.h"
 #include "report/log_output.h"
 #include "report/stats.h"
 #include "report/trace.h"
@@ -125,8 +127,20 @@ static int64_t run(struct percpu *cpu, const struct command *command)
 	return error ? error : 1;
 }
 
+/* Told once, by xmhf.efi (boot/efi/). */
+static bool boot_services_end(const struct percpu *cpu)
+{
+	return (u32)cpu->gpr[GPR_RAX] == EFI_HYPERCALL_EXIT && cpu->world->mode == RUN_L1 && guest_cpl() == 0 &&
+	       atomic_exchange(&boot_info.boot_services, 0);
+}
+
 enum taken control_hypercall(struct percpu *cpu)
 {
+	if (unlikely(boot_services_end(cpu))) {
+		log_info("the firmware's boot services have ended: the operating system has the machine");
+		vmx_skip_instruction();
+		return TAKEN;
+	}
 	u32 command = (u32)cpu->gpr[GPR_RAX] - HYPAPI_CONTROL_FIRST;
 
 	if (cpu->world->mode != RUN_L1 || command >= ARRAY_SIZE(commands) || !cmdline_is("control", "on") ||

@@ -4,8 +4,8 @@
  * the core and come back as a guest, and then, itself a guest, starts the operating system's loader. What is wrong is
  * said on the console, and the application returns with an error.
  */
+#include "app.h"
 #include "boot/efi_handoff.h"
-#include "uefi.h"
 
 /* Of this application, so found by their distance: it is loaded anywhere. */
 #pragma GCC visibility push(hidden)
@@ -17,10 +17,8 @@ u64 bridge_enter(struct efi_cpu_state *state, struct efi_handoff *handoff, u64 c
 #define BELOW_1M 0x9fffful
 #define LOW_BYTES 0x2000ul /* ROOT_LOW_BYTES */
 #define MAP_SLACK 4096     /* for what the map gains by being asked for */
-#define NOT_STARTED (1ull << 63 | 6) /* EFI_NOT_READY */
 #define UNSUPPORTED (1ull << 63 | 3)
 #define CONFIG_BYTES 4096
-#define PATH_CHARS 128
 
 /* Page tables */
 #define CR4_LA57 BIT(12)
@@ -31,16 +29,16 @@ enum { TABLE_PML4, TABLE_PDPT, TABLE_PDPT_IMAGE, TABLE_PD_IMAGE, TABLE_PD, TABLE
 #define PDPT_OF_IMAGE 510
 
 static const efi_guid mp_guid = { 0x3fdda605, 0xa76e, 0x4f46, { 0xad, 0x29, 0x12, 0xf4, 0x53, 0x1b, 0x3d, 0x08 } };
-static const efi_guid loaded_guid = { 0x5b1b31a1, 0x9562, 0x11d2, { 0x8e, 0x3f, 0, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
-static const efi_guid files_guid = { 0x964e5b22, 0x6459, 0x11d2, { 0x8e, 0x39, 0, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
-static const efi_guid path_guid = { 0x09576e91, 0x6d3f, 0x11d2, { 0x8e, 0x39, 0, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
 static const efi_guid gop_guid = { 0x9042a9de, 0x23dc, 0x4a38, { 0x96, 0xfb, 0x7a, 0xde, 0xd0, 0x80, 0x51, 0x6a } };
 static const efi_guid acpi2_guid = { 0x8868e871, 0xe4f1, 0x11d3, { 0xbc, 0x22, 0, 0x80, 0xc7, 0x3c, 0x88, 0x81 } };
 static const efi_guid acpi1_guid = { 0xeb9d2d30, 0x2d88, 0x11d3, { 0x9a, 0x16, 0, 0x90, 0x27, 0x3f, 0xc1, 0x4d } };
 
-static struct efi_system_table *system;
-static struct efi_boot_services *boot;
-static struct efi_loaded_image *self;
+const efi_guid efi_loaded_guid = { 0x5b1b31a1, 0x9562, 0x11d2, { 0x8e, 0x3f, 0, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
+const efi_guid efi_files_guid = { 0x964e5b22, 0x6459, 0x11d2, { 0x8e, 0x39, 0, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
+struct efi_system_table *efi_table;
+struct efi_boot_services *boot;
+struct efi_loaded_image *self;
+
 static struct efi_mp *mp;
 static struct efi_handoff *handoff;
 static const struct efi_core_entries *entries;
@@ -48,15 +46,15 @@ static u64 (*bridge)(struct efi_cpu_state *, struct efi_handoff *, u64, u64);
 
 /* ---- Text ---- */
 
-static void say(const char *text)
+void say(const char *text)
 {
 	uint16_t wide[2] = { 0, 0 };
 
 	for (; *text; text++) {
 		wide[0] = (uint16_t)*text;
 		if (*text == '\n')
-			(void)system->console_out->output(system->console_out, (const uint16_t[]){ '\r', 0 });
-		(void)system->console_out->output(system->console_out, wide);
+			(void)efi_table->console_out->output(efi_table->console_out, (const uint16_t[]){ '\r', 0 });
+		(void)efi_table->console_out->output(efi_table->console_out, wide);
 	}
 }
 
@@ -87,9 +85,7 @@ static efi_status refuse(const char *why)
 
 static bool same_guid(const efi_guid *a, const efi_guid *b)
 {
-	const u64 *x = (const void *)a, *y = (const void *)b;
-
-	return x[0] == y[0] && x[1] == y[1];
+	return same_bytes(a, b, sizeof(*a));
 }
 
 /* ---- Memory ---- */
@@ -117,14 +113,22 @@ static u64 large_below_4g(u32 type, u64 bytes)
 	return start;
 }
 
-static void copy(void *to, const void *from, u64 bytes)
+void copy(void *to, const void *from, u64 bytes)
 {
 	asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
 }
 
-static void clear(void *at, u64 bytes)
+void clear(void *at, u64 bytes)
 {
 	asm volatile("rep stosb" : "+D"(at), "+c"(bytes) : "a"(0) : "memory");
+}
+
+bool same_bytes(const void *a, const void *b, u64 bytes)
+{
+	for (u64 i = 0; i < bytes; i++)
+		if (((const u8 *)a)[i] != ((const u8 *)b)[i])
+			return false;
+	return true;
 }
 
 /* The low 4 GiB as they are and at the core's direct map, and the image where it is linked. */
@@ -169,11 +173,11 @@ static void take_rsdp(void)
 {
 	const struct boot_rsdp *old = NULL, *new = NULL;
 
-	for (u64 i = 0; i < system->config_count; i++) {
-		if (same_guid(&system->config[i].guid, &acpi2_guid))
-			new = system->config[i].table;
-		else if (same_guid(&system->config[i].guid, &acpi1_guid))
-			old = system->config[i].table;
+	for (u64 i = 0; i < efi_table->config_count; i++) {
+		if (same_guid(&efi_table->config[i].guid, &acpi2_guid))
+			new = efi_table->config[i].table;
+		else if (same_guid(&efi_table->config[i].guid, &acpi1_guid))
+			old = efi_table->config[i].table;
 	}
 	if (new)
 		handoff->rsdp = *new;
@@ -234,15 +238,12 @@ static const char *take_cpus(void)
 
 /* ---- Options: the load options, or the first line of a file ---- */
 
-static char next_path[PATH_CHARS] = "\\EFI\\BOOT\\GRUBX64.EFI";
-static char next_options[CMDLINE_BYTES];
-
 static u64 read_file(const uint16_t *name, char *to, u64 bytes)
 {
 	struct efi_file_system *system_of_files;
 	struct efi_file *root, *file;
 
-	if (boot->handle_protocol(self->device, &files_guid, (void **)&system_of_files) ||
+	if (boot->handle_protocol(self->device, &efi_files_guid, (void **)&system_of_files) ||
 	    system_of_files->open_volume(system_of_files, &root))
 		return 0;
 	if (root->open(root, &file, name, EFI_FILE_READ, 0))
@@ -388,46 +389,13 @@ static const char *prepare(void)
 	return take_cpus();
 }
 
-/* The file `next_path` of the device that this application came from. */
-static efi_status start_next(efi_handle image)
+/* The operating system takes the machine over from the firmware; both are L1 all the time. */
+static void EFI tell_core(void *event, void *context)
 {
-	static u8 path[512];
-	const struct efi_device_path *device, *node;
-	struct efi_device_path *file;
-	struct efi_loaded_image *next_image;
-	efi_handle next;
-	u64 bytes = 0, chars = 0;
+	u64 rax = EFI_HYPERCALL_EXIT;
 
-	if (boot->handle_protocol(self->device, &path_guid, (void **)&device))
-		return NOT_STARTED;
-	for (node = device; node->type != EFI_PATH_END; node = (const void *)((const u8 *)node + node->bytes))
-		bytes += node->bytes;
-	while (next_path[chars++])
-		;
-	if (bytes + 4 + 2 * chars + 4 > sizeof(path))
-		return NOT_STARTED;
-	copy(path, device, bytes);
-	file = (void *)(path + bytes);
-	*file = (struct efi_device_path){ EFI_PATH_MEDIA, EFI_PATH_FILE, (u16)(4 + 2 * chars) };
-	for (u64 i = 0; i < chars; i++)
-		((uint16_t *)(file + 1))[i] = (uint8_t)next_path[i];
-	*(struct efi_device_path *)((u8 *)file + file->bytes) =
-		(struct efi_device_path){ EFI_PATH_END, EFI_PATH_END_ENTIRE, 4 };
-	efi_status status = boot->load_image(0, image, path, NULL, 0, &next);
-
-	if (status)
-		return status;
-	if (next_options[0] && !boot->handle_protocol(next, &loaded_guid, (void **)&next_image)) {
-		static uint16_t wide[CMDLINE_BYTES];
-		u32 i = 0;
-
-		do
-			wide[i] = (uint8_t)next_options[i];
-		while (next_options[i++]);
-		next_image->options = wide;
-		next_image->options_bytes = 2 * i;
-	}
-	return boot->start_image(next, NULL, NULL);
+	(void)event, (void)context;
+	asm volatile("vmcall" : "+a"(rax) : : "memory", "cc");
 }
 
 efi_status EFI efi_main(efi_handle image, struct efi_system_table *table);
@@ -435,10 +403,11 @@ efi_status EFI efi_main(efi_handle image, struct efi_system_table *table)
 {
 	const char *wrong;
 	efi_status status;
+	void *exit_event;
 
-	system = table;
+	efi_table = table;
 	boot = table->boot;
-	if (boot->handle_protocol(image, &loaded_guid, (void **)&self))
+	if (boot->handle_protocol(image, &efi_loaded_guid, (void **)&self))
 		return refuse("the firmware does not tell what it loaded");
 	wrong = prepare();
 	if (!wrong)
@@ -450,10 +419,12 @@ efi_status EFI efi_main(efi_handle image, struct efi_system_table *table)
 		return status;
 	say("xmhf: XMHF runs under this firmware, on ");
 	say_number(handoff->cpu_count);
-	say(" CPUs; starts ");
-	say(next_path);
-	say("\n");
+	say(" CPUs\n");
+	if (boot->create_event(EFI_EXIT_BOOT_SERVICES, EFI_LEVEL_CALLBACK, tell_core, NULL, &exit_event))
+		exit_event = NULL;
 	status = start_next(image);
 	say("xmhf: it came back, or could not be started\n");
+	if (exit_event)
+		(void)boot->close_event(exit_event);
 	return status;
 }

@@ -24,6 +24,9 @@ struct efi_text_output {
 struct efi_memory_descriptor { uint32_t type; uint64_t start, virtual, pages, attributes; };
 enum { EFI_ALLOCATE_ANY, EFI_ALLOCATE_BELOW, EFI_ALLOCATE_AT };
 enum { EFI_RESERVED = 0, EFI_LOADER_DATA = 2 };
+enum { EFI_BY_PROTOCOL = 2 };
+#define EFI_EXIT_BOOT_SERVICES 0x201 /* a type of event */
+#define EFI_LEVEL_CALLBACK 8
 
 struct efi_boot_services {
 	uint8_t header[24];
@@ -34,7 +37,11 @@ struct efi_boot_services {
 					 uint32_t *version);
 	efi_status EFI (*allocate_pool)(uint32_t type, uint64_t bytes, void **at);
 	efi_status EFI (*free_pool)(void *at);
-	void *create_event, *set_timer, *wait_for_event, *signal_event, *close_event, *check_event;
+	efi_status EFI (*create_event)(uint32_t type, uint64_t level, void EFI (*notify)(void *event, void *context),
+				       void *context, void **event);
+	void *set_timer, *wait_for_event, *signal_event;
+	efi_status EFI (*close_event)(void *event);
+	void *check_event;
 	void *install_protocol, *reinstall_protocol, *uninstall_protocol;
 	efi_status EFI (*handle_protocol)(efi_handle handle, const efi_guid *protocol, void **interface);
 	void *reserved, *register_notify, *locate_handle, *locate_device_path, *install_table;
@@ -44,8 +51,17 @@ struct efi_boot_services {
 	void *exit, *unload_image, *exit_boot_services, *get_next_count;
 	efi_status EFI (*stall)(uint64_t us);
 	void *set_watchdog, *connect, *disconnect, *open_protocol, *close_protocol, *open_information;
-	void *protocols_per_handle, *locate_handle_buffer;
+	void *protocols_per_handle;
+	efi_status EFI (*locate_handle_buffer)(uint32_t how, const efi_guid *protocol, void *key, uint64_t *count,
+					       efi_handle **handles);
 	efi_status EFI (*locate_protocol)(const efi_guid *protocol, void *registration, void **interface);
+};
+
+struct efi_runtime_services {
+	uint8_t header[24];
+	void *get_time, *set_time, *get_wakeup, *set_wakeup, *set_virtual_map, *convert_pointer;
+	efi_status EFI (*get_variable)(const uint16_t *name, const efi_guid *vendor, uint32_t *attributes,
+				       uint64_t *bytes, void *data);
 };
 
 struct efi_config_table { efi_guid guid; void *table; };
@@ -60,7 +76,7 @@ struct efi_system_table {
 	struct efi_text_output *console_out;
 	efi_handle error_handle;
 	struct efi_text_output *error;
-	void *runtime;
+	struct efi_runtime_services *runtime;
 	struct efi_boot_services *boot;
 	uint64_t config_count;
 	struct efi_config_table *config;
@@ -94,7 +110,7 @@ struct efi_file_system {
 };
 
 struct efi_device_path { uint8_t type, subtype; uint16_t bytes; };
-enum { EFI_PATH_MEDIA = 4, EFI_PATH_FILE = 4, EFI_PATH_END = 0x7f, EFI_PATH_END_ENTIRE = 0xff };
+enum { EFI_PATH_MEDIA = 4, EFI_PATH_HARD_DRIVE = 1, EFI_PATH_FILE = 4, EFI_PATH_END = 0x7f, EFI_PATH_END_ENTIRE = 0xff };
 
 struct efi_graphics_mode_info {
 	uint32_t version, width, height, format, red, green, blue, reserved, pixels_per_line;

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What xmhf.efi starts when it is a guest itself: the file that its configuration names, or what the firmware's boot
+ * menu has behind it (UEFI specification, "Boot Manager"). All that is read here is L1's, and so is this code by then.
+ */
+#include "app.h"
+
+#define NOT_FOUND (1ull << 63 | 14) /* EFI_NOT_FOUND */
+#define OPTION_BYTES 2048
+#define PATH_BYTES 1024
+#define MAX_ORDER 64
+#define OPTION_ACTIVE 1u
+#define OPTION_CATEGORY 0x1f00u /* 0: an operating system, not a menu of the firmware */
+
+static const efi_guid path_guid = { 0x09576e91, 0x6d3f, 0x11d2, { 0x8e, 0x39, 0, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
+static const efi_guid variables_guid = { 0x8be4df61, 0x93ca, 0x11d2, { 0xaa, 0x0d, 0, 0xe0, 0x98, 0x03, 0x2b, 0x8c } };
+
+char next_path[PATH_CHARS], next_options[CMDLINE_BYTES];
+
+static u8 path[PATH_BYTES];
+
+/* EFI_LOAD_OPTION: then the text, the path, and the load options. */
+struct load_option {
+	u32 attributes;
+	u16 path_bytes;
+} __attribute__((packed));
+
+/* ---- Device paths ---- */
+
+static const struct efi_device_path *node_after(const struct efi_device_path *node)
+{
+	return (const void *)((const u8 *)node + node->bytes);
+}
+
+static u64 bytes_to_end(const struct efi_device_path *node)
+{
+	const u8 *start = (const u8 *)node;
+
+	while (node->type != EFI_PATH_END)
+		node = node_after(node);
+	return (u64)((const u8 *)node - start);
+}
+
+/* Whether the path, which somebody may have written wrong, ends within `bytes`. */
+static bool ends_within(const struct efi_device_path *node, u64 bytes)
+{
+	while (bytes >= sizeof(*node) && node->bytes >= sizeof(*node) && node->bytes <= bytes) {
+		if (node->type == EFI_PATH_END)
+			return true;
+		bytes -= node->bytes;
+		node = node_after(node);
+	}
+	return false;
+}
+
+/* The nodes of `device`, and then `rest` up to its end, in path[]. False: there is no room. */
+static bool join(const struct efi_device_path *device, const void *rest, u64 rest_bytes)
+{
+	u64 bytes = bytes_to_end(device);
+
+	if (bytes + rest_bytes > sizeof(path))
+		return false;
+	copy(path, device, bytes);
+	copy(path + bytes, rest, rest_bytes);
+	return true;
+}
+
+static bool is_partition(const struct efi_device_path *node)
+{
+	return node->type == EFI_PATH_MEDIA && node->subtype == EFI_PATH_HARD_DRIVE;
+}
+
+static bool has_partition(const struct efi_device_path *node, const struct efi_device_path *partition)
+{
+	for (; node->type != EFI_PATH_END; node = node_after(node))
+		if (is_partition(node) && node->bytes == partition->bytes &&
+		    same_bytes(node, partition, node->bytes))
+			return true;
+	return false;
+}
+
+/* A boot entry's path may begin at the partition: then it is completed by that of the partition's device. */
+static bool complete(const struct efi_device_path *entry)
+{
+	const struct efi_device_path *device;
+	u64 count = 0, bytes = bytes_to_end(entry) + sizeof(*entry);
+	efi_handle *handles;
+	bool found = false;
+
+	if (!is_partition(entry)) {
+		if (bytes > sizeof(path))
+			return false;
+		copy(path, entry, bytes);
+		return true;
+	}
+	if (boot->locate_handle_buffer(EFI_BY_PROTOCOL, &efi_files_guid, NULL, &count, &handles))
+		return false;
+	for (u64 i = 0; i < count && !found; i++)
+		found = !boot->handle_protocol(handles[i], &path_guid, (void **)&device) &&
+			has_partition(device, entry) && join(device, node_after(entry), bytes - entry->bytes);
+	(void)boot->free_pool(handles);
+	return found;
+}
+
+/* ---- Start ---- */
+
+/* Of path[]. `failed`: nothing was started. */
+static efi_status start(efi_handle image, void *options, u64 options_bytes, bool *failed)
+{
+	struct efi_loaded_image *loaded;
+	efi_handle next;
+	efi_status status = boot->load_image(0, image, path, NULL, 0, &next);
+
+	*failed = status;
+	if (status)
+		return status;
+	if (options_bytes && !boot->handle_protocol(next, &efi_loaded_guid, (void **)&loaded)) {
+		loaded->options = options;
+		loaded->options_bytes = (u32)options_bytes;
+	}
+	return boot->start_image(next, NULL, NULL);
+}
+
+/* The configured load options, as the firmware has text; 0: none. */
+static u64 wide_options(u16 *wide)
+{
+	u64 i = 0;
+
+	if (!next_options[0])
+		return 0;
+	do
+		wide[i] = (u8)next_options[i];
+	while (next_options[i++]);
+	return i * sizeof(*wide);
+}
+
+static efi_status start_file(efi_handle image)
+{
+	static u16 wide[CMDLINE_BYTES];
+	static struct {
+		struct efi_device_path node;
+		u16 name[PATH_CHARS + 2]; /* and the end of the path */
+	} file;
+	const struct efi_device_path *device;
+	u64 chars = 0;
+	bool failed;
+
+	do
+		file.name[chars] = (u8)next_path[chars];
+	while (next_path[chars++]);
+	file.node = (struct efi_device_path){ EFI_PATH_MEDIA, EFI_PATH_FILE, (u16)(sizeof(file.node) + 2 * chars) };
+	*(struct efi_device_path *)&file.name[chars] =
+		(struct efi_device_path){ EFI_PATH_END, EFI_PATH_END_ENTIRE, sizeof(file.node) };
+	if (boot->handle_protocol(self->device, &path_guid, (void **)&device) ||
+	    !join(device, &file, file.node.bytes + sizeof(file.node)))
+		return NOT_FOUND;
+	say("xmhf: starts ");
+	say(next_path);
+	say("\n");
+	return start(image, wide, wide_options(wide), &failed);
+}
+
+/* ---- The boot menu ---- */
+
+static u64 read_variable(const u16 *name, void *to, u64 room)
+{
+	u32 attributes;
+
+	return efi_table->runtime->get_variable(name, &variables_guid, &attributes, &room, to) ? 0 : room;
+}
+
+static u64 read_entry(u16 number, void *option)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	u16 name[] = u"Boot0000";
+
+	for (u32 i = 0; i < 4; i++)
+		name[4 + i] = (u8)digits[number >> (12 - 4 * i) & 15];
+	return read_variable(name, option, OPTION_BYTES);
+}
+
+/* `failed`: the entry is none that can be started. */
+static efi_status start_entry(efi_handle image, u16 number, bool *failed)
+{
+	static u8 bytes[OPTION_BYTES] __attribute__((aligned(8)));
+	static u16 wide[CMDLINE_BYTES];
+	const struct load_option *option = (const void *)bytes;
+	const u16 *text = (const void *)(option + 1);
+	u64 length = read_entry(number, bytes), at = sizeof(*option), rest;
+
+	*failed = true;
+	if (length < sizeof(*option) || (option->attributes & (OPTION_ACTIVE | OPTION_CATEGORY)) != OPTION_ACTIVE)
+		return NOT_FOUND;
+	while (at + 2 <= length && *(const u16 *)(bytes + at))
+		at += 2;
+	at += 2;
+	if (at + option->path_bytes > length || !ends_within((const void *)(bytes + at), option->path_bytes) ||
+	    !complete((const void *)(bytes + at)))
+		return NOT_FOUND;
+	say("xmhf: starts the boot entry ");
+	(void)efi_table->console_out->output(efi_table->console_out, text);
+	say("\n");
+	at += option->path_bytes;
+	rest = wide_options(wide);
+	return rest ? start(image, wide, rest, failed) : start(image, bytes + at, length - at, failed);
+}
+
+/* The first that can be started behind this application's own, or of all, if it has none. */
+static efi_status start_by_order(efi_handle image)
+{
+	u16 order[MAX_ORDER], own;
+	u64 count = read_variable(u"BootOrder", order, sizeof(order)) / sizeof(order[0]), first = 0;
+	efi_status status = NOT_FOUND;
+	bool failed = true;
+
+	if (read_variable(u"BootCurrent", &own, sizeof(own)) == sizeof(own))
+		for (u64 i = 0; i < count; i++)
+			if (order[i] == own)
+				first = i + 1;
+	for (u64 i = first; i < count && failed; i++)
+		status = start_entry(image, order[i], &failed);
+	return status;
+}
+
+efi_status start_next(efi_handle image)
+{
+	return next_path[0] ? start_file(image) : start_by_order(image);
+}
