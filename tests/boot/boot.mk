@@ -3,9 +3,10 @@
 # Input: O, the build folder. Targets: boot-disks, which `make check` needs; xen.img is for `make check-long`.
 
 BOOT_DIR := tests/boot
+EFI_GRUB_IMAGES := $(O)/boot/efi-grub.img $(O)/boot/efi-grub-debian.img
 BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/boot/linux.img $(O)/boot/twice.img \
-	$(O)/boot/efi.img $(O)/boot/efi-grub.img $(O)/boot/efi-alone.img $(O)/boot/efi-shell.img \
-	$(O)/boot/efi-bad.img $(O)/boot/efi-screen.img
+	$(O)/boot/efi.img $(EFI_GRUB_IMAGES) $(O)/boot/efi-alone.img $(O)/boot/efi-shell.img \
+	$(O)/boot/efi-bad.img $(O)/boot/efi-screen.img $(O)/boot/efi-signed.img $(O)/boot/efi-changed.img
 
 .PHONY: boot-disks check-files
 boot-disks: $(BOOT_DISKS)
@@ -65,15 +66,22 @@ $(O)/boot/efi.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.efi $(O)/b
 		--text "next \vmlinuz\nnext-options $(EFI_LINUX) loglevel=3 job=$(EFI_JOBS)=EFI/xmhf/xmhf.conf"
 
 # The same with XMHF started by GRUB, which ends the boot services; XMHF starts Linux.
-$(O)/boot/efi-grub.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.elf $(O)/boot/acpi_tables.efi \
-		$(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio tools/linux/cmdline tools/linux/cmdline.bochs
+$(O)/boot/efi-grub.img: $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio
+$(O)/boot/efi-grub.img: KERNEL := $(O)/linux/tiny/bzImage
+$(O)/boot/efi-grub.img: INITRD := $(O)/linux/tiny.cpio
+$(O)/boot/efi-grub-debian.img: $(O)/linux/debian/vmlinuz $(O)/linux/debian.cpio
+$(O)/boot/efi-grub-debian.img: KERNEL := $(O)/linux/debian/vmlinuz
+$(O)/boot/efi-grub-debian.img: MORE := loglevel=7
+$(O)/boot/efi-grub-debian.img: INITRD := $(O)/linux/debian.cpio
+$(EFI_GRUB_IMAGES): $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.elf $(O)/boot/acpi_tables.efi \
+		tools/linux/cmdline tools/linux/cmdline.bochs
 	$(say) IMG $@
 	$(Q){ echo 'search --file --set=root /xmhf.elf'; echo 'multiboot2 /xmhf.elf log=debug'; \
-		echo "module2 /kernel $$(cat tools/linux/cmdline tools/linux/cmdline.bochs | tr '\n' ' ')"; \
+		echo "module2 /kernel $$(cat tools/linux/cmdline tools/linux/cmdline.bochs | tr '\n' ' ') $(MORE)"; \
 		echo 'module2 /initrd'; echo boot; } > $@.cfg
 	$(Q)grub-mkimage -O x86_64-efi -p / -c $@.cfg -o $@.efi fat part_msdos search search_fs_file multiboot2 boot
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --file $(O)/boot/acpi_tables.efi=EFI/BOOT/BOOTX64.EFI --file $@.efi=next.efi \
-		--file $(O)/xmhf.elf=xmhf.elf --file $(O)/linux/tiny/bzImage=kernel --file $(O)/linux/tiny.cpio=initrd
+		--file $(O)/xmhf.elf=xmhf.elf --file $(KERNEL)=kernel --file $(INITRD)=initrd
 
 # XMHF with the framebuffer that GRUB tells it of.
 $(O)/boot/efi-screen.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.elf
@@ -92,6 +100,22 @@ $(O)/boot/efi-shell.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.efi 
 $(O)/boot/efi-alone.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(O)/xmhf.efi=EFI/BOOT/BOOTX64.EFI
+
+# Signed by the key of Debian's package ovmf, which is there for tests; and with one byte of the signed image changed.
+SNAKEOIL := /usr/share/ovmf/PkKek-1-snakeoil
+$(O)/boot/xmhf-signed.efi: $(O)/xmhf.efi
+	@mkdir -p $(@D)
+	$(say) SIGN $@
+	$(Q)openssl rsa -in $(SNAKEOIL).key -passin pass:snakeoil -out $@.key 2> /dev/null
+	$(Q)sbsign --key $@.key --cert $(SNAKEOIL).pem --output $@ $< > $@.log 2>&1 || { cat $@.log; exit 1; }
+$(O)/boot/xmhf-changed.efi: $(O)/boot/xmhf-signed.efi
+	@cp $< $@
+	$(Q)printf 'Never' | dd of=$@ bs=1 seek=300000 conv=notrunc status=none
+$(O)/boot/efi-signed.img: $(O)/boot/xmhf-signed.efi
+$(O)/boot/efi-changed.img: $(O)/boot/xmhf-changed.efi
+$(O)/boot/efi-signed.img $(O)/boot/efi-changed.img: $(BOOT_DIR)/mkesp.py
+	$(say) IMG $@
+	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(filter %.efi,$^)=EFI/BOOT/BOOTX64.EFI
 
 # The path of a loader is longer than there is room for.
 $(O)/boot/efi-bad.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi

@@ -122,13 +122,24 @@ def refuses(name, qemu, line, image="build/xmhf.elf"):
     return dict(name=f"boot/{name}", command=["bash", "-c", script])
 
 
-def efi_refuses(name, line, image="efi-alone"):
-    """The application says what the machine lacks, and the firmware goes on, here to its shell. The rest is not run."""
-    run = (f"exec timeout 60 qemu-system-x86_64 -M q35 -m 256 -smp 2 -bios {OVMF} -display none -serial stdio "
+def efi_says(name, image, firmware, *lines, **more):
+    """What comes on the console of firmware in QEMU, which has no VMX, in this order. The rest is not run."""
+    run = (f"exec timeout 300 qemu-system-x86_64 {firmware} -m 256 -smp 2 -display none -serial stdio "
            f"-net none -drive file=build/boot/{image}.img,format=raw,snapshot=on 2>/dev/null")
-    script = (f"exec 3< <({run}); machine=$!; grep -a -m 1 'error: {line}' <&3 && grep -a -m 1 'not started' <&3 && "
-              "grep -a -m 1 'UEFI Interactive Shell' <&3; found=$?; kill $machine; exit $found")
-    return dict(name=f"efi/{name}", command=["bash", "-c", script])
+    look = " && ".join(f"grep -a -m 1 '{line}' <&3" for line in lines)
+    return dict(name=f"efi/{name}", command=["bash", "-c", f"exec 3< <({run}); machine=$!; {look}; found=$?; "
+                                             "kill $machine; exit $found"], **more)
+
+
+def efi_refuses(name, line, image="efi-alone"):
+    """The application says what the machine lacks, and the firmware goes on, here to its shell."""
+    return efi_says(name, image, f"-M q35 -bios {OVMF}", f"error: {line}", "not started", "UEFI Interactive Shell")
+
+
+# Firmware with Secure Boot on and the keys of ovmf's package enrolled.
+SECURE_BOOT = ("-M q35,smm=on -global driver=cfi.pflash01,property=secure,value=on "
+               "-drive if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.secboot.fd "
+               "-drive if=pflash,format=raw,unit=1,snapshot=on,file=/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd")
 
 
 def on_screen(name, shows, qemu, *more):
@@ -298,13 +309,20 @@ CASES = [
 
     dict(name="efi/linux-tiny-grub", disk="build/boot/efi-grub.img", firmware=OVMF, cpus=2, timeout=900,
          expect=[r"^xmhf: 2 of 2 CPUs run under the core", linux_ready(2), *POWERED_OFF]),
+    # Debian's kernel has the firmware's runtime services, too.
+    dict(name="efi/linux-debian-grub", disk="build/boot/efi-grub-debian.img", firmware=OVMF, cpus=2, timeout=900,
+         long=True, expect=[r"^xmhf: 2 of 2 CPUs run under the core", r"efi: EFI v\d", r"Registered efivars operations",
+                            linux_ready(2), *POWERED_OFF]),
     # The next entry of the boot menu; power-off by the firmware's runtime services.
     dict(name="efi/shell", disk="build/boot/efi-shell.img", firmware=OVMF, cpus=2, timeout=900, long=True,
          expect=[r"^xmhf: 2 of 2 CPUs run under the core", r"starts the boot entry EFI Internal Shell",
-                 r"THE SHELL IS L1", *POWERED_OFF]),
+                 r"THE SHELL IS L1", r"^xmhf: the guest asks for sleep type 0"]),
     efi_refuses("no-vmx", "this CPU has no VMX"),
     efi_refuses("bad-config", r".EFI.xmhf.xmhf.conf: a line is none of options, next, next-options, or too long",
                 "efi-bad"),
+    efi_says("signed", "efi-signed", SECURE_BOOT, "error: this CPU has no VMX", "not started"),
+    efi_says("signed-and-changed", "efi-changed", SECURE_BOOT, "Access Denied"),
+    efi_says("unsigned", "efi-alone", SECURE_BOOT, "Access Denied", long=True),
 
     # The table of MSRs and a 32-bit Linux; Xen and its first domain.
     dict(name="xmhf/linux-i386", guest="i386", xmhf=True, xmhf_args="msr=watch", append="mce=off loglevel=5",

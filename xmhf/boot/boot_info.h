@@ -11,6 +11,7 @@
 #define MAX_MEMORY_RANGES 400
 #define MAX_MODULES 4
 #define CMDLINE_BYTES 1024
+#define EFI_MAP_BYTES (4 * PAGE_SIZE)
 
 enum memory_type { MEMORY_RAM = 1, MEMORY_RESERVED = 2, MEMORY_ACPI = 3, MEMORY_NVS = 4, MEMORY_BAD = 5 };
 
@@ -44,6 +45,13 @@ struct boot_framebuffer {
 
 enum firmware_kind { FIRMWARE_BIOS, FIRMWARE_EFI };
 
+/* With what an operating system finds the runtime services of 64-bit firmware; table 0: not told. */
+struct boot_efi {
+	u64 table;          /* physical, EFI_SYSTEM_TABLE */
+	u32 map_bytes, entry_bytes, entry_version;
+	u8 map[EFI_MAP_BYTES]; /* GetMemoryMap() */
+};
+
 struct boot_info {
 	enum firmware_kind firmware;
 	_Atomic u32 boot_services; /* 1: L1 is the firmware, whose boot services have not ended yet */
@@ -53,6 +61,7 @@ struct boot_info {
 	struct boot_rsdp rsdp; /* a copy; checksums are right */
 	u64 rsdp_addr;         /* where the BIOS finds it in its ROM; 0: not there, or it is not known where */
 	struct boot_framebuffer framebuffer;
+	struct boot_efi efi;
 	struct boot_module modules[MAX_MODULES];
 	u32 module_count;
 	char cmdline[CMDLINE_BYTES];

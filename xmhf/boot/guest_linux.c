@@ -14,6 +14,8 @@
 #define LOW_CMDLINE (GUEST_LINUX_PARAMS + PAGE_SIZE) /* behind the page of boot_params, one page */
 #define LOW_E820 (LOW_CMDLINE + PAGE_SIZE) /* the rest of the memory map */
 #define LOW_RSDP (LOW_E820 + 2 * PAGE_SIZE)
+#define LOW_EFI_MAP (LOW_RSDP + PAGE_SIZE)
+#define LOW_END (LOW_EFI_MAP + EFI_MAP_BYTES)
 _Static_assert(MAX_MEMORY_RANGES * sizeof(struct memory_range) < 2 * PAGE_SIZE, "LOW_RSDP");
 #define SETUP_HEADER 0x1f1
 #define MAX_E820 128
@@ -23,7 +25,9 @@ _Static_assert(MAX_MEMORY_RANGES * sizeof(struct memory_range) < 2 * PAGE_SIZE, 
 enum {
 	P_VIDEO_MODE = 0x06, P_VIDEO_COLS = 0x07, P_VIDEO_LINES = 0x0e, P_VIDEO_VGA = 0x0f, P_VIDEO_POINTS = 0x10,
 	P_FB_WIDTH = 0x12, P_FB_HEIGHT = 0x14, P_FB_BITS = 0x16, P_FB_ADDR = 0x18, P_FB_SIZE = 0x1c, P_FB_PITCH = 0x24,
-	P_FB_COLORS = 0x26, P_FB_FLAGS = 0x36, P_FB_ADDR_HIGH = 0x3a, P_RSDP = 0x70,
+	P_FB_COLORS = 0x26, P_FB_FLAGS = 0x36, P_FB_ADDR_HIGH = 0x3a, P_RSDP = 0x70, P_EFI_SIGNATURE = 0x1c0,
+	P_EFI_TABLE = 0x1c4, P_EFI_ENTRY_BYTES = 0x1c8, P_EFI_ENTRY_VERSION = 0x1cc, P_EFI_MAP = 0x1d0,
+	P_EFI_MAP_BYTES = 0x1d4, P_EFI_TABLE_HIGH = 0x1d8,
 	P_E820_ENTRIES = 0x1e8, P_SETUP_SECTS = 0x1f1, P_HEADER_LEN = 0x201, P_MAGIC = 0x202, P_VERSION = 0x206,
 	P_LOADER = 0x210, P_LOADFLAGS = 0x211, P_CODE32_START = 0x214, P_RAMDISK = 0x218, P_RAMDISK_SIZE = 0x21c,
 	P_CMDLINE = 0x228, P_INITRD_MAX = 0x22c, P_SETUP_DATA = 0x250, P_PREF_ADDRESS = 0x258, P_INIT_SIZE = 0x260,
@@ -38,6 +42,7 @@ struct setup_data {
 };
 #define SETUP_E820_EXT 1
 #define VIDEO_EFI 0x70
+#define EFI64_SIGNATURE 0x34364c45 /* "EL64" */
 #define FB_HAS_ADDR_HIGH BIT(1)
 
 static u32 get32(const u8 *p, u32 offset)
@@ -78,6 +83,25 @@ static void set16(u8 *p, u32 offset, u32 value)
 	*(u16 *)(p + offset) = (u16)value;
 }
 
+/* The runtime services go on; the loader has ended the others. */
+static void fill_efi(u8 *params)
+{
+	const struct boot_efi *efi = &boot_info.efi;
+
+	if (!efi->table || !efi->map_bytes) {
+		log_warn("the boot loader does not tell where the firmware's runtime services are: Linux has none");
+		return;
+	}
+	memcpy(phys_to_virt(HPA(LOW_EFI_MAP)), efi->map, efi->map_bytes);
+	set32(params, P_EFI_SIGNATURE, EFI64_SIGNATURE);
+	set32(params, P_EFI_TABLE, efi->table);
+	set32(params, P_EFI_TABLE_HIGH, efi->table >> 32);
+	set32(params, P_EFI_ENTRY_BYTES, efi->entry_bytes);
+	set32(params, P_EFI_ENTRY_VERSION, efi->entry_version);
+	set32(params, P_EFI_MAP, LOW_EFI_MAP);
+	set32(params, P_EFI_MAP_BYTES, efi->map_bytes);
+}
+
 /* What a BIOS lets the kernel find by itself, and other firmware does not. */
 static void fill_firmware(u8 *params)
 {
@@ -113,8 +137,10 @@ static void fill_params(u8 *params, const u8 *image)
 	params[P_VIDEO_LINES] = 25;
 	params[P_VIDEO_VGA] = 1;
 	params[P_VIDEO_POINTS] = 16;
-	if (boot_info.firmware != FIRMWARE_BIOS)
+	if (boot_info.firmware != FIRMWARE_BIOS) {
+		fill_efi(params);
 		fill_firmware(params);
+	}
 	params[P_LOADER] = 0xff;
 	set32(params, P_CMDLINE, LOW_CMDLINE);
 	fill_e820(params);
@@ -152,6 +178,9 @@ u64 guest_linux_load(void)
 	u8 *params = phys_to_virt(HPA(GUEST_LINUX_PARAMS));
 
 	check_kernel(image, file_size);
+	if (memory_map_is_ram(GUEST_LINUX_PARAMS, LOW_END) != 1)
+		boot_refuse("the memory from %lx to %lx, where Linux gets its parameters, is not free", GUEST_LINUX_PARAMS,
+			    LOW_END);
 	fill_params(params, image);
 	string_copy(phys_to_virt(HPA(LOW_CMDLINE)), kernel_cmdline(kernel->cmdline), PAGE_SIZE);
 

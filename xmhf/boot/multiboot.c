@@ -39,6 +39,9 @@ enum {
 	MB2_ACPI_OLD = 14, MB2_ACPI_NEW = 15, MB2_EFI_MMAP = 17, MB2_EFI_SERVICES = 18,
 };
 
+struct mb2_efi64 { struct mb2_tag tag; u64 table; };
+struct mb2_efi_map { struct mb2_tag tag; u32 entry_bytes, entry_version; u8 map[]; };
+
 struct boot_info boot_info;
 
 static void *physical(u32 addr)
@@ -114,6 +117,23 @@ static void parse_mb2_framebuffer(const struct mb2_framebuffer *fb)
 		};
 }
 
+static void parse_mb2_efi(const struct mb2_tag *tag)
+{
+	const struct mb2_efi64 *services = (const void *)tag;
+	const struct mb2_efi_map *map = (const void *)tag;
+	struct boot_efi *efi = &boot_info.efi;
+
+	boot_info.firmware = FIRMWARE_EFI;
+	if (tag->type == MB2_EFI64 && tag->size >= sizeof(*services))
+		efi->table = services->table;
+	if (tag->type != MB2_EFI_MMAP || tag->size < sizeof(*map) || tag->size - sizeof(*map) > sizeof(efi->map))
+		return;
+	efi->entry_bytes = map->entry_bytes;
+	efi->entry_version = map->entry_version;
+	efi->map_bytes = tag->size - (u32)sizeof(*map);
+	memcpy(efi->map, map->map, efi->map_bytes);
+}
+
 static void parse_mb2_text(const struct mb2_tag *tag)
 {
 	const struct mb2_module *module = (const void *)tag;
@@ -134,7 +154,7 @@ static void parse_mb2_machine(const struct mb2_tag *tag)
 		parse_mb2_framebuffer((const void *)tag);
 		break;
 	case MB2_EFI32: case MB2_EFI64: case MB2_EFI_MMAP: case MB2_EFI_SERVICES:
-		boot_info.firmware = FIRMWARE_EFI;
+		parse_mb2_efi(tag);
 		break;
 	case MB2_ACPI_OLD: case MB2_ACPI_NEW:
 		if (!boot_info.rsdp.xsdt) /* the new one has more; loaders may give both */

@@ -6,6 +6,9 @@
 #include "boot/efi_handoff.h"
 #include "uefi.h"
 
+/* Found by their distance: the application is loaded anywhere. */
+#pragma GCC visibility push(hidden)
+
 extern struct efi_system_table *efi_table;
 extern struct efi_boot_services *boot;
 extern struct efi_loaded_image *self; /* this application */
@@ -24,5 +27,7 @@ extern char next_path[PATH_CHARS];       /* a file of the partition that this ap
 extern char next_options[CMDLINE_BYTES]; /* its load options; empty: those of the entry */
 /* Comes back if nothing could be started, or if what was started came back. */
 efi_status start_next(efi_handle image);
+
+#pragma GCC visibility pop
 
 #endif

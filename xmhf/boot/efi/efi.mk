@@ -6,7 +6,7 @@ EFI_CFLAGS := -std=gnu11 -ffreestanding -fpic -fvisibility=hidden -mno-red-zone 
 	-fno-jump-tables -fno-ident -Wall -Wextra -Wstrict-prototypes -Werror -MMD -MP -ffile-prefix-map=$(CURDIR)=. \
 	-I xmhf -I hypapi/include -I $(O)/include
 EFI_LINK_FLAGS := -m i386pep --subsystem 10 --image-base 0x10000000 --enable-reloc-section --no-insert-timestamp \
-	-e efi_main
+	-s -e efi_main
 EFI_OBJ := $(addprefix $(EFI_O)/,app.o next.o bridge.o image.o)
 
 $(EFI_O)/xmhf.bin: $(O)/xmhf.elf
