@@ -110,7 +110,9 @@ struct efi_file_system {
 };
 
 struct efi_device_path { uint8_t type, subtype; uint16_t bytes; };
-enum { EFI_PATH_MEDIA = 4, EFI_PATH_HARD_DRIVE = 1, EFI_PATH_FILE = 4, EFI_PATH_END = 0x7f, EFI_PATH_END_ENTIRE = 0xff };
+enum {
+	EFI_PATH_MEDIA = 4, EFI_PATH_HARD_DRIVE = 1, EFI_PATH_FILE = 4, EFI_PATH_END = 0x7f, EFI_PATH_END_ENTIRE = 0xff,
+};
 
 struct efi_graphics_mode_info {
 	uint32_t version, width, height, format, red, green, blue, reserved, pixels_per_line;
