@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * kvm-guest [-c VCPUS] [-s ROUNDS] [-k] [-q] [-m] [-d]: the smallest hypervisor on /dev/kvm. It starts the L2 kernel of
- * this folder, prints what that reports, and plays the curious L1: it looks into and writes to memory that L2 made a
- * PAL. With -k the L2 kernel registers PALs, by list, and not its program; with -q nothing is measured. With -m there
- * are two such machines, in two processes, and L1 merges their memory (KSM, which needs root). With -d L1 moves pages
- * of a PAL to another node, collapses them into a huge page, and swaps them out (root, two nodes, swap space).
+ * kvm-guest [-c VCPUS] [-s ROUNDS] [-k] [-q] [-m] [-d] [-x MACHINES]: the smallest hypervisor on /dev/kvm. It starts
+ * the L2 kernel of this folder, prints what that reports, and plays the curious L1: it looks into and writes to memory
+ * that L2 made a PAL. With -k the L2 kernel registers PALs, by list, and not its program; with -q nothing is measured.
+ * With -m there are two such machines, in two processes, and L1 merges their memory (KSM, which needs root). With -d L1
+ * moves pages of a PAL to another node, collapses them into a huge page, and swaps them out (root, two nodes, swap
+ * space). With -x there are so many machines, one after the other, and each is killed while its PAL is registered,
+ * rests or runs.
  *
  * Without TrustVisor below, L2 measures its exits and says that it skipped the rest. Exit code 0 if nothing went wrong.
  */
@@ -13,6 +15,7 @@
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -63,8 +66,22 @@ static int check(int result, const char *what)
 	return result;
 }
 
+/* Of a machine that is killed: what it is at then, and where its PAL is; the latter shared with who kills it. */
+static enum l2_last last;
+static uint32_t *last_pal;
+
 /* ---- Machine ---- */
 
+static uint8_t *map_memory(size_t bytes, int sharing)
+{
+	void *mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS, -1, 0);
+
+	if (mapped == MAP_FAILED)
+		die("memory");
+	return mapped;
+}
+
+/* In memory of its own, unless there is some already. */
 static void create_machine(void)
 {
 	struct kvm_userspace_memory_region region = { .memory_size = L2_MEMORY };
@@ -72,10 +89,8 @@ static void create_machine(void)
 	kvm = check(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
 	vm = check(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
 	check(ioctl(vm, KVM_SET_TSS_ADDR, KVM_TSS_ADDRESS), "KVM_SET_TSS_ADDR");
-	memory = mmap(NULL, L2_MEMORY + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED)
-		die("memory");
-	memory = (uint8_t *)(((uintptr_t)memory + HUGE - 1) & ~(HUGE - 1));
+	if (!memory)
+		memory = (uint8_t *)(((uintptr_t)map_memory(L2_MEMORY + HUGE, MAP_PRIVATE) + HUGE - 1) & ~(HUGE - 1));
 	/* There must be pages to collapse, or to merge. */
 	madvise(memory, L2_MEMORY, disturbs || role != L2_ALONE ? MADV_NOHUGEPAGE : MADV_NORMAL);
 	memset(memory, 0, L2_MEMORY);
@@ -174,9 +189,7 @@ static void start_two(void)
 {
 	pthread_barrierattr_t shared;
 
-	meeting = mmap(NULL, sizeof(*meeting), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (meeting == MAP_FAILED)
-		die("memory");
+	meeting = (struct meeting *)(void *)map_memory(sizeof(*meeting), MAP_SHARED);
 	pthread_barrierattr_init(&shared);
 	pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
 	pthread_barrier_init(&meeting->barrier, &shared, 2);
@@ -259,6 +272,12 @@ static uint32_t port_access(uint16_t port, uint32_t value, bool in)
 		if (disturbs && value < L2_MEMORY)
 			disturb_answer = disturb(value & ~(PAGE - 1), value & (PAGE - 1));
 		break;
+	case L2_PORT_LAST:
+		if (in)
+			return last;
+		if (last_pal)
+			__atomic_store_n(last_pal, value, __ATOMIC_RELEASE);
+		break;
 	case L2_PORT_MEET:
 		meet();
 		break;
@@ -312,14 +331,111 @@ static void *vcpu_thread(void *argument)
 	return NULL;
 }
 
-int main(int argc, char **argv)
+static void run_machine(void)
 {
 	pthread_t thread;
+
+	create_machine();
+	for (uint32_t i = 1; i < vcpus; i++)
+		if (pthread_create(&thread, NULL, vcpu_thread, (void *)(uintptr_t)i))
+			die("thread");
+	vcpu_thread(0);
+}
+
+/* ---- Machines that are killed ---- */
+
+#define KILLED_AFTER_US 25000u /* about what a registration takes on a slow machine */
+#define KILLED_SLACK_KIB 6144u /* one machine has 4 MiB */
+#define KILLED_TRIES 40
+
+/*
+ * Its PAL is still closed, though there is nobody any more whose it is; a write ends it, and all is L1's again. One
+ * that was being registered may not have been one yet, and one that ran was ended by its time, perhaps.
+ */
+static bool is_closed_till_written(uint32_t pal)
+{
+	volatile uint64_t *data = (void *)(memory + pal + PAGE);
+	bool right = last == L2_REGISTERS || last == L2_IN_PAL || !pages_have_content(pal);
+
+	data[1] = L2_SPOILED;
+	for (uint32_t i = 0; i < PAGE / 8 && last != L2_REGISTERS; i++)
+		right &= data[i] == (i == 1 ? L2_SPOILED : 0);
+	memset(memory, 0x5a, L2_MEMORY);
+	for (uint32_t i = 0; i < L2_MEMORY; i += 64)
+		right &= memory[i] == 0x5a;
+	return right;
+}
+
+/* A machine that is at its last act; false: it ended before. */
+static bool start_and_kill(uint32_t after_us)
+{
+	int status = 0;
+	pid_t child;
+
+	*last_pal = 0;
+	child = check(fork(), "fork");
+	if (child == 0) {
+		alarm(ALIVE_SECONDS);
+		run_machine();
+	}
+	while (!__atomic_load_n(last_pal, __ATOMIC_ACQUIRE))
+		if (waitpid(child, &status, WNOHANG) == 0)
+			usleep(1000);
+		else
+			return false;
+	usleep(after_us);
+	kill(child, SIGKILL);
+	return waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
+/* Each second four have memory that another process has, too, and so outlives them. */
+static bool kill_machine(uint32_t number)
+{
+	bool outlived = number / (L2_LASTS - 1) % 2, killed, right = true;
+
+	last = L2_REGISTERS + number % (L2_LASTS - 1);
+	memory = outlived ? map_memory(L2_MEMORY, MAP_SHARED) : NULL;
+	killed = start_and_kill(number * 7919 % KILLED_AFTER_US);
+	if (outlived) {
+		right = is_closed_till_written(*last_pal);
+		munmap(memory, L2_MEMORY);
+	}
+	if (!killed || !right)
+		printf("machine %u, last act %d: %s  FAILED\n", number, (int)last,
+		       killed ? "its memory is not L1's as it should be" : "it ended by itself");
+	return killed && right;
+}
+
+/* More machines than there may be PALs of L2: the last ones have room only if those of the dead are gone. */
+static bool kill_machines(uint32_t count)
+{
+	unsigned long before = 0;
+	uint32_t right = 0;
+	int tries = 0;
+	bool ok;
+
+	last_pal = (uint32_t *)(void *)map_memory(PAGE, MAP_SHARED);
+	for (uint32_t i = 0; i < count; i++) {
+		right += kill_machine(i);
+		if (i == 0)
+			before = free_kib();
+	}
+	while (free_kib() + KILLED_SLACK_KIB < before && tries++ < KILLED_TRIES)
+		usleep(50000);
+	ok = right == count && tries < KILLED_TRIES;
+	printf("kvm-guest: %u of %u killed machines as they should be; memory before %lu KiB, after %lu KiB: %s\n",
+	       right, count, before, free_kib(), ok ? "ok" : "FAILED");
+	return ok;
+}
+
+int main(int argc, char **argv)
+{
+	uint32_t killed = 0;
 	int option;
 	bool two = false;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	while ((option = getopt(argc, argv, "c:s:kqmd")) != -1) {
+	while ((option = getopt(argc, argv, "c:s:kqmdx:")) != -1) {
 		if (option == 'c')
 			vcpus = (uint32_t)atoi(optarg);
 		else if (option == 's')
@@ -332,6 +448,8 @@ int main(int argc, char **argv)
 			disturbs = true;
 		else if (option == 'm')
 			two = true;
+		else if (option == 'x')
+			killed = (uint32_t)atoi(optarg);
 		else
 			return 1;
 	}
@@ -339,12 +457,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "kvm-guest: 1 to %d vCPUs\n", L2_MAX_VCPUS);
 		return 1;
 	}
+	if (killed)
+		return !kill_machines(killed);
 	if (two)
 		start_two();
-	create_machine();
-	for (uint32_t i = 1; i < vcpus; i++)
-		if (pthread_create(&thread, NULL, vcpu_thread, (void *)(uintptr_t)i))
-			die("thread");
-	vcpu_thread(0);
+	run_machine();
 	return 0;
 }

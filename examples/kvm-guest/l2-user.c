@@ -464,6 +464,39 @@ static void disturb_all(struct pal_area *area)
 			disturb(area, how, number);
 }
 
+/* ---- A machine that is killed ---- */
+
+/* Says nothing but what is wrong, and ends then: there are many of these machines. */
+static void must(bool right, const char *what)
+{
+	if (right)
+		return;
+	report(false, what, "in a machine that is to be killed");
+	outl(L2_PORT_EXIT, 1);
+}
+
+static void await_death(struct pal_area *area, enum l2_last last)
+{
+	const void *entry = last == L2_IN_PAL ? (void *)pal_misuse : (void *)pal_add;
+	uint64_t (*volatile call)(uint64_t, uint64_t) = in_area(area, entry);
+
+	/* L1 maps the page of the descriptors when it is touched first; TrustVisor does not make it do so. */
+	(void)*(const volatile uint32_t *)&two_integers.num_params;
+	while (last == L2_REGISTERS) {
+		outl(L2_PORT_LAST, (uint32_t)(uintptr_t)area);
+		must(start_pal(area, &two_integers, entry, SECRET) == TV_OK && end_pal(area, entry) == TV_OK,
+		     "register and unregister");
+	}
+	must(start_pal(area, &two_integers, entry, SECRET) == TV_OK, "register");
+	outl(L2_PORT_LAST, (uint32_t)(uintptr_t)area);
+	if (last == L2_IN_PAL)
+		call(PAL_LOOP, 0);
+	while (last == L2_CALLS)
+		must(call(1, 2) == 3 + SECRET, "call");
+	for (;;)
+		__builtin_ia32_pause();
+}
+
 /* ---- Roles ---- */
 
 static void serve_errands(uint32_t rounds)
@@ -539,6 +572,7 @@ static void stress_all(uint32_t vcpus, uint32_t rounds)
 void user_main(uint32_t vcpu, uint32_t vcpus, uint32_t rounds)
 {
 	enum l2_role role = inl(L2_PORT_ROLE);
+	enum l2_last last = inl(L2_PORT_LAST);
 	uint32_t way = inl(L2_PORT_WAY);
 
 	by_list = way & L2_WAY_LIST;
@@ -549,6 +583,8 @@ void user_main(uint32_t vcpu, uint32_t vcpus, uint32_t rounds)
 	}
 	if (vcpu != 0)
 		serve_errands(rounds);
+	if (last != L2_LIVES)
+		await_death(&areas[0], last);
 	if (role != L2_ALONE) {
 		use_merged(&areas[0], role);
 		outl(L2_PORT_EXIT, failures != 0);

@@ -36,6 +36,14 @@ enum l2_role { L2_ALONE, L2_VICTIM, L2_ATTACKER };
 
 enum l2_disturbance { L2_MOVE = 1, L2_COLLAPSE, L2_PAGE_OUT, L2_DISTURBANCES };
 
+/*
+ * An IN tells an enum l2_last: what the machine shall be at when it is killed. EAX of an OUT: address of the PAL, whose
+ * machine is at it now, or begins in this moment.
+ */
+#define L2_PORT_LAST 0x528
+
+enum l2_last { L2_LIVES, L2_REGISTERS, L2_RESTS, L2_CALLS, L2_IN_PAL, L2_LASTS };
+
 #define L2_WAY_LIST 1u  /* the L2 kernel registers PALs, by list */
 #define L2_WAY_QUICK 2u /* nothing is measured */
 #define L2_WAY_DISTURB 4u /* nothing else, and L1 is asked to disturb */

@@ -361,9 +361,12 @@ CASES = [
 
     # In memory that EPT12 and EPT01 map by leaves of each size.
     dict(on_xmhf("pal-sizes"), name="pal/sizes"),
-    dict(name="pal/misuse", guest="tiny", xmhf=True, xmhf_args="partition-time=100ms", cpus=2, append="job=pal-misuse",
+    dict(name="pal/misuse", guest="tiny", xmhf=True, cpus=2,
+         xmhf_args="partition-time=100ms trustvisor.share-l2=8,344",
+         append="job=pal-misuse,vm-killed", timeout=600,
          expect=[r"^endless loop: the PAL is destroyed, its caller faults\r?$",
-                 r"^time of that loop: not twice that of the first one\r?$", r"^JOB pal-misuse EXIT 0$", *POWERED_OFF]),
+                 r"^time of that loop: not twice that of the first one\r?$", r"^JOB pal-misuse EXIT 0$",
+                 r"^JOB vm-killed EXIT 0$", *POWERED_OFF]),
 
     # One process goes for another's functions and PALs.
     dict(name="security/pal-owner", guest="tiny", xmhf=True, cpus=2, append="job=owners",
