@@ -99,6 +99,11 @@ $(O)/examples/kvm-guest: examples/kvm-guest/kvm-guest.c examples/kvm-guest/l2.h 
 	$(O)/examples/l2-image.o
 	$(Q)$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -static -s -pthread -o $@ $< $(O)/examples/l2-image.o
 
+EXAMPLES += $(O)/examples/kvm-churn
+$(O)/examples/kvm-churn: examples/kvm-guest/kvm-churn.c
+	@mkdir -p $(@D)
+	$(Q)$(EXAMPLES_CC) $(EXAMPLES_CFLAGS) -static -s -pthread -o $@ $<
+
 # xmhfctl: reads the core's statistics and trace.
 EXAMPLES += $(O)/examples/xmhfctl
 $(O)/examples/xmhfctl: tools/xmhfctl/xmhfctl.c hypapi/include/hypapi/control.h $(O)/config.mk
