@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pal-driver: PALs by the driver, and what else reaches pages of a process: direct I/O, io_uring, other processes,
- * debuggers, fork, migration, huge pages, swapping, death, and hostile requests. Each attack is also tried on ordinary
- * memory, where it must succeed, or the test would show nothing. For root, on Debian's kernel with the module
- * trustvisor, and, but for the short form, brd and two nodes. `pal-driver short` leaves out what needs those, and most
- * of the deaths. Exit code 0 only if every line is as it should be, 2 without the driver.
+ * pal-driver: PALs by the driver, and what else reaches pages of a process: direct I/O, io_uring, pipes, virtual
+ * machines, other processes, debuggers, fork, migration, huge pages, swapping, death, and hostile requests. Each attack
+ * is also tried on ordinary memory, where it must succeed, or the test would show nothing. For root, on Debian's kernel
+ * with the module trustvisor, and, but for the short form, brd and two nodes. `pal-driver short` leaves out what needs
+ * those, and most of the deaths. Exit code 0 only if every line is as it should be, 2 without the driver.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <linux/kvm.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -249,6 +250,60 @@ static void fixed_buffers(void)
 		"io_uring buffer in a PAL");
 	close(ring);
 	still_there("io_uring");
+}
+
+static void spliced(void)
+{
+	struct iovec good = { ordinary, PAGE }, bad = { (void *)DATA, PAGE };
+	int pipes[2];
+
+	if (pipe(pipes))
+		return report(false, "pipe", "");
+	report(vmsplice(pipes[1], &good, 1, 0) == (ssize_t)PAGE, "vmsplice of ordinary memory", "done");
+	refused(vmsplice(pipes[1], &bad, 1, 0), EFAULT, "vmsplice of a PAL's page");
+	close(pipes[0]);
+	close(pipes[1]);
+	still_there("vmsplice");
+}
+
+/* Real mode, in its second page: mov eax, [0]; hlt. */
+static const uint8_t l2_reads[] = { 0x66, 0xa1, 0x00, 0x00, 0xf4 };
+
+/* What a virtual machine reads whose first page is this one; KVM takes frames of PFN mappings, too. */
+static bool read_by_vm(volatile void *page, uint64_t *word)
+{
+	struct kvm_userspace_memory_region regions[] = {
+		{ .slot = 0, .guest_phys_addr = 0, .memory_size = PAGE, .userspace_addr = (uintptr_t)page },
+		{ .slot = 1, .guest_phys_addr = PAGE, .memory_size = PAGE, .userspace_addr = (uintptr_t)ordinary } };
+	struct kvm_regs regs = { .rip = PAGE, .rflags = 2 };
+	struct kvm_sregs sregs;
+	int kvm = open("/dev/kvm", O_RDWR), vm = ioctl(kvm, KVM_CREATE_VM, 0), cpu = ioctl(vm, KVM_CREATE_VCPU, 0);
+	bool ran;
+
+	memcpy(ordinary, l2_reads, sizeof(l2_reads));
+	ran = ioctl(vm, KVM_SET_TSS_ADDR, 0xfffbd000ul) == 0 &&
+	      ioctl(vm, KVM_SET_USER_MEMORY_REGION, &regions[0]) == 0 &&
+	      ioctl(vm, KVM_SET_USER_MEMORY_REGION, &regions[1]) == 0 && ioctl(cpu, KVM_GET_SREGS, &sregs) == 0;
+	sregs.cs.base = sregs.cs.selector = 0;
+	ran = ran && ioctl(cpu, KVM_SET_SREGS, &sregs) == 0 && ioctl(cpu, KVM_SET_REGS, &regs) == 0 &&
+	      ioctl(cpu, KVM_RUN, 0) == 0 && ioctl(cpu, KVM_GET_REGS, &regs) == 0 &&
+	      regs.rip == PAGE + sizeof(l2_reads);
+	*word = (uint32_t)regs.rax;
+	close(cpu);
+	close(vm);
+	close(kvm);
+	return ran;
+}
+
+static void virtual_machine(void)
+{
+	uint64_t *other = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), word = 0;
+
+	*other = SECRET;
+	report(read_by_vm(other, &word) && word == SECRET, "a machine with ordinary memory", "reads it");
+	report(!read_by_vm(DATA, &word) || word == 0, "a machine with a PAL's page", "reads nothing");
+	munmap(other, PAGE);
+	still_there("virtual machine");
 }
 
 static int read_parent(void)
@@ -500,6 +555,11 @@ static void by_unshared_close(int file)
 }
 
 static void by_munmap(int file) { (void)file; munmap((void *)(AREA + 2 * PAGE), PAGE); }
+static void by_second_mmap(int file)
+{
+	mmap((void *)(AREA + 2 * PAGE), PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 2 * PAGE);
+}
+
 static void by_unregister(int file) { ioctl(file, TV_IOC_UNREGISTER); }
 static void by_write(int file) { (void)file; *(volatile char *)(AREA + 2 * PAGE) = 1; }
 static void by_mremap(int file)
@@ -524,6 +584,8 @@ static void create_with(const char *what, int error, void (*spoil)(struct tv_ioc
 }
 
 static void bad_size(struct tv_ioc_create *r) { r->size++; }
+static void size_zero(struct tv_ioc_create *r) { r->size = 0; }
+static void size_huge(struct tv_ioc_create *r) { r->size = 0xffffffff; }
 static void no_sections(struct tv_ioc_create *r) { r->num_sections = 0; }
 static void many_sections(struct tv_ioc_create *r) { r->num_sections = TV_MAX_SECTIONS + 1; }
 static void huge_sections(struct tv_ioc_create *r) { r->num_sections = 0xffffffff; }
@@ -583,9 +645,14 @@ static void at_the_end_of_memory(int file)
 static void hostile_requests(void)
 {
 	struct tv_ioc_create sections = sections_at(AREA);
+	char *last_page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int file = open_device();
 
+	munmap(last_page + PAGE, PAGE);
+	*(uint32_t *)(void *)(last_page + PAGE - sizeof(sections) + 4) = sizeof(sections);
 	create_with("CREATE, size", EINVAL, bad_size);
+	create_with("CREATE, size 0", EINVAL, size_zero);
+	create_with("CREATE, 4 G of size", EINVAL, size_huge);
 	create_with("CREATE, no sections", EINVAL, no_sections);
 	create_with("CREATE, many sections", EINVAL, many_sections);
 	create_with("CREATE, 4 G sections", EINVAL, huge_sections);
@@ -597,6 +664,9 @@ static void hostile_requests(void)
 	create_with("CREATE, type", EINVAL, bad_type);
 	refused(ioctl(file, TV_IOC_CREATE, NULL), EFAULT, "CREATE, no pointer");
 	refused(ioctl(file, TV_IOC_CREATE, (void *)0xffff888000000000), EFAULT, "CREATE, the kernel's pointer");
+	/* The page after it is not mapped. */
+	refused(ioctl(file, TV_IOC_CREATE, last_page + PAGE - sizeof(sections) + 4), EFAULT, "CREATE, cut off");
+	refused(ioctl(file, _IOW(TV_IOC_MAGIC, _IOC_NR(TV_IOC_CREATE), char[8])), ENOTTY, "CREATE, another length");
 	refused(ioctl(file, TV_IOC_REGISTER, NULL), EFAULT, "REGISTER, no pointer");
 	refused(ioctl(file, _IO(TV_IOC_MAGIC, 99)), ENOTTY, "an unknown request");
 	register_with("REGISTER before CREATE", EINVAL, file, as_it_is);
@@ -923,6 +993,9 @@ int main(int argc, char **argv)
 		direct_io();
 	copied_io();
 	fixed_buffers();
+	spliced();
+	if (access("/dev/kvm", F_OK) == 0)
+		virtual_machine();
 	other_processes();
 	forks();
 	if (!is_short) {
@@ -939,6 +1012,7 @@ int main(int argc, char **argv)
 	ends_by("close by a thread with a table of files of its own", by_unshared_close);
 	ends_by("munmap", by_munmap);
 	ends_by("mremap", by_mremap);
+	ends_by("a second mmap", by_second_mmap);
 	ends_by("UNREGISTER", by_unregister);
 	ends_by("write from outside", by_write);
 	deaths();
