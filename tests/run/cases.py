@@ -376,7 +376,7 @@ CASES = [
          expect=[r"^JOB owners EXIT 0$", *POWERED_OFF]),
 
     # The core's own hypercalls, and #UD without the option.
-    dict(name="trace/pal", guest="tiny", xmhf=True, xmhf_args="trace=on control=on", cpus=2, append="job=ctl",
+    dict(name="trace/pal", guest="tiny", xmhf=True, xmhf_args="trace=on control=values", cpus=2, append="job=ctl",
          judge=shows_pal, expect=[r"^JOB ctl EXIT 0$", r"^\d+ XMHF .* hypapi 1\.3", *POWERED_OFF]),
     dict(name="trace/off", guest="tiny", xmhf=True, append="job=ctl",
          expect=[r"^xmhfctl: there is no XMHF with control=on below\r?$", r"^JOB ctl EXIT 2$", *POWERED_OFF],

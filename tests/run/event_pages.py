@@ -5,11 +5,14 @@
 usage: event_pages.py    in the project's root; prints a line for each fault. For each member of enum hypapi_event_type
 docs/events/NAME.md must exist and have the rows of FORM in this order, and the index docs/events.md a line in the
 enum's order. Levels and "since" of header, page and index must agree, and with the core's table: levels, whether it
-comes in two phases or to one hypapp alone, and capabilities.
+comes in two phases or to one hypapp alone, and capabilities. tools/timeline.py knows the same names.
 """
 import pathlib
 import re
 import sys
+
+sys.path.insert(0, "tools")
+import timeline  # noqa: E402
 
 HEADER = pathlib.Path("hypapi/include/hypapi/event.h")
 CORE = pathlib.Path("xmhf/events/event_info.c")
@@ -91,6 +94,8 @@ def main():
             compare_with_core(name, page, core[name])
         else:
             faults.append(f"{name}: not in {CORE}")
+    if timeline.EVENTS != re.findall(r'\[HYPAPI_EV_\w+\] = \{ "([\w-]+)"', CORE.read_text()):
+        faults.append(f"tools/timeline.py has other names of events than {CORE}")
     print("\n".join(faults) or f"{len(members)} events")
     return 1 if faults else 0
 

@@ -15,13 +15,28 @@ def json_of(text):
     return re.search(r'^\{"traceEvents".*?^\]\}', text, re.M | re.S).group().replace("\r", "")
 
 
-def timeline(text):
-    """The SVG, drawn from a file with this text."""
+def timeline(text, *options):
+    """What the tool makes of a file with this text: an SVG, or JSON with --perfetto."""
     with tempfile.NamedTemporaryFile("w", suffix=".trace") as file:
         file.write(text)
         file.flush()
-        done = subprocess.run([ROOT / "tools/timeline.py", file.name], check=True, capture_output=True, text=True)
+        done = subprocess.run([ROOT / "tools/timeline.py", *options, file.name], check=True, capture_output=True,
+                              text=True)
     return done.stdout
+
+
+def tells_alike(told, logged):
+    """What xmhfctl and the log tell differently of the same deliveries, and what neither tells: a list."""
+    logged = {(e["tid"], round(e["ts"] * 1000)): e for e in logged if e.get("cat") == "event"}
+    both = [(e, logged[at]) for e in told if (at := (e["tid"], round(e["ts"] * 1000))) in logged]
+    wrong = [f"the log tells of {e['name']} {l['name']} {l['args']}, not {e['args']}" for e, l in both
+             if e["args"] != l["args"] or e["name"] != l["name"]][:3]
+    violations = [e["args"] for e, _ in both if e["name"].startswith("ept-violation")]
+    if not [v for v in violations if v.get("access") == "write" and int(v["address"], 0) and int(v["linear"], 0)]:
+        wrong.append(f"no violation by a write, with both addresses, in {violations[:3]}")
+    if not [e for e, _ in both if e["name"].startswith("partition-exit 0x1") and e["args"].get("vector") == "0xe"]:
+        wrong.append("no partition's exit with a vector 0xe")
+    return wrong
 
 
 def replay(text):
@@ -57,9 +72,10 @@ def shows_pal(_, text):
         wrong.append(f"epochs of stops {epochs}: one is 0, or twice there")
     seen = {e["name"] for e in slices}
     wrong += [f"no slice {name}" for name in ("L1", "PAL", "stop") if name not in seen]
-    log = "\n".join(re.findall(r"^xmhf: trace .*$", text, re.M))
+    log = "\n".join(re.findall(r"^xmhf: (?:trace|hypapp) .*$", text, re.M))
     for what, drawing in (("JSON", timeline(json_of(text))), ("log", timeline(log))):
         wrong += [f"the timeline of the {what} has no {part}" for part in (r"CPU \d: PAL", r"CPU \d: stop", "</svg>")
                   if not re.search(part, drawing)]
+    wrong += tells_alike(events, json.loads(timeline(log, "--perfetto"))["traceEvents"])
     wrong += replay(text)
     return "; ".join(wrong) or None

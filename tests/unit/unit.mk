@@ -45,6 +45,8 @@ $(UNIT_DIR)/mtrr: xmhf/mem/mtrr.c
 $(UNIT_DIR)/log_limit: xmhf/report/log_limit.c
 UNIT_OF_log_ring := xmhf/report/log_ring.c xmhf/lib/printf.c
 UNIT_OF_trace := xmhf/report/trace.c
+UNIT_OF_control := xmhf/report/control.c xmhf/lib/string_copy.c
+UNIT_FLAGS_control := -I hypapi/sim/machine -I .
 UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c xmhf/core/cmdline.c \
 	xmhf/events/hypapps_check.c xmhf/events/event_info.c xmhf/events/names.c
 # A hypapp's tests stand beside it: hypapps/NAME/test_*.c, or in a sub-folder, with the whole hypapp and its library.

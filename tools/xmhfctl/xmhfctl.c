@@ -81,13 +81,78 @@ static void show_stat(void)
 			       event_name(s.type), s.level, s.count, s.stops, s.ticks, s.ticks_stopped);
 }
 
+/* What the number, the access, the address and the value of an entry are; NULL: it has none. As in timeline.py. */
+static const struct subject {
+	const char *event, *number, *access, *address, *value;
+} subjects[] = {
+	{ "hypercall", "number", NULL, NULL, NULL },
+	{ "cpuid", "leaf", NULL, NULL, "subleaf" },
+	{ "ept-violation", NULL, "access", "address", "linear" },
+	{ "partition-exit", "reason", "vector", "address", "error-code" },
+	{ "port-io", "port", "access", "linear", "value" },
+	{ "msr", "msr", "access", NULL, "value" },
+	{ "mtrr", "msr", NULL, NULL, "value" },
+	{ "exit-102", "reason", NULL, NULL, NULL },
+	{ "exit-201", "reason", NULL, NULL, "qualification" },
+	{ "exit-202", "reason", NULL, NULL, "qualification" },
+	{ "ept02-root", NULL, NULL, "eptp12", "eptp12-before" },
+	{ "ept02-flush", "cause", NULL, "eptp12", NULL },
+	{ "interrupt", "vector", NULL, NULL, NULL },
+	{ "sleep", "type", NULL, NULL, NULL },
+	{ "work", NULL, NULL, NULL, "bits" },
+	{ "dma-fault", "reason", "access", "address", "device" },
+};
+
+static const char *access_words(const char *event, uint32_t access)
+{
+	static char words[32];
+
+	if (!strcmp(event, "ept-violation"))
+		snprintf(words, sizeof(words), "%s%s%s", access & 1 ? "+read" : "", access & 2 ? "+write" : "",
+			 access & 4 ? "+execute" : "");
+	else if (!strcmp(event, "port-io"))
+		snprintf(words, sizeof(words), "+%s-%u%s", access & HYPAPI_TRACE_IN ? "in" : "out", access & 7,
+			 access & HYPAPI_TRACE_STRING ? "-string" : "");
+	else
+		snprintf(words, sizeof(words), "+%s%s", access & HYPAPI_TRACE_WRITE ? "write" : "read",
+			 access & HYPAPI_TRACE_LIST ? "-list" : "");
+	return *words ? words + 1 : words;
+}
+
+/* Each member by its name; `format` takes both as text. Addresses and values only if the core tells them. */
+static void show_subject(const struct hypapi_trace_entry *e, const char *format)
+{
+	const char *event = event_name(e->type);
+	const struct subject *s = subjects, *end = subjects + sizeof(subjects) / sizeof(subjects[0]);
+	bool values = version.flags & HYPAPI_CONTROL_VALUES;
+	char text[32];
+
+	while (s < end && strcmp(s->event, event))
+		s++;
+	if (s == end)
+		return;
+	const struct { const char *name; uint64_t value; } members[] = {
+		{ s->number, e->number }, { s->access, e->access },
+		{ values ? s->address : NULL, e->address }, { values ? s->value : NULL, e->value },
+	};
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		snprintf(text, sizeof(text), "0x%lx", members[i].value);
+		if (members[i].name)
+			printf(format, members[i].name,
+			       strcmp(members[i].name, "access") ? text : access_words(event, e->access));
+	}
+}
+
 static void show_entry(uint32_t cpu, const struct hypapi_trace_entry *e)
 {
 	printf("cpu %u at %lu %s 0x%x %s from L%u %s ticks %lu stops %u", cpu, e->start, event_name(e->type), e->number,
 	       hypapp_name(e->hypapp), e->level, NAME_IN(verdicts, e->verdict), e->ticks, e->stops);
 	if (e->stops)
 		printf(" epoch %lu for %lu", e->stop_epoch, e->stop_ticks);
-	printf("%s then %s\n", e->stopped ? " stopped-before" : "", NAME_IN(levels, e->next));
+	printf("%s then %s:", e->stopped ? " stopped-before" : "", NAME_IN(levels, e->next));
+	show_subject(e, " %s %s");
+	printf("\n");
 }
 
 static void chrome_slice(uint32_t cpu, const char *name, const char *category, uint64_t start, uint64_t ticks)
@@ -110,8 +175,10 @@ static void chrome_entry(uint32_t cpu, const struct hypapi_trace_entry *last, co
 	snprintf(name, sizeof(name), "%s 0x%x", event_name(e->type), e->number);
 	chrome_slice(cpu, name, "event", e->start, e->ticks);
 	printf(",\"args\":{\"hypapp\":\"%s\",\"level\":\"L%u\",\"verdict\":\"%s\",\"stops\":%u,\"stopped-before\":%u,"
-	       "\"next\":\"%s\"}}", hypapp_name(e->hypapp), e->level, NAME_IN(verdicts, e->verdict), e->stops,
+	       "\"next\":\"%s\"", hypapp_name(e->hypapp), e->level, NAME_IN(verdicts, e->verdict), e->stops,
 	       e->stopped, NAME_IN(levels, e->next));
+	show_subject(e, ",\"%s\":\"%s\"");
+	printf("}}");
 	if (e->stops) {
 		chrome_slice(cpu, "stop", "stop", e->stop_start, e->stop_ticks);
 		printf(",\"args\":{\"epoch\":%lu}}", e->stop_epoch);

@@ -26,7 +26,7 @@ static const struct option {
 	{ "announce", "|on|off|" },           /* CPUID 0x46484d58 */
 	{ "smm", "|probe|require|off|" },     /* see cpu/smm.h; require: refuse a machine where it is not closed */
 	{ "iommu", "|auto|require|off|" },    /* see iommu/iommu.h */
-	{ "control", "|on|off|" },            /* the core's own hypercalls */
+	{ "control", "|on|values|off|" },     /* the core's own hypercalls; values: with those of the trace */
 	{ "partitions", NULL },               /* how many there may be at a time */
 	{ "partition-time", NULL },           /* how long a PAL may run at a stretch; times are "50ms" or "10s" */
 	{ "hypapp-time", NULL },              /* a handler that takes longer is named */

@@ -35,6 +35,7 @@ static bool get_version(u64 index, union record *r)
 	r->version = (struct hypapi_control_version){
 		.major = HYPAPI_MAJOR, .minor = HYPAPI_MINOR, .cpu_count = cpu_count, .hypapp_count = hypapps_count(),
 		.trace_entries = this_cpu()->trace ? TRACE_ENTRIES : 0,
+		.flags = cmdline_is("control", "values") ? HYPAPI_CONTROL_VALUES : 0,
 	};
 	string_copy(r->version.version.name, CONFIG_VERSION, sizeof(r->version.version.name));
 	return index == 0;
@@ -82,6 +83,8 @@ static bool get_trace(u64 index, union record *r)
 	if (cpu >= cpu_count || place >= TRACE_ENTRIES || !cpus[cpu]->trace)
 		return false;
 	trace_get(cpus[cpu]->trace, (u32)place, &r->entry);
+	if (!cmdline_is("control", "values")) /* any process of L1 may ask, and these are the kernel's or a PAL's */
+		r->entry.address = r->entry.value = 0;
 	return true;
 }
 
@@ -143,8 +146,8 @@ enum taken control_hypercall(struct percpu *cpu)
 	}
 	u32 command = (u32)cpu->gpr[GPR_RAX] - HYPAPI_CONTROL_FIRST;
 
-	if (cpu->world->mode != RUN_L1 || command >= ARRAY_SIZE(commands) || !cmdline_is("control", "on") ||
-	    !guest_long_mode())
+	if (cpu->world->mode != RUN_L1 || command >= ARRAY_SIZE(commands) || !guest_long_mode() ||
+	    !(cmdline_is("control", "on") || cmdline_is("control", "values")))
 		return NOT_TAKEN;
 	cpu->gpr[GPR_RAX] = (u64)run(cpu, &commands[command]);
 	vmx_skip_instruction();

@@ -65,36 +65,94 @@ void trace_stop(struct percpu *cpu, u64 start, u64 now)
 	pending->stop_ticks = now - start;
 }
 
-static u32 number_of(const struct hypapi_event *ev)
+/* What an event was about, as the entry's members of these names say it. */
+struct subject {
+	u32 number;
+	u32 access;
+	u64 address, value;
+};
+
+static u32 port_access(const struct hypapi_port_io_args *a)
 {
+	return a->size | (a->in ? HYPAPI_TRACE_IN : 0) | (a->string ? HYPAPI_TRACE_STRING : 0);
+}
+
+static u32 msr_access(const struct hypapi_msr_args *a)
+{
+	return (a->write ? HYPAPI_TRACE_WRITE : 0) | (a->list ? HYPAPI_TRACE_LIST : 0);
+}
+
+static u64 device_of(const struct hypapi_dma_fault_args *a)
+{
+	return (u64)a->segment << 16 | (u64)a->bus << 8 | (u64)a->device << 3 | a->function;
+}
+
+static struct subject subject_of(const struct hypapi_event *ev)
+{
+	const __typeof__(ev->args) *a = &ev->args;
+
 	switch (ev->type) {
-	case HYPAPI_EV_HYPERCALL: return ev->args.hypercall.number;
-	case HYPAPI_EV_CPUID: return ev->args.cpuid.leaf;
-	case HYPAPI_EV_PARTITION_EXIT: return ev->args.partition_exit.reason;
-	default: return 0;
+	case HYPAPI_EV_HYPERCALL:
+		return (struct subject){ a->hypercall.number, 0, 0, 0 };
+	case HYPAPI_EV_CPUID:
+		return (struct subject){ a->cpuid.leaf, 0, 0, a->cpuid.subleaf };
+	case HYPAPI_EV_EPT_VIOLATION:
+		return (struct subject){ 0, a->violation.access, a->violation.gpa1.addr,
+					 a->violation.gva_valid ? a->violation.gva.addr : 0 };
+	case HYPAPI_EV_PARTITION_EXIT:
+		return (struct subject){ a->partition_exit.reason, a->partition_exit.vector,
+					 a->partition_exit.address.addr, a->partition_exit.error_code };
+	case HYPAPI_EV_PORT_IO:
+		return (struct subject){ a->port_io.port, port_access(&a->port_io),
+					 a->port_io.string ? a->port_io.gva.addr : 0, a->port_io.value };
+	case HYPAPI_EV_MSR:
+		return (struct subject){ a->msr.msr, msr_access(&a->msr), 0, a->msr.value };
+	case HYPAPI_EV_MTRR:
+		return (struct subject){ a->mtrr.msr, 0, 0, a->mtrr.value };
+	case HYPAPI_EV_EXIT102:
+	case HYPAPI_EV_EXIT201:
+	case HYPAPI_EV_EXIT202:
+		return (struct subject){ a->exit.reason, 0, 0, a->exit.qualification };
+	case HYPAPI_EV_EPT02_ROOT:
+		return (struct subject){ 0, 0, a->ept02_root.eptp12, a->ept02_root.old_eptp12 };
+	case HYPAPI_EV_EPT02_FLUSH:
+		return (struct subject){ a->ept02_flush.cause, 0, a->ept02_flush.eptp12, 0 };
+	case HYPAPI_EV_INTERRUPT:
+		return (struct subject){ a->interrupt.vector, 0, 0, 0 };
+	case HYPAPI_EV_SLEEP:
+		return (struct subject){ a->sleep.type, 0, 0, 0 };
+	case HYPAPI_EV_WORK:
+		return (struct subject){ 0, 0, 0, a->work.bits };
+	case HYPAPI_EV_DMA_FAULT:
+		return (struct subject){ a->dma_fault.reason, a->dma_fault.write ? HYPAPI_TRACE_WRITE : 0,
+					 a->dma_fault.address, device_of(&a->dma_fault) };
+	default:
+		return (struct subject){ 0 };
 	}
 }
 
 void trace_delivery(const struct percpu *cpu, const struct dispatch *d, u64 start, u64 now, enum hypapi_verdict verdict)
 {
 	struct trace *t = cpu->trace;
+	struct subject s = subject_of(&d->ev);
 
 	_Static_assert(MAX_HYPAPPS <= 256 && HYPAPI_EV_COUNT <= 256, "bytes of an entry");
 	bool partition = d->progress.enters || (cpu->world->mode == RUN_PARTITION && d->ev.level != HYPAPI_L0);
 
 	trace_put(t, &(struct hypapi_trace_entry){
-		.start = start, .ticks = now - start, .number = number_of(&d->ev), .type = (u8)d->ev.type,
+		.start = start, .ticks = now - start, .number = s.number, .type = (u8)d->ev.type,
 		.level = (u8)d->ev.level, .hypapp = (u8)(hypapps_number(d->link->app) - 1), .verdict = (u8)verdict,
 		.stopped = d->ev.stopped && !t->pending.stops,
+		.access = (u8)s.access, .address = s.address, .value = s.value,
 		.next = partition ? HYPAPI_TRACE_PARTITION : (u8)d->ev.level,
 	});
 }
 
 static void log_entry(u32 cpu, const struct hypapi_trace_entry *e)
 {
-	log_now("trace %u %lu %lu %lu %u %u %u %u 0x%x %u %u %u %lu %lu %lu", cpu, e->serial, e->start, e->ticks,
-		 e->type, e->level, e->hypapp, e->verdict, e->number, e->next, e->stopped, e->stops, e->stop_epoch,
-		 e->stop_start, e->stop_ticks);
+	log_now("trace %u %lu %lu %lu %u %u %u %u 0x%x %u %u %u %lu %lu %lu %u 0x%lx 0x%lx", cpu, e->serial, e->start,
+		e->ticks, e->type, e->level, e->hypapp, e->verdict, e->number, e->next, e->stopped, e->stops, e->stop_epoch,
+		e->stop_start, e->stop_ticks, e->access, e->address, e->value);
 }
 
 void trace_log(void)

@@ -3,15 +3,16 @@
  * @file
  * The core's own hypercalls, by which L1 reads statistics and the event trace; xmhfctl uses them. Not for hypapps.
  *
- * They exist only under the boot option control=on (else the VMCALL is invalid), for 64-bit code of L1 at any privilege
- * level. VMCALL with EAX: enum hypapi_control; RBX: linear address of a buffer; RCX: its size in bytes; RDX: index of
- * the record wanted.
- * RAX answers 1: the buffer holds the record; 0: there is no record of that index; or a negative enum hypapi_error. A
- * record is cut to the size of the buffer, for minor versions append to it. No other register changes.
+ * They exist only under the boot option control=on or control=values (else the VMCALL is invalid), for 64-bit code of
+ * L1 at any privilege level. VMCALL with EAX: enum hypapi_control; RBX: linear address of a buffer; RCX: its size in
+ * bytes; RDX: index of the record wanted. RAX answers 1: the buffer holds the record; 0: there is no record of that
+ * index; or a negative enum hypapi_error. A record is cut to the size of the buffer, for minor versions append to it.
+ * No other register changes.
  */
 #ifndef HYPAPI_CONTROL_H
 #define HYPAPI_CONTROL_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define HYPAPI_CONTROL_FIRST 0xf00u /**< First hypercall number that no hypapp can claim. @since 1.0 */
@@ -53,7 +54,12 @@ struct hypapi_control_version {
 	uint32_t cpu_count;     /**< CPUs that run */
 	uint32_t hypapp_count;  /**< hypapps linked in */
 	uint32_t trace_entries; /**< places of a CPU's ring; 0 without the boot option trace=on */
-	uint32_t reserved;      /**< 0 */
+	uint32_t flags;         /**< enum hypapi_control_flags; 0 before 1.3 */
+};
+
+/** @since 1.3 */
+enum hypapi_control_flags {
+	HYPAPI_CONTROL_VALUES = 1, /**< records of the trace have addresses and values: boot option control=values */
 };
 
 /** A hypapp. @since 1.0 */
@@ -87,7 +93,9 @@ struct hypapi_trace_entry {
 	uint64_t stop_epoch;    /**< of the last stop that the delivery began, 0 if it began none */
 	uint64_t stop_start;    /**< when that stop was asked for */
 	uint64_t stop_ticks;    /**< from then until the others were let go */
-	uint32_t number;        /**< hypercall number, CPUID leaf, enum hypapi_partition_exit; else 0 */
+	uint32_t number;        /**< hypercall number, CPUID leaf, enum hypapi_partition_exit. Since 1.3 also: port,
+	                             MSR (of MTRR, too), exit reason, enum hypapi_flush_cause, vector, sleep type, fault
+	                             reason of DMA_FAULT. Else 0 */
 	uint8_t type;           /**< enum hypapi_event_type */
 	uint8_t level;          /**< enum hypapi_level */
 	uint8_t hypapp;         /**< index for HYPAPI_CONTROL_HYPAPP */
@@ -95,9 +103,30 @@ struct hypapi_trace_entry {
 	uint8_t stops;          /**< stops that it began */
 	uint8_t stopped;        /**< 1: the other CPUs were stopped already */
 	uint8_t next;           /**< what the CPU goes on with: enum hypapi_level, or HYPAPI_TRACE_PARTITION */
-	uint8_t reserved[5];    /**< 0 */
+	uint8_t access;         /**< EPT_VIOLATION: enum hypapi_rights; PORT_IO: its bytes, and HYPAPI_TRACE_IN,
+	                             HYPAPI_TRACE_STRING; MSR: HYPAPI_TRACE_WRITE, HYPAPI_TRACE_LIST;
+	                             DMA_FAULT: HYPAPI_TRACE_WRITE; PARTITION_EXIT: vector; else 0.
+	                             @since 1.3 */
+	uint8_t reserved[4];    /**< 0 */
+	uint64_t address;       /**< EPT_VIOLATION: L1-physical; PARTITION_EXIT: CR2 of a #PF; PORT_IO: linear address
+	                             of an INS or OUTS; EPT02_ROOT, EPT02_FLUSH: EPTP12; DMA_FAULT: the page; else 0, as
+	                             without control=values. @since 1.3 */
+	uint64_t value;         /**< PORT_IO, MSR, MTRR: the value, after the handler; EPT_VIOLATION: linear address, 0
+	                             if unknown; CPUID: subleaf; PARTITION_EXIT: error code; EXIT102, EXIT201, EXIT202:
+	                             exit qualification; EPT02_ROOT: the EPTP12 before; WORK: its bits; DMA_FAULT:
+	                             segment << 16 | bus << 8 | device << 3 | function; else 0, as without
+	                             control=values. @since 1.3 */
 };
 
-_Static_assert(sizeof(struct hypapi_trace_entry) == 64, "a cache line, frozen since 1.0");
+/** Bits of hypapi_trace_entry.access. @since 1.3 */
+enum hypapi_trace_access {
+	HYPAPI_TRACE_WRITE = 1,     /**< MSR, DMA_FAULT: it was written; else read */
+	HYPAPI_TRACE_LIST = 2,      /**< MSR: by an MSR list */
+	HYPAPI_TRACE_STRING = 0x40, /**< PORT_IO: INS or OUTS */
+	HYPAPI_TRACE_IN = 0x80,     /**< PORT_IO: IN or INS; else OUT or OUTS */
+};
+
+_Static_assert(offsetof(struct hypapi_trace_entry, address) == 64, "the end of 1.0 to 1.2");
+_Static_assert(sizeof(struct hypapi_trace_entry) == 80, "1.3");
 
 #endif
