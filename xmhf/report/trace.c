@@ -151,8 +151,8 @@ void trace_delivery(const struct percpu *cpu, const struct dispatch *d, u64 star
 static void log_entry(u32 cpu, const struct hypapi_trace_entry *e)
 {
 	log_now("trace %u %lu %lu %lu %u %u %u %u 0x%x %u %u %u %lu %lu %lu %u 0x%lx 0x%lx", cpu, e->serial, e->start,
-		e->ticks, e->type, e->level, e->hypapp, e->verdict, e->number, e->next, e->stopped, e->stops, e->stop_epoch,
-		e->stop_start, e->stop_ticks, e->access, e->address, e->value);
+		e->ticks, e->type, e->level, e->hypapp, e->verdict, e->number, e->next, e->stopped, e->stops,
+		e->stop_epoch, e->stop_start, e->stop_ticks, e->access, e->address, e->value);
 }
 
 void trace_log(void)
