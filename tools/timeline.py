@@ -66,6 +66,25 @@ def entries_of_log(text):
                    stop_ticks=stop_ticks, subject=subject(event, number, access, address, value) if more else {})
 
 
+RING = re.compile(r"^xmhf: trace ring of CPU (\d+) at (0x\w+)\r?$", re.M)
+ENTRY_WORDS = 10
+
+
+def newest_of_memory(text, read):
+    """The newest line of each CPU's ring, as the core would write it. text: a log that says where the rings are;
+    read: a function that reads 8-byte words of physical memory, read(address, count)."""
+    for cpu, address in RING.findall(text):
+        serial = (read(int(address, 0), 1) or [0])[0]
+        # struct trace of report/trace.h: the newest serial number, an entry, the ring of 512.
+        place = int(address, 0) + 8 + 8 * ENTRY_WORDS * (1 + (serial - 1) % 512)
+        words = read(place, ENTRY_WORDS) if serial else []
+        if words:
+            number, (kind, level, hypapp, verdict) = words[6] & 0xffffffff, words[6].to_bytes(8, "little")[4:]
+            stops, stopped, after, access = words[7].to_bytes(8, "little")[:4]
+            yield (f"xmhf: trace {cpu} {words[0]} {words[1]} {words[2]} {kind} {level} {hypapp} {verdict} {number:#x} "
+                   f"{after} {stopped} {stops} {words[3]} {words[4]} {words[5]} {access} {words[8]:#x} {words[9]:#x}")
+
+
 def slices_of_json(text):
     """[(cpu, kind, name, start, ticks, arguments)], ticks as whole numbers."""
     found = [e for e in json.loads(text)["traceEvents"] if e["ph"] == "X"]

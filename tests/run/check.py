@@ -25,6 +25,7 @@ import emulator
 
 ROOT = emulator.ROOT
 BUILD = ROOT / "build"
+QUIET_SECONDS = 10    # without a word, then what runs is named
 LOGS = BUILD / "check"
 LINUX = {"tiny": ("build/linux/tiny/bzImage", "build/linux/tiny.cpio"),
          "debian": ("build/linux/debian/vmlinuz", "build/linux/debian.cpio"),
@@ -242,13 +243,28 @@ def main():
     count = dict(ok=0, FAIL=0, skip=0)
     seconds = {}
     lock = threading.Lock()
+    running, said, over = {}, [time.monotonic()], threading.Event()
+
+    def tell_what_runs():
+        while not over.wait(1):
+            with lock:
+                if time.monotonic() - said[0] >= QUIET_SECONDS and running:
+                    said[0] = time.monotonic()
+                    print("...", ", ".join(f"{name} ({said[0] - start:.0f} s)" for name, start in running.items()),
+                          flush=True)
+
+    threading.Thread(target=tell_what_runs, daemon=True).start()
 
     def run_and_print(case):
         start = time.monotonic()
+        with lock:
+            running[case.name] = start
         verdict, text = run_case(case)
         taken = time.monotonic() - start
         first, *rest = text.splitlines() or [""]
         with lock:
+            del running[case.name]
+            said[0] = time.monotonic()
             count[verdict] += 1
             seconds[case.name] = taken
             print(f"{verdict} {case.name} ({taken:.1f} s) {first}".rstrip(), *(f"     {line}" for line in rest),
@@ -262,6 +278,7 @@ def main():
             list(pool.map(run_and_print, selected))
         except KeyboardInterrupt:
             os._exit(130)   # the emulators end with their parent
+    over.set()
     print_dearest(seconds)
     print(f"{count['ok']} passed, {count['FAIL']} failed, {count['skip']} skipped")
     return 1 if count["FAIL"] or not (selected or arguments.touched) else 0

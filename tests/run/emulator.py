@@ -28,6 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 RUN_DIR = ROOT / "build" / "run"
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 0.5
+DEBUGGER_SECONDS = 15
 HEADS, SECTORS, SECTOR_BYTES = 16, 63, 512
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
@@ -119,6 +120,8 @@ def copy_disk(source, target):
 
 
 def bochs_command(image, disk, work, o):
+    if not MSRS.exists():
+        raise ValueError(f"{MSRS} is missing: without the MSRs of a usual CPU in it no Linux boots")
     text = BOCHSRC.format(dir=work, msrs=MSRS, boot=o["boot"], cpus=o["cpus"], megs=o["megs"], model=o["model"],
                           ips=o["ips"], firmware=o["firmware"], reset=int(o["triple_fault"] == "reset"))
     if image:
@@ -160,7 +163,7 @@ class Child:
             preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
         os.close(slave)
         self.master = master
-        self.screen = b""
+        self.screen, self.stopped = b"", False
         self.drain = threading.Thread(target=self._drain, daemon=True)
         self.drain.start()
 
@@ -176,6 +179,21 @@ class Child:
 
     def running(self):
         return self.process.poll() is None
+
+    def read_memory(self, address, count):
+        """So many 8-byte words of physical memory, by Bochs' debugger; [] if it does not answer. Stops the machine."""
+        if not self.stopped:
+            os.kill(self.process.pid, signal.SIGINT)
+        self.stopped = True
+        os.write(self.master, f"xp /{count}gx {address:#x}\n".encode())
+        answer = re.compile(rb"<bogus\+ +\d+>:((?:\s+0x[0-9a-f]+)+)")
+        asked, deadline = len(self.screen), time.monotonic() + DEBUGGER_SECONDS
+        while time.monotonic() < deadline and self.running():
+            words = [int(word, 16) for line in answer.findall(self.screen[asked:]) for word in line.split()]
+            if len(words) >= count:
+                return words[:count]
+            time.sleep(POLL_SECONDS)
+        return []
 
     def stop(self):
         self.process.kill()     # at once: Bochs only notes a SIGTERM, and all its files are private to the run
@@ -269,14 +287,15 @@ def read_log(path, child):
 
 def run(image=None, cpus=1, megs=512, model="corei7_skylake_x", ips=20000000, timeout=120, expect=(), fail=(),
         until=None, disk=None, boot="cdrom", emulator="bochs", firmware=BIOS, triple_fault="stop", options=(),
-        show=False, keep=False, serial=None, name="run"):
+        show=False, keep=False, serial=None, name="run", at_timeout=None):
     """Runs a machine and returns its Result. Raises ValueError if the emulator cannot be used on this host.
 
     image: ISO file; disk: disk image file (a copy is used); boot: "cdrom" or "disk"; expect, fail: regular expressions
     (multi-line mode) on the serial log; until: one that ends the run; triple_fault: "stop" (Bochs panics) or "reset";
     firmware: ROM image (Bochs); options: further lines for the bochsrc; show: True to print the serial log as it grows,
     or a function that gets each new piece of it; serial: file that receives a copy of the serial log; keep: leave the
-    run's directory behind (it is left behind after a failure in any case).
+    run's directory behind (it is left behind after a failure in any case); at_timeout: called with the serial log and
+    a function that reads physical memory, read(address, count) -> 8-byte words, [] where it cannot.
     """
     emulator = choose_emulator(emulator)
     RUN_DIR.mkdir(parents=True, exist_ok=True)
@@ -289,6 +308,8 @@ def run(image=None, cpus=1, megs=512, model="corei7_skylake_x", ips=20000000, ti
     tail = SerialTail(work / "serial.log", print_now if show is True else show)
     try:
         ended = watch(child, tail, until, fail, timeout)
+        if ended == "timeout" and at_timeout and emulator == "bochs":
+            at_timeout(tail.text, child.read_memory)
     finally:
         child.stop()
     tail.update()

@@ -10,8 +10,10 @@ INSTALL_CORE := $(patsubst %,$(O)/core/%.o,$(basename $(CORE_SRC)))
 # What hypapps may call, what GCC calls by itself, and the entry. All other names of the core stay its own.
 INSTALL_GLOBALS := hypapi_* __x86_indirect_thunk_* boot_entry memcpy memmove memset memcmp strlen
 INSTALL_HYPAPPS = $(foreach a,$(HYPAPPS),$(INSTALL_O)/hypapps/$(a).o)
-# For hypapp-boot.
-INSTALL_BOOT := tools/mkiso.py tools/timeline.py tests/run/emulator.py $(INSTALL_O)/guest.bzimage
+# For hypapp-boot; then what it makes a Linux with.
+INSTALL_BOOT := tools/mkiso.py tools/timeline.py tests/run/emulator.py tests/run/bochs.msrs $(INSTALL_O)/guest.bzimage
+INSTALL_LINUX := $(addprefix tools/linux/,busybox cmdline cmdline.bochs debian-kernel fetch-deb initramfs qemu-files) \
+	tools/install/linux_guest.py examples/linux/init examples/linux/jobs/l2-linux $(O)/linux/ticks
 INSTALL_SIM := $(foreach v,$(SIM_VARIANTS),$(SIM_O)/$(v)/libhypapi-sim.a)
 INSTALL_MADE := $(addprefix $(INSTALL_O)/,core.o hypapps-check hypapp-link hypapp-new hypapp-boot hypapp.mk hypapi.pc)
 # Warnings do not stop the build of a project that has another compiler than ours.
@@ -68,7 +70,8 @@ INSTALL_DOES_hypapp-boot := boot an image in the emulator under a small guest
 INSTALL_DOES_xmhfctl := show what the XMHF below this Linux has done
 
 .PHONY: install uninstall
-install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM) $(O)/xmhf.elf $(O)/examples/xmhfctl
+install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_LINUX) $(INSTALL_SIM) \
+		$(O)/xmhf.elf $(O)/examples/xmhfctl
 	$(Q)set -e; $(install_put); rm -f $$list; \
 	put 644 include/hypapi hypapi/include/hypapi/*.h hypapi/sim/include/hypapi/*.h; \
 	for dir in $(foreach a,$(HYPAPPS),$(wildcard $(HYPAPP_DIR_$(a))/include/*)); \
@@ -84,6 +87,7 @@ install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_SIM) $(O)/
 	put 644 share/hypapi/template tools/install/template/*; \
 	for part in lib hv; do put 644 share/hypapi/guest/$$part $(GUEST_DIR)/$$part/*; done; \
 	put 644 lib/hypapi/boot $(INSTALL_BOOT); \
+	put 755 lib/hypapi/boot/linux $(INSTALL_LINUX); \
 	put 755 bin $(INSTALL_O)/hypapp-link $(INSTALL_O)/hypapp-new $(INSTALL_O)/hypapp-boot $(O)/examples/xmhfctl; \
 	put 644 share/doc/hypapi README.md LICENSE; \
 	put 644 share/doc/hypapi/docs docs/*.md; \
@@ -117,7 +121,7 @@ $(INSTALL_O)/made_for_%.o: tests/abi/made_for_%.s
 	$(say) AS $@
 	$(Q)$(CC) -c -o $@ $<
 $(INSTALL_O)/greeter.elf: $(addprefix $(INSTALL_O)/,$(MADE_BEFORE)) $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) \
-	$(INSTALL_SIM) $(wildcard tools/install/* tools/install/template/*)
+	$(INSTALL_LINUX) $(INSTALL_SIM) $(wildcard tools/install/* tools/install/template/*)
 	@rm -rf $(INSTALL_O)/stage $(INSTALL_O)/greeter
 	$(Q)$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(INSTALL_O)/stage prefix=/usr/local
 	$(Q)cd $(INSTALL_O) && stage/usr/local/bin/hypapp-new greeter > /dev/null && MAKEFLAGS= make -s -C greeter && \

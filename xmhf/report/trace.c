@@ -17,8 +17,11 @@ size_t trace_bytes(void)
 
 void trace_cpu_init(struct percpu *cpu)
 {
-	if (!cpu->trace && trace_bytes())
-		cpu->trace = pages_boot_alloc(trace_bytes() / PAGE_SIZE);
+	if (cpu->trace || !trace_bytes())
+		return;
+	cpu->trace = pages_boot_alloc(trace_bytes() / PAGE_SIZE);
+	/* For who can look into the machine's memory, when the guest does not end. */
+	log_info("trace ring of CPU %u at 0x%lx", cpu->index, virt_to_phys(cpu->trace).addr);
 }
 
 static volatile u64 *serial_of(const struct hypapi_trace_entry *entry)
