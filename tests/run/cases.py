@@ -238,6 +238,9 @@ CASES = [
     # hypapp-link's image of helloworld and of a hypapp that hypapp-new wrote, what is seen of it, what is refused.
     dict(name="install/commands", command=["tests/run/install", "build/install"]),
     dict(name="install/mistakes", command=["tests/mistakes/build.py", "build/install/stage/usr/local"]),
+    dict(name="install/linux", command=["tests/run/boot_linux", "build/install", "build/linux/tiny/bzImage"],
+         timeout=900),
+    dict(name="install/linux-debian", command=["tests/run/boot_linux", "build/install"], timeout=3600, long=True),
     dict(name="install/reproducible", command=["tests/run/reproducible", "build/check/reproducible"]),
     dict(name="docs/licences", command=["tests/run/licences"]),
     dict(name="docs/layout", command=["tests/run/layout.py"]),

@@ -287,15 +287,15 @@ def read_log(path, child):
 
 def run(image=None, cpus=1, megs=512, model="corei7_skylake_x", ips=20000000, timeout=120, expect=(), fail=(),
         until=None, disk=None, boot="cdrom", emulator="bochs", firmware=BIOS, triple_fault="stop", options=(),
-        show=False, keep=False, serial=None, name="run", at_timeout=None):
+        show=False, keep=False, serial=None, name="run", at_stop=None):
     """Runs a machine and returns its Result. Raises ValueError if the emulator cannot be used on this host.
 
     image: ISO file; disk: disk image file (a copy is used); boot: "cdrom" or "disk"; expect, fail: regular expressions
     (multi-line mode) on the serial log; until: one that ends the run; triple_fault: "stop" (Bochs panics) or "reset";
     firmware: ROM image (Bochs); options: further lines for the bochsrc; show: True to print the serial log as it grows,
     or a function that gets each new piece of it; serial: file that receives a copy of the serial log; keep: leave the
-    run's directory behind (it is left behind after a failure in any case); at_timeout: called with the serial log and
-    a function that reads physical memory, read(address, count) -> 8-byte words, [] where it cannot.
+    run's directory behind (it is left behind after a failure in any case); at_stop: called at `until` and at the
+    timeout with the serial log and a function that reads physical memory, read(address, count) -> 8-byte words.
     """
     emulator = choose_emulator(emulator)
     RUN_DIR.mkdir(parents=True, exist_ok=True)
@@ -308,8 +308,8 @@ def run(image=None, cpus=1, megs=512, model="corei7_skylake_x", ips=20000000, ti
     tail = SerialTail(work / "serial.log", print_now if show is True else show)
     try:
         ended = watch(child, tail, until, fail, timeout)
-        if ended == "timeout" and at_timeout and emulator == "bochs":
-            at_timeout(tail.text, child.read_memory)
+        if ended in ("timeout", "until") and at_stop and emulator == "bochs":
+            at_stop(tail.text, child.read_memory)
     finally:
         child.stop()
     tail.update()
