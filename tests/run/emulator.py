@@ -186,7 +186,7 @@ class Child:
             os.kill(self.process.pid, signal.SIGINT)
         self.stopped = True
         os.write(self.master, f"xp /{count}gx {address:#x}\n".encode())
-        answer = re.compile(rb"<bogus\+ +\d+>:((?:\s+0x[0-9a-f]+)+)")
+        answer = re.compile(rb"<bogus\+ +\d+>:((?:[ \t]+0x[0-9a-f]+)+)\r?\n")    # whole lines
         asked, deadline = len(self.screen), time.monotonic() + DEBUGGER_SECONDS
         while time.monotonic() < deadline and self.running():
             words = [int(word, 16) for line in answer.findall(self.screen[asked:]) for word in line.split()]
