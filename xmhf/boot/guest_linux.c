@@ -179,7 +179,7 @@ u64 guest_linux_load(void)
 
 	check_kernel(image, file_size);
 	if (memory_map_is_ram(GUEST_LINUX_PARAMS, LOW_END) != 1)
-		boot_refuse("the memory from %lx to %lx, for Linux' parameters, is not free", GUEST_LINUX_PARAMS, LOW_END);
+		boot_refuse("the memory at %lx, for Linux' parameters, is not free", GUEST_LINUX_PARAMS);
 	fill_params(params, image);
 	string_copy(phys_to_virt(HPA(LOW_CMDLINE)), kernel_cmdline(kernel->cmdline), PAGE_SIZE);
 
