@@ -100,7 +100,7 @@ $(UNIT_DIR)/sim_$(2)_$(1): $(3) $(filter %.h,$(call hypapp_files,hypapps/$(2))) 
 		$(if $(SIM_WRAP_$(2)),$$(SIM_OBJ_$(1)),$(SIM_O)/$(1)/libhypapi-sim.a)
 	@mkdir -p $$(@D)
 	$$(say) TEST $$@
-	$$(Q)$$(CC) $$(SIM_TEST_CFLAGS) $(4) $$(SIM_FLAGS_$(1)) $(SIM_WRAP_$(2)) -o $$@ $$(filter %.c %.o %.a,$$^) \
+	$$(Q)$$(CC) $$(SIM_TEST_CFLAGS) $(4) $$(SIM_FLAGS_$(1)) $(SIM_WRAP_$(2)) -o $$@ $$(filter %.c %.S %.o %.a,$$^) \
 		-lcmocka -pthread
 endef
 sim_sources = $(call hypapp_host_src,$(1)) $(call hypapp_tests,hypapps/$(1),sim_)
@@ -118,7 +118,7 @@ $(SIM_O)/replay: tools/replay/main.c $(REPLAY_SRC) tools/replay/replay.h $(PUBLI
 		$(call host_library,trustvisor,asan) $(SIM_O)/asan/libhypapi-sim.a
 	@mkdir -p $(@D)
 	$(say) LINK $@
-	$(Q)$(CC) $(SIM_TEST_CFLAGS) $(REPLAY_FLAGS) $(SIM_FLAGS_asan) -o $@ $(filter %.c %.a,$^) -pthread
+	$(Q)$(CC) $(SIM_TEST_CFLAGS) $(REPLAY_FLAGS) $(SIM_FLAGS_asan) -o $@ $(filter %.c %.S %.a,$^) -pthread
 
 # The guide's example is a test, too.
 $(SIM_O)/guide.c: docs/simulator.md

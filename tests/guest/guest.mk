@@ -12,7 +12,9 @@ GUEST_LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-s
 
 GUEST_LIB := $(wildcard $(GUEST_DIR)/lib/*.c $(GUEST_DIR)/lib/*.S $(GUEST_DIR)/hv/*.c $(GUEST_DIR)/hv/*.S)
 GUEST_EXAMPLE := $(GUEST_DIR)/main.c $(GUEST_DIR)/call.c $(GUEST_DIR)/l2_code.S
-GUEST_TESTS := $(wildcard tests/guest/*.c tests/guest/*.S)
+# With TrustVisor's SHA-256, for a test of it.
+GUEST_TESTS := $(wildcard tests/guest/*.c tests/guest/*.S) hypapps/trustvisor/tpm/sha256.c \
+	hypapps/trustvisor/tpm/sha256_ni.S
 
 guest_objects = $(addprefix $(O)/guest/,$(addsuffix .o,$(1)))
 

@@ -84,6 +84,9 @@ def transcript(test, suffix="", **more):
                 expect=[rf"^T end {test}$"], **more)
 
 
+MEASURED = [r"^T measured: good$", r"^T SIMD registers: good$", r"^T measured without FPU and SSE: good$"]
+
+
 def on_xmhf(test, suffix="", expect=None, **more):
     """A bare-metal guest that judges itself and has a sense on XMHF only."""
     return dict(name=f"vmx/{test}{suffix}", guest=GUEST, append=f"test={test}", xmhf=True,
@@ -498,6 +501,11 @@ CASES = [
                          r"^T the slowest stop meanwhile took 1?\d{4,5} ticks$",
                          r"trustvisor: \d+ slices of long work, the longest of \d{1,5} ticks"]),
          name="pal/micro-tpm", timeout=900),
+    # Without the CPU's SHA instructions, and with them: the time of a registration tells.
+    dict(on_xmhf("measure", cpus=2, expect=MEASURED + [r"^T registration of 20480 bytes: (9\d{5}|1\d{6}) ticks$"]),
+         name="pal/measure"),
+    dict(on_xmhf("measure", cpus=2, expect=MEASURED + [r"^T registration of 20480 bytes: 1?\d{5} ticks$"]),
+         name="pal/measure-sha", model="corei7_icelake_u"),
     dict(on_xmhf("pal-fpu"), name="pal/fpu"),
     dict(on_xmhf("pal-armed", cpus=2), name="pal/armed"),
     on_xmhf("no-exits"),

@@ -51,7 +51,7 @@ UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c 
 	xmhf/events/hypapps_check.c xmhf/events/event_info.c xmhf/events/names.c
 # A hypapp's tests stand beside it: hypapps/NAME/test_*.c, or in a sub-folder, with the whole hypapp and its library.
 hypapps_with = $(sort $(foreach d,$(wildcard hypapps/*),$(if $(call hypapp_tests,$(d),$(1)),$(notdir $(d)))))
-hypapp_host_src = $(filter %.c,$(call hypapp_own,hypapps/$(1)))
+hypapp_host_src = $(call hypapp_own,hypapps/$(1))
 UNIT_HYPAPPS := $(call hypapps_with,test_)
 # The library of hypapp $(1) for variant $(2) of hypapi/sim/sim.mk; nothing if it has none.
 host_library = $(if $(LIBRARY_SRC_hypapps/$(1)),$(UNIT_DIR)/library/$(2)/$(1).a)
@@ -110,8 +110,8 @@ $(UNIT_DIR)/hypapp_$(1): $(call hypapp_host_src,$(1)) $(call hypapp_tests,hypapp
 		$(PUBLIC_HEADERS) $(call host_library,$(1),asan) | $(LIBRARY_NEEDS_hypapps/$(1))
 	@mkdir -p $$(@D)
 	$$(say) TEST $$@
-	$$(Q)$$(CC) $$(UNIT_CFLAGS) $$(call hypapp_include,hypapps/$(1)) $$(SANITIZE) -o $$@ $$(filter %.c %.a,$$^) \
-		-lcmocka
+	$$(Q)$$(CC) $$(UNIT_CFLAGS) $$(call hypapp_include,hypapps/$(1)) $$(SANITIZE) -o $$@ \
+		$$(filter %.c %.S %.a,$$^) -lcmocka
 endef
 $(foreach a,$(UNIT_HYPAPPS),$(eval $(call unit_hypapp,$(a))))
 

@@ -45,6 +45,12 @@ void fpu_init(void)
 	}
 }
 
+void fpu_cpu_init(void)
+{
+	write_cr0(read_cr0() & ~(CR0_EM | CR0_TS));
+	write_cr4(read_cr4() | CR4_OSFXSR);
+}
+
 bool fpu_is_there(void)
 {
 	return components;

@@ -19,6 +19,11 @@ struct fpu {
 
 /* Once, at boot. */
 void fpu_init(void);
+/*
+ * On each CPU, before the first hypapp: root's CR0 and CR4 let SSE instructions run, whatever a guest's say, for a
+ * function that borrows registers and gives them back (docs/design.md, "Partitions").
+ */
+void fpu_cpu_init(void);
 /* Whether the CPU has XSAVE; constant after boot. */
 bool fpu_is_there(void);
 

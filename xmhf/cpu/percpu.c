@@ -5,6 +5,7 @@
  */
 #include "cpu/percpu.h"
 
+#include "cpu/fpu.h"
 #include "cpu/speculation.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
@@ -75,5 +76,6 @@ void percpu_load(struct percpu *cpu)
 {
 	percpu_load_tables(cpu);
 	speculation_cpu_init(cpu);
+	fpu_cpu_init();
 	gs_is_loaded = true;
 }

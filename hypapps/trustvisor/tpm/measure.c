@@ -4,17 +4,16 @@
  * taken under the stop and are out of everybody's reach, so it does not matter that hashing takes its time: whoever
  * registers the PAL executes that command again for each slice. What has been hashed is kept with the PAL; if nobody
  * comes back, it goes with it. Stack and parameters are not content: they are zeroed.
- *
- * The SHA instructions would need SIMD registers, which hold the guest's values; so this hashes without them.
  */
 #include "tpm.h"
 
 #include <bearssl.h>
 
 #define PIECE_BYTES 512u
-/* A slice, in bytes that are hashed; it is then under 100,000 instructions. Zeroing a page takes those of 64 bytes. */
-#define SLICE_BYTES 2048u
-#define ZEROED_PAGE 64u
+/* Instructions: of a slice, which ends with the piece that reaches this; of a page's zeroing, of reading a piece. */
+#define SLICE_INSNS 80000u
+#define ZEROING_INSNS 2000u
+#define READING_INSNS 1000u
 
 static const struct tv_pal_section *entry_section(const struct pal *pal)
 {
@@ -68,7 +67,7 @@ static bool is_content(const struct tv_pal_section *section)
 	return section->type != TV_SECTION_PARAM && section->type != TV_SECTION_STACK;
 }
 
-/* The next bytes of a section that is not at its end, by way of `piece`. Returns what that took of a slice. */
+/* The next bytes of a section that is not at its end, by way of `piece`. Returns instructions. */
 static uint32_t take_piece(const struct hypapi_event *ev, const struct pal *pal, struct measuring *m,
 			   uint8_t piece[PIECE_BYTES], int *rc)
 {
@@ -88,7 +87,7 @@ static uint32_t take_piece(const struct hypapi_event *ev, const struct pal *pal,
 		m->section++;
 		m->at = 0;
 	}
-	return content ? PIECE_BYTES : ZEROED_PAGE;
+	return content ? READING_INSNS + PIECE_BYTES * sha256_insns_a_byte() : ZEROING_INSNS;
 }
 
 /*
@@ -117,7 +116,7 @@ static void conclude(struct tpm_pal *tpm)
 uint32_t measure_slice(const struct hypapi_event *ev, const struct pal *pal)
 {
 	struct measuring *m = &tpm_of(pal)->measuring;
-	uint32_t left = SLICE_BYTES, took;
+	uint32_t left = SLICE_INSNS, took;
 	uint8_t piece[PIECE_BYTES];
 	int rc = HYPAPI_OK;
 

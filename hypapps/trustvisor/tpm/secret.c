@@ -13,8 +13,12 @@ static bool there;
 
 void secret_init(void)
 {
-	const char *wrong = vectors_failed();
-	int rc = wrong ? HYPAPI_ENOTSUP : hypapi_random(master, sizeof(master));
+	const char *wrong;
+	int rc;
+
+	sha256_init();
+	wrong = vectors_failed();
+	rc = wrong ? HYPAPI_ENOTSUP : hypapi_random(master, sizeof(master));
 
 	if (rc == HYPAPI_OK)
 		rc = hypapi_random(boot_nonce, sizeof(boot_nonce));

@@ -682,8 +682,10 @@ static void a_fault_gives_no_signature(void **state)
 	assert_memory_not_equal(at(OUT), zeros, sizeof(zeros));
 }
 
+typedef void blocks_function(struct sha256 *sha, const void *blocks, uint32_t count);
+
 /* FIPS 180-2, the third example: too long for a boot. */
-static void a_million_a(void **state)
+static void hash_a_million_a(blocks_function *blocks)
 {
 	static const uint8_t expected[32] = {
 		0xcd, 0xc7, 0x6e, 0x5c, 0x99, 0x14, 0xfb, 0x92, 0x81, 0xa1, 0xc7, 0xe2, 0x84, 0xd7, 0x3e, 0x67,
@@ -691,19 +693,48 @@ static void a_million_a(void **state)
 	uint8_t text[64], out[32];
 	struct sha256 sha;
 
-	(void)state;
 	memset(text, 'a', sizeof(text));
 	sha256_begin(&sha);
 	for (int i = 0; i < 1000000 / 64; i++)
-		sha256_blocks(&sha, text, 1);
+		blocks(&sha, text, 1);
 	sha256_end(&sha, out);
 	assert_memory_equal(out, expected, sizeof(expected));
+}
+
+static void a_million_a(void **state)
+{
+	(void)state;
+	sha256_init();
+	hash_a_million_a(sha256_blocks);
+	hash_a_million_a(sha256_blocks_plain);
+}
+
+/* Both ways of any number of blocks, at any place. Where the CPU has no such instruction there is one way. */
+static void instruction_or_not(void **state)
+{
+	uint8_t text[20 * 64 + 16];
+
+	(void)state;
+	sha256_init();
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = (uint8_t)(i * 167 + i / 13);
+	for (uint32_t count = 0; count <= 20; count++) {
+		struct sha256 plain, other;
+
+		sha256_begin(&plain);
+		other = plain;
+		sha256_blocks_plain(&plain, text + count % 16, count);
+		sha256_blocks(&other, text + count % 16, count);
+		assert_memory_equal(&plain, &other, sizeof(plain));
+	}
+	assert_true(sha256_insns_a_byte() == 45 || __builtin_cpu_supports("sse4.1"));
 }
 
 int run_tpm_tests(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(vectors), cmocka_unit_test(a_million_a),
+		cmocka_unit_test(instruction_or_not),
 		cmocka_unit_test_setup(values_of_another_library, setup),
 		cmocka_unit_test_setup(a_changed_blob, setup), cmocka_unit_test_setup(another_pal, setup),
 		cmocka_unit_test_setup(another_boot, setup), cmocka_unit_test_setup(other_pcrs, setup),
