@@ -42,6 +42,11 @@ static struct share *share_of(const struct pal *pal)
 	return &shares[pal->level == HYPAPI_L2 ? 2 : pal->cpl != 0 && !pal->by_list];
 }
 
+uint32_t limits_class(const struct pal *pal)
+{
+	return (uint32_t)(share_of(pal) - shares);
+}
+
 /* ---- Shares ---- */
 
 /* A decimal number up to a million; NULL if there is none. */

@@ -62,6 +62,7 @@ struct pal {
 	gpa1_t home_gpa1;             /* the same as L1-physical address */
 	uint32_t tpm_flags;           /* enum tv_pal_flag */
 	uint8_t owner_tag[32];        /* measured; zeros: none */
+	uint64_t caller;              /* the process: whose page tables were loaded when it registered */
 	uint64_t request[4];          /* of its registration: registers, by which a repetition of it is known */
 
 	uint32_t state;               /* enum pal_state, atomic */
@@ -84,7 +85,7 @@ struct pal {
 
 /* Of each CPU: what its registration needs beside the stack. */
 struct pal_cpu {
-	uint64_t frames[TV_MAX_PAGES]; /* limits_foresee() */
+	uint64_t frames[TV_MAX_PAGES]; /* limits_foresee(); measure_slice(): what is being hashed */
 	struct tv_list list;           /* the caller's request, copied once */
 	struct pal pal;                /* what is made of it, too large for the stack */
 };
@@ -167,6 +168,12 @@ static inline void wipe(void *at, uint64_t len_bytes)
 	__asm__ volatile("" : : "r"(at) : "memory");
 }
 
+/** Page tables of an event's caller, as a number: a kernel that has two sets for a process keeps them side by side. */
+static inline uint64_t tv_caller(const struct hypapi_event *ev)
+{
+	return hypapi_reg_get(ev, HYPAPI_REG_CR3) & ((1ull << 52) - 2 * HYPAPI_PAGE_SIZE);
+}
+
 /** In place of an answer of a command: the caller executes its instruction again. */
 #define TV_REPEAT UINT32_MAX
 
@@ -198,6 +205,8 @@ static inline uint64_t section_end(const struct tv_pal_section *section)
 
 /* limits.c: what one caller may take from the others */
 void limits_init(void);
+/** The number of the share that a PAL counts in. */
+uint32_t limits_class(const struct pal *pal);
 /** May the caller register at all? TV_OK or TV_E_DENIED. @param by_list  by way of a kernel */
 uint32_t limits_allow(const struct hypapi_event *ev, bool by_list);
 /** Whether the share of its caller has room for one more PAL like this. It stays so only under the stop. */

@@ -212,6 +212,7 @@ static uint32_t read_request(const struct hypapi_event *ev, struct pal *pal)
 	__builtin_memset(entry, 0, sizeof(*entry));
 	entry->at = GVA(tv_arg(ev, HYPAPI_REG_RDI));
 	pal->level = ev->level;
+	pal->caller = tv_caller(ev);
 	pal->cpl = ev->cpl;
 	pal->long_mode = ev->long_mode;
 	pal->word_bytes = ev->long_mode ? 8 : 4;

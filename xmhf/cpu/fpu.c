@@ -6,6 +6,7 @@
 #include "lib/string.h"
 #include "mem/pages.h"
 
+#define CR0_TS BIT(3)
 #define LEAF_XSTATE 0xd
 #define ECX1_XSAVE BIT(26)
 

@@ -18,7 +18,7 @@
 enum job_state { JOB_FREE = 0, JOB_WAITING, JOB_RUNNING };
 
 struct job {
-	uint64_t owner;       /* partition.id; this and `state` are guarded by `lock` */
+	struct job_owner owner; /* this and `state` are guarded by `lock` */
 	uint32_t state;       /* enum job_state; who made it RUNNING has all that follows */
 	uint64_t kept_until;  /* then it is for others; in ticks, which may differ a little from CPU to CPU */
 	job_work *work;
@@ -41,7 +41,16 @@ static union room {
 	uint8_t bytes[ROOM_BYTES];
 } rooms[JOB_COUNT] __attribute__((aligned(ROOM_BYTES)));
 
+/* Who waits for a job, in the order in which they came; guarded by `lock`. */
+static struct place {
+	struct job_owner owner;
+	uint64_t kept_until; /* who does not ask again until then loses it */
+} queue[TV_MAX_PALS];
+static uint32_t queue_len;
+
 static struct hypapi_lock lock;
+/* For tests: to look through a stack takes more than most commands. */
+static bool measures_stacks;
 static uint32_t stack_used;
 uint64_t job_slices, job_longest;
 
@@ -170,27 +179,40 @@ static void wipe_job(struct job *job)
 	job->work = NULL;
 	job->stack = job->caller = NULL;
 	job->done = false;
-	job->owner = 0;
+	job->owner = (struct job_owner){ 0 };
 }
 
 /* Not if the counter was set back: nothing is kept for longer than JOB_IDLE_TICKS. */
-static bool is_kept(const struct job *job, uint64_t now)
+static bool is_in_time(uint64_t until, uint64_t now)
 {
-	return job->kept_until - now < 2ul * JOB_IDLE_TICKS;
+	return until - now < 2ul * JOB_IDLE_TICKS;
 }
 
-/* The owner's own; or else a free one, or the one whose time was over first. */
-static struct job *choose(uint64_t owner, uint64_t now)
+static bool is_held(const struct job *job, uint64_t now)
+{
+	return job->state == JOB_RUNNING || (job->state == JOB_WAITING && is_in_time(job->kept_until, now));
+}
+
+static struct job *job_of(uint64_t id)
+{
+	for (union room *room = rooms; room < rooms + JOB_COUNT; room++)
+		if (room->job.owner.id == id)
+			return &room->job;
+	return NULL;
+}
+
+/* A free one, or the one whose time was over first; and how many there are. */
+static struct job *find_free(uint64_t now, uint32_t *count)
 {
 	struct job *best = NULL;
 
+	*count = 0;
 	for (union room *room = rooms; room < rooms + JOB_COUNT; room++) {
 		struct job *job = &room->job;
 
-		if (job->owner == owner)
-			return job->state == JOB_WAITING ? job : NULL;
-		if (job->state == JOB_RUNNING || (job->state == JOB_WAITING && is_kept(job, now)))
+		if (is_held(job, now))
 			continue;
+		++*count;
 		if (!best || (best->state != JOB_FREE &&
 			      (job->state == JOB_FREE || job->kept_until < best->kept_until)))
 			best = job;
@@ -198,22 +220,106 @@ static struct job *choose(uint64_t owner, uint64_t now)
 	return best;
 }
 
-struct job *job_get(uint64_t owner, bool *fresh)
+/* ---- The queue ---- */
+
+/* Jobs that the class has, and the caller. */
+struct share { uint32_t of_class, of_caller; };
+
+static struct share share_of(const struct job_owner *owner, uint64_t now)
+{
+	struct share share = { 0, 0 };
+
+	for (const union room *room = rooms; room < rooms + JOB_COUNT; room++)
+		if (is_held(&room->job, now) && room->job.owner.class == owner->class) {
+			share.of_class++;
+			share.of_caller += room->job.owner.caller == owner->caller;
+		}
+	return share;
+}
+
+static void leave_queue(uint32_t at)
+{
+	queue_len--;
+	for (; at < queue_len; at++)
+		queue[at] = queue[at + 1];
+}
+
+/* The place of an owner, who may be new; those that nobody keeps are gone. TV_MAX_PALS: there is none. */
+static uint32_t enter_queue(const struct job_owner *owner, uint64_t now)
+{
+	uint32_t own = TV_MAX_PALS, kept = 0;
+
+	for (uint32_t i = 0; i < queue_len; i++) {
+		if (queue[i].owner.id == owner->id)
+			own = kept;
+		else if (!is_in_time(queue[i].kept_until, now))
+			continue;
+		if (kept != i)
+			queue[kept] = queue[i];
+		kept++;
+	}
+	if (own == TV_MAX_PALS && kept < TV_MAX_PALS) {
+		own = kept++;
+		queue[own].owner = *owner;
+	}
+	queue_len = kept;
+	if (own < TV_MAX_PALS)
+		queue[own].kept_until = now + JOB_IDLE_TICKS;
+	return own;
+}
+
+/*
+ * Whether one of `free` jobs is for this owner. Of those who wait, first come those whose class has the fewest jobs; in
+ * it those whose caller has the fewest; of these, who came first.
+ */
+static bool is_turn(const struct job_owner *owner, uint32_t free, uint64_t now)
+{
+	uint32_t own = enter_queue(owner, now), before = 0;
+	struct share mine = share_of(owner, now);
+
+	for (uint32_t i = 0; i < queue_len && before < free; i++) {
+		struct share its = share_of(&queue[i].owner, now);
+
+		if (its.of_class != mine.of_class)
+			before += its.of_class < mine.of_class;
+		else if (its.of_caller != mine.of_caller)
+			before += its.of_caller < mine.of_caller;
+		else
+			before += i < own;
+	}
+	if (before >= free || own == TV_MAX_PALS)
+		return false;
+	leave_queue(own);
+	return true;
+}
+
+static struct job *take_free(const struct job_owner *owner, uint64_t now)
+{
+	uint32_t free;
+	struct job *job = find_free(now, &free);
+
+	if (!is_turn(owner, free, now))
+		return NULL;
+	wipe_job(job);
+	job->owner = *owner;
+	job->kept_until = now + JOB_IDLE_TICKS;
+	return job;
+}
+
+struct job *job_get(const struct job_owner *owner, bool *fresh)
 {
 	uint64_t now = ticks();
 	struct job *job;
 
 	hypapi_lock(&lock);
-	job = choose(owner, now);
-	*fresh = job && job->owner != owner;
-	if (job) {
+	job = job_of(owner->id);
+	*fresh = !job;
+	if (!job)
+		job = take_free(owner, now);
+	else if (job->state == JOB_RUNNING)
+		job = NULL;
+	if (job)
 		job->state = JOB_RUNNING;
-		if (*fresh) {
-			wipe_job(job);
-			job->kept_until = now + JOB_IDLE_TICKS;
-		}
-		job->owner = owner;
-	}
 	hypapi_unlock(&lock);
 	return job;
 }
@@ -228,6 +334,11 @@ void job_begin(struct job *job, job_work *work)
 	job->stack = top - 8;
 	job->work = work;
 	room->canary = CANARY;
+}
+
+bool job_is_ready(const struct job *job)
+{
+	return job->done || !job->work;
 }
 
 NO_SANITIZER bool job_run(struct job *job)
@@ -262,7 +373,7 @@ void job_put(struct job *job)
 
 void job_end(struct job *job)
 {
-	uint32_t used = bytes_used(room_of(job));
+	uint32_t used = measures_stacks ? bytes_used(room_of(job)) : 0;
 
 	if (used > __atomic_load_n(&stack_used, __ATOMIC_RELAXED))
 		__atomic_store_n(&stack_used, used, __ATOMIC_RELAXED);
@@ -272,15 +383,23 @@ void job_end(struct job *job)
 	hypapi_unlock(&lock);
 }
 
-void job_forget(uint64_t owner)
+void job_forget(uint64_t id)
 {
 	hypapi_lock(&lock);
 	for (union room *room = rooms; room < rooms + JOB_COUNT; room++)
-		if (room->job.owner && (room->job.owner == owner || owner == 0)) {
+		if (room->job.owner.id && (room->job.owner.id == id || id == 0)) {
 			wipe_job(&room->job);
 			room->job.state = JOB_FREE;
 		}
+	for (uint32_t i = queue_len; i-- > 0;)
+		if (queue[i].owner.id == id || id == 0)
+			leave_queue(i);
 	hypapi_unlock(&lock);
+}
+
+void job_measure_stacks(void)
+{
+	measures_stacks = true;
 }
 
 uint32_t job_stack_used(void)

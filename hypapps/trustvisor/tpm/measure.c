@@ -9,11 +9,15 @@
 
 #include <bearssl.h>
 
-#define PIECE_BYTES 512u
-/* Instructions: of a slice, which ends with the piece that reaches this; of a page's zeroing, of reading a piece. */
-#define SLICE_INSNS 80000u
+/* What is read at once: a page has some of them. Into memory that a CPU's registration has, as the stack is small. */
+#define PIECE_BYTES 2048u
+_Static_assert(PIECE_BYTES == sizeof(((struct pal_cpu *)0)->frames), "the room for it");
+/* Instructions: of a slice, of a page's zeroing, of reading a piece. */
+#define SLICE_INSNS 96000u
 #define ZEROING_INSNS 2000u
-#define READING_INSNS 1000u
+#define READING_INSNS 1500u
+_Static_assert((sizeof(struct tv_measured) + TV_MAX_ENTRIES * sizeof(struct tv_measured_entry)) * 45 < SLICE_INSNS,
+	       "what is hashed first is no more than a slice");
 
 static const struct tv_pal_section *entry_section(const struct pal *pal)
 {
@@ -67,27 +71,37 @@ static bool is_content(const struct tv_pal_section *section)
 	return section->type != TV_SECTION_PARAM && section->type != TV_SECTION_STACK;
 }
 
-/* The next bytes of a section that is not at its end, by way of `piece`. Returns instructions. */
-static uint32_t take_piece(const struct hypapi_event *ev, const struct pal *pal, struct measuring *m,
-			   uint8_t piece[PIECE_BYTES], int *rc)
+/* The next bytes of a section that is not at its end. */
+static int take_piece(const struct hypapi_event *ev, const struct pal *pal, struct measuring *m)
 {
 	static const uint8_t zeros[HYPAPI_PAGE_SIZE];
 	const struct tv_pal_section *section = &pal->sections.sections[m->section];
+	void *piece = own_cpu(ev)->frames;
 	gva_t at = GVA(section->start_addr + m->at);
 	bool content = is_content(section);
+	int rc;
 
 	if (content) {
-		*rc = hypapi_partition_read(ev, pal->partition, piece, at, PIECE_BYTES);
+		rc = hypapi_partition_read(ev, pal->partition, piece, at, PIECE_BYTES);
 		sha256_blocks(&m->sha256, piece, PIECE_BYTES / SHA256_BLOCK);
 	} else {
-		*rc = hypapi_partition_write(ev, pal->partition, at, zeros, sizeof(zeros));
+		rc = hypapi_partition_write(ev, pal->partition, at, zeros, sizeof(zeros));
 	}
 	m->at += content ? PIECE_BYTES : HYPAPI_PAGE_SIZE;
 	if (m->at == (uint64_t)section->page_num * HYPAPI_PAGE_SIZE) {
 		m->section++;
 		m->at = 0;
 	}
-	return content ? READING_INSNS + PIECE_BYTES * sha256_insns_a_byte() : ZEROING_INSNS;
+	return rc;
+}
+
+/* Instructions of the next piece; past the last section as many as no slice has. */
+static uint32_t cost_of_piece(const struct pal *pal, const struct measuring *m)
+{
+	if (m->section >= pal->sections.num_sections)
+		return SLICE_INSNS + 1;
+	return is_content(&pal->sections.sections[m->section]) ? READING_INSNS + PIECE_BYTES * sha256_insns_a_byte() :
+	       ZEROING_INSNS;
 }
 
 /*
@@ -116,19 +130,16 @@ static void conclude(struct tpm_pal *tpm)
 uint32_t measure_slice(const struct hypapi_event *ev, const struct pal *pal)
 {
 	struct measuring *m = &tpm_of(pal)->measuring;
-	uint32_t left = SLICE_INSNS, took;
-	uint8_t piece[PIECE_BYTES];
+	uint32_t left = SLICE_INSNS, cost;
 	int rc = HYPAPI_OK;
 
 	if (!m->begun) {
 		begin(m, pal);
 		return TV_REPEAT;
 	}
-	while (rc == HYPAPI_OK && left && m->section < pal->sections.num_sections) {
-		took = take_piece(ev, pal, m, piece, &rc);
-		left -= took < left ? took : left;
-	}
-	wipe(piece, sizeof(piece));
+	for (; rc == HYPAPI_OK && (cost = cost_of_piece(pal, m)) <= left; left -= cost)
+		rc = take_piece(ev, pal, m);
+	wipe(own_cpu(ev)->frames, PIECE_BYTES);
 	if (rc != HYPAPI_OK) {
 		hypapi_log("trustvisor: PAL %u cannot be measured: error %d", pal_number(pal), rc);
 		return TV_E_FAULT;

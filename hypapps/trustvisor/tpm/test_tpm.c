@@ -343,6 +343,7 @@ static void values_of_another_library(void **state)
 	int fd = mkstemp(path);
 
 	(void)state;
+	job_measure_stacks(); /* stacks_suffice() */
 	assert_true(fd >= 0);
 	record = fdopen(fd, "w");
 	note("master", fake.first_random, 32);
@@ -594,16 +595,22 @@ static void for_ever(void *data)
 		job_breathe();
 }
 
-static bool slice_of(uint64_t owner)
+static bool asks(uint64_t id, uint32_t class, uint64_t caller)
 {
+	struct job_owner owner = { id, caller, class };
 	bool fresh;
-	struct job *job = job_get(owner, &fresh);
+	struct job *job = job_get(&owner, &fresh);
 
 	if (job && fresh)
 		job_begin(job, for_ever);
 	if (job && !job_run(job))
 		job_put(job);
 	return job != NULL;
+}
+
+static bool slice_of(uint64_t id)
+{
+	return asks(id, 0, 0);
 }
 
 /* Who has all jobs, and comes for each just before it would be taken back, gets no more than a few rounds of that. */
@@ -625,6 +632,122 @@ static void callers_that_seldom_come(void **state)
 		taken = slice_of(1009);
 	}
 	assert_true(taken);
+	job_forget(0);
+}
+
+static enum hypapi_verdict pcr_read_once(void)
+{
+	struct hypapi_event ev = event(HYPAPI_EV_HYPERCALL);
+
+	fake.pal_regs[HYPAPI_REG_RCX] = 0;
+	fake.pal_regs[HYPAPI_REG_RDX] = OUT;
+	ev.args.hypercall.number = TV_CMD_UTPM_PCRREAD;
+	return fake_raise(&hypapp_trustvisor, &ev);
+}
+
+/* Others have all jobs: a PAL leaves its CPU, comes again when it has one, and nobody takes that between. */
+static void a_pal_waits_for_a_job(void **state)
+{
+	enum hypapi_verdict first, second, third;
+	uint64_t began;
+
+	(void)state;
+	start();
+	do {
+		job_forget(0);
+		if (!fake.current)
+			fetch();
+		began = __builtin_ia32_rdtsc();
+		for (uint64_t id = 1001; id <= 1008; id++)
+			asks(id, 2, 100);
+		first = pcr_read_once();
+		second = fetch_once();
+		job_forget(1001);
+		asks(1001, 2, 100); /* not its turn */
+		third = fetch_once();
+		for (uint64_t id = 1009; id <= 1020; id++)
+			asks(id, 3, id);
+	} while (__builtin_ia32_rdtsc() - began > JOB_IDLE_TICKS / 2);
+	assert_int_equal(first, HYPAPI_RETRY);
+	assert_int_equal(second, HYPAPI_RETRY);
+	assert_int_equal(third, HYPAPI_HANDLED);
+	assert_int_not_equal(fake.current, 0);
+	assert_int_equal(pcr_read_once(), HYPAPI_HANDLED);
+	job_forget(0);
+}
+
+static void ends(uint64_t id)
+{
+	struct job_owner owner = { id, 0, 0 };
+	bool fresh;
+	struct job *job = job_get(&owner, &fresh);
+
+	if (job)
+		job_end(job);
+}
+
+/*
+ * Threads of one process have all jobs, and more of them wait; then one of another process, and one of another class.
+ * Each job that ends goes to who has least. The number of the first step that is wrong, or 0.
+ */
+static uint32_t go_round(void)
+{
+	uint32_t wrong = 0;
+
+#define STEP(n, condition) (wrong = wrong || (condition) ? wrong : (n))
+	for (uint64_t id = 1; id <= 8; id++)
+		STEP(1, asks(id, 1, 100));
+	STEP(2, !asks(9, 1, 100) && !asks(10, 1, 100) && !asks(11, 1, 200) && !asks(12, 2, 100));
+	ends(1);
+	STEP(3, !asks(1, 1, 100) && !asks(9, 1, 100) && !asks(11, 1, 200) && asks(12, 2, 100));
+	ends(2);
+	STEP(4, !asks(2, 1, 100) && !asks(10, 1, 100) && !asks(9, 1, 100) && asks(11, 1, 200));
+	ends(3);
+	STEP(5, !asks(1, 1, 100) && !asks(10, 1, 100) && asks(9, 1, 100));
+	ends(4);
+	STEP(6, !asks(2, 1, 100) && !asks(1, 1, 100) && asks(10, 1, 100));
+	/* Two at once: nobody holds both up. */
+	ends(5), ends(6);
+	STEP(7, asks(2, 1, 100) && asks(1, 1, 100));
+	/* One whose PAL is gone waits no more. */
+	STEP(8, !asks(13, 3, 300));
+	job_forget(13);
+	ends(7);
+	STEP(9, asks(7, 1, 100));
+	return wrong;
+}
+
+/* For as long as nobody's time is over; on a busy machine that takes another try. */
+static void jobs_go_round(void **state)
+{
+	uint64_t began;
+	uint32_t wrong;
+
+	(void)state;
+	do {
+		job_forget(0);
+		began = __builtin_ia32_rdtsc();
+		wrong = go_round();
+	} while (__builtin_ia32_rdtsc() - began > JOB_IDLE_TICKS / 2);
+	assert_int_equal(wrong, 0);
+	job_forget(0);
+}
+
+/* Who waits and does not come again holds nobody up for longer than JOB_IDLE_TICKS. */
+static void a_place_is_lost(void **state)
+{
+	uint64_t began = __builtin_ia32_rdtsc();
+
+	(void)state;
+	for (uint64_t id = 1; id <= 8; id++)
+		asks(id, 1, 100);
+	for (uint64_t id = 20; id < 30; id++)
+		asks(id, 2, id);
+	while (__builtin_ia32_rdtsc() - began < JOB_IDLE_TICKS + JOB_IDLE_TICKS / 8)
+		for (uint64_t id = 1; id <= 8; id++)
+			asks(id, 1, 100);
+	ends(1);
+	assert_true(asks(1, 1, 100));
 	job_forget(0);
 }
 
@@ -740,7 +863,9 @@ int run_tpm_tests(void)
 		cmocka_unit_test_setup(another_boot, setup), cmocka_unit_test_setup(other_pcrs, setup),
 		cmocka_unit_test_setup(parameters, setup), cmocka_unit_test_setup(a_fault_gives_no_signature, setup),
 		cmocka_unit_test_setup(nobody_comes_back, setup),
-		cmocka_unit_test_setup(callers_that_seldom_come, setup), cmocka_unit_test(stacks_suffice),
+		cmocka_unit_test_setup(callers_that_seldom_come, setup),
+		cmocka_unit_test_setup(a_pal_waits_for_a_job, setup), cmocka_unit_test(jobs_go_round),
+		cmocka_unit_test(a_place_is_lost), cmocka_unit_test(stacks_suffice),
 	};
 
 	return cmocka_run_group_tests_name("micro-TPM", tests, NULL, NULL);

@@ -79,7 +79,15 @@ static uint32_t begin(const struct hypapi_event *ev, struct pal *pal, struct op 
 	return row->prepare(ev, pal, op);
 }
 
-/* A PAL that comes with another command than the one that it left cannot be: it stood still. It would begin anew. */
+static struct job_owner owner_of(const struct pal *pal)
+{
+	return (struct job_owner){ pal->partition.id, pal->caller, limits_class(pal) };
+}
+
+/*
+ * A PAL that comes with another command than the one that it left cannot be: it stood still. It would begin anew, as
+ * with a job that it has waited for (number 0).
+ */
 static bool is_new(const struct op *op, uint32_t number, bool fresh)
 {
 	return fresh || op->number != number;
@@ -88,6 +96,7 @@ static bool is_new(const struct op *op, uint32_t number, bool fresh)
 uint32_t tpm_command(const struct hypapi_event *ev, struct pal *pal, uint32_t number)
 {
 	const struct op_row *row = row_of(number);
+	struct job_owner owner = owner_of(pal);
 	uint32_t result = TV_TPM_OK;
 	struct job *job;
 	struct op *op;
@@ -97,7 +106,7 @@ uint32_t tpm_command(const struct hypapi_event *ev, struct pal *pal, uint32_t nu
 		return TV_E_UNKNOWN;
 	if (!secret_is_there())
 		return TV_TPM_NO_ENTROPY;
-	job = job_get(pal->partition.id, &fresh);
+	job = job_get(&owner, &fresh);
 	if (!job)
 		return TPM_PAUSE;
 	op = job_data(job);
@@ -117,21 +126,24 @@ uint32_t tpm_command(const struct hypapi_event *ev, struct pal *pal, uint32_t nu
 	return result;
 }
 
-/* The PAL is away from its CPU: one more slice of what it waits for. */
+/*
+ * The PAL is away from its CPU: one more slice of what it waits for. It goes on in the step after the last slice, or
+ * after it has got a job, where it has waited for one or lost it: what it does first may be a slice, too, and
+ * interrupts are open between.
+ */
 bool tpm_slice(const struct pal *pal)
 {
-	bool fresh, done;
-	struct job *job = job_get(pal->partition.id, &fresh);
+	struct job_owner owner = owner_of(pal);
+	bool fresh, ready;
+	struct job *job = job_get(&owner, &fresh);
 
 	if (!job)
 		return false;
-	if (fresh) {
-		job_end(job); /* somebody needed it meanwhile: the PAL's command begins again */
-		return true;
-	}
-	done = job_run(job);
+	ready = job_is_ready(job);
+	if (!ready)
+		job_run(job);
 	job_put(job);
-	return done;
+	return ready;
 }
 
 void tpm_forget(const struct pal *pal)
