@@ -157,7 +157,7 @@ OPTION_by-path := NONE
 OPTION_coverage := NONE
 HYPAPPS_audit := trustvisor helloworld lockdown verify bystander starter quiesce
 HYPAPPS_by-path = helloworld $(INSTALL_O)/greeter checksum
-HYPAPPS_coverage := trustvisor helloworld lockdown tests/coverage
+HYPAPPS_coverage := $(HYPAPPS_audit) tests/coverage
 VARIANTS := core-counts core-audit core-by-path core-coverage
 .PHONY: $(VARIANTS)
 $(VARIANTS): core-%: $(O)/config.mk

@@ -23,7 +23,8 @@ import emulator     # noqa: E402
 RUNS = [(f"test={test}", cpus) for test, cpus in (
     ("mini", 1), ("vmx-insn", 1), ("vmx-entry", 1), ("vmx-inject", 1), ("vmx-exits", 1), ("vmx-active", 1),
     ("vmx-ept", 1), ("vmx-ept-ad", 1), ("vmx-msr-lists", 1), ("vmx-vpid", 1), ("vmx-modes", 1), ("vmx-fuzz", 1),
-    ("vmx-hyperv", 1), ("vmx-smp", 2), ("hypercalls", 2), ("attack", 2), ("vmx-diff seed=0 count=1500", 1))]
+    ("vmx-hyperv", 1), ("vmx-smp", 2), ("hypercalls", 2), ("attack", 2), ("delivery-fault", 1), ("pal-armed", 2),
+    ("pal-sizes", 1), ("verify", 1), ("verify-events", 1), ("verify-signals", 2), ("vmx-diff seed=0 count=1500", 1))]
 
 FUNCTION, ARCS = 0x01000000, 0x01a10000     # tags of gcc/gcov-io.h
 
@@ -46,10 +47,11 @@ def run(o, append, cpus):
     """The counters of one run, by their offsets; None if it failed."""
     iso = pathlib.Path(o.out) / "run.iso"
     subprocess.run(["tools/mkiso.py", "-o", str(iso), "--loader", "syslinux", "--kernel-file", o.guest,
-                    "--append", append, "--xmhf", o.image, "--xmhf-args", "log-output=once"],
+                    "--append", append, "--xmhf", o.image,
+                    "--xmhf-args", "log-output=once verify.word=hello partitions=300"],
                    check=True, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
-    result = emulator.run(iso, cpus=cpus, timeout=o.timeout, expect=[r"^T end"], fail=[r"^xmhf: PANIC"],
-                          name="coverage")
+    result = emulator.run(iso, cpus=cpus, timeout=o.timeout, expect=[r"^T end", r"^xmhf: coverage: end$"],
+                          fail=[r"^xmhf: PANIC"], name="coverage")
     counts = collections.Counter()
     for at, values in re.findall(r"^xmhf: coverage: ([0-9a-f]+):((?: [0-9a-f]+)+)$", result.serial_text, re.M):
         for i, value in enumerate(values.split()):

@@ -4,8 +4,9 @@
 
 usage: diff.py [--first N] [--seeds N] [--minutes M] [--chunk N] [--xmhf FILE] [--model MODEL]
 Seeds run in chunks, a boot of both machines each, until all are done or the time is over. For a seed that differs
-the story is told again with each part of its hash, and the first parts that differ are shown. A chunk that does not
-come to its end is reported with the seed at which it stopped. Exit status 1 if anything differed.
+the story is told again with each part of its hash, and the first parts that differ are shown; where it does not differ
+by itself, behind those of its chunk. A chunk that does not come to its end is reported with the seed at which it
+stopped. Exit status 1 if anything differed.
 """
 import argparse
 import concurrent.futures
@@ -45,18 +46,16 @@ def both(o, *arguments):
 
 
 def hashes(text):
-    return dict(re.findall(r"^T seed (\d+) ([0-9a-f]+)$", text, re.M))
+    """seed -> its hash and the exits, of a log."""
+    return dict(re.findall(r"^T seed (\d+) (.+)$", text, re.M))
 
 
-def repeats(o, seed):
-    """Whether a seed differs by itself. One in some thousands differs only in a long run, and not in the next one."""
-    bare, nested = (hashes(text) for text in both(o, seed, 1))
-    return not bare or bare != nested
-
-
-def tell(o, seed):
-    """One seed's story on both machines, from where they part."""
-    bare, nested = (text.splitlines() for text in both(o, seed, 1, "verbose=1"))
+def tell(o, seed, first):
+    """One seed's story on both machines, from where they part; told alone, or behind those of its chunk."""
+    logs = both(o, seed, 1, f"show={seed}")
+    if hashes(logs[0]) == hashes(logs[1]):
+        logs = both(o, first, seed - first + 1, f"show={seed}")
+    bare, nested = (re.sub(r"^T seed (?!%d ).*\n" % seed, "", text, flags=re.M).splitlines() for text in logs)
     skip = lambda lines: lines[next((i for i, l in enumerate(lines) if l.startswith("T test")), 0):]
     bare, nested = skip(bare), [l for l in skip(nested) if not l.startswith("xmhf:")]
     at = next((i for i, (a, b) in enumerate(zip(bare, nested)) if a != b), min(len(bare), len(nested)))
@@ -91,16 +90,17 @@ def main():
             print(f"  ended early: bare behind seed {seed + len(a) - 1}, XMHF behind {seed + len(b) - 1}")
             differ.append(seed + min(len(a), len(b)))
         differ += [int(n) for n in a if n in b and a[n] != b[n]]
+        for n in differ[-SHOWN:]:
+            if str(n) in a and str(n) in b:
+                print(f"  seed {n}: bare {a[str(n)]}, XMHF {b[str(n)]}")
         done += min(len(a), len(b))
         print(f"seeds {seed} to {seed + count - 1}: {len(differ)} differ so far {differ[-5:]}, "
               f"{done / (time.monotonic() - start):.0f} a second;",
               *re.findall(r"^entries .*", nested, re.M), flush=True)
     print(f"{done} seeds, {len(differ)} differ:", *differ[:50])
-    alone = [seed for seed in differ if repeats(o, seed)]
-    print(f"{len(alone)} of them differ by themselves:", *alone[:50])
-    for seed in alone[:o.tell]:
-        tell(o, seed)
-    return 1 if alone else 0
+    for seed in differ[:o.tell]:
+        tell(o, seed, seed - (seed - o.first) % o.chunk)
+    return 1 if differ else 0
 
 
 if __name__ == "__main__":

@@ -117,6 +117,12 @@ static bool event_into_sleep(void)
 	return (info & INTR_VALID) && (activity == 1 || activity == 2) && !allowed;
 }
 
+/* Vol. 3, "Checks on Guest RIP, RFLAGS, and SSP": VM is 0 where CR0.PE is; not looked at. */
+static bool v86_without_protection(void)
+{
+	return (vmread(VMCS_GUEST_RFLAGS) & BIT(17)) && !(vmread(VMCS_GUEST_CR0) & CR0_PE);
+}
+
 static bool smm_blocking(void)
 {
 	return vmread(VMCS_GUEST_INTERRUPTIBILITY) & BLOCK_SMI;
@@ -138,6 +144,7 @@ static const struct { const char *name; bool (*excludes)(void); } rules[] = {
 	{ "Bochs: NMI while NMIs are blocked", nmi_into_blocking },
 	{ "Bochs: RPL of CS", rpl_of_cs },
 	{ "Bochs: event into HLT or shutdown", event_into_sleep },
+	{ "Bochs: virtual-8086 mode without protection", v86_without_protection },
 	{ "Bochs: blocking by SMI", smm_blocking },
 };
 

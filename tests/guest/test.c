@@ -99,12 +99,21 @@ static void print_interruption(const char *label, u32 info, u32 error)
 		print("/%x", error);
 }
 
-/* Whether the exception or NMI that exited has a defined qualification: #DB, #PF. */
+/*
+ * Whether the qualification is defined: of exceptions for #DB and #PF, of instructions where the operand is in memory;
+ * for one in a register the emulator leaves what it decoded in that place before.
+ */
 static bool is_qualified(const struct vm_exit *e)
 {
 	u32 vector = e->intr_info & 0xff;
 
-	return e->reason != EXIT_EXCEPTION_NMI || vector == VEC_DB || vector == VEC_PF;
+	switch (e->reason) {
+	case EXIT_EXCEPTION_NMI: return vector == VEC_DB || vector == VEC_PF;
+	case EXIT_VMREAD:
+	case EXIT_VMWRITE:
+	case EXIT_LDTR_TR: return !(e->insn_info & BIT(10));
+	default: return true;
+	}
 }
 
 void t_exit(const char *what, const struct vcpu *v)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test=vmx-diff seed=N count=M: see diff.h. One line a seed; with verbose=1 each part of the hash is shown, so that
- * the first difference between two machines can be found. show=N: of this seed alone, with those before it told, too.
+ * test=vmx-diff seed=N count=M: see diff.h. One line a seed, its hash and the exits; with verbose=1 each part of the
+ * hash is shown, so that the first difference between two machines can be found. show=N: of this seed alone, with those
+ * before it told, too.
  */
 #include "diff.h"
 
@@ -10,6 +11,7 @@
 
 bool diff_tells;
 static u64 state, hash;
+static u32 reasons[STEPS], steps;
 static u32 excluded, entered, refused;
 
 void diff_seed(u64 seed)
@@ -118,6 +120,7 @@ static void note_l1(void)
 static void note_exit(const struct vm_exit *e)
 {
 	note("exit", e->reason);
+	reasons[steps++] = e->reason;
 	if (!(e->reason & EXIT_ENTRY_FAILED))
 		t_note_exit(e, note);
 	else	/* the other fields are not written, the manual says; Bochs clears some */
@@ -335,9 +338,13 @@ static void story(u64 seed)
 	hash = 0xcbf29ce484222325ull;
 	note("mode", begin());
 	show();
+	steps = 0;
 	for (u32 i = 0; i < STEPS && step(); i++)
 		meanwhile();
-	print("T seed %lu %lx\n", seed, hash);
+	print("T seed %lu %lx", seed, hash);
+	for (u32 i = 0; i < steps; i++)
+		print(" %x", reasons[i]);
+	print("\n");
 }
 
 DEFINE_TEST(vmx_diff, "vmx-diff", "differential fuzzing, see diff.h: seed=N count=M verbose=1")
