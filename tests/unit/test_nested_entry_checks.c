@@ -123,6 +123,13 @@ static void offer_all(struct world *w, u32 proc2)
 	w->v.proc2_ctls |= proc2;
 }
 
+static void offer_vmfunc(struct world *w)
+{
+	offer_all(w, PROC2_VMFUNC);
+	NESTED_CAP(&w->c, VMFUNC) = VMFUNC_EPTP_SWITCHING;
+	w->v.vm_function_controls = VMFUNC_EPTP_SWITCHING;
+}
+
 static void allow_cet(struct world *w)
 {
 	NESTED_CAP(&w->c, CR4_FIXED1) |= CR4_CET;
@@ -134,7 +141,7 @@ static void allow_cet(struct world *w)
 #define MUTATIONS                                                                                                     \
 	M(pin_reserved, v->pin_ctls |= PIN_POSTED_INTR)                                                               \
 	M(proc_reserved, v->proc_ctls |= PROC_TERTIARY)                                                               \
-	M(proc2_reserved, v->proc2_ctls |= PROC2_VMFUNC)                                                              \
+	M(proc2_reserved, v->proc2_ctls |= PROC2_PML)                                                                 \
 	M(cr3_targets, v->cr3_target_count = 5)                                                                       \
 	M(io_bitmaps, v->proc_ctls |= PROC_IO_BITMAPS, v->io_bitmap_b = 0x1001)                                       \
 	M(io_bitmaps, v->proc_ctls |= PROC_IO_BITMAPS, v->io_bitmap_a = BIT(40))                                      \
@@ -157,6 +164,9 @@ static void allow_cet(struct world *w)
 	M(eptp_reserved, v->eptp |= BIT(11))                                                                          \
 	M(eptp_reserved, v->eptp |= BIT(40))                                                                          \
 	M(ept_required, v->proc2_ctls = PROC2_UNRESTRICTED)                                                           \
+	M(vmfunc_reserved, offer_all(w, PROC2_VMFUNC), v->vm_function_controls = BIT(1))                              \
+	M(vmfunc_eptp_list, offer_vmfunc(w), v->eptp_list_addr = 8)                                                   \
+	M(vmfunc_eptp_list, offer_vmfunc(w), v->eptp_list_addr = BIT(40))                                             \
 	M(exit_reserved, v->exit_ctls |= EXITCTL_LOAD_CET)                                                            \
 	M(save_timer, v->exit_ctls |= EXITCTL_SAVE_TIMER)                                                             \
 	M(exit_msr_store, v->exit_msr_store_count = 1, v->exit_msr_store_addr = 8)                                    \

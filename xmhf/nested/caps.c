@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Capability MSRs for L1. A table states what nested VMX virtualises correctly; a bit is offered when it is in the
- * table and the CPU has it. What is absent here is absent on purpose: SMM and dual-monitor treatment, VM functions,
- * #VE, PML, posted interrupts, APIC-register and APIC-access virtualisation, processor trace, five-level EPT, VMCS
- * shadowing for L1. Callers: boot (once), and host tests.
+ * table and the CPU has it. What is absent here is absent on purpose: SMM and dual-monitor treatment, #VE, PML, posted
+ * interrupts, APIC-register and APIC-access virtualisation, processor trace, five-level EPT, VMCS shadowing for L1.
+ * Callers: boot (once), and host tests.
  */
 #include "nested/caps.h"
 #include "cpu/x86.h"
@@ -34,7 +34,7 @@ static const struct ctl_row {
 	{ MSR_IA32_VMX_PROCBASED_CTLS2, MSR_IA32_VMX_PROCBASED_CTLS2, 0,
 	  PROC2_EPT | PROC2_DESC_TABLE_EXITING | PROC2_RDTSCP | PROC2_VPID | PROC2_WBINVD_EXITING |
 		  PROC2_UNRESTRICTED | PROC2_PAUSE_LOOP_EXITING | PROC2_RDRAND_EXITING | PROC2_INVPCID |
-		  PROC2_RDSEED_EXITING | PROC2_XSAVES },
+		  PROC2_RDSEED_EXITING | PROC2_XSAVES | PROC2_VMFUNC },
 };
 
 /* MSRs whose value is the CPU's under a mask, with some bits that are always L0's own. */
@@ -58,6 +58,7 @@ static const struct plain_row {
 		  EPTCAP_INVEPT_SINGLE | EPTCAP_INVEPT_ALL | EPTCAP_INVVPID | EPTCAP_INVVPID_ADDR |
 		  EPTCAP_INVVPID_SINGLE | EPTCAP_INVVPID_ALL | EPTCAP_INVVPID_GLOBALS,
 	  0 },
+	{ MSR_IA32_VMX_VMFUNC, VMFUNC_EPTP_SWITCHING, 0 },
 };
 
 /* Which control bit brings a class of fields into being. */
@@ -68,6 +69,7 @@ static const struct need_row {
 	{ NEED_VPID, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_VPID },
 	{ NEED_EPT, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_EPT },
 	{ NEED_APIC_ACCESS, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_APIC_ACCESS },
+	{ NEED_VMFUNC, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_VMFUNC },
 	{ NEED_XSAVES, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_XSAVES },
 	{ NEED_PLE, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_PAUSE_LOOP_EXITING },
 	{ NEED_MSR_BITMAPS, MSR_IA32_VMX_PROCBASED_CTLS, PROC_MSR_BITMAPS },
@@ -137,6 +139,10 @@ static void drop_dependent(struct nested_caps *caps)
 		*proc2 &= ~((u64)PROC2_EPT << 32);
 	if (!(ctl_allowed(*proc2) & PROC2_EPT))
 		*proc2 &= ~((u64)PROC2_UNRESTRICTED << 32);
+	if (!(ctl_allowed(*proc2) & PROC2_EPT) || !NESTED_CAP(caps, VMFUNC))
+		*proc2 &= ~((u64)PROC2_VMFUNC << 32);
+	if (!(ctl_allowed(*proc2) & PROC2_VMFUNC))
+		caps->msr_exists &= ~BIT(MSR_IA32_VMX_VMFUNC - NESTED_MSR_FIRST);
 	if (!(ctl_allowed(*proc2) & (PROC2_EPT | PROC2_VPID)))
 		caps->msr_exists &= ~BIT(MSR_IA32_VMX_EPT_VPID_CAP - NESTED_MSR_FIRST);
 }

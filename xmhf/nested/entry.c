@@ -77,12 +77,12 @@ static enum entry_check run_checks(const struct active_vmcs *a, const struct ent
 	return entry_check_run(&a->vmcs12, env, groups);
 }
 
-static void report_root(struct percpu *cpu)
+void nested_report_root(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
 	u64 now = nested_eptp12(cpu), before = n->reported_eptp12;
 
-	if (now == before)
+	if (now == before || !hypapps_subscribed(HYPAPI_EV_EPT02_ROOT, HYPAPI_L2))
 		return;
 	bool made = now && now == n->made_eptp12;
 
@@ -103,8 +103,7 @@ void nested_crossed(struct percpu *cpu, enum hypapi_event_type type)
 		event_tell(cpu, type, HYPAPI_L1, EVENT_ARGS(exit, v->exit_reason, v->exit_qualification));
 		return;
 	}
-	if (hypapps_subscribed(HYPAPI_EV_EPT02_ROOT, HYPAPI_L2))
-		report_root(cpu);
+	nested_report_root(cpu);
 	event_tell(cpu, type, HYPAPI_L2, EVENT_ARGS(exit, .reason = v->launched ? EXIT_VMRESUME : EXIT_VMLAUNCH));
 }
 

@@ -99,6 +99,29 @@ static void l0_vmcall(struct percpu *cpu)
 		nested_reflect_hardware(cpu, EXIT_VMCALL);
 }
 
+/*
+ * VMCS02 allows no VM function, so that each is an exit; without the control, or above 63, VMFUNC is #UD by the
+ * hardware. What EPTP switching does not take is L1's exit (SDM vol. 3, "EPTP Switching").
+ */
+static void l0_vmfunc(struct percpu *cpu)
+{
+	struct vmcs12 *v = vmcs12_of(cpu);
+	u64 index = (u32)cpu->gpr[GPR_RCX], eptp;
+
+	if (!vmcs12_switches_eptp(v) || (u32)cpu->gpr[GPR_RAX] || index >= PAGE_SIZE / sizeof(eptp) ||
+	    !ept01_read(GPA1(v->eptp_list_addr + index * sizeof(eptp)), &eptp, sizeof(eptp)) ||
+	    !ept12_pointer_ok(&nested_caps, eptp)) {
+		nested_reflect_hardware(cpu, EXIT_VMFUNC);
+		return;
+	}
+	v->eptp = eptp;
+	cpu->nested->current->unsaved = true;
+	cpu->nested->missed.access = 0;
+	nested_select_ept02(cpu);
+	nested_report_root(cpu);
+	vmx_skip_instruction();
+}
+
 static const struct exit_row rows[EXIT_REASON_COUNT] = {
 	[EXIT_EXCEPTION_NMI] = { wants_exception, exit_exception_nmi, HAS_QUAL | HAS_INTR | HAS_LEN },
 	[EXIT_INIT] = { NULL, exit_init, 0 }, /* L1's, by vmx/work.c */
@@ -146,7 +169,7 @@ static const struct exit_row rows[EXIT_REASON_COUNT] = {
 	[EXIT_XSETBV] = { .has = HAS_LEN },
 	[EXIT_RDRAND] = { .has = HAS_LEN | HAS_INFO },
 	[EXIT_INVPCID] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
-	[EXIT_VMFUNC] = { .has = HAS_LEN },
+	[EXIT_VMFUNC] = { NULL, l0_vmfunc, HAS_LEN },
 	[EXIT_RDSEED] = { .has = HAS_LEN | HAS_INFO },
 	[EXIT_XSAVES] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },
 	[EXIT_XRSTORS] = { .has = HAS_QUAL | HAS_LEN | HAS_INFO },

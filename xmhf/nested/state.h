@@ -150,6 +150,8 @@ void nested_deactivate_all(struct percpu *cpu);
 enum vmx_error nested_enter(struct percpu *cpu, bool launch, bool l1_long_mode);
 /* After a crossing from L1 to L2 or back, if cpu->crossing is not 0: NMIs that wait, and hypapps that watch. */
 void nested_crossed(struct percpu *cpu, enum hypapi_event_type type);
+/* Hypapps are told if L2's root is another one than they know of. */
+void nested_report_root(struct percpu *cpu);
 /* Back to L1's host state with a VM-entry failure, exit 33, 34 or 41. */
 void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification);
 void nested_entry_init(void);

@@ -38,6 +38,8 @@ void vmcs02_init(struct percpu *cpu, struct active_vmcs *a)
 	vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 0);
 	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
 	vmwrite(VMCS_MSR_BITMAP, virt_to_phys(cpu->nested->msrs.bitmap).addr);
+	if (vmx_proc2_caps.may & PROC2_VMFUNC)
+		vmwrite(VMCS_VM_FUNCTION_CONTROLS, 0);
 }
 
 /* I/O bitmaps win over unconditional exiting. Without either, ours are in force. */

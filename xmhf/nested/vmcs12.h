@@ -76,6 +76,11 @@ static inline bool vmcs12_uses_ept(const struct vmcs12 *vmcs12)
 	return vmcs12_proc2(vmcs12) & PROC2_EPT;
 }
 
+static inline bool vmcs12_switches_eptp(const struct vmcs12 *vmcs12)
+{
+	return (vmcs12_proc2(vmcs12) & PROC2_VMFUNC) && (vmcs12->vm_function_controls & VMFUNC_EPTP_SWITCHING);
+}
+
 /* NMIs are blocked from the entry to the next exit, whatever L2 does; valid until that exit is saved. */
 static inline bool vmcs12_keeps_nmis_blocked(const struct vmcs12 *v)
 {
