@@ -177,6 +177,8 @@ bool log_drain(void)
 	return false;
 }
 
+u16 serial_data_port = 0x3f8;
+
 void log_flush_for_guest(void)
 {
 }

@@ -19,7 +19,8 @@ SIM_FLAGS_tsan := -O1 -fsanitize=thread
 
 # The core's files that run in it: all but those that are the machine's own.
 SIM_CORE_FOLDERS := core events quiesce report mem nested vmx power
-SIM_CORE := $(filter-out %/main.c %/log.c %/fault.c %/symbols.c %/log_output.c %/serial.c %/screen.c %/display.c \
+SIM_CORE := $(filter-out %/main.c %/log.c %/fault.c %/symbols.c %/log_output.c %/serial.c %/console.c %/screen.c \
+		%/display.c \
 		%/root_map.c %/power/reset.c %/power/wake.c, \
 		$(foreach d,$(SIM_CORE_FOLDERS),$(wildcard xmhf/$(d)/*.c))) \
 	xmhf/boot/memory_map.c xmhf/boot/pci.c xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/apic/apic_guard.c \

@@ -6,7 +6,8 @@ BOOT_DIR := tests/boot
 EFI_GRUB_IMAGES := $(O)/boot/efi-grub.img $(O)/boot/efi-grub-debian.img
 BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/boot/linux.img $(O)/boot/twice.img \
 	$(O)/boot/efi.img $(EFI_GRUB_IMAGES) $(O)/boot/efi-alone.img $(O)/boot/efi-shell.img \
-	$(O)/boot/efi-bad.img $(O)/boot/efi-screen.img $(O)/boot/efi-signed.img $(O)/boot/efi-changed.img
+	$(O)/boot/efi-bad.img $(O)/boot/efi-screen.img $(O)/boot/efi-signed.img $(O)/boot/efi-changed.img \
+	$(O)/boot/spcr.bin
 
 .PHONY: boot-disks check-files
 boot-disks: $(BOOT_DISKS)
@@ -82,6 +83,12 @@ $(EFI_GRUB_IMAGES): $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.elf $(O)/
 	$(Q)grub-mkimage -O x86_64-efi -p / -c $@.cfg -o $@.efi fat part_msdos search search_fs_file multiboot2 boot
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --file $(O)/boot/acpi_tables.efi=EFI/BOOT/BOOTX64.EFI --file $@.efi=next.efi \
 		--file $(O)/xmhf.elf=xmhf.elf --file $(KERNEL)=kernel --file $(INITRD)=initrd
+
+# The body of a table SPCR, which leads to COM2: type 0, three zeros; I/O, 8 bits, at 0, by bytes, 0x2f8; no PCI device.
+$(O)/boot/spcr.bin:
+	@mkdir -p $(@D)
+	$(Q)printf '\0\0\0\0\1\10\0\1\370\2\0\0\0\0\0\0\0\0\0\0\0\0\7\0\0\0\3\0\377\377\377\377' > $@
+	$(Q)truncate -s 44 $@
 
 # XMHF with the framebuffer that GRUB tells it of.
 $(O)/boot/efi-screen.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.elf

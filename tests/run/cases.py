@@ -116,10 +116,10 @@ def soak(suffix, image, seconds, seed="", args="", **more):
                 expect=[r"^JOB soak EXIT 0$", *POWERED_OFF], **more)
 
 
-def refuses(name, qemu, line, image="build/xmhf.elf"):
+def refuses(name, qemu, line, image="build/xmhf.elf", serial="-serial stdio"):
     """`qemu -kernel` loads the image by multiboot 1. What the machine or the command line lacks is one line and a halt.
     """
-    run = f"exec timeout 20 {qemu} -kernel {image} -m 256 -display none -serial stdio -no-reboot 2>/dev/null"
+    run = f"exec timeout 20 {qemu} -kernel {image} -m 256 -display none {serial} -no-reboot 2>/dev/null"
     # The halted machine would go on until the timeout: it is ended as soon as the line is there.
     script = f"exec 3< <({run}); machine=$!; grep -m 1 '^xmhf: error: {line}' <&3; found=$?; kill $machine; exit $found"
     return dict(name=f"boot/{name}", command=["bash", "-c", script])
@@ -217,6 +217,16 @@ CASES = [
               "-kernel build/selftest/screen.elf -append panic-screen=on", "--never=for nobody"),
     on_screen("no-panic", ["the screen is the core's"], "-kernel build/selftest/screen.elf",
               "--serial=PANIC: for the screen", "--never=PANIC"),
+
+    # Another serial port, by PCI and by the firmware's table, here COM2; and none, with the screen.
+    refuses("console-pci", "qemu-system-x86_64 -append console=pci:0:5.0", "this CPU has no VMX",
+            serial="-serial null -chardev stdio,id=c -device pci-serial,chardev=c,addr=5"),
+    refuses("console-acpi", "qemu-system-x86_64 -append console=acpi -acpitable sig=SPCR,data=build/boot/spcr.bin",
+            "this CPU has no VMX", serial="-serial null -serial stdio"),
+    refuses("console-no-table", "qemu-system-x86_64 -append console=acpi", "console=acpi: the firmware has no table"),
+    refuses("console-empty", "qemu-system-x86_64 -append console=mmio32:f0000000", "console=mmio32:f0000000: no "),
+    on_screen("console-none", ["this CPU has no VMX: switch"], "-kernel build/xmhf.elf -append console=none",
+              "--silent"),
 
     # What needs no VMX, in images of its own on QEMU.
     selftest("selftest/start", "start", "-m 256 -smp 2"),

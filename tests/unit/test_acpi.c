@@ -213,11 +213,46 @@ static void sleep_is_hidden(void **state)
 	boot_info.rsdp.xsdt = 0;
 }
 
+static void spcr_of_every_length(void **state)
+{
+	(void)state;
+	for (u32 bytes = 36; bytes <= 80; bytes++) {
+		make(FADT_BYTES);
+		memset(physical(SSDT_AT), 0, 0x100);
+		put(SSDT_AT + 36, 0x12, 1);
+		put_register(SSDT_AT + 40, ACPI_MEMORY, 0xfe030000);
+		put(SSDT_AT + 41, 32, 1);
+		put(SSDT_AT + 43, 3, 1);
+		put(SSDT_AT + 64, 0x80860d9a, 4);
+		put(SSDT_AT + 68, 0x010302, 3);
+		put(RSDT_AT + 40, SSDT_AT, 4);
+		end_table(SSDT_AT, "SPCR", bytes);
+		end_table(RSDT_AT, "RSDT", 44);
+		acpi_parse();
+		assert_int_equal(acpi_info.spcr.found, bytes >= 76);
+		if (bytes < 76)
+			continue;
+		assert_int_equal(acpi_info.spcr.type, 0x12);
+		assert_int_equal(acpi_info.spcr.at.addr, 0xfe030000);
+		assert_int_equal(acpi_info.spcr.width, 32);
+		assert_int_equal(acpi_info.spcr.access, 3);
+		assert_true(acpi_info.spcr.is_pci);
+		assert_int_equal(acpi_info.spcr.pci_id, 0x0d9a8086);
+		assert_int_equal(acpi_info.spcr.pci_address, PCI_ADDRESS(2, 3, 1, 0));
+	}
+	/* No PCI device. */
+	put(SSDT_AT + 64, ~0u, 4);
+	end_table(SSDT_AT, "SPCR", 80);
+	acpi_parse();
+	assert_false(acpi_info.spcr.is_pci);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(old_and_new_fields), cmocka_unit_test(every_length), cmocka_unit_test(lies),
 		cmocka_unit_test(sleep_is_hidden),
+		cmocka_unit_test(spcr_of_every_length),
 	};
 
 	/* 4 GiB and a page of addresses, of which the first MiB is memory. */

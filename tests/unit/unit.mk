@@ -38,6 +38,7 @@ UNIT_OF_smm := xmhf/cpu/smm_stub.S
 UNIT_FLAGS_smm := -Wl,-z,noexecstack
 $(UNIT_DIR)/smm: xmhf/cpu/smm.c
 $(UNIT_DIR)/random: xmhf/cpu/random.c
+$(UNIT_DIR)/console: xmhf/report/console.c xmhf/report/serial.c
 $(UNIT_DIR)/screen: xmhf/report/screen.c $(CONSOLE_FONT)
 UNIT_FLAGS_screen := -I build/font
 $(UNIT_DIR)/chipset: xmhf/boot/chipset.c

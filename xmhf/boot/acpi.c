@@ -29,6 +29,12 @@ enum {
 	FADT_SLEEP_CONTROL = 244, GAS_BYTES = 12,
 };
 #define FADT_HAS_RESET BIT(10)
+/* Offsets in the SPCR (Microsoft, "Serial Port Console Redirection Table"). */
+enum {
+	SPCR_TYPE = 36, SPCR_ADDRESS = 40, SPCR_WIDTH = 41, SPCR_ACCESS = 43, SPCR_PCI_ID = 64, SPCR_PCI_BUS = 68,
+	SPCR_PCI_DEVICE = 69, SPCR_PCI_FUNCTION = 70, SPCR_PCI_SEGMENT = 75, SPCR_BYTES = 76,
+};
+#define NO_PCI_ID 0xffff
 #define FACS_BYTES 64
 #define MADT_ENTRIES 44
 enum { MADT_LAPIC = 0, MADT_X2APIC = 9 };
@@ -92,26 +98,27 @@ static void parse_madt(const struct sdt *madt)
 	}
 }
 
-/* A field of the FADT; 0 where the table ends before it. */
-static u64 fadt_field(const struct sdt *fadt, u32 offset, u32 bytes)
+/* A field of a table; 0 where the table ends before it. */
+static u64 table_field(const struct sdt *table, u32 offset, u32 bytes)
 {
 	u64 value = 0;
 
-	if (offset + bytes <= fadt->length)
-		memcpy(&value, (const u8 *)fadt + offset, bytes);
+	if (offset + bytes <= table->length)
+		memcpy(&value, (const u8 *)table + offset, bytes);
 	return value;
 }
 
-static struct acpi_register fadt_register(const struct sdt *fadt, u32 offset)
+static struct acpi_register table_register(const struct sdt *table, u32 offset)
 {
-	return (struct acpi_register){ (u8)fadt_field(fadt, offset, 1), fadt_field(fadt, offset + 4, GAS_BYTES - 4) };
+	return (struct acpi_register){ (u8)table_field(table, offset, 1),
+				       table_field(table, offset + 4, GAS_BYTES - 4) };
 }
 
 /* What S5 is: the machine's power-off; without it every sleep counts as that. */
 static void parse_dsdt(const struct sdt *fadt)
 {
-	u64 addr = fadt_field(fadt, FADT_DSDT, 4);
-	const struct sdt *dsdt = table_at(addr ? addr : fadt_field(fadt, FADT_X_DSDT, 8));
+	u64 addr = table_field(fadt, FADT_DSDT, 4);
+	const struct sdt *dsdt = table_at(addr ? addr : table_field(fadt, FADT_X_DSDT, 8));
 
 	if (dsdt)
 		acpi_info.s5 = aml_find_package((const u8 *)(dsdt + 1), dsdt->length - sizeof(*dsdt), "_S5_");
@@ -130,9 +137,9 @@ static void parse_pm1(const struct sdt *fadt)
 	static const u32 old[] = { FADT_PM1A_CNT, FADT_PM1B_CNT }, extended[] = { FADT_X_PM1A_CNT, FADT_X_PM1B_CNT };
 
 	for (u32 i = 0; i < ACPI_PM1_BLOCKS; i++) {
-		struct acpi_register x = fadt_register(fadt, extended[i]);
+		struct acpi_register x = table_register(fadt, extended[i]);
 
-		acpi_info.pm1_cnt[i] = (u16)fadt_field(fadt, old[i], 4);
+		acpi_info.pm1_cnt[i] = (u16)table_field(fadt, old[i], 4);
 		if (x.space == ACPI_IO && x.addr != acpi_info.pm1_cnt[i])
 			acpi_info.pm1_cnt[ACPI_PM1_BLOCKS + i] = (u16)x.addr;
 		else if (x.addr && x.space != ACPI_IO)
@@ -145,12 +152,12 @@ static void parse_fadt(const struct sdt *fadt)
 	note_way(fadt, fadt->length);
 	parse_pm1(fadt);
 	parse_dsdt(fadt);
-	acpi_info.facs[0] = facs_at(fadt_field(fadt, FADT_FACS, 4));
-	acpi_info.facs[1] = facs_at(fadt_field(fadt, FADT_X_FACS, 8));
-	acpi_info.sleep_control = fadt_register(fadt, FADT_SLEEP_CONTROL);
-	if (fadt_field(fadt, FADT_FLAGS, 4) & FADT_HAS_RESET) {
-		acpi_info.reset = fadt_register(fadt, FADT_RESET_REG);
-		acpi_info.reset_value = (u8)fadt_field(fadt, FADT_RESET_VALUE, 1);
+	acpi_info.facs[0] = facs_at(table_field(fadt, FADT_FACS, 4));
+	acpi_info.facs[1] = facs_at(table_field(fadt, FADT_X_FACS, 8));
+	acpi_info.sleep_control = table_register(fadt, FADT_SLEEP_CONTROL);
+	if (table_field(fadt, FADT_FLAGS, 4) & FADT_HAS_RESET) {
+		acpi_info.reset = table_register(fadt, FADT_RESET_REG);
+		acpi_info.reset_value = (u8)table_field(fadt, FADT_RESET_VALUE, 1);
 	}
 }
 
@@ -158,6 +165,28 @@ static void note_dmar(const struct sdt *dmar)
 {
 	acpi_info.dmar = dmar;
 	acpi_info.dmar_bytes = dmar->length;
+}
+
+/* In each of the two words of its PCI identity, 0xffff says that it is no PCI device. */
+static void parse_spcr(const struct sdt *spcr)
+{
+	u32 id = (u32)table_field(spcr, SPCR_PCI_ID, 4);
+	bool is_pci = (u16)id != NO_PCI_ID && id >> 16 != NO_PCI_ID;
+
+	acpi_info.spcr = (struct acpi_spcr){
+		.found = spcr->length >= SPCR_BYTES,
+		.type = (u8)table_field(spcr, SPCR_TYPE, 1),
+		.at = table_register(spcr, SPCR_ADDRESS),
+		.width = (u8)table_field(spcr, SPCR_WIDTH, 1),
+		.access = (u8)table_field(spcr, SPCR_ACCESS, 1),
+		.is_pci = is_pci,
+		/* device first there, vendor first in configuration space */
+		.pci_id = id << 16 | id >> 16,
+		.pci_segment = (u8)table_field(spcr, SPCR_PCI_SEGMENT, 1),
+		.pci_address = PCI_ADDRESS(table_field(spcr, SPCR_PCI_BUS, 1),
+					   table_field(spcr, SPCR_PCI_DEVICE, 1) & 31,
+					   table_field(spcr, SPCR_PCI_FUNCTION, 1) & 7, 0),
+	};
 }
 
 static void parse_table(const struct sdt *table)
@@ -168,6 +197,8 @@ static void parse_table(const struct sdt *table)
 		parse_fadt(table);
 	else if (table && !memcmp(table->signature, "DMAR", 4))
 		note_dmar(table);
+	else if (table && !memcmp(table->signature, "SPCR", 4))
+		parse_spcr(table);
 }
 
 static void each_table(const struct sdt *root, u32 entry_bytes, void (*use)(const struct sdt *table))
@@ -228,8 +259,8 @@ static void hide_in(const struct sdt *table)
 static void hide_in_table(const struct sdt *table)
 {
 	if (table && !memcmp(table->signature, "FACP", 4)) {
-		hide_in(table_at(fadt_field(table, FADT_DSDT, 4)));
-		hide_in(table_at(fadt_field(table, FADT_X_DSDT, 8)));
+		hide_in(table_at(table_field(table, FADT_DSDT, 4)));
+		hide_in(table_at(table_field(table, FADT_X_DSDT, 8)));
 	} else if (table && (!memcmp(table->signature, "SSDT", 4) || !memcmp(table->signature, "PSDT", 4))) {
 		hide_in(table);
 	}

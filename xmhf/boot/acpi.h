@@ -14,6 +14,17 @@ struct acpi_register {
 	u64 addr; /* ACPI_PCI: device, function and offset on bus 0, 16 bits each */
 };
 
+/* The serial port that the firmware uses itself, as its table SPCR has it. */
+struct acpi_spcr {
+	bool found;
+	u8 type;              /* 0 and 1: 16550; 0x12: 16550 with the width of its registers */
+	struct acpi_register at;
+	u8 width, access;     /* of a register: bits; and 1 for bytes, 2 and 3 for 2 and 4 of them, 0: not said */
+	bool is_pci;          /* then: identity as configuration space has it, address of its function */
+	u32 pci_id, pci_address;
+	u8 pci_segment;
+};
+
 #define ACPI_PM1_BLOCKS 2
 #define ACPI_WAY_MAX 4
 struct acpi_info {
@@ -31,6 +42,7 @@ struct acpi_info {
 	 */
 	struct { u64 addr, bytes; } way_to_facs[ACPI_WAY_MAX];
 	u32 way_count;
+	struct acpi_spcr spcr;
 	const void *dmar;       /* the table, where the firmware has it; its length and checksum are right. NULL:
 	                           none */
 	u32 dmar_bytes;

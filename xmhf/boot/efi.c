@@ -12,7 +12,6 @@
 #include "mem/root_map.h"
 #include "report/display.h"
 #include "report/log.h"
-#include "report/serial.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_insn.h"
@@ -106,7 +105,6 @@ void efi_plan(u64 state, u64 handoff_at)
 	handoff = phys_to_virt(HPA(handoff_at));
 	boot_way_back = back_to_firmware;
 	leave = (void (*)(u64, u64))handoff->bridge_leave;
-	serial_init();
 	boot_info.firmware = FIRMWARE_EFI;
 	atomic_store(&boot_info.boot_services, 1);
 	take_memory_map();

@@ -17,9 +17,9 @@
 #include "nested/nested.h"
 #include "power/wake.h"
 #include "report/log.h"
+#include "report/console.h"
 #include "report/display.h"
 #include "report/log_output.h"
-#include "report/serial.h"
 #include "report/trace.h"
 
 /*
@@ -58,8 +58,10 @@ void boot_read_options(void)
 {
 	cmdline_parse(boot_info.cmdline);
 	set_log_level();
-	speculation_init();
+	console_choose();
 	acpi_parse();
+	console_choose_by_acpi();
+	speculation_init();
 }
 
 _Noreturn void boot_move(u64 loaded, u64 root, u64 bytes, u64 low)
@@ -84,7 +86,6 @@ _Noreturn void boot_move(u64 loaded, u64 root, u64 bytes, u64 low)
 
 _Noreturn void boot_main(u32 magic, u32 info)
 {
-	serial_init();
 	multiboot_parse(magic, info);
 	firmware_complete();
 	display_open();

@@ -14,6 +14,7 @@ static const struct option {
 } known[] = {
 	{ "log", "|error|warn|info|debug|" },
 	{ "log-output", "|wait|once|" },
+	{ "console", NULL },                  /* the serial port of the log: see report/console.h */
 	{ "panic-screen", "|on|off|" },       /* a panic is shown on the screen, though the guest has it */
 	{ "boot", "|linux|chain|" },          /* a bzImage module, or the boot drive's first sector */
 	{ "drive", NULL },                    /* BIOS drive number for boot=chain, hexadecimal; 80 */

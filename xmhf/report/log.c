@@ -5,6 +5,7 @@
 #include "cpu/percpu.h"
 #include "cpu/x86.h"
 #include "lib/printf.h"
+#include "report/console.h"
 #include "report/display.h"
 #include "report/log_output.h"
 #include "report/serial.h"
@@ -123,6 +124,7 @@ void boot_refuse(const char *f, ...)
 	va_list args;
 
 	display_open();
+	console_default();
 	va_start(args, f);
 	log_line_va(LOG_ERROR, f, args);
 	va_end(args);

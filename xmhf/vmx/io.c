@@ -118,7 +118,7 @@ void io_perform(struct percpu *cpu, struct io *io)
 		raise(cpu, io);
 		return;
 	}
-	if (unlikely(a->port == SERIAL_DATA && !a->in))
+	if (unlikely(a->port == serial_data_port && !a->in))
 		log_wait_for_guest(cpu);
 	if (a->in && a->count)
 		a->value = port_read(a->port, a->size);
