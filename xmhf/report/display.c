@@ -58,7 +58,7 @@ static void map(void)
 	if (has_pixels)
 		memory = root_map_window(ROOT_WINDOW_SCREEN, fb->addr, (u64)fb->pitch_bytes * fb->height);
 	else if (is_text_mode())
-		memory = root_map_window(ROOT_WINDOW_SCREEN, TEXT_MEMORY, PAGE_SIZE);
+		memory = phys_to_virt(HPA(TEXT_MEMORY)); /* a page of a window would have RAM in it, too */
 	state = memory ? MAPPED : ABSENT;
 }
 
