@@ -7,7 +7,7 @@ EFI_GRUB_IMAGES := $(O)/boot/efi-grub.img $(O)/boot/efi-grub-debian.img
 BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/boot/linux.img $(O)/boot/twice.img \
 	$(O)/boot/efi.img $(EFI_GRUB_IMAGES) $(O)/boot/efi-alone.img $(O)/boot/efi-shell.img \
 	$(O)/boot/efi-bad.img $(O)/boot/efi-screen.img $(O)/boot/efi-signed.img $(O)/boot/efi-changed.img \
-	$(O)/boot/spcr.bin
+	$(O)/boot/efi-locked.img $(O)/boot/spcr.bin
 
 .PHONY: boot-disks check-files
 boot-disks: $(BOOT_DISKS)
@@ -90,12 +90,15 @@ $(O)/boot/spcr.bin:
 	$(Q)printf '\0\0\0\0\1\10\0\1\370\2\0\0\0\0\0\0\0\0\0\0\0\0\7\0\0\0\3\0\377\377\377\377' > $@
 	$(Q)truncate -s 44 $@
 
-# XMHF with the framebuffer that GRUB tells it of.
-$(O)/boot/efi-screen.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.elf
+# XMHF with the framebuffer that GRUB tells it of; and after GRUB has locked VMX off, as firmware does.
+EFI_FIRST_locked := wrmsr 0x3a 1
+$(O)/boot/efi-screen.img $(O)/boot/efi-locked.img: $(O)/boot/efi-%.img: $(BOOT_DIR)/mkesp.py \
+		$(BOOT_DIR)/boot.mk $(O)/xmhf.elf
 	$(say) IMG $@
-	$(Q){ echo 'search --file --set=root /xmhf.elf'; echo 'multiboot2 /xmhf.elf log=debug'; echo boot; } > $@.cfg
+	$(Q){ echo '$(EFI_FIRST_$*)'; echo 'search --file --set=root /xmhf.elf'; \
+		echo 'multiboot2 /xmhf.elf log=debug'; echo boot; } > $@.cfg
 	$(Q)grub-mkimage -O x86_64-efi -p / -c $@.cfg -o $@.efi fat part_msdos search search_fs_file multiboot2 boot \
-		efi_gop
+		efi_gop wrmsr
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 16 --file $@.efi=EFI/BOOT/BOOTX64.EFI --file $(O)/xmhf.elf=xmhf.elf
 
 # Without a configuration: what the firmware's boot menu has behind the disk, which is its shell.

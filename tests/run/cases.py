@@ -343,6 +343,10 @@ CASES = [
     efi_says("signed-and-changed", "efi-changed", SECURE_BOOT, "Access Denied"),
     efi_says("unsigned", "efi-alone", SECURE_BOOT, "Access Denied", long=True),
 
+    dict(name="efi/vmx-locked", disk="build/boot/efi-locked.img", firmware=OVMF, timeout=900, long=True,
+         until=r"machine is halted", expect=[r"^xmhf: error: the firmware has disabled VMX \(IA32_FEATURE_CONTROL is "
+                                             r"locked at 0x1\): switch on .* then power off and on"]),
+
     # The table of MSRs and a 32-bit Linux; Xen and its first domain.
     dict(name="xmhf/linux-i386", guest="i386", xmhf=True, xmhf_args="msr=watch", append="mce=off loglevel=5",
          timeout=900, long=True, judge=msrs_written("i386", L1=[0x174, 0xc0000080]), expect=POWERED_OFF),
