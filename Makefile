@@ -130,11 +130,11 @@ $(O)/core/hypapps/$(1).library/library.a: $(call library_obj,$(1))
 $(O)/core/hypapps/$(1).o: $(call hypapp_obj,$(1)) \
 	$(if $(call library_obj,$(1)),$(O)/core/hypapps/$(1).library/library.a)
 	$$(say) LD $$@
-	$$(Q)$(LD) -r --no-warn-execstack -o $$@ $$^
+	$$(Q)$(LD) -r --no-warn-execstack -T tools/install/hypapp.lds -o $$@ $$^
 	$$(Q)objcopy --wildcard --keep-global-symbol=hypapp_$(1) '--keep-global-symbol=$(1)_*' $$@
 -include $(patsubst %.o,%.d,$(call hypapp_obj,$(1)) $(call library_obj,$(1)))
 endef
-HYPAPP_RULES := Makefile tools/install/hypapp-files.mk
+HYPAPP_RULES := Makefile tools/install/hypapp-files.mk tools/install/hypapp.lds
 $(foreach a,$(HYPAPPS),$(eval $(call hypapp_rules,$(a),$(HYPAPP_DIR_$(a)))))
 
 $(O)/xmhf.elf: $(CORE_OBJ) xmhf/boot/linker.lds
@@ -155,7 +155,7 @@ OPTION_counts := INSN_COUNTS
 OPTION_audit := AUDIT
 OPTION_by-path := NONE
 OPTION_coverage := NONE
-HYPAPPS_audit := trustvisor helloworld lockdown verify bystander starter quiesce
+HYPAPPS_audit := trustvisor helloworld lockdown verify bystander starter quiesce careless
 HYPAPPS_by-path = helloworld $(INSTALL_O)/greeter checksum
 HYPAPPS_coverage := $(HYPAPPS_audit) tests/coverage
 VARIANTS := core-counts core-audit core-by-path core-coverage

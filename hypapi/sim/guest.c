@@ -57,7 +57,12 @@ static void raw_exit(struct sim_cpu *c, u32 reason, u64 qualification, u32 insn_
 	*field(c, VMCS_EXIT_INSN_LEN) = insn_len;
 	*field(c, VMCS_IDT_INFO) = 0;
 	mmu_crossing(c);
+	/* As entry.S does: the events of this exit do not lie where those of the one before did. */
+	volatile char *place = __builtin_alloca((c->core->callbacks & CALLBACKS_PLACE) + 1);
+
+	*place = 0;
 	vmx_handle_exit(c->core);
+	(void)*place; /* kept until here */
 }
 
 /* Whether a window is asked for and open: the reason of that exit, which comes before an interrupt is taken. */

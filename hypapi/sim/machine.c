@@ -14,6 +14,7 @@
 #include "cpu/lapic.h"
 #include "apic/smp.h"
 #include "cpu/traps.h"
+#include "events/drop.h"
 #include "cpu/x86.h"
 #include "mem/pages.h"
 #include "power/reset.h"
@@ -470,4 +471,26 @@ void traps_halt(void)
 		pthread_cond_wait(&c->wake, &c->mutex);
 	pthread_mutex_unlock(&c->mutex);
 	machine_relax();
+}
+
+/* ---- Faults of hypapps ---- */
+
+enum hypapi_verdict guard_call(hypapi_handler *handler, struct hypapi_event *ev, u64 *rsp)
+{
+	jmp_buf back;
+
+	*rsp = (u64)&back;
+	return setjmp(back) ? HYPAPI_PASS : handler(ev);
+}
+
+void sim_crash(void)
+{
+	struct percpu *cpu = sim_self->core;
+	const char *obstacle = sim_self->held_count ? "a lock is held" : drop_obstacle(cpu, true);
+
+	if (obstacle)
+		sim_fault("a fault of a hypapp on CPU %u, which is not dropped: %s", cpu->index, obstacle);
+	log_error("hypapp %s is dropped", cpu->dispatch->link->app->name);
+	cpu->handler_guard->dropped = true;
+	longjmp(*(jmp_buf *)cpu->handler_guard->rsp, 1);
 }

@@ -4,7 +4,7 @@
 
 A row edits the hypapp that hypapp-new writes, compiles it with an installation's flags and links it with hypapp-link.
 The mistake must be refused, by the compiler or by hypapp-link, with the line of the row; by hypapp-link with one line
-alone. Those that are seen only at run time are in tests/sim/sim_mistakes.c. Run from the project's root.
+alone. Those that are seen only at run time are in hypapps/careless/sim_careless.c. Run from the project's root.
 usage: build.py STAGE    STAGE: the installation's prefix
 """
 import pathlib

@@ -70,6 +70,29 @@ FAULTS = [fault_of(0, "L1", "#PF"), fault_of(1, "L2", "#DE"), fault_of(2, "L1", 
 NO_S3 = r"^sleep: \[s2idle\]\r?$"
 
 
+def drop_of(boot, event, level, vector, handler="on_hypercall"):
+    """The lines about a hypapp that is dropped, and that all checks after it are made, until the guest's own reset."""
+    return (rf"(?s)T boot {boot}\n(?:(?!T boot).)*"
+            rf"xmhf: error: hypapp careless, event {event} from {level}, handler {handler}\n"
+            rf"(?:(?!T boot).)*xmhf: error: {vector} \(\d+\), (?:(?!T boot).)*xmhf: error: at 0x[0-9a-f]+: \w+\+0x"
+            r"(?:(?!T boot).)*xmhf: error: hypapp careless is dropped: (?:(?!T boot|careless: reset).)*"
+            rf"others are told: ok\n(?:(?!T boot|careless: reset).)*T boot {boot + 1}\n")
+
+
+def not_dropped(boot, why, until):
+    return (rf"(?s)T boot {boot}\n(?:(?!T boot).)*PANIC: not dropped: {why}(?:(?!T boot).)*the machine reset\n"
+            rf"(?:(?!T boot).)*{until}\n")
+
+
+DROPS = [drop_of(0, "hypercall", "L1", "#PF"), drop_of(1, "hypercall", "L1", "#UD"),
+         drop_of(2, "hypercall", "L2", "#DE"), drop_of(3, "hypercall", "L1", "#UD"),
+         drop_of(4, "ept-violation", "L1", "#UD", "on_violation"), drop_of(5, "hypercall", "L1", "#PF"),
+         drop_of(6, "work", "L0", "#PF", "on_other"), drop_of(7, "mtrr", "L0", "#PF", "on_other"),
+         not_dropped(8, "RIP is not in its own code", "T boot 9"), not_dropped(9, "a lock is held", "T boot 10"),
+         not_dropped(10, "it has injected an exception", "T boot 11"),
+         not_dropped(11, "RIP is not in its own code", "T all faults are over")]
+
+
 def linux_ready(cpus):
     return rf"^INIT READY cpus={cpus} kvm=yes"
 
@@ -283,6 +306,13 @@ CASES = [
     dict(name="fault/reset", guest=GUEST, append="test=faults", xmhf=AUDIT, panics=True, expect=FAULTS, timeout=400),
     dict(name="fault/stopped", guest=GUEST, append="test=faults", xmhf=AUDIT, cpus=2, panics=True,
          until=r"bystander: reset\n", expect=[fault_of(0, "L1", "#UD", after="bystander: reset")]),
+
+    # The machine goes on without a hypapp that says so, where that is safe; the last four are resets.
+    dict(name="fault/drop", guest=GUEST, append="test=drop", xmhf=AUDIT, panics=True, timeout=600,
+         xmhf_args="hypapp-fault=drop", expect=DROPS),
+    *(dict(name=f"fault/drop-2cpu-{way}", guest=GUEST, append=f"test=drop way={way}", xmhf=AUDIT, cpus=2,
+           xmhf_args="hypapp-fault=drop partition-time=60s",
+           expect=[r"the second CPU: ok$", r"others are told: ok$", r"^T end drop$"]) for way in (0, 1, 3)),
 
     # The log under load, and a hypapp's lines while no guest exits.
     *(dict(name=f"log/load{suffix}", guest=GUEST, append="test=log-load", xmhf="build/bench/passers1.elf", cpus=cpus,

@@ -76,7 +76,7 @@ install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_LINUX) $(I
 	put 644 include/hypapi hypapi/include/hypapi/*.h hypapi/sim/include/hypapi/*.h; \
 	for dir in $(foreach a,$(HYPAPPS),$(wildcard $(HYPAPP_DIR_$(a))/include/*)); \
 		do put 644 include/$${dir##*/} $$dir/*.h; done; \
-	put 644 lib/hypapi $(INSTALL_O)/core.o xmhf/boot/linker.lds $(O)/xmhf.elf; \
+	put 644 lib/hypapi $(INSTALL_O)/core.o xmhf/boot/linker.lds tools/install/hypapp.lds $(O)/xmhf.elf; \
 	put 755 lib/hypapi $(INSTALL_O)/hypapps-check tools/install/image-symbols tools/install/image-hash; \
 	rm -rf "$$to/lib/hypapi/hypapps"; \
 	put 644 lib/hypapi/hypapps $(INSTALL_HYPAPPS); \

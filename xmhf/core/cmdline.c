@@ -30,6 +30,7 @@ static const struct option {
 	{ "control", "|on|values|off|" },     /* the core's own hypercalls; values: with those of the trace */
 	{ "partitions", NULL },               /* how many there may be at a time */
 	{ "partition-time", NULL },           /* how long a PAL may run at a stretch; times are "50ms" or "10s" */
+	{ "hypapp-fault", "|reset|drop|" },   /* see events/drop.h */
 	{ "hypapp-time", NULL },              /* a handler that takes longer is named */
 	{ "stop-share", NULL },               /* percent of the time that stops of others than L1's kernel may take */
 	{ "stop-bound", NULL },               /* a CPU that takes longer to stop is named */

@@ -13,6 +13,14 @@
 #define PERCPU_GUARD 140 /* with PERCPU_WORK one quadword */
 #define PERCPU_WORLD 144
 #define PERCPU_STACK_TOP 152
+#define PERCPU_CALLBACKS 160
+
+/*
+ * Where on the stack an exit's events lie is told by these bits of `callbacks`, which each event makes grow by the
+ * lowest of them: one that is over lies elsewhere than the one at hand, so that a pointer to it is found out. 64
+ * places.
+ */
+#define CALLBACKS_PLACE 0x3f0
 
 /* Bit of `guard`: lines of the log wait for the UART, see vmx/log_wait.h. Those below it are cpu/speculation.h's. */
 #define GUARD_LOG 0x100
@@ -38,6 +46,7 @@ _Static_assert(MAX_HYPAPPS <= 8 * sizeof(hypapp_mask), "a bit of it for each");
 
 struct nested_cpu;
 struct dispatch;
+struct guard;
 struct hypapp_stats;
 struct log_ring;
 struct trace;
@@ -59,6 +68,7 @@ struct percpu {
 	u32 guard;        /* GUARD_ bits of cpu/speculation.h: to be done last before the next VM entry */
 	struct world *world; /* what runs here; L1, before it can */
 	u64 stack_top;
+	u64 callbacks;    /* grows with each event: makes the EPT handles of each valid in its callback only */
 
 	/* Public part. Constant once the CPU runs: */
 	u32 index;        /* 0 .. cpu_count - 1; the boot CPU is 0 */
@@ -102,7 +112,7 @@ struct percpu {
 	};
 	/* events/: */
 	struct dispatch *dispatch; /* the event that hypapps see now, NULL outside of one */
-	u64 callbacks;    /* grows with each event: makes the EPT handles of each valid in its callback only */
+	struct guard *handler_guard; /* of the innermost handler here that a fault may leave, see events/drop.h */
 	struct repeat { u64 rip, address; u32 type, count; } repeat; /* the newest event that came again */
 	/* mem/: */
 	struct mtrr_cpu mtrr;
@@ -115,6 +125,7 @@ _Static_assert(offsetof(struct percpu, work) == PERCPU_WORK, "entry.S");
 _Static_assert(offsetof(struct percpu, guard) == PERCPU_GUARD, "entry.S");
 _Static_assert(offsetof(struct percpu, world) == PERCPU_WORLD, "entry.S");
 _Static_assert(offsetof(struct percpu, stack_top) == PERCPU_STACK_TOP, "entry.S");
+_Static_assert(offsetof(struct percpu, callbacks) == PERCPU_CALLBACKS, "entry.S");
 
 extern u32 cpu_count;                   /* CPUs that run, constant after boot */
 extern struct percpu *cpus[MAX_CPUS];   /* [0, cpu_count), constant after boot */

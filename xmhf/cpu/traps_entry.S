@@ -52,6 +52,7 @@ exception_common:
 	pushq %\reg
 	.endr
 	movq %rsp, %rdi
+	cld                             /* whatever faulted may have set it */
 	call trap_exception
 	.irp reg, r15, r14, r13, r12, rbp, rbx
 	popq %\reg

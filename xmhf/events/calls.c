@@ -11,6 +11,7 @@
 #include "cpu/speculation.h"
 #include "cpu/x86.h"
 #include "events/calls.h"
+#include "events/drop.h"
 #include "events/event_info.h"
 #include "events/names.h"
 #include "iommu/iommu.h"
@@ -32,6 +33,8 @@ void calls_refuse(const struct hypapi_event *ev, u32 capability, const char *cal
 	if (ev != &d->ev)
 		log_limited(LOG_WARN, "hypapp %s: %s() with an event that is not the one at hand: an event is valid "
 			    "until its handler returns", app->name, call);
+	else if (drop_is_dropped(app))
+		log_limited(LOG_WARN, "hypapp %s: %s() after it was dropped", app->name, call);
 	else if (app->capabilities & capability)
 		log_limited(LOG_WARN, "hypapp %s: %s() is not for event %s", app->name, call,
 			    hypapi_event_name(d->ev.type));

@@ -3,6 +3,7 @@
 #include "events/dispatch.h"
 
 #include "cpu/clock.h"
+#include "events/drop.h"
 #include "events/event_info.h"
 #include "power/power.h"
 #include "quiesce/stop_budget.h"
@@ -136,6 +137,11 @@ void dispatch_repeats(const struct dispatch *d, u64 address)
 			    d->ev.level, rip, address, r->count);
 }
 
+static inline enum hypapi_verdict run_handler(struct dispatch *d)
+{
+	return unlikely(d->link->droppable) ? drop_guarded(d) : d->link->handler(&d->ev);
+}
+
 /* A monitor must not fail open. */
 static __attribute__((noinline)) enum hypapi_verdict no_verdict(const struct dispatch *d, enum hypapi_verdict verdict)
 {
@@ -151,7 +157,7 @@ enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verd
 	while (verdict == HYPAPI_RETRY && d->ev.quiesce && !d->ev.stopped && may_stop(d) &&
 	       !d->progress.raised) {
 		(void)dispatch_stop(d); /* the handler begins again after it: what it has read does not matter */
-		verdict = d->link->handler(&d->ev);
+		verdict = run_handler(d);
 	}
 	if (verdict > HYPAPI_KILL)
 		verdict = no_verdict(d, verdict);
@@ -184,7 +190,7 @@ enum hypapi_verdict dispatch_slowly(struct hypapi_event *ev)
 		}
 		(void)dispatch_stop(d);
 	}
-	verdict = dispatch_settle(d, d->link->handler(ev));
+	verdict = dispatch_settle(d, run_handler(d));
 	ev->quiesce = false; /* who asked this looks at the verdict as well */
 	u64 now = rdtsc();
 

@@ -40,7 +40,8 @@ struct dispatch {
 } __attribute__((aligned(16)));
 
 /* cpu->callbacks counts in these steps: the bits below hold a level, in a handle. */
-#define DISPATCH_CALLBACK 4ul
+#define DISPATCH_CALLBACK 16ul
+_Static_assert((CALLBACKS_PLACE & -CALLBACKS_PLACE) == DISPATCH_CALLBACK, "the next event has another place");
 
 /*
  * Stops of events that somebody caused who is not trusted have a budget (quiesce/stop_budget.h). May one begin at once?

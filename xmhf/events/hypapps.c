@@ -8,6 +8,7 @@
 #include "core/cmdline.h"
 #include "cpu/clock.h"
 #include "events/dispatch.h"
+#include "events/drop.h"
 #include "events/event_info.h"
 #include "events/events.h"
 #include "events/hypapps_check.h"
@@ -119,11 +120,12 @@ const struct hypapp_descriptor *hypapps_get(u32 i)
 static struct link make_link(u32 i, const struct hypapi_subscription *s, u32 level)
 {
 	return (struct link){
-		.deliver = s->quiesce || trace_bytes() || ~hypapps_longest ? dispatch_slowly : s->handler,
+		.deliver = s->quiesce || trace_bytes() || ~hypapps_longest || drop_applies(apps[i]) ? dispatch_slowly :
+												      s->handler,
 		.handler = s->handler, .app = apps[i],
 		.capabilities = apps[i]->capabilities & ~event_info[s->type].withheld,
 		.counts = (u32)offsetof(struct hypapp_stats, of[i][s->type][level]),
-		.quiesce = s->quiesce, .two_phase = s->two_phase,
+		.quiesce = s->quiesce, .two_phase = s->two_phase, .droppable = drop_applies(apps[i]),
 	};
 }
 
@@ -158,6 +160,23 @@ const struct link *hypapps_link_of(const struct hypapp_descriptor *app, enum hyp
 		if (link->app == app)
 			return link;
 	return NULL;
+}
+
+/* In place of a dropped hypapp's handlers: a page that it restricted stays so; all else is nobody's. */
+static enum hypapi_verdict nobody(struct hypapi_event *ev)
+{
+	return ev->type == HYPAPI_EV_EPT_VIOLATION ? HYPAPI_DENY : HYPAPI_PASS;
+}
+
+void hypapps_silence(const struct hypapp_descriptor *app)
+{
+	for (struct link *link = links; link < links + ARRAY_SIZE(links); link++)
+		if (link->app == app) {
+			__atomic_store_n(&link->handler, nobody, __ATOMIC_RELAXED);
+			__atomic_store_n(&link->deliver, nobody, __ATOMIC_RELAXED);
+			__atomic_store_n(&link->quiesce, false, __ATOMIC_RELAXED);
+			__atomic_store_n(&link->capabilities, 0, __ATOMIC_RELAXED);
+		}
 }
 
 /* Of events that a crossing between L1 and L2 raises, or ends the wait for. */

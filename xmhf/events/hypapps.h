@@ -19,10 +19,14 @@ struct link {
 	u32 capabilities;
 	u32 counts;              /* where its counts stand in struct hypapp_stats, bytes */
 	bool quiesce, two_phase; /* as subscribed */
+	bool droppable;          /* see events/drop.h */
 };
 
 /* Ticks that a handler may take before it is named, by the boot option hypapp-time; else no bound. */
 extern u64 hypapps_longest;
+
+/* From now on nothing is asked or told of it, as drop.h says, and its calls are refused. Any CPU. */
+void hypapps_silence(const struct hypapp_descriptor *app);
 
 /* Is it one of the chains' links, as another CPU sees it in passing? */
 bool hypapps_has_link(const struct link *link);

@@ -345,6 +345,18 @@ int partition_destroy(struct percpu *cpu, struct partition *p)
 	return error;
 }
 
+bool partition_destroy_all(struct percpu *cpu, const struct hypapp_descriptor *owner)
+{
+	bool all = true;
+
+	(void)!quiesce_begin(&cpu->quiesce);
+	for (struct partition *p = partitions; p < partitions + partition_limit; p++)
+		if (p->app == owner)
+			all &= partition_destroy(cpu, p) == HYPAPI_OK;
+	quiesce_end(&cpu->quiesce);
+	return all;
+}
+
 static int add_own(struct partition *p, u64 gva)
 {
 	u64 *entry;

@@ -66,6 +66,9 @@ struct partition *partition_get(u64 handle, const struct hypapp_descriptor *owne
 /* HYPAPI_EBUSY: it runs. HYPAPI_ESTALE: it was destroyed before the stop began. */
 int partition_destroy(struct percpu *cpu, struct partition *p);
 
+/* Destroys all of a hypapp's, wiped; false: some run, or are about to. At a safe point. */
+bool partition_destroy_all(struct percpu *cpu, const struct hypapp_descriptor *owner);
+
 /* Gives it FPU and SIMD registers of its own. The CPUs are stopped. HYPAPI_EBUSY, HYPAPI_ENOTSUP, HYPAPI_ENOMEM. */
 int partition_add_fpu(struct partition *p);
 
@@ -87,6 +90,9 @@ void partition_set_time(u64 ticks);
 
 /* The machine ends: wipes the registers of the one that runs on this CPU, which is stopped for ever. */
 void partition_wipe(struct percpu *cpu);
+
+/* The owner of the one that runs here is gone: it ends, and its caller gets #GP. At a safe point. */
+void partition_end_orphan(struct percpu *cpu);
 
 /* INIT for this CPU: the owner is told, and the partition left. */
 void partition_abort(struct percpu *cpu);

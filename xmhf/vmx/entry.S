@@ -102,6 +102,9 @@ vmx_exit_guarded:
 vmx_exit_entry:
 	save_guest
 handle_exit:
+	movl %gs:PERCPU_CALLBACKS, %ecx
+	andl $CALLBACKS_PLACE, %ecx
+	subq %rcx, %rsp
 	movq %gs:0, %rdi
 	call vmx_handle_exit
 

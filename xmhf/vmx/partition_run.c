@@ -182,6 +182,18 @@ void partition_abort(struct percpu *cpu)
 		partition_leave(cpu);
 }
 
+void partition_end_orphan(struct percpu *cpu)
+{
+	struct partition *p = cpu->partition.running;
+
+	log_warn("CPU %u: a partition of hypapp %s, which was dropped, ends here: its caller gets #GP", cpu->index,
+		 p->app->name);
+	partition_leave(cpu);
+	vmx_raise(cpu, VEC_GP, 0, GVA(0));
+	if (partition_destroy(cpu, p) == HYPAPI_OK)
+		cpu->work = 1; /* what its caller has to look for, and a stop that came meanwhile */
+}
+
 u64 partition_handle(const struct percpu *cpu)
 {
 	return cpu->world->mode == RUN_PARTITION ? cpu->partition.running->handle : HYPAPI_NONE;

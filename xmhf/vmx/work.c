@@ -6,6 +6,7 @@
 #include "apic/smp.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
+#include "events/drop.h"
 #include "events/events.h"
 #include "iommu/iommu.h"
 #include "mem/partition.h"
@@ -103,6 +104,8 @@ void vmx_handle_work(struct percpu *cpu)
 		event_work(cpu);
 	if (iommu_look_is_due())
 		event_dma_faults();
+	if (unlikely(atomic_load(&drop_dropped)))
+		drop_work(cpu);
 	if (!cpu->guest_nmis)
 		return;
 	if (cpu->world->mode == RUN_L1)

@@ -120,16 +120,22 @@ struct hypapp_descriptor {
 	const struct hypapi_claim *more_claims;               /**< the same for claims. @since 1.3 */
 	uint32_t more_subscription_count; /**< 0 to HYPAPI_MAX_SUBSCRIPTIONS, each with a handler. @since 1.3 */
 	uint32_t more_claim_count;        /**< 0 to HYPAPI_MAX_CLAIMS. @since 1.3 */
-	bool droppable;                   /**< reserved for hypapps that the machine can go on without after a fault;
-	                                       this core resets it whatever stands here. @since 1.3 */
-	uint8_t reserved_1_3[7];          /**< 0. @since 1.3 */
+	bool droppable; /**< after a fault in its own code the machine may go on without this hypapp, with the boot
+	                     option hypapp-fault=drop: what it restricted stays refused, its partitions are wiped,
+	                     its claims are nobody's. @since 1.3 */
+	uint8_t reserved_1_3[7];            /**< 0. @since 1.3 */
+	const char *text_start;             /**< its code, by HYPAPP_DEFINE() and hypapp.mk: first byte, or NULL: not
+	                                         known. @since 1.3 */
+	const char *text_end;               /**< the byte behind. @since 1.3 */
+	const uint32_t *locks_held;         /**< by HYPAPP_DEFINE() and hypapi/lock.h, or NULL: it has no lock.
+	                                         @since 1.3 */
 };
 
 _Static_assert(offsetof(struct hypapi_subscription, two_phase) == 9 && sizeof(struct hypapi_subscription) == 24,
 	       "two_phase lies where 1.0 had padding");
 _Static_assert(offsetof(struct hypapp_descriptor, cpu_bytes) == 672, "the end of 1.0 and of 1.1");
 _Static_assert(offsetof(struct hypapp_descriptor, more_subscriptions) == 680, "the end of 1.2");
-_Static_assert(sizeof(struct hypapp_descriptor) == 712, "1.3");
+_Static_assert(sizeof(struct hypapp_descriptor) == 736, "1.3");
 
 /** @cond */
 #define HYPAPI_CONCAT_(a, b, c) a##b##c
@@ -137,6 +143,9 @@ _Static_assert(sizeof(struct hypapp_descriptor) == 712, "1.3");
 /** A symbol that only a core of the same major version defines: another one fails to link, by name. */
 #define HYPAPI_VERSION_SYMBOL HYPAPI_CONCAT(hypapi_major_, HYPAPI_MAJOR, _is_required)
 extern const char HYPAPI_VERSION_SYMBOL[];
+/* The hypapp's own, if it is linked by hypapp.mk, and if it includes hypapi/lock.h. */
+extern const char hypapp_text_start[] __attribute__((weak)), hypapp_text_end[] __attribute__((weak));
+extern uint32_t hypapi_locks_held __attribute__((weak));
 /** @endcond */
 
 /**
@@ -149,6 +158,8 @@ extern const char HYPAPI_VERSION_SYMBOL[];
 	const struct hypapp_descriptor hypapp_##name_                                                      \
 		__attribute__((used, aligned(8), section(".hypapps"))) = {                                 \
 			.magic = HYPAPP_MAGIC, .size = sizeof(struct hypapp_descriptor),                   \
-			.major = HYPAPI_MAJOR, .minor = HYPAPI_MINOR, .name = #name_, __VA_ARGS__ }
+			.major = HYPAPI_MAJOR, .minor = HYPAPI_MINOR, .name = #name_,                     \
+			.text_start = hypapp_text_start, .text_end = hypapp_text_end,                      \
+			.locks_held = &hypapi_locks_held, __VA_ARGS__ }
 
 #endif

@@ -28,6 +28,10 @@ void hypapi_sim_unlock(struct hypapi_lock *lock);
 #define hypapi_unlock(lock) hypapi_sim_unlock(lock)
 /** @endcond */
 #else
+/** @cond */
+/* How many CPUs hold or want one of this hypapp's locks: who faults meanwhile is not dropped. */
+__attribute__((weak)) uint32_t hypapi_locks_held;
+/** @endcond */
 
 /**
  * Takes a lock; waits for it. Any CPU, in a handler.
@@ -36,6 +40,7 @@ void hypapi_sim_unlock(struct hypapi_lock *lock);
  */
 static inline void hypapi_lock(struct hypapi_lock *lock)
 {
+	(void)__atomic_fetch_add(&hypapi_locks_held, 1, __ATOMIC_RELAXED);
 	uint32_t mine = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
 
 	while (__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != mine)
@@ -50,6 +55,7 @@ static inline void hypapi_lock(struct hypapi_lock *lock)
 static inline void hypapi_unlock(struct hypapi_lock *lock)
 {
 	__atomic_store_n(&lock->serving, lock->serving + 1, __ATOMIC_RELEASE);
+	(void)__atomic_fetch_sub(&hypapi_locks_held, 1, __ATOMIC_RELAXED);
 }
 
 #endif

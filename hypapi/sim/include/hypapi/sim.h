@@ -273,6 +273,13 @@ void sim_send_nmi(uint32_t cpu);
 /** NMIs that the guest on this CPU has got. @return count since boot @since 1.2 */
 uint64_t sim_nmis(void);
 
+/**
+ * In a handler of a hypapp: an instruction that faults. With the boot option hypapp-fault=drop a droppable hypapp is
+ * left, as on the machine, if it is in the state for that; else the run ends with one line that says why not.
+ * @since 1.3
+ */
+void sim_crash(void);
+
 /* ---- Partitions ---- */
 
 /**
