@@ -5,6 +5,7 @@
  * 1.3 has to make up for one: hypapi_page_in().
  */
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
@@ -190,9 +191,136 @@ static void unmapped_buffer_of_l1(void **state)
 	sim_run(0, call_unmapped, NULL);
 }
 
+/* ---- hypapp-fault=drop ---- */
+
+static atomic_bool runs;
+static gpa1_t guarded, pages;
+
+static void run_for_ever(void *arg)
+{
+	(void)arg;
+	runs = true;
+	for (;;)
+		sim_pause();
+}
+
+static uint32_t fault_with(uint32_t fault)
+{
+	sim_set(HYPAPI_REG_RCX, fault);
+	return (uint32_t)sim_hypercall(CARELESS_FAULT);
+}
+
+/* Its partition ends here, in the middle. */
+static void enter_partition(void *arg)
+{
+	(void)arg;
+	sim_assert(sim_hypercall(CARELESS_ENTER) == GP);
+}
+
+/* This handler goes on to its end. */
+static void be_inside(void *arg)
+{
+	(void)arg;
+	runs = true;
+	sim_assert(sim_hypercall(CARELESS_SPIN) == 0);
+}
+
+static void prepare(void *arg)
+{
+	uint64_t word = 1;
+	(void)arg;
+
+	guarded = sim_memory(HYPAPI_PAGE_SIZE);
+	pages = sim_memory(2 * HYPAPI_PAGE_SIZE);
+	sim_write64(GVA(pages.addr + HYPAPI_PAGE_SIZE), 7);
+	sim_set(HYPAPI_REG_RCX, pages.addr);
+	sim_assert(sim_hypercall(CARELESS_PARTITION) == 0);
+	sim_set(HYPAPI_REG_RCX, guarded.addr);
+	sim_assert(sim_hypercall(CARELESS_GUARD) == 0);
+	sim_assert(sim_write(GVA(guarded.addr), &word, 8) == GP);
+}
+
+static void meet_fault(void *arg)
+{
+	uint64_t word = 1;
+
+	while (!runs)
+		sim_pause();
+	sim_assert(fault_with(*(uint32_t *)arg) == UD);
+	sim_assert(sim_hypercall(CARELESS_KEEP) == UD);
+	sim_assert(sim_write(GVA(guarded.addr), &word, 8) == GP);
+}
+
+static void data_is_zero(void *arg)
+{
+	(void)arg;
+	sim_assert(sim_read64(GVA(pages.addr + HYPAPI_PAGE_SIZE)) == 0);
+	sim_write64(GVA(pages.addr + HYPAPI_PAGE_SIZE), 1);
+}
+
+static void drop_while(sim_code *second, uint32_t fault)
+{
+	sim_boot(hypapps, &(struct sim_options){ .cpus = 2, .options = "hypapp-fault=drop" });
+	sim_partition_code(run_for_ever, NULL);
+	sim_run(0, prepare, NULL);
+	sim_start(1, second, NULL);
+	sim_start(0, meet_fault, &fault);
+	sim_wait();
+	sim_run(0, data_is_zero, NULL);
+}
+
+static void dropped_while_a_partition_runs(void **state)
+{
+	(void)state;
+	drop_while(enter_partition, FAULT_PF);
+}
+
+static void dropped_in_a_stop(void **state)
+{
+	(void)state;
+	drop_while(enter_partition, FAULT_STOPPED);
+}
+
+static void dropped_while_another_cpu_is_inside(void **state)
+{
+	(void)state;
+	drop_while(be_inside, FAULT_UD);
+}
+
+/* Each ends the run, and says why. */
+static int meet_refusal(void *arg)
+{
+	const char *options = *(uint32_t *)arg == FAULT_PF ? NULL : "hypapp-fault=drop";
+
+	sim_boot(hypapps, &(struct sim_options){ .options = options });
+	runs = true;
+	sim_run(0, prepare, NULL);
+	sim_run(0, meet_fault, arg);
+	return 0;
+}
+
+static void not_dropped(void **state)
+{
+	static const struct { uint32_t fault; const char *why; } rows[] = {
+		{ FAULT_LOCKED, "which is not dropped: a lock is held" },
+		{ FAULT_INJECTED, "which is not dropped: it has injected an exception" },
+		{ FAULT_PF, "which is not dropped: it is not droppable, or the option" },
+	};
+	static char text[1 << 16];
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(run_and_read(meet_refusal, (void *)&rows[i].fault, text, sizeof(text)),
+				 SIM_FAULT_STATUS);
+		assert_non_null(strstr(text, rows[i].why));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		sim_test(dropped_while_a_partition_runs), sim_test(dropped_in_a_stop),
+		sim_test(dropped_while_another_cpu_is_inside), cmocka_unit_test(not_dropped),
 		cmocka_unit_test(each_mistake_has_its_line), sim_test(fresh_buffer_of_l2),
 		sim_test(unmapped_buffer_of_l1),
 	};

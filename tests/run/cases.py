@@ -69,12 +69,27 @@ FAULTS = [fault_of(0, "L1", "#PF"), fault_of(1, "L2", "#DE"), fault_of(2, "L1", 
 
 NO_S3 = r"^sleep: \[s2idle\]\r?$"
 
+# hypapps/careless, in the order of tests/guest/mistakes.c.
+MISTAKES = [
+    r"warning: hypapp careless: hypapi_reg_get\(\) of register 0 in event init answers 0: no guest caused it$",
+    r"warning: hypapp careless answers event hypercall with 7 \(unknown\), which is no verdict: taken for deny$",
+    r"warning: hypapp careless answers event hypercall with -3 \(HYPAPI_EPERM\), which is no verdict: taken for deny$",
+    r"careless: hypapi_reg_set\(\) with an event that is not the one at hand: an event is valid until its handler ",
+    r"(?s)T the event of the call before.*careless: hypapi_reg_set\(\) with an event that is not the one at hand",
+    r"careless: hypapi_reg_get\(\) of register 34 in event hypercall answers 0: there is none$",
+    r"careless: event hypercall of L1 at RIP 0x[0-9a-f]+, address 0x0 has come 2000 times in a row: the guest makes ",
+    r"careless: event ept-violation of L1 at RIP 0x[0-9a-f]+, address 0x[0-9a-f]+ has come 2000 times in a row: the ",
+    r"warning: hypapp careless took \d+ ticks for event hypercall of L1$",
+    r"(?s)T two handlers .*CPU 2 is in hypapp careless, in its handler of event hypercall$",
+    r"(?s)T two handlers .*CPU 1 is in hypapp careless, in its handler of event hypercall$",
+]
+
 
 def drop_of(boot, event, level, vector, handler="on_hypercall"):
     """The lines about a hypapp that is dropped, and that all checks after it are made, until the guest's own reset."""
     return (rf"(?s)T boot {boot}\n(?:(?!T boot).)*"
             rf"xmhf: error: hypapp careless, event {event} from {level}, handler {handler}\n"
-            rf"(?:(?!T boot).)*xmhf: error: {vector} \(\d+\), (?:(?!T boot).)*xmhf: error: at 0x[0-9a-f]+: \w+\+0x"
+            rf"(?:(?!T boot).)*xmhf: error: {vector} \(\d+\), (?:(?!T boot).)*xmhf: error: at 0x[0-9a-f]+: [\w.]+\+0x"
             r"(?:(?!T boot).)*xmhf: error: hypapp careless is dropped: (?:(?!T boot|careless: reset).)*"
             rf"others are told: ok\n(?:(?!T boot|careless: reset).)*T boot {boot + 1}\n")
 
@@ -313,6 +328,10 @@ CASES = [
     *(dict(name=f"fault/drop-2cpu-{way}", guest=GUEST, append=f"test=drop way={way}", xmhf=AUDIT, cpus=2,
            xmhf_args="hypapp-fault=drop partition-time=60s",
            expect=[r"the second CPU: ok$", r"others are told: ok$", r"^T end drop$"]) for way in (0, 1, 3)),
+
+    # Each mistake of an author that shows at run time has its line; the last two are handlers that never return.
+    dict(name="fault/mistakes", guest=GUEST, append="test=mistakes", xmhf=AUDIT, cpus=3, timeout=300,
+         xmhf_args="hypapp-time=1ms stop-bound=100ms", until=MISTAKES[-1].partition(".*")[2], expect=MISTAKES),
 
     # The log under load, and a hypapp's lines while no guest exits.
     *(dict(name=f"log/load{suffix}", guest=GUEST, append="test=log-load", xmhf="build/bench/passers1.elf", cpus=cpus,

@@ -276,6 +276,12 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", message);
 		return 1;
 	}
+	for (size_t i = 0; i < app_count; i++)
+		if (apps[i]->droppable && !apps[i]->text_end) {
+			fprintf(stderr, "hypapp %s: .droppable needs the bounds of its code: link its objects with "
+				"hypapp.lds, as hypapp.mk does\n", apps[i]->name);
+			return 1;
+		}
 	for (int i = 2; i < argc && !refused; i++) {
 		const struct elf file = read_file(argv[i]);
 

@@ -151,7 +151,7 @@ static __attribute__((noinline)) enum hypapi_verdict no_verdict(const struct dis
 	return HYPAPI_DENY;
 }
 
-enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verdict)
+static enum hypapi_verdict settle(struct dispatch *d, enum hypapi_verdict verdict, bool counted)
 {
 	/* Without budget the instruction is tried again, from its beginning. */
 	while (verdict == HYPAPI_RETRY && d->ev.quiesce && !d->ev.stopped && may_stop(d) &&
@@ -162,8 +162,8 @@ enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verd
 	if (verdict > HYPAPI_KILL)
 		verdict = no_verdict(d, verdict);
 	/* Who asks for a stop that has no budget waits; a violation is counted where its address is known. */
-	if (verdict == HYPAPI_RETRY && event_info[d->ev.type].repeats && d->ev.type != HYPAPI_EV_EPT_VIOLATION &&
-	    (!d->ev.quiesce || d->ev.stopped))
+	if (!counted && verdict == HYPAPI_RETRY && event_info[d->ev.type].repeats &&
+	    d->ev.type != HYPAPI_EV_EPT_VIOLATION && (!d->ev.quiesce || d->ev.stopped))
 		dispatch_repeats(d, 0);
 	if (verdict == HYPAPI_KILL) {
 		log_warn("hypapp %s asks for a reset", d->link->app->name);
@@ -173,6 +173,11 @@ enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verd
 		dispatch_end_stop(d);
 	d->ev.stopped = quiesce_owned(&this_cpu()->quiesce) || !this_cpu()->quiesce.online;
 	return d->progress.raised ? DISPATCH_RAISED : verdict;
+}
+
+enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verdict)
+{
+	return settle(d, verdict, d->link->deliver == dispatch_slowly);
 }
 
 enum hypapi_verdict dispatch_slowly(struct hypapi_event *ev)
@@ -190,7 +195,7 @@ enum hypapi_verdict dispatch_slowly(struct hypapi_event *ev)
 		}
 		(void)dispatch_stop(d);
 	}
-	verdict = dispatch_settle(d, run_handler(d));
+	verdict = settle(d, run_handler(d), false);
 	ev->quiesce = false; /* who asked this looks at the verdict as well */
 	u64 now = rdtsc();
 
