@@ -57,7 +57,15 @@ static void touch(char *start, size_t len_bytes)
 
 static bool is_code(const struct tv_pal_section *section)
 {
-	return section->type == TV_SECTION_CODE || section->type == TV_SECTION_SHARED_CODE;
+	return section->type == TV_SECTION_CODE;
+}
+
+/* Shared code stays what it is; it must be there to be copied. */
+static bool read_shared(const char *start, size_t len_bytes)
+{
+	for (size_t i = 0; i < len_bytes; i += PAGE_BYTES)
+		(void)*(const volatile char *)&start[i];
+	return true;
 }
 
 static bool prepare_section(const struct tv_pal_section *section)
@@ -65,6 +73,8 @@ static bool prepare_section(const struct tv_pal_section *section)
 	size_t len_bytes = (size_t)section->page_num * PAGE_BYTES;
 	char *start = (char *)(uintptr_t)section->start_addr;
 
+	if (section->type == TV_SECTION_SHARED_CODE)
+		return read_shared(start, len_bytes);
 	madvise(start, len_bytes, MADV_NOHUGEPAGE);   /* fails harmlessly on a kernel without huge pages */
 	madvise(start, len_bytes, MADV_UNMERGEABLE); /* and without KSM; outside, all PALs look alike */
 	if (madvise(start, len_bytes, MADV_DONTFORK))
@@ -201,6 +211,8 @@ static void unlock_sections(const struct tv_pal_sections *sections)
 		const struct tv_pal_section *section = &sections->sections[i];
 		void *start = (void *)(uintptr_t)section->start_addr;
 
+		if (section->type == TV_SECTION_SHARED_CODE)
+			continue;
 		munlock(start, (size_t)section->page_num * PAGE_BYTES);
 		madvise(start, (size_t)section->page_num * PAGE_BYTES, MADV_DOFORK);
 	}

@@ -74,10 +74,10 @@ static bool map(int file, const struct tv_pal_sections *sections)
 	for (uint32_t i = 0; i < sections->num_sections; i++) {
 		const struct tv_pal_section *section = &sections->sections[i];
 		void *start = (void *)(uintptr_t)section->start_addr;
-		bool code = section->type == TV_SECTION_CODE || section->type == TV_SECTION_SHARED_CODE;
-		int rights = PROT_READ | (code ? PROT_EXEC : PROT_WRITE);
+		int rights = PROT_READ | (section->type == TV_SECTION_CODE ? PROT_EXEC : PROT_WRITE);
 
-		if (mmap(start, section_bytes(section), rights, MAP_SHARED | MAP_FIXED, file, at) != start)
+		if (section->type != TV_SECTION_SHARED_CODE &&
+		    mmap(start, section_bytes(section), rights, MAP_SHARED | MAP_FIXED, file, at) != start)
 			return false;
 		at += (off_t)section_bytes(section);
 	}

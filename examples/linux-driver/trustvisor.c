@@ -8,6 +8,7 @@
  *
  * - A file has a PAL of the process that made CREATE (`mm`); no other process maps it or registers it.
  * - While a PAL is registered each section is mapped once, whole and at its address. What changes a mapping ends it.
+ *   But shared code: the process keeps its own there, and TrustVisor copies what write() has left in the pages.
  * - Pages go back to Linux when no mapping is left (mappings hold the file), after the PAL has ended, and zeroed.
  *
  * Locks: mmap_lock, then tv_file.lock (user memory is not touched under that one), then all_lock.
@@ -222,24 +223,21 @@ static void set_flags(struct vm_area_struct *vma, bool code)
 #endif
 }
 
-static bool is_code(const struct tv_pal_section *section)
-{
-	return section->type == TV_SECTION_CODE || section->type == TV_SECTION_SHARED_CODE;
-}
-
 static int map_section(struct tv_file *f, struct vm_area_struct *vma)
 {
 	uint section = section_at(f, vma->vm_start), first, i;
 	const struct tv_pal_section *s = &f->sections.sections[section];
+	bool code = s->type == TV_SECTION_CODE;
 
-	if (section == f->sections.num_sections || vma->vm_pgoff != first_page(f, section) ||
+	if (section == f->sections.num_sections || s->type == TV_SECTION_SHARED_CODE ||
+	    vma->vm_pgoff != first_page(f, section) ||
 	    vma->vm_end - vma->vm_start != (unsigned long)s->page_num * PAGE_SIZE || !(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
-	if (vma->vm_flags & (is_code(s) ? VM_WRITE : VM_EXEC))
+	if (vma->vm_flags & (code ? VM_WRITE : VM_EXEC))
 		return -EACCES;
 	if (f->maps[section] || f->registered || f->spoiled)
 		return -EBUSY;
-	set_flags(vma, is_code(s));
+	set_flags(vma, code);
 	first = first_page(f, section);
 	for (i = 0; i < s->page_num; i++)
 		if (vmf_insert_pfn(vma, vma->vm_start + i * PAGE_SIZE, page_to_pfn(f->pages[first + i])) !=
@@ -408,7 +406,7 @@ static int register_pal(struct tv_file *f, const struct tv_ioc_register *request
 	if (f->registered || f->spoiled || f->lost)
 		return -EBUSY;
 	for (i = 0; i < f->sections.num_sections; i++)
-		if (!f->maps[i])
+		if (!f->maps[i] && f->sections.sections[i].type != TV_SECTION_SHARED_CODE)
 			return -EINVAL;
 	list = alloc_pages_exact(sizeof(*list), GFP_KERNEL | __GFP_ZERO);
 	if (!list)

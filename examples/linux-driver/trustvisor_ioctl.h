@@ -5,10 +5,10 @@
  *
  * One open file is one PAL: CREATE says what sections it has, write() fills its pages (offset: bytes from the
  * first page of the first section, sections one after the other), mmap() shows each section at its address
- * (offset of its first page; all of it; MAP_SHARED), REGISTER makes it a PAL. After UNREGISTER it can be filled
- * and registered again. Every struct begins with its own size: that is its version. Later versions append members; the
- * driver takes the size of each version, with zeros for what it lacks, and refuses every other. The requests' numbers
- * stay those of the first version.
+ * (offset of its first page; all of it; MAP_SHARED; not of shared code, which stays the process's), REGISTER makes it a
+ * PAL. After UNREGISTER it can be filled and registered again. Every struct begins with its own size: that is its
+ * version. Later versions append members; the driver takes the size of each version, with zeros for what it lacks, and
+ * refuses every other. The requests' numbers stay those of the first version.
  *
  * ioctl() answers 0, or enum tv_result of the hypervisor (above 0), or -1 with errno: EFAULT (pointer), EINVAL (size,
  * lengths, or the wrong order), EPERM (another process than the one that made CREATE), EBUSY (registered, or mapped

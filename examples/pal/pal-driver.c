@@ -27,6 +27,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../../hypapps/trustvisor/include/trustvisor/tpm.h"
@@ -46,23 +47,34 @@ TV_PAL_PAGES(1, 1);
 #define COLLAPSE 25 /* MADV_COLLAPSE, which Debian's C library does not know yet */
 
 /*
- * The first adds a word of the page after it; without one it is not in its PAL. The second, 64 bytes on, never ends.
- * The third makes that hypercall for struct tv_tpm_info, and returns the first word of the owner tag there.
+ * The first adds a word of the page after it; without one it is not in its PAL. The second, 64 bytes on, never ends
+ * while that word is there. The third makes that hypercall for struct tv_tpm_info, and returns the first word of the
+ * owner tag there. The fourth adds the word to what shared code, 16 pages on, makes of its parameter.
  */
 extern char pal_code[], pal_code_end[];
 __asm__(".text\n"
 	"pal_code: mov pal_code+4096(%rip), %rax; test %rax, %rax; jz 1f; add %rdi, %rax; ret\n"
 	"1: mov $-1, %rax; ret\n"
 	".balign 64\n"
-	"2: pause; jmp 2b\n"
+	"2: pause; cmpq $0, pal_code+4096(%rip); jne 2b; jmp 1b\n"
 	".balign 64\n"
 	"mov %edi, %eax; lea pal_code+4096+64(%rip), %rcx; vmcall; mov pal_code+4096+64+40(%rip), %rax; ret\n"
+	".balign 64\n"
+	"call pal_code+16*4096; add pal_code+4096(%rip), %rax; ret\n"
 	"pal_code_end:\n");
 
 static uint64_t (*volatile call_area)(uint64_t) = (void *)AREA;
+static uint64_t call_at(unsigned long at, uint64_t number)
+{
+	uint64_t (*volatile function)(uint64_t) = (void *)at;
+
+	return function(number);
+}
+
 static char *ordinary; /* a page of this process */
 static int failures;
 static bool is_short;
+static volatile uint32_t *step; /* shared with children */
 
 static void report(bool ok, const char *what, const char *text)
 {
@@ -123,6 +135,19 @@ static bool call_faults(void)
 	return false;
 }
 
+static int lines_of_pals(const char *state)
+{
+	FILE *file = fopen("/sys/class/misc/trustvisor/pals", "r");
+	char line[200];
+	int lines = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		lines += strstr(line, state) != NULL;
+	if (file)
+		fclose(file);
+	return file ? lines : -1;
+}
+
 /* ---- A PAL by the driver's own requests ---- */
 
 static uint32_t stack_pages = 1;
@@ -134,7 +159,7 @@ static struct tv_ioc_create sections_at(unsigned long at)
 		{ TV_SECTION_PARAM, 1, at + 2 * PAGE }, { TV_SECTION_STACK, stack_pages, at + 3 * PAGE } } };
 }
 
-#define ENTRIES 3
+#define ENTRIES 4
 
 static struct tv_ioc_register one_entry(void)
 {
@@ -554,6 +579,51 @@ static void by_unshared_close(int file)
 		pthread_join(thread, NULL);
 }
 
+/*
+ * Another thread is in a call that does not end by itself: who takes the mapping away waits for the end of that call,
+ * which comes when the PAL has run for partition-time. Then the call fails, and the pages go back.
+ */
+static void *call_that_lasts(void *result)
+{
+	*step = 1;
+	*(uint64_t *)result = call_at(AREA + 64, 1);
+	return NULL;
+}
+
+static uint64_t ms_now(void)
+{
+	struct timespec now = { 0 };
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void munmap_in_a_call(void)
+{
+	struct tv_ioc_create sections = sections_at(AREA);
+	struct tv_ioc_register request = one_entry();
+	int file = open_device();
+	uint64_t result = 0, began;
+	pthread_t thread;
+
+	*step = 0;
+	request.flags = TV_LIST_ERRORS;
+	report(ioctl(file, TV_IOC_CREATE, &sections) == 0 && fill(file) && map_all(file) &&
+	       ioctl(file, TV_IOC_REGISTER, &request) == TV_OK &&
+	       pthread_create(&thread, NULL, call_that_lasts, &result) == 0, "munmap in a call: before", "a PAL");
+	while (*step == 0)
+		;
+	usleep(2000);
+	began = ms_now();
+	munmap((void *)(AREA + 2 * PAGE), PAGE);
+	began = ms_now() - began;
+	pthread_join(thread, NULL);
+	report(result == TV_CALL_FAILED && began < 5000, "munmap in a call", "the call has failed, in time");
+	printf("munmap in a call: %lu ms\n", (unsigned long)began);
+	end_area(file);
+	report(lines_of_pals("registered") == 0, "munmap in a call: PALs that /sys shows", "none");
+}
+
 static void by_munmap(int file) { (void)file; munmap((void *)(AREA + 2 * PAGE), PAGE); }
 static void by_second_mmap(int file)
 {
@@ -700,6 +770,44 @@ static void hostile_requests(void)
 	end_area(file);
 }
 
+/* ---- Shared code ---- */
+
+/* A function that this process and a PAL at that address both have: it doubles. */
+static const uint8_t twice[] = { 0x48, 0x8d, 0x04, 0x3f, 0xc3 }; /* lea (%rdi,%rdi), %rax; ret */
+
+static void *shared_page(unsigned long pal)
+{
+	void *at = mmap((void *)(pal + 16 * PAGE), PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (at != MAP_FAILED)
+		memcpy(at, twice, sizeof(twice));
+	return at;
+}
+
+static void shared_code(void)
+{
+	struct tv_ioc_create sections = sections_at(AREA);
+	struct tv_ioc_register request = one_entry();
+	void *shared = shared_page(AREA);
+	int file = open_device();
+
+	sections.sections[sections.num_sections++] = (struct tv_pal_section){ TV_SECTION_SHARED_CODE, 1,
+									      AREA + 16 * PAGE };
+	report(ioctl(file, TV_IOC_CREATE, &sections) == 0 && fill(file) && map_all(file) &&
+	       pwrite(file, twice, sizeof(twice), 4 * PAGE) == sizeof(twice), "shared code: CREATE", "done");
+	refused(map_result(mmap(shared, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, file, 4 * PAGE)), EINVAL,
+		"shared code: mmap");
+	shared_page(AREA); /* if that took the page away */
+	report(ioctl(file, TV_IOC_REGISTER, &request) == TV_OK, "shared code: REGISTER", "done");
+	report(call_at(AREA + 192, 21) == SECRET + 42 && call_at(AREA + 16 * PAGE, 21) == 42, "shared code",
+	       "the PAL calls it, and this process as well");
+	memset(shared, 0xcc, sizeof(twice));
+	report(call_at(AREA + 192, 4) == SECRET + 8, "shared code that is changed", "is as it was for the PAL");
+	end_area(file);
+	munmap(shared, PAGE);
+}
+
 /* ---- Owner tags ---- */
 
 #define TAG 0x7a67616e6d000001ull
@@ -721,6 +829,7 @@ static void owner_tags(void)
 	char *at = mmap((void *)(AREA + 128 * PAGE), 4 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	struct tv_list_entry *entry = &request.entries[2];
+	void *shared = shared_page(AREA + 128 * PAGE);
 	int file = open_device();
 
 	report(start_pal(file) && own_tag(AREA) == 0, "a PAL of the first version", "has no owner");
@@ -733,9 +842,14 @@ static void owner_tags(void)
 	memcpy(at, pal_code, (size_t)(pal_code_end - pal_code));
 	memcpy(sections.sections, other.sections, sizeof(sections.sections));
 	memcpy(options.owner_tag, &(uint64_t){ TAG + 1 }, 8);
-	entry->address = AREA + 128 * PAGE + 128;
-	report(tv_register_options(&sections, entry, 1, 0, &options) == TV_OK && own_tag(AREA + 128 * PAGE) == TAG + 1,
+	sections.sections[sections.num_sections++] = (struct tv_pal_section){ TV_SECTION_SHARED_CODE, 1,
+									      (uintptr_t)shared };
+	entry[0].address = AREA + 128 * PAGE + 128;
+	entry[1].address = entry[0].address + 64;
+	report(tv_register_options(&sections, entry, 2, 0, &options) == TV_OK && own_tag(AREA + 128 * PAGE) == TAG + 1,
 	       "libtv: owner tag", "the PAL has it");
+	memset(shared, 0xcc, sizeof(twice));
+	report(call_at(entry[1].address, 5) == 10, "libtv: shared code", "the PAL has it");
 	tv_unregister(&sections, at);
 	options.flags = TV_PAL_FPU;
 	report(tv_register_options(&sections, entry, 1, 0, &options) == TV_E_INVALID, "libtv: bad options", "refused");
@@ -779,8 +893,6 @@ static void users(void)
 }
 
 /* ---- Deaths ---- */
-
-static volatile uint32_t *step; /* shared with children */
 
 static int call_for_ever(void)
 {
@@ -852,19 +964,6 @@ static bool file_says(const char *path, bool (*right)(unsigned long))
 }
 
 static bool positive(unsigned long number) { return number > 0; }
-
-static int lines_of_pals(const char *state)
-{
-	FILE *file = fopen("/sys/class/misc/trustvisor/pals", "r");
-	char line[200];
-	int lines = 0;
-
-	while (file && fgets(line, sizeof(line), file))
-		lines += strstr(line, state) != NULL;
-	if (file)
-		fclose(file);
-	return file ? lines : -1;
-}
 
 static void shown(void)
 {
@@ -987,6 +1086,7 @@ int main(int argc, char **argv)
 		return 2;
 	hostile_requests();
 	owner_tags();
+	shared_code();
 	users();
 	report(start_pal(file) && call_area(1) == SECRET + 1, "register", "the PAL is there");
 	if (!is_short)
@@ -1015,6 +1115,8 @@ int main(int argc, char **argv)
 	ends_by("a second mmap", by_second_mmap);
 	ends_by("UNREGISTER", by_unregister);
 	ends_by("write from outside", by_write);
+	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
+		munmap_in_a_call();
 	deaths();
 	library();
 	end_area(-1);

@@ -7,6 +7,11 @@
  * not trusted has failed under the stop, and lasts for the next WARY_FOR that succeed: of all their stops at most one
  * in that many ends in an error.
  *
+ * Each virtual machine has a share of L2's, so that one does not live at the cost of the others. A machine is what runs
+ * on one of L1's virtual CPUs, or in one EPT12: its hypervisor gives it a new EPTP12 when its memory is laid out anew,
+ * which a guest can bring about, and a machine has several virtual CPUs. So a PAL is known by both; who comes on a
+ * virtual CPU that had another EPT12 takes over all that this EPT12 had. What L1 mixes up counts as one machine.
+ *
  * Counts grow under the stop only, so a share that has room then has it until the PAL is in. They shrink at any time.
  */
 #include "pal.h"
@@ -27,6 +32,8 @@ static struct share {
 #define SHARE_COUNT (sizeof(shares) / sizeof(shares[0]))
 #define SHARE_OF_KERNEL (&shares[0])
 #define SHARE_OF_L2 (&shares[2])
+
+static struct { uint32_t max_pals, max_pages, max_shared; } machine; /* of each */
 
 #define SHARED_PAGES_PER_PAL 2 /* on average: root memory has some 10 pages for each partition beside its tables */
 
@@ -97,25 +104,38 @@ static void read_register(void)
 		hypapi_log("trustvisor.register=%s: neither any nor kernel: taken as kernel", text);
 }
 
-/* off, or share=N, in percent of all PALs and pages. */
+/* share=N or share=N,M, in percent of all PALs and pages: of all machines together, and of each. */
+static bool read_percents(const char *text)
+{
+	uint32_t all = 0, each;
+	const char *name = "share=", *rest;
+
+	for (; *name && *text == *name; name++)
+		text++;
+	rest = *name ? NULL : read_number(text, &all);
+	each = (all + 1) / 2;
+	if (rest && *rest == ',')
+		rest = read_number(rest + 1, &each);
+	if (!rest || *rest || all > 100 || each > 100)
+		return false;
+	SHARE_OF_L2->max_pals = pal_limit() * all / 100;
+	SHARE_OF_L2->max_pages = pal_limit() * TV_MAX_PAGES * all / 100;
+	machine.max_pals = (pal_limit() * each + 99) / 100;
+	machine.max_pages = pal_limit() * TV_MAX_PAGES * each / 100;
+	return true;
+}
+
+/* Without a word on it, two machines share evenly. */
 static void read_l2(void)
 {
-	const char *text = hypapi_option("trustvisor.l2"), *at = text, *name = "share=", *rest = NULL;
-	uint32_t percent = 0;
+	const char *text = hypapi_option("trustvisor.l2");
 
-	no_l2 = false;
-	if (!text)
+	machine.max_pals = (SHARE_OF_L2->max_pals + 1) / 2;
+	machine.max_pages = (SHARE_OF_L2->max_pages + 1) / 2;
+	machine.max_shared = (SHARE_OF_L2->max_shared + 1) / 2;
+	no_l2 = text && !read_percents(text);
+	if (!no_l2)
 		return;
-	for (; *name && *at == *name; name++)
-		at++;
-	if (!*name)
-		rest = read_number(at, &percent);
-	if (rest && !*rest && percent <= 100) {
-		SHARE_OF_L2->max_pals = pal_limit() * percent / 100;
-		SHARE_OF_L2->max_pages = pal_limit() * TV_MAX_PAGES * percent / 100;
-		return;
-	}
-	no_l2 = true;
 	if (!is_text(text, "off"))
 		hypapi_log("trustvisor.l2=%s: neither off nor share=PERCENT: taken as off", text);
 }
@@ -136,10 +156,78 @@ uint32_t limits_allow(const struct hypapi_event *ev, bool by_list)
 	return refused ? TV_E_DENIED : TV_OK;
 }
 
+/* ---- Virtual machines ---- */
+
+#define EPT_ROOT (((1ull << 52) - 1) & HYPAPI_PAGE_MASK) /* of EPTP12, whose low bits say how it is walked */
+#define NO_EPT12 1u
+
+static uint64_t machine_of(const struct pal *pal)
+{
+	return __atomic_load_n(&pal->machine, __ATOMIC_RELAXED);
+}
+
+/* A virtual CPU without EPT12 is a machine by itself. */
+void limits_name(const struct hypapi_event *ev, struct pal *pal)
+{
+	uint64_t eptp12 = 0;
+
+	if (hypapi_vcpu_identity(ev, &pal->vcpu) != HYPAPI_OK ||
+	    hypapi_ept_identity(ev, ev->eptp02, &eptp12) != HYPAPI_OK)
+		return; /* L1 */
+	pal->machine = eptp12 ? eptp12 & EPT_ROOT : pal->vcpu | NO_EPT12;
+}
+
+static void rename_machine(uint64_t from, uint64_t to)
+{
+	for (uint32_t i = 0; i < pal_limit(); i++)
+		__atomic_compare_exchange_n(&pal_at(i)->machine, &(uint64_t){ from }, to, false, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED);
+}
+
+struct usage { uint32_t pals, pages, shared; };
+
+/* Of the machine of this PAL. `elsewhere`: a PAL of its virtual CPU that is known as another machine's, or NULL. */
+static struct usage usage_of_machine(const struct pal *pal, const struct pal **elsewhere)
+{
+	struct usage used = { 0, 0, 0 };
+
+	*elsewhere = NULL;
+	for (uint32_t i = 0; i < pal_limit(); i++) {
+		const struct pal *other = pal_at(i);
+
+		if (pal_state(other) <= PAL_ENDED || other->level != HYPAPI_L2)
+			continue;
+		if (machine_of(other) == machine_of(pal)) {
+			used.pals++;
+			used.pages += other->page_count;
+			used.shared += __atomic_load_n(&other->shared_pages, __ATOMIC_SEQ_CST);
+		} else if (other->vcpu == pal->vcpu) {
+			*elsewhere = other;
+		}
+	}
+	return used;
+}
+
+static bool machine_has_room(const struct pal *pal)
+{
+	const struct pal *elsewhere;
+	struct usage used = usage_of_machine(pal, &elsewhere);
+
+	if (elsewhere) {
+		rename_machine(machine_of(elsewhere), pal->machine);
+		used = usage_of_machine(pal, &elsewhere);
+	}
+	return used.pals < machine.max_pals && used.pages + pal->page_count <= machine.max_pages;
+}
+
+/* ---- Shares in use ---- */
+
 bool limits_have_room(const struct pal *pal)
 {
 	const struct share *share = share_of(pal);
 
+	if (share == SHARE_OF_L2 && !machine_has_room(pal))
+		return false;
 	return __atomic_load_n(&share->pals, __ATOMIC_RELAXED) < share->max_pals &&
 	       __atomic_load_n(&share->pages, __ATOMIC_RELAXED) + pal->page_count <= share->max_pages;
 }
@@ -158,19 +246,27 @@ void limits_give(const struct pal *pal)
 	__atomic_sub_fetch(&share_of(pal)->pages, pal->page_count, __ATOMIC_RELAXED);
 }
 
-bool limits_take_shared(const struct pal *pal, uint32_t page_count)
+/* Two CPUs may do that at once: each counts its own pages first, and then all, so that not both find the last room. */
+bool limits_take_shared(struct pal *pal, uint32_t page_count)
 {
 	struct share *share = share_of(pal);
+	struct usage of_machine = { 0, 0, 0 };
+	const struct pal *elsewhere;
+	uint32_t of_all = __atomic_add_fetch(&share->shared, page_count, __ATOMIC_RELAXED);
 
-	if (__atomic_add_fetch(&share->shared, page_count, __ATOMIC_RELAXED) <= share->max_shared)
+	__atomic_add_fetch(&pal->shared_pages, page_count, __ATOMIC_SEQ_CST);
+	if (share == SHARE_OF_L2)
+		of_machine = usage_of_machine(pal, &elsewhere);
+	if (of_all <= share->max_shared && of_machine.shared <= machine.max_shared)
 		return true;
 	limits_give_shared(pal, page_count);
 	return false;
 }
 
-void limits_give_shared(const struct pal *pal, uint32_t page_count)
+void limits_give_shared(struct pal *pal, uint32_t page_count)
 {
 	__atomic_sub_fetch(&share_of(pal)->shared, page_count, __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&pal->shared_pages, page_count, __ATOMIC_RELAXED);
 }
 
 /* ---- Pages, before the stop ---- */
@@ -208,7 +304,8 @@ int limits_foresee(const struct hypapi_event *ev, const struct pal *pal, const s
 		return HYPAPI_OK;
 	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
 		const struct tv_pal_section *section = &pal->sections.sections[i];
-		uint32_t rights = section_is_code(section) ? HYPAPI_RWX : HYPAPI_RW;
+		bool shared = section->type == TV_SECTION_SHARED_CODE;
+		uint32_t rights = shared ? HYPAPI_RX : section_is_code(section) ? HYPAPI_RWX : HYPAPI_RW;
 
 		for (uint32_t n = 0; n < section->page_num; n++, count++) {
 			gva_t gva = GVA(section->start_addr + n * HYPAPI_PAGE_SIZE);
@@ -216,6 +313,8 @@ int limits_foresee(const struct hypapi_event *ev, const struct pal *pal, const s
 
 			if (rc != HYPAPI_OK)
 				return rc;
+			if (shared)
+				frames[count] = 1; /* no page's: the same one may stand there again */
 		}
 	}
 	return HYPAPI_OK;

@@ -25,8 +25,7 @@ static bool may_name_pages(const struct hypapi_event *ev)
 	return hypapi_ept_identity(ev, ev->eptp02, &eptp12) == HYPAPI_OK && eptp12;
 }
 
-/* Reads what lies one physical page after the other at the caller's level. */
-static int read_physical(const struct hypapi_event *ev, void *dst, uint64_t src, size_t len_bytes)
+int list_read_physical(const struct hypapi_event *ev, void *dst, uint64_t src, size_t len_bytes)
 {
 	struct hypapi_page page;
 	int rc = HYPAPI_OK;
@@ -49,7 +48,7 @@ static int read_physical(const struct hypapi_event *ev, void *dst, uint64_t src,
 static uint32_t read_list(const struct hypapi_event *ev, struct tv_list *list)
 {
 	uint64_t at = tv_arg(ev, HYPAPI_REG_RCX);
-	int rc = read_physical(ev, list, at, offsetof(struct tv_list, pages));
+	int rc = list_read_physical(ev, list, at, offsetof(struct tv_list, pages));
 
 	if (rc != HYPAPI_OK)
 		return tv_result_of(rc);
@@ -59,7 +58,7 @@ static uint32_t read_list(const struct hypapi_event *ev, struct tv_list *list)
 	/* The counts are those of the first reading, whatever stands there now. */
 	struct { uint32_t flags, entries, pages; } first = { list->flags, list->entry_count, list->page_count };
 
-	rc = read_physical(ev, list, at, offsetof(struct tv_list, pages) + first.pages * sizeof(list->pages[0]));
+	rc = list_read_physical(ev, list, at, offsetof(struct tv_list, pages) + first.pages * sizeof(list->pages[0]));
 	list->flags = first.flags;
 	list->entry_count = first.entries;
 	list->page_count = first.pages;

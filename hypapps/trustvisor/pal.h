@@ -55,6 +55,8 @@ struct pal {
 	uint64_t stack_end;           /* linear address past the stack section */
 	uint64_t param_start;         /* of the param section; 0 if the PAL has none */
 	uint32_t page_count;          /* of all sections */
+	uint64_t machine, vcpu;       /* L2: see limits.c; `machine` is atomic */
+	uint32_t shared_pages;        /* atomic: page_count of limits_take_shared() */
 	struct tv_pal_sections sections;
 	bool by_list;
 	uint32_t flags;               /* TV_LIST_..., of a list */
@@ -96,6 +98,8 @@ struct pal_cpu {
 uint32_t pal_limit(void);
 /** The slot whose partition this is or was, or NULL. */
 struct pal *pal_by_partition(hypapi_partition_t partition);
+/** The slot with this number, below pal_limit(). */
+struct pal *pal_at(uint32_t number);
 /** The PAL of the caller's address space with this entry point, not registered by list, or NULL. */
 struct pal *pal_by_entry(const struct hypapi_event *ev, gva_t entry);
 /**
@@ -209,6 +213,8 @@ void limits_init(void);
 uint32_t limits_class(const struct pal *pal);
 /** May the caller register at all? TV_OK or TV_E_DENIED. @param by_list  by way of a kernel */
 uint32_t limits_allow(const struct hypapi_event *ev, bool by_list);
+/** Notes in a PAL that shall be registered whose it will be. */
+void limits_name(const struct hypapi_event *ev, struct pal *pal);
 /** Whether the share of its caller has room for one more PAL like this. It stays so only under the stop. */
 bool limits_have_room(const struct pal *pal);
 /** A PAL has come, under the stop; one has gone. */
@@ -227,8 +233,8 @@ int limits_foresee(const struct hypapi_event *ev, const struct pal *pal, const s
  * Of so many pages that the core gives to a PAL for shared ranges: whether there is room for them, and then they are
  * counted. They end with the PAL.
  */
-bool limits_take_shared(const struct pal *pal, uint32_t page_count);
-void limits_give_shared(const struct pal *pal, uint32_t page_count);
+bool limits_take_shared(struct pal *pal, uint32_t page_count);
+void limits_give_shared(struct pal *pal, uint32_t page_count);
 
 /* share.c: ranges of the caller's memory that a PAL finds at their addresses */
 struct shared_range { uint64_t start, len_bytes; };
@@ -236,8 +242,14 @@ struct shared_range { uint64_t start, len_bytes; };
 uint32_t tv_share(struct hypapi_event *ev);
 /** Those of a PAL that this CPU has, `shared_count` of them. */
 const struct shared_range *share_ranges(const struct pal *pal);
+/**
+ * Under the stop: what the caller's shared code is, if it may read and execute it; and, for a PAL that has been taken
+ * since, copies of that. HYPAPI_OK or the error; share_forget() undoes what has been added.
+ */
+int share_read_code(const struct hypapi_event *ev, const struct pal *pal, const struct tv_list_page *listed);
+int share_add_code(struct hypapi_event *ev, struct pal *pal);
 /** The PAL is gone. */
-void share_forget(const struct pal *pal);
+void share_forget(struct pal *pal);
 
 /* register.c: commands that change the table; answer enum tv_result or TV_REPEAT */
 uint32_t tv_register(struct hypapi_event *ev);
@@ -271,6 +283,8 @@ uint32_t tv_result_of(int error);
 uint32_t tv_register_list(struct hypapi_event *ev);
 uint32_t tv_unregister_list(struct hypapi_event *ev);
 uint32_t tv_status_list(struct hypapi_event *ev);
+/** Reads what lies one physical page after the other at the caller's level. */
+int list_read_physical(const struct hypapi_event *ev, void *dst, uint64_t src, size_t len_bytes);
 /** Where the page is that a physical address of the caller leads to, be it the caller's or a PAL's; false: nowhere. */
 bool list_find_home(const struct hypapi_event *ev, uint64_t physical, gpa1_t *gpa1);
 

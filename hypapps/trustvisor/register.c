@@ -9,7 +9,8 @@
  * used twice or owned already. Then the stop is over, and the pages are measured: by whoever repeats the command.
  *
  * Whose pages they are: reading and executing a page is everybody's right who maps the same file. So a caller that is
- * not L1's kernel must be able to write each page, code too: such a page is nobody else's to trust.
+ * not L1's kernel must be able to write each page, code too: such a page is nobody else's to trust. Shared code stays
+ * where it is (share.c).
  */
 #include "pal.h"
 #include "tpm/tpm.h"
@@ -86,6 +87,7 @@ static bool sections_overlap(const struct tv_pal_section *a, const struct tv_pal
 static bool sections_are_valid(struct pal *pal)
 {
 	const struct tv_pal_section *sections = pal->sections.sections;
+	uint64_t shared = 0;
 
 	pal->page_count = 0;
 	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
@@ -95,8 +97,10 @@ static bool sections_are_valid(struct pal *pal)
 			if (sections_overlap(&sections[i], &sections[j]))
 				return false;
 		pal->page_count += sections[i].page_num;
+		if (sections[i].type == TV_SECTION_SHARED_CODE)
+			shared += sections[i].page_num;
 	}
-	return pal->page_count <= TV_MAX_PAGES;
+	return pal->page_count <= TV_MAX_PAGES && shared <= TV_MAX_SHARED_PAGES;
 }
 
 static const struct tv_pal_section *find_section(const struct pal *pal, uint32_t type)
@@ -249,19 +253,23 @@ static size_t list_pages(const struct hypapi_event *ev, const struct pal *pal, c
 			 struct hypapi_partition_page *pages)
 {
 	uint32_t more = (is_l1_kernel(ev) ? 0 : HYPAPI_CALLER_WRITES) | (listed ? HYPAPI_FRAME : 0);
-	size_t count = 0;
+	size_t count = 0, number = 0;
 
 	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
 		const struct tv_pal_section *section = &pal->sections.sections[i];
 		uint32_t rights = more | (section_is_code(section) ? HYPAPI_RX : HYPAPI_RW);
 
+		if (section->type == TV_SECTION_SHARED_CODE) {
+			number += section->page_num;
+			continue;
+		}
 		for (uint64_t gva = section->start_addr; gva < section_end(section); gva += HYPAPI_PAGE_SIZE, count++) {
 			bool home = gva == pal->stack_end - HYPAPI_PAGE_SIZE;
 
 			pages[count].gva = GVA(gva);
 			pages[count].rights = home ? rights | HYPAPI_HOME : rights;
 			if (listed)
-				pages[count].frame = (uint32_t)(listed[count].physical / HYPAPI_PAGE_SIZE);
+				pages[count].frame = (uint32_t)(listed[number++].physical / HYPAPI_PAGE_SIZE);
 		}
 	}
 	return count;
@@ -277,6 +285,9 @@ static uint32_t take_pages(struct hypapi_event *ev, struct pal *pal, const struc
 		return TV_E_NO_ROOM;
 	if (pal->by_list && !list_find_home(ev, pal->home_physical, &pal->home_gpa1))
 		return TV_E_FAULT;
+	rc = share_read_code(ev, pal, listed);
+	if (rc != HYPAPI_OK)
+		return tv_result_of(rc);
 	rc = hypapi_partition_create(ev, pages, list_pages(ev, pal, listed, pages), &pal->partition);
 	if (rc == HYPAPI_OK && (pal->flags & TV_LIST_FPU)) {
 		rc = hypapi_partition_add_fpu(ev, pal->partition);
@@ -290,7 +301,12 @@ static uint32_t take_pages(struct hypapi_event *ev, struct pal *pal, const struc
 	__builtin_memcpy(slot, pal, offsetof(struct pal, entries) + pal->entry_count * sizeof(struct pal_entry));
 	limits_take(slot);
 	pal_set_state(slot, PAL_MEASURING);
-	return TV_OK;
+	rc = share_add_code(ev, slot);
+	if (rc != HYPAPI_OK) {
+		pal_destroy(ev, slot, TV_WHY_NONE);
+		pal_set_state(slot, PAL_FREE); /* nobody has been told of it */
+	}
+	return tv_result_of(rc);
 }
 
 uint32_t tv_stop(struct hypapi_event *ev)
@@ -305,8 +321,10 @@ uint32_t tv_stop(struct hypapi_event *ev)
 
 uint32_t pal_take(struct hypapi_event *ev, struct pal *pal, const struct tv_list_page *pages)
 {
-	uint32_t result = check_before_stop(ev, pal, pages);
+	uint32_t result;
 
+	limits_name(ev, pal);
+	result = check_before_stop(ev, pal, pages);
 	if (result == TV_OK)
 		result = tv_stop(ev);
 	if (result != TV_OK)

@@ -5,6 +5,10 @@
  * addresses of that moment. So a PAL never reaches a page of a guest's: what the operating system does with one
  * meanwhile concerns nobody. It is as if the caller's thread alone had the memory during a call.
  *
+ * Shared code is the same for good: the PAL has a copy, made under the stop of its registration and measured. The
+ * caller goes on with the page itself, as does who else has it, so that nobody's change of it reaches the PAL, and no
+ * use of it is seen in a cache that others share.
+ *
  * The pages are root memory, of which there is little: they have limits of their own (limits.c).
  */
 #include "pal.h"
@@ -25,7 +29,58 @@ const struct shared_range *share_ranges(const struct pal *pal)
 	return shared(pal)->ranges;
 }
 
-void share_forget(const struct pal *pal)
+static uint8_t code_copies[TV_MAX_SHARED_PAGES][HYPAPI_PAGE_SIZE]; /* used under the stop only */
+
+int share_read_code(const struct hypapi_event *ev, const struct pal *pal, const struct tv_list_page *listed)
+{
+	uint32_t number = 0, copies = 0;
+	int rc = HYPAPI_OK;
+
+	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
+		const struct tv_pal_section *section = &pal->sections.sections[i];
+
+		for (uint32_t n = 0; n < section->page_num; n++, number++) {
+			gva_t at = GVA(section->start_addr + n * HYPAPI_PAGE_SIZE);
+			struct hypapi_page page;
+
+			if (section->type != TV_SECTION_SHARED_CODE)
+				continue;
+			if (listed)
+				rc = list_read_physical(ev, code_copies[copies++],
+							listed[number].physical & HYPAPI_PAGE_MASK, HYPAPI_PAGE_SIZE);
+			else
+				rc = hypapi_translate(ev, at, HYPAPI_RX, &page);
+			if (rc == HYPAPI_OK && !listed)
+				rc = hypapi_copy_from(ev, code_copies[copies++], at, HYPAPI_PAGE_SIZE);
+			if (rc != HYPAPI_OK)
+				return rc;
+		}
+	}
+	return HYPAPI_OK;
+}
+
+int share_add_code(struct hypapi_event *ev, struct pal *pal)
+{
+	gva_t pages[TV_MAX_SHARED_PAGES];
+	uint32_t count = 0;
+	int rc;
+
+	for (uint32_t i = 0; i < pal->sections.num_sections; i++)
+		for (uint32_t n = 0; n < pal->sections.sections[i].page_num; n++)
+			if (pal->sections.sections[i].type == TV_SECTION_SHARED_CODE)
+				pages[count++] = GVA(pal->sections.sections[i].start_addr + n * HYPAPI_PAGE_SIZE);
+	if (!count)
+		return HYPAPI_OK;
+	if (!limits_take_shared(pal, count))
+		return HYPAPI_ENOMEM;
+	shared(pal)->page_count = count; /* share_forget() gives them back */
+	rc = hypapi_partition_add_memory(ev, pal->partition, pages, count, HYPAPI_RX);
+	for (uint32_t i = 0; i < count && rc == HYPAPI_OK; i++)
+		rc = hypapi_partition_write(ev, pal->partition, pages[i], code_copies[i], HYPAPI_PAGE_SIZE);
+	return rc;
+}
+
+void share_forget(struct pal *pal)
 {
 	limits_give_shared(pal, shared(pal)->page_count);
 	*shared(pal) = (struct shared){ .count = 0 };
@@ -112,7 +167,8 @@ static int add_ranges(struct hypapi_event *ev, struct pal *pal, uint64_t count)
 		return HYPAPI_EINVAL;
 	if (!new_pages(&wanted, had, pages, &page_count) || !limits_take_shared(pal, page_count))
 		return HYPAPI_ENOMEM;
-	rc = page_count ? hypapi_partition_add_memory(ev, pal->partition, pages, page_count) : HYPAPI_OK;
+	rc = page_count ? hypapi_partition_add_memory(ev, pal->partition, pages, page_count, HYPAPI_RW) :
+			  HYPAPI_OK;
 	if (rc != HYPAPI_OK) {
 		limits_give_shared(pal, page_count);
 		return rc;

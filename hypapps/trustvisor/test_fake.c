@@ -211,7 +211,15 @@ static int frame_at(const struct hypapi_event *ev, uint64_t physical, uint32_t r
 int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_t *id)
 {
 	assert_int_equal(ept.id, ev->eptp02.id);
-	*id = fake.no_ept12 ? 0 : 0x1000;
+	*id = fake.no_ept12 ? 0 : 0x101e + fake.eptp12;
+	return HYPAPI_OK;
+}
+
+int hypapi_vcpu_identity(const struct hypapi_event *ev, uint64_t *id)
+{
+	if (ev->level != HYPAPI_L2)
+		return HYPAPI_ENOTSUP;
+	*id = 0x7000 + fake.vmcs12;
 	return HYPAPI_OK;
 }
 
@@ -270,7 +278,7 @@ int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, si
 }
 
 int hypapi_partition_add_memory(struct hypapi_event *ev, hypapi_partition_t partition, const gva_t *pages,
-				size_t page_count)
+				size_t page_count, uint32_t rights)
 {
 	struct fake_partition *p = partition_of(partition);
 
@@ -285,7 +293,7 @@ int hypapi_partition_add_memory(struct hypapi_event *ev, hypapi_partition_t part
 	assert_in_range(fake.own_used + page_count, 1, FAKE_OWN);
 	for (size_t i = 0; i < page_count; i++, p->count++) {
 		p->pages[p->count].gva = pages[i].addr;
-		p->pages[p->count].rights = HYPAPI_RW;
+		p->pages[p->count].rights = rights;
 		p->pages[p->count].frame = FAKE_PAGES + fake.own_used++;
 	}
 	return HYPAPI_OK;

@@ -42,6 +42,7 @@ extern struct fake {
 	int refusals;                      /* hypapi_may_stop() answers 0 so often */
 	const char *share_user, *registering, *l2; /* the boot options trustvisor.share-user, .register and .l2 */
 	bool no_ept12;                     /* L2 has its memory by shadow paging */
+	uint64_t eptp12, vmcs12;           /* of L2, beside the first ones */
 	int memory_answer;                 /* of hypapi_partition_add_memory() */
 	int fpu_answer;                    /* of hypapi_partition_add_fpu() */
 	uint64_t l2_moved;                 /* L2's physical memory is so much higher in L1's */

@@ -320,20 +320,72 @@ static void code_must_be_the_callers_to_write(void **state)
 	assert_int_equal(register_pal(), TV_OK);
 }
 
-/* The same for a page that the entry point is not on, whatever it is called. */
+/* The same for a page that the entry point is not on. */
 static void all_code_must_be_the_callers_to_write(void **state)
 {
-	for (uint32_t type = TV_SECTION_CODE; type <= TV_SECTION_SHARED_CODE; type += 4) {
-		setup(state);
-		sections.sections[4] = (struct tv_pal_section){ type, 1, PAGE(4) };
-		sections.num_sections = 5;
-		fake.pages[4].rights = HYPAPI_RX;
-		assert_int_equal(register_pal(), TV_E_FAULT);
-		assert_int_equal(fake.next_id, 1);
-		fake.pages[4].rights = HYPAPI_RWX;
+	(void)state;
+	sections.sections[4] = (struct tv_pal_section){ TV_SECTION_CODE, 1, PAGE(4) };
+	sections.num_sections = 5;
+	fake.pages[4].rights = HYPAPI_RX;
+	assert_int_equal(register_pal(), TV_E_FAULT);
+	assert_int_equal(fake.next_id, 1);
+	fake.pages[4].rights = HYPAPI_RWX;
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(fake.partitions[0].pages[4].rights, HYPAPI_RX);
+}
+
+/*
+ * Shared code is copied, from a page that the caller need not be able to write: who has it goes on with it, another PAL
+ * has a copy of its own, and what becomes of the page is of no matter.
+ */
+static void shared_code_is_a_copy(void **state)
+{
+	const struct tv_pal_section own = sections.sections[0];
+
+	(void)state;
+	for (uint32_t i = 0; i < 2; i++) {
+		sections.num_sections = 3;
+		sections.sections[0] = (struct tv_pal_section){ TV_SECTION_CODE, 1, PAGE(60 + 2 * i) };
+		sections.sections[1] = (struct tv_pal_section){ TV_SECTION_SHARED_CODE, 2, PAGE(80) };
+		sections.sections[2] = (struct tv_pal_section){ TV_SECTION_STACK, 1, PAGE(61 + 2 * i) };
+		params.num_params = 0;
+		entry = PAGE(60 + 2 * i);
+		fake.pages[80].rights = HYPAPI_RX;
+		*(uint32_t *)fake_mem(PAGE(80)) = 0xc0de + i;
+		*(uint32_t *)fake_mem(PAGE(81)) = 0xc1de;
+		fake.pages[81].rights = HYPAPI_R;
+		assert_int_equal(register_pal(), TV_E_FAULT); /* what it could not execute */
+		fake.pages[81].rights = HYPAPI_RWX;
 		assert_int_equal(register_pal(), TV_OK);
-		assert_int_equal(fake.partitions[0].pages[4].rights, HYPAPI_RX);
 	}
+	*(uint32_t *)fake_mem(PAGE(80)) = 0xbad;
+	for (uint32_t id = 1; id <= 2; id++) {
+		assert_int_equal(*(uint32_t *)fake_partition_mem(id, PAGE(80)), 0xc0dd + id);
+		assert_int_equal(*(uint32_t *)fake_partition_mem(id, PAGE(81)), 0xc1de);
+		assert_int_equal(fake.partitions[id - 1].pages[2].rights, HYPAPI_RX);
+	}
+	assert_int_equal(fake.owner[80], 0);
+	sections.sections[0] = own;
+}
+
+/* There are 16 pages of it, which count with those of shared ranges, and come back. */
+static void shared_code_is_limited(void **state)
+{
+	(void)state;
+	sections.sections[4] = (struct tv_pal_section){ TV_SECTION_SHARED_CODE, 17, PAGE(80) };
+	sections.num_sections = 5;
+	assert_int_equal(register_pal(), TV_E_INVALID);
+	sections.sections[4].page_num = 16;
+	for (int round = 0; round < 4; round++) { /* 48 pages are L1's processes' */
+		assert_int_equal(register_pal(), TV_OK);
+		assert_int_equal(unregister_pal(), TV_OK);
+	}
+	fake.memory_answer = HYPAPI_ENOMEM;
+	for (int round = 0; round < 4; round++)
+		assert_int_equal(register_pal(), TV_E_NO_ROOM);
+	fake.memory_answer = HYPAPI_OK;
+	assert_int_equal(fake.owner[0], 0);
+	assert_int_equal(register_pal(), TV_OK);
 }
 
 static void other_thread_shares_the_code(void)
@@ -426,7 +478,7 @@ static uint32_t register_small(uint32_t i)
 static void table_full(void **state)
 {
 	static const struct { uint32_t level; uint8_t cpl; uint32_t pals; } callers[] = {
-		{ HYPAPI_L1, 3, 24 }, { HYPAPI_L2, 0, 24 }, { HYPAPI_L1, 0, 16 },
+		{ HYPAPI_L1, 3, 24 }, { HYPAPI_L2, 0, 12 }, { HYPAPI_L2, 0, 12 }, { HYPAPI_L1, 0, 16 },
 	};
 	uint32_t i = 0;
 
@@ -434,6 +486,7 @@ static void table_full(void **state)
 	for (size_t c = 0; c < sizeof(callers) / sizeof(callers[0]); c++) {
 		level = callers[c].level;
 		fake.cpl = callers[c].cpl;
+		fake.eptp12 = fake.vmcs12 = c * 0x1000; /* two machines, which have a half of L2's share each */
 		for (uint32_t n = 0; n < callers[c].pals; n++)
 			assert_int_equal(register_small(i++), TV_OK);
 		assert_int_equal(register_small(i), TV_E_NO_ROOM);
@@ -447,6 +500,58 @@ static void table_full(void **state)
 	assert_int_equal(register_small(i), TV_E_NO_ROOM);
 	level = HYPAPI_L2; /* at another privilege level: the same share */
 	assert_int_equal(register_small(i), TV_E_NO_ROOM);
+}
+
+/* Registers small PALs until there is no more room, and no more than `most` of them. */
+static uint32_t fill_up(uint32_t *next, uint64_t eptp12, uint64_t vmcs12, uint32_t most)
+{
+	uint32_t count = 0;
+
+	fake.eptp12 = eptp12 * 0x1000;
+	fake.vmcs12 = vmcs12 * 0x1000;
+	while (count < most && register_small(*next) == TV_OK)
+		*next += 1, count++;
+	return count;
+}
+
+/* Of 64 PALs L2 has 32, and each machine 8. A machine is known by EPTP12 and by its virtual CPUs. */
+static void each_machine_has_a_share(void **state)
+{
+	uint32_t next = 0;
+
+	(void)state;
+	fake.l2 = "share=50,12";
+	boot();
+	level = HYPAPI_L2;
+	assert_int_equal(fill_up(&next, 0, 0, 5), 5);
+	assert_int_equal(fill_up(&next, 0, 1, 99), 3); /* another virtual CPU of it */
+	assert_int_equal(fill_up(&next, 1, 1, 99), 0); /* which has a new EPTP12: all has gone over */
+	assert_int_equal(fill_up(&next, 1, 2, 99), 0); /* so that a third one has nothing either */
+	assert_int_equal(fill_up(&next, 1, 0, 99), 0);
+	assert_int_equal(fill_up(&next, 0x200, 0x200, 99), 8); /* another machine */
+	assert_int_equal(fill_up(&next, 0x201, 0x201, 99), 8);
+	fake.no_ept12 = true; /* by itself, whatever runs beside it */
+	assert_int_equal(fill_up(&next, 0, 0x300, 7), 7);
+	assert_int_equal(fill_up(&next, 0, 0x301, 99), 1); /* L2 has no more */
+	fake.no_ept12 = false;
+	entry = PAGE(0);
+	fake.vmcs12 = 0;
+	assert_int_equal(unregister_pal(), TV_OK);
+	assert_int_equal(fill_up(&next, 1, 5, 99), 1); /* who gives one back gets one again */
+}
+
+static void each_machine_has_pages(void **state)
+{
+	(void)state;
+	fake.share_user = "9,9";
+	fake.l2 = "share=2,1"; /* of 64 times 256 pages: 327 and 163; PALs: one */
+	boot();
+	level = HYPAPI_L2;
+	sections.sections[1].page_num = 163;
+	sections.sections[1].start_addr = 0x40000000; /* its pages are not looked at */
+	assert_int_equal(register_pal(), TV_E_NO_ROOM);
+	sections.sections[1].page_num = 100;
+	assert_int_not_equal(register_pal(), TV_E_NO_ROOM);
 }
 
 static void shares_count_pages(void **state)
@@ -1264,6 +1369,21 @@ static void shared_pages_are_limited(void **state)
 	}
 }
 
+static void each_machine_has_shared_pages(void **state)
+{
+	(void)state;
+	level = HYPAPI_L2;
+	for (uint32_t i = 0; i < 4; i++) { /* there is room for 48, and for 24 of each: 16 of a PAL */
+		fake.eptp12 = fake.vmcs12 = i / 2 * 0x1000;
+		assert_int_equal(register_small(i), TV_OK);
+		assert_int_equal(share_one(PAGE(120), 16 * 0x1000), i % 2 ? TV_E_NO_ROOM : TV_OK);
+	}
+	assert_int_equal(share_one(PAGE(120), 8 * 0x1000), TV_OK);
+	assert_int_equal(unregister_pal(), TV_OK);
+	assert_int_equal(register_small(3), TV_OK);
+	assert_int_equal(share_one(PAGE(120), 9 * 0x1000), TV_E_NO_ROOM);
+}
+
 static void answers_every_command(void **state)
 {
 	static const uint32_t utpm[] = { TV_CMD_UTPM_PCRREAD, TV_CMD_UTPM_GENRAND, TV_CMD_UTPM_SEAL,
@@ -1875,6 +1995,8 @@ static void l2_may_be_shut_out(void **state)
 		{ "share=2", TV_OK, 0 }, { "share=100", TV_OK, 0 }, { "share=101", TV_E_DENIED, 1 },
 		{ "share=", TV_E_DENIED, 1 }, { "share", TV_E_DENIED, 1 }, { "", TV_E_DENIED, 1 },
 		{ "on", TV_E_DENIED, 1 }, { "share=5x", TV_E_DENIED, 1 }, { NULL, TV_OK, 0 },
+		{ "share=2,1", TV_OK, 0 }, { "share=2,0", TV_E_NO_ROOM, 0 }, { "share=9,101", TV_E_DENIED, 1 },
+		{ "share=9,", TV_E_DENIED, 1 }, { "share=,9", TV_E_DENIED, 1 }, { "share=9,9,9", TV_E_DENIED, 1 },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -1949,6 +2071,7 @@ int main(void)
 		TEST(descriptors_are_read_up_to_their_count), TEST(descriptors_may_cross_pages),
 		TEST(vuln_4_read_only_page_as_data),
 		TEST(pages_with_two_names_are_refused), TEST(checks_again_after_a_foreign_stop), TEST(table_full),
+		TEST(each_machine_has_a_share), TEST(each_machine_has_pages), TEST(each_machine_has_shared_pages),
 		TEST(shares_count_pages), TEST(a_wrong_share_allows_nothing), TEST(doomed_registrations_cost_one_stop),
 		TEST(wary_for_a_while), TEST(unregister_of_a_running_pal_costs_no_stop),
 		TEST(an_empty_budget_repeats),
@@ -1963,7 +2086,9 @@ int main(void)
 		TEST(outside_write_destroys), TEST(fetch_of_another_address_space_destroys),
 		TEST(foreign_fetch_while_a_pal_runs), TEST(code_must_be_the_callers_to_write),
 		TEST(code_must_be_writable_under_the_stop),
-		TEST(all_code_must_be_the_callers_to_write), TEST(records_what_is_so_under_the_stop),
+		TEST(all_code_must_be_the_callers_to_write),
+		TEST(shared_code_is_a_copy), TEST(shared_code_is_limited),
+		TEST(records_what_is_so_under_the_stop),
 		TEST(outside_write_to_a_running_pal), TEST(memory_of_others_is_passed_on),
 		TEST(vuln_3_shutdown_wipes), TEST(serves_32_bit_callers), TEST(answers_every_command), TEST(detection),
 		TEST(no_copies_are_left),

@@ -26,6 +26,11 @@ static uint16_t *likely_slot(hypapi_partition_t partition)
 	return &last_of[partition.id % TV_MAX_PALS];
 }
 
+struct pal *pal_at(uint32_t number)
+{
+	return &pals[number];
+}
+
 struct pal *pal_by_partition(hypapi_partition_t partition)
 {
 	struct pal *pal = &pals[__atomic_load_n(likely_slot(partition), __ATOMIC_RELAXED)];

@@ -181,6 +181,8 @@ static void physical_memory(struct hypapi_event *ev)
 	expect("which is a number", id != 0, true);
 	expect("identity of EPT02", hypapi_ept_identity(ev, ev->eptp02, &id),
 	       ev->level == HYPAPI_L2 ? HYPAPI_OK : HYPAPI_ESTALE);
+	expect("identity of a virtual CPU", hypapi_vcpu_identity(ev, &id),
+	       ev->level == HYPAPI_L2 ? HYPAPI_OK : HYPAPI_ENOTSUP);
 	expect("a stale EPT handle", hypapi_ept_identity(ev, (hypapi_ept_t){ ev->eptp01.id - 4 }, &id), HYPAPI_ESTALE);
 }
 
@@ -262,7 +264,7 @@ static void no_partition(struct hypapi_event *ev)
 
 	expect("create without a stop", hypapi_partition_create(ev, &page, 1, &none), HYPAPI_ESTATE);
 	expect("destroy no partition", hypapi_partition_destroy(ev, none), HYPAPI_ESTALE);
-	expect("memory of no partition", hypapi_partition_add_memory(ev, none, &page.gva, 1), HYPAPI_ESTALE);
+	expect("memory of no partition", hypapi_partition_add_memory(ev, none, &page.gva, 1, HYPAPI_RW), HYPAPI_ESTALE);
 	expect("FPU of no partition", hypapi_partition_add_fpu(ev, none), HYPAPI_ESTALE);
 	expect("at home of no partition", hypapi_partition_at_home(ev, none), HYPAPI_ESTALE);
 	expect("read no partition", hypapi_partition_read(ev, none, &byte, GVA(0), 1), HYPAPI_ESTALE);
@@ -441,7 +443,7 @@ void verify_errors_no_guest(struct hypapi_event *ev)
 	expect("bare, L2 rights", hypapi_memory_rights_gpa2(ev, GPA2(0x1000), &rights, &gpa1), HYPAPI_EPERM);
 	expect("bare, create", create(ev, GVA(0x300000), HYPAPI_RW, 1), HYPAPI_EPERM);
 	expect("bare, at home", hypapi_partition_at_home(ev, none), HYPAPI_EPERM);
-	expect("bare, memory", hypapi_partition_add_memory(ev, none, &(gva_t){ 0x1000 }, 1), HYPAPI_EPERM);
+	expect("bare, memory", hypapi_partition_add_memory(ev, none, &(gva_t){ 0x1000 }, 1, HYPAPI_RW), HYPAPI_EPERM);
 	expect("bare, FPU", hypapi_partition_add_fpu(ev, none), HYPAPI_EPERM);
 	expect("bare, destroy", hypapi_partition_destroy(ev, none), HYPAPI_EPERM);
 	expect("bare, read", hypapi_partition_read(ev, none, &byte, GVA(0x1000), 1), HYPAPI_EPERM);

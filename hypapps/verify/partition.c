@@ -72,14 +72,18 @@ static uint64_t use_own_memory(struct hypapi_event *ev, hypapi_partition_t p, ui
 	static gva_t many[256];
 	uint64_t word = 1, wrong = 0;
 
-	wrong += verify_expect("memory, none", hypapi_partition_add_memory(ev, p, pages, 0), HYPAPI_EINVAL);
-	wrong += verify_expect("memory, high", hypapi_partition_add_memory(ev, p, &high, 1), HYPAPI_EINVAL);
-	wrong += verify_expect("memory where its page is", hypapi_partition_add_memory(ev, p, pages, 3), HYPAPI_EINVAL);
+	wrong += verify_expect("memory, none", hypapi_partition_add_memory(ev, p, pages, 0, HYPAPI_RW), HYPAPI_EINVAL);
+	wrong += verify_expect("memory, high", hypapi_partition_add_memory(ev, p, &high, 1, HYPAPI_RW), HYPAPI_EINVAL);
+	wrong += verify_expect("memory where its page is",
+			       hypapi_partition_add_memory(ev, p, pages, 3, HYPAPI_RW), HYPAPI_EINVAL);
 	for (uint32_t i = 0; i < 256; i++)
 		many[i] = GVA(at + (i + 1) * HYPAPI_PAGE_SIZE);
-	wrong += verify_expect("more than 256", hypapi_partition_add_memory(ev, p, many, 256), HYPAPI_ENOMEM);
+	wrong += verify_expect("more than 256",
+			       hypapi_partition_add_memory(ev, p, many, 256, HYPAPI_RW), HYPAPI_ENOMEM);
 	wrong += verify_expect("read none", hypapi_partition_read(ev, p, &word, pages[0], 8), HYPAPI_EFAULT);
-	wrong += verify_expect("memory", hypapi_partition_add_memory(ev, p, pages, 2), HYPAPI_OK);
+	wrong += verify_expect("memory", hypapi_partition_add_memory(ev, p, pages, 2, HYPAPI_RW), HYPAPI_OK);
+	wrong += verify_expect("memory, rights",
+			       hypapi_partition_add_memory(ev, p, pages, 1, HYPAPI_RWX), HYPAPI_EINVAL);
 	wrong += verify_expect("read memory", hypapi_partition_read(ev, p, &word, pages[1], 8), HYPAPI_OK);
 	wrong += verify_expect("zeros", (int64_t)word, 0);
 	wrong += verify_expect("write memory", hypapi_partition_write(ev, p, pages[1], &wrong, 8), HYPAPI_OK);
@@ -132,7 +136,7 @@ enum hypapi_verdict verify_partition_exit(struct hypapi_event *ev)
 	wrong += verify_expect("add FPU to what runs", hypapi_partition_add_fpu(ev, run.partition), HYPAPI_EBUSY);
 	wrong += verify_expect("resume", hypapi_resume(ev), HYPAPI_OK);
 	wrong += verify_expect("add memory to what runs", hypapi_partition_add_memory(ev, run.partition,
-			       &(gva_t){ 0x1000 }, 1), HYPAPI_EBUSY);
+			       &(gva_t){ 0x1000 }, 1, HYPAPI_RW), HYPAPI_EBUSY);
 	wrong += verify_expect("leave", hypapi_partition_leave(ev), HYPAPI_OK);
 	wrong += verify_expect("leave twice", hypapi_partition_leave(ev), HYPAPI_ESTATE);
 	wrong += verify_expect("destroy", hypapi_partition_destroy(ev, run.partition), HYPAPI_OK);

@@ -3,8 +3,8 @@
 """usage: no_simd.py FILE...
 
 Names each instruction of images that touches an FPU or SIMD register; exit status 1 if there is one. What a guest has
-in them is in the CPU while root runs, and root keeps no copy otherwise. Two functions of the core may exchange the
-registers of a partition and its caller. One of TrustVisor may compute with XMM registers, if it begins with saving
+in them is in the CPU while root runs, and root keeps no copy otherwise. Three functions of the core may exchange the
+registers of a partition and its caller, or clear them at the end. One of TrustVisor may compute with XMM registers, if it begins with saving
 each, ends with restoring the same ones, has no other way out, and uses none but these, by legacy encodings.
 
 Begins by looking at planted instructions and functions, which must be found.
@@ -21,7 +21,7 @@ PLANTED = ["movd %eax, %xmm0", "vpxor %ymm1, %ymm1, %ymm1", "movq %rax, %mm1", "
            "kmovw %eax, %k1", "ldmxcsr (%rax)", "fstp %st(0)", "xsave (%rax)",
            "fpu_enter: fxsave (%rax)", "fpu_leave_not: xrstor (%rax)"]
 ALLOWED = ["fpu_leave: xsave64 (%rax)"]
-EXCHANGE = {"fpu_enter", "fpu_leave"} # xmhf/cpu/fpu.c
+EXCHANGE = {"fpu_enter", "fpu_leave", "fpu_clear"} # xmhf/cpu/fpu.c
 EXCHANGES = re.compile(r"(?:xsave|xrstor)(?:64)?\s")
 
 BORROWS = "sha256_ni" # hypapps/trustvisor/tpm/sha256_ni.S

@@ -12,6 +12,7 @@
 
 #include <hypapi/sim_cmocka.h>
 
+#include "cpu/fpu.h"
 #include "cpu/percpu.h"
 #include "mem/pages.h"
 
@@ -149,6 +150,20 @@ static void keeps_xcr0(void)
 	sim_assert(sim_simd_store(value, &mxcsr) == 6);
 }
 
+/* What the core does before a reset that may leave registers as they are. */
+static void clears_registers(void)
+{
+	static const uint64_t zeros[4];
+	uint64_t value[4];
+	uint32_t mxcsr;
+
+	set_xcr0(XCR0_AVX);
+	sim_assert(sim_simd_load(callers, MXCSR_OTHER) == 0);
+	fpu_clear();
+	sim_assert(sim_simd_store(value, &mxcsr) == 0);
+	sim_assert(!memcmp(value, zeros, sizeof(value)) && mxcsr == MXCSR_RESET);
+}
+
 static void uses(void)
 {
 	static const uint64_t zeros[4];
@@ -171,6 +186,7 @@ static void uses(void)
 	sim_assert(call(ADD, 0) == HYPAPI_OK);
 	runs(0, XCR0_AVX, zeros, MXCSR_RESET);
 	sim_assert(call(DESTROY, 0) == HYPAPI_OK && call(DESTROY, 1) == HYPAPI_OK);
+	clears_registers();
 }
 
 static void in_l2(void *arg)

@@ -53,7 +53,7 @@ static int add(struct hypapi_event *ev, uint64_t i, uint64_t at)
 
 	for (uint32_t page = 0; page < OWN_PAGES; page++)
 		own[page] = GVA(at + FAR_AWAY + page * HYPAPI_PAGE_SIZE);
-	error = hypapi_partition_add_memory(ev, partitions[i], own, OWN_PAGES);
+	error = hypapi_partition_add_memory(ev, partitions[i], own, OWN_PAGES, HYPAPI_RW);
 	for (uint32_t page = 0; page < OWN_PAGES && !error; page++) {
 		own[page].addr += 0x800;
 		error = hypapi_partition_read(ev, partitions[i], &word, own[page], sizeof(word));

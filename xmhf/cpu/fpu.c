@@ -2,6 +2,7 @@
 /* See fpu.h. The images are those of XSAVE in its standard format (SDM vol. 1, "XSAVE Area"). */
 #include "cpu/fpu.h"
 
+#include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/pages.h"
@@ -98,6 +99,15 @@ void fpu_free(struct fpu *f)
 	free_image(f->own);
 	free_image(f->callers);
 	*f = (struct fpu){ NULL };
+}
+
+/* Of an image whose header says so XRSTOR reads no more than that and MXCSR. */
+void fpu_clear(void)
+{
+	static _Alignas(64) u8 blank[AREA_FIXED_BYTES];
+
+	if (components && xsetbv_safe(0, components)) /* it may be before VMX is on, and CR4.OSXSAVE with it */
+		xrstor(blank, components, true);
 }
 
 void fpu_enter(struct fpu *f, bool wide)

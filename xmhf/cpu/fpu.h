@@ -34,6 +34,9 @@ void fpu_wipe(struct fpu *f);
 /* Wipes both pages and gives them back; NULL pages are fine. */
 void fpu_free(struct fpu *f);
 
+/* The machine ends: what is in this CPU's registers is as after a reset. */
+void fpu_clear(void);
+
 /*
  * The partition comes, or goes. `wide`: 64-bit code, whose last x87 instruction is known by a 64-bit address; of 32-bit
  * code by selector and offset.

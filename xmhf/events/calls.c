@@ -434,12 +434,26 @@ int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_
 	return HYPAPI_OK;
 }
 
+int hypapi_vcpu_identity(const struct hypapi_event *ev, uint64_t *id)
+{
+	struct dispatch *d = delivery(ev, 0);
+
+	if (!d || d->ev.level != HYPAPI_L2)
+		return HYPAPI_ENOTSUP;
+	*id = nested_vmcs12(this_cpu());
+	return HYPAPI_OK;
+}
+
+static bool partition_rights_ok(u32 rights)
+{
+	return rights == HYPAPI_R || rights == HYPAPI_RW || rights == HYPAPI_RX;
+}
+
 static bool page_request_ok(const struct hypapi_partition_page *page)
 {
 	u32 rights = page->rights & ~(HYPAPI_CALLER_WRITES | HYPAPI_HOME | HYPAPI_FRAME);
-	bool known = rights == HYPAPI_R || rights == HYPAPI_RW || rights == HYPAPI_RX;
 
-	return known && !(page->gva.addr & (HYPAPI_PAGE_SIZE - 1)) && page->gva.addr < BIT(47);
+	return partition_rights_ok(rights) && !(page->gva.addr & (HYPAPI_PAGE_SIZE - 1)) && page->gva.addr < BIT(47);
 }
 
 /* Which page of L1 a request means, if the caller has these rights to it. */
@@ -549,14 +563,14 @@ int hypapi_partition_add_fpu(struct hypapi_event *ev, hypapi_partition_t partiti
 }
 
 int hypapi_partition_add_memory(struct hypapi_event *ev, hypapi_partition_t partition, const gva_t *pages,
-				size_t page_count)
+				size_t page_count, uint32_t rights)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
 	struct partition *p;
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (!page_count || page_count > PARTITION_MAX_PAGES)
+	if (!page_count || page_count > PARTITION_MAX_PAGES || !partition_rights_ok(rights))
 		return HYPAPI_EINVAL;
 	for (size_t i = 0; i < page_count; i++)
 		if (pages[i].addr & (PAGE_SIZE - 1) || pages[i].addr >= BIT(47))
@@ -565,7 +579,7 @@ int hypapi_partition_add_memory(struct hypapi_event *ev, hypapi_partition_t part
 
 	if (error)
 		return error;
-	error = partition_add_memory(p, pages, page_count);
+	error = partition_add_memory(p, pages, page_count, rights);
 	partition_release(p);
 	return error;
 }

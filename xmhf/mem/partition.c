@@ -357,7 +357,7 @@ bool partition_destroy_all(struct percpu *cpu, const struct hypapp_descriptor *o
 	return all;
 }
 
-static int add_own(struct partition *p, u64 gva)
+static int add_own(struct partition *p, u64 gva, u32 rights)
 {
 	u64 *entry;
 	int error = free_entry(p, gva, &entry);
@@ -365,18 +365,18 @@ static int add_own(struct partition *p, u64 gva)
 
 	if (!page)
 		return error ? error : HYPAPI_ENOMEM;
-	map_page(p, gva, entry, virt_to_phys(page).addr, HYPAPI_RW);
+	map_page(p, gva, entry, virt_to_phys(page).addr, rights);
 	p->own_count++;
 	return HYPAPI_OK;
 }
 
-int partition_add_memory(struct partition *p, const gva_t *pages, size_t count)
+int partition_add_memory(struct partition *p, const gva_t *pages, size_t count, u32 rights)
 {
 	int error = count > PARTITION_MAX_PAGES - p->page_count ? HYPAPI_ENOMEM : HYPAPI_OK;
 	size_t added = 0;
 
 	while (!error && added < count) {
-		error = add_own(p, pages[added].addr);
+		error = add_own(p, pages[added].addr, rights);
 		added += !error;
 	}
 	if (error)

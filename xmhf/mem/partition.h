@@ -60,7 +60,7 @@ int partition_copy(u64 handle, const struct hypapp_descriptor *owner, u64 gva, v
  * Adds zeroed pages of root memory at these linear addresses, all or none. The caller has claimed the partition.
  * HYPAPI_EINVAL: a page is there already; HYPAPI_ENOMEM.
  */
-int partition_add_memory(struct partition *p, const gva_t *pages, size_t count);
+int partition_add_memory(struct partition *p, const gva_t *pages, size_t count, u32 rights);
 /* NULL instead of that error. */
 struct partition *partition_get(u64 handle, const struct hypapp_descriptor *owner);
 /* HYPAPI_EBUSY: it runs. HYPAPI_ESTALE: it was destroyed before the stop began. */

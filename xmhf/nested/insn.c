@@ -131,6 +131,11 @@ static void set_current(struct percpu *cpu, struct active_vmcs *a)
 	nested_shadow_link(cpu);
 }
 
+u64 nested_vmcs12(const struct percpu *cpu)
+{
+	return cpu->nested->current->gpa1;
+}
+
 static bool is_current(const struct nested_cpu *n, u64 gpa1)
 {
 	return n->current && n->current->gpa1 == gpa1;

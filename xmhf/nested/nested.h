@@ -81,8 +81,9 @@ u64 nested_tsc_offset(const struct percpu *cpu);
 must_check bool nested_gpa1(struct percpu *cpu, gpa2_t gpa2, u32 rights, gpa1_t *gpa1);
 must_check bool nested_gpa1_to_write(struct percpu *cpu, gpa2_t gpa2, gpa1_t *gpa1);
 
-/* EPTP12 of the L2 that runs. */
+/* EPTP12 of the L2 that runs; L1-physical address of its VMCS12. */
 u64 nested_eptp12(const struct percpu *cpu);
+u64 nested_vmcs12(const struct percpu *cpu);
 
 /*
  * EPT of the L2 that runs or ran last, as stops of one EPT name it: an EPT12 has one name, whatever type and flags

@@ -9,6 +9,7 @@
 #include "boot/acpi.h"
 #include "boot/pci.h"
 #include "cpu/clock.h"
+#include "cpu/fpu.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/pages.h"
@@ -87,6 +88,7 @@ _Noreturn void reset_end_cpu(struct percpu *cpu)
 	u64 bytes = root_map_stack_bytes(ROOT_STACK_MAIN);
 
 	wipe_registers(cpu);
+	fpu_clear(); /* INIT, which a reset may be, would leave them */
 	asm volatile("cld; rep stosb; wbinvd; lock incl %2\n"
 		     "1: cli; hlt; jmp 1b"
 		     : : "D"(cpu->stack_top - bytes), "c"(bytes), "m"(ended_cpus), "a"(0) : "memory");
@@ -121,6 +123,7 @@ _Noreturn void reset_machine(struct percpu *cpu)
 		root_map_wipe_stack(i, ROOT_STACK_FAULT);
 	}
 	wipe_below(cpu);
+	fpu_clear();
 	wbinvd();
 	for (size_t i = 0;; i = (i + 1) % ARRAY_SIZE(ways)) {
 		ways[i]();

@@ -334,6 +334,18 @@ int hypapi_page_in(struct hypapi_event *ev, gva_t gva, uint32_t rights);
  */
 int hypapi_ept_identity(const struct hypapi_event *ev, hypapi_ept_t ept, uint64_t *id);
 
+/**
+ * On which of its virtual CPUs L1's hypervisor runs this L2: a number that stays the same while L1 gives the machine
+ * another EPTP12, and that no other virtual CPU has at the same time. It is the L1-physical address of the VMCS that is
+ * current for L1; when L1 no longer needs that one, its address may become another virtual CPU's.
+ * @param ev  the event of this callback
+ * @param id  result; page-aligned
+ * @return HYPAPI_OK; HYPAPI_ENOTSUP: the level is not L2, or the event is over
+ * @since 1.3 (SDM volume 3, "Overview of Virtual Machine Control Structures")
+ */
+HYPAPI_CHECK
+int hypapi_vcpu_identity(const struct hypapi_event *ev, uint64_t *id);
+
 /* ---- Physical memory of L1 and L2 ---- */
 
 /**
@@ -594,19 +606,21 @@ int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partiti
 int hypapi_partition_add_fpu(struct hypapi_event *ev, hypapi_partition_t partition);
 
 /**
- * Adds zeroed memory of the core's own to a partition, which may read and write it. It is nobody else's, and ends with
- * the partition. There is little of it, so a hypapp sets limits to those that it gives it to. No CPU is stopped.
+ * Adds zeroed memory of the core's own to a partition. It is nobody else's, and ends with the partition.
+ * hypapi_partition_write() fills it, whatever the rights are. There is little of it, so a hypapp sets limits to those
+ * that it gives it to. No CPU is stopped.
  * @param ev          the event of this callback
  * @param partition   one of this hypapp's own
  * @param pages       linear addresses of pages in the partition: page-aligned, below 2^47, none twice
  * @param page_count  1 to 256, together with those that the partition has
- * @return HYPAPI_OK; HYPAPI_EPERM; HYPAPI_ESTALE; HYPAPI_EINVAL: not aligned, too high, twice, there already, count;
- *         HYPAPI_EBUSY: it runs on some CPU; HYPAPI_ENOMEM: no memory, or more than 256 pages in all. After an error
- *         nothing has been added
+ * @param rights      what the partition may: HYPAPI_R, HYPAPI_RW or HYPAPI_RX
+ * @return HYPAPI_OK; HYPAPI_EPERM; HYPAPI_ESTALE; HYPAPI_EINVAL: not aligned, too high, twice, there already, count,
+ *         rights; HYPAPI_EBUSY: it runs on some CPU; HYPAPI_ENOMEM: no memory, or more than 256 pages in all. After an
+ *         error nothing has been added
  * @since 1.3
  */
 int hypapi_partition_add_memory(struct hypapi_event *ev, hypapi_partition_t partition, const gva_t *pages,
-				size_t page_count);
+				size_t page_count, uint32_t rights);
 
 /**
  * Reads memory of a partition by its own linear addresses, whatever its rights are.

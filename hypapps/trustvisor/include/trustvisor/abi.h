@@ -77,7 +77,7 @@ enum tv_result {
 #define TV_MAX_PARAMS 10
 #define TV_MAX_PAGES 256 /* of all sections of a PAL together */
 #define TV_MAX_SHARED 10 /* ranges of a PAL, by TV_CMD_SHARE; they do not overlap each other, nor pages of sections */
-#define TV_MAX_SHARED_PAGES 16 /* that all of them touch */
+#define TV_MAX_SHARED_PAGES 16 /* that all of them touch, with those of shared code */
 
 /*
  * What eight bytes of a registered PAL's code read as for everybody else; data, parameters and stack read as 0. The
@@ -92,7 +92,8 @@ enum tv_section_type {
 	TV_SECTION_DATA = 2,        /* read and write */
 	TV_SECTION_PARAM = 3,       /* read and write; pointer parameters are copied here */
 	TV_SECTION_STACK = 4,       /* read and write; the stack starts at its end */
-	TV_SECTION_SHARED_CODE = 5, /* read and execute */
+	TV_SECTION_SHARED_CODE = 5, /* read and execute; a copy, measured: the page stays what it is for everybody else,
+	                               another PAL too. The caller need not be able to write it */
 };
 
 struct tv_pal_section {
