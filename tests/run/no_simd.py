@@ -4,8 +4,9 @@
 
 Names each instruction of images that touches an FPU or SIMD register; exit status 1 if there is one. What a guest has
 in them is in the CPU while root runs, and root keeps no copy otherwise. Three functions of the core may exchange the
-registers of a partition and its caller, or clear them at the end. One of TrustVisor may compute with XMM registers, if it begins with saving
-each, ends with restoring the same ones, has no other way out, and uses none but these, by legacy encodings.
+registers of a partition and its caller, or clear them at the end. One of TrustVisor may compute with XMM registers, if
+it begins with saving each, ends with restoring the same ones, has no other way out, and uses none but these, by legacy
+encodings.
 
 Begins by looking at planted instructions and functions, which must be found.
 """
