@@ -11,6 +11,7 @@
 
 #include <hypapi/control.h>
 
+#include "boot/boot_info.h"
 #include "core/cmdline.h"
 #include "events/event_info.h"
 #include "events/hypapps.h"
@@ -21,6 +22,8 @@
 #include "report/trace.h"
 #include "vmx/vmx.h"
 
+struct boot_info boot_info;
+enum log_level log_threshold = LOG_ERROR;
 u32 cpu_count = 1;
 struct percpu *cpus[MAX_CPUS];
 const struct event_info event_info[HYPAPI_EV_COUNT];
@@ -72,6 +75,8 @@ void *machine_self(void)
 {
 	return &cpu;
 }
+
+void log_line(enum log_level level, const char *format, ...) { (void)level, (void)format; }
 
 /* What other records are made of. */
 u32 hypapps_count(void) { return 0; }
