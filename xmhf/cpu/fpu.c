@@ -104,7 +104,9 @@ void fpu_free(struct fpu *f)
 /* Of an image whose header says so XRSTOR reads no more than that and MXCSR. */
 void fpu_clear(void)
 {
-	static _Alignas(64) u8 blank[AREA_FIXED_BYTES];
+	static _Alignas(64) u8 blank[AREA_FIXED_BYTES] = {
+		[AREA_MXCSR] = MXCSR_RESET & 0xff, [AREA_MXCSR + 1] = MXCSR_RESET >> 8,
+	};
 
 	if (components && xsetbv_safe(0, components)) /* it may be before VMX is on, and CR4.OSXSAVE with it */
 		xrstor(blank, components, true);
