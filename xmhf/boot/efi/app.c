@@ -79,7 +79,8 @@ static efi_status refuse(const char *why)
 		for (;;)
 			(void)boot->stall(1000000);
 	}
-	say("\nxmhf: XMHF is not started\n");
+	say("\nxmhf: XMHF is not started; the firmware goes on in 5 seconds\n");
+	(void)boot->stall(5000000);
 	return UNSUPPORTED;
 }
 
