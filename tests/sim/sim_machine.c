@@ -9,11 +9,15 @@
 #include <hypapi/sim_cmocka.h>
 
 enum { UD = 6, GP = 13, PF = 14, EXIT_CPUID = 10, EXIT_HLT = 12, EXIT_VIOLATION = 48, ALL = HYPAPI_RWX };
+enum { EXIT_VMFUNC = 59, PROC2_VMFUNC = 1 << 13, VMFUNC_EPTP_SWITCHING = 1 };
 enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, OFFER = 5000 };
 enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT, COPY_TO, COPY_FROM, COPY_TO_GPA1, GUARD, SHUT };
 enum { VECTOR_TAKEN = 0x41, SLP_EN = 1 << 13, S3 = 3 };
 #define MTRR_DEF_TYPE 0x2ff
 #define VMCS_EPTP 0x201a
+#define VMCS_VM_FUNCTION_CONTROLS 0x2018
+#define VMCS_EPTP_LIST_ADDR 0x2024
+#define VMCS_PROC2_CTLS 0x401e
 #define VMCS_GUEST_CR3 0x6802
 #define EPTP_AD (1 << 6)
 
@@ -674,6 +678,37 @@ static void one_ept_has_one_name(void **state)
 	sim_wait();
 }
 
+/* The CPU comes to the EPT12 by VMFUNC, from another one. */
+static void change_after_vmfunc(void *arg)
+{
+	sim_set(HYPAPI_REG_RAX, 0);
+	sim_set(HYPAPI_REG_RCX, 3);
+	sim_assert(sim_exit(EXIT_VMFUNC, 0) == 0);
+	change_word(arg);
+}
+
+static void changer_by_vmfunc(void *arg)
+{
+	uint64_t list = sim_memory(HYPAPI_PAGE_SIZE).addr;
+	struct sim_l2 *other = sim_l2_create(1 << 20);
+
+	((uint64_t *)sim_ram(HPA(list)))[3] = sim_l2_vmread(l2, VMCS_EPTP);
+	sim_l2_vmwrite(l2, VMCS_EPTP, sim_l2_vmread(other, VMCS_EPTP));
+	sim_l2_vmwrite(l2, VMCS_PROC2_CTLS, sim_l2_vmread(l2, VMCS_PROC2_CTLS) | PROC2_VMFUNC);
+	sim_l2_vmwrite(l2, VMCS_VM_FUNCTION_CONTROLS, VMFUNC_EPTP_SWITCHING);
+	sim_l2_vmwrite(l2, VMCS_EPTP_LIST_ADDR, list);
+	sim_assert(sim_l2_run(l2, change_after_vmfunc, arg, NULL) == EXIT_HLT);
+}
+
+static void who_comes_by_vmfunc_stands_still(void **state)
+{
+	(void)state;
+	boot();
+	sim_start(1, changer_by_vmfunc, NULL);
+	sim_start(0, stopper, NULL);
+	sim_wait();
+}
+
 /* ---- Accessed and dirty flags ---- */
 
 enum { PTE = 7, PTE_AD = 0x60, EPT_A = 1 << 8, EPT_D = 1 << 9 };
@@ -803,7 +838,7 @@ int main(void)
 		sim_test(work_comes_to_every_cpu),
 		sim_test(fault_of_a_device_is_told), sim_test(when_faults_are_looked_for),
 		sim_test(one_ept_stands_still),
-		sim_test(one_ept_has_one_name),
+		sim_test(one_ept_has_one_name), sim_test(who_comes_by_vmfunc_stands_still),
 		sim_test(copies_make_pages_dirty),
 		sim_test(no_flag_is_set_in_a_guarded_page),
 		sim_test_fault(assertions_are_faults, "sim_cpu_index() == 0"),
