@@ -240,11 +240,48 @@ static void nothing_left_in_the_vmcs(void **state)
 	boot(one_after_another);
 }
 
+/* ---- What L1 is told of L2 at an exit is what the next entry makes true ---- */
+
+enum { NMI_EXITING = 1 << 3, VIRTUAL_NMIS = 1 << 5, BLOCKED = 1 << 3, UD_EVENT = 0x80000306 };
+
+static uint32_t reason = ~0u;
+
+static bool resumes(struct sim_l2 *of, const struct sim_l2_exit *exit, void *arg)
+{
+	(void)of, (void)arg;
+	reason = exit->reason;
+	return true;
+}
+
+static void finds_no_event(void *arg)
+{
+	(void)arg;
+	sim_assert(sim_exception().vector == 0);
+}
+
+static void ends_before_the_event(void *arg)
+{
+	(void)arg;
+	sim_l2_vmwrite(l2, VMCS_PIN_CTLS, NMI_EXITING | VIRTUAL_NMIS);
+	sim_l2_vmwrite(l2, VMCS_GUEST_INTERRUPTIBILITY, BLOCKED);
+	sim_l2_vmwrite(l2, VMCS_ENTRY_INTR_INFO, UD_EVENT);
+	cpus[0]->guest_nmis = 1;
+	sim_assert(sim_l2_run(l2, finds_no_event, NULL, resumes) == EXIT_HLT_REASON);
+	sim_assert(reason == 0 && !cpus[0]->guest_nmis);
+}
+
+/* An exit comes before the event that the entry was to deliver. L1 does not ask for it again, and it does not come. */
+static void an_event_told_is_not_delivered(void **state)
+{
+	(void)state;
+	boot(ends_before_the_event);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		sim_test(around_a_partition), sim_test(copies_from_a_partition), sim_test(between_l1_and_l2),
-		sim_test(nothing_left_in_the_vmcs),
+		sim_test(nothing_left_in_the_vmcs), sim_test(an_event_told_is_not_delivered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -185,12 +185,18 @@ u64 nested_tsc_offset(const struct percpu *cpu)
 
 /* ---- Events for L2 ---- */
 
-/* An exit in place of an entry: an event that this was to deliver is told with the exit, so that it is not lost. */
+/*
+ * An exit in place of an entry: an event that this was to deliver is told with the exit, so that it is not lost, and
+ * taken out of VMCS02, so that the next entry does not deliver it unasked.
+ */
 static void reflect_undelivered(struct percpu *cpu, struct exit_info exit)
 {
 	exit.idt_info = (u32)vmread(VMCS_ENTRY_INTR_INFO);
-	exit.idt_error = (u32)vmread(VMCS_ENTRY_ERROR_CODE);
-	exit.insn_len = (u32)vmread(VMCS_ENTRY_INSN_LEN);
+	if (exit.idt_info & INTR_VALID) {
+		exit.idt_error = (u32)vmread(VMCS_ENTRY_ERROR_CODE);
+		exit.insn_len = (u32)vmread(VMCS_ENTRY_INSN_LEN);
+		vmwrite(VMCS_ENTRY_INTR_INFO, 0);
+	}
 	nested_reflect(cpu, &exit);
 }
 
