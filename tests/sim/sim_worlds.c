@@ -253,6 +253,14 @@ static bool resumes(struct sim_l2 *of, const struct sim_l2_exit *exit, void *arg
 	return true;
 }
 
+static bool makes_them_virtual(struct sim_l2 *of, const struct sim_l2_exit *exit, void *arg)
+{
+	(void)arg;
+	sim_l2_vmwrite(of, VMCS_PIN_CTLS, NMI_EXITING | VIRTUAL_NMIS);
+	sim_l2_skip(exit);
+	return true;
+}
+
 static void finds_no_event(void *arg)
 {
 	(void)arg;
@@ -277,11 +285,35 @@ static void an_event_told_is_not_delivered(void **state)
 	boot(ends_before_the_event);
 }
 
+static void unblocks_nmis(void *arg)
+{
+	(void)arg;
+	(void)!__real_vmx_vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0); /* IRET */
+	sim_assert(sim_cpuid(1, 0) == 0);
+	sim_assert(vmread(VMCS_GUEST_INTERRUPTIBILITY) == BLOCKED);
+}
+
+static void gets_virtual_nmis(void *arg)
+{
+	(void)arg;
+	sim_l2_vmwrite(l2, VMCS_PIN_CTLS, NMI_EXITING);
+	sim_l2_vmwrite(l2, VMCS_GUEST_INTERRUPTIBILITY, BLOCKED);
+	sim_assert(sim_l2_run(l2, unblocks_nmis, NULL, makes_them_virtual) == EXIT_HLT_REASON);
+}
+
+/* L2's IRET ends the blocking of VMCS02, not that of NMIs which L1 has exit; then L1 makes them virtual. */
+static void nmis_stay_blocked_as_told(void **state)
+{
+	(void)state;
+	boot(gets_virtual_nmis);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		sim_test(around_a_partition), sim_test(copies_from_a_partition), sim_test(between_l1_and_l2),
 		sim_test(nothing_left_in_the_vmcs), sim_test(an_event_told_is_not_delivered),
+		sim_test(nmis_stay_blocked_as_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,11 +182,14 @@ static const struct exit_row rows[EXIT_REASON_COUNT] = {
  * With NMI exiting and without virtual NMIs, L2's IRET does not end blocking by NMI (SDM vol. 3, "Changes to
  * Instruction Behavior in VMX Non-Root Operation"): an exit finds it as the entry left it. VMCS02 has virtual NMIs.
  */
-static u32 interruptibility12(const struct vmcs12 *v)
+static u32 interruptibility12(struct active_vmcs *a)
 {
 	u32 now = (u32)vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
-	return vmcs12_keeps_nmis_blocked(v) ? now | INTERRUPTIBILITY_NMI : now;
+	if (!vmcs12_keeps_nmis_blocked(&a->vmcs12) || (now & INTERRUPTIBILITY_NMI))
+		return now;
+	a->unmerged |= GROUP(NONREG); /* VMCS02 says otherwise, and other controls may make that count */
+	return now | INTERRUPTIBILITY_NMI;
 }
 
 /*
@@ -203,7 +206,7 @@ static void save_guest_state(struct active_vmcs *a)
 	v->guest_cr0 = vmread(VMCS_GUEST_CR0);
 	v->guest_cs_ar = (u32)vmread(VMCS_GUEST_CS_AR);
 	v->guest_ss_ar = (u32)vmread(VMCS_GUEST_SS_AR);
-	v->guest_interruptibility = interruptibility12(v);
+	v->guest_interruptibility = interruptibility12(a);
 	v->guest_activity = (u32)vmread(VMCS_GUEST_ACTIVITY);
 	v->guest_pending_debug = vmread(VMCS_GUEST_PENDING_DEBUG);
 	v->entry_ctls = (v->entry_ctls & ~(u32)ENTRYCTL_IA32E) | (u32)(vmread(VMCS_ENTRY_CTLS) & ENTRYCTL_IA32E);
