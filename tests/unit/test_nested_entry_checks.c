@@ -407,6 +407,18 @@ static void reads_cover_each_write(void **state)
 	}
 }
 
+/* A VMCS that gets the place of one with the same fields has no group to be looked at; but it is another one. */
+static void each_entry_asks_which_is_current(void **state)
+{
+	struct world w;
+
+	(void)state;
+	valid_world(&w);
+	w.v.link_pointer = w.e.current.addr;
+	w.e.link_revision = NESTED_REVISION;
+	assert_int_equal(entry_check_run(&w.v, &w.e, GROUP(MEMORY)), ENTRY_CHECK_link_current);
+}
+
 static void kinds_give_the_answer(void **state)
 {
 	(void)state;
@@ -447,6 +459,7 @@ int main(void)
 		cmocka_unit_test(valid_variants_pass),
 		cmocka_unit_test(every_row_fails_alone),
 		cmocka_unit_test(reads_cover_each_write),
+		cmocka_unit_test(each_entry_asks_which_is_current),
 		cmocka_unit_test(kinds_give_the_answer),
 		cmocka_unit_test(msr_areas),
 	};

@@ -29,7 +29,7 @@ enum vmcs_group {
 	GROUP_FLAGS,  /* RFLAGS */
 	GROUP_NONREG, /* activity, interruptibility, pending debug exceptions, link pointer */
 	GROUP_INFO,   /* exit information */
-	GROUP_MEMORY, /* no fields: what a check reads of L1's memory, which may change at any time */
+	GROUP_MEMORY, /* no fields: L1's memory, which may change at any time, and which VMCS is current */
 	GROUP_COUNT,
 };
 #define GROUP(name) (1u << GROUP_##name)
