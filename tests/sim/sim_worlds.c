@@ -14,6 +14,7 @@
 
 #include "cpu/speculation.h"
 #include "cpu/x86.h"
+#include "hypapi/sim/machine.h"
 #include "vmx/vmx_insn.h"
 
 enum { CREATE = 0x10, ENTER, READ, LEAVE, CREATE_OTHER, ENTER_OTHER, DESTROY, EXIT_HLT_REASON = 12 };
@@ -308,12 +309,44 @@ static void nmis_stay_blocked_as_told(void **state)
 	boot(gets_virtual_nmis);
 }
 
+/*
+ * Outside of VMX operation L1 leaves 64-bit mode. The same VMCS, in the same place, has the wrong host size then, as
+ * hardware says, too.
+ */
+static void does_nothing(void *arg) { (void)arg; }
+
+static void comes_back_in_32_bits(void *arg)
+{
+	uint64_t at = sim_memory(2 * HYPAPI_PAGE_SIZE).addr, *operand = sim_ram(HPA(at));
+
+	(void)arg;
+	sim_assert(sim_l2_run(l2, does_nothing, NULL, NULL) == EXIT_HLT_REASON);
+	*operand = at + HYPAPI_PAGE_SIZE;
+	sim_assert(sim_rdmsr(MSR_IA32_VMX_BASIC, operand + HYPAPI_PAGE_SIZE / 8) == 0);
+	operand[HYPAPI_PAGE_SIZE / 8] &= VMX_BASIC_REVISION;
+	sim_assert(sim_exit(EXIT_VMXOFF, 0) == 0);
+	*vmcs_field(sim_self, VMCS_EXIT_INSN_INFO) = BIT(27) | BIT(22) | 3u << 15 | 2u << 7; /* an address, no register */
+	sim_assert(sim_exit(EXIT_VMXON, at) == 0);
+	sim_assert(!(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_CF));
+	*vmcs_field(sim_self, VMCS_ENTRY_CTLS) &= ~(u64)ENTRYCTL_IA32E;
+	*vmcs_field(sim_self, VMCS_GUEST_DS_AR) = 0xc093;
+	*vmcs_field(sim_self, VMCS_GUEST_DS_LIMIT) = 0xffffffff;
+	sim_l2_run(l2, does_nothing, NULL, NULL);
+}
+
+static void host_size_is_checked_after_vmxon(void **state)
+{
+	(void)state;
+	boot(comes_back_in_32_bits);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		sim_test(around_a_partition), sim_test(copies_from_a_partition), sim_test(between_l1_and_l2),
 		sim_test(nothing_left_in_the_vmcs), sim_test(an_event_told_is_not_delivered),
 		sim_test(nmis_stay_blocked_as_told),
+		sim_test_fault(host_size_is_checked_after_vmxon, "VMRESUME of L1 fails"),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

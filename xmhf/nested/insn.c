@@ -86,9 +86,11 @@ void nested_deactivate_all(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
 
-	for (u32 i = 0; i < ACTIVE_VMCSS; i++)
+	for (u32 i = 0; i < ACTIVE_VMCSS; i++) {
 		if (n->active[i].gpa1 != NO_VMCS)
 			deactivate(cpu, &n->active[i]);
+		n->active[i].unmerged |= GROUP(EXITS); /* checked by L1's mode, which may be another one after VMXON */
+	}
 }
 
 /* A place for one more, in turn of another one if all are taken. */
