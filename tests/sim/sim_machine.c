@@ -31,6 +31,14 @@ static enum hypapi_verdict on_any(struct hypapi_event *ev)
 	return HYPAPI_PASS;
 }
 
+static uint64_t rip_at_root[HYPAPI_MAX_CPUS]; /* of each CPU, at the newest EPT02_ROOT */
+
+static enum hypapi_verdict on_root(struct hypapi_event *ev)
+{
+	rip_at_root[ev->cpu] = hypapi_reg_get(ev, HYPAPI_REG_RIP);
+	return on_any(ev);
+}
+
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 {
 	on_any(ev);
@@ -86,7 +94,7 @@ HYPAPP_DEFINE(probe,
 		{ .type = HYPAPI_EV_EXIT102, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_any },
 		{ .type = HYPAPI_EV_EXIT201, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L1), .handler = on_any },
 		{ .type = HYPAPI_EV_EXIT202, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_any },
-		{ .type = HYPAPI_EV_EPT02_ROOT, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_any },
+		{ .type = HYPAPI_EV_EPT02_ROOT, .levels = HYPAPI_LEVEL_BIT(HYPAPI_L2), .handler = on_root },
 		{ .type = HYPAPI_EV_RESET, .handler = on_any },
 	},
 	.claims = {
@@ -684,6 +692,7 @@ static void change_after_vmfunc(void *arg)
 	sim_set(HYPAPI_REG_RAX, 0);
 	sim_set(HYPAPI_REG_RCX, 3);
 	sim_assert(sim_exit(EXIT_VMFUNC, 0) == 0);
+	sim_assert(rip_at_root[sim_cpu_index()] == sim_get(HYPAPI_REG_RIP));
 	change_word(arg);
 }
 

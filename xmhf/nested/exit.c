@@ -119,8 +119,8 @@ static void l0_vmfunc(struct percpu *cpu)
 	cpu->nested->missed.access = 0;
 	nested_select_ept02(cpu);
 	world_enter(cpu, cpu->world); /* on another EPT: who has that stopped waits for this CPU, or this CPU for him */
-	nested_report_root(cpu);
 	vmx_skip_instruction();
+	nested_report_root(cpu);
 }
 
 static const struct exit_row rows[EXIT_REASON_COUNT] = {
