@@ -52,7 +52,9 @@ UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c 
 	xmhf/events/hypapps_check.c xmhf/events/event_info.c xmhf/events/names.c
 # A hypapp's tests stand beside it: hypapps/NAME/test_*.c, or in a sub-folder, with the whole hypapp and its library.
 hypapps_with = $(sort $(foreach d,$(wildcard hypapps/*),$(if $(call hypapp_tests,$(d),$(1)),$(notdir $(d)))))
-hypapp_host_src = $(call hypapp_own,hypapps/$(1))
+hypapp_host_src = $(filter-out $(HOST_WITHOUT_$(1)),$(call hypapp_own,hypapps/$(1)))
+# Its test stands for the ports.
+HOST_WITHOUT_lockdown := hypapps/lockdown/port.S
 UNIT_HYPAPPS := $(call hypapps_with,test_)
 # The library of hypapp $(1) for variant $(2) of hypapi/sim/sim.mk; nothing if it has none.
 host_library = $(if $(LIBRARY_SRC_hypapps/$(1)),$(UNIT_DIR)/library/$(2)/$(1).a)
