@@ -325,7 +325,8 @@ static void comes_back_in_32_bits(void *arg)
 	sim_assert(sim_rdmsr(MSR_IA32_VMX_BASIC, operand + HYPAPI_PAGE_SIZE / 8) == 0);
 	operand[HYPAPI_PAGE_SIZE / 8] &= VMX_BASIC_REVISION;
 	sim_assert(sim_exit(EXIT_VMXOFF, 0) == 0);
-	*vmcs_field(sim_self, VMCS_EXIT_INSN_INFO) = BIT(27) | BIT(22) | 3u << 15 | 2u << 7; /* an address, no register */
+	/* The operand: an address, no register. */
+	*vmcs_field(sim_self, VMCS_EXIT_INSN_INFO) = BIT(27) | BIT(22) | 3u << 15 | 2u << 7;
 	sim_assert(sim_exit(EXIT_VMXON, at) == 0);
 	sim_assert(!(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_CF));
 	*vmcs_field(sim_self, VMCS_ENTRY_CTLS) &= ~(u64)ENTRYCTL_IA32E;
