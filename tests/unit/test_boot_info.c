@@ -29,6 +29,7 @@ void machine_relax(void) { }
 #include "../../xmhf/boot/multiboot.c"
 #undef physical
 #include "../../xmhf/boot/memory_map.c"
+#include "../../xmhf/boot/efi_map.c"
 
 #define BYTES (1ul << 20)
 #define INFO 0x90000u
@@ -364,6 +365,75 @@ static void broken_information(void **state)
 	assert_refuses("not started by a multiboot loader", multiboot_parse(0, INFO));
 }
 
+/* ---- The firmware's own map, for Linux ---- */
+
+#define ENTRY_BYTES 48u /* longer than what is known of an entry */
+
+static struct efi_memory *efi_entry(u32 i)
+{
+	return (struct efi_memory *)(boot_info.efi.map + i * ENTRY_BYTES);
+}
+
+static void add_efi_entry(u32 type, u64 start, u64 pages)
+{
+	*efi_entry(boot_info.efi.map_bytes / ENTRY_BYTES) = (struct efi_memory){ type, 0, start, 0, pages, 0xf };
+	boot_info.efi.map_bytes += ENTRY_BYTES;
+	boot_info.efi.entry_bytes = ENTRY_BYTES;
+}
+
+/* Of the page at `at`; ~0: the map has it not, or twice. */
+static u32 efi_type_at(u64 at)
+{
+	u32 count = 0, type = ~0u;
+
+	for (u32 i = 0; i < boot_info.efi.map_bytes / ENTRY_BYTES; i++) {
+		const struct efi_memory *m = efi_entry(i);
+
+		assert_true(m->pages > 0 && m->attributes == 0xf);
+		if (at < m->start || at >= m->start + m->pages * PAGE_SIZE)
+			continue;
+		type = m->type;
+		count++;
+	}
+	return count == 1 ? type : ~0u;
+}
+
+/* Root memory is in no entry of free memory, and no other page becomes something else. */
+static void root_in_efi_map(void **state)
+{
+	static const u64 ranges[][2] = { { 0, 16 }, { 2, 4 }, { 3, 5 }, { 4, 8 }, { 5, 7 }, { 3, 13 }, { 12, 20 },
+					 { 20, 24 } };
+	static const u32 types[] = { EFI_BOOT_CODE, EFI_BOOT_CODE, EFI_BOOT_CODE, EFI_BOOT_CODE, EFI_CONVENTIONAL,
+				     EFI_CONVENTIONAL, EFI_CONVENTIONAL, EFI_CONVENTIONAL, EFI_CONVENTIONAL, 5, 5,
+				     EFI_CONVENTIONAL };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+		begin(NULL);
+		add_efi_entry(EFI_CONVENTIONAL, 4 * PAGE_SIZE, 5);
+		add_efi_entry(EFI_BOOT_CODE, 0, 4);
+		add_efi_entry(5, 9 * PAGE_SIZE, 2);
+		add_efi_entry(EFI_CONVENTIONAL, 11 * PAGE_SIZE, 1);
+		assert_true(efi_map_reserve(&boot_info.efi, ranges[i][0] * PAGE_SIZE, ranges[i][1] * PAGE_SIZE));
+		for (u64 page = 0; page < ARRAY_SIZE(types); page++)
+			assert_int_equal(efi_type_at(page * PAGE_SIZE),
+					 page >= ranges[i][0] && page < ranges[i][1] ? EFI_RESERVED : types[page]);
+	}
+}
+
+/* No room for the pieces, and entries that are none. */
+static void broken_efi_maps(void **state)
+{
+	(void)state;
+	assert_false(efi_map_reserve(&boot_info.efi, 0, PAGE_SIZE));
+	for (u32 i = 0; i < EFI_MAP_BYTES / ENTRY_BYTES - 1; i++)
+		add_efi_entry(EFI_CONVENTIONAL, i * SIZE_2M, 512);
+	assert_false(efi_map_reserve(&boot_info.efi, PAGE_SIZE, 2 * PAGE_SIZE));
+	assert_true(boot_info.efi.map_bytes <= EFI_MAP_BYTES);
+	boot_info.efi.entry_bytes = -8u;
+	assert_true(efi_map_reserve(&boot_info.efi, PAGE_SIZE, 2 * PAGE_SIZE));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +446,8 @@ int main(void)
 		cmocka_unit_test_setup(from_efi, begin),
 		cmocka_unit_test_setup(broken_rsdps, begin),
 		cmocka_unit_test_setup(broken_information, begin),
+		cmocka_unit_test_setup(root_in_efi_map, begin),
+		cmocka_unit_test_setup(broken_efi_maps, begin),
 	};
 
 	machine_memory = (u64)mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

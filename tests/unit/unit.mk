@@ -149,6 +149,6 @@ $(UNIT_DIR)/%.h.ok: %.h $(PUBLIC_HEADERS)
 # Included by their tests, which have other functions under them.
 $(UNIT_DIR)/power: xmhf/boot/pci.c xmhf/power/pm_base.c xmhf/power/ports.c
 $(UNIT_DIR)/acpi: xmhf/boot/acpi.c
-$(UNIT_DIR)/boot_info: xmhf/boot/firmware.c xmhf/boot/multiboot.c xmhf/boot/memory_map.c
+$(UNIT_DIR)/boot_info: xmhf/boot/firmware.c xmhf/boot/multiboot.c xmhf/boot/memory_map.c xmhf/boot/efi_map.c
 $(UNIT_DIR)/reset: xmhf/power/reset.c
 $(UNIT_DIR)/sleep: xmhf/power/power.c

@@ -4,6 +4,7 @@
 
 #include "boot/acpi.h"
 #include "boot/efi_handoff.h"
+#include "boot/efi_map.h"
 #include "boot/start.h"
 #include "cpu/smp_boot.h"
 #include "cpu/x86.h"
@@ -15,13 +16,6 @@
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_insn.h"
-
-/* UEFI specification, "EFI_BOOT_SERVICES.GetMemoryMap()" */
-struct efi_memory { u32 type, reserved; u64 start, virtual, pages, attributes; };
-enum {
-	EFI_LOADER_CODE = 1, EFI_LOADER_DATA = 2, EFI_BOOT_CODE = 3, EFI_BOOT_DATA = 4, EFI_CONVENTIONAL = 7,
-	EFI_UNUSABLE = 8, EFI_ACPI = 9, EFI_NVS = 10,
-};
 
 static struct efi_handoff *handoff; /* in the application's memory; not used after the start */
 static u64 handoff_physical;

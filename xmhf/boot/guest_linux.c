@@ -4,6 +4,7 @@
  * the command line in low memory, the kernel where it prefers to be, the initrd high, and the guest in flat protected
  * mode.
  */
+#include "boot/efi_map.h"
 #include "boot/guest_start.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
@@ -83,12 +84,16 @@ static void set16(u8 *p, u32 offset, u32 value)
 	*(u16 *)(p + offset) = (u16)value;
 }
 
-/* The runtime services go on; the loader has ended the others. */
+/*
+ * The runtime services go on; the loader has ended the others. The decompressor of a kernel with KASLR looks for its
+ * place in the firmware's map and not in the E820 map.
+ */
 static void fill_efi(u8 *params)
 {
-	const struct boot_efi *efi = &boot_info.efi;
+	struct boot_efi *efi = &boot_info.efi;
 
-	if (!efi->table || !efi->map_bytes) {
+	if (!efi->table || !efi->map_bytes || !efi_map_reserve(efi, root_start, root_end) ||
+	    !efi_map_reserve(efi, root_low, root_low + ROOT_LOW_BYTES)) {
 		log_warn("the boot loader does not tell where the firmware's runtime services are: Linux has none");
 		return;
 	}
