@@ -421,6 +421,19 @@ static void root_in_efi_map(void **state)
 	}
 }
 
+/* What the firmware has left in its boot services' memory stays as long as there is other memory. */
+static void boot_services_are_spared(void **state)
+{
+	(void)state;
+	memory_map_add(0, 64 * PAGE_SIZE, MEMORY_RAM);
+	add_efi_entry(EFI_BOOT_DATA, 60 * PAGE_SIZE, 4);
+	add_efi_entry(EFI_CONVENTIONAL, 30 * PAGE_SIZE, 30);
+	add_efi_entry(EFI_BOOT_CODE, 50 * PAGE_SIZE, 1);
+	assert_int_equal(memory_map_find(9 * PAGE_SIZE, PAGE_SIZE, 0, SIZE_2M), 51 * PAGE_SIZE);
+	assert_int_equal(memory_map_find(16 * PAGE_SIZE, PAGE_SIZE, 0, SIZE_2M), 34 * PAGE_SIZE);
+	assert_int_equal(memory_map_find(50 * PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, SIZE_2M), 14 * PAGE_SIZE);
+}
+
 /* No room for the pieces, and entries that are none. */
 static void broken_efi_maps(void **state)
 {
@@ -447,6 +460,7 @@ int main(void)
 		cmocka_unit_test_setup(broken_rsdps, begin),
 		cmocka_unit_test_setup(broken_information, begin),
 		cmocka_unit_test_setup(root_in_efi_map, begin),
+		cmocka_unit_test_setup(boot_services_are_spared, begin),
 		cmocka_unit_test_setup(broken_efi_maps, begin),
 	};
 

@@ -88,7 +88,10 @@ void memory_map_add(u64 start, u64 size, u32 type);
 /* Makes [start, end) of type `type`, whatever was there. */
 void memory_map_set(u64 start, u64 end, u32 type);
 
-/* The highest RAM range of `size` bytes, aligned, in [low, high), that meets no module; 0 if there is none. */
+/*
+ * The highest RAM range of `size` bytes, aligned, in [low, high), that meets no module, and, if it can be, no memory
+ * of EFI's boot services; 0 if there is none.
+ */
 u64 memory_map_find(u64 size, u64 align, u64 low, u64 high);
 
 /* Whether an operating system may use it as RAM, perhaps once it has read the ACPI tables in it. */

@@ -5,6 +5,8 @@
  * on boot_info; unit-tested.
  */
 #include "boot/boot_info.h"
+
+#include "boot/efi_map.h"
 #include "report/log.h"
 
 #define ADDRESS_SPACE_END (1ull << 52)
@@ -83,7 +85,24 @@ static bool meets_module(u64 start, u64 end, u64 *below)
 	return false;
 }
 
-u64 memory_map_find(u64 size, u64 align, u64 low, u64 high)
+/* RAM by now, but an operating system still reads tables there that the firmware has left for it. */
+static bool meets_boot_services(u64 start, u64 end, u64 *below)
+{
+	const struct boot_efi *efi = &boot_info.efi;
+
+	for (u64 at = 0; efi->entry_bytes && at + sizeof(struct efi_memory) <= efi->map_bytes; at += efi->entry_bytes) {
+		const struct efi_memory *m = (const struct efi_memory *)(efi->map + at);
+
+		if ((m->type == EFI_BOOT_CODE || m->type == EFI_BOOT_DATA) && start < m->start + m->pages * PAGE_SIZE &&
+		    m->start < end) {
+			*below = m->start;
+			return true;
+		}
+	}
+	return false;
+}
+
+static u64 find(u64 size, u64 align, u64 low, u64 high, bool spare)
 {
 	u64 best = 0;
 
@@ -96,13 +115,21 @@ u64 memory_map_find(u64 size, u64 align, u64 low, u64 high)
 
 			if (at < start)
 				break;
-			if (!meets_module(at, at + size, &end)) {
+			if (!meets_module(at, at + size, &end) &&
+			    !(spare && meets_boot_services(at, at + size, &end))) {
 				best = at;
 				break;
 			}
 		}
 	}
 	return best;
+}
+
+u64 memory_map_find(u64 size, u64 align, u64 low, u64 high)
+{
+	u64 at = find(size, align, low, high, true);
+
+	return at ? at : find(size, align, low, high, false);
 }
 
 bool memory_map_is_usable(const struct memory_range *r)
