@@ -396,6 +396,12 @@ CASES = [
          until=r"machine is halted", expect=[r"^xmhf: error: the firmware has disabled VMX \(IA32_FEATURE_CONTROL is "
                                              r"locked at 0x1\): switch on .* then power off and on"]),
 
+    # Another CPU refuses: the application says why, and the firmware goes on.
+    dict(name="efi/vmx-locked-other", disk="build/boot/efi-locked-other.img", firmware=OVMF, cpus=2, timeout=900,
+         long=True, until=r"XMHF is not started",
+         expect=[r"^xmhf: error: the firmware does not start the CPU with APIC id 1",
+                 r"^xmhf: error: the firmware has disabled VMX .*locked at 0x1", r"XMHF is not started"]),
+
     # The table of MSRs and a 32-bit Linux; Xen and its first domain.
     dict(name="xmhf/linux-i386", guest="i386", xmhf=True, xmhf_args="msr=watch", append="mce=off loglevel=5",
          timeout=900, long=True, judge=msrs_written("i386", L1=[0x174, 0xc0000080]), expect=POWERED_OFF),

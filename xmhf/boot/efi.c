@@ -23,6 +23,7 @@ static u64 handoff_physical;
 static _Atomic u64 here; /* the other CPUs that have come, by index */
 
 void efi_switch(u64 answer, u64 state, u64 cr3, u64 leave);
+_Noreturn void efi_leave(u64 answer, u64 state, u64 cr3, u64 leave);
 
 bool efi_stays(void)
 {
@@ -80,13 +81,14 @@ static void back_to_firmware(const char *why)
 
 	while (i + 1 < handoff->cpu_count && handoff->cpu[i].apic_id != id)
 		i++;
-	string_copy(handoff->refusal, why, sizeof(handoff->refusal));
+	/* Of another CPU's refusal, the boot CPU's, which is because of it, says less. */
+	if (!handoff->refusal[0])
+		string_copy(handoff->refusal, why, sizeof(handoff->refusal));
 	handoff->joined = atomic_load(&here);
-	if (read_cr4() & CR4_VMXE) {
+	if (cpu_count && vmx_is_on())
 		asm volatile("vmxoff" : : : "memory", "cc");
-		write_cr4(read_cr4() & ~CR4_VMXE);
-	}
-	efi_switch(EFI_REFUSED, state_physical(i), i ? handoff->cr3 : handoff->app_cr3, handoff->bridge_leave);
+	write_cr4(read_cr4() & ~CR4_VMXE);
+	efi_leave(EFI_REFUSED, state_physical(i), i ? handoff->cr3 : handoff->app_cr3, handoff->bridge_leave);
 }
 
 /* From efi_core_entries: on the application's stack and tables. */

@@ -32,6 +32,13 @@ efi_switch:
 	movq %cr3, %rax
 	pushq %rax
 	movq %rsp, efi_stack(%rip)
+
+/*
+ * _Noreturn void efi_leave(...): the same for good. It may be another CPU that leaves, while the boot CPU's stack
+ * waits.
+ */
+	.globl efi_leave
+efi_leave:
 	movq %rdx, %cr3
 	xchgq %rdi, %rsi
 	jmp __x86_indirect_thunk_rcx
