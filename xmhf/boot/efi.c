@@ -143,7 +143,6 @@ void efi_start_others(void)
 		if (!(atomic_load(&here) & BIT(i)))
 			boot_refuse("the firmware does not start the CPU with APIC id %u", cpus[i]->apic_id);
 	root_map_low_done();
-	boot_way_back = NULL; /* what comes now is the guest's start */
 }
 
 _Noreturn void efi_cpu_main(struct percpu *cpu);

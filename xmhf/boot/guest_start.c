@@ -10,6 +10,7 @@ void guest_start(struct percpu *cpu)
 {
 	if (efi_stays()) {
 		efi_guest(cpu);
+		boot_way_back = NULL; /* what comes now is the guest */
 		return;
 	}
 
