@@ -46,6 +46,7 @@ void boot_refuse(const char *f, ...)
 	longjmp(refused, 1);
 }
 
+u32 phys_bits(void) { return 46; }
 static u64 mapped;
 static union { u8 bytes[32]; u32 words[8]; } memory;
 void *root_map_window(enum root_window window, u64 physical, u64 bytes)
@@ -130,6 +131,8 @@ static void test_options(void **state)
 		{ "mmio:1000", { .refusal = "cannot be" } },
 		{ "mmio32:fe001002", { .refusal = "cannot be" } },
 		{ "mmio:fffffffffffff", { .refusal = "cannot be" } },
+		{ "mmio:3ffffffffff0", { .addr = 0x3ffffffffff0, .stride = 1 } },
+		{ "mmio:400000000000", { .refusal = "cannot be" } }, /* wider than this CPU's addresses */
 		{ "mmio:fffffffffffffffffffff", { .refusal = "none of none, com1" } },
 		{ "com2", { .refusal = "none of none, com1" } },
 		{ "", { .refusal = "none of none, com1" } },

@@ -8,6 +8,7 @@
 #include "core/cmdline.h"
 #include "lib/string.h"
 #include "mem/pages.h"
+#include "mem/phys_bits.h"
 #include "mem/root_map.h"
 #include "report/log.h"
 #include "report/serial.h"
@@ -37,7 +38,7 @@ static void use_memory(u64 addr, u8 stride)
 {
 	u64 bytes = UART_REGISTERS * stride;
 
-	if (!addr || addr % stride || addr >= BIT(52) - bytes ||
+	if (!addr || addr % stride || addr >= BIT(phys_bits()) - bytes ||
 	    memory_map_is_ram(ALIGN_DOWN(addr, PAGE_SIZE), ALIGN_UP(addr + bytes, PAGE_SIZE)))
 		boot_refuse("console=%s: registers at 0x%lx cannot be: that is RAM, or no address", option, addr);
 	use(0, root_map_window(ROOT_WINDOW_CONSOLE, addr, bytes), stride);

@@ -6,6 +6,7 @@
 #include "core/cmdline.h"
 #include "core/config.h"
 #include "mem/pages.h"
+#include "mem/phys_bits.h"
 #include "mem/root_map.h"
 #include "report/log.h"
 #include "report/screen.h"
@@ -31,7 +32,7 @@ static bool framebuffer_is_sane(const struct boot_framebuffer *fb)
 {
 	u64 bytes = (u64)fb->pitch_bytes * fb->height;
 
-	return fb->width && fb->addr < BIT(52) && bytes <= ROOT_WINDOW_BYTES - SIZE_2M &&
+	return fb->width && bytes <= ROOT_WINDOW_BYTES - SIZE_2M && fb->addr < BIT(phys_bits()) - bytes &&
 	       memory_map_is_ram(fb->addr, fb->addr + bytes) == 0;
 }
 
