@@ -369,7 +369,8 @@ static const char *prepare(void)
 	if (has_five_levels())
 		return "the firmware uses five-level page tables";
 	entries = (const void *)core_image;
-	block = pages_below(BELOW_4G, EFI_LOADER_DATA, sizeof(*handoff) + PAGE_SIZE);
+	/* Firmware may not let data be executed. */
+	block = pages_below(BELOW_4G, EFI_LOADER_CODE, sizeof(*handoff) + PAGE_SIZE);
 	image = large_below_4g(EFI_LOADER_DATA, entries->image_memory_bytes);
 	if (!block || !image)
 		return "the firmware has no memory for the core's image";

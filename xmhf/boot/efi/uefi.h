@@ -23,7 +23,7 @@ struct efi_text_output {
 
 struct efi_memory_descriptor { uint32_t type; uint64_t start, virtual, pages, attributes; };
 enum { EFI_ALLOCATE_ANY, EFI_ALLOCATE_BELOW, EFI_ALLOCATE_AT };
-enum { EFI_RESERVED = 0, EFI_LOADER_DATA = 2 };
+enum { EFI_RESERVED = 0, EFI_LOADER_CODE = 1, EFI_LOADER_DATA = 2 };
 enum { EFI_BY_PROTOCOL = 2 };
 #define EFI_EXIT_BOOT_SERVICES 0x201 /* a type of event */
 #define EFI_LEVEL_CALLBACK 8
