@@ -2,8 +2,8 @@
 /*
  * For tests: OVMF takes its ACPI tables from QEMU, so in Bochs it has none. This EFI application installs small ones
  * (MADT, FADT, DSDT with _S3_ and _S5_), for the CPUs that the firmware knows, and starts \xmhf.efi or, without it,
- * \next.efi. Ports are those that OVMF gives Bochs' PIIX4. With LOCK_OTHERS VMX is off on the other CPUs before, as a
- * firmware may leave it.
+ * \next.efi. Ports are those that OVMF gives Bochs' PIIX4. With LOCK_OTHERS VMX is off on the other CPUs before, and
+ * with DISABLE_OTHERS these are, as a firmware may leave them.
  */
 #include "uefi.h"
 
@@ -142,14 +142,22 @@ static efi_status start(struct efi_boot_services *boot, efi_handle image, const 
 	return boot->start_image(next, NULL, NULL);
 }
 
-#ifdef LOCK_OTHERS
+#if defined(DISABLE_OTHERS)
+static void treat_others(struct efi_boot_services *boot)
+{
+	struct efi_mp *mp;
+
+	if (!boot->locate_protocol(&mp_guid, NULL, (void **)&mp))
+		(void)mp->enable(mp, 1, false, NULL);
+}
+#elif defined(LOCK_OTHERS)
 static void EFI lock_vmx(void *argument)
 {
 	(void)argument;
 	asm volatile("wrmsr" : : "c"(0x3a), "a"(1), "d"(0)); /* IA32_FEATURE_CONTROL: locked */
 }
 
-static void lock_others(struct efi_boot_services *boot)
+static void treat_others(struct efi_boot_services *boot)
 {
 	struct efi_mp *mp;
 
@@ -157,7 +165,7 @@ static void lock_others(struct efi_boot_services *boot)
 		(void)mp->start_all(mp, lock_vmx, true, NULL, 0, NULL, NULL);
 }
 #else
-static void lock_others(struct efi_boot_services *boot) { (void)boot; }
+static void treat_others(struct efi_boot_services *boot) { (void)boot; }
 #endif
 
 efi_status EFI efi_main(efi_handle image, struct efi_system_table *system);
@@ -174,7 +182,7 @@ efi_status EFI efi_main(efi_handle image, struct efi_system_table *system)
 		to[i] = ((uint8_t *)&tables)[i];
 	fill(system->boot, (void *)to);
 	(void)install(&acpi_guid, to);
-	lock_others(system->boot);
+	treat_others(system->boot);
 	if (start(system->boot, image, u"\\xmhf.efi"))
 		return start(system->boot, image, u"\\next.efi");
 	return 0;

@@ -7,7 +7,7 @@ EFI_GRUB_IMAGES := $(O)/boot/efi-grub.img $(O)/boot/efi-grub-debian.img
 BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/boot/linux.img $(O)/boot/twice.img \
 	$(O)/boot/efi.img $(EFI_GRUB_IMAGES) $(O)/boot/efi-alone.img $(O)/boot/efi-shell.img \
 	$(O)/boot/efi-bad.img $(O)/boot/efi-screen.img $(O)/boot/efi-signed.img $(O)/boot/efi-changed.img \
-	$(O)/boot/efi-locked.img $(O)/boot/efi-locked-other.img $(O)/boot/spcr.bin
+	$(O)/boot/efi-locked.img $(O)/boot/efi-locked-other.img $(O)/boot/efi-disabled.img $(O)/boot/spcr.bin
 
 .PHONY: boot-disks check-files
 boot-disks: $(BOOT_DISKS)
@@ -54,10 +54,12 @@ $(O)/boot/%.efi: $(BOOT_DIR)/%.c
 	$(Q)$(CC) $(EFI_CFLAGS) -I xmhf/boot/efi -c -o $@.o $<
 	$(Q)$(LD) $(EFI_LINK_FLAGS) -o $@ $@.o
 
-$(O)/boot/lock_others.efi: $(BOOT_DIR)/acpi_tables.c
+$(O)/boot/lock_others.efi: DEFINE := LOCK_OTHERS
+$(O)/boot/disable_others.efi: DEFINE := DISABLE_OTHERS
+$(O)/boot/lock_others.efi $(O)/boot/disable_others.efi: $(BOOT_DIR)/acpi_tables.c
 	@mkdir -p $(@D)
 	$(say) LD $@
-	$(Q)$(CC) $(EFI_CFLAGS) -DLOCK_OTHERS -I xmhf/boot/efi -c -o $@.o $<
+	$(Q)$(CC) $(EFI_CFLAGS) -D$(DEFINE) -I xmhf/boot/efi -c -o $@.o $<
 	$(Q)$(LD) $(EFI_LINK_FLAGS) -o $@ $@.o
 
 # Linux by its EFI stub on XMHF, which the firmware starts; its tables are acpi_tables.efi's.
@@ -117,9 +119,11 @@ $(O)/boot/efi-alone.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(O)/xmhf.efi=EFI/BOOT/BOOTX64.EFI
 
-$(O)/boot/efi-locked-other.img: $(BOOT_DIR)/mkesp.py $(O)/boot/lock_others.efi $(O)/xmhf.efi
+$(O)/boot/efi-locked-other.img: $(O)/boot/lock_others.efi
+$(O)/boot/efi-disabled.img: $(O)/boot/disable_others.efi
+$(O)/boot/efi-locked-other.img $(O)/boot/efi-disabled.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
 	$(say) IMG $@
-	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(O)/boot/lock_others.efi=EFI/BOOT/BOOTX64.EFI \
+	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(filter %_others.efi,$^)=EFI/BOOT/BOOTX64.EFI \
 		--file $(O)/xmhf.efi=xmhf.efi
 
 # Signed by the key of Debian's package ovmf, which is there for tests; and with one byte of the signed image changed.

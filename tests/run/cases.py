@@ -386,6 +386,7 @@ CASES = [
          expect=[r"^xmhf: 2 of 2 CPUs run under the core", r"starts the boot entry EFI Internal Shell",
                  r"THE SHELL IS L1", r"^xmhf: the guest asks for sleep type 0"]),
     efi_refuses("no-vmx", "this CPU has no VMX"),
+    efi_refuses("cpu-off", "the firmware has a CPU that it does not use", "efi-disabled"),
     efi_refuses("bad-config", r".EFI.xmhf.xmhf.conf: a line is none of options, next, next-options, or too long",
                 "efi-bad"),
     efi_says("signed", "efi-signed", SECURE_BOOT, "error: this CPU has no VMX", "not started"),

@@ -212,7 +212,10 @@ static u32 own_apic_id(void)
 	return ebx >> 24;
 }
 
-/* The boot CPU, and those that the firmware can start. NULL, or what is wrong. */
+/*
+ * The boot CPU and the others. One that is switched off waits in the firmware's code, and whoever switches it on would
+ * have a CPU without the core. NULL, or what is wrong.
+ */
 static const char *take_cpus(void)
 {
 	struct efi_processor info;
@@ -223,9 +226,11 @@ static const char *take_cpus(void)
 		mp = NULL;
 	for (u64 i = 0; mp && i < all; i++) {
 		clear(&info, sizeof(info));
-		if (mp->info(mp, i, &info) || (info.flags & EFI_PROCESSOR_BOOT) ||
-		    !(info.flags & EFI_PROCESSOR_ENABLED))
+		if (!mp->info(mp, i, &info) && (info.flags & EFI_PROCESSOR_BOOT))
 			continue;
+		if (!(info.flags & EFI_PROCESSOR_ENABLED))
+			return "the firmware has a CPU that it does not use: switch it on, or the core off, in the "
+			       "firmware's menu";
 		if (handoff->cpu_count == EFI_MAX_CPUS)
 			return "the machine has more than 64 CPUs: switch off cores or hyperthreads in the "
 			       "firmware's menu";

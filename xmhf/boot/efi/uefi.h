@@ -133,6 +133,8 @@ struct efi_mp {
 	efi_status EFI (*info)(struct efi_mp *self, uint64_t number, struct efi_processor *info);
 	efi_status EFI (*start_all)(struct efi_mp *self, void EFI (*procedure)(void *), uint8_t one_by_one, void *event,
 				    uint64_t timeout_us, void *argument, uint64_t **failed);
+	void *start_one, *switch_boot_cpu;
+	efi_status EFI (*enable)(struct efi_mp *self, uint64_t number, uint8_t enabled, uint32_t *health);
 };
 
 #endif
