@@ -56,7 +56,6 @@ hypapp_host_src = $(filter-out $(HOST_WITHOUT_$(1)),$(call hypapp_own,hypapps/$(
 # Its test stands for the ports.
 HOST_WITHOUT_lockdown := hypapps/lockdown/port.S
 UNIT_HYPAPPS := $(call hypapps_with,test_)
-UNIT_REPLACED_lockdown := hypapps/lockdown/port.S # the test has ports of its own
 # The library of hypapp $(1) for variant $(2) of hypapi/sim/sim.mk; nothing if it has none.
 host_library = $(if $(LIBRARY_SRC_hypapps/$(1)),$(UNIT_DIR)/library/$(2)/$(1).a)
 # The quiesce code on threads, and the same with a fence or the restart taken out: the last two must fail.
@@ -109,8 +108,7 @@ HOST_LIBRARIES := $(foreach d,$(HYPAPP_FOLDERS),$(if $(LIBRARY_SRC_$(d)),$(notdi
 $(foreach a,$(HOST_LIBRARIES),$(foreach v,asan tsan,$(eval $(call host_library_rules,$(a),$(v)))))
 
 define unit_hypapp
-$(UNIT_DIR)/hypapp_$(1): $(filter-out $(UNIT_REPLACED_$(1)),$(call hypapp_host_src,$(1))) \
-	$(call hypapp_tests,hypapps/$(1),test_) $(filter %.h,$(call hypapp_files,hypapps/$(1))) \
+$(UNIT_DIR)/hypapp_$(1): $(call hypapp_host_src,$(1)) $(call hypapp_tests,hypapps/$(1),test_) $(filter %.h,$(call hypapp_files,hypapps/$(1))) \
 		$(PUBLIC_HEADERS) $(call host_library,$(1),asan) | $(LIBRARY_NEEDS_hypapps/$(1))
 	@mkdir -p $$(@D)
 	$$(say) TEST $$@
