@@ -125,11 +125,13 @@ static enum hypapi_verdict make_partition(struct hypapi_event *ev, uint64_t at)
 											     HYPAPI_HANDLED;
 }
 
-static enum hypapi_verdict enter(struct hypapi_event *ev)
+static enum hypapi_verdict enter(struct hypapi_event *ev, uint64_t answer)
 {
 	const struct hypapi_partition_entry entry = { .rip = code.addr, .long_mode = true };
 
-	return hypapi_partition_enter(ev, partition, &entry) ? HYPAPI_DENY : HYPAPI_HANDLED;
+	if (hypapi_partition_enter(ev, partition, &entry))
+		return HYPAPI_DENY;
+	return answer ? (enum hypapi_verdict)(answer - 1) : HYPAPI_HANDLED;
 }
 
 static enum hypapi_verdict peek(struct hypapi_event *ev)
@@ -164,7 +166,7 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 	case CARELESS_FRESH: return read_fresh(ev);
 	case CARELESS_GUARD: guarded = rcx; return restrict_page(ev, rcx);
 	case CARELESS_PARTITION: return make_partition(ev, rcx);
-	case CARELESS_ENTER: return enter(ev);
+	case CARELESS_ENTER: return enter(ev, rdx);
 	case CARELESS_PEEK: return peek(ev);
 	case CARELESS_POST: hypapi_post(ev, rcx, 1); break;
 	case CARELESS_FAULT: fault(ev, rcx); break;

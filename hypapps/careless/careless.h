@@ -21,7 +21,7 @@ enum careless_call {
 	/* What it has until it faults. */
 	CARELESS_GUARD,         /* nobody writes to the page RCX */
 	CARELESS_PARTITION,     /* of two pages from RCX on: code, data */
-	CARELESS_ENTER,
+	CARELESS_ENTER,         /* RDX: verdict + 1; 0: that it is handled */
 	CARELESS_PEEK,          /* RBX: the first word of its data */
 	CARELESS_POST,          /* WORK, for the CPUs RCX */
 	CARELESS_FAULT,         /* RCX: enum careless_fault */
@@ -31,7 +31,7 @@ enum careless_call {
 };
 
 enum careless_fault { FAULT_PF, FAULT_DE, FAULT_UD, FAULT_STOPPED, FAULT_OVERFLOW, FAULT_IN_CALL, FAULT_LOCKED,
-	FAULT_INJECTED, FAULT_JUMP };
+	FAULT_INJECTED, FAULT_JUMP, FAULT_OPENED };
 
 #define CARELESS_LEAF 0x43415245u
 #define CARELESS_MSR 0x1f10u

@@ -316,11 +316,44 @@ static void not_dropped(void **state)
 	}
 }
 
+/* ---- A partition that is not entered after all ---- */
+
+static uint32_t enter_and_answer(uint32_t verdict)
+{
+	sim_set(HYPAPI_REG_RDX, verdict + 1);
+	return (uint32_t)sim_hypercall(CARELESS_ENTER);
+}
+
+static void end_at_once(void *arg)
+{
+	(void)arg;
+	sim_hypercall(0xfff); /* nobody's, so this is an exit of the partition */
+}
+
+static void enter_by_and_by(void *arg)
+{
+	(void)arg;
+	sim_assert(enter_and_answer(HYPAPI_PASS) == UD);
+	sim_assert(enter_and_answer(HYPAPI_DENY) == UD);
+	sim_assert(enter_and_answer(HYPAPI_HANDLED) == GP);
+}
+
+/* Its claim is given back, so that it can be entered, and destroyed. */
+static void not_handled_is_not_entered(void **state)
+{
+	(void)state;
+	sim_boot(hypapps, NULL);
+	sim_partition_code(end_at_once, NULL);
+	sim_run(0, prepare, NULL);
+	sim_run(0, enter_by_and_by, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		sim_test(dropped_while_a_partition_runs), sim_test(dropped_in_a_stop),
 		sim_test(dropped_while_another_cpu_is_inside), cmocka_unit_test(not_dropped),
+		sim_test(not_handled_is_not_entered),
 		cmocka_unit_test(each_mistake_has_its_line), sim_test(fresh_buffer_of_l2),
 		sim_test(unmapped_buffer_of_l1),
 	};

@@ -660,7 +660,8 @@ struct hypapi_partition_entry {
 };
 
 /**
- * Enters a partition when the callback returns HYPAPI_HANDLED. The caller's registers are kept by the core; its
+ * Enters a partition when the callback returns HYPAPI_HANDLED; after another verdict it is free again (before 1.3 it
+ * stayed busy for ever). The caller's registers are kept by the core; its
  * FPU and SIMD state is not reachable (see hypapi_partition_add_fpu()), and nothing of VMCS01, VMCS02 or VMCS12 is in
  * force meanwhile.
  * Maskable interrupts stay pending.
