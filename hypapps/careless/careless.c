@@ -49,6 +49,12 @@ static __attribute__((noinline)) uint64_t overflow(uint32_t frames)
 	return frames ? overflow(frames - 1) + frame[0] : 0;
 }
 
+static void open_page(struct hypapi_event *ev, uint64_t gpa1)
+{
+	hypapi_quiesce(ev);
+	(void)!hypapi_memory_restrict(ev, GPA1(gpa1), 1, HYPAPI_RWX);
+}
+
 static __attribute__((noinline)) void fault(struct hypapi_event *ev, uint64_t kind)
 {
 	void (*volatile nowhere)(void) = NULL;
@@ -64,6 +70,7 @@ static __attribute__((noinline)) void fault(struct hypapi_event *ev, uint64_t ki
 	case FAULT_LOCKED: hypapi_lock(&lock); page_fault(); hypapi_unlock(&lock); break;
 	case FAULT_INJECTED: hypapi_inject(ev, 13, 0, GVA(0)); page_fault(); break;
 	case FAULT_JUMP: nowhere(); break;
+	case FAULT_OPENED: open_page(ev, guarded); undefined(); break;
 	}
 }
 

@@ -304,6 +304,7 @@ static void not_dropped(void **state)
 	static const struct { uint32_t fault; const char *why; } rows[] = {
 		{ FAULT_LOCKED, "which is not dropped: a lock is held" },
 		{ FAULT_INJECTED, "which is not dropped: it has injected an exception" },
+		{ FAULT_OPENED, "which is not dropped: it has given rights to memory" },
 		{ FAULT_PF, "which is not dropped: it is not droppable, or the option" },
 	};
 	static char text[1 << 16];

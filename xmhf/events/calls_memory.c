@@ -134,10 +134,27 @@ static int check_pages(struct dispatch *d, gpa1_t page, size_t page_count)
 	return error;
 }
 
+static u32 rights_of(gpa1_t page)
+{
+	struct ept01_leaf leaf;
+
+	return is_root_memory(page.addr) || !ept01_lookup(page, &leaf) || leaf.owner ? 0 : leaf.rights;
+}
+
+static bool gives_rights(gpa1_t page, size_t page_count, u32 rights)
+{
+	for (size_t i = 0; i < page_count; i++)
+		if (rights & ~rights_of(GPA1(page.addr + i * PAGE_SIZE)))
+			return true;
+	return false;
+}
+
 static int restrict_pages(struct dispatch *d, gpa1_t page, size_t page_count, u32 rights)
 {
 	int error = check_pages(d, page, page_count);
 
+	if (unlikely(d->link->droppable) && !error)
+		d->progress.opened |= gives_rights(page, page_count, rights);
 	return error ? error : ept01_restrict(page, page_count, rights, hypapps_number(d->link->app));
 }
 
@@ -168,6 +185,8 @@ int hypapi_dma_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count,
 		if (!(ept01_entry(GPA1(page.addr + i * PAGE_SIZE)) & EPT01_RAM))
 			return HYPAPI_EPERM;
 	error = check_pages(d, page, page_count);
+	if (rights && !error)
+		d->progress.opened = true;
 	return error ? error : ept01_restrict_dma(page, page_count, rights, hypapps_number(d->link->app));
 }
 
@@ -189,13 +208,6 @@ int hypapi_memory_restrict_gpa2(struct hypapi_event *ev, gpa2_t page, uint32_t r
 	if (!error || error == HYPAPI_EDMA)
 		*gpa1 = found;
 	return error;
-}
-
-static u32 rights_of(gpa1_t page)
-{
-	struct ept01_leaf leaf;
-
-	return is_root_memory(page.addr) || !ept01_lookup(page, &leaf) || leaf.owner ? 0 : leaf.rights;
 }
 
 int hypapi_memory_rights(const struct hypapi_event *ev, gpa1_t page, uint32_t *rights)

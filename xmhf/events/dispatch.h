@@ -25,6 +25,7 @@ struct dispatch_progress {
 	};
 	bool moved;      /* by hypapi_inject(), hypapi_partition_leave(): the instruction is not stepped over */
 	bool enters;     /* the partition `enter`, when the verdict is HANDLED */
+	bool opened;     /* rights to memory were given: who faults after that has not decided all that follows */
 	bool admitted;   /* a stop of this event need not wait for the budget */
 	bool walking;    /* `walk` is good: until something may have made it stale */
 };

@@ -89,6 +89,9 @@ const char *drop_obstacle(const struct percpu *cpu, bool in_own_text)
 		return "a lock is held";
 	if (guard->d->progress.moved || guard->d->progress.raised)
 		return "it has injected an exception, or left a partition";
+	/* For a moment, perhaps: nobody else would close it. */
+	if (guard->d->progress.opened)
+		return "it has given rights to memory";
 	return is_nested(guard) ? "it is in the middle of another event, too" : NULL;
 }
 
