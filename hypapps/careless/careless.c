@@ -18,7 +18,7 @@ static hypapi_partition_t partition;
 static gva_t code, data;
 static uint64_t wrong_left, guarded; /* violations that are answered wrongly; the page that nobody writes to */
 static volatile uint32_t armed_type = HYPAPI_EV_COUNT, armed_fault;
-static volatile bool spins = true;
+static bool spins = true; /* CPUs look at it and change it at any time */
 
 /* ---- Faults ---- */
 
@@ -59,7 +59,7 @@ static __attribute__((noinline)) void fault(struct hypapi_event *ev, uint64_t ki
 {
 	void (*volatile nowhere)(void) = NULL;
 
-	spins = false;
+	__atomic_store_n(&spins, false, __ATOMIC_RELAXED);
 	switch (kind) {
 	case FAULT_PF: page_fault(); break;
 	case FAULT_DE: divide(); break;
@@ -179,7 +179,7 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 	case CARELESS_FAULT: fault(ev, rcx); break;
 	case CARELESS_ARM: armed_fault = (uint32_t)rdx; armed_type = (uint32_t)rcx; break;
 	case CARELESS_SPIN:
-		while (spins)
+		while (__atomic_load_n(&spins, __ATOMIC_RELAXED))
 			__builtin_ia32_pause();
 		break;
 	default: return HYPAPI_DENY;

@@ -139,7 +139,7 @@ void dispatch_repeats(const struct dispatch *d, u64 address)
 
 static inline enum hypapi_verdict run_handler(struct dispatch *d)
 {
-	return unlikely(d->link->droppable) ? drop_guarded(d) : d->link->handler(&d->ev);
+	return unlikely(d->link->droppable) ? drop_guarded(d) : link_now(d->link, handler)(&d->ev);
 }
 
 /* A monitor must not fail open. */
@@ -177,7 +177,7 @@ static enum hypapi_verdict settle(struct dispatch *d, enum hypapi_verdict verdic
 
 enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verdict)
 {
-	return settle(d, verdict, d->link->deliver == dispatch_slowly);
+	return settle(d, verdict, link_now(d->link, deliver) == dispatch_slowly);
 }
 
 enum hypapi_verdict dispatch_slowly(struct hypapi_event *ev)
@@ -187,7 +187,7 @@ enum hypapi_verdict dispatch_slowly(struct hypapi_event *ev)
 	enum hypapi_verdict verdict;
 
 	_Static_assert(offsetof(struct dispatch, ev) == 0, "the event begins its delivery");
-	ev->quiesce = d->link->quiesce;
+	ev->quiesce = link_now(d->link, quiesce);
 	if (ev->quiesce && !ev->stopped) {
 		if (!dispatch_may_stop(d)) {
 			ev->quiesce = false;

@@ -139,7 +139,7 @@ static always_inline void dispatch_begin(struct dispatch *d, struct percpu *cpu,
 static always_inline enum hypapi_verdict dispatch_link(struct dispatch *d, const struct link *link)
 {
 	d->link = link;
-	enum hypapi_verdict verdict = link->deliver(&d->ev);
+	enum hypapi_verdict verdict = link_now(link, deliver)(&d->ev);
 
 	if (unlikely(verdict > HYPAPI_DENY || d->progress.unsettled))
 		verdict = dispatch_settle(d, verdict);

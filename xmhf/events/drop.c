@@ -51,7 +51,7 @@ enum hypapi_verdict drop_guarded(struct dispatch *d)
 	struct guard guard = { .d = d, .outer = cpu->handler_guard, .cr2 = read_cr2() };
 
 	cpu->handler_guard = &guard;
-	enum hypapi_verdict verdict = guard_call(d->link->handler, &d->ev, &guard.rsp);
+	enum hypapi_verdict verdict = guard_call(link_now(d->link, handler), &d->ev, &guard.rsp);
 
 	cpu->handler_guard = guard.outer;
 	return likely(!guard.dropped) ? verdict : drop(d, guard.cr2);

@@ -22,6 +22,9 @@ struct link {
 	bool droppable;          /* see events/drop.h */
 };
 
+/* A word of a link that a drop on another CPU may change at any time: the old one is found, or the new one. */
+#define link_now(link, member) __atomic_load_n(&(link)->member, __ATOMIC_RELAXED)
+
 /* Ticks that a handler may take before it is named, by the boot option hypapp-time; else no bound. */
 extern u64 hypapps_longest;
 
