@@ -65,6 +65,7 @@ SIM_HYPAPPS := $(call hypapps_with,sim_)
 SIM_TEST_NAMES := $(patsubst tests/sim/sim_%.c,%,$(wildcard tests/sim/sim_*.c))
 # Calls between the core's files that a test takes over: it is linked with the objects, where all names are still
 # global.
+SIM_WRAP_careless := -Wl,--wrap=vmx_raise
 SIM_WRAP_faults := -Wl,--wrap=quiesce_add_work
 # With the objects as well, since it guards a page as power/wake.c does.
 SIM_WRAP_machine := -Wl,--undefined=ept01_guard_page

@@ -210,10 +210,27 @@ static uint32_t fault_with(uint32_t fault)
 	return (uint32_t)sim_hypercall(CARELESS_FAULT);
 }
 
+/* This CPU's next exception is its partition's end. */
+static _Thread_local bool enters;
+
+hypapi_partition_t partition_by_number(uint32_t number, const struct hypapp_descriptor **app);
+void __real_vmx_raise(void *cpu, unsigned int vector, uint32_t error_code, gva_t cr2);
+void __wrap_vmx_raise(void *cpu, unsigned int vector, uint32_t error_code, gva_t cr2);
+
+/* L1 and other hypapps may learn of the exception at once: the partition that it is for is gone before. */
+void __wrap_vmx_raise(void *cpu, unsigned int vector, uint32_t error_code, gva_t cr2)
+{
+	const struct hypapp_descriptor *app;
+
+	sim_assert(!enters || partition_by_number(1, &app).id == HYPAPI_NONE);
+	__real_vmx_raise(cpu, vector, error_code, cr2);
+}
+
 /* Its partition ends here, in the middle. */
 static void enter_partition(void *arg)
 {
 	(void)arg;
+	enters = true;
 	sim_assert(sim_hypercall(CARELESS_ENTER) == GP);
 }
 

@@ -189,9 +189,10 @@ void partition_end_orphan(struct percpu *cpu)
 	log_warn("CPU %u: a partition of hypapp %s, which was dropped, ends here: its caller gets #GP", cpu->index,
 		 p->app->name);
 	partition_leave(cpu);
-	vmx_raise(cpu, VEC_GP, 0, GVA(0));
+	/* At once: in what the exception leads to, others may have ended it, and made another one in its place. */
 	if (partition_destroy(cpu, p) == HYPAPI_OK)
 		cpu->work = 1; /* what its caller has to look for, and a stop that came meanwhile */
+	vmx_raise(cpu, VEC_GP, 0, GVA(0));
 }
 
 u64 partition_handle(const struct percpu *cpu)
