@@ -304,6 +304,62 @@ static void dropped_while_another_cpu_is_inside(void **state)
 	drop_while(be_inside, FAULT_UD);
 }
 
+/* ---- The same on a CPU that waits for a SIPI, in an event that it was sent ---- */
+
+enum { APIC_BASE = 0x1b, X2APIC_MODE = 1 << 10, X2APIC_ICR = 0x830, INIT = 0x4500, SIPI = 0x4608, PAGING = 1u << 31 };
+
+static void use_x2apic(void)
+{
+	uint64_t base;
+
+	sim_assert(sim_rdmsr(APIC_BASE, &base) == 0 && sim_wrmsr(APIC_BASE, base | X2APIC_MODE) == 0);
+}
+
+static void send_to_second(uint64_t icr)
+{
+	sim_assert(sim_wrmsr(X2APIC_ICR, 1ull << 32 | icr) == 0);
+}
+
+static void be_started_anew(void *arg)
+{
+	(void)arg;
+	use_x2apic();
+	runs = true;
+	while (sim_get(HYPAPI_REG_CR0) & PAGING)
+		sim_pause();
+	sim_start_again();
+}
+
+static void let_the_second_fault(void *arg)
+{
+	uint64_t word = 1;
+	(void)arg;
+
+	use_x2apic();
+	while (!runs)
+		sim_pause();
+	send_to_second(INIT);
+	sim_set(HYPAPI_REG_RCX, HYPAPI_EV_WORK);
+	sim_set(HYPAPI_REG_RDX, FAULT_UD);
+	sim_assert(sim_hypercall(CARELESS_ARM) == 0);
+	sim_set(HYPAPI_REG_RCX, 1 << 1);
+	sim_assert(sim_hypercall(CARELESS_POST) == 0);
+	while (sim_write(GVA(pages.addr + HYPAPI_PAGE_SIZE), &word, 8) == GP)
+		sim_pause();
+	send_to_second(SIPI);
+}
+
+static void dropped_by_a_parked_cpu(void **state)
+{
+	(void)state;
+	sim_boot(hypapps, &(struct sim_options){ .cpus = 2, .options = "hypapp-fault=drop", .seconds = 10 });
+	sim_partition_code(run_for_ever, NULL);
+	sim_run(0, prepare, NULL);
+	sim_start(1, be_started_anew, NULL);
+	sim_start(0, let_the_second_fault, NULL);
+	sim_wait();
+}
+
 /* Each ends the run, and says why. */
 static int meet_refusal(void *arg)
 {
@@ -370,8 +426,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		sim_test(dropped_while_a_partition_runs), sim_test(dropped_in_a_stop),
-		sim_test(dropped_while_another_cpu_is_inside), cmocka_unit_test(not_dropped),
-		sim_test(not_handled_is_not_entered),
+		sim_test(dropped_while_another_cpu_is_inside), sim_test(dropped_by_a_parked_cpu),
+		cmocka_unit_test(not_dropped), sim_test(not_handled_is_not_entered),
 		cmocka_unit_test(each_mistake_has_its_line), sim_test(fresh_buffer_of_l2),
 		sim_test(unmapped_buffer_of_l1),
 	};

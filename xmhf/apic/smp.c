@@ -10,6 +10,7 @@
 #include "cpu/smp_boot.h"
 #include "cpu/traps.h"
 #include "cpu/x86.h"
+#include "events/drop.h"
 #include "events/events.h"
 #include "lib/string.h"
 #include "report/log.h"
@@ -48,6 +49,8 @@ void smp_park(struct percpu *cpu)
 		quiesce_poll(&cpu->quiesce);
 		if (atomic_load(&cpu->mail_for) && atomic_load(&smp_all_started))
 			event_work(cpu);
+		if (unlikely(atomic_load(&drop_dropped)) && atomic_load(&smp_all_started))
+			drop_work(cpu);
 		cpu->guest_nmis = 0; /* a CPU that waits for SIPI takes no NMI */
 	}
 	cpu->apic.parked = false;

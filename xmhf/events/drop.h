@@ -10,7 +10,7 @@
  * refused.
  *
  * Nothing fails open: restrictions stay and are answered DENY, and so is what the handler was asked about.
- * Callers: dispatch.c, report/fault.c, vmx/work.c.
+ * Callers: dispatch.c, report/fault.c, vmx/work.c, apic/smp.c.
  */
 #ifndef XMHF_DROP_H
 #define XMHF_DROP_H
