@@ -9,8 +9,8 @@
  * partition that it has claimed to enter. Others that are in handlers of this hypapp finish them, with all calls
  * refused.
  *
- * Nothing fails open: restrictions stay and are answered DENY, and so is what the handler was asked about. Who has given
- * rights to memory in this very delivery is not dropped: perhaps it was about to take them back.
+ * Nothing fails open: restrictions stay and are answered DENY, and so is what the handler was asked about. Who has
+ * given rights to memory in this very delivery is not dropped: perhaps it was about to take them back.
  * Callers: dispatch.c, report/fault.c, vmx/work.c, apic/smp.c.
  */
 #ifndef XMHF_DROP_H
