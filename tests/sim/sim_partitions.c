@@ -44,16 +44,17 @@ static int compare(struct hypapi_event *ev, uint64_t i, uint64_t at)
 	return error ? error : number == i + 1 ? HYPAPI_OK : HYPAPI_EINVAL;
 }
 
-/* Memory of the core's, zeroed whoever had it before. */
+/* Memory of the core's, zeroed whoever had it before, and whatever that one could do with it. */
 static int add(struct hypapi_event *ev, uint64_t i, uint64_t at)
 {
 	gva_t own[OWN_PAGES];
 	uint64_t word = 0, secret = 0x5ec2e7;
+	uint32_t rights = i % 20 ? HYPAPI_RX : HYPAPI_RW;
 	int error;
 
 	for (uint32_t page = 0; page < OWN_PAGES; page++)
 		own[page] = GVA(at + FAR_AWAY + page * HYPAPI_PAGE_SIZE);
-	error = hypapi_partition_add_memory(ev, partitions[i], own, OWN_PAGES, HYPAPI_RW);
+	error = hypapi_partition_add_memory(ev, partitions[i], own, OWN_PAGES, rights);
 	for (uint32_t page = 0; page < OWN_PAGES && !error; page++) {
 		own[page].addr += 0x800;
 		error = hypapi_partition_read(ev, partitions[i], &word, own[page], sizeof(word));

@@ -202,7 +202,7 @@ static int add_page(struct partition *p, const struct partition_page *page)
 	return error;
 }
 
-/* The last `count` pages, of root memory, which are zero. */
+/* The last `count` pages, of root memory, which are zero: wipe_pages(), or nobody has had them yet. */
 static void remove_own(struct partition *p, size_t count)
 {
 	for (; count; count--) {
@@ -303,10 +303,13 @@ int partition_at_home(u64 handle, const struct hypapp_descriptor *owner, struct 
 	return found ? HYPAPI_OK : HYPAPI_EFAULT;
 }
 
+/* What it can write, and all root memory, which its owner fills: that goes back to the pool, where pages are zero. */
 static void wipe_pages(const struct partition *p)
 {
+	u32 own = p->page_count - p->own_count;
+
 	for (u32 i = 0; i < p->page_count; i++)
-		if (p->page_frames[i] & HYPAPI_W)
+		if (i >= own || p->page_frames[i] & HYPAPI_W)
 			memset(frame_memory(p->page_frames[i]), 0, PAGE_SIZE);
 }
 
