@@ -217,7 +217,8 @@ static bool machine_has_room(const struct pal *pal)
 		rename_machine(machine_of(elsewhere), pal->machine);
 		used = usage_of_machine(pal, &elsewhere);
 	}
-	return used.pals < machine.max_pals && used.pages + pal->page_count <= machine.max_pages;
+	return used.pals < machine.max_pals && used.pages + pal->page_count <= machine.max_pages &&
+	       used.shared + pal->copied_count <= machine.max_shared;
 }
 
 /* ---- Shares in use ---- */
@@ -229,7 +230,8 @@ bool limits_have_room(const struct pal *pal)
 	if (share == SHARE_OF_L2 && !machine_has_room(pal))
 		return false;
 	return __atomic_load_n(&share->pals, __ATOMIC_RELAXED) < share->max_pals &&
-	       __atomic_load_n(&share->pages, __ATOMIC_RELAXED) + pal->page_count <= share->max_pages;
+	       __atomic_load_n(&share->pages, __ATOMIC_RELAXED) + pal->page_count <= share->max_pages &&
+	       __atomic_load_n(&share->shared, __ATOMIC_RELAXED) + pal->copied_count <= share->max_shared;
 }
 
 void limits_take(const struct pal *pal)

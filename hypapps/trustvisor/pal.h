@@ -55,6 +55,7 @@ struct pal {
 	uint64_t stack_end;           /* linear address past the stack section */
 	uint64_t param_start;         /* of the param section; 0 if the PAL has none */
 	uint32_t page_count;          /* of all sections */
+	uint32_t copied_count;        /* of them, those of shared code */
 	uint64_t machine, vcpu;       /* L2: see limits.c; `machine` is atomic */
 	uint32_t shared_pages;        /* atomic: page_count of limits_take_shared() */
 	struct tv_pal_sections sections;

@@ -87,9 +87,8 @@ static bool sections_overlap(const struct tv_pal_section *a, const struct tv_pal
 static bool sections_are_valid(struct pal *pal)
 {
 	const struct tv_pal_section *sections = pal->sections.sections;
-	uint64_t shared = 0;
 
-	pal->page_count = 0;
+	pal->page_count = pal->copied_count = 0;
 	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
 		if (!section_is_valid(&sections[i], pal_address_limit(pal)))
 			return false;
@@ -98,9 +97,9 @@ static bool sections_are_valid(struct pal *pal)
 				return false;
 		pal->page_count += sections[i].page_num;
 		if (sections[i].type == TV_SECTION_SHARED_CODE)
-			shared += sections[i].page_num;
+			pal->copied_count += sections[i].page_num;
 	}
-	return pal->page_count <= TV_MAX_PAGES && shared <= TV_MAX_SHARED_PAGES;
+	return pal->page_count <= TV_MAX_PAGES && pal->copied_count <= TV_MAX_SHARED_PAGES;
 }
 
 static const struct tv_pal_section *find_section(const struct pal *pal, uint32_t type)

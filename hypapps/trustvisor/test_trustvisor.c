@@ -1369,6 +1369,32 @@ static void shared_pages_are_limited(void **state)
 	}
 }
 
+/* Without room for its copies a registration takes no page and stops nobody, of L1 and of a machine of L2's. */
+static void shared_code_needs_room(void **state)
+{
+	static const struct { uint32_t level, with_room; } callers[] = { { HYPAPI_L1, 3 }, { HYPAPI_L2, 1 } };
+
+	for (size_t c = 0; c < sizeof(callers) / sizeof(callers[0]); c++) {
+		setup(state);
+		level = callers[c].level;
+		for (uint32_t i = 0; i < callers[c].with_room + 5; i++) {
+			bool room = i < callers[c].with_room;
+			int stops = fake.stops;
+
+			sections.num_sections = 3;
+			sections.sections[0] = (struct tv_pal_section){ TV_SECTION_CODE, 1, PAGE(40 + 2 * i) };
+			sections.sections[1] = (struct tv_pal_section){ TV_SECTION_STACK, 1, PAGE(41 + 2 * i) };
+			sections.sections[2] = (struct tv_pal_section){ TV_SECTION_SHARED_CODE, 16, PAGE(80) };
+			params.num_params = 0;
+			entry = PAGE(40 + 2 * i);
+			*(uint32_t *)fake_mem(PAGE(41 + 2 * i)) = 7;
+			assert_int_equal(register_pal(), room ? TV_OK : TV_E_NO_ROOM);
+			assert_int_equal(fake.stops, stops + room);
+			assert_true(room || *(uint32_t *)fake_mem(PAGE(41 + 2 * i)) == 7);
+		}
+	}
+}
+
 static void each_machine_has_shared_pages(void **state)
 {
 	(void)state;
@@ -2093,6 +2119,7 @@ int main(void)
 		TEST(vuln_3_shutdown_wipes), TEST(serves_32_bit_callers), TEST(answers_every_command), TEST(detection),
 		TEST(no_copies_are_left),
 		TEST(shared_ranges_are_where_they_are), TEST(bad_shared_ranges), TEST(shared_pages_are_limited),
+		TEST(shared_code_needs_room),
 		TEST(a_kernel_registers_for_its_processes), TEST(lists_are_for_kernels), TEST(no_page_table_is_walked),
 		TEST(bad_lists_are_refused), TEST(the_request_itself_may_lie_badly),
 		TEST(a_list_of_l2_must_be_l2s_to_write), TEST(a_list_has_options),
