@@ -307,16 +307,19 @@ int limits_foresee(const struct hypapi_event *ev, const struct pal *pal, const s
 	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
 		const struct tv_pal_section *section = &pal->sections.sections[i];
 		bool shared = section->type == TV_SECTION_SHARED_CODE;
-		uint32_t rights = shared ? HYPAPI_RX : section_is_code(section) ? HYPAPI_RWX : HYPAPI_RW;
+		uint32_t copied = pages ? HYPAPI_R : HYPAPI_RX;
+		uint32_t rights = shared ? copied : section_is_code(section) ? HYPAPI_RWX : HYPAPI_RW;
 
 		for (uint32_t n = 0; n < section->page_num; n++, count++) {
 			gva_t gva = GVA(section->start_addr + n * HYPAPI_PAGE_SIZE);
-			int rc = foresee_page(ev, gva, pages ? &pages[count] : NULL, rights, frames, count);
+			/* What is copied may be a page of the PAL's, too, and stand there again. */
+			int rc = foresee_page(ev, gva, pages ? &pages[count] : NULL, rights,
+					      shared ? frames + count : frames, shared ? 0 : count);
 
 			if (rc != HYPAPI_OK)
 				return rc;
 			if (shared)
-				frames[count] = 1; /* no page's: the same one may stand there again */
+				frames[count] = 1; /* no page's */
 		}
 	}
 	return HYPAPI_OK;

@@ -1558,6 +1558,27 @@ static void a_list_has_options(void **state)
 	assert_int_equal(register_list(), TV_E_INVALID);
 }
 
+/* Nobody executes it where a list names it, and it may be a page of the PAL's; looked at before the stop or not. */
+static void a_listed_copy_is_only_read(void **state)
+{
+	for (int wary = 0; wary < 2; wary++) {
+		setup(state);
+		level = HYPAPI_L2;
+		make_list();
+		if (wary) {
+			list.pages[1].physical = FRAME_OF(PAGE(2)) | TV_SECTION_DATA;
+			assert_int_equal(register_list(), TV_E_OWNED);
+			list.pages[1].physical = FRAME_OF(PAGE(1)) | TV_SECTION_DATA;
+		}
+		list.pages[4] = (struct tv_list_page){ PAGE(80), FRAME_OF(PAGE(80)) | TV_SECTION_SHARED_CODE };
+		list.pages[5] = (struct tv_list_page){ PAGE(81), FRAME_OF(PAGE(1)) | TV_SECTION_SHARED_CODE };
+		list.page_count = 6;
+		fake.pages[80].rights = HYPAPI_R;
+		assert_int_equal(register_list(), TV_OK);
+		fake.pages[80].rights = HYPAPI_RWX;
+	}
+}
+
 /* As of command 1: whoever asks for the same list goes on. */
 static void a_list_is_repeated_until_measured(void **state)
 {
@@ -2123,6 +2144,7 @@ int main(void)
 		TEST(a_kernel_registers_for_its_processes), TEST(lists_are_for_kernels), TEST(no_page_table_is_walked),
 		TEST(bad_lists_are_refused), TEST(the_request_itself_may_lie_badly),
 		TEST(a_list_of_l2_must_be_l2s_to_write), TEST(a_list_has_options),
+		TEST(a_listed_copy_is_only_read),
 		TEST(a_list_is_repeated_until_measured), TEST(several_entries_share_the_data),
 		TEST(without_ept12_l2_names_no_pages), TEST(several_entries_share_the_data),
 		TEST(a_handle_needs_a_home_of_its_own), TEST(several_entries_share_the_data),
