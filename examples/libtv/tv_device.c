@@ -48,21 +48,32 @@ static size_t section_bytes(const struct tv_pal_section *section)
 	return (size_t)section->page_num * PAGE_BYTES;
 }
 
-static bool fill(int file, const struct tv_pal_sections *sections)
+static bool fill_section(int file, const struct tv_pal_section *section, off_t at)
+{
+	const char *from = (const char *)(uintptr_t)section->start_addr;
+	size_t done = 0;
+
+	while (done < section_bytes(section)) {
+		ssize_t part = pwrite(file, from + done, section_bytes(section) - done, at + (off_t)done);
+
+		if (part <= 0)
+			return false;
+		done += (size_t)part;
+	}
+	return true;
+}
+
+/* `again`: they are the driver's pages already, but for shared code, of which it gets a new copy. */
+static bool fill(int file, const struct tv_pal_sections *sections, bool again)
 {
 	off_t at = 0;
 
 	for (uint32_t i = 0; i < sections->num_sections; i++) {
-		const char *from = (const char *)(uintptr_t)sections->sections[i].start_addr;
+		const struct tv_pal_section *section = &sections->sections[i];
 
-		for (size_t done = 0; done < section_bytes(&sections->sections[i]);) {
-			ssize_t part = pwrite(file, from + done, section_bytes(&sections->sections[i]) - done, at);
-
-			if (part <= 0)
-				return false;
-			done += (size_t)part;
-			at += part;
-		}
+		if ((!again || section->type == TV_SECTION_SHARED_CODE) && !fill_section(file, section, at))
+			return false;
+		at += (off_t)section_bytes(section);
 	}
 	return true;
 }
@@ -112,7 +123,7 @@ static uint32_t give_to_driver(int file, const struct tv_pal_sections *sections)
 	if (sections->num_sections > TV_MAX_SECTIONS)
 		return TV_E_INVALID;
 	memcpy(request.sections, sections->sections, sizeof(request.sections));
-	if (ioctl(file, TV_IOC_CREATE, &request) || !fill(file, sections) || !map(file, sections))
+	if (ioctl(file, TV_IOC_CREATE, &request) || !fill(file, sections, false) || !map(file, sections))
 		return result_of_errno();
 	return TV_OK;
 }
@@ -155,6 +166,8 @@ uint32_t tv_device_register(const struct tv_pal_sections *sections, const struct
 		return TV_E_INVALID;
 	if (!pal)
 		result = make(sections, &pal);
+	else if (!fill(pal->file, sections, true))
+		result = result_of_errno();
 	if (result != TV_OK)
 		return result;
 	memcpy(request.entries, entries, count * sizeof(entries[0]));

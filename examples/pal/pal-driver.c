@@ -774,6 +774,7 @@ static void hostile_requests(void)
 
 /* A function that this process and a PAL at that address both have: it doubles. */
 static const uint8_t twice[] = { 0x48, 0x8d, 0x04, 0x3f, 0xc3 }; /* lea (%rdi,%rdi), %rax; ret */
+static const uint8_t thrice[] = { 0x48, 0x8d, 0x04, 0x7f, 0xc3 };
 
 static void *shared_page(unsigned long pal)
 {
@@ -850,6 +851,10 @@ static void owner_tags(void)
 	       "libtv: owner tag", "the PAL has it");
 	memset(shared, 0xcc, sizeof(twice));
 	report(call_at(entry[1].address, 5) == 10, "libtv: shared code", "the PAL has it");
+	tv_unregister(&sections, at);
+	memcpy(shared, thrice, sizeof(thrice));
+	report(tv_register_options(&sections, entry, 2, 0, &options) == TV_OK && call_at(entry[1].address, 5) == 15,
+	       "libtv: shared code, registered again", "the PAL has what is there now");
 	tv_unregister(&sections, at);
 	options.flags = TV_PAL_FPU;
 	report(tv_register_options(&sections, entry, 1, 0, &options) == TV_E_INVALID, "libtv: bad options", "refused");
