@@ -15,6 +15,7 @@
 #include "cpu/fpu.h"
 #include "cpu/percpu.h"
 #include "mem/pages.h"
+#include "mem/partition.h"
 
 enum { CREATE = 0x10, ADD, ENTER, DESTROY };
 enum { PARTITIONS = 2, XSETBV = 55, XCR0_SSE = 3, XCR0_AVX = 7, MXCSR_RESET = 0x1f80, MXCSR_OTHER = 0x1fa0 };
@@ -185,6 +186,9 @@ static void uses(void)
 	sim_assert(call(ENTER, 0) == HYPAPI_OK && ended_by == 6);
 	sim_assert(call(ADD, 0) == HYPAPI_OK);
 	runs(0, XCR0_AVX, zeros, MXCSR_RESET);
+	sim_assert(root_has(own));
+	partition_wipe_all(); /* what a fault of its owner's ends in */
+	sim_assert(!root_has(own));
 	sim_assert(call(DESTROY, 0) == HYPAPI_OK && call(DESTROY, 1) == HYPAPI_OK);
 	clears_registers();
 }

@@ -316,8 +316,10 @@ static void wipe_pages(const struct partition *p)
 void partition_wipe_all(void)
 {
 	for (u32 number = 1; number <= partition_limit; number++)
-		if (slot(number)->app)
+		if (slot(number)->app) {
 			wipe_pages(slot(number));
+			fpu_wipe(&slot(number)->fpu);
+		}
 }
 
 static void give_back(const struct partition *p)

@@ -103,7 +103,10 @@ void partition_exit(struct percpu *cpu, u32 reason);
 /* An exception raised by the core in the partition that runs: goes to its owner. NOT_TAKEN: none runs. */
 enum taken partition_raise(struct percpu *cpu, unsigned int vector);
 
-/* Zeroes the pages that partitions can write. All other CPUs are stopped, and the machine is about to end. */
+/*
+ * Zeroes the pages that partitions can write, those of root memory, and FPU registers. All other CPUs are stopped, and
+ * the machine is about to end.
+ */
 void partition_wipe_all(void);
 
 #endif
