@@ -158,8 +158,11 @@ static uint32_t register_by_device(const struct tv_pal_sections *sections, const
 				   uint32_t count, uint32_t flags, const struct tv_pal_options *options)
 {
 	volatile uint64_t *word = word_in(sections);
+	struct tv_status status;
 	uint32_t result;
 
+	if (tv_device_status(sections, &status) && status.present)
+		return TV_E_OWNED; /* the write would end it */
 	if (word)
 		*word = 1;
 	result = tv_device_register(sections, entries, count, flags | (sizeof(void *) == 4 ? TV_LIST_32BIT : 0),

@@ -1057,12 +1057,15 @@ static void library(void)
 	uint64_t words[PAL_BUFFER_WORDS] = { 1 };
 	struct tv_pal_sections sections;
 	struct tv_status status = { 0 };
+	const struct tv_list_entry again = { .address = (uintptr_t)pal_add };
 
 	tv_own_sections(&sections);
 	report(register_library(&sections), "libtv: register", "three entry points");
 	report(add(1, 2) == SECRET + 3 && crypt(5, words) == 2 && words[0] != 1 && add(1, 1) == SECRET + 2 &&
 	       crypt(5, words) == 4 && words[0] == 1, "libtv: calls", "one state for all");
 	report(tv_status(&sections, &status) && status.present && status.calls == 4, "libtv: status", "four calls");
+	report(tv_register_entries(&sections, &again, 1, 0) == TV_E_OWNED && add(1, 2) == SECRET + 3,
+	       "libtv: registered twice", "refused, and the PAL goes on");
 	report(lines_of_pals("registered") == 1, "libtv: PALs that /sys shows", "one");
 	report(pal_data.secret == 0, "libtv: data from outside", "zeros");
 	report(tv_unregister(&sections, pal_add) == TV_OK && pal_data.secret == 0, "libtv: unregister", "data is gone");

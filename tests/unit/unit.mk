@@ -108,7 +108,8 @@ HOST_LIBRARIES := $(foreach d,$(HYPAPP_FOLDERS),$(if $(LIBRARY_SRC_$(d)),$(notdi
 $(foreach a,$(HOST_LIBRARIES),$(foreach v,asan tsan,$(eval $(call host_library_rules,$(a),$(v)))))
 
 define unit_hypapp
-$(UNIT_DIR)/hypapp_$(1): $(call hypapp_host_src,$(1)) $(call hypapp_tests,hypapps/$(1),test_) $(filter %.h,$(call hypapp_files,hypapps/$(1))) \
+$(UNIT_DIR)/hypapp_$(1): $(call hypapp_host_src,$(1)) $(call hypapp_tests,hypapps/$(1),test_) \
+		$(filter %.h,$(call hypapp_files,hypapps/$(1))) \
 		$(PUBLIC_HEADERS) $(call host_library,$(1),asan) | $(LIBRARY_NEEDS_hypapps/$(1))
 	@mkdir -p $$(@D)
 	$$(say) TEST $$@
