@@ -151,11 +151,20 @@ static __attribute__((noinline)) enum hypapi_verdict no_verdict(const struct dis
 	return HYPAPI_DENY;
 }
 
+/* Another answer than HANDLED: what the hypapp has claimed to enter is free again. */
+static void give_up_entry(struct dispatch *d)
+{
+	if (d->progress.enters)
+		partition_release(d->enter);
+	d->progress.enters = false;
+}
+
 static enum hypapi_verdict settle(struct dispatch *d, enum hypapi_verdict verdict, bool counted)
 {
 	/* Without budget the instruction is tried again, from its beginning. */
 	while (verdict == HYPAPI_RETRY && d->ev.quiesce && !d->ev.stopped && may_stop(d) &&
 	       !d->progress.raised) {
+		give_up_entry(d);
 		(void)dispatch_stop(d); /* the handler begins again after it: what it has read does not matter */
 		verdict = run_handler(d);
 	}
@@ -172,7 +181,11 @@ static enum hypapi_verdict settle(struct dispatch *d, enum hypapi_verdict verdic
 	while (d->progress.stops)
 		dispatch_end_stop(d);
 	d->ev.stopped = quiesce_owned(&this_cpu()->quiesce) || !this_cpu()->quiesce.online;
-	return d->progress.raised ? DISPATCH_RAISED : verdict;
+	if (d->progress.raised)
+		verdict = DISPATCH_RAISED;
+	if (verdict != HYPAPI_HANDLED)
+		give_up_entry(d);
+	return verdict;
 }
 
 enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verdict)

@@ -18,13 +18,13 @@
 struct dispatch_progress {
 	union {          /* `unsettled`: one look tells whether there is more than the answer */
 		struct {
-			u32 stops;  /* begins to undo when the hypapp has answered */
-			u32 raised; /* by hypapi_page_in(): the verdict does not matter */
+			u32 stops;   /* begins to undo when the hypapp has answered */
+			bool raised; /* by hypapi_page_in(): the verdict does not matter */
+			bool enters; /* the partition `enter`, claimed, when the verdict is HANDLED */
 		};
 		u64 unsettled;
 	};
 	bool moved;      /* by hypapi_inject(), hypapi_partition_leave(): the instruction is not stepped over */
-	bool enters;     /* the partition `enter`, when the verdict is HANDLED */
 	bool opened;     /* rights to memory were given: who faults after that has not decided all that follows */
 	bool admitted;   /* a stop of this event need not wait for the budget */
 	bool walking;    /* `walk` is good: until something may have made it stale */

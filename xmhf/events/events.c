@@ -43,14 +43,6 @@ static inline void finish(struct dispatch *d)
 		partition_enter(this_cpu(), d->enter, &d->entry);
 }
 
-/* The answer is another one: what it has claimed to enter is free again. */
-static inline void finish_without(struct dispatch *d)
-{
-	if (unlikely(d->progress.enters))
-		partition_release(d->enter);
-	d->progress.enters = false;
-}
-
 static __attribute__((noinline)) void deny(struct percpu *cpu, unsigned int vector)
 {
 	if (partition_raise(cpu, vector) == NOT_TAKEN)
@@ -75,7 +67,6 @@ static always_inline enum taken offer(struct dispatch *d, struct percpu *cpu, co
 	enum hypapi_verdict verdict = dispatch_to(d, cpu, link);
 
 	if (unlikely(verdict != HYPAPI_HANDLED)) {
-		finish_without(d);
 		if (verdict == HYPAPI_PASS)
 			return NOT_TAKEN;
 		refuse(cpu, d->ev.type, verdict);
@@ -259,8 +250,6 @@ void event_violation(struct percpu *cpu, const struct event_violation *v)
 			.gva_valid = v->gva_valid, .owner = partition,
 		};
 		verdict = dispatch_to(&d, cpu, link);
-		if (verdict != HYPAPI_HANDLED)
-			finish_without(&d);
 		if (verdict == DISPATCH_RAISED)
 			return;
 	}
@@ -295,8 +284,6 @@ enum taken event_partition_exit(struct percpu *cpu, const struct hypapi_partitio
 
 	if (verdict == HYPAPI_HANDLED)
 		finish(&d);
-	else
-		finish_without(&d);
 	return verdict == HYPAPI_PASS || verdict == HYPAPI_DENY ? NOT_TAKEN : TAKEN;
 }
 
