@@ -190,6 +190,8 @@ static enum hypapi_verdict settle(struct dispatch *d, enum hypapi_verdict verdic
 
 enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verdict)
 {
+	if (verdict == HYPAPI_HANDLED && !d->progress.stops && !d->progress.raised)
+		return verdict; /* it enters a partition */
 	return settle(d, verdict, link_now(d->link, deliver) == dispatch_slowly);
 }
 
