@@ -14,6 +14,7 @@ import os
 import pathlib
 import pty
 import re
+import select
 import shutil
 import signal
 import struct
@@ -23,6 +24,7 @@ import tempfile
 import termios
 import threading
 import time
+import tty
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RUN_DIR = ROOT / "build" / "run"
@@ -166,6 +168,7 @@ class Child:
         self.screen, self.stopped = b"", False
         self.drain = threading.Thread(target=self._drain, daemon=True)
         self.drain.start()
+        threading.Thread(target=self._drain_display, daemon=True).start()
 
     def _drain(self):
         while True:
@@ -176,6 +179,32 @@ class Child:
             if not data:
                 break
             self.screen = (self.screen + data)[-20000:]
+
+    def _drain_display(self):
+        """Bochs' `term` draws the screen on a pseudo-terminal that it makes itself, and stands still once that is full.
+        """
+        while self.running():
+            for info in pathlib.Path(f"/proc/{self.process.pid}/fdinfo").glob("*"):
+                try:
+                    index = re.search(r"^tty-index:\s*(\d+)$", info.read_text(), re.M)
+                    if index:
+                        self._read_away(f"/dev/pts/{index.group(1)}")
+                        return
+                except OSError:
+                    pass    # it has ended, or closes a file just now
+            time.sleep(POLL_SECONDS)
+
+    def _read_away(self, path):
+        terminal = os.open(path, os.O_RDWR | os.O_NOCTTY)
+        try:
+            tty.setraw(terminal)    # or what is drawn would come back as keys
+            while self.running():
+                if select.select([terminal], [], [], 1)[0] and not os.read(terminal, 65536):
+                    return
+        except OSError:
+            pass    # the emulator has closed its side
+        finally:
+            os.close(terminal)
 
     def running(self):
         return self.process.poll() is None
