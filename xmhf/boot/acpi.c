@@ -241,14 +241,17 @@ static void hide_in(const struct sdt *table)
 {
 	static const char names[][5] = { "_S2_", "_S3_" };
 	const u64 start = table ? virt_to_phys(table).addr : 0;
+	const size_t length = table ? *(const volatile u32 *)&table->length : 0, bytes = length - sizeof(*table);
 
-	if (!table || (start < root_end && start + table->length > root_start))
+	if (length < sizeof(*table) || (start < root_end && start + length > root_start))
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		size_t bytes = table->length - sizeof(*table);
 		u32 count = aml_rename_packages((u8 *)(table + 1), bytes, names[i], 'X');
+		/* A core below this one knows stores by MOV. */
+		volatile u8 *checksum = &((struct sdt *)table)->checksum;
+		u8 mended = (u8)(*checksum - count * ('X' - '_'));
 
-		((struct sdt *)table)->checksum -= (u8)(count * ('X' - '_'));
+		*checksum = mended;
 		if (aml_find_package((const u8 *)(table + 1), bytes, names[i]).found)
 			log_warn("ACPI: the table at 0x%lx cannot be changed: %s stays offered", start, names[i]);
 		else if (count)
