@@ -85,27 +85,29 @@ void sim_fault(const char *f, ...)
 	va_start(args, f);
 	vsnprintf(text, sizeof(text), f, args);
 	va_end(args);
-	fprintf(stderr, "sim: FAULT: %s\n", text);
+	dprintf(2, "sim: FAULT: %s\n", text);
 	if (fault_text)
 		memcpy(fault_text, text, sizeof(text));
 	machine_end(SIM_FAULT_STATUS);
 }
 
+/* By a signal, which may come in the middle of a line that this thread prints: not by stdio's stream. */
 __attribute__((no_sanitize("thread"))) static void out_of_time(int signal)
 {
 	(void)signal;
 	for (u32 i = 0; i < machine_cpu_count; i++) {
 		const struct percpu *cpu = machine_cpus[i]->core;
 
-		fprintf(stderr, "sim: CPU %u: %s, mode %d, %s, %u locks, asks for a stop %u, has it %u times\n", i,
+		dprintf(2,
+			"sim: CPU %u: %s, mode %d, %s, %u locks, asks for a stop %u, has it %u times\n", i,
 			machine_cpus[i]->runs ? "runs" : "idle", cpu->world->mode,
 			cpu->dispatch ? "in a hypapp" : "in no hypapp", cpu->locks_held, cpu->quiesce.wants_owner,
 			cpu->quiesce.depth);
 		if (cpu->dispatch)
-			fprintf(stderr, "sim: CPU %u: hypapp %s, in its handler of event %s\n", i,
+			dprintf(2, "sim: CPU %u: hypapp %s, in its handler of event %s\n", i,
 				cpu->dispatch->link->app->name, hypapi_event_name(cpu->dispatch->ev.type));
 		if (cpu->repeat.count)
-			fprintf(stderr, "sim: CPU %u: event %s at RIP 0x%lx, address 0x%lx came %u times in a row\n", i,
+			dprintf(2, "sim: CPU %u: event %s at RIP 0x%lx, address 0x%lx came %u times in a row\n", i,
 				hypapi_event_name(cpu->repeat.type), cpu->repeat.rip, cpu->repeat.address,
 				cpu->repeat.count);
 	}
