@@ -91,9 +91,39 @@ void sim_fault(const char *f, ...)
 	machine_end(SIM_FAULT_STATUS);
 }
 
+/* A thousand times in a row is no chance. */
+#define NO_PROGRESS 1000
+
+static bool repeats_access(u32 reason)
+{
+	return reason == EXIT_EPT_VIOLATION || reason == EXIT_EPT_MISCONFIG;
+}
+
+/* Why this CPU comes back to the same place, and what is missing; false: it does not. */
+static bool say_why(const struct sim_cpu *c, char *text, size_t size)
+{
+	const struct repeat *r = &c->core->repeat;
+
+	if (c->resumed.count >= NO_PROGRESS)
+		snprintf(text, size, "; CPU %u: exit %u of L2 at RIP 0x%lx came %u times in a row, for L1's handler "
+			 "answers true without %s", c->index, c->resumed.reason, c->resumed.rip, c->resumed.count,
+			 repeats_access(c->resumed.reason) ?
+			 "the right that is missing: call sim_l2_map() first, or answer false" :
+			 "a step over the instruction: call sim_l2_skip() first, or answer false");
+	else if (r->count >= NO_PROGRESS)
+		snprintf(text, size, "; CPU %u: event %s at RIP 0x%lx came %u times in a row, for its handler "
+			 "answers %s", c->index, hypapi_event_name(r->type), r->rip, r->count,
+			 r->type == HYPAPI_EV_EPT_VIOLATION ?
+			 "without the right that is missing: call hypapi_memory_restrict() first, or answer "
+			 "HYPAPI_DENY" : "HYPAPI_RETRY, which repeats the instruction: HYPAPI_HANDLED steps over it");
+	return *text;
+}
+
 /* By a signal, which may come in the middle of a line that this thread prints: not by stdio's stream. */
 __attribute__((no_sanitize("thread"))) static void out_of_time(int signal)
 {
+	char why[SIM_FAULT_BYTES] = "";
+
 	(void)signal;
 	for (u32 i = 0; i < machine_cpu_count; i++) {
 		const struct percpu *cpu = machine_cpus[i]->core;
@@ -111,7 +141,9 @@ __attribute__((no_sanitize("thread"))) static void out_of_time(int signal)
 				hypapi_event_name(cpu->repeat.type), cpu->repeat.rip, cpu->repeat.address,
 				cpu->repeat.count);
 	}
-	sim_fault("the machine makes no progress: %u seconds are over", machine_options.seconds);
+	for (u32 i = 0; i < machine_cpu_count && !say_why(machine_cpus[i], why, sizeof(why)); i++)
+		;
+	sim_fault("the machine makes no progress: %u seconds are over%s", machine_options.seconds, why);
 }
 
 /*

@@ -261,6 +261,20 @@ static void l1_after_exit(void)
 	vmwrite(VMCS_GUEST_RFLAGS, vmread(VMCS_GUEST_RFLAGS) | RFLAGS_IF);
 }
 
+/* Without a step over the instruction, or a right that was missing, the same exit comes again. */
+static void count_resume(struct sim_cpu *c, const struct sim_l2_exit *exit)
+{
+	u64 rip = l1_vmread(c, VMCS_GUEST_RIP);
+
+	if (c->resumed.rip != rip || c->resumed.gpa2 != exit->gpa2 || c->resumed.reason != exit->reason) {
+		c->resumed.rip = rip;
+		c->resumed.gpa2 = exit->gpa2;
+		c->resumed.reason = exit->reason;
+		c->resumed.count = 0;
+	}
+	c->resumed.count++;
+}
+
 void l1_answer(struct sim_cpu *c)
 {
 	struct sim_l2 *l2 = c->l2;
@@ -284,6 +298,7 @@ void l1_answer(struct sim_cpu *c)
 		c->core->gpr[GPR_RAX] = exit.reason;
 		longjmp(*c->l2_jump, 1);
 	}
+	count_resume(c, &exit);
 	__builtin_memcpy(c->core->gpr, gpr, sizeof(gpr));
 	c->exception.vector = 0;
 	l1_enter(c, l2);

@@ -79,6 +79,7 @@ struct sim_cpu {
 	enum sim_world world;
 	jmp_buf *partition_jump, *l2_jump; /* out of a partition's code, out of L2's */
 	struct sim_l2 *l2;                 /* the one that runs */
+	struct { u64 rip, gpa2; u32 reason, count; } resumed; /* from the same exit at the same place, in a row */
 	bool in_vmx;                       /* L1 has executed VMXON */
 	struct sim_exception exception;    /* delivered to the guest, not yet told to its code */
 	u64 guest_nmis, interrupts;        /* delivered to the guest */

@@ -365,7 +365,8 @@ struct sim_l2_exit {
 	uint32_t insn_len;      /**< of the instruction, bytes */
 };
 /**
- * L1's answer to an exit of L2; L1's code, on the CPU that exited.
+ * L1's answer to an exit of L2; L1's code, on the CPU that exited. Who answers an instruction, CPUID say, calls
+ * sim_l2_skip() as well, and who answers an EPT violation sim_l2_map(): else L2 exits there again.
  * @return true: VMRESUME; false: L2's code ends here
  * @since 1.2
  */
