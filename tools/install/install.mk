@@ -2,7 +2,7 @@
 # make install: what a hypapp outside of this tree is built with. Included by the top-level Makefile.
 # Everything installed finds the rest relative to itself, so that DESTDIR and moving the folder need no editing.
 ##
-## make install, make uninstall: prefix=/usr/local (or ./configure --prefix), DESTDIR=; then see docs/install.md
+## make install, make uninstall: prefix=/usr/local (or ./configure --prefix), DESTDIR=; then see docs/out-of-tree.md
 
 INSTALL_O := $(O)/install
 INSTALL := install
@@ -102,7 +102,7 @@ install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_LINUX) $(I
 	echo "Installed below $$to: commands in bin/ ($(INSTALL_COMMANDS)),"; \
 	echo "the image lib/hypapi/xmhf.elf, and what hypapps are built with."; \
 	echo "Next: $$to/bin/hypapp-new NAME writes the project of a new hypapp."; \
-	echo "share/doc/hypapi/docs/install.md says more; make uninstall takes all of it away."
+	echo "share/doc/hypapi/docs/out-of-tree.md says more; make uninstall takes all of it away."
 
 # By the list that the installation has of itself. Folders go if nothing else is in them.
 uninstall:
