@@ -297,7 +297,7 @@ static void make_page_tables(void)
 
 /* ---- The core's boot ---- */
 
-_Atomic bool smp_all_started;
+_Atomic bool smp_work_began;
 
 static struct percpu *create_percpu(struct sim_cpu *c)
 {
@@ -377,7 +377,7 @@ static void boot_cpu(struct sim_cpu *c)
 	mmu_leave_behind(c);
 	vmx_start(c->core);
 	event_cpu_init(c->core);
-	smp_all_started = true;
+	smp_work_began = true;
 	start_l1(c);
 	quiesce_online(&c->core->quiesce, c->index);
 }

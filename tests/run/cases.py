@@ -581,7 +581,7 @@ CASES = [
     on_xmhf("no-exits"),
     dict(on_xmhf("stop-storm", cpus=2), name="security/stop-storm"),
     dict(on_xmhf("reset-silent-cpu", cpus=2, expect=[SILENT_CPU]), name="security/silent-cpu", xmhf=AUDIT,
-         xmhf_args="stop-bound=200ms stop-timeout=reset:600ms"),
+         xmhf_args="stop-bound=20ms stop-timeout=reset:60ms"),
     on_xmhf("stops", cpus=2),
     on_xmhf("stops", cpus=8, suffix="-8cpu"),
     dict(on_xmhf("throughput", cpus=8, suffix="-8cpu"), xmhf="build/bench/stopper.elf", xmhf_args=NO_CAP),

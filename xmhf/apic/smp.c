@@ -47,9 +47,9 @@ void smp_park(struct percpu *cpu)
 		traps_halt();
 		cpu->work = 0;
 		quiesce_poll(&cpu->quiesce);
-		if (atomic_load(&cpu->mail_for) && atomic_load(&smp_all_started))
+		if (atomic_load(&cpu->mail_for) && atomic_load(&smp_work_began))
 			event_work(cpu);
-		if (unlikely(atomic_load(&drop_dropped)) && atomic_load(&smp_all_started))
+		if (unlikely(atomic_load(&drop_dropped)) && atomic_load(&smp_work_began))
 			drop_work(cpu);
 		cpu->guest_nmis = 0; /* a CPU that waits for SIPI takes no NMI */
 	}

@@ -65,7 +65,8 @@ static void set_bounds(void)
  *   - hypapps_init() tells hypapps of the start, on a CPU that has memory for them; interrupts_init() looks into its
  *     chains; vmx_start() makes VMCS01 with what these two found;
  *   - CPU_INIT is told before a CPU takes part in stops, and on this CPU before the others start;
- *   - smm_finish() judges what all CPUs have found.
+ *   - smm_finish() judges what all CPUs have found;
+ *   - smp_let_work_begin() is last: from then on other CPUs may stop this one.
  */
 _Noreturn void core_main(void)
 {
@@ -120,5 +121,6 @@ _Noreturn void core_main(void)
 	display_close();
 	if (!cmdline_is("log-output", "once"))
 		log_let_wait();
+	smp_let_work_begin();
 	vmx_run(cpu);
 }

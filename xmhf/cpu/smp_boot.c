@@ -28,8 +28,7 @@
 extern const char trampoline_start[], trampoline_end[];
 extern const u64 trampoline_cr3, trampoline_cpu, trampoline_stack;
 
-/* No WORK before: its handler may stop the others, and an NMI would kill a CPU in the trampoline, which has no IDT. */
-_Atomic bool smp_all_started;
+_Atomic bool smp_work_began;
 
 static _Atomic u32 arrived, started; /* the CPU that starts counts itself in; the boot CPU reads */
 
@@ -81,12 +80,11 @@ static bool start_one(struct percpu *cpu, u64 cr3)
 	return false;
 }
 
-/* What handlers of CPU_INIT have posted to their own CPUs. */
-static void let_work_begin(void)
+void smp_let_work_begin(void)
 {
 	u64 waiting = 0;
 
-	atomic_store(&smp_all_started, true);
+	atomic_store(&smp_work_began, true);
 	for (u32 i = 0; i < cpu_count; i++)
 		if (atomic_load(&cpus[i]->mail_for))
 			waiting |= BIT(i);
@@ -122,7 +120,6 @@ void smp_start_others(void)
 		efi_start_others();
 	else
 		start_all();
-	let_work_begin();
 }
 
 void smp_join(struct percpu *cpu)

@@ -14,7 +14,12 @@ void smp_join(struct percpu *cpu);
 /* About that many microseconds. */
 void smp_delay_us(u32 us);
 
-/* All CPUs of the MADT have been started, or left out; from then on parked ones get WORK. */
-extern _Atomic bool smp_all_started;
+/*
+ * Parked CPUs get WORK from now on, first what handlers of CPU_INIT have posted to their own CPUs. Not before, since a
+ * handler may stop the others: an NMI would kill a CPU in the trampoline, which has no IDT, and the boot CPU has no
+ * safe point before its guest. Boot CPU, right before that.
+ */
+void smp_let_work_begin(void);
+extern _Atomic bool smp_work_began;
 
 #endif
