@@ -66,6 +66,12 @@ void diff_vary_lists(void);
 /* ---- diff_rules.c ---- */
 /* The name of the rule that excludes the current VMCS from being entered; NULL: it may be. */
 const char *diff_excluded(void);
+/*
+ * Checks of guest state have no order (vol. 3, "VM-Entry Failures During or After Loading Guest State"): where the link
+ * pointer and something else are wrong, the qualification may tell of either. Whether that is so with the entry that
+ * has just failed: it is tried again without a link pointer. The VMCS is changed.
+ */
+bool diff_order_is_free(void);
 /* Bits of a field that are not compared after an exit with that reason. */
 u64 diff_ignored(u32 field, u32 reason);
 
