@@ -53,6 +53,7 @@ static const struct shape { const char *name; u8 fields; } shapes[] = {
 	[EXIT_RDRAND] = { "rdrand", LEN | INFO },
 	[EXIT_INVPCID] = { "invpcid", QUAL | LEN | INFO },
 	[EXIT_RDSEED] = { "rdseed", LEN | INFO },
+	[EXIT_PML_FULL] = { "log-full", QUAL },
 };
 
 /* Bits 5:0, 7 and 8: what every CPU with EPT defines. */

@@ -538,6 +538,7 @@ CASES = [
     transcript("vmx-active"),
     transcript("vmx-ept"),
     transcript("vmx-ept-ad"),
+    transcript("vmx-pml"),
     transcript("vmx-msr-lists"),
     transcript("vmx-vpid"),
     transcript("vmx-smp", cpus=2),

@@ -164,6 +164,9 @@ static void allow_cet(struct world *w)
 	M(eptp_reserved, v->eptp |= BIT(11))                                                                          \
 	M(eptp_reserved, v->eptp |= BIT(40))                                                                          \
 	M(ept_required, v->proc2_ctls = PROC2_UNRESTRICTED)                                                           \
+	M(ept_required, offer_all(w, PROC2_PML), v->proc2_ctls &= ~PROC2_EPT)                                         \
+	M(pml_address, offer_all(w, PROC2_PML), v->pml_addr = 0x1008)                                                 \
+	M(pml_address, offer_all(w, PROC2_PML), v->pml_addr = BIT(40))                                                \
 	M(vmfunc_reserved, offer_all(w, PROC2_VMFUNC), v->vm_function_controls = BIT(1))                              \
 	M(vmfunc_eptp_list, offer_vmfunc(w), v->eptp_list_addr = 8)                                                   \
 	M(vmfunc_eptp_list, offer_vmfunc(w), v->eptp_list_addr = BIT(40))                                             \

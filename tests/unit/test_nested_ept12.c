@@ -174,8 +174,12 @@ static void accessed_and_dirty(void **state)
 
 	fresh(state);
 	assert_int_equal(walk(0, &leaf), EPT12_MAPPED);
+	assert_int_equal(ept12_unset(&leaf, false), FLAG_A);
+	assert_int_equal(ept12_unset(&leaf, true), FLAG_A | FLAG_D);
 	assert_true(ept12_mark(&leaf, false, &dirty));
 	assert_false(dirty);
+	assert_int_equal(ept12_unset(&leaf, false), 0);
+	assert_int_equal(ept12_unset(&leaf, true), FLAG_D);
 	for (u32 level = 1; level <= 4; level++)
 		assert_int_equal(*entry(level) & (FLAG_A | FLAG_D), FLAG_A);
 	assert_int_equal(walk(0, &leaf), EPT12_MAPPED);
@@ -183,6 +187,15 @@ static void accessed_and_dirty(void **state)
 	assert_true(dirty);
 	assert_int_equal(*entry(1) & (FLAG_A | FLAG_D), FLAG_A | FLAG_D);
 	assert_int_equal(*entry(2) & (FLAG_A | FLAG_D), FLAG_A);
+	assert_int_equal(ept12_unset(&leaf, true), 0);
+	/* Each table's accessed flag counts, and a dirty flag of the leaf alone. */
+	for (u32 level = 1; level <= 4; level++) {
+		*entry(level) &= ~FLAG_A;
+		*entry(level) |= FLAG_D;
+		assert_int_equal(walk(0, &leaf), EPT12_MAPPED);
+		assert_int_equal(ept12_unset(&leaf, true), FLAG_A);
+		*entry(level) |= FLAG_A;
+	}
 	for (u32 at = 1; at <= 4; at++) {
 		fresh(state);
 		assert_int_equal(walk(0, &leaf), EPT12_MAPPED);

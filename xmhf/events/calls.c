@@ -327,13 +327,19 @@ static struct guest_walk *walk_of(struct dispatch *d)
 	return &d->walk;
 }
 
+/* L1 has to make room in its page-modification log before anything is written in L2's name. */
+static bool awaits_log(u32 rights)
+{
+	return (rights & HYPAPI_W) && this_cpu()->world->mode == RUN_L2 && nested_log_full(this_cpu());
+}
+
 /* Why a walk came to GUEST_NOT_OWNED in L2: true if EPT12 does not allow the access, of a table perhaps. */
 static bool is_unmapped(struct dispatch *d, gva_t gva, u32 rights, struct guest_miss *miss)
 {
 	gpa1_t gpa1;
 
 	return this_cpu()->world->mode == RUN_L2 && guest_walk_missed(walk_of(d), gva, rights, miss) &&
-	       !nested_gpa1(this_cpu(), miss->gpa2, miss->rights, &gpa1);
+	       (awaits_log(miss->rights) || !nested_gpa1(this_cpu(), miss->gpa2, miss->rights, &gpa1));
 }
 
 /* The error of an access to some pages. Who was built before 1.3 does not know ENOTMAPPED. */
@@ -365,7 +371,7 @@ int hypapi_page_in(struct hypapi_event *ev, gva_t gva, uint32_t rights)
 		return HYPAPI_EINVAL;
 	enum guest_access_result result = guest_walk_page(walk_of(d), gva, rights, &found, &fault);
 
-	if (result == GUEST_OK)
+	if (result == GUEST_OK && !awaits_log(rights))
 		return 1;
 	if (result == GUEST_PAGE_FAULT)
 		vmx_raise(this_cpu(), VEC_PF, fault.error_code, fault.gva);

@@ -274,6 +274,8 @@ static bool mark_leaf(const struct guest_walk *w)
 	u32 old32 = (u32)old;
 	void *table = (void *)w->at[w->level].table;
 
+	if (w->cpu->world->mode == RUN_L2 && nested_log_full(w->cpu))
+		return false;
 	/*
 	 * A table that EPT12 lets L2 only read stays as it is: L1 watches it, and would be told by an exit, not by a
 	 * copy. So does one in a page whose stores the core decodes, for what is kept there.
@@ -287,7 +289,7 @@ static bool mark_leaf(const struct guest_walk *w)
 	return __atomic_compare_exchange_n((u64 *)table + index, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-/* False: another CPU of the guest has changed the page's mapping. */
+/* False: another CPU of the guest has changed the page's mapping, or L1's log is full. */
 static inline bool mark_written(const struct guest_walk *w, const struct guest_page *page)
 {
 	if (unlikely(w->levels && (w->at[w->level].entry & (PTE_A | PTE_D)) != (PTE_A | PTE_D)) && !mark_leaf(w))

@@ -127,16 +127,17 @@ static void reflect_violation(struct percpu *cpu, const struct fault *f, u32 rig
 	nested_reflect(cpu, &exit);
 }
 
-/* A page that is not dirty yet is filled read-only, so that the first write comes here. False: L2 tries again. */
-static inline bool mark(struct ept12_leaf *l12, u32 access)
+/* A page that is not dirty yet is filled read-only, so that the first write comes here. */
+static inline enum marked mark(struct nested_cpu *n, gpa2_t gpa2, struct ept12_leaf *l12, u32 access)
 {
-	bool dirty;
+	bool dirty = true;
+	enum marked marked = MARKED;
 
-	if (!ept12_mark(l12, access & HYPAPI_W, &dirty))
-		return false;
+	if (n->current->vmcs12.eptp & EPTP_AD)
+		marked = nested_mark(n, gpa2, l12, access & HYPAPI_W, &dirty);
 	if (!dirty)
 		l12->rights &= ~(u32)HYPAPI_W;
-	return true;
+	return marked;
 }
 
 /* Hardware may cache a translation at any time, so the entry after L1 has mended EPT12 is as good as L2's next try. */
@@ -153,7 +154,9 @@ void nested_refill(struct percpu *cpu)
 	if (!vmcs12_uses_ept(v) || ept12_walk(&nested_caps, v->eptp, missed, &l12) != EPT12_MAPPED ||
 	    (l12.rights & access) != access || !l1_leaf(&n->memory, l12.gpa1, &l01) || (l01.rights & access) != access)
 		return;
-	if (v->eptp & EPTP_AD && !mark(&l12, access))
+	/* Dirty is what L2 has written, not what it tried to before L1 had a say. */
+	if ((v->eptp & EPTP_AD) && ((ept12_unset(&l12, access & HYPAPI_W) & EPT_DIRTY) ||
+				    mark(n, missed, &l12, access) != MARKED))
 		return;
 	unsigned int level = MIN(l12.level, l01.level);
 
@@ -163,27 +166,30 @@ void nested_refill(struct percpu *cpu)
 /*
  * A miss fills what EPT12 maps around it, too. Hardware may cache any translation for which no flag has to be set, at
  * any time, so L1 can expect nothing else. Each leaf is made from EPT12 and EPT01 as they are now, like the one that
- * was missed. L2 tries again afterwards.
+ * was missed. L2 tries again afterwards, but for MARK_LOG_FULL.
  */
-static void fill_miss(struct nested_cpu *n, const struct fault *f, struct ept12_leaf *l12, const struct ept01_leaf *l01)
+static enum marked fill_miss(struct nested_cpu *n, const struct fault *f, struct ept12_leaf *l12,
+			     const struct ept01_leaf *l01)
 {
 	unsigned int level = MIN(l12->level, l01->level);
+	enum marked marked = mark(n, f->gpa2, l12, f->access);
 
-	if (n->current->vmcs12.eptp & EPTP_AD && !mark(l12, f->access))
-		return;
+	if (unlikely(marked != MARKED))
+		return marked;
 	u64 entry = compose(l12, l01, level), *table = fill(n, f->gpa2, level, entry);
 
 	u32 index = ept_index(f->gpa2.addr, level);
 	const u64 *table01 = l01->level == 1 ? ept01_level1(l12->gpa1) : NULL;
 
 	if (!l01->ram || (l01->level == 1 && !table01))
-		return;
+		return MARKED;
 	const struct ept02_window w = ept02_window(&n->ept02, n->current->root, table, index, level);
 
 	if (l12->level == level)
 		fill_table(n, l12, table01, entry, &w);
 	else if (table01)
 		fill_split(table01, index, entry, &w);
+	return MARKED;
 }
 
 static void walk_and_fill(struct percpu *cpu, const struct fault *f)
@@ -200,8 +206,9 @@ static void walk_and_fill(struct percpu *cpu, const struct fault *f)
 		reflect_violation(cpu, f, l12.rights);
 	} else if (!l1_leaf(&n->memory, l12.gpa1, &l01) || (l01.rights & f->access) != f->access) {
 		vmx_violation(cpu, l12.gpa1, f->gpa2, f->qualification);
+	} else if (unlikely(fill_miss(n, f, &l12, &l01) == MARK_LOG_FULL)) {
+		nested_reflect_log_full(cpu, f->qualification);
 	} else {
-		fill_miss(n, f, &l12, &l01);
 		vmx_requeue_access(f->qualification);
 	}
 }

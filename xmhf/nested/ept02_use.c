@@ -241,19 +241,20 @@ const void *nested_readable(struct percpu *cpu, gpa2_t gpa2)
 static bool mark_written(struct nested_cpu *n, gpa2_t gpa2, bool by_l2, gpa1_t *gpa1)
 {
 	bool marks = vmcs12_uses_ept(&n->current->vmcs12) && (n->current->vmcs12.eptp & EPTP_AD), dirty;
+	enum marked marked = MARK_AGAIN;
 	struct ept12_leaf l12;
 	struct ept01_leaf l01;
 
-	for (u32 tries = 0; tries < MARK_TRIES; tries++) {
+	/* L1 may change it all the time. */
+	for (u32 tries = 0; tries < MARK_TRIES && marked == MARK_AGAIN; tries++) {
 		if (!leaf12(n, gpa2, &l12) || !(l12.rights & HYPAPI_W))
 			return false;
 		if (by_l2 && (!l1_leaf(&n->memory, l12.gpa1, &l01) || !(l01.rights & HYPAPI_W)))
 			return false;
 		*gpa1 = l12.gpa1;
-		if (!marks || ept12_mark(&l12, true, &dirty))
-			return true;
+		marked = marks ? nested_mark(n, gpa2, &l12, true, &dirty) : MARKED;
 	}
-	return false; /* L1 changes it all the time */
+	return marked == MARKED;
 }
 
 bool nested_mark_written(struct percpu *cpu, gpa2_t gpa2)

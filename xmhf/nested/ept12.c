@@ -75,6 +75,15 @@ enum ept12_result ept12_walk(const struct nested_caps *caps, u64 eptp12, gpa2_t 
 	}
 }
 
+u64 ept12_unset(const struct ept12_leaf *leaf, bool write)
+{
+	u64 all = EPT_ACCESSED;
+
+	for (u32 i = 0; i < leaf->depth; i++)
+		all &= leaf->entry[i];
+	return (EPT_ACCESSED & ~all) | (write ? EPT_DIRTY & ~leaf->entry[leaf->depth - 1] : 0);
+}
+
 bool ept12_mark(struct ept12_leaf *leaf, bool write, bool *dirty)
 {
 	for (u32 i = 0; i < leaf->depth; i++) {

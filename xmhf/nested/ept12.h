@@ -35,6 +35,9 @@ enum ept12_result ept12_walk(const struct nested_caps *caps, u64 eptp12, gpa2_t 
  */
 must_check bool ept12_mark(struct ept12_leaf *leaf, bool write, bool *dirty);
 
+/* Which flags, EPT_ACCESSED and EPT_DIRTY, ept12_mark() would have to set. */
+u64 ept12_unset(const struct ept12_leaf *leaf, bool write);
+
 /*
  * Another entry of the table in which `leaf` was found: whether an access may be made by it without a flag being set,
  * with `flags` (accessed and dirty) in use or not. Then *near is what it maps, with the rights for such accesses;

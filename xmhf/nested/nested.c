@@ -271,25 +271,6 @@ static void reflect_exception(struct percpu *cpu, unsigned int vector, bool has_
 	nested_reflect(cpu, &exit);
 }
 
-/* What is malformed in EPT12 shows at L2's own access. */
-void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss)
-{
-	struct ept12_leaf leaf = { 0 };
-	u64 rights = ept12_walk(&nested_caps, vmcs12_of(cpu)->eptp, miss->gpa2, &leaf) == EPT12_MISCONFIG ? 0 :
-		     leaf.rights;
-	struct exit_info exit = {
-		.reason = EXIT_EPT_VIOLATION,
-		.qualification = miss->rights | rights << EPT_QUAL_RIGHTS_SHIFT | EPT_QUAL_GLA_VALID |
-				 (miss->table ? 0 : EPT_QUAL_GLA_FINAL),
-		.guest_physical = miss->gpa2.addr,
-		.guest_linear = gva.addr,
-		.insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN),
-	};
-
-	nested_read_idt_info(&exit);
-	nested_reflect(cpu, &exit);
-}
-
 void nested_inject(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr2)
 {
 	const struct vmcs12 *v = vmcs12_of(cpu);

@@ -54,7 +54,10 @@ void nested_pending_nmi(struct percpu *cpu);
  */
 void nested_inject(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr2);
 
-/* L1 gets the EPT violation of an access of L2's to gva which EPT12 does not allow, at `miss`. L2 runs. */
+/*
+ * L1 gets the EPT violation of an access of L2's to gva which EPT12 does not allow, at `miss`; the exit for a full log
+ * if EPT12 does. L2 runs.
+ */
 void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss);
 
 /* L2's CPU shuts down: an exit to L1, always. */
@@ -65,9 +68,12 @@ bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page);
 /* The same, for a walk of L2's page tables: the memory itself, if L2 may read it and it is RAM; else NULL. */
 const void *nested_readable(struct percpu *cpu, gpa2_t gpa2);
 
+/* L2 runs, and its L1 has to empty its page-modification log before any page becomes dirty. */
+bool nested_log_full(const struct percpu *cpu);
+
 /*
- * The core is about to write to L2's memory at gpa2: sets the flags of EPT12, if L1 has those on. L2 runs. False: EPT12
- * does not allow the write.
+ * The core is about to write to L2's memory at gpa2: sets the flags of EPT12, if L1 has those on, and logs the write,
+ * if L1 wants that. L2 runs. False: EPT12 does not allow the write, or the log is full.
  */
 must_check bool nested_mark_written(struct percpu *cpu, gpa2_t gpa2);
 
@@ -76,7 +82,8 @@ u64 nested_tsc_offset(const struct percpu *cpu);
 
 /*
  * Where EPT12 leads from gpa2, whatever EPT01 leaves L1 there; without EPT12 an address of L2's is L1's. L2 runs.
- * False: nowhere, or not with all of `rights`. The second is for a write of the core's, and sets EPT12's flags.
+ * False: nowhere, or not with all of `rights`. The second is for a write of the core's, and sets EPT12's flags; false
+ * also where that would need an entry of a full log.
  */
 must_check bool nested_gpa1(struct percpu *cpu, gpa2_t gpa2, u32 rights, gpa1_t *gpa1);
 must_check bool nested_gpa1_to_write(struct percpu *cpu, gpa2_t gpa2, gpa1_t *gpa1);

@@ -180,6 +180,20 @@ exit_handler nested_ept_fault;
 /* Fills in what L2 missed if L1 has mended it, so that L2 need not exit for it again. */
 void nested_refill(struct percpu *cpu);
 
+/* ---- violation.c: what an access of L2's comes to that EPT12 does not simply allow ---- */
+/*
+ * Accessed and dirty flags of an access that l12, the leaf of gpa2, allows; they are in use. The write that sets a
+ * dirty flag is logged, if L1 wants that. *dirty: the flag afterwards.
+ */
+enum marked {
+	MARKED,
+	MARK_AGAIN,    /* L1 has changed an entry meanwhile */
+	MARK_LOG_FULL, /* nothing is set, and L1 is to get an exit */
+};
+must_check enum marked nested_mark(struct nested_cpu *n, gpa2_t gpa2, struct ept12_leaf *l12, bool write, bool *dirty);
+/* L1 gets that exit; of the violation in VMCS02, if that caused it, its qualification, else 0. */
+void nested_reflect_log_full(struct percpu *cpu, u64 qualification);
+
 /* ---- ept02_use.c ---- */
 /* EPT02 of L1's current EPTP12 becomes VMCS02's, which is at hand. */
 void nested_select_ept02(struct percpu *cpu);

@@ -14,6 +14,8 @@
 #define PROC_REQUIRED (PROC_MSR_BITMAPS | PROC_SECONDARY)
 #define PROC_COMPUTED (PROC_UNCOND_IO_EXITING | PROC_IO_BITMAPS | PROC_NMI_WINDOW)
 #define PROC2_REQUIRED (PROC2_EPT | PROC2_VPID)
+/* What L0 does for L1 in software: the hardware's would work on root's tables. */
+#define PROC2_SOFTWARE (PROC2_SHADOW_VMCS | PROC2_PML)
 #define CONTROL_GROUPS (GROUP(EXEC) | GROUP(EXITS) | GROUP(ENTRY))
 
 /*
@@ -111,7 +113,7 @@ static void merge_controls(struct percpu *cpu)
 {
 	struct active_vmcs *a = cpu->nested->current;
 	const struct vmcs12 *v = &a->vmcs12;
-	u32 proc2 = (vmcs12_proc2(v) & ~PROC2_SHADOW_VMCS) | PROC2_REQUIRED;
+	u32 proc2 = (vmcs12_proc2(v) & ~PROC2_SOFTWARE) | PROC2_REQUIRED;
 
 	a->proc2 = vmcs12_proc2(v);
 	vmwrite(VMCS_PIN_CTLS, vmx_controls(&vmx_pin_caps, v->pin_ctls | VMX_PIN));

@@ -81,6 +81,13 @@ static inline bool vmcs12_switches_eptp(const struct vmcs12 *vmcs12)
 	return (vmcs12_proc2(vmcs12) & PROC2_VMFUNC) && (vmcs12->vm_function_controls & VMFUNC_EPTP_SWITCHING);
 }
 
+/* Writes of L2 are logged by L0, where it sets EPT12's dirty flags. */
+#define PML_ENTRIES (PAGE_SIZE / sizeof(u64))
+static inline bool vmcs12_logs_writes(const struct vmcs12 *vmcs12)
+{
+	return (vmcs12_proc2(vmcs12) & PROC2_PML) && (vmcs12->eptp & EPTP_AD);
+}
+
 /* NMIs are blocked from the entry to the next exit, whatever L2 does; valid until that exit is saved. */
 static inline bool vmcs12_keeps_nmis_blocked(const struct vmcs12 *v)
 {

@@ -310,8 +310,9 @@ int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, si
  * Makes the guest map what hypapi_translate() or a copy has missed: raises the fault that its own access there would,
  * and the guest executes its instruction again when it has seen to it. HYPAPI_EFAULT becomes a #PF, with the error code
  * of the access; HYPAPI_ENOTMAPPED the EPT violation by which L1 fills its EPT12 (a buffer that L2 has never touched,
- * or a page that L1 has swapped out). Then answer HYPAPI_HANDLED or HYPAPI_RETRY, with nothing done: the event comes
- * again, from its beginning. What the guest's kernel does not find there it treats as its program's wrong address.
+ * or a page that L1 has swapped out), or the exit by which L1 empties its page-modification log. Then answer
+ * HYPAPI_HANDLED or HYPAPI_RETRY, with nothing done: the event comes again, from its beginning. What the guest's kernel
+ * does not find there it treats as its program's wrong address.
  * @param ev      the event of this callback: HYPERCALL, CPUID, EPT_VIOLATION, PORT_IO or MSR
  * @param gva     linear address; one page a call
  * @param rights  enum hypapi_rights, not 0: what the hypapp wants to do there, at the caller's CPL

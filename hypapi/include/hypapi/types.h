@@ -58,7 +58,8 @@ enum hypapi_error {
 	HYPAPI_EEXIST = -9,  /**< the claim or the object exists already */
 	HYPAPI_ERANDOM = -10, /**< the CPU's random numbers failed a test, and are not used again. Since 1.3 */
 	HYPAPI_EDMA = -11,   /**< an IOMMU does not answer, and so devices cannot be held back. Since 1.3 */
-	HYPAPI_ENOTMAPPED = -12, /**< L1's EPT12 does not map the memory for L2 yet, or not with these rights:
+	HYPAPI_ENOTMAPPED = -12, /**< L1's EPT12 does not map the memory for L2 yet, or not with these rights,
+	                              or its page-modification log has no room for a write:
 	                              hypapi_page_in() makes L1 do so. Since 1.3; descriptors of before get
 	                              HYPAPI_EPERM */
 };

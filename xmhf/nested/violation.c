@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What an access of L2's comes to that EPT12 does not simply allow: L1's exit, or an entry of L1's page-modification
+ * log. All of L1's memory that is written here is L1's own by EPT01 as it is now; elsewhere the write is lost, as on a
+ * bus. Callers: ept02_fault.c for L2's own accesses, mem/guest.c and events/calls.c for those that the core makes.
+ */
+#include "nested/state.h"
+#include "vmx/vmx.h"
+
+/* ---- The page-modification log (SDM vol. 3, "Page-Modification Logging") ---- */
+
+bool nested_log_full(const struct percpu *cpu)
+{
+	const struct vmcs12 *v = vmcs12_of(cpu);
+
+	return vmcs12_logs_writes(v) && v->pml_index >= PML_ENTRIES;
+}
+
+static void log_write(struct nested_cpu *n, gpa2_t gpa2)
+{
+	struct vmcs12 *v = &n->current->vmcs12;
+	volatile u64 *log = l1_page(&n->memory, v->pml_addr, HYPAPI_RW);
+
+	if (log)
+		log[v->pml_index] = gpa2.addr & PAGE_ADDR;
+	v->pml_index--;
+}
+
+enum marked nested_mark(struct nested_cpu *n, gpa2_t gpa2, struct ept12_leaf *l12, bool write, bool *dirty)
+{
+	const struct vmcs12 *v = &n->current->vmcs12;
+	u64 unset = unlikely(vmcs12_logs_writes(v)) ? ept12_unset(l12, write) : 0;
+
+	if (unset && v->pml_index >= PML_ENTRIES)
+		return MARK_LOG_FULL;
+	if (!ept12_mark(l12, write, dirty))
+		return MARK_AGAIN;
+	if (unset & EPT_DIRTY)
+		log_write(n, gpa2);
+	return MARKED;
+}
+
+void nested_reflect_log_full(struct percpu *cpu, u64 qualification)
+{
+	struct exit_info exit = { .reason = EXIT_PML_FULL, .qualification = qualification & EPT_QUAL_NMI_UNBLOCK,
+				  .insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN) };
+
+	nested_read_idt_info(&exit);
+	nested_reflect(cpu, &exit);
+}
+
+/* ---- Accesses that the core makes for L2 ---- */
+
+/* What is malformed in EPT12 shows at L2's own access. */
+void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss)
+{
+	struct ept12_leaf leaf = { 0 };
+	enum ept12_result found = ept12_walk(&nested_caps, vmcs12_of(cpu)->eptp, miss->gpa2, &leaf);
+	u64 rights = found == EPT12_MISCONFIG ? 0 : leaf.rights;
+
+	if (found == EPT12_MAPPED && (rights & miss->rights) == miss->rights && nested_log_full(cpu)) {
+		nested_reflect_log_full(cpu, 0);
+		return;
+	}
+	struct exit_info exit = {
+		.reason = EXIT_EPT_VIOLATION,
+		.qualification = miss->rights | rights << EPT_QUAL_RIGHTS_SHIFT | EPT_QUAL_GLA_VALID |
+				 (miss->table ? 0 : EPT_QUAL_GLA_FINAL),
+		.guest_physical = miss->gpa2.addr,
+		.guest_linear = gva.addr,
+		.insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN),
+	};
+
+	nested_read_idt_info(&exit);
+	nested_reflect(cpu, &exit);
+}
