@@ -31,14 +31,20 @@ def is_dynamic(program):
     return any(int.from_bytes(data[table + i * size:][:4], "little") == PT_INTERP for i in range(count))
 
 
+def programs(o):
+    """The author's, as they start: [(path, level), ...]."""
+    return [*([(o.l1_program, 1)] if o.l1_program else []), (o.program, o.level)]
+
+
 def check(o):
-    """One line on what is wrong with the program, or None."""
-    if not o.program.is_file():
-        return f"{o.program}: there is no such program"
-    if not re.fullmatch(r"[\w.-]+", o.program.name):
-        return f"{o.program.name}: a program's name has letters, digits and . _ - only"
-    if is_dynamic(o.program):
-        return f"{o.program} is not a static 64-bit program: link it with -static, for that Linux has no libraries"
+    """One line on what is wrong with the programs, or None."""
+    for program, _ in programs(o):
+        if not program.is_file():
+            return f"{program}: there is no such program"
+        if not re.fullmatch(r"[\w.-]+", program.name):
+            return f"{program}: a program's name has letters, digits and . _ - only"
+        if is_dynamic(program):
+            return f"{program} is not a static 64-bit program: link it with -static, for that Linux has no libraries"
     missing = [name for name in QEMU_FILES if o.level == 2 and not os.path.exists(name)]
     return f"{missing[0]} is missing, which --level 2 runs in L1: install qemu-system-x86" if missing else None
 
@@ -81,13 +87,14 @@ def make(o, work):
         inner, line = work / "l2.cpio", work / "l2.cmdline"
         initramfs(o, inner, [o.program])
         line.write_text(" ".join(words))
-        initramfs(o, initrd, [HERE / "l2-linux"], modules, script("qemu-files", kernel, inner, line).split())
+        jobs = [HERE / "l2-linux", *([o.l1_program] if o.l1_program else [])]
+        initramfs(o, initrd, jobs, modules, script("qemu-files", kernel, inner, line).split())
         words.append(f"l2memory=256 l2job={job}")
-        job = "l2-linux"
+        job = jobs[-1].name    # a program of the author's runs l2-linux itself
     return kernel, initrd, " ".join([*words, f"job={job}", o.append])
 
 
-def exit_code(o, text):
-    """How the program ended, None if it did not."""
-    found = re.search(rf"^{'L2: ' if o.level == 2 else ''}JOB {re.escape(o.program.name)} EXIT (\d+)", text, re.M)
+def exit_code(text, program, level):
+    """How a program ended, None if it did not."""
+    found = re.search(rf"^{'L2: ' if level == 2 else ''}JOB {re.escape(program.name)} EXIT (\d+)", text, re.M)
     return int(found[1]) if found else None
