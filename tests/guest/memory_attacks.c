@@ -45,6 +45,12 @@ static void l2_touches(void)
 	l2_end();
 }
 
+static void l2_reads_vmcs(void)
+{
+	(void)vmread(VMCS_GUEST_RIP);
+	l2_end();
+}
+
 static const struct { const char *what; u16 field, control; u64 bits, low; u32 reason; } fields[] = {
 	{ "MSR list at entry", VMCS_ENTRY_MSR_LOAD_ADDR, VMCS_ENTRY_MSR_LOAD_COUNT, 2, 0, EXIT_ENTRY_FAILED | 34 },
 	{ "EPT12 root", VMCS_EPTP, VMCS_ENTRY_INTR_INFO, 0, EPTP_WB_4_LEVELS, 49 },
@@ -65,6 +71,28 @@ static void pointers_in_a_vmcs(void)
 		print("%s: result %u, exit %x\n", fields[i].what, result, l2.exit.reason);
 		judge(fields[i].what, result == VMX_OK && l2.exit.reason == fields[i].reason);
 	}
+}
+
+/* What only a VMCS with VMCS shadowing has, and that a shadow VMCS cannot be entered, which Bochs does not refuse. */
+static void shadow_vmcs(void)
+{
+	enum { VMREAD_BITMAP = 0x2026 };
+	u64 region = hv_vmcs_alloc();
+
+	if (!(rdmsr(MSR_VMX_CPU2) >> 32 & CPU2_SHADOW_VMCS))
+		return;
+	*(u32 *)region |= (u32)BIT(31);
+	judge("VMPTRLD of a shadow VMCS", try_vmclear(&region) == VMX_OK && try_vmptrld(&region) == VMX_OK);
+	judge("entry of a shadow VMCS", try_vmlaunch() == VMX_FAIL_INVALID && try_vmresume() == VMX_FAIL_INVALID);
+	judge("its error field", try_vmwrite(VMCS_INSN_ERROR, 0) != VMX_OK || vmread(VMCS_INSN_ERROR) == 0);
+	try_vmclear(&region);
+	hv_init(&l2, HV_LONG64, l2_reads_vmcs);
+	hv_set(VMCS_CPU_CONTROLS2, CPU2_SHADOW_VMCS);
+	vmwrite(VMCS_LINK_POINTER, IO_APIC);
+	judge("link pointer, with VMCS shadowing", hv_run(&l2) == VMX_OK && l2.exit.reason == (EXIT_ENTRY_FAILED | 33));
+	vmwrite(VMCS_LINK_POINTER, region);
+	vmwrite(VMREAD_BITMAP, IO_APIC);
+	judge("VMREAD bitmap", hv_run(&l2) == VMX_OK && l2.exit.reason == EXIT_VMREAD); /* as all ones */
 }
 
 /* L2's page tables, and an EPT12 below its root. */
@@ -98,6 +126,7 @@ DEFINE_TEST(device_memory, "device-memory", "XMHF only: pointers into a device")
 	hv_on();
 	pointers_of_instructions();
 	pointers_in_a_vmcs();
+	shadow_vmcs();
 	tables();
 	hv_off();
 	hypercall_arguments();

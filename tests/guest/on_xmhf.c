@@ -334,6 +334,8 @@ static void look_from_everywhere(u64 address)
 	}
 }
 
+enum { VMREAD_BITMAP = 0x2026, VMWRITE_BITMAP = 0x2028 };
+
 /*
  * Fields that hold an address, each with the control that makes it count. Not the lists of VM exit: where one cannot be
  * used, the exit becomes a VMX abort, which ends the machine, on XMHF as on the bare one.
@@ -346,13 +348,17 @@ static const struct { const char *what; u16 field, control; u64 bits; } pointers
 	{ "entry MSR-load list", VMCS_ENTRY_MSR_LOAD_ADDR, VMCS_ENTRY_MSR_LOAD_COUNT, 2 },
 	{ "EPT12 root", VMCS_EPTP, VMCS_ENTRY_INTR_INFO, 0 },
 	{ "link pointer", VMCS_LINK_POINTER, VMCS_ENTRY_INTR_INFO, 0 },
+	{ "link pointer, shadow VMCS", VMCS_LINK_POINTER, VMCS_CPU_CONTROLS2, CPU2_SHADOW_VMCS },
+	{ "VMREAD bitmap", VMREAD_BITMAP, VMCS_CPU_CONTROLS2, CPU2_SHADOW_VMCS },
+	{ "VMWRITE bitmap", VMWRITE_BITMAP, VMCS_CPU_CONTROLS2, CPU2_SHADOW_VMCS },
 };
 
 static void l2_touch_all(void)
 {
 	asm volatile("movl $0x10, %%ecx; rdmsr; inb $0x80, %%al; movw $0x9000, %%dx; inb %%dx, %%al\n"
-		     "movq %%cr8, %%rax; movq %%rax, %%cr8"
-		     ::: "rax", "rcx", "rdx", "memory");
+		     "movq %%cr8, %%rax; movq %%rax, %%cr8\n"
+		     "movl $0x681e, %%eax; vmread %%rax, %%rcx; vmwrite %%rcx, %%rax"
+		     ::: "rax", "rcx", "rdx", "memory", "cc");
 	l2_end();
 }
 
@@ -393,6 +399,127 @@ static u64 hypervisor_memory(void)
 			    e820_map[j].addr == e820_map[i].addr + e820_map[i].size)
 				return e820_map[i].addr;
 	return 0;
+}
+
+/* ---- L1's shadow VMCS, which L1 changes and gives away while L2 uses it ---- */
+
+static u8 *shadow_pages[3];	/* VMREAD bitmap, VMWRITE bitmap, shadow VMCS */
+static volatile bool l2_runs, scribble;
+static volatile u32 registered;
+
+static u64 next_number(u64 *state)
+{
+	*state = *state * 6364136223846793005ull + 1442695040888963407ull;
+	return *state >> 16;
+}
+
+/* Any encoding, so any bit of the bitmaps, of fields that exist more often than not. */
+static void l2_any_field(void)
+{
+	static const u32 some[] = { VMCS_GUEST_RIP, VMCS_HOST_RIP, VMCS_EPTP, VMCS_MSR_BITMAP, VMCS_LINK_POINTER,
+				    VMCS_HOST_RIP, VMCS_PIN_CONTROLS, VMCS_GUEST_ES_SEL, VMCS_HOST_RIP | 1 };
+	u64 state = 1, value;
+
+	for (u32 i = 0; i < 3000; i++) {
+		u64 number = next_number(&state), field = number & 1 ? number >> 8 & 0xffff : some[(number >> 8) % 9];
+
+		if (number & 2)
+			try_vmread(field, &value);
+		else
+			try_vmwrite(field, number);
+	}
+	l2_end();
+}
+
+static void scribble_on_shadow(void *arg)
+{
+	u64 state = 7;
+
+	(void)arg;
+	while (scribble) {
+		u64 number = next_number(&state);
+		u64 *page = (u64 *)shadow_pages[(number >> 9) % 3];
+
+		page[number & 511] = number & 1024 ? number << 20 ^ number : 0;
+	}
+}
+
+static void link_shadow(void (*code)(void), u64 region)
+{
+	*(u32 *)region = (u32)rdmsr(MSR_VMX_BASIC) | (u32)BIT(31);
+	hv_init(&l2, HV_LONG64, code);
+	hv_set(VMCS_CPU_CONTROLS2, CPU2_SHADOW_VMCS);
+	vmwrite(VMREAD_BITMAP, (u64)shadow_pages[0]);
+	vmwrite(VMWRITE_BITMAP, (u64)shadow_pages[1]);
+	vmwrite(VMCS_LINK_POINTER, region);
+}
+
+static void shadow_under_scribbler(void)
+{
+	u32 exits[2] = { 0 };
+
+	link_shadow(l2_any_field, (u64)shadow_pages[2]);
+	u64 eptp = vmread(VMCS_EPTP);
+
+	scribble = true;
+	smp_run(1, scribble_on_shadow, NULL);
+	while (hv_run(&l2) == VMX_OK && l2.exit.reason != EXIT_VMCALL) {
+		exits[0] += l2.exit.reason == EXIT_VMREAD || l2.exit.reason == EXIT_VMWRITE;
+		exits[1] += l2.exit.reason == (EXIT_ENTRY_FAILED | 33); /* by its revision identifier */
+		*(u32 *)shadow_pages[2] = (u32)rdmsr(MSR_VMX_BASIC) | (u32)BIT(31);
+		if (!(l2.exit.reason & EXIT_ENTRY_FAILED))
+			hv_skip(&l2);
+	}
+	scribble = false;
+	smp_wait(1);
+	print("shadow VMCS and bitmaps that change: %u exits, %u entries failed\n", exits[0], exits[1]);
+	judge("L2's fields stay out of its own VMCS", vmread(VMCS_EPTP) == eptp && vmread(VMCS_LINK_POINTER) ==
+		(u64)shadow_pages[2]);
+	judge("L2 came to an end", l2.exit.reason == EXIT_VMCALL && exits[0]);
+}
+
+/* The page becomes a PAL's while L2 reads there. */
+static void l2_until_taken(void)
+{
+	l2_runs = true;
+	while (vmread(VMCS_GUEST_RIP) != ~0ull)
+		;
+	vmwrite(VMCS_GUEST_RIP, 0x4141414141414141);
+	vmwrite(VMCS_VPID, 0x4141);
+	l2_end();
+}
+
+static void register_meanwhile(void *arg)
+{
+	(void)arg;
+	while (!l2_runs)
+		;
+	registered = register_pal();
+}
+
+static void shadow_becomes_a_pal(void)
+{
+	set_bytes(attack_pal_data, 0, PAGE_SIZE);
+	set_bytes(shadow_pages[0], 0, PAGE_SIZE);
+	set_bytes(shadow_pages[1], 0, PAGE_SIZE);
+	link_shadow(l2_until_taken, (u64)attack_pal_data);
+	smp_run(1, register_meanwhile, NULL);
+	judge("L2 reads all ones where a PAL is", hv_run(&l2) == VMX_OK && l2.exit.reason == EXIT_VMCALL);
+	smp_wait(1);
+	judge("register beside it", registered == TV_OK);
+	judge_pal("what L2 wrote went nowhere");
+	judge("no entry with it", hv_run(&l2) == VMX_OK && l2.exit.reason == (EXIT_ENTRY_FAILED | 33));
+	judge("unregister", unregister_pal() == TV_OK);
+}
+
+static void attack_by_shadow(void)
+{
+	if (!(rdmsr(MSR_VMX_CPU2) >> 32 & CPU2_SHADOW_VMCS))
+		return;
+	for (u32 i = 0; i < ARRAY_SIZE(shadow_pages); i++)
+		shadow_pages[i] = page_alloc();
+	shadow_under_scribbler();
+	shadow_becomes_a_pal();
 }
 
 static void attack_pal_memory(void)
@@ -481,6 +608,7 @@ DEFINE_TEST(attack, "attack", "XMHF only: pointers into the hypervisor and into 
 		vmx_pointers(at);
 	}
 	judge("L1 goes on", answers(TV_CMD_TEST, 0));
+	attack_by_shadow();
 	attack_pal_memory();
 	hv_off();
 	narrow_stores();

@@ -536,6 +536,7 @@ CASES = [
     transcript("vmx-inject"),
     transcript("vmx-exits"),
     transcript("vmx-active"),
+    transcript("vmx-shadow"),
     transcript("vmx-ept"),
     transcript("vmx-ept-ad"),
     transcript("vmx-pml"),
@@ -598,6 +599,7 @@ CASES = [
     # A CPU without VMCS shadowing.
     transcript("vmx-insn", model=IVY_BRIDGE, suffix="-ivy-bridge"),
     transcript("vmx-active", model=IVY_BRIDGE, suffix="-ivy-bridge"),
+    transcript("vmx-shadow", model=IVY_BRIDGE, suffix="-ivy-bridge"),
     transcript("vmx-entry", model=IVY_BRIDGE, suffix="-ivy-bridge"),
     transcript("vmx-exits", model=IVY_BRIDGE, suffix="-ivy-bridge"),
     transcript("l1-smp", cpus=8, suffix="-8cpu", timeout=600),

@@ -37,11 +37,32 @@ static void offers_what_kvm_asks_for(void **state)
 			 PROC_MWAIT_EXITING | PROC_MONITOR_EXITING | PROC_INVLPG_EXITING | PROC_RDPMC_EXITING |
 			 PROC_INTR_WINDOW | PROC_TPR_SHADOW | PROC_MSR_BITMAPS | PROC_SECONDARY | PROC_NMI_WINDOW;
 	assert_int_equal(ctl_allowed(NESTED_CAP(&c, TRUE_PROCBASED_CTLS)) & proc, proc);
-	const u32 proc2 = PROC2_EPT | PROC2_VPID | PROC2_UNRESTRICTED | PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES;
+	const u32 proc2 = PROC2_EPT | PROC2_VPID | PROC2_UNRESTRICTED | PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES |
+			  PROC2_SHADOW_VMCS;
 	assert_int_equal(ctl_allowed(NESTED_CAP(&c, PROCBASED_CTLS2)) & proc2, proc2);
 	assert_int_equal(c.needs & ~BIT(NEED_ALWAYS),
 			 BITS(NEED_COUNT - 1, 0) & ~(BIT(NEED_ALWAYS) | BIT(NEED_NEVER) | BIT(NEED_APIC_ACCESS)));
 	assert_int_equal(NESTED_CAP(&c, VMCS_ENUM), VMCS_ENC_INDEX(VMCS_PREEMPTION_TIMER) << 1);
+}
+
+/* Its two fields come and go with VMCS shadowing. */
+static void bitmaps_of_vmread_need_shadowing(void **state)
+{
+	struct nested_hw hw = everything();
+	struct nested_caps c;
+
+	(void)state;
+	for (u64 has = 0; has < 2; has++) {
+		if (!has)
+			HW(&hw, PROCBASED_CTLS2) &= ~((u64)PROC2_SHADOW_VMCS << 32);
+		else
+			hw = everything();
+		nested_caps_compute(&c, &hw);
+		vmcs12_init(c.needs);
+		assert_int_equal(vmcs12_find(VMCS_VMREAD_BITMAP) != NULL, has);
+		assert_int_equal(vmcs12_find(VMCS_VMWRITE_BITMAP) != NULL, has);
+		assert_int_equal(!!(ctl_allowed(NESTED_CAP(&c, PROCBASED_CTLS2)) & PROC2_SHADOW_VMCS), has);
+	}
 }
 
 /* VMCS02 is written field by field: one that the CPU has not would be a VMWRITE that fails. */
@@ -76,8 +97,8 @@ static void hides_the_rest(void **state)
 	assert_int_equal(NESTED_CAP(&c, BASIC) >> VMX_BASIC_SIZE_SHIFT & 0x1fff, PAGE_SIZE);
 	assert_false(ctl_allowed(NESTED_CAP(&c, TRUE_PINBASED_CTLS)) & PIN_POSTED_INTR);
 	assert_false(ctl_allowed(NESTED_CAP(&c, PROCBASED_CTLS2)) &
-		     (PROC2_EPT_VE | PROC2_SHADOW_VMCS | PROC2_APIC_REGISTERS |
-		      PROC2_VIRT_INTR_DELIVERY | PROC2_X2APIC | PROC2_APIC_ACCESS | PROC2_PT_GPA |
+		     (PROC2_EPT_VE | PROC2_APIC_REGISTERS | PROC2_VIRT_INTR_DELIVERY |
+		      PROC2_X2APIC | PROC2_APIC_ACCESS | PROC2_PT_GPA |
 		      PROC2_ENCLS_EXITING));
 	assert_false(NESTED_CAP(&c, EPT_VPID_CAP) & (EPTCAP_WALK_5 | EPTCAP_ADVANCED_INFO));
 	assert_false(NESTED_CAP(&c, MISC) & (VMX_MISC_ACT_WAIT_SIPI | BIT(14) | BIT(15) | BIT(28) | VMX_MISC_MSR_LIST));
@@ -160,6 +181,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(offers_what_kvm_asks_for),
 		cmocka_unit_test(cr3_targets_are_those_of_the_cpu),
+		cmocka_unit_test(bitmaps_of_vmread_need_shadowing),
 		cmocka_unit_test(hides_the_rest),
 		cmocka_unit_test(never_more_than_the_cpu),
 		cmocka_unit_test(true_and_default_differ_in_default1),

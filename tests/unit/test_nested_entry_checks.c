@@ -163,6 +163,8 @@ static void allow_cet(struct world *w)
 	M(eptp_ad, v->eptp |= EPTP_AD, NESTED_CAP(&w->c, EPT_VPID_CAP) &= ~EPTCAP_AD)                                 \
 	M(eptp_reserved, v->eptp |= BIT(11))                                                                          \
 	M(eptp_reserved, v->eptp |= BIT(40))                                                                          \
+	M(shadow_bitmaps, offer_all(w, PROC2_SHADOW_VMCS), v->vmread_bitmap = 0x1800)                                 \
+	M(shadow_bitmaps, offer_all(w, PROC2_SHADOW_VMCS), v->vmwrite_bitmap = BIT(40))                               \
 	M(ept_required, v->proc2_ctls = PROC2_UNRESTRICTED)                                                           \
 	M(ept_required, offer_all(w, PROC2_PML), v->proc2_ctls &= ~PROC2_EPT)                                         \
 	M(pml_address, offer_all(w, PROC2_PML), v->pml_addr = 0x1008)                                                 \
@@ -293,6 +295,8 @@ static void allow_cet(struct world *w)
 	M(pending_debug_step, v->guest_interruptibility = 2, v->guest_rflags |= RFLAGS_TF)                            \
 	M(link_address, v->link_pointer = 0x1008)                                                                     \
 	M(link_revision, v->link_pointer = 0x6000, w->e.link_revision = NESTED_REVISION | VMCS_REGION_SHADOW)         \
+	M(link_revision, offer_all(w, PROC2_SHADOW_VMCS), v->link_pointer = 0x6000,                                   \
+	  w->e.link_revision = NESTED_REVISION)                                                                       \
 	M(link_current, v->link_pointer = 0x5000, w->e.link_revision = NESTED_REVISION)                               \
 	M(pdptes, make_pae(v), v->guest_pdpte3 = 0x1003)                                                              \
 	M(pdptes, make_pae(v), v->proc2_ctls = 0, w->e.pdpte[0] = BIT(40) | 1)
@@ -383,6 +387,9 @@ static void valid_variants_pass(void **state)
 	PASSES(v->guest_rip = 0x0000800000000000); /* non-canonical, but bits 63:48 agree */
 	PASSES(v->guest_interruptibility = 1, v->guest_rflags |= RFLAGS_TF, v->guest_pending_debug = PENDING_DEBUG_BS);
 	PASSES(v->link_pointer = 0x6000, w->e.link_revision = NESTED_REVISION);
+	PASSES(offer_all(w, PROC2_SHADOW_VMCS), v->link_pointer = 0x6000,
+	       w->e.link_revision = NESTED_REVISION | VMCS_REGION_SHADOW);
+	PASSES(v->vmread_bitmap = ~0ull, v->vmwrite_bitmap = 1);
 	PASSES(v->guest_ldtr_ar = 0x82, v->guest_ldtr_limit = 0xffff);
 	PASSES(v->exit_ctls |= EXITCTL_LOAD_PAT, v->host_pat = 0x0007040605010406);
 	PASSES(v->exit_msr_store_count = 1, v->exit_msr_store_addr = BIT(40) - 16);

@@ -333,15 +333,6 @@ static bool awaits_log(u32 rights)
 	return (rights & HYPAPI_W) && this_cpu()->world->mode == RUN_L2 && nested_log_full(this_cpu());
 }
 
-/* Why a walk came to GUEST_NOT_OWNED in L2: true if EPT12 does not allow the access, of a table perhaps. */
-static bool is_unmapped(struct dispatch *d, gva_t gva, u32 rights, struct guest_miss *miss)
-{
-	gpa1_t gpa1;
-
-	return this_cpu()->world->mode == RUN_L2 && guest_walk_missed(walk_of(d), gva, rights, miss) &&
-	       (awaits_log(miss->rights) || !nested_gpa1(this_cpu(), miss->gpa2, miss->rights, &gpa1));
-}
-
 /* The error of an access to some pages. Who was built before 1.3 does not know ENOTMAPPED. */
 static int access_error(struct dispatch *d, enum guest_access_result result, gva_t gva, size_t len, u32 rights)
 {
@@ -354,7 +345,7 @@ static int access_error(struct dispatch *d, enum guest_access_result result, gva
 	while (guest_walk_page(walk_of(d), GVA(page), rights, &found, NULL) != GUEST_NOT_OWNED &&
 	       (page & HYPAPI_PAGE_MASK) + PAGE_SIZE < end)
 		page = (page & HYPAPI_PAGE_MASK) + PAGE_SIZE;
-	return is_unmapped(d, GVA(page), rights, &miss) ? HYPAPI_ENOTMAPPED : HYPAPI_EPERM;
+	return nested_misses(walk_of(d), GVA(page), rights, &miss) ? HYPAPI_ENOTMAPPED : HYPAPI_EPERM;
 }
 
 int hypapi_page_in(struct hypapi_event *ev, gva_t gva, uint32_t rights)
@@ -375,7 +366,7 @@ int hypapi_page_in(struct hypapi_event *ev, gva_t gva, uint32_t rights)
 		return 1;
 	if (result == GUEST_PAGE_FAULT)
 		vmx_raise(this_cpu(), VEC_PF, fault.error_code, fault.gva);
-	else if (is_unmapped(d, gva, rights, &miss))
+	else if (nested_misses(walk_of(d), gva, rights, &miss))
 		nested_page_in(this_cpu(), gva, &miss);
 	else
 		return HYPAPI_EPERM;

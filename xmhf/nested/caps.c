@@ -2,7 +2,7 @@
 /*
  * Capability MSRs for L1. A table states what nested VMX virtualises correctly; a bit is offered when it is in the
  * table and the CPU has it. What is absent here is absent on purpose: SMM and dual-monitor treatment, #VE, posted
- * interrupts, APIC-register and APIC-access virtualisation, processor trace, five-level EPT, VMCS shadowing for L1.
+ * interrupts, APIC-register and APIC-access virtualisation, processor trace, five-level EPT.
  * Callers: boot (once), and host tests.
  */
 #include "nested/caps.h"
@@ -34,7 +34,7 @@ static const struct ctl_row {
 	{ MSR_IA32_VMX_PROCBASED_CTLS2, MSR_IA32_VMX_PROCBASED_CTLS2, 0,
 	  PROC2_EPT | PROC2_DESC_TABLE_EXITING | PROC2_RDTSCP | PROC2_VPID | PROC2_WBINVD_EXITING |
 		  PROC2_UNRESTRICTED | PROC2_PAUSE_LOOP_EXITING | PROC2_RDRAND_EXITING | PROC2_INVPCID |
-		  PROC2_RDSEED_EXITING | PROC2_XSAVES | PROC2_VMFUNC | PROC2_PML },
+		  PROC2_RDSEED_EXITING | PROC2_XSAVES | PROC2_VMFUNC | PROC2_PML | PROC2_SHADOW_VMCS },
 };
 
 /* MSRs whose value is the CPU's under a mask, with some bits that are always L0's own. */
@@ -71,6 +71,7 @@ static const struct need_row {
 	{ NEED_APIC_ACCESS, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_APIC_ACCESS },
 	{ NEED_VMFUNC, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_VMFUNC },
 	{ NEED_PML, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_PML },
+	{ NEED_SHADOW_VMCS, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_SHADOW_VMCS },
 	{ NEED_XSAVES, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_XSAVES },
 	{ NEED_PLE, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_PAUSE_LOOP_EXITING },
 	{ NEED_MSR_BITMAPS, MSR_IA32_VMX_PROCBASED_CTLS, PROC_MSR_BITMAPS },

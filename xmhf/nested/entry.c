@@ -146,6 +146,9 @@ static void commit(struct percpu *cpu, const struct entry_env *env, const struct
 
 	if (v->entry_msr_load_count)
 		vmcs02_read(cpu, n->current, GROUP(CRS)); /* what the list overwrites in VMCS02 */
+	/* L2 reaches it in L1's memory only (nested/shadow12.c). */
+	if (unlikely(vmcs12_shadows(v) && v->link_pointer != NO_VMCS))
+		nested_deactivate(cpu, v->link_pointer);
 	vmcs02_merge(cpu, l1);
 	if (unlikely(env->wants_pdptes))
 		load_pdptes(env);

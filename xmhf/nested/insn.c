@@ -11,10 +11,6 @@
 #include "nested/state.h"
 #include "vmx/vmx.h"
 
-/* What an instruction answers beside 0 (VMsucceed) and a VM-instruction error (VMfail). */
-#define INSN_DONE (-1)    /* a fault was injected, or another world runs: RIP and flags stay */
-#define INSN_INVALID (-2) /* VMfailInvalid */
-
 struct insn {
 	struct percpu *cpu;
 	struct nested_cpu *n;
@@ -50,9 +46,15 @@ static void *region_of(struct nested_cpu *n, u64 gpa1, u32 rights)
 	return l1_page(&n->memory, gpa1, rights);
 }
 
-static bool has_revision(const void *region)
+/* Which bits of the revision identifier VMPTRLD takes beside the number: L1's CPU may have shadow VMCSs. */
+static u32 shadow_indicator(void)
 {
-	return region && *(const volatile u32 *)region == NESTED_REVISION;
+	return nested_caps.needs & BIT(NEED_SHADOW_VMCS) ? (u32)VMCS_REGION_SHADOW : 0;
+}
+
+static bool has_revision(const void *region, u32 indicator)
+{
+	return region && (*(const volatile u32 *)region & ~indicator) == NESTED_REVISION;
 }
 
 static struct active_vmcs *find_active(struct nested_cpu *n, u64 gpa1)
@@ -80,6 +82,14 @@ static void deactivate(struct percpu *cpu, struct active_vmcs *a)
 	a->gpa1 = NO_VMCS;
 	if (cpu->nested->current == a)
 		cpu->nested->current = NULL;
+}
+
+void nested_deactivate(struct percpu *cpu, u64 gpa1)
+{
+	struct active_vmcs *a = find_active(cpu->nested, gpa1);
+
+	if (a)
+		deactivate(cpu, a);
 }
 
 void nested_deactivate_all(struct percpu *cpu)
@@ -113,7 +123,7 @@ static struct active_vmcs *activate(struct percpu *cpu, u64 gpa1, const void *re
 
 	/* VMCS02 still has what the one before left: what does not differ need not be checked and merged again. */
 	a->unmerged |= vmcs12_replace(&a->vmcs12, region) & GROUPS_MERGED;
-	a->vmcs12.revision = NESTED_REVISION;
+	a->vmcs12.revision = NESTED_REVISION | (a->vmcs12.revision & shadow_indicator());
 	a->vmcs12.launched = a->vmcs12.launched == 1;
 	a->gpa1 = gpa1;
 	a->unsaved = false;
@@ -153,7 +163,7 @@ static int insn_vmptrld(const struct insn *i)
 		return result;
 	const void *region = region_of(n, gpa1, HYPAPI_R);
 
-	if (!has_revision(region))
+	if (!has_revision(region, shadow_indicator()))
 		return VMXERR_VMPTRLD_BAD_REVISION;
 	struct active_vmcs *a = find_active(n, gpa1);
 
@@ -220,7 +230,7 @@ static int insn_vmxon(const struct insn *i)
 	}
 	if (!read_pointer(i, &gpa1))
 		return INSN_DONE;
-	if (!pointer_ok(gpa1) || !has_revision(region_of(n, gpa1, HYPAPI_R)))
+	if (!pointer_ok(gpa1) || !has_revision(region_of(n, gpa1, HYPAPI_R), 0))
 		return INSN_INVALID;
 	nested_fix_cr0(true);
 	n->in_vmx = true;
@@ -320,7 +330,7 @@ static int insn_vmwrite(const struct insn *i)
 
 static int insn_enter(const struct insn *i)
 {
-	if (!i->n->current)
+	if (!i->n->current || vmcs12_is_shadow(&i->n->current->vmcs12))
 		return INSN_INVALID;
 	enum vmx_error error = nested_enter(i->cpu, i->cpu->exit_reason == EXIT_VMLAUNCH, i->long_mode);
 
@@ -455,7 +465,7 @@ static bool may_execute(const struct insn *i, u32 reason)
 	return true;
 }
 
-/* VMCS01 is at hand. Flags and RIP together: vmx_skip_instruction() would read what is known here. */
+/* Flags and RIP together: vmx_skip_instruction() would read what is known here. */
 static void complete(const struct insn *i, int result)
 {
 	u64 old = vmread(VMCS_GUEST_RFLAGS), rflags = old & ~RFLAGS_ARITHMETIC;
@@ -475,9 +485,9 @@ static void complete(const struct insn *i, int result)
 		vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_INSN_LEN));
 }
 
-void nested_vmfail(struct percpu *cpu, enum vmx_error error)
+void nested_end_insn(struct percpu *cpu, int result)
 {
-	complete(&(struct insn){ .cpu = cpu, .n = cpu->nested, .long_mode = guest_long_mode() }, (int)error);
+	complete(&(struct insn){ .cpu = cpu, .n = cpu->nested, .long_mode = guest_long_mode() }, result);
 }
 
 void nested_insn(struct percpu *cpu)

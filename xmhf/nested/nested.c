@@ -164,7 +164,7 @@ bool nested_entry_refused(struct percpu *cpu)
 	log_limited(LOG_ERROR, "CPU %u: VMCS02 refused with error %u, which the checks let through", cpu->index, error);
 	nested_to_l1(cpu);
 	n->current->unmerged = GROUPS_MERGED;
-	nested_vmfail(cpu, error == VMXERR_BAD_HOST ? VMXERR_BAD_HOST : VMXERR_BAD_CONTROLS);
+	nested_end_insn(cpu, error == VMXERR_BAD_HOST ? VMXERR_BAD_HOST : VMXERR_BAD_CONTROLS);
 	return true;
 }
 

@@ -55,6 +55,12 @@ void nested_pending_nmi(struct percpu *cpu);
 void nested_inject(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr2);
 
 /*
+ * Why a walk came to GUEST_NOT_OWNED in L2: true if EPT12 does not allow the access, of a table perhaps, or L1 has to
+ * make room in its log first.
+ */
+bool nested_misses(struct guest_walk *w, gva_t gva, u32 rights, struct guest_miss *miss);
+
+/*
  * L1 gets the EPT violation of an access of L2's to gva which EPT12 does not allow, at `miss`; the exit for a full log
  * if EPT12 does. L2 runs.
  */

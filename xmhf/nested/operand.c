@@ -24,9 +24,9 @@ static always_inline u64 offset_of(const struct percpu *cpu, u32 info)
 	return offset & guest_address_mask(info);
 }
 
-static void segment_fault(u32 seg)
+static void segment_fault(struct percpu *cpu, u32 seg)
 {
-	vmx_inject(seg == SEG_SS ? VEC_SS : VEC_GP, 0);
+	vmx_raise(cpu, seg == SEG_SS ? VEC_SS : VEC_GP, 0, GVA(0));
 }
 
 /* In either half of a 48-bit address space, with room for any operand. */
@@ -35,7 +35,7 @@ static bool plainly_canonical(u64 addr)
 	return addr < BIT(47) - 64 || (addr >= BITS(63, 47) && addr < -64ull);
 }
 
-static bool linear_64(u64 offset, u32 seg, size_t len, gva_t *linear)
+static bool linear_64(struct percpu *cpu, u64 offset, u32 seg, size_t len, gva_t *linear)
 {
 	u64 addr = offset;
 
@@ -48,7 +48,7 @@ static bool linear_64(u64 offset, u32 seg, size_t len, gva_t *linear)
 	*linear = GVA(addr);
 	if (is_canonical(addr, bits) && is_canonical(addr + len - 1, bits))
 		return true;
-	segment_fault(seg);
+	segment_fault(cpu, seg);
 	return false;
 }
 
@@ -65,14 +65,14 @@ static bool segment_allows(u32 ar, u64 limit, u64 offset, size_t len, bool write
 	return last <= limit;
 }
 
-static bool linear_32(u64 offset, u32 seg, size_t len, bool write, gva_t *linear)
+static bool linear_32(struct percpu *cpu, u64 offset, u32 seg, size_t len, bool write, gva_t *linear)
 {
 	u32 step = 2 * MIN(seg, (u32)SEG_GS), ar = (u32)vmread(VMCS_GUEST_ES_AR + step);
 
 	*linear = GVA((u32)(vmread(VMCS_GUEST_ES_BASE + step) + offset));
 	if (segment_allows(ar, vmread(VMCS_GUEST_ES_LIMIT + step), offset, len, write))
 		return true;
-	segment_fault(seg);
+	segment_fault(cpu, seg);
 	return false;
 }
 
@@ -81,7 +81,8 @@ static bool linear_address(struct percpu *cpu, u32 info, bool long_mode, size_t 
 	u64 offset = offset_of(cpu, info);
 	u32 seg = info >> 15 & 7;
 
-	return long_mode ? linear_64(offset, seg, len, linear) : linear_32(offset, seg, len, write, linear);
+	return long_mode ? linear_64(cpu, offset, seg, len, linear) :
+			   linear_32(cpu, offset, seg, len, write, linear);
 }
 
 /* 4-level paging, a supervisor's access, without faults: what is not plain success leaves levels 0. */
@@ -159,6 +160,23 @@ void *operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len, bool 
 	return walk_again(cpu->nested, w, linear, write);
 }
 
+/* True: the operand is where EPT12 does not let L2 have it, and L1 has the exit for that. */
+static bool is_violation(struct percpu *cpu, gva_t linear, size_t len, u32 rights)
+{
+	gva_t last = GVA(ALIGN_DOWN(linear.addr + len - 1, PAGE_SIZE)); /* another page, if it crosses */
+	struct guest_walk walk;
+	struct guest_miss miss;
+
+	guest_walk_begin(&walk, cpu);
+	if (nested_misses(&walk, linear, rights, &miss))
+		nested_page_in(cpu, linear, &miss);
+	else if (nested_misses(&walk, last, rights, &miss))
+		nested_page_in(cpu, last, &miss);
+	else
+		return false;
+	return true;
+}
+
 bool operand_read_slow(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_t len)
 {
 	struct guest_fault fault;
@@ -168,8 +186,8 @@ bool operand_read_slow(struct percpu *cpu, u32 info, bool long_mode, void *dst, 
 		return false;
 	switch (guest_read(cpu, dst, linear, len, &fault)) {
 	case GUEST_OK: return true;
-	case GUEST_NOT_OWNED: __builtin_memset(dst, 0xff, len); return true;
-	default: vmx_inject_pf(fault.gva, fault.error_code); return false;
+	case GUEST_NOT_OWNED: __builtin_memset(dst, 0xff, len); return !is_violation(cpu, linear, len, HYPAPI_R);
+	default: vmx_raise(cpu, VEC_PF, fault.error_code, fault.gva); return false;
 	}
 }
 
@@ -180,8 +198,9 @@ bool operand_write_slow(struct percpu *cpu, u32 info, bool long_mode, const void
 
 	if (!linear_address(cpu, info, long_mode, len, true, &linear))
 		return false;
-	if (guest_write(cpu, linear, src, len, &fault) != GUEST_PAGE_FAULT)
-		return true;
-	vmx_inject_pf(fault.gva, fault.error_code);
-	return false;
+	switch (guest_write(cpu, linear, src, len, &fault)) {
+	case GUEST_OK: return true;
+	case GUEST_NOT_OWNED: return !is_violation(cpu, linear, len, HYPAPI_W);
+	default: vmx_raise(cpu, VEC_PF, fault.error_code, fault.gva); return false;
+	}
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Operands of L1's VMX instructions, from the instruction information of the exit. VMCS01 is current. */
+/*
+ * Operands of VMX instructions, from the instruction information of the exit: of L1's, with VMCS01 at hand. For L2's
+ * VMREAD and VMWRITE there are the slow functions, with VMCS02 at hand.
+ */
 #ifndef XMHF_NESTED_OPERAND_H
 #define XMHF_NESTED_OPERAND_H
 
@@ -27,6 +30,9 @@ struct operand_walk {
  * Where a memory operand is, if that is plain; else NULL, and the slow functions do the access or inject its fault.
  */
 void *operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len_bytes, bool write);
+/*
+ * False: a fault was injected, or L1 runs with the EPT violation of L2. Memory that nobody has reads as all ones.
+ */
 must_check bool operand_read_slow(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_t len_bytes);
 must_check bool operand_write_slow(struct percpu *cpu, u32 info, bool long_mode, const void *src, size_t len_bytes);
 

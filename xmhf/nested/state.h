@@ -137,8 +137,13 @@ void nested_fix_cr0(bool fixed);
 _Noreturn void nested_abort(struct percpu *cpu, u32 indicator);
 
 /* ---- insn.c ---- */
-/* The VMX instruction with which L1 exited last ends so. VMCS01 is at hand. */
-void nested_vmfail(struct percpu *cpu, enum vmx_error error);
+/* What a VMX instruction answers beside 0 (VMsucceed) and a VM-instruction error (VMfail). */
+#define INSN_DONE (-1)    /* a fault was injected, or another world runs: RIP and flags stay */
+#define INSN_INVALID (-2) /* VMfailInvalid */
+/* The VMX instruction with which the world at hand exited last ends so, which is not INSN_DONE. */
+void nested_end_insn(struct percpu *cpu, int result);
+/* No VMCS of L1's at gpa1 is active afterwards: its memory holds it. VMCS01 may not be at hand afterwards. */
+void nested_deactivate(struct percpu *cpu, u64 gpa1);
 /* No VMCS of L1's is active or current afterwards. VMCS01 may not be at hand afterwards. */
 void nested_deactivate_all(struct percpu *cpu);
 
@@ -212,6 +217,10 @@ void nested_shadow_collect(struct percpu *cpu, struct active_vmcs *a);
 void nested_shadow_publish(struct percpu *cpu, struct active_vmcs *a);
 /* Whether a change of the field, by an exiting VMWRITE, has to be published: L1 reads it without an exit. */
 bool nested_shadow_shows(const struct vmcs12_field *field);
+
+/* ---- shadow12.c: VMREAD and VMWRITE of L2, where L1 has a shadow VMCS for it ---- */
+bool nested_wants_vmcs_access(struct percpu *cpu, u32 reason);
+exit_handler nested_vmcs_access;
 
 /* ---- bitmaps.c: MSR and I/O bitmaps of L1 ---- */
 /* Exits of L2: hypapps that claim the MSR or port are asked first, then L1's bitmap, then L0 carries it out. */

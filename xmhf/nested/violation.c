@@ -51,6 +51,17 @@ void nested_reflect_log_full(struct percpu *cpu, u64 qualification)
 
 /* ---- Accesses that the core makes for L2 ---- */
 
+bool nested_misses(struct guest_walk *w, gva_t gva, u32 rights, struct guest_miss *miss)
+{
+	struct percpu *cpu = w->cpu;
+	gpa1_t gpa1;
+
+	if (cpu->world->mode != RUN_L2 || !guest_walk_missed(w, gva, rights, miss))
+		return false;
+	return ((miss->rights & HYPAPI_W) && nested_log_full(cpu)) ||
+	       !nested_gpa1(cpu, miss->gpa2, miss->rights, &gpa1);
+}
+
 /* What is malformed in EPT12 shows at L2's own access. */
 void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss)
 {

@@ -88,6 +88,18 @@ static inline bool vmcs12_logs_writes(const struct vmcs12 *vmcs12)
 	return (vmcs12_proc2(vmcs12) & PROC2_PML) && (vmcs12->eptp & EPTP_AD);
 }
 
+/* L2's VMREAD and VMWRITE may reach the shadow VMCS that the link pointer names. */
+static inline bool vmcs12_shadows(const struct vmcs12 *vmcs12)
+{
+	return vmcs12_proc2(vmcs12) & PROC2_SHADOW_VMCS;
+}
+
+/* It is a shadow VMCS itself, which cannot be entered. */
+static inline bool vmcs12_is_shadow(const struct vmcs12 *vmcs12)
+{
+	return vmcs12->revision & VMCS_REGION_SHADOW;
+}
+
 /* NMIs are blocked from the entry to the next exit, whatever L2 does; valid until that exit is saved. */
 static inline bool vmcs12_keeps_nmis_blocked(const struct vmcs12 *v)
 {

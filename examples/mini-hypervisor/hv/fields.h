@@ -83,8 +83,8 @@ enum cpu_control {
 enum cpu_control2 {
 	CPU2_APIC_ACCESS = 1 << 0, CPU2_EPT = 1 << 1, CPU2_DESCRIPTOR_TABLE = 1 << 2, CPU2_RDTSCP = 1 << 3,
 	CPU2_X2APIC = 1 << 4, CPU2_VPID = 1 << 5, CPU2_WBINVD = 1 << 6, CPU2_UNRESTRICTED = 1 << 7,
-	CPU2_PAUSE_LOOP = 1 << 10, CPU2_INVPCID = 1 << 12, CPU2_VMFUNC = 1 << 13, CPU2_PML = 1 << 17,
-	CPU2_EPT_VE = 1 << 18, CPU2_XSAVES = 1 << 20,
+	CPU2_PAUSE_LOOP = 1 << 10, CPU2_INVPCID = 1 << 12, CPU2_VMFUNC = 1 << 13, CPU2_SHADOW_VMCS = 1 << 14,
+	CPU2_PML = 1 << 17, CPU2_EPT_VE = 1 << 18, CPU2_XSAVES = 1 << 20,
 };
 
 enum exit_control {
