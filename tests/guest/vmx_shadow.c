@@ -176,7 +176,8 @@ static void try_in_l2(const struct attempt *a)
 	while (hv_run(&l2) == VMX_OK && l2.exit.reason != EXIT_VMCALL) {
 		t_exit(a->what, &l2);
 		if (l2.exit.reason == EXIT_EPT_VIOLATION) {
-			print("T   at %lx, linear %lx\n", vmread(VMCS_GUEST_PHYSICAL_ADDR), vmread(VMCS_GUEST_LINEAR_ADDR));
+			print("T   at %lx, linear %lx\n", vmread(VMCS_GUEST_PHYSICAL_ADDR),
+			      vmread(VMCS_GUEST_LINEAR_ADDR));
 			now.at = NULL;	/* the operand is in a register: the next one */
 			vmwrite(VMCS_GUEST_RIP, (u64)l2_attempts);
 		} else {
