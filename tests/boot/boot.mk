@@ -4,8 +4,10 @@
 
 BOOT_DIR := tests/boot
 EFI_GRUB_IMAGES := $(O)/boot/efi-grub.img $(O)/boot/efi-grub-debian.img
+EFI_NEXT_IMAGES := $(O)/boot/efi-next-grub.img $(O)/boot/efi-next-stub.img
 BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/boot/linux.img $(O)/boot/twice.img \
-	$(O)/boot/efi.img $(EFI_GRUB_IMAGES) $(O)/boot/efi-alone.img $(O)/boot/efi-shell.img \
+	$(O)/boot/efi.img $(EFI_GRUB_IMAGES) $(EFI_NEXT_IMAGES) \
+	$(O)/boot/efi-alone.img $(O)/boot/efi-shell.img \
 	$(O)/boot/efi-bad.img $(O)/boot/efi-screen.img $(O)/boot/efi-signed.img $(O)/boot/efi-changed.img \
 	$(O)/boot/efi-locked.img $(O)/boot/efi-locked-other.img $(O)/boot/efi-disabled.img $(O)/boot/spcr.bin
 
@@ -64,15 +66,36 @@ $(O)/boot/lock_others.efi $(O)/boot/disable_others.efi: $(BOOT_DIR)/acpi_tables.
 
 # Linux by its EFI stub on XMHF, which the firmware starts; its tables are acpi_tables.efi's.
 EFI_JOBS := pal-l1,pal-l2,sleep-states
-EFI_LINUX := console=ttyS0,115200 initrd=\initrd \
+EFI_LINUX := console=ttyS0,115200 \
 	$$(sed 's/console=[^ ]*//' tools/linux/cmdline tools/linux/cmdline.bochs | tr '\n' ' ')
+EFI_STUB := initrd=\initrd $(EFI_LINUX) loglevel=3 job=$(EFI_JOBS)
 $(O)/boot/efi.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.efi $(O)/boot/acpi_tables.efi \
 		$(O)/linux/debian/vmlinuz $(O)/linux/debian.cpio tools/linux/cmdline
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --file $(O)/boot/acpi_tables.efi=EFI/BOOT/BOOTX64.EFI \
 		--file $(O)/xmhf.efi=xmhf.efi --file $(O)/linux/debian/vmlinuz=vmlinuz \
 		--file $(O)/linux/debian.cpio=initrd \
-		--text "next \vmlinuz\nnext-options $(EFI_LINUX) loglevel=3 job=$(EFI_JOBS)=EFI/xmhf/xmhf.conf"
+		--text "next \vmlinuz\nnext-options $(EFI_STUB)=EFI/xmhf/xmhf.conf"
+
+# The same with Debian's own GRUB between them, as an installation has it: it reads the file by which grub-install leads
+# it to the menu. It starts Linux by its command for that; or as an EFI application, after a GRUB has started XMHF.
+DEBIAN_GRUB := /usr/lib/grub/x86_64-efi/monolithic/grubx64.efi
+EFI_LEADS := search.fs_uuid 1234-5678 root\nset prefix=(\$$root)/boot/grub\nconfigfile \$$prefix/grub.cfg
+EFI_MENU_grub := linux /vmlinuz $(EFI_LINUX) loglevel=7 job=pal-l1,pal-l2\ninitrd /initrd
+EFI_MENU_stub := chainloader /vmlinuz initrd=\\\\initrd $(EFI_LINUX) loglevel=7
+EFI_XMHF_grub := xmhf.efi
+EFI_XMHF_stub := EFI/xmhf/xmhf.efi
+$(EFI_NEXT_IMAGES): $(O)/boot/efi-next-%.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.efi \
+		$(O)/boot/acpi_tables.efi $(O)/linux/debian/vmlinuz $(O)/linux/debian.cpio tools/linux/cmdline
+	$(say) IMG $@
+	$(Q){ echo 'search --file --set=root /EFI/xmhf/xmhf.efi'; echo 'chainloader /EFI/xmhf/xmhf.efi'; echo boot; \
+		echo 'echo GRUB goes on'; } > $@.cfg
+	$(Q)grub-mkimage -O x86_64-efi -p / -c $@.cfg -o $@.efi fat part_msdos search search_fs_file chain boot echo
+	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --file $(O)/boot/acpi_tables.efi=EFI/BOOT/BOOTX64.EFI --file $@.efi=next.efi \
+		--file $(O)/xmhf.efi=$(EFI_XMHF_$*) --file $(O)/linux/debian/vmlinuz=vmlinuz \
+		--file $(O)/linux/debian.cpio=initrd --file $(DEBIAN_GRUB)=EFI/debian/grubx64.efi \
+		--text 'next \EFI\debian\grubx64.efi=EFI/xmhf/xmhf.conf' --text "$(EFI_LEADS)=EFI/debian/grub.cfg" \
+		--text "set timeout=0\nmenuentry Debian {\n$(EFI_MENU_$*)\n}=boot/grub/grub.cfg"
 
 # The same with XMHF started by GRUB, which ends the boot services; XMHF starts Linux.
 $(O)/boot/efi-grub.img: $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio

@@ -183,6 +183,13 @@ SECURE_BOOT = ("-M q35,smm=on -global driver=cfi.pflash01,property=secure,value=
                "-drive if=pflash,format=raw,unit=1,snapshot=on,file=/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd")
 
 
+def under_grub(cpus):
+    """XMHF, then Debian's GRUB, then a Linux with the firmware's runtime services and all CPUs."""
+    return [rf"^xmhf: {cpus} of {cpus} CPUs run under the core", r"xmhf: starts .EFI.debian.grubx64.efi",
+            r"efi: EFI v\d", r"Registered efivars operations", r"^xmhf: the firmware's boot services have ended",
+            linux_ready(cpus)]
+
+
 def on_screen(name, shows, qemu, *more):
     """The screen shows the text, by VGA's text mode or a framebuffer."""
     return dict(name=f"screen/{name}", command=["tests/run/screen.py", *more, *(f"--shows={text}" for text in shows),
@@ -381,6 +388,12 @@ CASES = [
     dict(name="efi/linux-debian-grub", disk="build/boot/efi-grub-debian.img", firmware=OVMF, cpus=2, timeout=900,
          long=True, expect=[r"^xmhf: 2 of 2 CPUs run under the core", r"efi: EFI v\d", r"Registered efivars operations",
                             linux_ready(2), *POWERED_OFF]),
+    # Debian's own GRUB as the next loader, with the file that grub-install writes; Linux by both of its commands. For
+    # the second, Linux' EFI stub, a GRUB starts XMHF, too, and goes on if XMHF comes back.
+    dict(name="efi/next-grub", disk="build/boot/efi-next-grub.img", firmware=OVMF, cpus=2, timeout=900, long=True,
+         expect=[*under_grub(2), r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
+    dict(name="efi/next-grub-stub", disk="build/boot/efi-next-stub.img", firmware=OVMF, cpus=1, timeout=900, long=True,
+         expect=[*under_grub(1), r"efi: .*INITRD=0x", *POWERED_OFF]),
     # The next entry of the boot menu; power-off by the firmware's runtime services.
     dict(name="efi/shell", disk="build/boot/efi-shell.img", firmware=OVMF, cpus=2, timeout=900, long=True,
          expect=[r"^xmhf: 2 of 2 CPUs run under the core", r"starts the boot entry EFI Internal Shell",
@@ -389,6 +402,8 @@ CASES = [
     efi_refuses("cpu-off", "the firmware has a CPU that it does not use", "efi-disabled"),
     efi_refuses("bad-config", r".EFI.xmhf.xmhf.conf: a line is none of options, next, next-options, or too long",
                 "efi-bad"),
+    efi_says("refused-to-grub", "efi-next-stub", f"-M q35 -bios {OVMF}", "error: this CPU has no VMX", "not started",
+             "GRUB goes on"),
     efi_says("signed", "efi-signed", SECURE_BOOT, "error: this CPU has no VMX", "not started"),
     efi_says("signed-and-changed", "efi-changed", SECURE_BOOT, "Access Denied"),
     efi_says("unsigned", "efi-alone", SECURE_BOOT, "Access Denied", long=True),
