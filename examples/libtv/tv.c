@@ -48,9 +48,18 @@ static uint32_t call(uint32_t command, const void *rcx, const void *rdx, const v
 			    (uintptr_t)rsi, (uintptr_t)rdi);
 }
 
-/* Writes one byte of each page with what it holds, and reads it: the page is this process's own, present and mapped. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
+/*
+ * Each page becomes this process's own, present and mapped: Linux does that without a store, which would end a PAL that
+ * has the page already. Where it does not know how, a byte of each page is written with what it holds.
+ */
 static void touch(char *start, size_t len_bytes)
 {
+	if (!madvise(start, len_bytes, MADV_POPULATE_WRITE))
+		return;
 	for (size_t i = 0; i < len_bytes; i += PAGE_BYTES)
 		*(volatile char *)&start[i] = *(volatile char *)&start[i];
 }
@@ -104,16 +113,35 @@ static void clear_word(const struct tv_pal_sections *sections)
 		*word = 0;
 }
 
-bool tv_prepare(const struct tv_pal_sections *sections)
+/* Code that is a PAL's already reads so, whatever its entry point. */
+static bool is_registered(const struct tv_pal_section *section)
+{
+	const volatile uint64_t *words = (const void *)(uintptr_t)section->start_addr;
+	uint64_t i = 0;
+
+	while (is_code(section) && i < PAGE_BYTES / sizeof(*words) && tv_reads_as_code(words[i], i))
+		i++;
+	return i == PAGE_BYTES / sizeof(*words);
+}
+
+static uint32_t prepare(const struct tv_pal_sections *sections)
 {
 	volatile uint64_t *word = word_in(sections);
 
 	for (uint32_t i = 0; i < sections->num_sections && i < TV_MAX_SECTIONS; i++)
+		if (is_registered(&sections->sections[i]))
+			return TV_E_OWNED; /* what follows would end it */
+	for (uint32_t i = 0; i < sections->num_sections && i < TV_MAX_SECTIONS; i++)
 		if (!prepare_section(&sections->sections[i]))
-			return tv_finish(sections, TV_E_FAULT), false;
+			return tv_finish(sections, TV_E_FAULT);
 	if (word)
 		*word = 1;
-	return true;
+	return TV_OK;
+}
+
+bool tv_prepare(const struct tv_pal_sections *sections)
+{
+	return prepare(sections) == TV_OK;
 }
 
 uint32_t tv_finish(const struct tv_pal_sections *sections, uint32_t result)
@@ -142,12 +170,12 @@ static uint32_t register_by_hypercall(const struct tv_pal_sections *sections, co
 	const struct tv_pal_options own_options = options ? *options : (struct tv_pal_options){ .flags = 0 };
 	uint32_t result = TV_E_FAULT;
 
-	/*
-	 * Between touch and call a page can get lost again. In L2, one that L1 took away looks like one that L1 keeps.
-	 */
-	for (int i = 0; i < REGISTER_TRIES && (result == TV_E_FAULT || result == TV_E_OWNED); i++) {
-		if (!tv_prepare(sections))
-			return TV_E_FAULT;
+	/* Between touch and call a page can get lost again. */
+	for (int i = 0; i < REGISTER_TRIES && result == TV_E_FAULT; i++) {
+		uint32_t ready = prepare(sections);
+
+		if (ready != TV_OK)
+			return ready;
 		result = call(TV_CMD_REGISTER, &own_sections, options ? &own_options : NULL, &own_params,
 			      (const void *)(uintptr_t)entry->address);
 	}

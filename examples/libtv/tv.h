@@ -85,6 +85,7 @@ void tv_own_sections(struct tv_pal_sections *sections);
 /**
  * The first half of tv_register(), for who makes the hypercall himself: every page of the sections becomes private to
  * this process, present, locked, and writable: TrustVisor takes no page that the caller could not write itself.
+ * @return false: the pages cannot be locked, or their code is a PAL already, which stays
  */
 bool tv_prepare(const struct tv_pal_sections *sections);
 
@@ -98,7 +99,8 @@ uint32_t tv_finish(const struct tv_pal_sections *sections, uint32_t result);
 /**
  * Makes the pages ready as tv_prepare() does, registers the PAL, and ends as tv_finish() does.
  * From then on, calling `entry` runs the PAL. Children made by fork() do not get the sections.
- * @return enum tv_result; TV_E_UNSUPPORTED without TrustVisor; TV_E_FAULT also if locking the pages is not allowed
+ * @return enum tv_result; TV_E_UNSUPPORTED without TrustVisor; TV_E_FAULT also if locking the pages is not allowed;
+ *         TV_E_OWNED also if the sections are a PAL already, which stays
  */
 uint32_t tv_register(const struct tv_pal_sections *sections, const struct tv_pal_params *params, const void *entry);
 

@@ -158,6 +158,15 @@ static void look_from_outside(int cpus)
 	report(faults(jump_past_entry), "wrong entry", "fault");
 }
 
+/* The first one stays, by whatever entry point one tries. */
+static void register_twice(void)
+{
+	uint32_t again = tv_register(&sections, &two_integers, pal_add);
+	uint32_t other = tv_register(&sections, &two_integers, pal_misuse);
+
+	report(again == TV_E_OWNED && other == TV_E_OWNED, "register again", tv_result_text(again));
+}
+
 /* A write from outside is the end of the PAL; what it kept is gone before the writer's access takes place. */
 static void write_from_outside(int cpu)
 {
@@ -278,6 +287,7 @@ int main(int argc, char **argv)
 	if (start_pal(&two_integers, pal_add)) {
 		call_add(40, 2);
 		look_from_outside(cpus);
+		register_twice();
 		call_add(0xffffffffffffffff, 1);
 		end_pal(pal_add, TV_OK);
 		call_of_no_pal();

@@ -218,14 +218,21 @@ static int fill_params(const struct hypapi_event *ev, const struct pal *pal)
 	return stream.error;
 }
 
+/* What a caller's ABI has on the stack at a call: the return address, and parameters that found no register. */
+static uint32_t frame_bytes(const struct pal *pal)
+{
+	uint32_t in_regs = pal->long_mode ? ARG_REGS : 0, count = pal->call->params.num_params;
+
+	return (1 + (count > in_regs ? count - in_regs : 0)) * pal->word_bytes;
+}
+
 /* Reads return address and parameters from where the caller's ABI has them. */
 static int read_args(const struct hypapi_event *ev, struct pal *pal)
 {
 	uint32_t in_regs = pal->long_mode ? ARG_REGS : 0;
-	uint32_t count = pal->call->params.num_params;
-	uint32_t on_stack = count > in_regs ? count - in_regs : 0;
+	uint32_t count = pal->call->params.num_params, used = frame_bytes(pal);
 	uint8_t stack[(1 + TV_MAX_PARAMS) * 8 + WORD_SLACK];
-	int rc = hypapi_copy_from(ev, stack, GVA(tv_arg(ev, HYPAPI_REG_RSP)), (1 + on_stack) * pal->word_bytes);
+	int rc = hypapi_copy_from(ev, stack, GVA(tv_arg(ev, HYPAPI_REG_RSP)), used);
 
 	if (rc != HYPAPI_OK)
 		return rc;
@@ -233,15 +240,15 @@ static int read_args(const struct hypapi_event *ev, struct pal *pal)
 	for (uint32_t i = 0; i < count; i++)
 		pal->args[i] = i < in_regs ? hypapi_reg_get(ev, arg_regs[i]) :
 			       get_word(&stack[(1 + i - in_regs) * pal->word_bytes], pal->word_bytes);
-	if (on_stack > 0)
+	if (used > pal->word_bytes)
 		wipe(stack, sizeof(stack));
 	return is_canonical(pal->return_address) ? HYPAPI_OK : HYPAPI_EINVAL;
 }
 
 /*
  * All that pointers lead to must be writable now, since it is copied back: a caller whose page is not there yet, or is
- * shared for copy on write, gets the page fault of its own access, mends it and calls again.
- * Returns HYPAPI_OK; HYPAPI_EFAULT with `*bad`; or another error.
+ * shared for copy on write, gets the page fault of its own access, mends it and calls again; likewise L1, of what it
+ * has not mapped for L2. Returns HYPAPI_OK; HYPAPI_EFAULT or HYPAPI_ENOTMAPPED with `*bad`; or another error.
  */
 static int probe_range(const struct hypapi_event *ev, uint64_t at, uint64_t end, gva_t *bad)
 {
@@ -286,14 +293,6 @@ static int probe_pointers(const struct hypapi_event *ev, const struct pal *pal, 
 	return pal->shared_count ? probe_shared(ev, pal, bad) : HYPAPI_OK;
 }
 
-static void raise_write_fault(struct hypapi_event *ev, const struct pal *pal, gva_t gva)
-{
-	struct hypapi_page page;
-	bool present = hypapi_translate(ev, gva, HYPAPI_R, &page) == HYPAPI_OK;
-
-	hypapi_inject(ev, VECTOR_PF, PF_WRITE | (present ? PF_PRESENT : 0) | (pal->cpl == 3 ? PF_USER : 0), gva);
-}
-
 /* The PAL's first stack frame: what a call instruction would have left, aligned as the ABIs want it. */
 static int build_frame(const struct hypapi_event *ev, const struct pal *pal, struct hypapi_partition_entry *entry)
 {
@@ -334,20 +333,27 @@ static int enter(struct hypapi_event *ev, const struct pal *pal)
 	return rc;
 }
 
-/* With the PAL owned: everything up to the entry. Anything but HYPAPI_OK leaves the caller at its fetch. */
+/*
+ * With the PAL owned: everything up to the entry. Anything but HYPAPI_OK leaves the caller at its fetch; with
+ * HYPAPI_ENOTMAPPED it fetches again, when L1 has seen to the page.
+ */
 static int prepare_call(struct hypapi_event *ev, struct pal *pal)
 {
 	gva_t bad = GVA(0);
 	int rc = read_args(ev, pal);
 
+	if (rc == HYPAPI_ENOTMAPPED) {
+		page_in(ev, tv_arg(ev, HYPAPI_REG_RSP), frame_bytes(pal), HYPAPI_R);
+		return rc;
+	}
 	if (rc != HYPAPI_OK) {
 		pal->why = TV_WHY_CALLER;
 		refuse_fetch(ev, pal->call->at, pal->cpl);
 		return rc;
 	}
 	rc = probe_pointers(ev, pal, &bad);
-	if (rc == HYPAPI_EFAULT) {
-		raise_write_fault(ev, pal, bad);
+	if (rc == HYPAPI_EFAULT || rc == HYPAPI_ENOTMAPPED) {
+		page_in(ev, bad.addr, 1, HYPAPI_RW);
 		return rc;
 	}
 	if (rc == HYPAPI_OK)
@@ -356,7 +362,7 @@ static int prepare_call(struct hypapi_event *ev, struct pal *pal)
 		rc = fill_shared(ev, pal);
 	if (rc == HYPAPI_OK)
 		rc = enter(ev, pal);
-	if (rc != HYPAPI_OK) {
+	if (rc != HYPAPI_OK && rc != HYPAPI_ENOTMAPPED) {
 		pal->why = TV_WHY_CALLER;
 		fail_call(ev, pal);
 	}
@@ -413,12 +419,15 @@ void call_forget(const struct pal *pal)
 
 static enum hypapi_verdict begin_call(struct hypapi_event *ev, struct pal *pal, const struct pal_entry *entry)
 {
+	int rc;
+
 	pal->call = entry;
-	if (prepare_call(ev, pal) != HYPAPI_OK)
+	rc = prepare_call(ev, pal);
+	if (rc != HYPAPI_OK)
 		release(ev, pal);
 	else
 		__atomic_add_fetch(&tv_invocations, 1, __ATOMIC_RELAXED);
-	return HYPAPI_HANDLED;
+	return rc == HYPAPI_ENOTMAPPED ? HYPAPI_RETRY : HYPAPI_HANDLED;
 }
 
 /*

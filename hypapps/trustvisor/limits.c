@@ -177,46 +177,61 @@ void limits_name(const struct hypapi_event *ev, struct pal *pal)
 	pal->machine = eptp12 ? eptp12 & EPT_ROOT : pal->vcpu | NO_EPT12;
 }
 
-static void rename_machine(uint64_t from, uint64_t to)
-{
-	for (uint32_t i = 0; i < pal_limit(); i++)
-		__atomic_compare_exchange_n(&pal_at(i)->machine, &(uint64_t){ from }, to, false, __ATOMIC_RELAXED,
-					    __ATOMIC_RELAXED);
-}
-
 struct usage { uint32_t pals, pages, shared; };
 
-/* Of the machine of this PAL. `elsewhere`: a PAL of its virtual CPU that is known as another machine's, or NULL. */
-static struct usage usage_of_machine(const struct pal *pal, const struct pal **elsewhere)
+static bool counts_for_l2(const struct pal *pal)
 {
-	struct usage used = { 0, 0, 0 };
+	return pal_state(pal) > PAL_ENDED && pal->level == HYPAPI_L2;
+}
 
-	*elsewhere = NULL;
+/* As what else the machine of this PAL is known: by a PAL of its virtual CPU, at most one name. */
+static uint64_t other_name(const struct pal *pal)
+{
 	for (uint32_t i = 0; i < pal_limit(); i++) {
 		const struct pal *other = pal_at(i);
 
-		if (pal_state(other) <= PAL_ENDED || other->level != HYPAPI_L2)
+		if (counts_for_l2(other) && other->vcpu == pal->vcpu && machine_of(other) != machine_of(pal))
+			return machine_of(other);
+	}
+	return machine_of(pal);
+}
+
+/* All PALs of its machine get the name that it has now. One at a time: two names at once would part the machine. */
+static void settle_name(const struct pal *pal)
+{
+	static struct hypapi_lock naming;
+
+	hypapi_lock(&naming);
+	uint64_t from = other_name(pal);
+
+	for (uint32_t i = 0; i < pal_limit(); i++)
+		__atomic_compare_exchange_n(&pal_at(i)->machine, &(uint64_t){ from }, machine_of(pal), false,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	hypapi_unlock(&naming);
+}
+
+static struct usage usage_of_machine(const struct pal *pal)
+{
+	struct usage used = { 0, 0, 0 };
+
+	for (uint32_t i = 0; i < pal_limit(); i++) {
+		const struct pal *one = pal_at(i);
+
+		if (!counts_for_l2(one) || machine_of(one) != machine_of(pal))
 			continue;
-		if (machine_of(other) == machine_of(pal)) {
-			used.pals++;
-			used.pages += other->page_count;
-			used.shared += __atomic_load_n(&other->shared_pages, __ATOMIC_SEQ_CST);
-		} else if (other->vcpu == pal->vcpu) {
-			*elsewhere = other;
-		}
+		used.pals++;
+		used.pages += one->page_count;
+		used.shared += __atomic_load_n(&one->shared_pages, __ATOMIC_SEQ_CST);
 	}
 	return used;
 }
 
 static bool machine_has_room(const struct pal *pal)
 {
-	const struct pal *elsewhere;
-	struct usage used = usage_of_machine(pal, &elsewhere);
+	struct usage used;
 
-	if (elsewhere) {
-		rename_machine(machine_of(elsewhere), pal->machine);
-		used = usage_of_machine(pal, &elsewhere);
-	}
+	settle_name(pal);
+	used = usage_of_machine(pal);
 	return used.pals < machine.max_pals && used.pages + pal->page_count <= machine.max_pages &&
 	       used.shared + pal->copied_count <= machine.max_shared;
 }
@@ -253,12 +268,11 @@ bool limits_take_shared(struct pal *pal, uint32_t page_count)
 {
 	struct share *share = share_of(pal);
 	struct usage of_machine = { 0, 0, 0 };
-	const struct pal *elsewhere;
 	uint32_t of_all = __atomic_add_fetch(&share->shared, page_count, __ATOMIC_RELAXED);
 
 	__atomic_add_fetch(&pal->shared_pages, page_count, __ATOMIC_SEQ_CST);
 	if (share == SHARE_OF_L2)
-		of_machine = usage_of_machine(pal, &elsewhere);
+		of_machine = usage_of_machine(pal);
 	if (of_all <= share->max_shared && of_machine.shared <= machine.max_shared)
 		return true;
 	limits_give_shared(pal, page_count);
@@ -279,14 +293,22 @@ void limits_failed(const struct pal *pal)
 		__atomic_store_n(&wary, WARY_FOR, __ATOMIC_RELAXED);
 }
 
+bool limits_are_wary(const struct pal *pal)
+{
+	/* The kernel may stop the machine; and it need not be able to write what it registers. */
+	return share_of(pal) != SHARE_OF_KERNEL && __atomic_load_n(&wary, __ATOMIC_RELAXED);
+}
+
 /* One page: there with the rights that it needs, nobody else's, and not among those before it. */
-static int foresee_page(const struct hypapi_event *ev, gva_t gva, const struct tv_list_page *listed, uint32_t rights,
+static int foresee_page(struct hypapi_event *ev, gva_t gva, const struct tv_list_page *listed, uint32_t rights,
 			uint64_t *frames, uint32_t count)
 {
 	struct hypapi_page page;
 	int rc = listed ? hypapi_translate_gpa2(ev, GPA2(listed->physical & HYPAPI_PAGE_MASK), rights, &page) :
 			  hypapi_translate(ev, gva, rights, &page);
 
+	if (rc == HYPAPI_ENOTMAPPED && !ev->stopped)
+		page_in(ev, gva.addr, 1, rights);
 	if (rc != HYPAPI_OK)
 		return rc;
 	for (uint32_t i = 0; i < count; i++)
@@ -296,14 +318,11 @@ static int foresee_page(const struct hypapi_event *ev, gva_t gva, const struct t
 	return HYPAPI_OK;
 }
 
-int limits_foresee(const struct hypapi_event *ev, const struct pal *pal, const struct tv_list_page *pages)
+int limits_foresee(struct hypapi_event *ev, const struct pal *pal, const struct tv_list_page *pages)
 {
 	uint64_t *frames = own_cpu(ev)->frames; /* the list of pages so far */
 	uint32_t count = 0;
 
-	/* The kernel may stop the machine; and it need not be able to write what it registers. */
-	if (share_of(pal) == SHARE_OF_KERNEL || !__atomic_load_n(&wary, __ATOMIC_RELAXED))
-		return HYPAPI_OK;
 	for (uint32_t i = 0; i < pal->sections.num_sections; i++) {
 		const struct tv_pal_section *section = &pal->sections.sections[i];
 		bool shared = section->type == TV_SECTION_SHARED_CODE;

@@ -26,6 +26,7 @@
 #define TRUSTVISOR_PAL_H
 
 #include <hypapi/hypapi.h>
+#include <hypapi/lock.h>
 
 #include "include/trustvisor/abi.h"
 #include "include/trustvisor/tpm.h"
@@ -223,12 +224,13 @@ void limits_take(const struct pal *pal);
 void limits_give(const struct pal *pal);
 /** A registration failed under the stop: the next ones are looked at before. */
 void limits_failed(const struct pal *pal);
+bool limits_are_wary(const struct pal *pal);
 /**
- * Would the pages be accepted now, as far as that is looked at? HYPAPI_OK or the error. Without a stop: it serves to
- * refuse.
+ * Would the pages be accepted now, as far as that is looked at? HYPAPI_OK or the error. Without a stop it serves to
+ * refuse, and has L1 map what it has not mapped yet: HYPAPI_ENOTMAPPED.
  * @param pages  of a list, in the order of the sections; NULL: those that the caller's page tables lead to
  */
-int limits_foresee(const struct hypapi_event *ev, const struct pal *pal, const struct tv_list_page *pages);
+int limits_foresee(struct hypapi_event *ev, const struct pal *pal, const struct tv_list_page *pages);
 
 /**
  * Of so many pages that the core gives to a PAL for shared ranges: whether there is room for them, and then they are
@@ -277,8 +279,12 @@ uint32_t pal_measure(struct hypapi_event *ev, struct pal *pal);
 void pal_note_request(const struct hypapi_event *ev, bool by_list, uint64_t request[4]);
 /** Stops the CPUs for a command. TV_OK, TV_REPEAT, or the error. */
 uint32_t tv_stop(struct hypapi_event *ev);
-/** enum tv_result of an enum hypapi_error. */
+/** enum tv_result of an enum hypapi_error, TV_REPEAT for what L1 has not mapped yet. */
 uint32_t tv_result_of(int error);
+/** Not under a stop: has L1 map the first page of a range that its L2 misses. */
+void page_in(struct hypapi_event *ev, uint64_t at, uint64_t len_bytes, uint32_t rights);
+/** hypapi_copy_from(); has L1 map what HYPAPI_ENOTMAPPED is about. */
+int copy_in(struct hypapi_event *ev, void *dst, uint64_t src, size_t len_bytes);
 
 /* list.c: registration by a kernel, for its processes */
 uint32_t tv_register_list(struct hypapi_event *ev);

@@ -23,8 +23,9 @@ uint32_t tv_result_of(int error)
 	case HYPAPI_EFAULT:
 		return TV_E_FAULT;
 	case HYPAPI_EPERM:
-	case HYPAPI_ENOTMAPPED:
 		return TV_E_OWNED;
+	case HYPAPI_ENOTMAPPED:
+		return TV_REPEAT; /* page_in() */
 	case HYPAPI_ENOMEM:
 		return TV_E_NO_ROOM;
 	case HYPAPI_EBUSY:
@@ -36,6 +37,26 @@ uint32_t tv_result_of(int error)
 	}
 }
 
+/*
+ * What of L2's memory L1 has not mapped yet, or not for writing, it maps before the caller's instruction comes again.
+ * What the caller's own page tables lack is an error: to raise a fault for it would end a program that made a mistake.
+ */
+void page_in(struct hypapi_event *ev, uint64_t at, uint64_t len_bytes, uint32_t rights)
+{
+	for (uint64_t end = at + len_bytes; at < end; at = (at & HYPAPI_PAGE_MASK) + HYPAPI_PAGE_SIZE)
+		if (hypapi_page_in(ev, GVA(at), rights) == HYPAPI_OK)
+			return;
+}
+
+int copy_in(struct hypapi_event *ev, void *dst, uint64_t src, size_t len_bytes)
+{
+	int rc = hypapi_copy_from(ev, dst, GVA(src), len_bytes);
+
+	if (rc == HYPAPI_ENOTMAPPED)
+		page_in(ev, src, len_bytes, HYPAPI_R);
+	return rc;
+}
+
 /* ---- Descriptors ---- */
 
 /*
@@ -43,16 +64,16 @@ uint32_t tv_result_of(int error)
  * callers may have laid out no more than these, so what lies on the next page is read only if it is needed; the rest of
  * the first page is read at once, since finding a page costs more than its bytes. Unused elements are zeroed.
  */
-static int copy_counted(const struct hypapi_event *ev, void *dst, uint64_t src, uint32_t max_count)
+static int copy_counted(struct hypapi_event *ev, void *dst, uint64_t src, uint32_t max_count)
 {
 	size_t full = sizeof(struct tv_pal_sections), on_page = HYPAPI_PAGE_SIZE - (src & ~HYPAPI_PAGE_MASK);
 	size_t first = full < on_page ? full : on_page, wanted;
 	uint8_t *bytes = dst;
-	int rc = hypapi_copy_from(ev, bytes, GVA(src), first);
+	int rc = copy_in(ev, bytes, src, first);
 	uint32_t count;
 
 	if (rc == HYPAPI_OK && first < sizeof(uint32_t))
-		rc = hypapi_copy_from(ev, bytes + first, GVA(src + first), sizeof(uint32_t) - first);
+		rc = copy_in(ev, bytes + first, src + first, sizeof(uint32_t) - first);
 	if (rc != HYPAPI_OK)
 		return rc;
 	first = first < sizeof(uint32_t) ? sizeof(uint32_t) : first;
@@ -61,7 +82,7 @@ static int copy_counted(const struct hypapi_event *ev, void *dst, uint64_t src, 
 		return HYPAPI_EINVAL;
 	wanted = 2 * sizeof(uint32_t) + count * sizeof(struct tv_pal_section);
 	if (wanted > first)
-		return hypapi_copy_from(ev, bytes + first, GVA(src + first), wanted - first);
+		return copy_in(ev, bytes + first, src + first, wanted - first);
 	__builtin_memset(bytes + wanted, 0, first - wanted);
 	return HYPAPI_OK;
 }
@@ -190,7 +211,7 @@ bool pal_set_options(struct pal *pal, const struct tv_pal_options *options)
 }
 
 /* Programs of before have 0 there. */
-static int read_options(const struct hypapi_event *ev, struct pal *pal)
+static int read_options(struct hypapi_event *ev, struct pal *pal)
 {
 	uint64_t at = tv_arg(ev, HYPAPI_REG_RDX);
 	struct tv_pal_options options;
@@ -198,14 +219,14 @@ static int read_options(const struct hypapi_event *ev, struct pal *pal)
 
 	if (!at)
 		return HYPAPI_OK;
-	rc = hypapi_copy_from(ev, &options, GVA(at), sizeof(options));
+	rc = copy_in(ev, &options, at, sizeof(options));
 	if (rc != HYPAPI_OK)
 		return rc;
 	return pal_set_options(pal, &options) ? HYPAPI_OK : HYPAPI_EINVAL;
 }
 
 /* Copies and checks all that the caller's request says by itself. */
-static uint32_t read_request(const struct hypapi_event *ev, struct pal *pal)
+static uint32_t read_request(struct hypapi_event *ev, struct pal *pal)
 {
 	struct pal_entry *entry = &pal->entries[0];
 	int rc;
@@ -230,19 +251,20 @@ static uint32_t read_request(const struct hypapi_event *ev, struct pal *pal)
 }
 
 /* Refuses what cannot succeed, as things are now: another CPU can change it until the stop. */
-static uint32_t check_before_stop(const struct hypapi_event *ev, const struct pal *pal,
-				  const struct tv_list_page *pages)
+static uint32_t check_before_stop(struct hypapi_event *ev, const struct pal *pal, const struct tv_list_page *pages)
 {
+	uint32_t rights = is_l1_kernel(ev) ? HYPAPI_RX : HYPAPI_RWX;
+	uint64_t entry = pal->entries[0].at.addr;
 	struct hypapi_page page;
-	int rc = HYPAPI_OK;
+	int rc = pages ? HYPAPI_OK : hypapi_translate(ev, GVA(entry), rights, &page);
 
-	if (!pages)
-		rc = hypapi_translate(ev, pal->entries[0].at, is_l1_kernel(ev) ? HYPAPI_RX : HYPAPI_RWX, &page);
+	if (rc == HYPAPI_ENOTMAPPED)
+		page_in(ev, entry, 1, rights);
 	if (rc != HYPAPI_OK)
 		return tv_result_of(rc);
 	if (!pal_free_slot() || !limits_have_room(pal))
 		return TV_E_NO_ROOM;
-	return tv_result_of(limits_foresee(ev, pal, pages));
+	return limits_are_wary(pal) ? tv_result_of(limits_foresee(ev, pal, pages)) : TV_OK;
 }
 
 /* ---- Commands ---- */
@@ -329,9 +351,13 @@ uint32_t pal_take(struct hypapi_event *ev, struct pal *pal, const struct tv_list
 	if (result != TV_OK)
 		return result;
 	result = take_pages(ev, pal, pages);
-	if (result != TV_OK)
-		limits_failed(pal);
-	return result == TV_OK ? TV_REPEAT : result;
+	if (result == TV_OK)
+		return TV_REPEAT;
+	limits_failed(pal);
+	/* The core does not tell a page that L1 has not mapped. It is paged in when the command comes again. */
+	if (result == TV_E_OWNED && ev->level == HYPAPI_L2 && limits_foresee(ev, pal, pages) == HYPAPI_ENOTMAPPED)
+		return TV_REPEAT;
+	return result;
 }
 
 void pal_note_request(const struct hypapi_event *ev, bool by_list, uint64_t request[4])

@@ -87,15 +87,15 @@ void share_forget(struct pal *pal)
 }
 
 /* Two arrays of words: addresses, and lengths in bytes. Read once. A PAL's null pointers stay null. */
-static int read_ranges(const struct hypapi_event *ev, const struct pal *pal, struct shared_range *ranges,
+static int read_ranges(struct hypapi_event *ev, const struct pal *pal, struct shared_range *ranges,
 		       uint64_t count)
 {
 	uint32_t width = pal->word_bytes;
 	uint8_t words[2][TV_MAX_SHARED * 8 + 8] = { { 0 } };
-	int rc = hypapi_copy_from(ev, words[0], GVA(tv_arg(ev, HYPAPI_REG_RDX)), count * width);
+	int rc = copy_in(ev, words[0], tv_arg(ev, HYPAPI_REG_RDX), count * width);
 
 	if (rc == HYPAPI_OK)
-		rc = hypapi_copy_from(ev, words[1], GVA(tv_arg(ev, HYPAPI_REG_RSI)), count * width);
+		rc = copy_in(ev, words[1], tv_arg(ev, HYPAPI_REG_RSI), count * width);
 	for (uint64_t i = 0; i < count && rc == HYPAPI_OK; i++) {
 		ranges[i] = (struct shared_range){ 0, 0 };
 		__builtin_memcpy(&ranges[i].start, &words[0][i * width], width);

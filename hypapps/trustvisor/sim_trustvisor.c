@@ -50,7 +50,7 @@ static uint32_t command(uint32_t number)
 	return (uint32_t)sim_get(HYPAPI_REG_RAX);
 }
 
-static uint32_t register_pal(void)
+static void write_request(void)
 {
 	const struct tv_pal_sections sections = { .num_sections = 4, .sections = {
 		{ TV_SECTION_CODE, 1, code_at() }, { TV_SECTION_DATA, 1, data_at() },
@@ -60,11 +60,21 @@ static uint32_t register_pal(void)
 
 	sim_assert(!sim_write(GVA(request_at()), &sections, sizeof(sections)));
 	sim_assert(!sim_write(GVA(request_at() + 0x800), &params, sizeof(params)));
+}
+
+static uint32_t register_written(void)
+{
 	sim_set(HYPAPI_REG_RCX, request_at());
 	sim_set(HYPAPI_REG_RDX, 0);
 	sim_set(HYPAPI_REG_RSI, request_at() + 0x800);
 	sim_set(HYPAPI_REG_RDI, entry());
 	return command(TV_CMD_REGISTER);
+}
+
+static uint32_t register_pal(void)
+{
+	write_request();
+	return register_written();
 }
 
 static uint32_t unregister_pal(void)
@@ -418,20 +428,34 @@ static void stress_in_both(void *arg)
 
 #define PAGE_TABLE (IN_L2 + PAGES(10))
 /* What L2 asks of L1, by hypercalls that are nobody's. */
-enum { MERGE_CODE = 0x7000, UNMERGE, MERGE_STACK, VMCALL = 18 };
+enum { MERGE_CODE = 0x7000, MERGE_STACK, TAKE_ALL, TAKE_BUFFER, VMCALL = 18, EPT_VIOLATION = 48 };
+static unsigned mapped; /* pages, by L1, since L2 missed them */
+
+static bool l1_maps(struct sim_l2 *l2, gpa2_t page)
+{
+	sim_l2_map(l2, page, sim_l2_memory(l2, page), HYPAPI_RWX);
+	mapped++;
+	return true;
+}
 
 static bool l1_merges(struct sim_l2 *l2, const struct sim_l2_exit *exit, void *arg)
 {
 	const gpa1_t *other = arg;
 
+	if (exit->reason == EPT_VIOLATION)
+		return l1_maps(l2, GPA2(exit->gpa2 & HYPAPI_PAGE_MASK));
 	if (exit->reason != VMCALL)
 		return false;
 	switch (exit->gpr[HYPAPI_REG_RAX] - hypapi_l2_hypercall_base()) {
 	case MERGE_CODE:
 		sim_l2_map(l2, GPA2(code_at()), GPA1(place.gpa1), HYPAPI_RX);
 		break;
-	case UNMERGE:
-		sim_l2_map(l2, GPA2(code_at()), GPA1(place.gpa1), HYPAPI_RWX);
+	case TAKE_ALL:
+		for (uint64_t page = 0; page < 6; page++)
+			sim_l2_map(l2, GPA2(place.base + PAGES(page)), GPA1(0), 0);
+		break;
+	case TAKE_BUFFER:
+		sim_l2_map(l2, GPA2(buffer_at()), GPA1(0), 0);
 		break;
 	default:
 		sim_l2_map(l2, GPA2(stack_at()), *other, HYPAPI_RX);
@@ -447,9 +471,9 @@ static void merged(void *arg)
 	(void)arg;
 	sim_write64(GVA(data_at()), SECRET);
 	sim_hypercall(MERGE_CODE);
-	sim_assert(register_pal() == TV_E_OWNED);
-	sim_hypercall(UNMERGE);
+	mapped = 0;
 	sim_assert(register_pal() == TV_OK);
+	sim_assert(mapped == 1); /* L1 gives L2 a page of its own for what it may write */
 	sim_assert(sim_read64(GVA(code_at())) == TV_INT3_WORD);
 	sim_assert(call_pal(5) == SECRET + 5);
 	sim_hypercall(MERGE_STACK);
@@ -457,6 +481,22 @@ static void merged(void *arg)
 	sim_assert(*chips(1) == SECRET + 5);
 	sim_assert(sim_call(GVA(entry())) == SIM_NOT_A_CALL);
 	sim_assert(*chips(1) == 0);
+}
+
+/* L1 has swapped it all out: it comes back at the registration, and the caller's at the call. */
+static void swapped(void *arg)
+{
+	(void)arg;
+	sim_write64(GVA(data_at()), SECRET);
+	write_request();
+	sim_hypercall(TAKE_ALL);
+	mapped = 0;
+	sim_assert(register_written() == TV_OK);
+	sim_assert(mapped == 5);
+	sim_hypercall(TAKE_BUFFER);
+	sim_assert(call_pal(5) == SECRET + 5);
+	sim_assert(mapped == 6);
+	sim_assert(unregister_pal() == TV_OK);
 }
 
 /* L2's own page tables map its memory at the same addresses, by large pages: the first of them becomes a table. */
@@ -689,6 +729,18 @@ static void merged_pages(void **state)
 	sim_run(0, merged_in_l2, &other);
 }
 
+static void swapped_in_l2(void *arg)
+{
+	sim_assert(sim_l2_run(place.l2, swapped, arg, l1_merges) == HLT);
+}
+
+static void swapped_pages(void **state)
+{
+	(void)state;
+	boot(2, false, true);
+	sim_run(0, swapped_in_l2, NULL);
+}
+
 static void remapped_stack(void **state)
 {
 	(void)state;
@@ -775,6 +827,7 @@ int main(void)
 		sim_test(on_all_cpus),
 		sim_test(on_all_cpus_when_stops_meet),
 		sim_test(merged_pages),
+		sim_test(swapped_pages),
 		sim_test(remapped_stack),
 		sim_test(shared_between_machines),
 		sim_test(merged_between_machines),

@@ -10,6 +10,7 @@
 
 const char HYPAPI_VERSION_SYMBOL[] = "fake";
 uint32_t hypapi_partition_limit(void) { return 64; }
+void hypapi_sim_unlock(struct hypapi_lock *lock) { lock->next = 0; }
 struct fake fake;
 
 void fake_reset(void)
@@ -20,6 +21,18 @@ void fake_reset(void)
 	for (uint32_t i = 0; i < FAKE_PAGES; i++)
 		fake.pages[i] = (struct fake_page){ .rights = HYPAPI_RWX, .frame = i };
 	fake.regs[HYPAPI_REG_RFLAGS] = 0x202;
+}
+
+void hypapi_sim_lock(struct hypapi_lock *lock, const char *name)
+{
+	void (*other)(void) = fake.on_lock;
+
+	assert_non_null(name);
+	assert_int_equal(lock->next, 0);
+	fake.on_lock = NULL;
+	if (other)
+		other();
+	lock->next = 1;
 }
 
 static struct fake_page *page_at(uint64_t gva)
@@ -184,13 +197,33 @@ int hypapi_translate(const struct hypapi_event *ev, gva_t gva, uint32_t rights, 
 {
 	struct fake_page *found = page_at(gva.addr);
 
-	(void)ev;
 	assert_int_equal(fake.current, 0);
 	if (!found || (found->rights & rights) != rights || !found->rights)
 		return HYPAPI_EFAULT;
+	if (ev->level == HYPAPI_L2 && fake.missing[found->frame])
+		return HYPAPI_ENOTMAPPED;
 	page->hpa = HPA(FAKE_HPA + found->frame * HYPAPI_PAGE_SIZE + gva.addr % HYPAPI_PAGE_SIZE);
 	page->rights = found->rights;
 	return fake.owner[found->frame] ? HYPAPI_EPERM : HYPAPI_OK;
+}
+
+/* L1 maps what it is asked for at once; a fault is noted, and the guest does nothing about it. */
+int hypapi_page_in(struct hypapi_event *ev, gva_t gva, uint32_t rights)
+{
+	struct hypapi_page page;
+	int rc = hypapi_translate(ev, gva, rights, &page);
+
+	assert_false(ev->stopped);
+	if (rc == HYPAPI_EPERM)
+		return rc;
+	if (rc == HYPAPI_OK)
+		return 1;
+	if (rc == HYPAPI_EFAULT)
+		return hypapi_inject(ev, 14, (rights & HYPAPI_W ? 2 : 0) | (ev->cpl == 3 ? 4 : 0) |
+				     (hypapi_translate(ev, gva, HYPAPI_R, &page) == HYPAPI_OK), gva);
+	fake.missing[page_at(gva.addr)->frame] = false;
+	fake.paged_in++;
+	return HYPAPI_OK;
 }
 
 /*
@@ -330,7 +363,7 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 			rc = hypapi_translate(ev, pages[i].gva, needed, &page);
 		}
 		if (rc != HYPAPI_OK)
-			return rc;
+			return rc == HYPAPI_ENOTMAPPED ? HYPAPI_EPERM : rc;
 		made->pages[i].gva = pages[i].gva.addr;
 		made->pages[i].rights = rights;
 		if (pages[i].rights & HYPAPI_HOME) {

@@ -7,6 +7,7 @@
 #define TEST_FAKE_H
 
 #include <hypapi/hypapi.h>
+#include <hypapi/lock.h>
 
 #define FAKE_BASE 0x400000ull /* linear address of the first page */
 #define FAKE_PAGES 160
@@ -29,6 +30,7 @@ struct fake_partition {
 
 extern struct fake {
 	struct fake_page pages[FAKE_PAGES];
+	bool missing[FAKE_PAGES];          /* the page's frame in L2: L1 has not mapped it yet */
 	uint8_t frames[FAKE_PAGES + FAKE_OWN][HYPAPI_PAGE_SIZE];
 	uint64_t owner[FAKE_PAGES + FAKE_OWN];        /* partition id of each frame, 0: the guest */
 	struct fake_partition partitions[FAKE_PARTITIONS]; /* id - 1 */
@@ -45,8 +47,10 @@ extern struct fake {
 	uint64_t eptp12, vmcs12;           /* of L2, beside the first ones */
 	int memory_answer;                 /* of hypapi_partition_add_memory() */
 	int fpu_answer;                    /* of hypapi_partition_add_fpu() */
+	int paged_in;                      /* pages that L1 has mapped for a hypapp */
 	uint64_t l2_moved;                 /* L2's physical memory is so much higher in L1's */
 	void (*on_quiesce)(void);          /* what another CPU does before this one gets its stop */
+	void (*on_lock)(void);             /* what another CPU does before this one gets the next lock */
 	int injected;                      /* vector, 0: none */
 	uint32_t injected_code;
 	uint64_t injected_cr2;

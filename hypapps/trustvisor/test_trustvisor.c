@@ -540,6 +540,40 @@ static void each_machine_has_a_share(void **state)
 	assert_int_equal(fill_up(&next, 1, 5, 99), 1); /* who gives one back gets one again */
 }
 
+/* Another virtual CPU of the machine comes with a third EPTP12, while the first comes with a second one. */
+static void second_cpu_renames(void)
+{
+	static uint8_t storage[HYPAPI_MAX_CPU_BYTES];
+	static struct fake before;
+	struct hypapi_event ev = fake_event(HYPAPI_EV_HYPERCALL, level);
+	uint32_t next = 30;
+
+	before = fake;
+	memcpy(storage, hypapi_cpu_storage(&ev, 0), sizeof(storage));
+	assert_int_equal(fill_up(&next, 3, 1, 99), 0);
+	memcpy(hypapi_cpu_storage(&ev, 0), storage, sizeof(storage));
+	fake = before;
+}
+
+/* Both names at once must not part it: nothing is found in the table before this CPU's turn. */
+static void two_cpus_rename_a_machine(void **state)
+{
+	uint32_t next = 0;
+
+	(void)state;
+	fake.l2 = "share=50,12";
+	boot();
+	level = HYPAPI_L2;
+	assert_int_equal(fill_up(&next, 0, 0, 4), 4);
+	assert_int_equal(fill_up(&next, 0, 1, 4), 4);
+	fake.on_lock = second_cpu_renames;
+	assert_int_equal(fill_up(&next, 2, 0, 99), 0);
+	assert_null(fake.on_lock);
+	assert_int_equal(fake.stops, 8);
+	assert_int_equal(fill_up(&next, 2, 2, 99), 0);
+	assert_int_equal(fill_up(&next, 3, 3, 99), 8); /* nothing of the machine is known by that name */
+}
+
 static void each_machine_has_pages(void **state)
 {
 	(void)state;
@@ -643,6 +677,34 @@ static void wary_for_a_while(void **state)
 		}
 		assert_int_equal(fake.stops, (round + 1) * (1 + 64 * 4));
 	}
+}
+
+/* L1 maps pages of its L2 when it has to: descriptors and the PAL, and what a call reads and writes. */
+static void l1_maps_what_l2_registers_and_calls_with(void **state)
+{
+	static const uint64_t of_registration[] = { SECTIONS, CODE, DATA, STACK }, of_call[] = { CALLER_STACK, BUFFER };
+
+	(void)state;
+	level = HYPAPI_L2;
+	pointer_param(2);
+	for (size_t i = 0; i < 4; i++)
+		fake.missing[(of_registration[i] - FAKE_BASE) / 0x1000] = true;
+	assert_int_equal(register_pal(), TV_OK);
+	assert_int_equal(fake.paged_in, 4);
+	assert_int_equal(fake.stops, 2); /* the first one found that data or stack are missing */
+	fake.regs[HYPAPI_REG_RDI] = BUFFER;
+	for (size_t i = 0; i < 2; i++) {
+		fake.missing[(of_call[i] - FAKE_BASE) / 0x1000] = true;
+		assert_int_equal(call_at(ENTRY), HYPAPI_RETRY);
+		assert_int_equal(fake.current | fake.injected, 0);
+	}
+	assert_int_equal(fake.paged_in, 6);
+	assert_pal_works();
+	/* Its own page tables are the program's affair: an error, no fault. */
+	assert_int_equal(unregister_pal(), TV_OK);
+	fake.pages[1].rights = 0;
+	assert_int_equal(register_pal(), TV_E_FAULT);
+	assert_int_equal(fake.injected, 0);
 }
 
 static void unregister_of_a_running_pal_costs_no_stop(void **state)
@@ -2118,9 +2180,11 @@ int main(void)
 		TEST(descriptors_are_read_up_to_their_count), TEST(descriptors_may_cross_pages),
 		TEST(vuln_4_read_only_page_as_data),
 		TEST(pages_with_two_names_are_refused), TEST(checks_again_after_a_foreign_stop), TEST(table_full),
-		TEST(each_machine_has_a_share), TEST(each_machine_has_pages), TEST(each_machine_has_shared_pages),
+		TEST(each_machine_has_a_share), TEST(each_machine_has_pages), TEST(two_cpus_rename_a_machine),
+		TEST(each_machine_has_shared_pages),
 		TEST(shares_count_pages), TEST(a_wrong_share_allows_nothing), TEST(doomed_registrations_cost_one_stop),
-		TEST(wary_for_a_while), TEST(unregister_of_a_running_pal_costs_no_stop),
+		TEST(wary_for_a_while), TEST(l1_maps_what_l2_registers_and_calls_with),
+		TEST(unregister_of_a_running_pal_costs_no_stop),
 		TEST(an_empty_budget_repeats),
 		TEST(registration_is_repeated_until_measured), TEST(another_request_is_not_a_repetition),
 		TEST(a_registration_given_up),

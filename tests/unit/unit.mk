@@ -113,7 +113,7 @@ $(UNIT_DIR)/hypapp_$(1): $(call hypapp_host_src,$(1)) $(call hypapp_tests,hypapp
 		$(PUBLIC_HEADERS) $(call host_library,$(1),asan) | $(LIBRARY_NEEDS_hypapps/$(1))
 	@mkdir -p $$(@D)
 	$$(say) TEST $$@
-	$$(Q)$$(CC) $$(UNIT_CFLAGS) $$(call hypapp_include,hypapps/$(1)) $$(SANITIZE) -o $$@ \
+	$$(Q)$$(CC) $$(UNIT_CFLAGS) -DHYPAPI_SIM $$(call hypapp_include,hypapps/$(1)) $$(SANITIZE) -o $$@ \
 		$$(filter %.c %.S %.a,$$^) -lcmocka
 endef
 $(foreach a,$(UNIT_HYPAPPS),$(eval $(call unit_hypapp,$(a))))

@@ -58,8 +58,8 @@ enum tv_result {
 	                          section */
 	TV_E_FAULT = 17,       /* a descriptor or a page is not mapped, or the caller lacks a right that the PAL would
 	                          get, or, unless it is L1's kernel, the right to write code */
-	TV_E_OWNED = 18,       /* a page is used twice, or belongs to a PAL already, or to the hypervisor; in L2 also:
-	                          L1 does not let it be written */
+	TV_E_OWNED = 18,       /* a page is used twice, or belongs to a PAL already, which stays, or to the hypervisor;
+	                          by list in L2 also: L1 does not let it be written */
 	TV_E_NO_PAL = 19,      /* unregister: no PAL of the caller's address space has this entry point */
 	TV_E_BUSY = 20,        /* unregister: the PAL runs on another CPU */
 	TV_E_NO_ROOM = 21,     /* no free PAL, or the hypervisor's tables are used up */
