@@ -2,8 +2,8 @@
 /*
  * For tests: OVMF takes its ACPI tables from QEMU, so in Bochs it has none. This EFI application installs small ones
  * (MADT, FADT, DSDT with _S3_ and _S5_), for the CPUs that the firmware knows, and starts \xmhf.efi or, without it,
- * \next.efi. Ports are those that OVMF gives Bochs' PIIX4. With LOCK_OTHERS VMX is off on the other CPUs before, and
- * with DISABLE_OTHERS these are, as a firmware may leave them.
+ * \next.efi. Ports are those that OVMF gives Bochs' PIIX4. With LOCK_OTHERS VMX is off on the other CPUs before, with
+ * DISABLE_OTHERS these are, and with NO_MP nothing starts them, as a firmware may leave them.
  */
 #include "uefi.h"
 
@@ -149,6 +149,18 @@ static void treat_others(struct efi_boot_services *boot)
 
 	if (!boot->locate_protocol(&mp_guid, NULL, (void **)&mp))
 		(void)mp->enable(mp, 1, false, NULL);
+}
+#elif defined(NO_MP)
+static void treat_others(struct efi_boot_services *boot)
+{
+	efi_status EFI (*uninstall)(efi_handle, const efi_guid *, void *) = boot->uninstall_protocol;
+	efi_handle *handles;
+	uint64_t count = 0;
+	struct efi_mp *mp;
+
+	if (!boot->locate_protocol(&mp_guid, NULL, (void **)&mp) &&
+	    !boot->locate_handle_buffer(EFI_BY_PROTOCOL, &mp_guid, NULL, &count, &handles))
+		(void)uninstall(handles[0], &mp_guid, mp);
 }
 #elif defined(LOCK_OTHERS)
 static void EFI lock_vmx(void *argument)

@@ -9,7 +9,8 @@ BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/
 	$(O)/boot/efi.img $(EFI_GRUB_IMAGES) $(EFI_NEXT_IMAGES) \
 	$(O)/boot/efi-alone.img $(O)/boot/efi-shell.img \
 	$(O)/boot/efi-bad.img $(O)/boot/efi-screen.img $(O)/boot/efi-signed.img $(O)/boot/efi-changed.img \
-	$(O)/boot/efi-locked.img $(O)/boot/efi-locked-other.img $(O)/boot/efi-disabled.img $(O)/boot/spcr.bin
+	$(O)/boot/efi-locked.img $(O)/boot/efi-locked-other.img $(O)/boot/efi-disabled.img \
+	$(O)/boot/efi-no-mp.img $(O)/boot/efi-options.img $(O)/boot/spcr.bin
 
 .PHONY: boot-disks check-files
 boot-disks: $(BOOT_DISKS)
@@ -58,7 +59,8 @@ $(O)/boot/%.efi: $(BOOT_DIR)/%.c
 
 $(O)/boot/lock_others.efi: DEFINE := LOCK_OTHERS
 $(O)/boot/disable_others.efi: DEFINE := DISABLE_OTHERS
-$(O)/boot/lock_others.efi $(O)/boot/disable_others.efi: $(BOOT_DIR)/acpi_tables.c
+$(O)/boot/no_mp_others.efi: DEFINE := NO_MP
+$(O)/boot/lock_others.efi $(O)/boot/disable_others.efi $(O)/boot/no_mp_others.efi: $(BOOT_DIR)/acpi_tables.c
 	@mkdir -p $(@D)
 	$(say) LD $@
 	$(Q)$(CC) $(EFI_CFLAGS) -D$(DEFINE) -I xmhf/boot/efi -c -o $@.o $<
@@ -144,7 +146,8 @@ $(O)/boot/efi-alone.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
 
 $(O)/boot/efi-locked-other.img: $(O)/boot/lock_others.efi
 $(O)/boot/efi-disabled.img: $(O)/boot/disable_others.efi
-$(O)/boot/efi-locked-other.img $(O)/boot/efi-disabled.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
+$(O)/boot/efi-no-mp.img: $(O)/boot/no_mp_others.efi
+$(O)/boot/efi-locked-other.img $(O)/boot/efi-disabled.img $(O)/boot/efi-no-mp.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(filter %_others.efi,$^)=EFI/BOOT/BOOTX64.EFI \
 		--file $(O)/xmhf.efi=xmhf.efi
@@ -164,6 +167,13 @@ $(O)/boot/efi-changed.img: $(O)/boot/xmhf-changed.efi
 $(O)/boot/efi-signed.img $(O)/boot/efi-changed.img: $(BOOT_DIR)/mkesp.py
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(filter %.efi,$^)=EFI/BOOT/BOOTX64.EFI
+
+# Load options, by the firmware's shell.
+$(O)/boot/efi-options.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.efi
+	$(say) IMG $@
+	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(O)/xmhf.efi=xmhf.efi \
+		--text 'options log=none=EFI/xmhf/xmhf.conf' \
+		--text 'fs0:\xmhf.efi log=info\nfs0:\xmhf.efi log=other=startup.nsh'
 
 # The path of a loader is longer than there is room for.
 $(O)/boot/efi-bad.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi

@@ -404,6 +404,8 @@ CASES = [
                 "efi-bad"),
     efi_says("refused-to-grub", "efi-next-stub", f"-M q35 -bios {OVMF}", "error: this CPU has no VMX", "not started",
              "GRUB goes on"),
+    efi_refuses("no-mp-services", "the CPU with APIC id 1 is in the firmware.s tables, but its MP services do not",
+                "efi-no-mp"),
     efi_says("signed", "efi-signed", SECURE_BOOT, "error: this CPU has no VMX", "not started"),
     efi_says("signed-and-changed", "efi-changed", SECURE_BOOT, "Access Denied"),
     efi_says("unsigned", "efi-alone", SECURE_BOOT, "Access Denied", long=True),

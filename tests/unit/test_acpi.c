@@ -37,7 +37,7 @@ void machine_relax(void) { }
 #define FADT_BYTES 268
 
 struct boot_info boot_info;
-u64 root_start, root_end;
+u64 root_start, root_end, root_low;
 enum log_level log_threshold;
 void log_line(enum log_level level, const char *f, ...) { (void)level, (void)f; }
 void boot_refuse(const char *f, ...) { fail_msg("%s", f); abort(); }
@@ -213,6 +213,32 @@ static void sleep_is_hidden(void **state)
 	boot_info.rsdp.xsdt = 0;
 }
 
+/* What was read at the start counts: afterwards a CPU that is a guest already may change each head and each list. */
+static void changed_after_the_start(void **state)
+{
+	(void)state;
+	make(FADT_BYTES);
+	put_aml(DSDT_AT, "DSDT");
+	put_aml(X_DSDT_AT, "DSDT");
+	put_aml(DSDT_AT + AML_TABLE_BYTES, "SSDT"); /* behind the other, and in no list */
+	put(FADT_AT + 40, DSDT_AT, 4);
+	end_table(FADT_AT, "FACP", FADT_BYTES);
+	root_low = SSDT_AT;
+	put_aml(SSDT_AT + 0x100, "SSDT");
+	put(RSDT_AT + 40, SSDT_AT + 0x100, 4);
+	end_table(RSDT_AT, "RSDT", 44);
+	acpi_parse();
+	put(FADT_AT + 40, X_DSDT_AT, 4);
+	end_table(FADT_AT, "FACP", FADT_BYTES);
+	put(DSDT_AT + 4, 0x1000, 4);
+	acpi_hide_sleep();
+	is_hidden(X_DSDT_AT, false);
+	is_hidden(DSDT_AT + AML_TABLE_BYTES, false);
+	is_hidden(SSDT_AT + 0x100, false); /* root's memory below 1 MiB */
+	assert_int_equal(*(u8 *)physical(DSDT_AT + 37), 'X');
+	root_low = 0;
+}
+
 static void spcr_of_every_length(void **state)
 {
 	(void)state;
@@ -252,6 +278,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(old_and_new_fields), cmocka_unit_test(every_length), cmocka_unit_test(lies),
 		cmocka_unit_test(sleep_is_hidden),
+		cmocka_unit_test(changed_after_the_start),
 		cmocka_unit_test(spcr_of_every_length),
 	};
 

@@ -17,6 +17,9 @@ UNIT_OF_nested_ept12 := xmhf/nested/ept12.c
 UNIT_OF_nested_ept02 := xmhf/nested/ept02.c
 UNIT_OF_acpi := xmhf/boot/aml.c
 UNIT_OF_boot_info := xmhf/lib/string_copy.c
+UNIT_OF_efi := $(addprefix xmhf/boot/efi/,config.c next.c) xmhf/lib/printf.c xmhf/lib/string_copy.c
+UNIT_FLAGS_efi := -fshort-wchar
+$(UNIT_DIR)/efi: $(wildcard xmhf/boot/efi/*.h)
 UNIT_OF_aml := xmhf/boot/aml.c
 UNIT_OF_store := xmhf/apic/store.c
 UNIT_OF_dmar := xmhf/iommu/dmar.c

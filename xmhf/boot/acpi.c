@@ -2,7 +2,8 @@
 /*
  * From boot_info.rsdp to RSDT or XSDT, MADT and FADT (ACPI specification, "System Description Tables"). Every table is
  * checked to be a sane length below 4 GiB with a right checksum before it is read; an entry that leaves its table ends
- * the reading.
+ * the reading. All of it is before a CPU has a guest. Of a table's length, which devices and firmware may still change,
+ * the core has its own copy from then on.
  */
 #include "boot/acpi.h"
 
@@ -13,13 +14,11 @@
 
 #define MAX_TABLE_BYTES (1u << 20)
 
-struct sdt {
-	char signature[4];
-	u32 length;
-	u8 revision, checksum, oem[6], oem_table[8];
-	u32 oem_revision, creator, creator_revision;
-} __attribute__((packed));
+/* A table whose length and checksum were right. bytes 0: there is none. */
+struct table { const u8 *at; u32 bytes; };
 
+/* Offsets in the header of all tables. */
+enum { SDT_LENGTH = 4, SDT_CHECKSUM = 9, SDT_BYTES = 36 };
 /*
  * Offsets in the FADT. Those of GAS_BYTES are generic address structures: space, width, offset, access size, address.
  */
@@ -46,25 +45,38 @@ static void *physical(u64 addr)
 	return phys_to_virt(HPA(addr));
 }
 
-static const struct sdt *table_at(u64 addr)
+/* Entries of a lying firmware stand anywhere. */
+static u32 word_at(const u8 *at)
 {
-	const struct sdt *t = physical(addr);
+	u32 word;
+
+	memcpy(&word, at, sizeof(word));
+	return word;
+}
+
+static struct table table_at(u64 addr)
+{
+	struct table t = { physical(addr), 0 };
 
 	if (!addr || addr >= (1ull << 32) - MAX_TABLE_BYTES)
-		return NULL;
-	if (t->length < sizeof(*t) || t->length > MAX_TABLE_BYTES || !acpi_checksum_ok(t, t->length)) {
+		return t;
+	t.bytes = word_at(t.at + SDT_LENGTH);
+	if (t.bytes < SDT_BYTES || t.bytes > MAX_TABLE_BYTES || !acpi_checksum_ok(t.at, t.bytes)) {
 		log_warn("an ACPI table at 0x%lx has a bad length or checksum and is left out", addr);
-		return NULL;
+		t.bytes = 0;
 	}
 	return t;
 }
 
-static void note_way(const void *table, u64 bytes)
+static bool is_table(const struct table *t, const char signature[4])
 {
-	if (table && acpi_info.way_count < ACPI_WAY_MAX) {
-		acpi_info.way_to_facs[acpi_info.way_count].addr = virt_to_phys(table).addr;
-		acpi_info.way_to_facs[acpi_info.way_count++].bytes = bytes;
-	}
+	return t->bytes && !memcmp(t->at, signature, 4);
+}
+
+static void note_way(const void *at, u32 bytes)
+{
+	if (bytes && acpi_info.way_count < ACPI_WAY_MAX)
+		acpi_info.way_to_facs[acpi_info.way_count++] = (struct acpi_place){ virt_to_phys(at).addr, bytes };
 }
 
 static void add_cpu(u32 apic_id, u32 flags)
@@ -77,18 +89,9 @@ static void add_cpu(u32 apic_id, u32 flags)
 	acpi_info.apic_ids[acpi_info.cpu_count++] = apic_id;
 }
 
-/* Entries of a lying firmware stand anywhere. */
-static u32 word_at(const u8 *at)
+static void parse_madt(const struct table *madt)
 {
-	u32 word;
-
-	memcpy(&word, at, sizeof(word));
-	return word;
-}
-
-static void parse_madt(const struct sdt *madt)
-{
-	const u8 *at = (const u8 *)madt + MADT_ENTRIES, *end = (const u8 *)madt + madt->length;
+	const u8 *at = madt->at + MADT_ENTRIES, *end = madt->at + madt->bytes;
 
 	for (; at + 2 <= end && at[1] >= 2 && at + at[1] <= end; at += at[1]) {
 		if (at[0] == MADT_LAPIC && at[1] >= 8)
@@ -99,29 +102,29 @@ static void parse_madt(const struct sdt *madt)
 }
 
 /* A field of a table; 0 where the table ends before it. */
-static u64 table_field(const struct sdt *table, u32 offset, u32 bytes)
+static u64 table_field(const struct table *table, u32 offset, u32 bytes)
 {
 	u64 value = 0;
 
-	if (offset + bytes <= table->length)
-		memcpy(&value, (const u8 *)table + offset, bytes);
+	if (offset + bytes <= table->bytes)
+		memcpy(&value, table->at + offset, bytes);
 	return value;
 }
 
-static struct acpi_register table_register(const struct sdt *table, u32 offset)
+static struct acpi_register table_register(const struct table *table, u32 offset)
 {
 	return (struct acpi_register){ (u8)table_field(table, offset, 1),
 				       table_field(table, offset + 4, GAS_BYTES - 4) };
 }
 
 /* What S5 is: the machine's power-off; without it every sleep counts as that. */
-static void parse_dsdt(const struct sdt *fadt)
+static void parse_dsdt(const struct table *fadt)
 {
 	u64 addr = table_field(fadt, FADT_DSDT, 4);
-	const struct sdt *dsdt = table_at(addr ? addr : table_field(fadt, FADT_X_DSDT, 8));
+	struct table dsdt = table_at(addr ? addr : table_field(fadt, FADT_X_DSDT, 8));
 
-	if (dsdt)
-		acpi_info.s5 = aml_find_package((const u8 *)(dsdt + 1), dsdt->length - sizeof(*dsdt), "_S5_");
+	if (dsdt.bytes)
+		acpi_info.s5 = aml_find_package(dsdt.at + SDT_BYTES, dsdt.bytes - SDT_BYTES, "_S5_");
 }
 
 /* It has no checksum. One of the old field and one of the new may differ: firmware wakes by either. */
@@ -132,7 +135,7 @@ static u64 facs_at(u64 addr)
 	return memcmp(physical(addr), "FACS", 4) ? 0 : addr;
 }
 
-static void parse_pm1(const struct sdt *fadt)
+static void parse_pm1(const struct table *fadt)
 {
 	static const u32 old[] = { FADT_PM1A_CNT, FADT_PM1B_CNT }, extended[] = { FADT_X_PM1A_CNT, FADT_X_PM1B_CNT };
 
@@ -147,9 +150,9 @@ static void parse_pm1(const struct sdt *fadt)
 	}
 }
 
-static void parse_fadt(const struct sdt *fadt)
+static void parse_fadt(const struct table *fadt)
 {
-	note_way(fadt, fadt->length);
+	note_way(fadt->at, fadt->bytes);
 	parse_pm1(fadt);
 	parse_dsdt(fadt);
 	acpi_info.facs[0] = facs_at(table_field(fadt, FADT_FACS, 4));
@@ -161,20 +164,14 @@ static void parse_fadt(const struct sdt *fadt)
 	}
 }
 
-static void note_dmar(const struct sdt *dmar)
-{
-	acpi_info.dmar = dmar;
-	acpi_info.dmar_bytes = dmar->length;
-}
-
 /* In each of the two words of its PCI identity, 0xffff says that it is no PCI device. */
-static void parse_spcr(const struct sdt *spcr)
+static void parse_spcr(const struct table *spcr)
 {
 	u32 id = (u32)table_field(spcr, SPCR_PCI_ID, 4);
 	bool is_pci = (u16)id != NO_PCI_ID && id >> 16 != NO_PCI_ID;
 
 	acpi_info.spcr = (struct acpi_spcr){
-		.found = spcr->length >= SPCR_BYTES,
+		.found = spcr->bytes >= SPCR_BYTES,
 		.type = (u8)table_field(spcr, SPCR_TYPE, 1),
 		.at = table_register(spcr, SPCR_ADDRESS),
 		.width = (u8)table_field(spcr, SPCR_WIDTH, 1),
@@ -189,46 +186,65 @@ static void parse_spcr(const struct sdt *spcr)
 	};
 }
 
-static void parse_table(const struct sdt *table)
+static void parse_table(const struct table *table)
 {
-	if (table && !memcmp(table->signature, "APIC", 4))
+	if (is_table(table, "APIC"))
 		parse_madt(table);
-	else if (table && !memcmp(table->signature, "FACP", 4))
+	else if (is_table(table, "FACP"))
 		parse_fadt(table);
-	else if (table && !memcmp(table->signature, "DMAR", 4))
-		note_dmar(table);
-	else if (table && !memcmp(table->signature, "SPCR", 4))
+	else if (is_table(table, "DMAR"))
+		acpi_info.dmar = table->at, acpi_info.dmar_bytes = table->bytes;
+	else if (is_table(table, "SPCR"))
 		parse_spcr(table);
 }
 
-static void each_table(const struct sdt *root, u32 entry_bytes, void (*use)(const struct sdt *table))
+static void note_code(struct table table)
 {
-	const u8 *entry = (const u8 *)(root + 1), *end = (const u8 *)root + root->length;
+	if (!table.bytes)
+		return;
+	if (acpi_info.code_count < ACPI_CODE_MAX)
+		acpi_info.code[acpi_info.code_count++] =
+			(struct acpi_place){ virt_to_phys(table.at).addr, table.bytes };
+	else
+		log_warn("ACPI: more than %u tables of byte code: a sleep may stay offered", ACPI_CODE_MAX);
+}
 
-	for (; entry + entry_bytes <= end; entry += entry_bytes) {
-		u64 addr = 0;
+/* One that is in both lists is noted twice, which does no harm. */
+static void note_code_of(const struct table *table)
+{
+	if (is_table(table, "FACP")) {
+		note_code(table_at(table_field(table, FADT_DSDT, 4)));
+		note_code(table_at(table_field(table, FADT_X_DSDT, 8)));
+	} else if (is_table(table, "SSDT") || is_table(table, "PSDT")) {
+		note_code(*table);
+	}
+}
 
-		memcpy(&addr, entry, entry_bytes);
-		use(table_at(addr));
+static void each_table(const struct table *root, u32 entry_bytes, void (*use)(const struct table *table))
+{
+	for (u32 at = SDT_BYTES; at + entry_bytes <= root->bytes; at += entry_bytes) {
+		struct table table = table_at(table_field(root, at, entry_bytes));
+
+		use(&table);
 	}
 }
 
 void acpi_parse(void)
 {
-	const struct sdt *rsdt = table_at(boot_info.rsdp.rsdt), *xsdt = table_at(boot_info.rsdp.xsdt);
+	const struct table rsdt = table_at(boot_info.rsdp.rsdt), xsdt = table_at(boot_info.rsdp.xsdt);
 
-	if (!rsdt && !xsdt) {
+	if (!rsdt.bytes && !xsdt.bytes) {
 		log_warn("no ACPI tables: one CPU is used");
 		return;
 	}
 	if (boot_info.rsdp_addr)
 		note_way(physical(boot_info.rsdp_addr),
 			 boot_info.rsdp.xsdt ? sizeof(boot_info.rsdp) : offsetof(struct boot_rsdp, length));
-	if (rsdt)
-		note_way(rsdt, rsdt->length);
-	if (xsdt)
-		note_way(xsdt, xsdt->length);
-	each_table(xsdt ? xsdt : rsdt, xsdt ? 8 : 4, parse_table);
+	note_way(rsdt.at, rsdt.bytes);
+	note_way(xsdt.at, xsdt.bytes);
+	each_table(xsdt.bytes ? &xsdt : &rsdt, xsdt.bytes ? 8 : 4, parse_table);
+	each_table(&rsdt, 4, note_code_of);
+	each_table(&xsdt, 8, note_code_of);
 }
 
 /* ---- Sleep ---- */
@@ -237,44 +253,30 @@ void acpi_parse(void)
  * By its first character the name is another: an operating system finds no such sleep. A firmware's table may be in
  * ROM.
  */
-static void hide_in(const struct sdt *table)
+static void hide_in(const struct acpi_place *place)
 {
 	static const char names[][5] = { "_S2_", "_S3_" };
-	const u64 start = table ? virt_to_phys(table).addr : 0;
-	const size_t length = table ? *(const volatile u32 *)&table->length : 0, bytes = length - sizeof(*table);
+	u8 *table = physical(place->addr), *code = table + SDT_BYTES;
+	u32 bytes = (u32)place->bytes - SDT_BYTES;
 
-	if (length < sizeof(*table) || (start < root_end && start + length > root_start))
+	if (meets_root_memory(place->addr, place->addr + place->bytes))
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		u32 count = aml_rename_packages((u8 *)(table + 1), bytes, names[i], 'X');
+		u32 count = aml_rename_packages(code, bytes, names[i], 'X');
 		/* A core below this one knows stores by MOV. */
-		volatile u8 *checksum = &((struct sdt *)table)->checksum;
+		volatile u8 *checksum = table + SDT_CHECKSUM;
 		u8 mended = (u8)(*checksum - count * ('X' - '_'));
 
 		*checksum = mended;
-		if (aml_find_package((const u8 *)(table + 1), bytes, names[i]).found)
-			log_warn("ACPI: the table at 0x%lx cannot be changed: %s stays offered", start, names[i]);
+		if (aml_find_package(code, bytes, names[i]).found)
+			log_warn("ACPI: the table at 0x%lx cannot be changed: %s stays offered", place->addr, names[i]);
 		else if (count)
 			log_info("ACPI: %s is not offered", names[i]);
 	}
 }
 
-static void hide_in_table(const struct sdt *table)
-{
-	if (table && !memcmp(table->signature, "FACP", 4)) {
-		hide_in(table_at(table_field(table, FADT_DSDT, 4)));
-		hide_in(table_at(table_field(table, FADT_X_DSDT, 8)));
-	} else if (table && (!memcmp(table->signature, "SSDT", 4) || !memcmp(table->signature, "PSDT", 4))) {
-		hide_in(table);
-	}
-}
-
 void acpi_hide_sleep(void)
 {
-	const struct sdt *rsdt = table_at(boot_info.rsdp.rsdt), *xsdt = table_at(boot_info.rsdp.xsdt);
-
-	if (rsdt)
-		each_table(rsdt, 4, hide_in_table);
-	if (xsdt)
-		each_table(xsdt, 8, hide_in_table);
+	for (u32 i = 0; i < acpi_info.code_count; i++)
+		hide_in(&acpi_info.code[i]);
 }

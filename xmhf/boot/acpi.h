@@ -25,8 +25,11 @@ struct acpi_spcr {
 	u8 pci_segment;
 };
 
+struct acpi_place { u64 addr, bytes; };
+
 #define ACPI_PM1_BLOCKS 2
 #define ACPI_WAY_MAX 4
+#define ACPI_CODE_MAX 128
 struct acpi_info {
 	u32 apic_ids[MAX_CPUS]; /* of enabled CPUs, in MADT order */
 	u32 cpu_count;
@@ -40,8 +43,10 @@ struct acpi_info {
 	 * By which a firmware finds the FACS when it wakes the machine: RSDP (not in the EBDA, which the BIOS
 	 * writes), RSDT, XSDT, FADT.
 	 */
-	struct { u64 addr, bytes; } way_to_facs[ACPI_WAY_MAX];
+	struct acpi_place way_to_facs[ACPI_WAY_MAX];
 	u32 way_count;
+	struct acpi_place code[ACPI_CODE_MAX]; /* tables with byte code: each DSDT, SSDT, PSDT */
+	u32 code_count;
 	struct acpi_spcr spcr;
 	const void *dmar;       /* the table, where the firmware has it; its length and checksum are right. NULL:
 	                           none */

@@ -6,6 +6,7 @@
 #include "boot/efi_handoff.h"
 #include "boot/efi_map.h"
 #include "boot/start.h"
+#include "core/cmdline.h"
 #include "cpu/smp_boot.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
@@ -13,12 +14,15 @@
 #include "mem/root_map.h"
 #include "report/display.h"
 #include "report/log.h"
+#include "vmx/cpuid.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_insn.h"
 
 static struct efi_handoff *handoff; /* in the application's memory; not used after the start */
 static u64 handoff_physical;
+
+#define EDX1_HTT BIT(28) /* there may be more CPUs in the package */
 
 static _Atomic u64 here; /* the other CPUs that have come, by index */
 
@@ -58,9 +62,29 @@ static void take_memory_map(void)
 	}
 }
 
-/* Which CPUs there are is the firmware's word: it starts them. */
+static u32 place_of(u32 apic_id)
+{
+	u32 i = 0;
+
+	while (i < handoff->cpu_count && handoff->cpu[i].apic_id != apic_id)
+		i++;
+	return i;
+}
+
+/*
+ * The firmware starts the CPUs that its MP services know. Of one more, L1 would make a CPU without the core: the ACPI
+ * tables tell it, or, where a firmware has neither, the CPU that it is not the only one in its package.
+ */
 static void take_cpus(void)
 {
+	for (u32 i = 0; i < acpi_info.cpu_count; i++)
+		if (place_of(acpi_info.apic_ids[i]) == handoff->cpu_count)
+			boot_refuse("the CPU with APIC id %u is in the firmware's tables, but its MP services do not "
+				    "start it: switch off cores and hyperthreads in the firmware's menu",
+				    acpi_info.apic_ids[i]);
+	if (!acpi_info.cpu_count && !handoff->cpus_are_known && cpuid(1, 0).edx & EDX1_HTT)
+		boot_refuse("the firmware has neither MP services nor a table of the CPUs, and this CPU is perhaps not "
+			    "the only one: switch off cores and hyperthreads in the firmware's menu");
 	acpi_info.cpu_count = 0;
 	for (u32 i = 0; i < handoff->cpu_count; i++)
 		acpi_info.apic_ids[acpi_info.cpu_count++] = handoff->cpu[i].apic_id;
@@ -77,10 +101,8 @@ static u64 state_physical(u32 cpu)
  */
 static void back_to_firmware(const char *why)
 {
-	u32 id = cpuid(1, 0).ebx >> 24, i = 0;
+	u32 i = place_of(initial_apic_id());
 
-	while (i + 1 < handoff->cpu_count && handoff->cpu[i].apic_id != id)
-		i++;
 	/* Of another CPU's refusal, the boot CPU's, which is because of it, says less. */
 	if (!handoff->refusal[0])
 		string_copy(handoff->refusal, why, sizeof(handoff->refusal));
@@ -110,6 +132,8 @@ void efi_plan(u64 state, u64 handoff_at)
 	firmware_complete();
 	display_open();
 	boot_read_options();
+	if (cpuid(XMHF_LEAF, 0).eax == XMHF_LEAF && !cmdline_is("twice", "on"))
+		boot_refuse("XMHF runs on this machine already: nothing is started twice without the option twice=on");
 	take_cpus();
 	handoff->root_bytes = boot_root_bytes();
 	leave(state, EFI_PLANNED);

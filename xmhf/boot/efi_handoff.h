@@ -81,6 +81,7 @@ struct efi_handoff {
 	struct boot_framebuffer framebuffer;
 	char cmdline[CMDLINE_BYTES];
 	u32 cpu_count;         /* the first is the boot CPU */
+	u32 cpus_are_known;    /* 1: the firmware has MP services, and these are all CPUs that they know */
 	/* The core's: */
 	u64 root_bytes;
 	char refusal[256];

@@ -18,6 +18,7 @@ static const struct option {
 	{ "panic-screen", "|on|off|" },       /* a panic is shown on the screen, though the guest has it */
 	{ "boot", "|linux|chain|" },          /* a bzImage module, or the boot drive's first sector */
 	{ "drive", NULL },                    /* BIOS drive number for boot=chain, hexadecimal; 80 */
+	{ "twice", "|on|off|" },              /* xmhf.efi: also where XMHF runs already, as its guest */
 	{ "nested", "|on|off|" },
 	{ "shadow-vmcs", "|on|off|" },
 	{ "ept02-pages", NULL },              /* of each CPU, for L2's tables */
@@ -99,11 +100,12 @@ static char *split(char *word)
 	return word;
 }
 
-/* Some loaders put the file's name first. No option without a value has a slash or a dot in it. */
+/* Loaders and the firmware's shell put the file's name first. No option has such characters before its value. */
 static bool is_file_name(const char *word)
 {
 	for (; *word && *word != '='; word++)
-		if (*word == '/' || !strcmp(word, ".elf"))
+		if (*word == '/' || *word == '\\' || !strcmp(word, ".elf") || !strcmp(word, ".efi") ||
+		    !strcmp(word, ".EFI"))
 			return true;
 	return false;
 }

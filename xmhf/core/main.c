@@ -75,7 +75,7 @@ _Noreturn void core_main(void)
 	vmx_check_features();
 	traps_init();
 	lapic_init();
-	cpu = percpu_create(cpuid(1, 0).ebx >> 24);
+	cpu = percpu_create(initial_apic_id());
 	percpu_load(cpu);
 	log_start();
 	cpu->apic.base = rdmsr(MSR_APIC_BASE);

@@ -102,9 +102,6 @@ static void start_all(void)
 	for (u32 i = 0; i < acpi_info.cpu_count; i++) {
 		if (acpi_info.apic_ids[i] == this_cpu()->apic_id)
 			continue;
-		if (acpi_info.apic_ids[i] > XAPIC_ID_MAX && !(this_cpu()->apic.base & APIC_BASE_X2APIC))
-			boot_refuse("a CPU has APIC id %u, above 254, and x2APIC mode is off: switch it on in the "
-				    "firmware's menu, or the CPU off", acpi_info.apic_ids[i]);
 		if (!start_one(percpu_create(acpi_info.apic_ids[i]), cr3)) {
 			log_error("CPU with APIC id %u does not start and is left out", acpi_info.apic_ids[i]);
 			cpu_count--;
@@ -114,8 +111,18 @@ static void start_all(void)
 	root_map_low_done();
 }
 
+/* No stop would reach it. Out of x2APIC mode the guest cannot go (apic/apic_guard.c). */
+static void check_ids(void)
+{
+	for (u32 i = 0; i < acpi_info.cpu_count; i++)
+		if (acpi_info.apic_ids[i] > XAPIC_ID_MAX && !(this_cpu()->apic.base & APIC_BASE_X2APIC))
+			boot_refuse("a CPU has APIC id %u, above 254, and x2APIC mode is off: switch it on in the "
+				    "firmware's menu, or the CPU off", acpi_info.apic_ids[i]);
+}
+
 void smp_start_others(void)
 {
+	check_ids();
 	if (efi_stays())
 		efi_start_others();
 	else

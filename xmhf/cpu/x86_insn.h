@@ -18,6 +18,14 @@ static inline struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
 	return r;
 }
 
+/* The local APIC's id of this CPU since reset: of 32 bits where the CPU tells it (SDM vol. 2A, CPUID leaf 0BH). */
+static inline u32 initial_apic_id(void)
+{
+	bool is_wide = cpuid(0, 0).eax >= 0xb && cpuid(0xb, 0).ebx & 0xffff;
+
+	return is_wide ? cpuid(0xb, 0).edx : cpuid(1, 0).ebx >> 24;
+}
+
 static inline u64 rdmsr(u32 msr)
 {
 	u32 low, high;

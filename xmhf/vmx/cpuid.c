@@ -17,7 +17,6 @@
 #include "vmx/msr_policy.h"
 #include "vmx/vmx_insn.h"
 
-#define XMHF_LEAF 0x46484d58u
 #define HYPERVISOR_LEAVES 0x4000u /* bits 31:16 */
 #define ECX1_VMX BIT(5)
 #define ECX1_OSXSAVE BIT(27)

@@ -5,6 +5,9 @@
 
 #include "cpu/percpu.h"
 
+/* Where XMHF says that it is there (docs/options.md, announce): in EAX, if one alone runs. */
+#define XMHF_LEAF 0x46484d58u
+
 /* Executes CPUID for the guest's EAX and ECX; the answer goes to its registers. */
 void cpuid_emulate(struct percpu *cpu);
 

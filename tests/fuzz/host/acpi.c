@@ -9,7 +9,7 @@
 #include "../../../xmhf/boot/acpi.c"
 
 struct boot_info boot_info;
-u64 root_start, root_end;
+u64 root_start, root_end, root_low;
 
 #define TABLES 8
 
@@ -19,10 +19,10 @@ static void make_sum_right(uint8_t *table, size_t size)
 	u32 length;
 	u8 sum = 0;
 
-	if (size < sizeof(struct sdt))
+	if (size < SDT_BYTES)
 		return;
 	memcpy(&length, table + 4, sizeof(length));
-	if (length > size || length < sizeof(struct sdt))
+	if (length > size || length < SDT_BYTES)
 		length = (u32)size;
 	memcpy(table + 4, &length, sizeof(length));
 	table[9] = 0;
@@ -38,7 +38,7 @@ static uint64_t put_table(unsigned int piece, const uint8_t **data, size_t *size
 
 	take(data, size, &length, sizeof(length));
 	/* A head is read wherever it is said to be. */
-	length = (u16)(sizeof(struct sdt) + length % (sizeof(table) - sizeof(struct sdt)));
+	length = (u16)(SDT_BYTES + length % (sizeof(table) - SDT_BYTES));
 	take(data, size, table, length);
 	*table_size = length;
 	make_sum_right(table, length);
@@ -57,8 +57,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	u64 root[TABLES];
 	u16 sizes[TABLES];
-	struct { struct sdt head; u64 entries[TABLES]; } __attribute__((packed)) xsdt = {
-		.head = { "XSDT", sizeof(xsdt), 1, 0, { 0 }, { 0 }, 0, 0, 0 } };
+	struct { char signature[4]; u32 length; u8 rest[SDT_BYTES - 8]; u64 entries[TABLES]; } __attribute__((packed))
+		xsdt = { .signature = { 'X', 'S', 'D', 'T' }, .length = sizeof(xsdt) };
 
 	memory_make();
 	memset(&acpi_info, 0, sizeof(acpi_info));
@@ -69,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(xsdt.entries, root, sizeof(root));
 	for (u32 i = 0; i < TABLES; i++) {
 		u8 *fadt = physical(root[i]);
-		u32 length = sizes[i] < sizeof(struct sdt) ? 0 : *(const u32 *)(fadt + 4);
+		u32 length = sizes[i] < SDT_BYTES ? 0 : *(const u32 *)(fadt + 4);
 
 		if (length >= FADT_DSDT + 4u && !memcmp(fadt, "FACP", 4)) {
 			memcpy(fadt + FADT_DSDT, &root[TABLES - 1], 4);
@@ -85,10 +85,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	acpi_hide_sleep();
 	check();
 	for (u32 i = 0; i < TABLES; i++) {
-		const struct sdt *ssdt = table_at(root[i]);
+		const struct table ssdt = table_at(root[i]);
 
-		if (ssdt && !memcmp(ssdt->signature, "SSDT", 4))
-			MUST(!aml_find_package((const u8 *)(ssdt + 1), ssdt->length - sizeof(*ssdt), "_S3_").found);
+		if (is_table(&ssdt, "SSDT"))
+			MUST(!aml_find_package(ssdt.at + SDT_BYTES, ssdt.bytes - SDT_BYTES, "_S3_").found);
 	}
 	return 0;
 }

@@ -5,7 +5,11 @@
  * said on the console, and the application returns with an error.
  */
 #include "app.h"
-#include "boot/efi_handoff.h"
+
+#include "cpu/paging.h"
+#include "cpu/x86.h"
+#include "lib/printf.h"
+#include "lib/string.h"
 
 /* Of this application, so found by their distance: it is loaded anywhere. */
 #pragma GCC visibility push(hidden)
@@ -18,12 +22,10 @@ u64 bridge_enter(struct efi_cpu_state *state, struct efi_handoff *handoff, u64 c
 #define LOW_BYTES 0x2000ul /* ROOT_LOW_BYTES */
 #define MAP_SLACK 4096     /* for what the map gains by being asked for */
 #define UNSUPPORTED (1ull << 63 | 3)
-#define CONFIG_BYTES 4096
 
 /* Page tables */
-#define CR4_LA57 BIT(12)
-#define PTE_RW 3ul
-#define PTE_LEAF 0x83ul
+#define PTE_RW (PTE_P | PTE_W)
+#define PTE_LEAF (PTE_RW | PTE_LARGE)
 enum { TABLE_PML4, TABLE_PDPT, TABLE_PDPT_IMAGE, TABLE_PD_IMAGE, TABLE_PD, TABLES = TABLE_PD + 4 };
 #define PML4_DIRECT 256
 #define PDPT_OF_IMAGE 510
@@ -46,47 +48,37 @@ static u64 (*bridge)(struct efi_cpu_state *, struct efi_handoff *, u64, u64);
 
 /* ---- Text ---- */
 
-void say(const char *text)
+void say(const char *f, ...)
 {
-	uint16_t wide[2] = { 0, 0 };
+	char text[512];
+	uint16_t wide[2 * sizeof(text)];
+	u64 chars = 0;
+	va_list args;
 
-	for (; *text; text++) {
-		wide[0] = (uint16_t)*text;
-		if (*text == '\n')
-			(void)efi_table->console_out->output(efi_table->console_out, (const uint16_t[]){ '\r', 0 });
-		(void)efi_table->console_out->output(efi_table->console_out, wide);
+	va_start(args, f);
+	(void)format_va(text, sizeof(text), f, args);
+	va_end(args);
+	for (const char *at = text; *at; at++) {
+		if (*at == '\n')
+			wide[chars++] = '\r';
+		wide[chars++] = (u8)*at;
 	}
-}
-
-static void say_number(u64 number)
-{
-	char digits[21], *at = digits + sizeof(digits) - 1;
-
-	*at = 0;
-	do
-		*--at = (char)('0' + number % 10);
-	while (number /= 10);
-	say(at);
+	wide[chars] = 0;
+	(void)efi_table->console_out->output(efi_table->console_out, wide);
 }
 
 static efi_status refuse(const char *why)
 {
-	say("xmhf: error: ");
-	say(why);
+	say("xmhf: error: %s\n", why);
 	/* An operating system would start CPUs that are guests of a core which has no boot CPU. */
 	if (handoff && handoff->joined) {
-		say("\nxmhf: other CPUs run under XMHF already: reset the machine, and start it without XMHF\n");
+		say("xmhf: other CPUs run under XMHF already: reset the machine, and start it without XMHF\n");
 		for (;;)
 			(void)boot->stall(1000000);
 	}
-	say("\nxmhf: XMHF is not started; the firmware goes on in 5 seconds\n");
+	say("xmhf: XMHF is not started; the firmware goes on in 5 seconds\n");
 	(void)boot->stall(5000000);
 	return UNSUPPORTED;
-}
-
-static bool same_guid(const efi_guid *a, const efi_guid *b)
-{
-	return same_bytes(a, b, sizeof(*a));
 }
 
 /* ---- Memory ---- */
@@ -114,24 +106,6 @@ static u64 large_below_4g(u32 type, u64 bytes)
 	return start;
 }
 
-void copy(void *to, const void *from, u64 bytes)
-{
-	asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
-}
-
-void clear(void *at, u64 bytes)
-{
-	asm volatile("rep stosb" : "+D"(at), "+c"(bytes) : "a"(0) : "memory");
-}
-
-bool same_bytes(const void *a, const void *b, u64 bytes)
-{
-	for (u64 i = 0; i < bytes; i++)
-		if (((const u8 *)a)[i] != ((const u8 *)b)[i])
-			return false;
-	return true;
-}
-
 /* The low 4 GiB as they are and at the core's direct map, and the image where it is linked. */
 static u64 make_tables(u64 image)
 {
@@ -140,7 +114,7 @@ static u64 make_tables(u64 image)
 
 	if (!at)
 		return 0;
-	clear(table, TABLES * PAGE_SIZE);
+	memset(table, 0, TABLES * PAGE_SIZE);
 	table[TABLE_PML4][0] = table[TABLE_PML4][PML4_DIRECT] = (u64)table[TABLE_PDPT] | PTE_RW;
 	table[TABLE_PML4][511] = (u64)table[TABLE_PDPT_IMAGE] | PTE_RW;
 	table[TABLE_PDPT_IMAGE][PDPT_OF_IMAGE] = (u64)table[TABLE_PD_IMAGE] | PTE_RW;
@@ -175,15 +149,17 @@ static void take_rsdp(void)
 	const struct boot_rsdp *old = NULL, *new = NULL;
 
 	for (u64 i = 0; i < efi_table->config_count; i++) {
-		if (same_guid(&efi_table->config[i].guid, &acpi2_guid))
-			new = efi_table->config[i].table;
-		else if (same_guid(&efi_table->config[i].guid, &acpi1_guid))
-			old = efi_table->config[i].table;
+		const struct efi_config_table *entry = &efi_table->config[i];
+
+		if (!memcmp(&entry->guid, &acpi2_guid, sizeof(efi_guid)))
+			new = entry->table;
+		else if (!memcmp(&entry->guid, &acpi1_guid, sizeof(efi_guid)))
+			old = entry->table;
 	}
 	if (new)
 		handoff->rsdp = *new;
 	else if (old)
-		copy(&handoff->rsdp, old, offsetof(struct boot_rsdp, length));
+		memcpy(&handoff->rsdp, old, offsetof(struct boot_rsdp, length));
 }
 
 static void take_framebuffer(void)
@@ -204,28 +180,22 @@ static void take_framebuffer(void)
 	};
 }
 
-static u32 own_apic_id(void)
-{
-	u32 eax = 1, ebx, ecx = 0, edx;
-
-	asm volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
-	return ebx >> 24;
-}
-
 /*
  * The boot CPU and the others. One that is switched off waits in the firmware's code, and whoever switches it on would
- * have a CPU without the core. NULL, or what is wrong.
+ * have a CPU without the core; so would one that the firmware does not name: the core compares. NULL, or what is wrong.
  */
 static const char *take_cpus(void)
 {
-	struct efi_processor info;
-	u64 all = 1, enabled;
+	u64 all = 0, enabled;
 
-	handoff->cpu[handoff->cpu_count++].apic_id = own_apic_id();
-	if (boot->locate_protocol(&mp_guid, NULL, (void **)&mp) || mp->count(mp, &all, &enabled))
-		mp = NULL;
-	for (u64 i = 0; mp && i < all; i++) {
-		clear(&info, sizeof(info));
+	handoff->cpu[handoff->cpu_count++].apic_id = initial_apic_id();
+	handoff->cpus_are_known =
+		!boot->locate_protocol(&mp_guid, NULL, (void **)&mp) && !mp->count(mp, &all, &enabled);
+	if (!handoff->cpus_are_known)
+		say("xmhf: the firmware has no MP services, which start the other CPUs of a machine\n");
+	for (u64 i = 0; handoff->cpus_are_known && i < all; i++) {
+		struct efi_processor info = { 0 };
+
 		if (!mp->info(mp, i, &info) && (info.flags & EFI_PROCESSOR_BOOT))
 			continue;
 		if (!(info.flags & EFI_PROCESSOR_ENABLED))
@@ -234,68 +204,7 @@ static const char *take_cpus(void)
 		if (handoff->cpu_count == EFI_MAX_CPUS)
 			return "the machine has more than 64 CPUs: switch off cores or hyperthreads in the "
 			       "firmware's menu";
-		if (info.id > 0xfe)
-			return "a CPU has an APIC id above 254: switch off x2APIC mode, or cores, in the "
-			       "firmware's menu";
 		handoff->cpu[handoff->cpu_count++].apic_id = (u32)info.id;
-	}
-	return NULL;
-}
-
-/* ---- Options: the load options, or the first line of a file ---- */
-
-static u64 read_file(const uint16_t *name, char *to, u64 bytes)
-{
-	struct efi_file_system *system_of_files;
-	struct efi_file *root, *file;
-
-	if (boot->handle_protocol(self->device, &efi_files_guid, (void **)&system_of_files) ||
-	    system_of_files->open_volume(system_of_files, &root))
-		return 0;
-	if (root->open(root, &file, name, EFI_FILE_READ, 0))
-		bytes = 0;
-	else {
-		if (file->read(file, &bytes, to))
-			bytes = 0;
-		(void)file->close(file);
-	}
-	(void)root->close(root);
-	return bytes;
-}
-
-/* If the line begins with `key`, and there is room, its rest into `to`. */
-static bool take_line(const char *line, u64 length, const char *key, char *to, u64 room)
-{
-	u64 at = 0;
-
-	for (; key[at]; at++)
-		if (at >= length || line[at] != key[at])
-			return false;
-	if (length - at >= room)
-		return false;
-	copy(to, line + at, length - at);
-	to[length - at] = 0;
-	return true;
-}
-
-static const char *read_config(void)
-{
-	static char text[CONFIG_BYTES];
-	u64 bytes = read_file(u"\\EFI\\xmhf\\xmhf.conf", text, sizeof(text)), start = 0;
-
-	if (bytes == sizeof(text))
-		return "\\EFI\\xmhf\\xmhf.conf is longer than 4095 bytes";
-	for (u64 i = 0; i <= bytes; i++) {
-		if (i < bytes && text[i] != '\n')
-			continue;
-		u64 length = i - start - (i > start && text[i - 1] == '\r');
-
-		if (length && text[start] != '#' &&
-		    !take_line(text + start, length, "options ", handoff->cmdline, sizeof(handoff->cmdline)) &&
-		    !take_line(text + start, length, "next ", next_path, sizeof(next_path)) &&
-		    !take_line(text + start, length, "next-options ", next_options, sizeof(next_options)))
-			return "\\EFI\\xmhf\\xmhf.conf: a line is none of options, next, next-options, or too long";
-		start = i + 1;
 	}
 	return NULL;
 }
@@ -327,7 +236,7 @@ static void keep_task_register(struct efi_cpu_state *state)
 /* On another CPU. */
 static void EFI start_cpu(void *argument)
 {
-	u32 id = own_apic_id();
+	u32 id = initial_apic_id();
 
 	(void)argument;
 	for (u32 i = 1; i < handoff->cpu_count; i++)
@@ -359,19 +268,11 @@ static efi_status start_core(void)
 	return answer == EFI_ENTERED ? 0 : refuse(handoff->refusal);
 }
 
-static bool has_five_levels(void)
-{
-	u64 cr4;
-
-	asm volatile("mov %%cr4, %0" : "=r"(cr4));
-	return cr4 & CR4_LA57;
-}
-
 static const char *prepare(void)
 {
 	u64 image, block;
 
-	if (has_five_levels())
+	if (read_cr4() & CR4_LA57)
 		return "the firmware uses five-level page tables";
 	entries = (const void *)core_image;
 	/* Firmware may not let data be executed. */
@@ -380,14 +281,14 @@ static const char *prepare(void)
 	if (!block || !image)
 		return "the firmware has no memory for the core's image";
 	handoff = (void *)(block + PAGE_SIZE);
-	clear(handoff, sizeof(*handoff));
-	copy((void *)block, bridge_start, (u64)(bridge_end - bridge_start));
+	memset(handoff, 0, sizeof(*handoff));
+	memcpy((void *)block, bridge_start, (u64)(bridge_end - bridge_start));
 	bridge = (void *)(block + (u64)((const u8 *)bridge_enter - bridge_start));
 	handoff->bridge_leave = block + (u64)(bridge_leave - bridge_start);
 	handoff->bridge_resumed = block + (u64)(bridge_resumed - bridge_start);
 	handoff->image = image;
-	clear((void *)image, entries->image_memory_bytes);
-	copy((void *)image, core_image, (u64)(core_image_end - core_image));
+	memset((void *)image, 0, entries->image_memory_bytes);
+	memcpy((void *)image, core_image, (u64)(core_image_end - core_image));
 	handoff->cr3 = handoff->app_cr3 = make_tables(image);
 	take_rsdp();
 	take_framebuffer();
@@ -418,15 +319,13 @@ efi_status EFI efi_main(efi_handle image, struct efi_system_table *table)
 		return refuse("the firmware does not tell what it loaded");
 	wrong = prepare();
 	if (!wrong)
-		wrong = read_config();
+		wrong = read_config(handoff->cmdline);
 	if (wrong)
 		return refuse(wrong);
 	status = start_core();
 	if (status)
 		return status;
-	say("xmhf: XMHF runs under this firmware, on ");
-	say_number(handoff->cpu_count);
-	say(" CPUs\n");
+	say("xmhf: XMHF runs under this firmware, on %u CPUs\n", handoff->cpu_count);
 	if (boot->create_event(EFI_EXIT_BOOT_SERVICES, EFI_LEVEL_CALLBACK, tell_core, NULL, &exit_event))
 		exit_event = NULL;
 	status = start_next(image);

@@ -14,17 +14,18 @@ extern struct efi_boot_services *boot;
 extern struct efi_loaded_image *self; /* this application */
 extern const efi_guid efi_files_guid, efi_loaded_guid;
 
-/* On the firmware's console, which is a terminal: \n also returns. */
-void say(const char *text);
-void copy(void *to, const void *from, u64 bytes);
-void clear(void *at, u64 bytes);
-bool same_bytes(const void *a, const void *b, u64 bytes);
+/* On the firmware's console, as printf(); \n also returns. */
+void say(const char *f, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- next.c: what runs after XMHF, by its configuration ---- */
+/* ---- config.c ---- */
 #define PATH_CHARS 128
 extern char next_path[PATH_CHARS];       /* a file of the partition that this application came from; empty: the entry
 					    of the boot menu that follows this application's */
 extern char next_options[CMDLINE_BYTES]; /* its load options; empty: those of the entry */
+/* The core's options; fills the two above. NULL, or what is wrong. */
+const char *read_config(char cmdline[CMDLINE_BYTES]);
+
+/* ---- next.c: what runs after XMHF ---- */
 /* Comes back if nothing could be started, or if what was started came back. */
 efi_status start_next(efi_handle image);
 

@@ -5,6 +5,8 @@
  */
 #include "app.h"
 
+#include "lib/string.h"
+
 #define NOT_FOUND (1ull << 63 | 14) /* EFI_NOT_FOUND */
 #define OPTION_BYTES 2048
 #define PATH_BYTES 1024
@@ -14,8 +16,6 @@
 
 static const efi_guid path_guid = { 0x09576e91, 0x6d3f, 0x11d2, { 0x8e, 0x39, 0, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
 static const efi_guid variables_guid = { 0x8be4df61, 0x93ca, 0x11d2, { 0xaa, 0x0d, 0, 0xe0, 0x98, 0x03, 0x2b, 0x8c } };
-
-char next_path[PATH_CHARS], next_options[CMDLINE_BYTES];
 
 static u8 path[PATH_BYTES];
 
@@ -60,9 +60,40 @@ static bool join(const struct efi_device_path *device, const void *rest, u64 res
 
 	if (bytes + rest_bytes > sizeof(path))
 		return false;
-	copy(path, device, bytes);
-	copy(path + bytes, rest, rest_bytes);
+	memcpy(path, device, bytes);
+	memcpy(path + bytes, rest, rest_bytes);
 	return true;
+}
+
+static u8 lower(u8 c)
+{
+	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+/* FAT's names have no case. */
+static bool same_node(const struct efi_device_path *a, const struct efi_device_path *b)
+{
+	const u8 *x = (const u8 *)a, *y = (const u8 *)b;
+	bool is_file = a->type == EFI_PATH_MEDIA && a->subtype == EFI_PATH_FILE;
+
+	for (u64 i = 0; i < a->bytes; i++)
+		if (x[i] != y[i] && !(is_file && i >= sizeof(*a) && lower(x[i]) == lower(y[i])))
+			return false;
+	return true;
+}
+
+/* Whether path[] is this application's own. */
+static bool is_own(void)
+{
+	const struct efi_device_path *node = (const void *)path, *parts[2] = { NULL, self->path };
+
+	if (!self->path || boot->handle_protocol(self->device, &path_guid, (void **)&parts[0]))
+		return false;
+	for (u32 i = 0; i < 2; i++)
+		for (; parts[i]->type != EFI_PATH_END; parts[i] = node_after(parts[i]), node = node_after(node))
+			if (!same_node(parts[i], node))
+				return false;
+	return node->type == EFI_PATH_END;
 }
 
 static bool is_partition(const struct efi_device_path *node)
@@ -74,7 +105,7 @@ static bool has_partition(const struct efi_device_path *node, const struct efi_d
 {
 	for (; node->type != EFI_PATH_END; node = node_after(node))
 		if (is_partition(node) && node->bytes == partition->bytes &&
-		    same_bytes(node, partition, node->bytes))
+		    !memcmp(node, partition, node->bytes))
 			return true;
 	return false;
 }
@@ -90,7 +121,7 @@ static bool complete(const struct efi_device_path *entry)
 	if (!is_partition(entry)) {
 		if (bytes > sizeof(path))
 			return false;
-		copy(path, entry, bytes);
+		memcpy(path, entry, bytes);
 		return true;
 	}
 	if (boot->locate_handle_buffer(EFI_BY_PROTOCOL, &efi_files_guid, NULL, &count, &handles))
@@ -154,9 +185,7 @@ static efi_status start_file(efi_handle image)
 	if (boot->handle_protocol(self->device, &path_guid, (void **)&device) ||
 	    !join(device, &file, file.node.bytes + sizeof(file.node)))
 		return NOT_FOUND;
-	say("xmhf: starts ");
-	say(next_path);
-	say("\n");
+	say("xmhf: starts %s\n", next_path);
 	return start(image, wide, wide_options(wide), &failed);
 }
 
@@ -195,7 +224,7 @@ static efi_status start_entry(efi_handle image, u16 number, bool *failed)
 		at += 2;
 	at += 2;
 	if (at + option->path_bytes > length || !ends_within((const void *)(bytes + at), option->path_bytes) ||
-	    !complete((const void *)(bytes + at)))
+	    !complete((const void *)(bytes + at)) || is_own())
 		return NOT_FOUND;
 	say("xmhf: starts the boot entry ");
 	(void)efi_table->console_out->output(efi_table->console_out, text);
@@ -205,7 +234,10 @@ static efi_status start_entry(efi_handle image, u16 number, bool *failed)
 	return rest ? start(image, wide, rest, failed) : start(image, bytes + at, length - at, failed);
 }
 
-/* The first that can be started behind this application's own, or of all, if it has none. */
+/*
+ * The first that can be started behind this application's own, or of all, if it has none: BootNext, or a menu of the
+ * firmware, may have chosen it.
+ */
 static efi_status start_by_order(efi_handle image)
 {
 	u16 order[MAX_ORDER], own;

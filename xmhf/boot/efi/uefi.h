@@ -109,7 +109,7 @@ struct efi_file_system {
 	efi_status EFI (*open_volume)(struct efi_file_system *self, struct efi_file **root);
 };
 
-struct efi_device_path { uint8_t type, subtype; uint16_t bytes; };
+struct efi_device_path { uint8_t type, subtype; uint16_t bytes; } __attribute__((packed));
 enum {
 	EFI_PATH_MEDIA = 4, EFI_PATH_HARD_DRIVE = 1, EFI_PATH_FILE = 4, EFI_PATH_END = 0x7f, EFI_PATH_END_ENTIRE = 0xff,
 };
