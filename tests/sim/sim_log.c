@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * L1's page-modification log, where a hypapp has a say: a log in a page that a hypapp lets L1 only read, or that a
- * partition owns, is not written; what a hypapp copies into L2 is logged; and where the log is full, the hypapp waits
- * until L1 has emptied it. The log holds addresses of pages, which the emulator's does not.
+ * What the core writes to L1's memory in L2's name, where a hypapp has a say: the page-modification log and the
+ * information area of #VE. A log in a page that a hypapp lets L1 only read, or that a partition owns, is not written,
+ * and no violation becomes #VE by such an area; what a hypapp copies into L2 is logged; and where the log is full, the
+ * hypapp waits until L1 has emptied it. The log holds addresses of pages, which the emulator's does not.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,9 +12,10 @@
 
 #include <hypapi/sim_cmocka.h>
 
-enum { SHUT = 0x20, OPEN, OWN, COPY, PAGE_IN, EXIT_HLT = 12, EXIT_LOG_FULL = 62 };
-enum { PROC2_PML = 1 << 17, EPTP_AD = 1 << 6, EPT_D = 1 << 9, FULL = 0xffff };
-enum { VMCS_PML_INDEX = 0x812, VMCS_PML_ADDR = 0x200e, VMCS_EPTP = 0x201a, VMCS_PROC2_CTLS = 0x401e };
+enum { SHUT = 0x20, OPEN, OWN, COPY, PAGE_IN, EXIT_HLT = 12, EXIT_VIOLATION = 48, EXIT_LOG_FULL = 62, VE = 20 };
+enum { PROC2_PML = 1 << 17, PROC2_VE = 1 << 18, EPTP_AD = 1 << 6, EPT_D = 1 << 9, FULL = 0xffff };
+enum { VMCS_EPTP_INDEX = 4, VMCS_VE_INFORMATION = 0x202a, VMCS_PML_INDEX = 0x812, VMCS_PML_ADDR = 0x200e };
+enum { VMCS_EPTP = 0x201a, VMCS_PROC2_CTLS = 0x401e };
 
 static struct sim_l2 *l2;
 static uint64_t log_page, eptp12;
@@ -185,6 +187,67 @@ static void copies_are_logged(void *arg)
 	run(waits_for_room, FULL);
 }
 
+/* ---- #VE ---- */
+
+static struct ve { uint32_t reason, busy; uint64_t qualification, linear, physical; uint16_t index; } *area;
+
+static void faults(void *arg)
+{
+	const uint64_t value = 1;
+
+	(void)arg;
+	sim_assert(sim_write(GVA(0x9008), &value, sizeof(value)) == VE);
+	sim_assert(area->reason == EXIT_VIOLATION && area->busy == ~0u && area->index == 0x1207);
+	sim_assert(area->linear == 0x9008 && area->physical == 0x9008 && (area->qualification & 0x1bf) == 0x182);
+}
+
+/* A hypapp that wants the page in is no other than an access of L2's. */
+static void pages_in(void *arg)
+{
+	(void)arg;
+	area->busy = 0;
+	sim_set(HYPAPI_REG_RBX, 0x9010);
+	sim_assert(sim_hypercall(PAGE_IN) == VE && area->busy && area->physical == 0x9010);
+}
+
+static void exits(void *arg)
+{
+	const uint64_t value = 1;
+
+	(void)arg;
+	sim_write(GVA(0x9008), &value, sizeof(value));
+	sim_assert(false);
+}
+
+static void violations_become_ve(void *arg)
+{
+	(void)arg;
+	prepare();
+	area = sim_ram(HPA(log_page));
+	sim_l2_vmwrite(l2, VMCS_PROC2_CTLS, (sim_l2_vmread(l2, VMCS_PROC2_CTLS) & ~(uint64_t)PROC2_PML) | PROC2_VE);
+	sim_l2_vmwrite(l2, VMCS_VE_INFORMATION, log_page);
+	sim_l2_vmwrite(l2, VMCS_EPTP_INDEX, 0x1207);
+	*leaf(0x9000) = 0;
+	sim_l2_invept(l2);
+	sim_assert(sim_l2_run(l2, faults, NULL, NULL) == EXIT_HLT);
+	sim_assert(sim_l2_run(l2, pages_in, NULL, NULL) == EXIT_HLT);
+	area->busy = 0;
+	sim_assert(call(SHUT, 0) == HYPAPI_OK);
+	sim_assert(sim_l2_run(l2, exits, NULL, NULL) == EXIT_VIOLATION && !area->busy);
+	sim_assert(call(OPEN, 0) == HYPAPI_OK && call(OWN, 0) == HYPAPI_OK);
+	sim_assert(sim_l2_run(l2, exits, NULL, NULL) == EXIT_VIOLATION && !area->busy);
+}
+
+/* ---- Tests ---- */
+
+static void area_is_l1s_to_write(void **state)
+{
+	(void)state;
+	sim_boot(hypapps, &(struct sim_options){ .cpus = 1 });
+	l2 = sim_l2_create(1 << 20);
+	sim_run(0, violations_become_ve, NULL);
+}
+
 static void log_is_l1s_to_write(void **state)
 {
 	(void)state;
@@ -205,6 +268,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		sim_test(log_is_l1s_to_write), sim_test(log_knows_what_hypapps_write),
+		sim_test(area_is_l1s_to_write),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

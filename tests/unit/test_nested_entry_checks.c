@@ -141,7 +141,7 @@ static void allow_cet(struct world *w)
 #define MUTATIONS                                                                                                     \
 	M(pin_reserved, v->pin_ctls |= PIN_POSTED_INTR)                                                               \
 	M(proc_reserved, v->proc_ctls |= PROC_TERTIARY)                                                               \
-	M(proc2_reserved, v->proc2_ctls |= PROC2_PML)                                                                 \
+	M(proc2_reserved, v->proc2_ctls |= PROC2_MBEC)                                                                \
 	M(cr3_targets, v->cr3_target_count = 5)                                                                       \
 	M(io_bitmaps, v->proc_ctls |= PROC_IO_BITMAPS, v->io_bitmap_b = 0x1001)                                       \
 	M(io_bitmaps, v->proc_ctls |= PROC_IO_BITMAPS, v->io_bitmap_a = BIT(40))                                      \
@@ -169,6 +169,8 @@ static void allow_cet(struct world *w)
 	M(ept_required, offer_all(w, PROC2_PML), v->proc2_ctls &= ~PROC2_EPT)                                         \
 	M(pml_address, offer_all(w, PROC2_PML), v->pml_addr = 0x1008)                                                 \
 	M(pml_address, offer_all(w, PROC2_PML), v->pml_addr = BIT(40))                                                \
+	M(ve_information, offer_all(w, PROC2_EPT_VE), v->ve_info_addr = 0x1800)                                       \
+	M(ve_information, offer_all(w, PROC2_EPT_VE), v->ve_info_addr = BIT(40))                                      \
 	M(vmfunc_reserved, offer_all(w, PROC2_VMFUNC), v->vm_function_controls = BIT(1))                              \
 	M(vmfunc_eptp_list, offer_vmfunc(w), v->eptp_list_addr = 8)                                                   \
 	M(vmfunc_eptp_list, offer_vmfunc(w), v->eptp_list_addr = BIT(40))                                             \

@@ -21,6 +21,7 @@
 #define EPT_ACCESSED BIT(8) /* these two where EPTP has EPTP_AD */
 #define EPT_DIRTY BIT(9)
 #define EPT_ADDR BITS(51, 12)
+#define EPT_SUPPRESS_VE BIT(63)
 #define EPT_LEVELS 4
 
 /* Level 1 maps 4 KiB, 2: 2 MiB, 3: 1 GiB, 4: 512 GiB. */

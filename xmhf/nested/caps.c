@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Capability MSRs for L1. A table states what nested VMX virtualises correctly; a bit is offered when it is in the
- * table and the CPU has it. What is absent here is absent on purpose: SMM and dual-monitor treatment, #VE, posted
+ * table and the CPU has it. What is absent here is absent on purpose: SMM and dual-monitor treatment, posted
  * interrupts, APIC-register and APIC-access virtualisation, processor trace, five-level EPT.
  * Callers: boot (once), and host tests.
  */
@@ -34,7 +34,8 @@ static const struct ctl_row {
 	{ MSR_IA32_VMX_PROCBASED_CTLS2, MSR_IA32_VMX_PROCBASED_CTLS2, 0,
 	  PROC2_EPT | PROC2_DESC_TABLE_EXITING | PROC2_RDTSCP | PROC2_VPID | PROC2_WBINVD_EXITING |
 		  PROC2_UNRESTRICTED | PROC2_PAUSE_LOOP_EXITING | PROC2_RDRAND_EXITING | PROC2_INVPCID |
-		  PROC2_RDSEED_EXITING | PROC2_XSAVES | PROC2_VMFUNC | PROC2_PML | PROC2_SHADOW_VMCS },
+		  PROC2_RDSEED_EXITING | PROC2_XSAVES | PROC2_VMFUNC | PROC2_PML |
+		  PROC2_EPT_VE | PROC2_SHADOW_VMCS },
 };
 
 /* MSRs whose value is the CPU's under a mask, with some bits that are always L0's own. */
@@ -72,6 +73,7 @@ static const struct need_row {
 	{ NEED_VMFUNC, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_VMFUNC },
 	{ NEED_PML, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_PML },
 	{ NEED_SHADOW_VMCS, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_SHADOW_VMCS },
+	{ NEED_VE, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_EPT_VE },
 	{ NEED_XSAVES, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_XSAVES },
 	{ NEED_PLE, MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_PAUSE_LOOP_EXITING },
 	{ NEED_MSR_BITMAPS, MSR_IA32_VMX_PROCBASED_CTLS, PROC_MSR_BITMAPS },
@@ -140,7 +142,7 @@ static void drop_dependent(struct nested_caps *caps)
 	if ((ept & ept_must) != ept_must)
 		*proc2 &= ~((u64)PROC2_EPT << 32);
 	if (!(ctl_allowed(*proc2) & PROC2_EPT))
-		*proc2 &= ~((u64)PROC2_UNRESTRICTED << 32);
+		*proc2 &= ~((u64)(PROC2_UNRESTRICTED | PROC2_EPT_VE) << 32);
 	if (!(ctl_allowed(*proc2) & PROC2_EPT) || !NESTED_CAP(caps, VMFUNC))
 		*proc2 &= ~((u64)PROC2_VMFUNC << 32);
 	if (!(ctl_allowed(*proc2) & PROC2_EPT) || !(ept & EPTCAP_AD))

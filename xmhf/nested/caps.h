@@ -27,6 +27,7 @@ enum nested_need {
 	NEED_VMFUNC,
 	NEED_PML,
 	NEED_SHADOW_VMCS,
+	NEED_VE,
 	NEED_CR3_TARGET_0, /* CPUs may have fewer than four CR3-target values (IA32_VMX_MISC) */
 	NEED_CR3_TARGET_1,
 	NEED_CR3_TARGET_2,

@@ -111,20 +111,15 @@ static always_inline u64 *fill(struct nested_cpu *n, gpa2_t gpa2, unsigned int l
 	return table;
 }
 
-static void reflect_violation(struct percpu *cpu, const struct fault *f, u32 rights)
+static void forbidden(struct percpu *cpu, const struct fault *f, const struct ept12_leaf *l12)
 {
-	struct exit_info exit = {
+	nested_violation(cpu, l12, (struct exit_info){
 		.reason = EXIT_EPT_VIOLATION,
-		.qualification = (f->qualification & QUAL_HARDWARE) | (u64)rights << EPT_QUAL_RIGHTS_SHIFT,
+		.qualification = (f->qualification & QUAL_HARDWARE) | (u64)l12->rights << EPT_QUAL_RIGHTS_SHIFT,
 		.guest_physical = f->gpa2.addr,
 		.guest_linear = vmread(VMCS_GUEST_LINEAR_ADDR),
 		.insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN),
-	};
-
-	nested_read_idt_info(&exit);
-	cpu->nested->missed.gpa2 = f->gpa2;
-	cpu->nested->missed.access = f->access;
-	nested_reflect(cpu, &exit);
+	});
 }
 
 /* A page that is not dirty yet is filled read-only, so that the first write comes here. */
@@ -203,7 +198,7 @@ static void walk_and_fill(struct percpu *cpu, const struct fault *f)
 	if (result == EPT12_MISCONFIG) {
 		nested_reflect_hardware(cpu, EXIT_EPT_MISCONFIG);
 	} else if (result == EPT12_NOT_PRESENT || (l12.rights & f->access) != f->access) {
-		reflect_violation(cpu, f, l12.rights);
+		forbidden(cpu, f, &l12);
 	} else if (!l1_leaf(&n->memory, l12.gpa1, &l01) || (l01.rights & f->access) != f->access) {
 		vmx_violation(cpu, l12.gpa1, f->gpa2, f->qualification);
 	} else if (unlikely(fill_miss(n, f, &l12, &l01) == MARK_LOG_FULL)) {

@@ -115,6 +115,8 @@ static void l0_vmfunc(struct percpu *cpu)
 		return;
 	}
 	v->eptp = eptp;
+	if (nested_caps.needs & BIT(NEED_VE))
+		v->eptp_index = (u16)index;
 	cpu->nested->current->unsaved = true;
 	cpu->nested->missed.access = 0;
 	nested_select_ept02(cpu);

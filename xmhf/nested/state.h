@@ -196,7 +196,12 @@ enum marked {
 	MARK_LOG_FULL, /* nothing is set, and L1 is to get an exit */
 };
 must_check enum marked nested_mark(struct nested_cpu *n, gpa2_t gpa2, struct ept12_leaf *l12, bool write, bool *dirty);
-/* L1 gets that exit; of the violation in VMCS02, if that caused it, its qualification, else 0. */
+/*
+ * An EPT violation that EPT12 gives, with what was found there: #VE for L2, or L1's exit. `exit` has all but the event
+ * whose delivery the access was part of.
+ */
+void nested_violation(struct percpu *cpu, const struct ept12_leaf *l12, struct exit_info exit);
+/* L1 gets the exit for a full log; of the violation in VMCS02, if that caused it, its qualification, else 0. */
 void nested_reflect_log_full(struct percpu *cpu, u64 qualification);
 
 /* ---- ept02_use.c ---- */

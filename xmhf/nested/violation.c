@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What an access of L2's comes to that EPT12 does not simply allow: L1's exit, or an entry of L1's page-modification
- * log. All of L1's memory that is written here is L1's own by EPT01 as it is now; elsewhere the write is lost, as on a
- * bus. Callers: ept02_fault.c for L2's own accesses, mem/guest.c and events/calls.c for those that the core makes.
+ * What an access of L2's comes to that EPT12 does not simply allow: L1's exit, #VE for L2, or an entry of L1's
+ * page-modification log. All of L1's memory that is written here is L1's own by EPT01 as it is now; elsewhere the write
+ * is lost, as on a bus. Callers: ept02_fault.c for L2's own accesses, mem/guest.c and events/calls.c for the core's.
  */
+#include "cpu/x86.h"
 #include "nested/state.h"
 #include "vmx/vmx.h"
 
@@ -49,6 +50,63 @@ void nested_reflect_log_full(struct percpu *cpu, u64 qualification)
 	nested_reflect(cpu, &exit);
 }
 
+/* ---- Violations (SDM vol. 3, "Virtualization Exceptions") ---- */
+
+struct ve_information {
+	u32 reason;
+	u32 busy; /* until the guest clears it */
+	u64 qualification, guest_linear, guest_physical;
+	u16 eptp_index;
+};
+
+/* Bit 63 counts of that entry of EPT12 alone that is not present, or maps the page. NULL: L1 gets an exit. */
+static volatile struct ve_information *ve_area(struct percpu *cpu, const struct ept12_leaf *l12, u32 idt_info)
+{
+	const struct vmcs12 *v = vmcs12_of(cpu);
+	volatile struct ve_information *area;
+
+	if (likely(!(vmcs12_proc2(v) & PROC2_EPT_VE)) || !l12->depth ||
+	    (l12->entry[l12->depth - 1] & EPT_SUPPRESS_VE) || (idt_info & INTR_VALID) ||
+	    !(vmread(VMCS_GUEST_CR0) & CR0_PE))
+		return NULL;
+	area = l1_page(&cpu->nested->memory, v->ve_info_addr, HYPAPI_RW);
+	return area && !area->busy ? area : NULL;
+}
+
+/* The instruction pointer is still that of the access, and NMIs that its IRET has unblocked stay so. */
+static void raise_ve(struct percpu *cpu, u64 nmi_unblock)
+{
+	if (!(vmcs12_of(cpu)->exception_bitmap & BIT(VEC_VE))) {
+		vmx_inject(VEC_VE, 0);
+		return;
+	}
+	vmx_save_as_fault(VEC_VE);
+	nested_reflect(cpu, &(struct exit_info){
+		.reason = EXIT_EXCEPTION_NMI,
+		.intr_info = INTR_VALID | INTR_TYPE_HW_EXCEPTION | VEC_VE | (nmi_unblock ? INTR_NMI_UNBLOCK : 0),
+	});
+}
+
+void nested_violation(struct percpu *cpu, const struct ept12_leaf *l12, struct exit_info exit)
+{
+	nested_read_idt_info(&exit);
+	volatile struct ve_information *area = ve_area(cpu, l12, exit.idt_info);
+
+	if (likely(!area)) {
+		cpu->nested->missed.gpa2 = GPA2(exit.guest_physical);
+		cpu->nested->missed.access = exit.qualification & EPT_QUAL_ACCESS;
+		nested_reflect(cpu, &exit);
+		return;
+	}
+	area->reason = EXIT_EPT_VIOLATION;
+	area->busy = ~0u;
+	area->qualification = exit.qualification;
+	area->guest_linear = exit.guest_linear;
+	area->guest_physical = exit.guest_physical;
+	area->eptp_index = vmcs12_of(cpu)->eptp_index;
+	raise_ve(cpu, exit.qualification & EPT_QUAL_NMI_UNBLOCK);
+}
+
 /* ---- Accesses that the core makes for L2 ---- */
 
 bool nested_misses(struct guest_walk *w, gva_t gva, u32 rights, struct guest_miss *miss)
@@ -62,7 +120,7 @@ bool nested_misses(struct guest_walk *w, gva_t gva, u32 rights, struct guest_mis
 	       !nested_gpa1(cpu, miss->gpa2, miss->rights, &gpa1);
 }
 
-/* What is malformed in EPT12 shows at L2's own access. */
+/* What is malformed in EPT12 shows at L2's own access, and is never #VE. */
 void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss)
 {
 	struct ept12_leaf leaf = { 0 };
@@ -73,15 +131,14 @@ void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss
 		nested_reflect_log_full(cpu, 0);
 		return;
 	}
-	struct exit_info exit = {
+	if (found == EPT12_MISCONFIG)
+		leaf.depth = 0;
+	nested_violation(cpu, &leaf, (struct exit_info){
 		.reason = EXIT_EPT_VIOLATION,
 		.qualification = miss->rights | rights << EPT_QUAL_RIGHTS_SHIFT | EPT_QUAL_GLA_VALID |
 				 (miss->table ? 0 : EPT_QUAL_GLA_FINAL),
 		.guest_physical = miss->gpa2.addr,
 		.guest_linear = gva.addr,
 		.insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN),
-	};
-
-	nested_read_idt_info(&exit);
-	nested_reflect(cpu, &exit);
+	});
 }
