@@ -34,7 +34,7 @@ static void lookup_is_a_search(void **state)
 	vmcs12_init(NEEDS_ALL);
 	assert_null(vmcs12_find(BIT(32) | VMCS_GUEST_RIP));
 	assert_null(vmcs12_find(BIT(63)));
-	assert_null(vmcs12_find(VMCS_PML_ADDR));
+	assert_null(vmcs12_find(VMCS_SPP_TABLE));
 }
 
 static void fields_do_not_overlap(void **state)
