@@ -7,6 +7,7 @@
  *	diff_world.c   what L2 can reach: a dozen pages, made anew for each seed
  *	diff_code.c    pieces of L2's code
  *	diff_fields.c  boundary values of each field
+ *	diff_logs.c    what the CPU writes to L1's memory: page-modification log, information of #VE
  *	diff_rules.c   what is excluded because the emulator deviates from the manual, or L1 would not survive it
  *	vmx_diff.c     the story, and the hash
  */
@@ -20,6 +21,8 @@ extern bool diff_tells;	/* this seed's story is told, not only hashed */
 /* ---- the seed's numbers ---- */
 void diff_seed(u64 seed);
 u64 diff_random(void);
+/* Another number of the seed for each `which`, apart from those that its story uses. */
+u64 diff_aside(u64 which);
 static inline u32 diff_below(u32 n) { return (u32)(diff_random() % n); }
 static inline bool diff_one_in(u32 n) { return !diff_below(n); }
 
@@ -62,6 +65,11 @@ void diff_move_field(void);
 void diff_vary_controls(void);
 void diff_vary_event(void);
 void diff_vary_lists(void);
+
+/* ---- diff_logs.c ---- */
+enum { PML_INDEX = 0x0812 };
+void diff_vary_logs(void);
+void diff_note_logs(void (*note)(const char *what, u64 value));
 
 /* ---- diff_rules.c ---- */
 /* The name of the rule that excludes the current VMCS from being entered; NULL: it may be. */

@@ -10,7 +10,7 @@
 #define TIMER 20000
 
 bool diff_tells;
-static u64 state, hash;
+static u64 state, start, hash;
 static u32 reasons[STEPS], steps;
 static u32 excluded, entered, refused;
 
@@ -19,6 +19,15 @@ void diff_seed(u64 seed)
 	state = (seed + 1) * 0x9e3779b97f4a7c15ull | 1;
 	for (u32 i = 0; i < 4; i++)
 		diff_random();
+	start = state;
+}
+
+u64 diff_aside(u64 which)
+{
+	u64 x = start + which * 0xbf58476d1ce4e5b9ull;
+
+	x = (x ^ x >> 31) * 0x94d049bb133111ebull;
+	return x ^ x >> 29;
 }
 
 u64 diff_random(void)
@@ -91,6 +100,7 @@ static void note_l2(void)
 	for (u32 i = 0; i < 16; i++)
 		if (i != RSP_UNUSED && !(time && (i == RAX || i == RDX)))
 			note("register", w->v.regs[i]);
+	diff_note_logs(note);
 	note("stack", sum_of(w->stack, PAGE_SIZE));
 	note("play", sum_of(w->play, PLAY_PAGES * PAGE_SIZE));
 	note("virtual APIC", sum_of(w->virtual_apic, 256));
@@ -207,6 +217,7 @@ static enum diff_mode begin(void)
 		diff_edit_ept();
 		ept_flush(&diff_world.ept);
 	}
+	diff_vary_logs();
 	return mode;
 }
 
