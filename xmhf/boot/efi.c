@@ -180,32 +180,22 @@ _Noreturn void efi_cpu_main(struct percpu *cpu)
 
 /* ---- The guest ---- */
 
-static const struct { u8 segment; u32 sel, ar, limit; u32 ar_value; } flat_segments[] = {
-	{ STATE_CS, VMCS_GUEST_CS_SEL, VMCS_GUEST_CS_AR, VMCS_GUEST_CS_LIMIT, 0xa09b },
-	{ STATE_SS, VMCS_GUEST_SS_SEL, VMCS_GUEST_SS_AR, VMCS_GUEST_SS_LIMIT, 0xc093 },
-	{ STATE_DS, VMCS_GUEST_DS_SEL, VMCS_GUEST_DS_AR, VMCS_GUEST_DS_LIMIT, 0xc093 },
-	{ STATE_ES, VMCS_GUEST_ES_SEL, VMCS_GUEST_ES_AR, VMCS_GUEST_ES_LIMIT, 0xc093 },
-	{ STATE_FS, VMCS_GUEST_FS_SEL, VMCS_GUEST_FS_AR, VMCS_GUEST_FS_LIMIT, 0xc093 },
-	{ STATE_GS, VMCS_GUEST_GS_SEL, VMCS_GUEST_GS_AR, VMCS_GUEST_GS_LIMIT, 0xc093 },
-};
+#define AR_CODE64 0xa09b
+#define AR_DATA 0xc093
 #define AR_TSS_BUSY 0x8b
 
+_Static_assert((u32)STATE_CS == SEGMENT_CS && (u32)STATE_TR == SEGMENT_TR, "the same order");
+
+/* Flat, as in long mode. */
 static void guest_segments(const struct efi_cpu_state *s)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(flat_segments); i++) {
-		u16 selector = s->segments[flat_segments[i].segment];
+	const u16 *selectors = s->segments;
 
-		vmwrite(flat_segments[i].sel, selector);
-		vmwrite(flat_segments[i].limit, 0xffffffff);
-		vmwrite(flat_segments[i].ar, selector ? flat_segments[i].ar_value : AR_UNUSABLE);
-	}
-	vmwrite(VMCS_GUEST_FS_BASE, s->fs_base);
-	vmwrite(VMCS_GUEST_GS_BASE, s->gs_base);
-	vmwrite(VMCS_GUEST_LDTR_AR, AR_UNUSABLE);
-	vmwrite(VMCS_GUEST_TR_SEL, s->segments[STATE_TR]);
-	vmwrite(VMCS_GUEST_TR_BASE, s->tr_base);
-	vmwrite(VMCS_GUEST_TR_LIMIT, s->tr_limit);
-	vmwrite(VMCS_GUEST_TR_AR, AR_TSS_BUSY);
+	for (u32 i = SEGMENT_ES; i <= SEGMENT_GS; i++)
+		vmx_set_segment(i, selectors[i], i == SEGMENT_FS ? s->fs_base : i == SEGMENT_GS ? s->gs_base : 0,
+				0xffffffff, !selectors[i] ? AR_UNUSABLE : i == SEGMENT_CS ? AR_CODE64 : AR_DATA);
+	vmx_set_segment(SEGMENT_LDTR, 0, 0, 0, AR_UNUSABLE);
+	vmx_set_segment(SEGMENT_TR, selectors[SEGMENT_TR], s->tr_base, s->tr_limit, AR_TSS_BUSY);
 	vmwrite(VMCS_GUEST_GDTR_BASE, s->gdtr.base);
 	vmwrite(VMCS_GUEST_GDTR_LIMIT, s->gdtr.limit);
 	vmwrite(VMCS_GUEST_IDTR_BASE, s->idtr.base);

@@ -21,12 +21,12 @@
 #define STATE_IDTR 82
 #define STATE_SEGMENTS 92
 
-/* Order of the selectors in a state. */
+/* Order of the selectors in a state: as in the VMCS (vmx/vmx.h). */
 #define STATE_SEGMENT_COUNT 8
-#define STATE_CS 0
-#define STATE_SS 1
-#define STATE_DS 2
-#define STATE_ES 3
+#define STATE_ES 0
+#define STATE_CS 1
+#define STATE_SS 2
+#define STATE_DS 3
 #define STATE_FS 4
 #define STATE_GS 5
 #define STATE_LDTR 6

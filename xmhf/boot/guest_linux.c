@@ -10,6 +10,7 @@
 #include "lib/string.h"
 #include "mem/pages.h"
 #include "report/log.h"
+#include "vmx/vmx.h"
 #include "vmx/vmx_insn.h"
 
 #define LOW_CMDLINE (GUEST_LINUX_PARAMS + PAGE_SIZE) /* behind the page of boot_params, one page */
@@ -202,20 +203,14 @@ u64 guest_linux_load(void)
 	return entry;
 }
 
-static const struct { u32 field; u64 value; } protected_mode[] = {
-	{ VMCS_GUEST_CR0, CR0_PE | CR0_ET | CR0_NE },
-	{ VMCS_GUEST_CS_SEL, 0x10 }, { VMCS_GUEST_CS_AR, 0xc09b }, { VMCS_GUEST_CS_LIMIT, 0xffffffff },
-	{ VMCS_GUEST_DS_SEL, 0x18 }, { VMCS_GUEST_DS_AR, 0xc093 }, { VMCS_GUEST_DS_LIMIT, 0xffffffff },
-	{ VMCS_GUEST_ES_SEL, 0x18 }, { VMCS_GUEST_ES_AR, 0xc093 }, { VMCS_GUEST_ES_LIMIT, 0xffffffff },
-	{ VMCS_GUEST_SS_SEL, 0x18 }, { VMCS_GUEST_SS_AR, 0xc093 }, { VMCS_GUEST_SS_LIMIT, 0xffffffff },
-};
-
 void guest_start_linux(struct percpu *cpu)
 {
 	u64 entry = guest_linux_load();
 
-	for (size_t i = 0; i < ARRAY_SIZE(protected_mode); i++)
-		vmwrite(protected_mode[i].field, protected_mode[i].value);
+	vmwrite(VMCS_GUEST_CR0, CR0_PE | CR0_ET | CR0_NE);
+	for (u32 i = SEGMENT_ES; i <= SEGMENT_DS; i++)
+		vmx_set_segment(i, 0x18, 0, 0xffffffff, 0xc093);
+	vmx_set_segment(SEGMENT_CS, 0x10, 0, 0xffffffff, 0xc09b);
 	vmwrite(VMCS_GUEST_RIP, entry);
 	cpu->gpr[GPR_RSI] = GUEST_LINUX_PARAMS;
 }

@@ -31,7 +31,7 @@ extern const char vmx_exit_partition[];
 #define P_EXIT (VMX_EXIT | EXITCTL_SAVE_TIMER)
 #define P_ENTRY (VMX_ENTRY | ENTRYCTL_IA32E)
 
-static const struct { u32 field; u64 value; } fixed_state[] = {
+static const struct vmx_value fixed_state[] = {
 	{ VMCS_EXCEPTION_BITMAP, 0xffffffff }, { VMCS_PF_ERROR_MASK, 0 }, { VMCS_PF_ERROR_MATCH, 0 },
 	{ VMCS_LINK_POINTER, ~0ull }, { VMCS_VPID, VPID_PARTITION },
 	{ VMCS_GUEST_EFER, EFER_LME | EFER_LMA | EFER_NXE }, { VMCS_GUEST_PAT, PAT_RESET },
@@ -68,7 +68,7 @@ void partition_set_time(u64 ticks)
  * null selector can be loaded, flags can be set. All else keeps the values of fixed_state for ever: moves to DR7 exit,
  * instructions that write segment bases, and STI, fault, and a VM exit clears the event injection.
  */
-static const struct { u32 field; u64 value; } changed_state[] = {
+static const struct vmx_value changed_state[] = {
 	{ VMCS_GUEST_PENDING_DEBUG, 0 }, { VMCS_GUEST_INTERRUPTIBILITY, 0 },
 	{ VMCS_GUEST_DS_SEL, SEL_PARTITION_DATA }, { VMCS_GUEST_DS_AR, AR_DATA }, { VMCS_GUEST_DS_LIMIT, 0xffffffff },
 	{ VMCS_GUEST_ES_SEL, SEL_PARTITION_DATA }, { VMCS_GUEST_ES_AR, AR_DATA }, { VMCS_GUEST_ES_LIMIT, 0xffffffff },
@@ -96,8 +96,7 @@ static void take_over(struct partition_cpu *c, const struct partition *p, u64 ts
 	c->handle = p->handle;
 	c->tsc_offset = tsc_offset;
 	c->long_mode = long_mode;
-	for (size_t i = 0; i < ARRAY_SIZE(changed_state); i++)
-		vmwrite(changed_state[i].field, changed_state[i].value);
+	vmx_set_fields(changed_state, ARRAY_SIZE(changed_state));
 	vmwrite(VMCS_TSC_OFFSET, tsc_offset);
 	vmwrite(VMCS_GUEST_CS_AR, long_mode ? AR_CODE64 : AR_CODE32);
 	if (unlikely(c->fpu != !!p->fpu.own))
@@ -115,8 +114,7 @@ static void first_use(struct percpu *cpu)
 	vmwrite(VMCS_PROC2_CTLS, vmx_controls(&vmx_proc2_caps, P_PROC2));
 	vmwrite(VMCS_EXIT_CTLS, vmx_controls(&vmx_exit_caps, P_EXIT));
 	vmwrite(VMCS_ENTRY_CTLS, vmx_controls(&vmx_entry_caps, P_ENTRY));
-	for (size_t i = 0; i < ARRAY_SIZE(fixed_state); i++)
-		vmwrite(fixed_state[i].field, fixed_state[i].value);
+	vmx_set_fields(fixed_state, ARRAY_SIZE(fixed_state));
 	vmwrite(VMCS_CR0_MASK, ~0ull);
 	vmwrite(VMCS_CR4_MASK, ~0ull);
 }

@@ -151,19 +151,29 @@ static void set_controls(void)
 	vmwrite(VMCS_LINK_POINTER, ~0ull);
 }
 
-static const struct { u32 sel, base, limit, ar; u32 ar_value, limit_value; } reset_segments[] = {
-	{ VMCS_GUEST_CS_SEL, VMCS_GUEST_CS_BASE, VMCS_GUEST_CS_LIMIT, VMCS_GUEST_CS_AR, 0x9b, 0xffff },
-	{ VMCS_GUEST_SS_SEL, VMCS_GUEST_SS_BASE, VMCS_GUEST_SS_LIMIT, VMCS_GUEST_SS_AR, 0x93, 0xffff },
-	{ VMCS_GUEST_DS_SEL, VMCS_GUEST_DS_BASE, VMCS_GUEST_DS_LIMIT, VMCS_GUEST_DS_AR, 0x93, 0xffff },
-	{ VMCS_GUEST_ES_SEL, VMCS_GUEST_ES_BASE, VMCS_GUEST_ES_LIMIT, VMCS_GUEST_ES_AR, 0x93, 0xffff },
-	{ VMCS_GUEST_FS_SEL, VMCS_GUEST_FS_BASE, VMCS_GUEST_FS_LIMIT, VMCS_GUEST_FS_AR, 0x93, 0xffff },
-	{ VMCS_GUEST_GS_SEL, VMCS_GUEST_GS_BASE, VMCS_GUEST_GS_LIMIT, VMCS_GUEST_GS_AR, 0x93, 0xffff },
-	{ VMCS_GUEST_LDTR_SEL, VMCS_GUEST_LDTR_BASE, VMCS_GUEST_LDTR_LIMIT, VMCS_GUEST_LDTR_AR, 0x82, 0xffff },
-	{ VMCS_GUEST_TR_SEL, VMCS_GUEST_TR_BASE, VMCS_GUEST_TR_LIMIT, VMCS_GUEST_TR_AR, 0x8b, 0xffff },
+void vmx_set_fields(const struct vmx_value *values, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		vmwrite(values[i].field, values[i].value);
+}
+
+void vmx_set_segment(enum vmx_segment segment, u64 selector, u64 base, u64 limit, u64 ar)
+{
+	u32 at = 2 * (u32)segment;
+
+	vmwrite(VMCS_GUEST_ES_SEL + at, selector);
+	vmwrite(VMCS_GUEST_ES_BASE + at, base);
+	vmwrite(VMCS_GUEST_ES_LIMIT + at, limit);
+	vmwrite(VMCS_GUEST_ES_AR + at, ar);
+}
+
+static const u8 reset_rights[SEGMENT_COUNT] = {
+	[SEGMENT_ES] = 0x93, [SEGMENT_CS] = 0x9b, [SEGMENT_SS ... SEGMENT_GS] = 0x93, [SEGMENT_LDTR] = 0x82,
+	[SEGMENT_TR] = 0x8b,
 };
 
 /* Everything else of the guest state is zero after INIT. */
-static const struct { u32 field; u64 value; } reset_state[] = {
+static const struct vmx_value reset_state[] = {
 	{ VMCS_GUEST_CR0, CR0_ET | CR0_NE }, { VMCS_CR0_SHADOW, CR0_ET }, { VMCS_GUEST_CR3, 0 },
 	{ VMCS_GUEST_CR4, CR4_VMXE }, { VMCS_CR4_SHADOW, 0 }, { VMCS_GUEST_EFER, 0 },
 	{ VMCS_GUEST_GDTR_BASE, 0 }, { VMCS_GUEST_GDTR_LIMIT, 0xffff }, { VMCS_GUEST_IDTR_BASE, 0 },
@@ -176,14 +186,9 @@ static const struct { u32 field; u64 value; } reset_state[] = {
 
 void vmx_reset_guest(void)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(reset_segments); i++) {
-		vmwrite(reset_segments[i].sel, 0);
-		vmwrite(reset_segments[i].base, 0);
-		vmwrite(reset_segments[i].limit, reset_segments[i].limit_value);
-		vmwrite(reset_segments[i].ar, reset_segments[i].ar_value);
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(reset_state); i++)
-		vmwrite(reset_state[i].field, reset_state[i].value);
+	for (u32 i = 0; i < SEGMENT_COUNT; i++)
+		vmx_set_segment(i, 0, 0, 0xffff, reset_rights[i]);
+	vmx_set_fields(reset_state, ARRAY_SIZE(reset_state));
 	vmwrite(VMCS_ENTRY_CTLS, vmx_controls(&vmx_entry_caps, VMX_ENTRY));
 }
 

@@ -40,6 +40,15 @@ void vmx_set_host_state(struct percpu *cpu);
 /* Guest state of the current VMCS as after INIT (SDM vol. 3, "Processor State After Reset"). */
 void vmx_reset_guest(void);
 
+/* Fields of the current VMCS, one after the other. */
+struct vmx_value { u32 field; u64 value; };
+void vmx_set_fields(const struct vmx_value *values, size_t count);
+
+/* A segment register of the guest, by its number in the encodings of fields. ar: access rights. */
+enum vmx_segment { SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, SEGMENT_GS, SEGMENT_LDTR, SEGMENT_TR,
+		   SEGMENT_COUNT };
+void vmx_set_segment(enum vmx_segment segment, u64 selector, u64 base, u64 limit, u64 ar);
+
 /* Enters the current VMCS. */
 _Noreturn void vmx_run(struct percpu *cpu);
 
