@@ -200,7 +200,7 @@ void log_now(const char *f, ...)
 	va_end(args);
 }
 
-void log_end(bool now)
+void log_at_once(bool now)
 {
 	(void)now;
 }

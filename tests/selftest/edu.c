@@ -34,7 +34,7 @@ bool edu_find(void)
 
 		if (pci_read32(PCI_ADDRESS(0, device, 0, 0)) != EDU_ID)
 			continue;
-		pci_write32(command, (pci_read32(command) & 0xffff) | PCI_MEMORY_AND_MASTER);
+		pci_write8(command, (u8)pci_read32(command) | PCI_MEMORY_AND_MASTER);
 		edu = root_map_uncached(HPA(pci_read32(bar) & ~0xfu));
 		return true;
 	}

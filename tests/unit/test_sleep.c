@@ -70,7 +70,7 @@ bool log_allowed(struct log_limit *l, unsigned int burst, unsigned int ms)
 void log_flush(void) { }
 void quiesce_give_up(void) { }
 void partition_wipe_all(void) { }
-void log_end(bool now) { (void)now; }
+void log_at_once(bool now) { (void)now; }
 void stats_log(void) { }
 void trace_log(void) { }
 void ports_init(void) { }

@@ -37,11 +37,3 @@ void pci_write8(u32 address, u8 value)
 	outb((u16)(PCI_DATA_PORT + (address & 3)), value);
 	restore(before);
 }
-
-void pci_write32(u32 address, u32 value)
-{
-	u32 before = select_register(address);
-
-	outl(PCI_DATA_PORT, value);
-	restore(before);
-}

@@ -20,6 +20,5 @@ extern struct spinlock pci_lock;
 
 u32 pci_read32(u32 address);
 void pci_write8(u32 address, u8 value);
-void pci_write32(u32 address, u32 value);
 
 #endif

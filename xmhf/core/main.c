@@ -77,7 +77,7 @@ _Noreturn void core_main(void)
 	lapic_init();
 	cpu = percpu_create(initial_apic_id());
 	percpu_load(cpu);
-	log_start();
+	log_at_once(true);
 	cpu->apic.base = rdmsr(MSR_APIC_BASE);
 	cpu->apic_id = lapic_id();
 	traps_unblock_nmi();
@@ -120,7 +120,7 @@ _Noreturn void core_main(void)
 	acpi_hide_sleep();
 	display_close();
 	if (!cmdline_is("log-output", "once"))
-		log_let_wait();
+		log_at_once(false);
 	smp_let_work_begin();
 	vmx_run(cpu);
 }

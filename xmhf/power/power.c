@@ -8,7 +8,6 @@
 #include "events/events.h"
 #include "lib/string.h"
 #include "mem/partition.h"
-#include "mem/partition.h"
 #include "power/pm_base.h"
 #include "power/ports.h"
 #include "power/reset.h"
@@ -30,7 +29,7 @@ static void stop_others(struct percpu *cpu)
 /* The others are stopped. Hypapps wipe; what they could not end has no registers left either. */
 static void tell(struct percpu *cpu, enum hypapi_event_type event)
 {
-	log_end(true);
+	log_at_once(true);
 	event_tell(cpu, event, HYPAPI_L0, EVENT_NO_ARGS);
 	/* An SMI that met a PAL has left its registers behind. */
 	for (u32 i = 0; i < cpu_count; i++)
@@ -102,7 +101,7 @@ void power_sleep(struct percpu *cpu, const struct power_sleep *sleep)
 		wbinvd();
 		ports_write(sleep->port, sleep->size, sleep->value);
 		reset_wait_ms(SLEEP_MS);
-		log_end(false);
+		log_at_once(false);
 		log_info("the machine did not sleep: the guest goes on");
 	}
 	quiesce_end(&cpu->quiesce);

@@ -177,7 +177,7 @@ void fault_in_root(struct trap_frame *f)
 	if (before > cpu_count)
 		for (;;)
 			asm volatile("cli; hlt");
-	log_end(true);
+	log_at_once(true);
 	tell_all(false, cpu, f);
 	if (!cpu->dispatch && !before)
 		panic("exception %lu in root, error code 0x%lx, RIP %lx, RSP %lx, CR2 %lx", f->vector, f->error_code,

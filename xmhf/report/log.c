@@ -16,17 +16,7 @@ enum log_level log_threshold = LOG_INFO;
 /* EARLY: there are no rings. AT_ONCE: what goes to a ring goes out at once. */
 static enum { EARLY, AT_ONCE, WAITING } phase;
 
-void log_start(void)
-{
-	phase = AT_ONCE;
-}
-
-void log_let_wait(void)
-{
-	phase = WAITING;
-}
-
-void log_end(bool now)
+void log_at_once(bool now)
 {
 	phase = now ? AT_ONCE : WAITING;
 	log_flush();

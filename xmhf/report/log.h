@@ -68,7 +68,10 @@ _Noreturn void boot_refuse(const char *format, ...) __attribute__((format(printf
 /* Writes all that waits, and returns when the line has taken the last character. */
 void log_flush(void);
 
-/* From here on lines go out at once; the machine is about to end. If it does not: log_end(false). */
-void log_end(bool now);
+/*
+ * Writes all that waits. From here on lines go out at once: while the core starts and when the machine ends; or, false,
+ * they wait for the UART: the guest runs. The first call is when this_cpu() works: lines go to the rings of CPUs then.
+ */
+void log_at_once(bool now);
 
 #endif

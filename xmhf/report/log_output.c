@@ -10,7 +10,6 @@
 #include "cpu/x86.h"
 #include "lib/printf.h"
 #include "lib/string.h"
-#include "report/display.h"
 #include "report/screen.h"
 #include "report/serial.h"
 

@@ -15,14 +15,8 @@ size_t log_bytes(u32 cpu_count);
 /* Takes that memory, which begins at the same address in every boot of an image. Before the image is moved. */
 void log_init(void *memory, u32 cpu_count);
 
-/* Lines go to the rings of CPUs. From here on this_cpu() works. */
-void log_start(void);
-
 /* A line that tells how much there is of the boot before, if anything. */
 void log_tell_before(void);
-
-/* The guest starts: lines wait for the UART from here on. */
-void log_let_wait(void);
 
 /* Writes what the UART takes at once. True: there are lines that wait. */
 bool log_drain(void);
