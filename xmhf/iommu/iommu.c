@@ -55,20 +55,19 @@ static bool probe_units(void)
 /* What all units can do. Four levels, where all have them: memory may lie above 512 GiB. */
 static bool choose_tables(void)
 {
-	bool three = true, four = true;
+	u32 levels = VTD_LEVELS;
 
 	domain = (struct domain){ .largest = 3, .coherent = true, .most_tables = BOOT_TABLES };
 	for (u32 i = 0; i < dmar.unit_count; i++) {
-		three &= vtd_has_levels(&units[i], 3);
-		four &= vtd_has_levels(&units[i], 4);
-		domain.largest = MIN(domain.largest, vtd_largest_leaf(&units[i]));
-		domain.coherent &= vtd_is_coherent(&units[i]);
-		domain.grants_flush |= vtd_grants_flush(&units[i]);
+		levels &= units[i].levels;
+		domain.largest = MIN(domain.largest, units[i].largest_leaf);
+		domain.coherent &= units[i].is_coherent;
+		domain.grants_flush |= units[i].grants_flush;
 	}
-	domain.levels = four ? 4 : 3;
-	if (!three && !four)
+	domain.levels = levels & BIT(4) ? 4 : 3;
+	if (!levels)
 		log_warn("no DMA protection: the IOMMUs have no number of table levels in common");
-	return three || four;
+	return levels;
 }
 
 static bool holds_a_unit(const struct dmar_region *r)

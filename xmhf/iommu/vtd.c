@@ -18,7 +18,7 @@ enum reg {
 #define CAP_PLMR BIT(5)
 #define CAP_PHMR BIT(6)
 #define CAP_CM BIT(7)
-#define CAP_SAGAW(levels) BIT(8 + (levels) - 2)
+#define CAP_LEVELS(cap) ((u32)((cap) >> 8 & 0x1f) << 2) /* a bit for each number of levels */
 #define CAP_FRO(cap) ((u32)((cap) >> 24 & 0x3ff) * 16)
 #define CAP_2M BIT(34)
 #define CAP_1G BIT(35)
@@ -178,33 +178,17 @@ const char *vtd_probe(struct vtd_unit *unit, volatile void *regs, u64 base, u16 
 		return "it does not answer";
 	if (CAP_FRO(unit->cap) + CAP_NFR(unit->cap) * FAULT_BYTES > PAGE_SIZE || ECAP_IRO(unit->ecap) + 16 > PAGE_SIZE)
 		return "it has registers outside of its first page";
-	if (!vtd_has_levels(unit, 3) && !vtd_has_levels(unit, 4))
+	unit->levels = CAP_LEVELS(unit->cap) & VTD_LEVELS;
+	unit->largest_leaf = !(unit->cap & CAP_2M) ? 1 : !(unit->cap & CAP_1G) ? 2 : 3;
+	unit->is_coherent = unit->ecap & ECAP_C;
+	unit->grants_flush = unit->cap & (CAP_CM | CAP_RWBF);
+	if (!unit->levels)
 		return "it has tables of neither three nor four levels";
 	if ((read32(unit, GSTS) & TRANSLATION) && (read64(unit, RTADDR) & RTADDR_MODE))
 		return "the firmware has it on in a mode that cannot be left under way";
 	if (!(unit->cap & CAP_DWD) || !(unit->cap & CAP_DRD))
 		return "it cannot wait for accesses that are under way";
 	return NULL;
-}
-
-bool vtd_has_levels(const struct vtd_unit *unit, u32 levels)
-{
-	return unit->cap & CAP_SAGAW(levels);
-}
-
-u32 vtd_largest_leaf(const struct vtd_unit *unit)
-{
-	return !(unit->cap & CAP_2M) ? 1 : !(unit->cap & CAP_1G) ? 2 : 3;
-}
-
-bool vtd_is_coherent(const struct vtd_unit *unit)
-{
-	return unit->ecap & ECAP_C;
-}
-
-bool vtd_grants_flush(const struct vtd_unit *unit)
-{
-	return unit->cap & (CAP_CM | CAP_RWBF);
 }
 
 /* The firmware's queue, if it left one on, comes to its end first. */

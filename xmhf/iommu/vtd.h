@@ -10,6 +10,7 @@
 #include "lib/base.h"
 
 #define VTD_WAIT_MS 200
+#define VTD_LEVELS (BIT(3) | BIT(4)) /* numbers of table levels, a bit each */
 #define VTD_DOMAIN 1 /* its number; units with caching mode keep 0 for themselves */
 
 struct vtd_descriptor {
@@ -21,6 +22,9 @@ struct vtd_unit {
 	u64 base;          /* its host-physical address */
 	u64 cap, ecap;
 	u16 segment;
+	u32 levels;                     /* VTD_LEVELS, of those that it has */
+	u32 largest_leaf;               /* this and the next two as in struct domain */
+	bool is_coherent, grants_flush;
 	struct vtd_descriptor *queue; /* a page; NULL: the unit has no queue */
 	volatile u32 *done;           /* the unit writes the number of the last flush that has ended */
 	u32 tail, flushes;
@@ -35,12 +39,6 @@ struct vtd_fault {
 
 /* Looks at a unit whose page of registers is mapped. NULL, or why it cannot be used. */
 const char *vtd_probe(struct vtd_unit *unit, volatile void *regs, u64 base, u16 segment);
-
-/* What the unit has. */
-bool vtd_has_levels(const struct vtd_unit *unit, u32 levels);
-u32 vtd_largest_leaf(const struct vtd_unit *unit); /* as in struct domain */
-bool vtd_is_coherent(const struct vtd_unit *unit);
-bool vtd_grants_flush(const struct vtd_unit *unit);
 
 /*
  * No device reaches [start, end), below 4 GiB, until vtd_start() or vtd_stop(): where the unit has such a range, which
