@@ -23,7 +23,7 @@ SIM_CORE := $(filter-out %/main.c %/log.c %/fault.c %/symbols.c %/log_output.c %
 		%/display.c \
 		%/root_map.c %/power/reset.c %/power/wake.c, \
 		$(foreach d,$(SIM_CORE_FOLDERS),$(wildcard xmhf/$(d)/*.c))) \
-	xmhf/boot/memory_map.c xmhf/boot/pci.c xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/apic/apic_guard.c \
+	xmhf/boot/memory_map.c xmhf/boot/pci.c xmhf/lib/printf.c xmhf/lib/string_more.c xmhf/apic/apic_guard.c \
 	xmhf/apic/guest_store.c xmhf/apic/smp.c xmhf/apic/store.c xmhf/cpu/speculation.c xmhf/cpu/random.c \
 	xmhf/cpu/fpu.c
 SIM_SRC := $(wildcard hypapi/sim/*.c)

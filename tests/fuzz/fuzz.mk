@@ -17,7 +17,7 @@ fuzz: setup $(O)/xmhf.elf $(O)/guest/test.bzimage
 
 FUZZ_NAMES := acpi multiboot store ept12 vmcs12 register
 FUZZ_OF_acpi := xmhf/boot/aml.c
-FUZZ_OF_multiboot := xmhf/lib/string_copy.c
+FUZZ_OF_multiboot := xmhf/lib/string_more.c
 # Files that a target includes, having put other functions under them.
 FUZZ_WITH_acpi := xmhf/boot/acpi.c
 FUZZ_WITH_multiboot := xmhf/boot/firmware.c xmhf/boot/multiboot.c xmhf/boot/memory_map.c

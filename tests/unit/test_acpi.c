@@ -46,7 +46,7 @@ _Atomic bool quiesce_given_up;
 
 static void put(u64 at, u64 value, unsigned int bytes)
 {
-	memcpy(physical(at), &value, bytes);
+	memcpy(physical_at(at), &value, bytes);
 }
 
 static void put_register(u64 at, u8 space, u64 addr)
@@ -59,18 +59,18 @@ static void end_table(u64 at, const char *signature, u32 length)
 {
 	u8 sum = 0;
 
-	memcpy(physical(at), signature, 4);
+	memcpy(physical_at(at), signature, 4);
 	put(at + 4, length, 4);
 	put(at + 9, 0, 1);
 	for (u32 i = 0; i < length; i++)
-		sum += *(u8 *)physical(at + i);
+		sum += *(u8 *)physical_at(at + i);
 	put(at + 9, (u8)-sum, 1);
 }
 
 /* All fields filled, and then cut to a length. */
 static void make(u32 fadt_bytes)
 {
-	memset(physical(0), 0, BYTES);
+	memset(physical_at(0), 0, BYTES);
 	memset(&acpi_info, 0, sizeof(acpi_info));
 	boot_info.rsdp.rsdt = RSDT_AT;
 	boot_info.rsdp_addr = RSDP_AT;
@@ -86,8 +86,8 @@ static void make(u32 fadt_bytes)
 	put_register(FADT_AT + 172, ACPI_IO, 0x604);
 	put_register(FADT_AT + 184, ACPI_IO, 0x504);
 	put_register(FADT_AT + 244, ACPI_IO, 0x700);
-	memcpy(physical(FACS_AT), "FACS", 4);
-	memcpy(physical(X_FACS_AT), "FACS", 4);
+	memcpy(physical_at(FACS_AT), "FACS", 4);
+	memcpy(physical_at(X_FACS_AT), "FACS", 4);
 	end_table(FADT_AT, "FACP", fadt_bytes);
 }
 
@@ -161,7 +161,7 @@ static const u8 sleep_aml[] = { 0x08, '_', 'S', '3', '_', 0x12, 0x06, 0x02, 0x0a
 
 static void put_aml(u64 at, const char *signature)
 {
-	memcpy(physical(at + 36), sleep_aml, sizeof(sleep_aml));
+	memcpy(physical_at(at + 36), sleep_aml, sizeof(sleep_aml));
 	end_table(at, signature, AML_TABLE_BYTES);
 }
 
@@ -171,8 +171,8 @@ static void is_hidden(u64 at, bool hidden)
 
 	memcpy(expect, sleep_aml, sizeof(expect));
 	expect[1] = hidden ? 'X' : '_';
-	assert_memory_equal(physical(at + 36), expect, sizeof(expect));
-	assert_true(acpi_checksum_ok(physical(at), AML_TABLE_BYTES));
+	assert_memory_equal(physical_at(at + 36), expect, sizeof(expect));
+	assert_true(acpi_checksum_ok(physical_at(at), AML_TABLE_BYTES));
 }
 
 /* In both DSDTs, and in SSDTs of the old and of the new root; once more it does nothing. Never in root memory. */
@@ -244,7 +244,7 @@ static void spcr_of_every_length(void **state)
 	(void)state;
 	for (u32 bytes = 36; bytes <= 80; bytes++) {
 		make(FADT_BYTES);
-		memset(physical(SSDT_AT), 0, 0x100);
+		memset(physical_at(SSDT_AT), 0, 0x100);
 		put(SSDT_AT + 36, 0x12, 1);
 		put_register(SSDT_AT + 40, ACPI_MEMORY, 0xfe030000);
 		put(SSDT_AT + 41, 32, 1);

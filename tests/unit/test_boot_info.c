@@ -63,7 +63,7 @@ void boot_refuse(const char *f, ...)
 static int begin(void **state)
 {
 	(void)state;
-	memset(physical(0), 0, BYTES);
+	memset(physical_at(0), 0, BYTES);
 	memset(&boot_info, 0, sizeof(boot_info));
 	return 0;
 }
@@ -195,7 +195,7 @@ static void begin_tags(void)
 
 static void *add_tag(u32 type, const void *data, u32 bytes)
 {
-	u8 *at = physical(INFO + tags);
+	u8 *at = physical_at(INFO + tags);
 
 	*(struct mb2_tag *)at = (struct mb2_tag){ type, 8 + bytes };
 	memcpy(at + 8, data, bytes);
@@ -217,7 +217,7 @@ static void add_map_tag(u32 entry_bytes, u32 count)
 static void parse(void)
 {
 	add_tag(MB2_END, "", 0);
-	*(u32 *)physical(INFO) = tags;
+	*(u32 *)physical_at(INFO) = tags;
 	multiboot_parse(MB2_LOADER_MAGIC, INFO);
 	firmware_complete();
 }
@@ -240,12 +240,12 @@ static struct boot_rsdp rsdp_of(u8 revision, u32 rsdt, u64 xsdt)
 
 static void put16(u64 at, u16 value)
 {
-	memcpy(physical(at), &value, sizeof(value));
+	memcpy(physical_at(at), &value, sizeof(value));
 }
 
 static void put_rsdp(u64 at, u32 rsdt)
 {
-	*(struct boot_rsdp *)physical(at) = rsdp_of(0, rsdt, 0);
+	*(struct boot_rsdp *)physical_at(at) = rsdp_of(0, rsdt, 0);
 }
 
 static void from_a_bios(void **state)
@@ -346,7 +346,7 @@ static void broken_rsdps(void **state)
 /* Information that would have the parser run for ever, or that tells nothing. */
 static void broken_information(void **state)
 {
-	struct mb1_info *mb1 = physical(INFO);
+	struct mb1_info *mb1 = physical_at(INFO);
 
 	(void)state;
 	begin_tags();
@@ -358,8 +358,8 @@ static void broken_information(void **state)
 	mb1->flags = MB1_HAS_MMAP;
 	mb1->mmap_addr = TEXT;
 	mb1->mmap_length = 48;
-	*(struct mb1_mmap *)physical(TEXT) = (struct mb1_mmap){ 20, 0x1000, 0x1000, MEMORY_RAM };
-	*(struct mb1_mmap *)physical(TEXT + 24) = (struct mb1_mmap){ -4u, 0x8000, 0x1000, MEMORY_RAM };
+	*(struct mb1_mmap *)physical_at(TEXT) = (struct mb1_mmap){ 20, 0x1000, 0x1000, MEMORY_RAM };
+	*(struct mb1_mmap *)physical_at(TEXT + 24) = (struct mb1_mmap){ -4u, 0x8000, 0x1000, MEMORY_RAM };
 	multiboot_parse(MB1_LOADER_MAGIC, INFO);
 	assert_int_equal(boot_info.memory_count, 2);
 	assert_refuses("not started by a multiboot loader", multiboot_parse(0, INFO));

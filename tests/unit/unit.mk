@@ -16,8 +16,8 @@ UNIT_FLAGS_ept01 := -include hypapi/sim/machine/direct_map.h -I hypapi/sim/machi
 UNIT_OF_nested_ept12 := xmhf/nested/ept12.c
 UNIT_OF_nested_ept02 := xmhf/nested/ept02.c
 UNIT_OF_acpi := xmhf/boot/aml.c
-UNIT_OF_boot_info := xmhf/lib/string_copy.c
-UNIT_OF_efi := $(addprefix xmhf/boot/efi/,config.c next.c) xmhf/lib/printf.c xmhf/lib/string_copy.c
+UNIT_OF_boot_info := xmhf/lib/string_more.c
+UNIT_OF_efi := $(addprefix xmhf/boot/efi/,config.c next.c) xmhf/lib/printf.c xmhf/lib/string_more.c
 UNIT_FLAGS_efi := -fshort-wchar
 $(UNIT_DIR)/efi: $(wildcard xmhf/boot/efi/*.h)
 UNIT_OF_aml := xmhf/boot/aml.c
@@ -49,9 +49,10 @@ $(UNIT_DIR)/mtrr: xmhf/mem/mtrr.c
 $(UNIT_DIR)/log_limit: xmhf/report/log_limit.c
 UNIT_OF_log_ring := xmhf/report/log_ring.c xmhf/lib/printf.c
 UNIT_OF_trace := xmhf/report/trace.c
-UNIT_OF_control := xmhf/report/control.c xmhf/lib/string_copy.c
+UNIT_OF_console := xmhf/lib/string_more.c
+UNIT_OF_control := xmhf/report/control.c xmhf/lib/string_more.c
 UNIT_FLAGS_control := -I hypapi/sim/machine -I .
-UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_copy.c xmhf/boot/memory_map.c xmhf/core/cmdline.c \
+UNIT_OF_core := xmhf/lib/printf.c xmhf/lib/string_more.c xmhf/boot/memory_map.c xmhf/core/cmdline.c \
 	xmhf/events/hypapps_check.c xmhf/events/event_info.c xmhf/events/names.c
 # A hypapp's tests stand beside it: hypapps/NAME/test_*.c, or in a sub-folder, with the whole hypapp and its library.
 hypapps_with = $(sort $(foreach d,$(wildcard hypapps/*),$(if $(call hypapp_tests,$(d),$(1)),$(notdir $(d)))))

@@ -40,27 +40,13 @@ enum { MADT_LAPIC = 0, MADT_X2APIC = 9 };
 
 struct acpi_info acpi_info;
 
-static void *physical(u64 addr)
-{
-	return phys_to_virt(HPA(addr));
-}
-
-/* Entries of a lying firmware stand anywhere. */
-static u32 word_at(const u8 *at)
-{
-	u32 word;
-
-	memcpy(&word, at, sizeof(word));
-	return word;
-}
-
 static struct table table_at(u64 addr)
 {
-	struct table t = { physical(addr), 0 };
+	struct table t = { physical_at(addr), 0 };
 
 	if (!addr || addr >= (1ull << 32) - MAX_TABLE_BYTES)
 		return t;
-	t.bytes = word_at(t.at + SDT_LENGTH);
+	t.bytes = (u32)number_at(t.at + SDT_LENGTH, 4);
 	if (t.bytes < SDT_BYTES || t.bytes > MAX_TABLE_BYTES || !acpi_checksum_ok(t.at, t.bytes)) {
 		log_warn("an ACPI table at 0x%lx has a bad length or checksum and is left out", addr);
 		t.bytes = 0;
@@ -95,20 +81,16 @@ static void parse_madt(const struct table *madt)
 
 	for (; at + 2 <= end && at[1] >= 2 && at + at[1] <= end; at += at[1]) {
 		if (at[0] == MADT_LAPIC && at[1] >= 8)
-			add_cpu(at[3], word_at(at + 4));
+			add_cpu(at[3], (u32)number_at(at + 4, 4));
 		else if (at[0] == MADT_X2APIC && at[1] >= 16)
-			add_cpu(word_at(at + 4), word_at(at + 8));
+			add_cpu((u32)number_at(at + 4, 4), (u32)number_at(at + 8, 4));
 	}
 }
 
 /* A field of a table; 0 where the table ends before it. */
 static u64 table_field(const struct table *table, u32 offset, u32 bytes)
 {
-	u64 value = 0;
-
-	if (offset + bytes <= table->bytes)
-		memcpy(&value, table->at + offset, bytes);
-	return value;
+	return offset + bytes <= table->bytes ? number_at(table->at + offset, bytes) : 0;
 }
 
 static struct acpi_register table_register(const struct table *table, u32 offset)
@@ -132,7 +114,7 @@ static u64 facs_at(u64 addr)
 {
 	if (!addr || addr % FACS_BYTES || addr >= (1ull << 32) - FACS_BYTES)
 		return 0;
-	return memcmp(physical(addr), "FACS", 4) ? 0 : addr;
+	return memcmp(physical_at(addr), "FACS", 4) ? 0 : addr;
 }
 
 static void parse_pm1(const struct table *fadt)
@@ -238,7 +220,7 @@ void acpi_parse(void)
 		return;
 	}
 	if (boot_info.rsdp_addr)
-		note_way(physical(boot_info.rsdp_addr),
+		note_way(physical_at(boot_info.rsdp_addr),
 			 boot_info.rsdp.xsdt ? sizeof(boot_info.rsdp) : offsetof(struct boot_rsdp, length));
 	note_way(rsdt.at, rsdt.bytes);
 	note_way(xsdt.at, xsdt.bytes);
@@ -256,7 +238,7 @@ void acpi_parse(void)
 static void hide_in(const struct acpi_place *place)
 {
 	static const char names[][5] = { "_S2_", "_S3_" };
-	u8 *table = physical(place->addr), *code = table + SDT_BYTES;
+	u8 *table = physical_at(place->addr), *code = table + SDT_BYTES;
 	u32 bytes = (u32)place->bytes - SDT_BYTES;
 
 	if (meets_root_memory(place->addr, place->addr + place->bytes))

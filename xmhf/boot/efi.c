@@ -51,7 +51,7 @@ static u32 memory_type(u32 type)
 
 static void take_memory_map(void)
 {
-	const char *at = phys_to_virt(HPA(handoff->map)), *end = at + handoff->map_bytes;
+	const char *at = physical_at(handoff->map), *end = at + handoff->map_bytes;
 
 	if (handoff->map_entry_bytes < sizeof(struct efi_memory))
 		boot_refuse("the firmware's memory map has entries of %lu bytes", handoff->map_entry_bytes);
@@ -120,7 +120,7 @@ void efi_plan(u64 state, u64 handoff_at)
 	void (*leave)(u64, u64);
 
 	handoff_physical = handoff_at;
-	handoff = phys_to_virt(HPA(handoff_at));
+	handoff = physical_at(handoff_at);
 	boot_way_back = back_to_firmware;
 	leave = (void (*)(u64, u64))handoff->bridge_leave;
 	boot_info.firmware = FIRMWARE_EFI;

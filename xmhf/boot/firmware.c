@@ -22,18 +22,6 @@
 #define RSDP_OLD_BYTES offsetof(struct boot_rsdp, length)
 #define RSDP_NEW 2 /* revision */
 
-static void *physical(u64 addr)
-{
-	return phys_to_virt(HPA(addr));
-}
-
-static u64 word_at(u64 addr)
-{
-	const u8 *at = physical(addr);
-
-	return (u64)at[1] << 8 | at[0];
-}
-
 bool firmware_take_rsdp(const void *found, size_t bytes)
 {
 	const struct boot_rsdp *rsdp = found;
@@ -50,7 +38,7 @@ bool firmware_take_rsdp(const void *found, size_t bytes)
 static u64 find_rsdp(u64 start, u64 end)
 {
 	for (u64 at = start; at + sizeof(struct boot_rsdp) <= end; at += 16)
-		if (firmware_take_rsdp(physical(at), sizeof(struct boot_rsdp)))
+		if (firmware_take_rsdp(physical_at(at), sizeof(struct boot_rsdp)))
 			return at;
 	return 0;
 }
@@ -61,7 +49,7 @@ void firmware_complete(void)
 	if (boot_info.firmware != FIRMWARE_BIOS)
 		return;
 
-	u64 base_kib = word_at(BDA_BASE_KIB), ebda = word_at(BDA_EBDA) << 4;
+	u64 base_kib = number_at(physical_at(BDA_BASE_KIB), 2), ebda = number_at(physical_at(BDA_EBDA), 2) << 4;
 
 	if (base_kib >= BASE_KIB_SANE)
 		boot_info.base_memory_end = MIN(base_kib << 10, BASE_MEMORY_END);

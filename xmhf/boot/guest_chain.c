@@ -34,28 +34,13 @@ struct chain_header {
 
 extern const char chain_stub[], chain_stub_end[];
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static u8 drive_option(void)
 {
-	const char *text = cmdline_get("drive");
-	u32 drive = 0;
+	const char *text = cmdline_get("drive"), *at = text;
+	u64 drive = DEFAULT_DRIVE;
 
-	if (!text)
-		return DEFAULT_DRIVE;
-	for (const char *c = text; *c; c++) {
-		if (hex_digit(*c) < 0 || c - text >= 2)
-			boot_refuse("option drive=%s: not a BIOS drive number in hexadecimal, 0 to ff", text);
-		drive = drive * 16 + (u32)hex_digit(*c);
-	}
-	if (!*text)
-		boot_refuse("option drive needs a BIOS drive number, such as drive=80");
+	if (text && !string_take_hex(&at, 0, 0xff, &drive))
+		boot_refuse("option drive=%s: not a BIOS drive number in hexadecimal, 0 to ff", text);
 	return (u8)drive;
 }
 
@@ -74,7 +59,7 @@ static u64 ram_end(u64 from)
 /* Takes the block from the guest; returns its address. */
 static u64 take_block(u64 stub_bytes)
 {
-	u16 *base_kib = phys_to_virt(HPA(BDA_BASE_KIB));
+	u16 *base_kib = physical_at(BDA_BASE_KIB);
 	u64 top = MIN(*base_kib * SIZE_1K, BASE_MEMORY_END);
 	/* Taking it may split an entry in three. */
 	u64 bytes = ALIGN_UP(stub_bytes + (boot_info.memory_count + 2) * sizeof(struct memory_range), SIZE_1K);
@@ -101,8 +86,8 @@ static void fill_header(struct chain_header *header, u32 old_int15)
 /* The stub and the map into the block, and INT 15h to it. */
 static const struct chain_header *install(u64 block, u64 stub_bytes)
 {
-	struct chain_header *header = phys_to_virt(HPA(block));
-	u32 *vector = phys_to_virt(HPA(IVT_INT15));
+	struct chain_header *header = physical_at(block);
+	u32 *vector = physical_at(IVT_INT15);
 
 	memcpy(header, chain_stub, stub_bytes);
 	fill_header(header, *vector);

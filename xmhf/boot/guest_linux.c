@@ -68,7 +68,7 @@ static void check_kernel(const u8 *image, u64 size)
 
 static void fill_e820(u8 *params)
 {
-	struct setup_data *more = phys_to_virt(HPA(LOW_E820));
+	struct setup_data *more = physical_at(LOW_E820);
 	u32 count = MIN(boot_info.memory_count, (u32)MAX_E820), rest = boot_info.memory_count - count;
 
 	memcpy(params + P_E820, boot_info.memory, count * sizeof(boot_info.memory[0]));
@@ -98,7 +98,7 @@ static void fill_efi(u8 *params)
 		log_warn("the boot loader does not tell where the firmware's runtime services are: Linux has none");
 		return;
 	}
-	memcpy(phys_to_virt(HPA(LOW_EFI_MAP)), efi->map, efi->map_bytes);
+	memcpy(physical_at(LOW_EFI_MAP), efi->map, efi->map_bytes);
 	set32(params, P_EFI_SIGNATURE, EFI64_SIGNATURE);
 	set32(params, P_EFI_TABLE, efi->table);
 	set32(params, P_EFI_TABLE_HIGH, efi->table >> 32);
@@ -114,7 +114,7 @@ static void fill_firmware(u8 *params)
 	const struct boot_framebuffer *fb = &boot_info.framebuffer;
 
 	if (boot_info.rsdp.signature[0]) {
-		memcpy(phys_to_virt(HPA(LOW_RSDP)), &boot_info.rsdp, sizeof(boot_info.rsdp));
+		memcpy(physical_at(LOW_RSDP), &boot_info.rsdp, sizeof(boot_info.rsdp));
 		*(u64 *)(params + P_RSDP) = LOW_RSDP;
 	}
 	if (!fb->width)
@@ -161,7 +161,7 @@ static void place_initrd(u8 *params, u64 kernel_end)
 
 	if (!at)
 		boot_refuse("no room for the initrd of %lu KiB", size >> 10);
-	memcpy(phys_to_virt(HPA(at)), phys_to_virt(HPA(initrd->start)), size);
+	memcpy(physical_at(at), physical_at(initrd->start), size);
 	set32(params, P_RAMDISK, at);
 	set32(params, P_RAMDISK_SIZE, size);
 }
@@ -179,15 +179,15 @@ static const char *kernel_cmdline(const char *text)
 u64 guest_linux_load(void)
 {
 	const struct boot_module *kernel = &boot_info.modules[0];
-	const u8 *image = phys_to_virt(HPA(kernel->start));
+	const u8 *image = physical_at(kernel->start);
 	u64 file_size = kernel->end - kernel->start;
-	u8 *params = phys_to_virt(HPA(GUEST_LINUX_PARAMS));
+	u8 *params = physical_at(GUEST_LINUX_PARAMS);
 
 	check_kernel(image, file_size);
 	if (memory_map_is_ram(GUEST_LINUX_PARAMS, LOW_END) != 1)
 		boot_refuse("the memory at %lx, for Linux' parameters, is not free", GUEST_LINUX_PARAMS);
 	fill_params(params, image);
-	string_copy(phys_to_virt(HPA(LOW_CMDLINE)), kernel_cmdline(kernel->cmdline), PAGE_SIZE);
+	string_copy(physical_at(LOW_CMDLINE), kernel_cmdline(kernel->cmdline), PAGE_SIZE);
 
 	u64 setup_bytes = ((params[P_SETUP_SECTS] ? params[P_SETUP_SECTS] : 4) + 1) * 512ul;
 	u64 entry = *(u64 *)(params + P_PREF_ADDRESS), room = MAX((u64)get32(params, P_INIT_SIZE), file_size);
@@ -196,7 +196,7 @@ u64 guest_linux_load(void)
 		boot_refuse("the kernel wants to run at %lx, which is not free", entry);
 	if (boot_info.module_count > 1)
 		place_initrd(params, entry + room);
-	memmove(phys_to_virt(HPA(entry)), image + setup_bytes, file_size - setup_bytes);
+	memmove(physical_at(entry), image + setup_bytes, file_size - setup_bytes);
 	set32(params, P_CODE32_START, entry);
 	log_info("starts Linux at %lx, with%s an initrd, tick %lu", entry, boot_info.module_count > 1 ? "" : "out",
 		 rdtsc());

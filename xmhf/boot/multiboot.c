@@ -44,11 +44,6 @@ struct mb2_efi_map { struct mb2_tag tag; u32 entry_bytes, entry_version; u8 map[
 
 struct boot_info boot_info;
 
-static void *physical(u32 addr)
-{
-	return phys_to_virt(HPA(addr));
-}
-
 static void set_cmdline(char *dst, const char *src)
 {
 	if (string_copy(dst, src, CMDLINE_BYTES) >= CMDLINE_BYTES)
@@ -70,17 +65,17 @@ static void add_module(u64 start, u64 end, const char *cmdline)
 static void parse_multiboot1(const struct mb1_info *info)
 {
 	if (info->flags & MB1_HAS_CMDLINE)
-		set_cmdline(boot_info.cmdline, physical(info->cmdline));
+		set_cmdline(boot_info.cmdline, physical_at(info->cmdline));
 	if (info->flags & MB1_HAS_MODS) {
-		const struct mb1_module *module = physical(info->mods_addr);
+		const struct mb1_module *module = physical_at(info->mods_addr);
 
 		for (u32 i = 0; i < info->mods_count; i++)
 			add_module(module[i].start, module[i].end,
-				   module[i].cmdline ? physical(module[i].cmdline) : "");
+				   module[i].cmdline ? physical_at(module[i].cmdline) : "");
 	}
 	if (info->flags & MB1_HAS_MMAP)
 		for (u64 at = 0; at < info->mmap_length;) {
-			const struct mb1_mmap *entry = physical(info->mmap_addr + (u32)at);
+			const struct mb1_mmap *entry = physical_at(info->mmap_addr + (u32)at);
 
 			memory_map_add(entry->start, entry->length, entry->type);
 			at += entry->size + 4ul;
@@ -187,9 +182,9 @@ static void parse_multiboot2(const char *info)
 void multiboot_parse(u32 magic, u32 info)
 {
 	if (magic == MB1_LOADER_MAGIC)
-		parse_multiboot1(physical(info));
+		parse_multiboot1(physical_at(info));
 	else if (magic == MB2_LOADER_MAGIC)
-		parse_multiboot2(physical(info));
+		parse_multiboot2(physical_at(info));
 	else
 		boot_refuse("not started by a multiboot loader: EAX is 0x%x", magic);
 	if (!boot_info.memory_count)

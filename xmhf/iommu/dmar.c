@@ -18,14 +18,6 @@ enum { RMRR_BASE = 8, RMRR_LIMIT = 16, RMRR_SCOPES = 24 };
 enum { ATSR_SCOPES = 8 };
 enum { SCOPE_LENGTH = 1, SCOPE_PATH = 6 };
 
-static u64 field(const u8 *at, u32 offset, u32 bytes)
-{
-	u64 value = 0;
-
-	memcpy(&value, at + offset, bytes);
-	return value;
-}
-
 /* A way to a device, of pairs: device, function. */
 static const char *check_path(const u8 *at, u32 bytes)
 {
@@ -51,7 +43,7 @@ static const char *check_scopes(const u8 *at, const u8 *end)
 
 static const char *parse_drhd(struct dmar *dmar, const u8 *at, u32 length)
 {
-	u64 base = field(at, DRHD_BASE, 8);
+	u64 base = number_at(at + DRHD_BASE, 8);
 
 	if (dmar->unit_count == DMAR_MAX_UNITS)
 		return "more remapping units than XMHF has room for";
@@ -60,14 +52,14 @@ static const char *parse_drhd(struct dmar *dmar, const u8 *at, u32 length)
 	for (u32 i = 0; i < dmar->unit_count; i++)
 		if (dmar->units[i].base == base)
 			return "two remapping units with the same registers";
-	dmar->units[dmar->unit_count++] = (struct dmar_unit){ base, (u16)field(at, DRHD_SEGMENT, 2),
+	dmar->units[dmar->unit_count++] = (struct dmar_unit){ base, (u16)number_at(at + DRHD_SEGMENT, 2),
 							      at[DRHD_FLAGS] & UNIT_THE_REST };
 	return check_scopes(at + DRHD_SCOPES, at + length);
 }
 
 static const char *parse_rmrr(struct dmar *dmar, const u8 *at, u32 length)
 {
-	u64 start = field(at, RMRR_BASE, 8), last = field(at, RMRR_LIMIT, 8);
+	u64 start = number_at(at + RMRR_BASE, 8), last = number_at(at + RMRR_LIMIT, 8);
 
 	if (dmar->region_count == DMAR_MAX_REGIONS)
 		return "more reserved memory regions than XMHF has room for";
@@ -100,8 +92,8 @@ static const char *parse_structure(struct dmar *dmar, const u8 *at, size_t left,
 
 	if (left < 4)
 		return "bytes behind its last structure";
-	kind = (u32)field(at, 0, 2);
-	*length = (u32)field(at, 2, 2);
+	kind = (u32)number_at(at, 2);
+	*length = (u32)number_at(at + 2, 2);
 	if (*length < 4 || *length > left)
 		return "a structure that does not end in the table";
 	if (kind >= KINDS)
@@ -118,7 +110,7 @@ const char *dmar_parse(struct dmar *dmar, const void *table, size_t bytes)
 	u32 length = TABLE_STRUCTURES;
 
 	memset(dmar, 0, sizeof(*dmar));
-	if (bytes < TABLE_STRUCTURES || field(at, TABLE_LENGTH, 4) != bytes)
+	if (bytes < TABLE_STRUCTURES || number_at(at + TABLE_LENGTH, 4) != bytes)
 		return "a length that is not the table's";
 	if (at[TABLE_WIDTH] + 1 < MIN_WIDTH || at[TABLE_WIDTH] + 1 > MAX_WIDTH)
 		return "a width of addresses that no machine has";

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Memory and string functions, as in the C library, and string_copy(). */
+/* Memory and string functions, as in the C library, and a few more. */
 #ifndef XMHF_STRING_H
 #define XMHF_STRING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,21 @@ static inline void move_words(uint64_t *to, uint64_t *from, size_t count)
 	asm volatile("rep movsq" : "+D"(to), "+S"(source), "+c"(left) : : "memory");
 	asm volatile("rep stosq" : "+D"(from), "+c"(count) : "a"(0ull) : "memory");
 }
+
+/* A number of `bytes` bytes, at most eight, the lowest first, that may stand anywhere. */
+static inline uint64_t number_at(const void *at, size_t bytes)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, at, bytes);
+	return value;
+}
+
+/*
+ * Takes the hexadecimal digits from *at up to `end`, which is skipped if it is not the string's. False: there are none,
+ * or something else, or more than `max`.
+ */
+bool string_take_hex(const char **at, char end, uint64_t max, uint64_t *value);
 
 /* Copies at most size - 1 characters and always ends dst with NUL. Returns the length of src. */
 size_t string_copy(char *dst, const char *src, size_t size);

@@ -26,6 +26,12 @@ static inline void *phys_to_virt(hpa_t hpa)
 	return (void *)(DIRECT_MAP + hpa.addr);
 }
 
+/* The same of a number that a firmware or a loader has told. */
+static inline void *physical_at(u64 addr)
+{
+	return phys_to_virt(HPA(addr));
+}
+
 /*
  * For addresses in the direct map only (all that page_alloc() and pages_boot_alloc() return), not for those of the
  * image.

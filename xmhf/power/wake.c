@@ -53,7 +53,7 @@ void wake_reserve(u64 low)
 
 static void *in_stub(const char *symbol)
 {
-	return phys_to_virt(HPA(root_low + (u64)(symbol - wake_stub)));
+	return physical_at(root_low + (u64)(symbol - wake_stub));
 }
 
 /* All that may be used as RAM by the map, and root memory, which the map does not have. */
@@ -78,10 +78,10 @@ static void fill_ranges(void)
 
 static void install_stub(void)
 {
-	u64 *directory = phys_to_virt(HPA(root_low + PAGE_SIZE));
+	u64 *directory = physical_at(root_low + PAGE_SIZE);
 
-	memset(phys_to_virt(HPA(root_low)), 0, ROOT_LOW_BYTES);
-	memcpy(phys_to_virt(HPA(root_low)), wake_stub, (size_t)(wake_stub_end - wake_stub));
+	memset(physical_at(root_low), 0, ROOT_LOW_BYTES);
+	memcpy(physical_at(root_low), wake_stub, (size_t)(wake_stub_end - wake_stub));
 	*(u32 *)in_stub(wake_gdtr_base) = (u32)(root_low + (u64)(wake_gdt - wake_stub));
 	*(u32 *)in_stub(wake_far) = (u32)(root_low + (u64)(wake_code32 - wake_stub));
 	*(u64 *)in_stub(wake_pdpt) = (root_low + PAGE_SIZE) | PDPT_PRESENT;
@@ -99,7 +99,7 @@ static void guard(u64 start, u64 end)
 
 static void guard_facs(u64 addr)
 {
-	u8 *facs = phys_to_virt(HPA(addr));
+	u8 *facs = physical_at(addr);
 	u32 length = *(u32 *)(facs + FACS_LENGTH);
 
 	*(u32 *)(facs + FACS_VECTOR) = (u32)root_low;
@@ -152,7 +152,7 @@ static bool meets_kept(u64 addr, unsigned int size)
 
 static void store(u64 addr, unsigned int size, u64 value)
 {
-	volatile void *at = phys_to_virt(HPA(addr));
+	volatile void *at = physical_at(addr);
 
 	if (meets_kept(addr, size)) {
 		for (unsigned int i = 0; i < size; i++)
@@ -181,7 +181,7 @@ static void store(u64 addr, unsigned int size, u64 value)
 	}
 static bool compare_exchange(u64 addr, unsigned int size, u64 *expected, u64 value)
 {
-	void *at = phys_to_virt(HPA(addr));
+	void *at = physical_at(addr);
 
 	if (meets_kept(addr, size)) {
 		u64 mask = size == 8 ? ~0ull : BIT(8 * size) - 1, old = 0;

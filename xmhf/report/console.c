@@ -7,7 +7,6 @@
 #include "boot/pci.h"
 #include "core/cmdline.h"
 #include "lib/string.h"
-#include "mem/pages.h"
 #include "mem/phys_bits.h"
 #include "mem/root_map.h"
 #include "report/log.h"
@@ -67,25 +66,6 @@ static void use_pci(u32 address)
 		use_memory(high << 32 | (bar & ~0xfu), pci_read32(address | PCI_CLASS) >> 16 == PCI_SERIAL ? 1 : 4);
 }
 
-/* Hexadecimal digits up to `end`, which is skipped. False: something else, or more than `max`. */
-static bool take_hex(const char **at, char end, u64 max, u64 *value)
-{
-	const char *from = *at;
-
-	for (*value = 0; **at && **at != end; (*at)++) {
-		char c = **at | 0x20;
-		u64 digit = c >= '0' && c <= '9' ? (u64)(c - '0') : c >= 'a' && c <= 'f' ? (u64)(c - 'a' + 10) : 16;
-
-		if (digit == 16 || *value > max >> 4)
-			return false;
-		*value = *value << 4 | digit;
-	}
-	if (*at == from || **at != end || *value > max)
-		return false;
-	*at += end != 0;
-	return true;
-}
-
 static bool begins(const char **at, const char *word)
 {
 	size_t length = strlen(word);
@@ -100,12 +80,12 @@ static void use_place(const char *at)
 {
 	u64 addr, bus, device, function;
 
-	if (begins(&at, "mmio:") && take_hex(&at, 0, BIT(52), &addr))
+	if (begins(&at, "mmio:") && string_take_hex(&at, 0, BIT(52), &addr))
 		use_memory(addr, 1);
-	else if (begins(&at, "mmio32:") && take_hex(&at, 0, BIT(52), &addr))
+	else if (begins(&at, "mmio32:") && string_take_hex(&at, 0, BIT(52), &addr))
 		use_memory(addr, 4);
-	else if (begins(&at, "pci:") && take_hex(&at, ':', 255, &bus) && take_hex(&at, '.', 31, &device) &&
-		 take_hex(&at, 0, 7, &function))
+	else if (begins(&at, "pci:") && string_take_hex(&at, ':', 255, &bus) &&
+		 string_take_hex(&at, '.', 31, &device) && string_take_hex(&at, 0, 7, &function))
 		use_pci(PCI_ADDRESS(bus, device, function, 0));
 	else
 		boot_refuse("option console=%s: none of none, com1, acpi, mmio:ADDRESS, mmio32:ADDRESS, "

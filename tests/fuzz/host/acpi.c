@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* The last one is the DSDT of the others where they say so: its address has no low bits to be guessed. */
 	memcpy(xsdt.entries, root, sizeof(root));
 	for (u32 i = 0; i < TABLES; i++) {
-		u8 *fadt = physical(root[i]);
+		u8 *fadt = physical_at(root[i]);
 		u32 length = sizes[i] < SDT_BYTES ? 0 : *(const u32 *)(fadt + 4);
 
 		if (length >= FADT_DSDT + 4u && !memcmp(fadt, "FACP", 4)) {

@@ -7,7 +7,7 @@ EFI_CFLAGS := -std=gnu11 -ffreestanding -fpic -fvisibility=hidden -mno-red-zone 
 	-I xmhf -I hypapi/include -I $(O)/include
 EFI_LINK_FLAGS := -m i386pep --subsystem 10 --image-base 0x10000000 --enable-reloc-section --no-insert-timestamp \
 	-s -e efi_main
-EFI_OBJ := $(addprefix $(EFI_O)/,app.o config.o next.o bridge.o image.o string.o string_copy.o printf.o)
+EFI_OBJ := $(addprefix $(EFI_O)/,app.o config.o next.o bridge.o image.o string.o string_more.o printf.o)
 
 $(EFI_O)/xmhf.bin: $(O)/xmhf.elf
 	@mkdir -p $(@D)
