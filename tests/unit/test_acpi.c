@@ -235,7 +235,7 @@ static void changed_after_the_start(void **state)
 	is_hidden(X_DSDT_AT, false);
 	is_hidden(DSDT_AT + AML_TABLE_BYTES, false);
 	is_hidden(SSDT_AT + 0x100, false); /* root's memory below 1 MiB */
-	assert_int_equal(*(u8 *)physical(DSDT_AT + 37), 'X');
+	assert_int_equal(*(u8 *)physical_at(DSDT_AT + 37), 'X');
 	root_low = 0;
 }
 
