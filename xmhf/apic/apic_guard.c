@@ -70,28 +70,28 @@ enum taken apic_guard_store(struct percpu *cpu, gpa1_t gpa1, u64 qualification)
 	if (!(qualification & EPT_QUAL_WRITE))
 		return NOT_TAKEN;
 	const u64 insn_store = EPT_QUAL_GLA_VALID | EPT_QUAL_GLA_FINAL;
-	struct store s = { 0 };
+	const struct store *s = NULL;
 
 	/* Neither the push of an event's delivery nor a page walk: that is no store of the instruction at RIP. */
 	if ((qualification & insn_store) == insn_store && !(vmread(VMCS_IDT_INFO) & INTR_VALID))
 		s = guest_store_fetch(cpu, guest_code_size());
-	if (!s.len || (s.kind != STORE_MOV && (s.kind != STORE_XCHG || s.size != 4))) {
+	if (!s || !s->len || (s->kind != STORE_MOV && (s->kind != STORE_XCHG || s->size != 4))) {
 		log_limited(LOG_WARN, "CPU %u: a store to the local APIC by no MOV or 32-bit XCHG: #GP", cpu->index);
 		vmx_raise(cpu, VEC_GP, 0, GVA(0));
 		return TAKEN;
 	}
 	/* In x2APIC mode nothing decodes the page. The manual gives no meaning to other widths. */
-	if ((cpu->apic.base & APIC_BASE_X2APIC) || s.size != 4) {
-		vmx_skip_bytes(s.len);
+	if ((cpu->apic.base & APIC_BASE_X2APIC) || s->size != 4) {
+		vmx_skip_bytes(s->len);
 		return TAKEN;
 	}
-	u32 value = (u32)guest_store_value(cpu, &s);
+	u32 value = (u32)guest_store_value(cpu, s);
 
-	if (s.kind == STORE_XCHG)
-		guest_store_put(cpu, &s, s.reg, lapic_read(offset));
+	if (s->kind == STORE_XCHG)
+		guest_store_put(cpu, s, s->reg, lapic_read(offset));
 	if (offset % 16 == 0)
 		store_register(cpu, offset, value);
-	vmx_skip_bytes(s.len);
+	vmx_skip_bytes(s->len);
 	/* Every CPU comes by here at the end of an interrupt, as a rule: devices' faults need no exits of their own. */
 	if (iommu_look_is_due())
 		cpu->work = 1;

@@ -243,11 +243,16 @@ bool guest_walk_missed(struct guest_walk *w, gva_t gva, u32 rights, struct guest
 
 void guest_path_record(struct guest_path *path, const struct guest_walk *w)
 {
+	static const u64 nothing;
 	u64 user = PTE_U;
 
 	path->levels = GUEST_NO_PATH;
 	if (w->levels < 4)
 		return;
+	for (u32 level = 0; level < ARRAY_SIZE(path->at); level++) {
+		path->at[level] = &nothing;
+		path->entry[level] = 0;
+	}
 	for (u32 level = w->level; level < w->levels; level++) {
 		u32 index = (u32)(path->gva >> (PAGE_SHIFT + 9 * level)) & 511;
 

@@ -88,7 +88,7 @@ struct guest_path {
 	u32 cpu, cpl;
 	u32 levels;  /* as of the walk; GUEST_NO_PATH: none is known */
 	u32 level;   /* of the last table */
-	const volatile u64 *at[5];
+	const volatile u64 *at[5]; /* where the way has no table, a word that stays 0 */
 	u64 entry[5];
 };
 #define GUEST_NO_PATH 0xffu
@@ -101,10 +101,12 @@ static inline bool guest_path_is_same(const struct guest_path *path)
 {
 	const u64 accessed_dirty = BITS(6, 5);
 
-	for (u64 at = path->level; at < path->levels; at++)
-		if (unlikely((*path->at[at] ^ path->entry[at]) & ~accessed_dirty))
-			return false;
-	return true;
+	u64 changed = 0;
+
+#pragma GCC unroll 5
+	for (u32 at = 0; at < ARRAY_SIZE(path->at); at++)
+		changed |= *path->at[at] ^ path->entry[at];
+	return likely(!(changed & ~accessed_dirty));
 }
 
 static inline bool guest_path_holds(const struct guest_path *path, const struct guest_walk *w)

@@ -22,6 +22,9 @@ static u64 address_bits; /* mask of the physical-address bits */
 
 /* The values that EPT01 follows; written under a stop, or at boot. */
 static struct values { u64 def_type, fixed[11], var[32]; } live;
+/* The variable ranges of `live` that are on: a CPU has more, and each leaf of EPT01 is asked for. */
+static struct range { u64 base, mask; int type; } ranges[16];
+static u32 range_count;
 
 static const struct { u32 msr; u32 start, step; } fixed_ranges[11] = {
 	{ MSR_MTRR_FIX64K, 0, 0x10000 }, { MSR_MTRR_FIX16K, 0x80000, 0x4000 }, { MSR_MTRR_FIX16K + 1, 0xa0000, 0x4000 },
@@ -48,6 +51,11 @@ void mtrr_publish(const struct percpu *cpu)
 	live.def_type = cpu->mtrr.def_type;
 	memcpy(live.fixed, cpu->mtrr.fixed, sizeof(live.fixed));
 	memcpy(live.var, cpu->mtrr.var, sizeof(live.var));
+	range_count = 0;
+	for (u32 i = 0; i < 2 * variable_count; i += 2)
+		if (live.var[i + 1] & MASK_VALID)
+			ranges[range_count++] = (struct range){ live.var[i] & address_bits,
+								live.var[i + 1] & address_bits, live.var[i] & 0xff };
 }
 
 void mtrr_keep_uncached(u64 start, u64 end)
@@ -77,17 +85,13 @@ static int variable_type(u64 start, u64 size)
 {
 	int type = -1;
 
-	for (u32 i = 0; i < variable_count; i++) {
-		u64 base = live.var[2 * i] & address_bits, mask = live.var[2 * i + 1] & address_bits;
-
-		if (!(live.var[2 * i + 1] & MASK_VALID))
-			continue;
+	for (const struct range *r = ranges; r < ranges + range_count; r++) {
 		/* The mask's bits inside the range decide whether it is wholly in or wholly out. */
-		if ((start ^ base) & mask & ~(size - 1))
+		if ((start ^ r->base) & r->mask & ~(size - 1))
 			continue;
-		if (mask & (size - 1))
+		if (r->mask & (size - 1))
 			return -1;
-		type = combine(type, live.var[2 * i] & 0xff);
+		type = combine(type, r->type);
 	}
 	return type >= 0 ? type : (int)(live.def_type & 0xff);
 }

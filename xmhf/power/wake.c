@@ -297,19 +297,19 @@ enum taken wake_guard_store(struct percpu *cpu, gpa1_t gpa1)
 
 	if (!ept01_is_guarded(page))
 		return NOT_TAKEN;
-	struct store s = guest_store_fetch(cpu, code_size);
+	const struct store *s = guest_store_fetch(cpu, code_size);
 
 	/*
 	 * An event's delivery that pushes there, and a store that leaves the page, are no use of an operating
 	 * system's.
 	 */
-	if (!s.len || gpa1.addr + s.size > page + PAGE_SIZE || vmread(VMCS_IDT_INFO) & INTR_VALID) {
+	if (!s->len || gpa1.addr + s->size > page + PAGE_SIZE || vmread(VMCS_IDT_INFO) & INTR_VALID) {
 		log_limited(LOG_WARN,
 			    "CPU %u: a store to a page of ACPI tables by an instruction that is not known: #GP",
 			    cpu->index);
 		vmx_raise(cpu, VEC_GP, 0, GVA(0));
 		return TAKEN;
 	}
-	carry_out(cpu, &s, gpa1.addr, code_size == 64);
+	carry_out(cpu, s, gpa1.addr, code_size == 64);
 	return TAKEN;
 }

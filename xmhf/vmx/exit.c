@@ -133,10 +133,9 @@ void vmx_requeue_access(u64 qualification)
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
 }
 
-void vmx_violation(struct percpu *cpu, gpa1_t gpa1, gpa2_t gpa2, u64 qualification)
+static __attribute__((noinline)) void memory_violation(struct percpu *cpu, gpa1_t gpa1, gpa2_t gpa2,
+						       u64 qualification)
 {
-	if (apic_guard_violation(cpu, gpa1, qualification) == TAKEN)
-		return;
 	vmx_requeue_access(qualification);
 	struct event_violation v = { .gpa1 = gpa1, .gpa2 = gpa2, .access = qualification & EPT_QUAL_ACCESS,
 				       .gva_valid = qualification & EPT_QUAL_GLA_FINAL };
@@ -144,6 +143,12 @@ void vmx_violation(struct percpu *cpu, gpa1_t gpa1, gpa2_t gpa2, u64 qualificati
 	if (qualification & EPT_QUAL_GLA_VALID)
 		v.gva = GVA(vmread(VMCS_GUEST_LINEAR_ADDR));
 	event_violation(cpu, &v);
+}
+
+void vmx_violation(struct percpu *cpu, gpa1_t gpa1, gpa2_t gpa2, u64 qualification)
+{
+	if (apic_guard_violation(cpu, gpa1, qualification) == NOT_TAKEN)
+		memory_violation(cpu, gpa1, gpa2, qualification);
 }
 
 static void exit_ept_violation(struct percpu *cpu)
