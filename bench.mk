@@ -27,10 +27,12 @@ $(PASSERS): $(INSTALL_O)/greeter.elf
 check-files: $(PASSERS)
 
 .PHONY: bench bench-files
-bench-files: $(PASSERS) $(O)/xmhf.elf core-counts $(O)/guest/test.bzimage $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio
+bench-files: $(PASSERS) $(O)/xmhf.elf core-counts $(O)/guest/test.bzimage $(O)/linux/tiny/bzImage \
+	$(addprefix $(O)/linux/,tiny.cpio l2.cpio)
 
 bench: setup
 	@$(MAKE) $(CHECK_PARALLEL) --no-print-directory bench-files
 	@tools/bench.py --xmhf $(O)/xmhf.elf --counts $(O)/counts/xmhf.elf --passers $(O)/bench \
 		--guest $(O)/guest/test.bzimage \
-		--kernel $(O)/linux/tiny/bzImage --initrd $(O)/linux/tiny.cpio --out $(O)/bench --jobs $(BENCH_JOBS)
+		--kernel $(O)/linux/tiny/bzImage --initrd $(O)/linux/tiny.cpio --l2-initrd $(O)/linux/l2.cpio \
+		--out $(O)/bench --jobs $(BENCH_JOBS)

@@ -8,7 +8,8 @@ the output folder: bench.tsv (operation, cpus, bare, xmhf; "-" where the bare ma
 cost on silicon), mitigations.tsv (what it does against speculation, on CPUs that need it), bench.svg, and the serial
 logs. Ticks are medians of at least 100 rounds after a warm-up; Bochs counts executed instructions, so they are exact
 for one CPU. `linux-boot` is one boot: from the start of the kernel's own clock to the init script, so no loader counts
-in it.
+in it. `l2-linux` is one boot, too: of a Linux in L2, from the start of QEMU to the init script. `l3-exit` is an exit of
+the KVM guest of that Linux, and back: on the bare machine that guest is the L2 of a guest hypervisor that is L1.
 """
 import argparse
 import concurrent.futures
@@ -31,7 +32,7 @@ l2-switch l1-vmread
 l1-vmwrite l1-vmptrld l1-vmclear l1-invept ept02-fill-4k ept02-fill-2m ept12-violation pal-register-l1 pal-invoke-l1
 pal-return-l1 pal-call-again-l1 pal-unregister-l1 pal-register-l2 pal-invoke-l2 pal-return-l2 pal-call-again-l2
 pal-unregister-l2
-tpm-seal-l1 tpm-unseal-l1 tpm-quote-l1 linux-boot linux-l2-exit churn""".split()
+tpm-seal-l1 tpm-unseal-l1 tpm-quote-l1 linux-boot linux-l2-exit churn l2-linux l3-exit""".split()
 # The same PAL with 16 and 64 pages, not 4, and with 2, code and stack, the least that a PAL has; and registered by
 # list, which a kernel does for CPL 3: in the tables, not in the chart.
 PAL_FORMS = [f"pal-{part}-{form}-l{level}" for form in ("2", "16", "64", "list-2", "list", "list-16", "list-64")
@@ -55,8 +56,8 @@ AIMS = {("dispatch-first", 1): 60, ("dispatch-further", 1): 23, ("l1-cpuid", 1):
         ("ept02-fill-2m", 1): 700, ("ept12-violation", 1): 2500, ("pal-register-l1", 1): 400000,
         ("pal-invoke-l1", 1): 2300, ("pal-unregister-l1", 1): 3000, ("pal-register-l2", 1): 402000,
         ("pal-invoke-l2", 1): 3200, ("pal-unregister-l2", 1): 4200, ("linux-l2-exit", 1): 4500}
-LINUX_BOOT_AIM = 1.01   # times the bare machine
-CHURN_AIM = 2.5         # the same: L2 whose memory L1 keeps changing, ticks of a walk over 512 pages
+# Times the bare machine. churn: an L2 whose memory L1 keeps changing, ticks of a walk over 512 pages.
+TIMES_BARE = {"linux-boot": 1.01, "churn": 2.5, "l2-linux": 1.09, "l3-exit": 2.5}
 # What the core counts, and what one of each costs on silicon, in cycles. In the emulator each is one tick, so the
 # estimate is these plus half a cycle for each tick. Exit with its entry: Agesen and others, "Software Techniques for
 # Avoiding Hardware Virtualization Exits" (USENIX ATC 2012), has about 800 to 1,000 for CPUs of 2010; mitigations came
@@ -116,12 +117,19 @@ class Bench:
         return self.machine(name, self.o.kernel, append + " job=boot-clock,pal-bench,kvm-guest,kvm-churn",
                             initrd=self.o.initrd, expect=[r"^CLOCK", r"^B linux-l2-exit", r"^INIT DONE"], **more)
 
+    def linux_in_l2(self, name, **more):
+        append = " ".join((ROOT / "tools/linux" / file).read_text().strip() for file in ("cmdline", "cmdline.bochs"))
+        return self.machine(name, self.o.kernel, append + " job=l2-linux l2job=kvm-guest", initrd=self.o.l2_initrd,
+                            expect=[r"^L2 READY", r"^L2: B linux-l2-exit", r"^INIT DONE"], **more)
+
     def all(self):
         """{name: serial log}"""
         off = dict(xmhf_args="shadow-vmcs=off")
         runs = {f"passers{count}": lambda count=count: self.passers(count) for count in (1, 3)}
         runs |= {"linux-bare": lambda: self.linux("linux-bare"),
                 "linux-xmhf": lambda: self.linux("linux-xmhf", xmhf=self.o.xmhf),
+                "l2-bare": lambda: self.linux_in_l2("l2-bare"),
+                "l2-xmhf": lambda: self.linux_in_l2("l2-xmhf", xmhf=self.o.xmhf),
                 "bare-1": lambda: self.guest("bare-1"),
                 "no-shadow": lambda: self.guest("no-shadow", xmhf=self.o.xmhf, **off),
                 "counts-no-shadow": lambda: self.guest("counts-no-shadow", xmhf=self.o.counts, **off)}
@@ -152,6 +160,13 @@ def linux_boot(text):
     return ready - (int(now) - int(float(seconds) * TICKS_PER_SECOND))
 
 
+def of_l2(text):
+    """{(operation, cpus): [value]} of a Linux in L2."""
+    start, ready = (int(re.search(rf"^L2 {what} ticks=(\d+)", text, re.M).group(1)) for what in ("START", "READY"))
+    return {("l2-linux", 1): [ready - start],
+            ("l3-exit", 1): lines(re.sub("^L2: ", "", text, flags=re.M), "B")["linux-l2-exit", 1]}
+
+
 def dispatch_costs(one, three):
     """Ticks to ask the first hypapp of an event, which passes, and each further one; from the logs of passers1,
     passers3.
@@ -165,7 +180,7 @@ def dispatch_costs(one, three):
 
 def collect(logs):
     """([(operation, cpus, bare, xmhf)], [(name, cpus, bare, xmhf)] of further figures); None where there is none."""
-    bare = {**lines(logs["linux-bare"], "B"), **lines(logs["bare-1"], "B")}
+    bare = {**lines(logs["linux-bare"], "B"), **lines(logs["bare-1"], "B"), **of_l2(logs["l2-bare"])}
     linux = lines(logs["linux-xmhf"], "B")
     xmhf = dict(linux)
     for cpus in (1, *STOP_CPUS):
@@ -174,6 +189,7 @@ def collect(logs):
         xmhf.update({**lines(logs[f"stopper-{cpus}"], "B"), **lines(logs[f"throughput-{cpus}"], "B")})
     no_shadow = lines(logs["no-shadow"], "B")
     xmhf.update({(operation, 1): no_shadow[operation, 1] for operation in WITHOUT_SHADOW})
+    xmhf.update(of_l2(logs["l2-xmhf"]))
     bare["linux-boot", 1], xmhf["linux-boot", 1] = [linux_boot(logs["linux-bare"])], [linux_boot(logs["linux-xmhf"])]
     for operation, ticks in zip(("dispatch-first", "dispatch-further"),
                                 dispatch_costs(logs["passers1"], logs["passers3"])):
@@ -233,10 +249,8 @@ def collect_mitigations(counts):
 def aim(rows, row):
     """(ticks aimed at, ticks to compare with it), or None."""
     operation, cpus, bare, xmhf = row
-    if operation == "linux-boot" and bare:
-        return int(bare * LINUX_BOOT_AIM), xmhf
-    if operation == "churn" and bare:
-        return int(bare * CHURN_AIM), xmhf
+    if operation in TIMES_BARE and bare:
+        return int(bare * TIMES_BARE[operation]), xmhf
     if (operation, cpus) not in AIMS or xmhf is None:
         return None
     if operation.startswith("pal-invoke"):
@@ -327,6 +341,7 @@ def parse_arguments():
     add("--guest", required=True, help="the bare-metal guest")
     add("--kernel", required=True, help="the tiny Linux kernel")
     add("--initrd", required=True)
+    add("--l2-initrd", required=True, help="one with QEMU and a Linux for L2")
     add("--out", required=True, help="output folder")
     add("--timeout", type=float, default=600)
     add("--jobs", type=int, default=2, help="machines at the same time")
