@@ -6,8 +6,9 @@ O ?= build
 EXAMPLES_CC ?= gcc
 EXAMPLES_CFLAGS := -std=gnu11 -O2 -Wall -Wextra -Werror
 # PAL code reaches nothing outside its sections.
-TV_PAL_CFLAGS := $(EXAMPLES_CFLAGS) -ffreestanding -fPIE -fvisibility=hidden -fno-jump-tables -fno-stack-protector \
+TV_PAL_ONLY := -ffreestanding -fPIE -fvisibility=hidden -fno-jump-tables -fno-stack-protector \
 	-fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -fcf-protection=none -mgeneral-regs-only
+TV_PAL_CFLAGS := $(EXAMPLES_CFLAGS) $(TV_PAL_ONLY)
 EXAMPLES := $(addprefix $(O)/examples/,pal-demo pal-stress pal-bench pal-abandon pal-owner pal-moved pal-soak)
 TV_HEADERS := $(wildcard examples/libtv/*.h examples/linux-driver/*.h hypapps/trustvisor/include/trustvisor/*.h)
 TV_CFLAGS := $(EXAMPLES_CFLAGS) -I hypapps/trustvisor/include
@@ -40,7 +41,7 @@ install-libtv: $(addprefix $(O)/examples/,libtv.a libtv_pal.a libtv.so.1)
 	$(Q)cp examples/libtv/tv.h examples/libtv/tv_hypercall.h examples/libtv/tv.py $(DESTDIR)$(PREFIX)/include/libtv
 	$(Q)sed -i 's|"[^"]*/\(trustvisor/abi.h\)"|<\1>|' $(DESTDIR)$(PREFIX)/include/libtv/tv_hypercall.h
 	$(Q)cp hypapps/trustvisor/include/trustvisor/abi.h $(DESTDIR)$(PREFIX)/include/libtv/trustvisor
-	$(Q)sed 's|@PREFIX@|$(PREFIX)|' examples/libtv/libtv.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libtv.pc
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@PAL_CFLAGS@|$(TV_PAL_ONLY)|' examples/libtv/libtv.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libtv.pc
 
 $(O)/examples/pal.o: examples/pal/pal.c examples/pal/pal.h $(TV_HEADERS)
 	@mkdir -p $(@D)
