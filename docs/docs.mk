@@ -6,9 +6,9 @@
 # In the order of the links "before" and "after".
 GUIDES := README.md docs/guides.md docs/tutorial.md docs/events.md $(sort $(wildcard docs/events/*.md)) \
 	docs/stops.md docs/porting.md docs/out-of-tree.md docs/install.md docs/simulator.md docs/trace.md \
-	docs/debugging.md docs/trustvisor.md docs/libtv.md hypapps/trustvisor/README.md examples/linux-driver/README.md \
-	docs/options.md docs/security.md docs/limits.md hypapps/lockdown/README.md examples/mini-hypervisor/README.md \
-	docs/walks.md docs/design.md docs/nested.md docs/panics.md \
+	docs/debugging.md docs/trustvisor.md docs/libtv.md hypapps/trustvisor/README.md \
+	examples/linux-driver/README.md docs/options.md docs/security.md docs/limits.md hypapps/lockdown/README.md \
+	examples/mini-hypervisor/README.md docs/walks.md docs/design.md docs/nested.md docs/panics.md \
 	docs/secrets.md docs/quiesce.md docs/glossary.md
 SITE := docs/site docs/pictures
 AWESOME := /usr/share/doxygen-awesome-css

@@ -41,7 +41,8 @@ install-libtv: $(addprefix $(O)/examples/,libtv.a libtv_pal.a libtv.so.1)
 	$(Q)cp examples/libtv/tv.h examples/libtv/tv_hypercall.h examples/libtv/tv.py $(DESTDIR)$(PREFIX)/include/libtv
 	$(Q)sed -i 's|"[^"]*/\(trustvisor/abi.h\)"|<\1>|' $(DESTDIR)$(PREFIX)/include/libtv/tv_hypercall.h
 	$(Q)cp hypapps/trustvisor/include/trustvisor/abi.h $(DESTDIR)$(PREFIX)/include/libtv/trustvisor
-	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@PAL_CFLAGS@|$(TV_PAL_ONLY)|' examples/libtv/libtv.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libtv.pc
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@PAL_CFLAGS@|$(TV_PAL_ONLY)|' \
+		examples/libtv/libtv.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libtv.pc
 
 $(O)/examples/pal.o: examples/pal/pal.c examples/pal/pal.h $(TV_HEADERS)
 	@mkdir -p $(@D)
