@@ -168,7 +168,7 @@ static enum hypapi_verdict settle(struct dispatch *d, enum hypapi_verdict verdic
 		(void)dispatch_stop(d); /* the handler begins again after it: what it has read does not matter */
 		verdict = run_handler(d);
 	}
-	if (verdict > HYPAPI_KILL)
+	if (!counted && verdict > HYPAPI_KILL) /* settled before, it can be DISPATCH_RAISED */
 		verdict = no_verdict(d, verdict);
 	/* Who asks for a stop that has no budget waits; a violation is counted where its address is known. */
 	if (!counted && verdict == HYPAPI_RETRY && event_info[d->ev.type].repeats &&
