@@ -46,8 +46,8 @@ function show(list, query) {
 	}))
 	if (!found.length && query.trim())
 		list.textContent = "Nothing has all of these words."
-	/* Below the box; the bar around it would cut the list off. */
-	const box = list.parentElement.getBoundingClientRect()
+	/* Below the box, over all else; the bar around the box would cut the list off. */
+	const box = document.getElementById("site-search").getBoundingClientRect()
 	list.style.top = `${box.bottom}px`
 	list.style.left = `${box.left + 10}px`
 	list.hidden = !query.trim()
@@ -68,8 +68,11 @@ document.addEventListener("DOMContentLoaded", () => {
 	box.placeholder = "Search (/)"
 	box.setAttribute("aria-label", "Search in all guides and in the reference")
 	list.hidden = true
-	place.append(box, darkModeToggle(), list)
+	list.id = "site-hits"
+	place.append(box, darkModeToggle())
 	document.getElementById("titlearea").append(place)
+	document.body.append(list)
+	const isInside = element => place.contains(element) || list.contains(element)
 	box.addEventListener("input", () => show(list, box.value))
 	document.addEventListener("keydown", event => {
 		const links = [...list.querySelectorAll("a")], at = links.indexOf(document.activeElement)
@@ -77,7 +80,7 @@ document.addEventListener("DOMContentLoaded", () => {
 			box.focus()
 		else if (event.key === "Escape")
 			list.hidden = true
-		else if (event.key === "ArrowDown" && place.contains(document.activeElement))
+		else if (event.key === "ArrowDown" && isInside(document.activeElement))
 			links[Math.min(at + 1, links.length - 1)]?.focus()
 		else if (event.key === "ArrowUp" && at >= 0)
 			(links[at - 1] ?? box).focus()
@@ -87,5 +90,5 @@ document.addEventListener("DOMContentLoaded", () => {
 			return
 		event.preventDefault()
 	})
-	document.addEventListener("click", event => { if (!place.contains(event.target)) list.hidden = true })
+	document.addEventListener("click", event => { if (!isInside(event.target)) list.hidden = true })
 })
