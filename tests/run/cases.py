@@ -406,6 +406,9 @@ CASES = [
              "GRUB goes on"),
     efi_refuses("no-mp-services", "the CPU with APIC id 1 is in the firmware.s tables, but its MP services do not",
                 "efi-no-mp"),
+    # By the firmware's shell, whose first word is the path. An option of the file, then one of the load options.
+    efi_says("load-options", "efi-options", f"-M q35 -bios {OVMF}", "error: option log=none: the value", "not started",
+             "error: option log=other: the value", "not started"),
     efi_says("signed", "efi-signed", SECURE_BOOT, "error: this CPU has no VMX", "not started"),
     efi_says("signed-and-changed", "efi-changed", SECURE_BOOT, "Access Denied"),
     efi_says("unsigned", "efi-alone", SECURE_BOOT, "Access Denied", long=True),

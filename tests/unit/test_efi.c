@@ -92,13 +92,13 @@ static efi_status EFI handle_protocol(efi_handle handle, const efi_guid *protoco
 }
 
 static efi_status EFI locate_handles(uint32_t how, const efi_guid *protocol, void *key, uint64_t *count,
-				     efi_handle **handles)
+				     void *handles)
 {
 	static efi_handle all[] = { (efi_handle)1, (efi_handle)2 };
 
 	(void)how, (void)protocol, (void)key;
 	*count = 2;
-	*handles = all;
+	*(efi_handle **)handles = all;
 	return 0;
 }
 

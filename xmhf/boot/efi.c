@@ -34,20 +34,12 @@ bool efi_stays(void)
 	return handoff;
 }
 
-static u32 memory_type(u32 type)
-{
-	switch (type) {
-	case EFI_LOADER_CODE: case EFI_LOADER_DATA: case EFI_BOOT_CODE: case EFI_BOOT_DATA: case EFI_CONVENTIONAL:
-		return MEMORY_RAM;
-	case EFI_UNUSABLE:
-		return MEMORY_BAD;
-	case EFI_ACPI:
-		return MEMORY_ACPI;
-	case EFI_NVS:
-		return MEMORY_NVS;
-	}
-	return MEMORY_RESERVED;
-}
+/* Those that are not here are reserved. */
+static const u8 memory_types[] = {
+	[EFI_LOADER_CODE] = MEMORY_RAM, [EFI_LOADER_DATA] = MEMORY_RAM, [EFI_BOOT_CODE] = MEMORY_RAM,
+	[EFI_BOOT_DATA] = MEMORY_RAM, [EFI_CONVENTIONAL] = MEMORY_RAM, [EFI_UNUSABLE] = MEMORY_BAD,
+	[EFI_ACPI] = MEMORY_ACPI, [EFI_NVS] = MEMORY_NVS,
+};
 
 static void take_memory_map(void)
 {
@@ -57,8 +49,9 @@ static void take_memory_map(void)
 		boot_refuse("the firmware's memory map has entries of %lu bytes", handoff->map_entry_bytes);
 	for (; at + sizeof(struct efi_memory) <= end; at += handoff->map_entry_bytes) {
 		const struct efi_memory *m = (const void *)at;
+		u32 type = m->type < ARRAY_SIZE(memory_types) ? memory_types[m->type] : 0;
 
-		memory_map_add(m->start, m->pages * PAGE_SIZE, memory_type(m->type));
+		memory_map_add(m->start, m->pages * PAGE_SIZE, type ? type : MEMORY_RESERVED);
 	}
 }
 

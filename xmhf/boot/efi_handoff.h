@@ -22,7 +22,6 @@
 #define STATE_SEGMENTS 92
 
 /* Order of the selectors in a state: as in the VMCS (vmx/vmx.h). */
-#define STATE_SEGMENT_COUNT 8
 #define STATE_ES 0
 #define STATE_CS 1
 #define STATE_SS 2
@@ -49,18 +48,15 @@ struct efi_cpu_state {
 	u64 stack;  /* of the core for this CPU, and its struct percpu: addresses of the core */
 	u64 percpu;
 	struct efi_table_register gdtr, idtr;
-	u16 segments[STATE_SEGMENT_COUNT];
+	u16 segments[STATE_TR + 1];
 	u8 reserved[4];
 	u64 tr_base;
 	u32 tr_limit;
 	u32 apic_id;
 } __attribute__((packed, aligned(8)));
-_Static_assert(offsetof(struct efi_cpu_state, efer) == STATE_EFER, "bridge.S");
-_Static_assert(offsetof(struct efi_cpu_state, stack) == STATE_STACK, "bridge.S");
-_Static_assert(offsetof(struct efi_cpu_state, percpu) == STATE_PERCPU, "bridge.S");
-_Static_assert(offsetof(struct efi_cpu_state, gdtr) == STATE_GDTR, "bridge.S");
-_Static_assert(offsetof(struct efi_cpu_state, idtr) == STATE_IDTR, "bridge.S");
-_Static_assert(offsetof(struct efi_cpu_state, segments) == STATE_SEGMENTS, "bridge.S");
+#define STATE_IS(member, at) _Static_assert(offsetof(struct efi_cpu_state, member) == (at), "bridge.S")
+STATE_IS(efer, STATE_EFER); STATE_IS(stack, STATE_STACK); STATE_IS(percpu, STATE_PERCPU);
+STATE_IS(gdtr, STATE_GDTR); STATE_IS(idtr, STATE_IDTR); STATE_IS(segments, STATE_SEGMENTS);
 
 /* Why bridge_enter() came back. */
 enum efi_answer {

@@ -25,12 +25,8 @@ _Static_assert(MAX_MEMORY_RANGES * sizeof(struct memory_range) < 2 * PAGE_SIZE, 
 
 /* Offsets in boot_params, as the protocol numbers them. */
 enum {
-	P_VIDEO_MODE = 0x06, P_VIDEO_COLS = 0x07, P_VIDEO_LINES = 0x0e, P_VIDEO_VGA = 0x0f, P_VIDEO_POINTS = 0x10,
-	P_FB_WIDTH = 0x12, P_FB_HEIGHT = 0x14, P_FB_BITS = 0x16, P_FB_ADDR = 0x18, P_FB_SIZE = 0x1c, P_FB_PITCH = 0x24,
-	P_FB_COLORS = 0x26, P_FB_FLAGS = 0x36, P_FB_ADDR_HIGH = 0x3a, P_RSDP = 0x70, P_EFI_SIGNATURE = 0x1c0,
-	P_EFI_TABLE = 0x1c4, P_EFI_ENTRY_BYTES = 0x1c8, P_EFI_ENTRY_VERSION = 0x1cc, P_EFI_MAP = 0x1d0,
-	P_EFI_MAP_BYTES = 0x1d4, P_EFI_TABLE_HIGH = 0x1d8,
-	P_E820_ENTRIES = 0x1e8, P_SETUP_SECTS = 0x1f1, P_HEADER_LEN = 0x201, P_MAGIC = 0x202, P_VERSION = 0x206,
+	P_RSDP = 0x70, P_EFI_INFO = 0x1c0, P_E820_ENTRIES = 0x1e8,
+	P_SETUP_SECTS = 0x1f1, P_HEADER_LEN = 0x201, P_MAGIC = 0x202, P_VERSION = 0x206,
 	P_LOADER = 0x210, P_LOADFLAGS = 0x211, P_CODE32_START = 0x214, P_RAMDISK = 0x218, P_RAMDISK_SIZE = 0x21c,
 	P_CMDLINE = 0x228, P_INITRD_MAX = 0x22c, P_SETUP_DATA = 0x250, P_PREF_ADDRESS = 0x258, P_INIT_SIZE = 0x260,
 	P_E820 = 0x2d0,
@@ -43,6 +39,22 @@ struct setup_data {
 	struct memory_range e820[];
 };
 #define SETUP_E820_EXT 1
+
+/* The first of boot_params; and what is at P_EFI_INFO. */
+struct screen_info {
+	u8 before[6], mode, columns, between[6], lines, kind;
+	u16 points, width, height, bits_per_pixel;
+	u32 addr, bytes, reserved;
+	u16 pitch_bytes;
+	struct { u8 bits, lowest_bit; } red, green, blue, rest;
+	u16 interface[4];
+	u32 flags, addr_high;
+} __attribute__((packed));
+_Static_assert(offsetof(struct screen_info, addr_high) == 0x3a, "screen_info");
+struct efi_info {
+	u32 signature, table, entry_bytes, entry_version, map, map_bytes, table_high, map_high;
+};
+#define VIDEO_VGA 1
 #define VIDEO_EFI 0x70
 #define EFI64_SIGNATURE 0x34364c45 /* "EL64" */
 #define FB_HAS_ADDR_HIGH BIT(1)
@@ -80,11 +92,6 @@ static void fill_e820(u8 *params)
 	*(u64 *)(params + P_SETUP_DATA) = LOW_E820;
 }
 
-static void set16(u8 *p, u32 offset, u32 value)
-{
-	*(u16 *)(p + offset) = (u16)value;
-}
-
 /*
  * The runtime services go on; the loader has ended the others. The decompressor of a kernel with KASLR looks for its
  * place in the firmware's map and not in the E820 map.
@@ -99,13 +106,10 @@ static void fill_efi(u8 *params)
 		return;
 	}
 	memcpy(physical_at(LOW_EFI_MAP), efi->map, efi->map_bytes);
-	set32(params, P_EFI_SIGNATURE, EFI64_SIGNATURE);
-	set32(params, P_EFI_TABLE, efi->table);
-	set32(params, P_EFI_TABLE_HIGH, efi->table >> 32);
-	set32(params, P_EFI_ENTRY_BYTES, efi->entry_bytes);
-	set32(params, P_EFI_ENTRY_VERSION, efi->entry_version);
-	set32(params, P_EFI_MAP, LOW_EFI_MAP);
-	set32(params, P_EFI_MAP_BYTES, efi->map_bytes);
+	*(struct efi_info *)(params + P_EFI_INFO) = (struct efi_info){
+		EFI64_SIGNATURE, (u32)efi->table, efi->entry_bytes, efi->entry_version, LOW_EFI_MAP, efi->map_bytes,
+		(u32)(efi->table >> 32), 0,
+	};
 }
 
 /* What a BIOS lets the kernel find by itself, and other firmware does not. */
@@ -117,32 +121,23 @@ static void fill_firmware(u8 *params)
 		memcpy(physical_at(LOW_RSDP), &boot_info.rsdp, sizeof(boot_info.rsdp));
 		*(u64 *)(params + P_RSDP) = LOW_RSDP;
 	}
-	if (!fb->width)
-		return;
-	params[P_VIDEO_VGA] = VIDEO_EFI;
-	set16(params, P_FB_WIDTH, fb->width);
-	set16(params, P_FB_HEIGHT, fb->height);
-	set16(params, P_FB_BITS, fb->bits_per_pixel);
-	set16(params, P_FB_PITCH, fb->pitch_bytes);
-	set32(params, P_FB_ADDR, fb->addr);
-	set32(params, P_FB_ADDR_HIGH, fb->addr >> 32);
-	set32(params, P_FB_SIZE, (u64)fb->pitch_bytes * fb->height);
-	set32(params, P_FB_FLAGS, FB_HAS_ADDR_HIGH);
-	for (u32 i = 0; i < 3; i++) {
-		params[P_FB_COLORS + 2 * i] = (&fb->red)[i].bits;
-		params[P_FB_COLORS + 2 * i + 1] = (&fb->red)[i].lowest_bit;
-	}
+	if (fb->width)
+		*(struct screen_info *)params = (struct screen_info){
+			.kind = VIDEO_EFI, .flags = FB_HAS_ADDR_HIGH,
+			.width = (u16)fb->width, .height = (u16)fb->height, .bits_per_pixel = fb->bits_per_pixel,
+			.addr = (u32)fb->addr, .addr_high = (u32)(fb->addr >> 32),
+			.bytes = fb->pitch_bytes * fb->height, .pitch_bytes = (u16)fb->pitch_bytes,
+			.red = { fb->red.bits, fb->red.lowest_bit }, .green = { fb->green.bits, fb->green.lowest_bit },
+			.blue = { fb->blue.bits, fb->blue.lowest_bit },
+		};
 }
 
 static void fill_params(u8 *params, const u8 *image)
 {
 	memset(params, 0, PAGE_SIZE);
 	memcpy(params + SETUP_HEADER, image + SETUP_HEADER, (size_t)P_MAGIC + image[P_HEADER_LEN] - SETUP_HEADER);
-	params[P_VIDEO_MODE] = 3;
-	params[P_VIDEO_COLS] = 80;
-	params[P_VIDEO_LINES] = 25;
-	params[P_VIDEO_VGA] = 1;
-	params[P_VIDEO_POINTS] = 16;
+	*(struct screen_info *)params = (struct screen_info){
+		.mode = 3, .columns = 80, .lines = 25, .kind = VIDEO_VGA, .points = 16 };
 	if (boot_info.firmware != FIRMWARE_BIOS) {
 		fill_efi(params);
 		fill_firmware(params);

@@ -165,7 +165,7 @@ static void take_rsdp(void)
 static void take_framebuffer(void)
 {
 	struct efi_graphics *gop;
-	const struct efi_graphics_mode_info *info;
+	const struct efi_graphics_info *info;
 	u8 red;
 
 	if (boot->locate_protocol(&gop_guid, NULL, (void **)&gop) || !gop->mode)

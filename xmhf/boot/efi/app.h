@@ -4,6 +4,7 @@
 #define XMHF_EFI_APP_H
 
 #include "boot/efi_handoff.h"
+#include "boot/efi_map.h"
 #include "uefi.h"
 
 /* Found by their distance: the application is loaded anywhere. */

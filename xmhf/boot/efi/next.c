@@ -18,6 +18,7 @@ static const efi_guid path_guid = { 0x09576e91, 0x6d3f, 0x11d2, { 0x8e, 0x39, 0,
 static const efi_guid variables_guid = { 0x8be4df61, 0x93ca, 0x11d2, { 0xaa, 0x0d, 0, 0xe0, 0x98, 0x03, 0x2b, 0x8c } };
 
 static u8 path[PATH_BYTES];
+static const struct efi_device_path path_end = { EFI_PATH_END, EFI_PATH_END_ENTIRE, sizeof(path_end) };
 
 /* EFI_LOAD_OPTION: then the text, the path, and the load options. */
 struct load_option {
@@ -135,9 +136,21 @@ static bool complete(const struct efi_device_path *entry)
 
 /* ---- Start ---- */
 
-/* Of path[]. `failed`: nothing was started. */
+/* As the firmware has text. How many bytes, with the zero. */
+static u64 widen(u16 *to, const char *text)
+{
+	u64 i = 0;
+
+	do
+		to[i] = (u8)text[i];
+	while (text[i++]);
+	return i * sizeof(*to);
+}
+
+/* Of path[], with the configured load options, or these. `failed`: nothing was started. */
 static efi_status start(efi_handle image, void *options, u64 options_bytes, bool *failed)
 {
+	static u16 wide[CMDLINE_BYTES];
 	struct efi_loaded_image *loaded;
 	efi_handle next;
 	efi_status status = boot->load_image(0, image, path, NULL, 0, &next);
@@ -145,6 +158,10 @@ static efi_status start(efi_handle image, void *options, u64 options_bytes, bool
 	*failed = status;
 	if (status)
 		return status;
+	if (next_options[0]) {
+		options = wide;
+		options_bytes = widen(wide, next_options);
+	}
 	if (options_bytes && !boot->handle_protocol(next, &efi_loaded_guid, (void **)&loaded)) {
 		loaded->options = options;
 		loaded->options_bytes = (u32)options_bytes;
@@ -152,41 +169,20 @@ static efi_status start(efi_handle image, void *options, u64 options_bytes, bool
 	return boot->start_image(next, NULL, NULL);
 }
 
-/* The configured load options, as the firmware has text; 0: none. */
-static u64 wide_options(u16 *wide)
-{
-	u64 i = 0;
-
-	if (!next_options[0])
-		return 0;
-	do
-		wide[i] = (u8)next_options[i];
-	while (next_options[i++]);
-	return i * sizeof(*wide);
-}
-
 static efi_status start_file(efi_handle image)
 {
-	static u16 wide[CMDLINE_BYTES];
-	static struct {
-		struct efi_device_path node;
-		u16 name[PATH_CHARS + 2]; /* and the end of the path */
-	} file;
+	static struct { struct efi_device_path node; u16 name[PATH_CHARS]; struct efi_device_path end; } file;
+	const u64 bytes = sizeof(file.node) + widen(file.name, next_path);
 	const struct efi_device_path *device;
-	u64 chars = 0;
 	bool failed;
 
-	do
-		file.name[chars] = (u8)next_path[chars];
-	while (next_path[chars++]);
-	file.node = (struct efi_device_path){ EFI_PATH_MEDIA, EFI_PATH_FILE, (u16)(sizeof(file.node) + 2 * chars) };
-	*(struct efi_device_path *)&file.name[chars] =
-		(struct efi_device_path){ EFI_PATH_END, EFI_PATH_END_ENTIRE, sizeof(file.node) };
+	file.node = (struct efi_device_path){ EFI_PATH_MEDIA, EFI_PATH_FILE, (u16)bytes };
+	memcpy((u8 *)&file + bytes, &path_end, sizeof(path_end));
 	if (boot->handle_protocol(self->device, &path_guid, (void **)&device) ||
-	    !join(device, &file, file.node.bytes + sizeof(file.node)))
+	    !join(device, &file, bytes + sizeof(path_end)))
 		return NOT_FOUND;
 	say("xmhf: starts %s\n", next_path);
-	return start(image, wide, wide_options(wide), &failed);
+	return start(image, NULL, 0, &failed);
 }
 
 /* ---- The boot menu ---- */
@@ -212,10 +208,9 @@ static u64 read_entry(u16 number, void *option)
 static efi_status start_entry(efi_handle image, u16 number, bool *failed)
 {
 	static u8 bytes[OPTION_BYTES] __attribute__((aligned(8)));
-	static u16 wide[CMDLINE_BYTES];
 	const struct load_option *option = (const void *)bytes;
 	const u16 *text = (const void *)(option + 1);
-	u64 length = read_entry(number, bytes), at = sizeof(*option), rest;
+	u64 length = read_entry(number, bytes), at = sizeof(*option);
 
 	*failed = true;
 	if (length < sizeof(*option) || (option->attributes & (OPTION_ACTIVE | OPTION_CATEGORY)) != OPTION_ACTIVE)
@@ -230,8 +225,7 @@ static efi_status start_entry(efi_handle image, u16 number, bool *failed)
 	(void)efi_table->console_out->output(efi_table->console_out, text);
 	say("\n");
 	at += option->path_bytes;
-	rest = wide_options(wide);
-	return rest ? start(image, wide, rest, failed) : start(image, bytes + at, length - at, failed);
+	return start(image, bytes + at, length - at, failed);
 }
 
 /*

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which CPUs the core takes from xmhf.efi: those of the MP services, with APIC ids of 32 bits, and none that the ACPI
+ * tables have and nobody starts; and no XMHF under XMHF that nobody asked for.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static uint64_t machine_memory; /* physical addresses are this program's */
+#define DIRECT_MAP machine_memory
+#include "../../hypapi/sim/machine/cpu/x86_insn.h"
+static inline u32 initial_apic_id(void) { return machine_cpuid(0xb, 0).edx; }
+#include "../../xmhf/boot/efi.c"
+
+struct boot_info boot_info;
+struct acpi_info acpi_info;
+struct percpu *cpus[MAX_CPUS];
+u32 cpu_count;
+enum log_level log_threshold;
+void (*boot_way_back)(const char *why);
+
+static jmp_buf done;
+static char refusal[256];
+static struct efi_handoff told;
+static u32 table_ids[3], table_count;
+static bool is_twice, has_htt, has_xmhf;
+
+void boot_refuse(const char *f, ...)
+{
+	va_list args;
+
+	va_start(args, f);
+	vsnprintf(refusal, sizeof(refusal), f, args);
+	va_end(args);
+	longjmp(done, 1);
+}
+
+struct cpuid_regs machine_cpuid(u32 leaf, u32 subleaf)
+{
+	(void)subleaf;
+	if (leaf == XMHF_LEAF)
+		return (struct cpuid_regs){ .eax = has_xmhf ? XMHF_LEAF : 0 };
+	return (struct cpuid_regs){ .edx = leaf == 1 && has_htt ? BIT(28) : 0 };
+}
+
+bool cmdline_is(const char *name, const char *word)
+{
+	return is_twice && !strcmp(name, "twice") && !strcmp(word, "on");
+}
+
+void boot_read_options(void)
+{
+	acpi_info.cpu_count = table_count;
+	memcpy(acpi_info.apic_ids, table_ids, sizeof(table_ids));
+}
+
+static void leave(u64 state, u64 answer)
+{
+	(void)state;
+	assert_int_equal(answer, EFI_PLANNED);
+	longjmp(done, 2);
+}
+
+u64 boot_root_bytes(void) { return SIZE_2M; }
+void memory_map_add(u64 start, u64 size, u32 type) { (void)start, (void)size, (void)type; }
+bool firmware_take_rsdp(const void *found, size_t bytes) { (void)found, (void)bytes; return false; }
+void firmware_complete(void) { }
+void display_open(void) { }
+
+/* What the core says of a machine with these CPUs; "" if it goes on. */
+static const char *planned(u32 count, const u32 *ids, bool are_known)
+{
+	told = (struct efi_handoff){
+		.cpu_count = count, .cpus_are_known = are_known, .bridge_leave = (u64)leave,
+		.map_entry_bytes = sizeof(struct efi_memory),
+	};
+	for (u32 i = 0; i < count; i++)
+		told.cpu[i].apic_id = ids[i];
+	acpi_info = (struct acpi_info){ 0 };
+	refusal[0] = 0;
+	if (!setjmp(done))
+		efi_plan(0, (u64)&told);
+	return refusal;
+}
+
+static void set_tables(u32 count, u32 a, u32 b, u32 c)
+{
+	table_count = count;
+	table_ids[0] = a, table_ids[1] = b, table_ids[2] = c;
+}
+
+static void ids_of_32_bits(void **state)
+{
+	(void)state;
+	set_tables(3, 0, 300, 0x10000);
+	assert_string_equal(planned(3, (const u32[]){ 0x10000, 0, 300 }, true), "");
+	assert_int_equal(acpi_info.cpu_count, 3); /* in the firmware's order: the boot CPU first */
+	assert_int_equal(acpi_info.apic_ids[0], 0x10000);
+	assert_int_equal(acpi_info.apic_ids[2], 300);
+	/* 300 is not 44, which is its lowest byte. */
+	assert_non_null(strstr(planned(3, (const u32[]){ 0x10000, 0, 44 }, true), "APIC id 300"));
+}
+
+static void cpus_that_nobody_starts(void **state)
+{
+	(void)state;
+	set_tables(2, 0, 1, 0);
+	assert_string_equal(planned(2, (const u32[]){ 0, 1 }, true), "");
+	assert_non_null(strstr(planned(1, (const u32[]){ 0 }, true), "APIC id 1"));
+	assert_non_null(strstr(planned(1, (const u32[]){ 0 }, false), "APIC id 1"));
+	set_tables(1, 0, 0, 0);
+	assert_string_equal(planned(1, (const u32[]){ 0 }, false), "");
+	/* The tables may know fewer: the firmware starts them, and they come under the core. */
+	assert_string_equal(planned(2, (const u32[]){ 0, 1 }, true), "");
+	assert_int_equal(acpi_info.cpu_count, 2);
+	/* No tables: the MP services know; without them, the CPU. */
+	set_tables(0, 0, 0, 0);
+	has_htt = true;
+	assert_string_equal(planned(1, (const u32[]){ 0 }, true), "");
+	assert_non_null(strstr(planned(1, (const u32[]){ 0 }, false), "neither MP services nor"));
+	has_htt = false;
+	assert_string_equal(planned(1, (const u32[]){ 0 }, false), "");
+	assert_int_equal(acpi_info.cpu_count, 1);
+}
+
+static void not_under_itself(void **state)
+{
+	(void)state;
+	set_tables(1, 0, 0, 0);
+	has_xmhf = true;
+	assert_non_null(strstr(planned(1, (const u32[]){ 0 }, true), "runs on this machine already"));
+	is_twice = true;
+	assert_string_equal(planned(1, (const u32[]){ 0 }, true), "");
+	has_xmhf = false;
+	is_twice = false;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ids_of_32_bits),
+		cmocka_unit_test(cpus_that_nobody_starts),
+		cmocka_unit_test(not_under_itself),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
