@@ -173,8 +173,14 @@ def efi_says(name, image, firmware, *lines, **more):
 
 
 def efi_refuses(name, line, image="efi-alone"):
-    """The application says what the machine lacks, and the firmware goes on, here to its shell."""
-    return efi_says(name, image, f"-M q35 -bios {OVMF}", f"error: {line}", "not started", "UEFI Interactive Shell")
+    """The application says on the screen, as on the serial line, what the machine lacks; and the firmware goes on, here
+    to its shell."""
+    qemu = (f"qemu-system-x86_64 -M q35 -bios {OVMF} -m 256 -smp 2 -no-reboot "
+            f"-drive file=build/boot/{image}.img,format=raw,snapshot=on")
+    return dict(name=f"efi/{name}", timeout=330,
+                command=["tests/run/screen.py", "--firmware", "--seconds=300", "--shows=xmhf: XMHF 0",
+                         f"--shows=error: {line}", f"--serial=error: {line}", "--shows=XMHF is not started", "--",
+                         *qemu.split()])
 
 
 # Firmware with Secure Boot on and the keys of ovmf's package enrolled.
@@ -400,11 +406,11 @@ CASES = [
                  r"THE SHELL IS L1", r"^xmhf: the guest asks for sleep type 0"]),
     efi_refuses("no-vmx", "this CPU has no VMX"),
     efi_refuses("cpu-off", "the firmware has a CPU that it does not use", "efi-disabled"),
-    efi_refuses("bad-config", r".EFI.xmhf.xmhf.conf: a line is none of options, next, next-options, or too long",
+    efi_refuses("bad-config", r"\EFI\xmhf\xmhf.conf: a line is none of options, next, next-options, or too long",
                 "efi-bad"),
     efi_says("refused-to-grub", "efi-next-stub", f"-M q35 -bios {OVMF}", "error: this CPU has no VMX", "not started",
              "GRUB goes on"),
-    efi_refuses("no-mp-services", "the CPU with APIC id 1 is in the firmware.s tables, but its MP services do not",
+    efi_refuses("no-mp-services", "the CPU with APIC id 1 is in the firmware's tables, but its MP services do not",
                 "efi-no-mp"),
     # By the firmware's shell, whose first word is the path. An option of the file, then one of the load options.
     efi_says("load-options", "efi-options", f"-M q35 -bios {OVMF}", "error: option log=none: the value", "not started",

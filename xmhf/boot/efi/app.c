@@ -6,6 +6,7 @@
  */
 #include "app.h"
 
+#include "core/config.h"
 #include "cpu/paging.h"
 #include "cpu/x86.h"
 #include "lib/printf.h"
@@ -315,6 +316,7 @@ efi_status EFI efi_main(efi_handle image, struct efi_system_table *table)
 
 	efi_table = table;
 	boot = table->boot;
+	say("xmhf: XMHF " CONFIG_VERSION ", a thin hypervisor\n");
 	if (boot->handle_protocol(image, &efi_loaded_guid, (void **)&self))
 		return refuse("the firmware does not tell what it loaded");
 	wrong = prepare();
