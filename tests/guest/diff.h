@@ -69,6 +69,8 @@ void diff_vary_lists(void);
 /* ---- diff_logs.c ---- */
 enum { PML_INDEX = 0x0812 };
 void diff_vary_logs(void);
+/* What is logged must not depend on what a CPU has cached. */
+void diff_before_entry(void);
 void diff_note_logs(void (*note)(const char *what, u64 value));
 
 /* ---- diff_rules.c ---- */

@@ -25,10 +25,21 @@ static u64 address_of(const u64 *page, u64 choice)
 	return (u64)page | (choice % 16 < ARRAY_SIZE(wrong) ? wrong[choice % 16] : 0);
 }
 
+/* A log tells of flags that stories before may have left, which a CPU that caches translations need not have set. */
+static void clear_flags(u64 *table, int level)
+{
+	for (u32 i = 0; i < 512; i++) {
+		if (level > EPT_4K && (table[i] & EPT_RWX))
+			clear_flags((u64 *)(table[i] & EPT_ADDRESS), level - 1);
+		table[i] &= ~(u64)(EPT_ACCESSED | EPT_DIRTY);
+	}
+}
+
 static void use_log(u64 choice)
 {
 	static const u64 indexes[] = { 511, 400, 300, 510 };
 
+	clear_flags(diff_world.ept.root, 4);
 	hv_set(VMCS_CPU_CONTROLS2, CPU2_PML);
 	vmwrite(PML_ADDR, address_of(log, choice));
 	if (choice & BIT(8)) {
@@ -53,12 +64,20 @@ void diff_vary_logs(void)
 		log = page_alloc();
 		area = page_alloc();
 	}
-	for (u32 i = 0; i < 512; i++)
-		log[i] = area[i] = 0;
+	for (u32 i = 0; i < 512; i++) {
+		log[i] = ~0ull;
+		area[i] = 0;
+	}
 	if (has(CPU2_PML) && !(diff_aside(1) % 5))
 		use_log(diff_aside(2));
 	if (has(CPU2_EPT_VE) && !(diff_aside(3) % 4))
 		use_area(diff_aside(4));
+}
+
+void diff_before_entry(void)
+{
+	if (vmread(VMCS_CPU_CONTROLS2) & CPU2_PML)
+		ept_flush(&diff_world.ept);
 }
 
 void diff_note_logs(void (*note)(const char *what, u64 value))
@@ -66,7 +85,7 @@ void diff_note_logs(void (*note)(const char *what, u64 value))
 	if (vmread(VMCS_CPU_CONTROLS2) & CPU2_PML) {
 		note("log index", vmread(PML_INDEX));
 		for (u32 i = 0; i < 512; i++) /* the emulator logs the address of the byte */
-			if (log[i])
+			if (log[i] != ~0ull)
 				note("logged", log[i] & EPT_ADDRESS);
 	}
 	if (vmread(VMCS_CPU_CONTROLS2) & CPU2_EPT_VE) {

@@ -303,6 +303,7 @@ static bool step(void)
 		return false;
 	}
 	look_for_nmis();
+	diff_before_entry();
 	vmx_result result = hv_run(v);
 
 	look_for_nmis();

@@ -55,6 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* Write without read is a misconfiguration at each level; over several, rights are what is left. */
 	for (u32 i = 0; i < leaf.depth; i++)
 		MUST((leaf.entry[i] & leaf.rights) == leaf.rights);
-	(void)!ept12_mark(&leaf, leaf.rights & HYPAPI_W, &dirty);
+	if (ept12_mark(&leaf, leaf.rights & HYPAPI_W, &dirty))
+		MUST(!ept12_unset(&leaf, leaf.rights & HYPAPI_W));
 	return 0;
 }
