@@ -57,6 +57,12 @@ static __attribute__((noinline)) u64 neighbour(struct nested_cpu *n, const struc
 	return entry & EPT_RIGHTS ? entry : 0;
 }
 
+/* Most wanted entries are in one word, and many of EPT12's are empty: the loop is what such a miss costs. */
+#define for_each_wanted(i, w)                                                                                        \
+	for (u32 word = 0; word < 8; word++)                                                                         \
+		for (u64 left = (w)->wanted[word], i; left && (i = word * 64 + (u64)__builtin_ctzll(left), true);    \
+		     left &= left - 1)
+
 /*
  * Neighbours in the table of EPT12 that holds l12. Most are like it but for the address, in the same 2 MiB of L1's
  * memory. table01: the level-1 table of EPT01 there; NULL: a larger leaf. entry: of EPT02, for the missed page.
@@ -70,7 +76,7 @@ static void fill_table(struct nested_cpu *n, const struct ept12_leaf *l12, const
 
 	if (!table12)
 		return;
-	for (u32 i = ept02_next(w->wanted, 0); i < 512; i = ept02_next(w->wanted, i + 1)) {
+	for_each_wanted(i, w) {
 		u64 other = __atomic_load_n(&table12[i], __ATOMIC_RELAXED) ^ missed, found = 0;
 
 		if (w->table[i] || !((other ^ missed) & EPT_RIGHTS))
@@ -80,7 +86,7 @@ static void fill_table(struct nested_cpu *n, const struct ept12_leaf *l12, const
 		else if (!table01 || (table01[index01] ^ table01[index01 ^ other >> PAGE_SHIFT]) == other)
 			found = entry ^ other;
 		if (found)
-			ept02_add(w, i, found);
+			ept02_add(w, (u32)i, found);
 	}
 }
 
@@ -89,9 +95,9 @@ static void fill_split(const u64 *table01, u32 index, u64 entry, const struct ep
 {
 	u64 first01 = table01[index] - index * PAGE_SIZE, first = entry - index * PAGE_SIZE;
 
-	for (u32 i = ept02_next(w->wanted, 0); i < 512; i = ept02_next(w->wanted, i + 1))
+	for_each_wanted(i, w)
 		if (!w->table[i] && table01[i] == first01 + i * PAGE_SIZE)
-			ept02_add(w, i, first + i * PAGE_SIZE);
+			ept02_add(w, (u32)i, first + i * PAGE_SIZE);
 }
 
 /* The answer: the table that the leaf is in. */
