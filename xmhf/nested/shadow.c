@@ -26,7 +26,7 @@
 	X(EXIT_REASON, exit_reason) X(EXIT_QUALIFICATION, exit_qualification) X(EXIT_INTR_INFO, exit_intr_info)      \
 	X(EXIT_INTR_ERROR, exit_intr_error) X(IDT_INFO, idt_info) X(EXIT_INSN_LEN, exit_insn_len)                    \
 	X(EXIT_INSN_INFO, exit_insn_info) X(GUEST_LINEAR_ADDR, guest_linear_addr) X(GUEST_PHYS_ADDR, guest_phys_addr)\
-	X(GUEST_CS_AR, guest_cs_ar) X(GUEST_SS_AR, guest_ss_ar)
+	X(GUEST_CS_AR, guest_cs_ar) X(GUEST_SS_AR, guest_ss_ar) X(PML_INDEX, pml_index)
 
 #define IN_GROUPS(NAME, groups) ((groups) >> VMCS12_GROUP_OF_##NAME & 1)
 #define X(NAME, member) _Static_assert(!IN_GROUPS(NAME, GROUPS_LAZY), #NAME ": known only when somebody asks");
@@ -62,7 +62,13 @@ static void make_bitmaps(void)
 #undef X
 }
 
-/* The publisher writes read-only fields, so the CPU must let software do that, too; and every hot field must exist. */
+/* There are CPUs with VMCS shadowing and without PML. L1's region may hold anything in the place of such a field. */
+#define EXISTS(NAME) (VMCS_##NAME != VMCS_PML_INDEX || (nested_caps.needs & BIT(NEED_PML)))
+
+/*
+ * The publisher writes read-only fields, so the CPU must let software do that, too; and every other hot field must
+ * exist.
+ */
 static bool wanted(void)
 {
 	const u32 needs = BIT(NEED_TPR_SHADOW) | BIT(NEED_TIMER);
@@ -89,7 +95,9 @@ static void init(struct percpu *cpu, struct shadow *s)
 	world_init(&s->world, RUN_L1);
 	*(u32 *)phys_to_virt(s->world.vmcs) |= (u32)VMCS_REGION_SHADOW; /* while it is clear */
 	open_shadow(cpu, s);
-#define X(NAME, member) vmwrite(VMCS_##NAME, s->last.member = 0);
+#define X(NAME, member)                                                                                              \
+	if (EXISTS(NAME))                                                                                            \
+		vmwrite(VMCS_##NAME, s->last.member = 0);
 	HOT_WRITABLE(X) HOT_READABLE(X)
 #undef X
 }
@@ -142,7 +150,7 @@ void nested_shadow_publish(struct percpu *cpu, struct active_vmcs *a)
 		return;
 	open_shadow(cpu, s);
 #define X(NAME, member)                                                                                              \
-	if (s->last.member != v->member) {                                                                           \
+	if (s->last.member != v->member && EXISTS(NAME)) {                                                           \
 		s->last.member = v->member;                                                                          \
 		vmwrite(VMCS_##NAME, v->member);                                                                     \
 	}
