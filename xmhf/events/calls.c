@@ -86,7 +86,6 @@ int hypapi_resume(struct hypapi_event *ev)
 		return HYPAPI_EPERM;
 	if (!d->progress.stops)
 		return HYPAPI_ESTATE;
-	d->progress.walking = false;
 	dispatch_end_stop(d);
 	ev->stopped = quiesce_owned(&this_cpu()->quiesce);
 	return HYPAPI_OK;
@@ -150,8 +149,6 @@ int hypapi_post(struct hypapi_event *ev, uint64_t cpu_mask, uint64_t bits)
 	/* Not itself: a CPU that starts could not call anybody. */
 	bool stale = quiesce_kick(&self->quiesce, kick & ~BIT(self->index));
 
-	if (stale)
-		d->progress.walking = false;
 	if (kick & ~BIT(self->index))
 		dispatch_count_kick(d);
 	return stale;
@@ -314,16 +311,17 @@ int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code,
 		return HYPAPI_ESTATE;
 	vmx_raise(this_cpu(), vector, error_code, cr2);
 	d->progress.moved = true;
-	d->progress.walking = false;
 	return HYPAPI_OK;
 }
 
 /* Ready to walk the memory of this event's caller. */
 static struct guest_walk *walk_of(struct dispatch *d)
 {
-	if (!d->progress.walking)
+	u32 stamp = guest_walk_stamp(this_cpu());
+
+	if (d->progress.walked != stamp)
 		guest_walk_begin(&d->walk, this_cpu());
-	d->progress.walking = true;
+	d->progress.walked = stamp;
 	return &d->walk;
 }
 
@@ -372,7 +370,6 @@ int hypapi_page_in(struct hypapi_event *ev, gva_t gva, uint32_t rights)
 		return HYPAPI_EPERM;
 	d->progress.moved = true;
 	d->progress.raised = 1;
-	d->progress.walking = false;
 	return HYPAPI_OK;
 }
 
@@ -520,7 +517,6 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 
 	if (!error)
 		error = partition_create(d->link->app, list, page_count, &home, &partition->id);
-	d->progress.walking = false;
 	return error;
 }
 
@@ -545,7 +541,6 @@ int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partiti
 	error = partition_destroy(this_cpu(), p);
 	if (this_cpu()->quiesce.count.owned != before)
 		dispatch_count_stop(d, true); /* somebody's creation caused it, whoever brought about the end */
-	d->progress.walking = false;
 	return error;
 }
 
@@ -636,7 +631,6 @@ int hypapi_partition_leave(struct hypapi_event *ev)
 		return HYPAPI_ESTATE;
 	partition_leave(this_cpu());
 	d->progress.moved = true;
-	d->progress.walking = false;
 	ev->partition.id = HYPAPI_NONE;
 	struct guest_mode caller = guest_mode();
 

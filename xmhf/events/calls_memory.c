@@ -128,7 +128,6 @@ static int check_pages(struct dispatch *d, gpa1_t page, size_t page_count)
 {
 	int error = HYPAPI_OK;
 
-	d->progress.walking = false;
 	for (size_t i = 0; i < page_count && !error; i++)
 		error = ept01_check_restrict(GPA1(page.addr + i * PAGE_SIZE), hypapps_number(d->link->app));
 	return error;

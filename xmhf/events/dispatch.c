@@ -60,7 +60,6 @@ static __attribute__((noinline)) bool wait_for_budget(struct dispatch *d)
 static inline void stop_began(struct dispatch *d, const struct quiesce_cpu *quiesce)
 {
 	d->progress.stops++;
-	d->progress.walking = false;
 	d->ev.epoch = quiesce->epoch;
 }
 

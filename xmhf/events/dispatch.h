@@ -27,7 +27,7 @@ struct dispatch_progress {
 	bool moved;      /* by hypapi_inject(), hypapi_partition_leave(): the instruction is not stepped over */
 	bool opened;     /* rights to memory were given: who faults after that has not decided all that follows */
 	bool admitted;   /* a stop of this event need not wait for the budget */
-	bool walking;    /* `walk` is good: until something may have made it stale */
+	u32 walked;      /* 0, or what guest_walk_stamp() was when `walk` began */
 };
 
 /* On the stack of the CPU that raised the event; aligned so that it needs no register of its own. */
@@ -167,14 +167,6 @@ static always_inline enum hypapi_verdict dispatch_to(struct dispatch *d, struct 
 	return verdict;
 }
 
-/* An event in the middle of another is over. What was read there may be stale: a stop may have been served. */
-static always_inline void dispatch_return_to(struct percpu *cpu, struct dispatch *outer)
-{
-	cpu->dispatch = outer;
-	if (outer)
-		outer->progress.walking = false;
-}
-
 /* To all of a chain, whatever they answer; perhaps in the middle of another event. */
 static always_inline void dispatch_tell(struct dispatch *d, struct percpu *cpu, const struct chain *chain)
 {
@@ -191,7 +183,7 @@ static always_inline void dispatch_tell(struct dispatch *d, struct percpu *cpu, 
 		dispatch_count(stats, link, end - start);
 		start = end;
 	}
-	dispatch_return_to(cpu, outer);
+	cpu->dispatch = outer;
 }
 
 #endif

@@ -37,7 +37,6 @@ static enum hypapi_verdict drop(struct dispatch *d, u64 cr2)
 	atomic_fetch_or(&drop_dropped, bit_of(app));
 	atomic_fetch_or(&unswept, bit_of(app));
 	this_cpu()->work = 1;
-	d->progress.walking = false;
 	d->ev.quiesce = false;
 	return event_info[d->ev.type].raises || event_info[d->ev.type].two_phase ? HYPAPI_DENY : HYPAPI_PASS;
 }

@@ -32,7 +32,7 @@ static enum hypapi_verdict deliver(struct dispatch *d, struct percpu *cpu, const
 	d->ev.quiesce = false;
 	enum hypapi_verdict verdict = dispatch_to(d, cpu, link);
 
-	dispatch_return_to(cpu, outer);
+	cpu->dispatch = outer;
 	return verdict;
 }
 

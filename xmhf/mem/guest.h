@@ -9,6 +9,7 @@
 #define XMHF_GUEST_H
 
 #include "cpu/percpu.h"
+#include "mem/ept01.h"
 #include "vmx/vmx_insn.h"
 
 struct guest_page {
@@ -36,8 +37,8 @@ struct guest_fault {
 };
 
 /*
- * Accesses in a row: paging mode and privilege of the guest, and the tables of the last walk. Good for as long
- * as the CPU runs neither a guest nor a safe point, where others may take rights away, and is in one run mode.
+ * Accesses in a row: paging mode and privilege of the guest, and the tables of the last walk. Good for as long as no
+ * guest runs on this CPU and guest_walk_stamp() is the same.
  */
 struct guest_walk {
 	struct percpu *cpu;
@@ -56,6 +57,18 @@ struct guest_walk {
 };
 
 void guest_walk_begin(struct guest_walk *w, struct percpu *cpu);
+
+/*
+ * Never 0. The same while walks stay good: no stop of this CPU's or another's came between, L1 lost nothing, and the
+ * mode is the same. All these numbers but the mode only grow.
+ */
+static inline u32 guest_walk_stamp(const struct percpu *cpu)
+{
+	u64 changes = cpu->quiesce.count.served + cpu->quiesce.epoch +
+		      __atomic_load_n(&ept01_generation, __ATOMIC_RELAXED);
+
+	return (u32)(changes * RUN_MODE_COUNT + cpu->world->mode) | (u32)BIT(31);
+}
 
 /* One page, for an access at the guest's privilege. rights: what is wanted (enum hypapi_rights). fault: may be NULL. */
 enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 rights, struct guest_page *page,
