@@ -11,7 +11,7 @@
 enum { UD = 6, GP = 13, PF = 14, EXIT_CPUID = 10, EXIT_HLT = 12, EXIT_VIOLATION = 48, ALL = HYPAPI_RWX };
 enum { EXIT_VMFUNC = 59, PROC2_VMFUNC = 1 << 13, VMFUNC_EPTP_SWITCHING = 1 };
 enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, OFFER = 5000 };
-enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT, COPY_TO, COPY_FROM, COPY_TO_GPA1, GUARD, SHUT };
+enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT, COPY_TO, COPY_FROM, COPY_TO_GPA1, GUARD, SHUT, COPY_TWICE };
 enum { VECTOR_TAKEN = 0x41, SLP_EN = 1 << 13, S3 = 3 };
 #define MTRR_DEF_TYPE 0x2ff
 #define VMCS_EPTP 0x201a
@@ -175,6 +175,18 @@ static void shut(struct hypapi_event *ev)
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)error);
 }
 
+/* Eight bytes at RBX, and again when L1 has lost the page at RDX, where the page table is. */
+static void copy_twice(struct hypapi_event *ev)
+{
+	gpa1_t table = GPA1(hypapi_reg_get(ev, HYPAPI_REG_RDX));
+
+	copy(ev);
+	if (hypapi_reg_get(ev, HYPAPI_REG_RAX) || hypapi_quiesce(ev) < 0 || hypapi_memory_restrict(ev, table, 1, 0))
+		hypapi_reg_set(ev, HYPAPI_REG_RAX, 1);
+	else
+		copy(ev);
+}
+
 static struct hypapi_dma_fault_args fault;
 
 static enum hypapi_verdict on_fault(struct hypapi_event *ev)
@@ -194,6 +206,8 @@ static enum hypapi_verdict on_others(struct hypapi_event *ev)
 		guard(ev);
 	else if (ev->args.hypercall.number == SHUT)
 		shut(ev);
+	else if (ev->args.hypercall.number == COPY_TWICE)
+		copy_twice(ev);
 	else if (ev->args.hypercall.number >= COPY_TO)
 		copy(ev);
 	else
@@ -219,7 +233,7 @@ HYPAPP_DEFINE(second,
 		{ .type = HYPAPI_EV_SHUTDOWN, .handler = on_any },
 	},
 	.claims = {
-		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = SHUT },
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = COPY_TWICE },
 	});
 
 HYPAPP_DEFINE(rival,
@@ -811,6 +825,24 @@ static void no_flag_is_set_in_a_guarded_page(void **state)
 	sim_run(0, copy_by_a_guarded_table, NULL);
 }
 
+static void copy_by_a_lost_table(void *arg)
+{
+	uint64_t tables = sim_memory(4 * PAGE).addr;
+
+	(void)arg;
+	window(0, sim_get(HYPAPI_REG_CR3), tables);
+	sim_set(HYPAPI_REG_RBX, WINDOW + 8);
+	sim_set(HYPAPI_REG_RDX, tables + 2 * PAGE);
+	sim_assert(copies(COPY_TWICE) == HYPAPI_EPERM);
+}
+
+static void a_walk_ends_with_a_loss(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, copy_by_a_lost_table, NULL);
+}
+
 static void copies_make_pages_dirty(void **state)
 {
 	(void)state;
@@ -848,7 +880,7 @@ int main(void)
 		sim_test(fault_of_a_device_is_told), sim_test(when_faults_are_looked_for),
 		sim_test(one_ept_stands_still),
 		sim_test(one_ept_has_one_name), sim_test(who_comes_by_vmfunc_stands_still),
-		sim_test(copies_make_pages_dirty),
+		sim_test(copies_make_pages_dirty), sim_test(a_walk_ends_with_a_loss),
 		sim_test(no_flag_is_set_in_a_guarded_page),
 		sim_test_fault(assertions_are_faults, "sim_cpu_index() == 0"),
 	};
