@@ -45,8 +45,8 @@ struct dispatch {
 _Static_assert((CALLBACKS_PLACE & -CALLBACKS_PLACE) == DISPATCH_CALLBACK, "the next event has another place");
 
 /*
- * Stops of events that somebody caused who is not trusted have a budget (quiesce/stop_budget.h). May one begin at once?
- * If so, the event has its stop. Trusted events always may.
+ * Stops have a budget where somebody who is not trusted has caused the event (quiesce/stop_budget.h). True: one may
+ * begin at once, and this event need not ask again. Trusted events always may.
  */
 must_check bool dispatch_may_stop(struct dispatch *d);
 
@@ -91,8 +91,8 @@ static inline struct guest_mode partition_mode(const struct percpu *cpu)
 }
 
 /*
- * Fills in what every event carries. The arguments, and the rest of `d`, are the caller's. Of what a guest's
- * instruction did just now: no other event is at hand, so this CPU has nobody stopped.
+ * Fills in what every event carries; the arguments and the rest of `d` are left to the caller. For an event that a
+ * guest's instruction has caused just now: no other event is at hand, so this CPU has nobody stopped.
  */
 static always_inline void dispatch_begin_alone(struct dispatch *d, struct percpu *cpu, enum hypapi_event_type type,
 					       enum hypapi_level level, enum run_mode mode)

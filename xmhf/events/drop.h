@@ -6,11 +6,11 @@
  * A fault goes back to the guard only if RIP is in the hypapp's own text and the innermost delivery is the guard's. The
  * core calls a hypapp by deliveries only, each with its guard, so then no call of hypapi is on its way on this side of
  * the guard, and there is nothing of the core's to be undone but what the delivery itself holds: its stops, and a
- * partition that it has claimed to enter. Others that are in handlers of this hypapp finish them, with all calls
- * refused.
+ * partition that it has claimed to enter. Other CPUs that are in handlers of this hypapp finish them; their calls of
+ * hypapi are refused.
  *
- * Nothing fails open: restrictions stay and are answered DENY, and so is what the handler was asked about. Who has
- * given rights to memory in this very delivery is not dropped: perhaps it was about to take them back.
+ * Nothing fails open: restrictions stay and are answered DENY, and so is what the handler was asked about. A hypapp
+ * that has given rights to memory in this very delivery is not dropped, since it may have been about to take them back.
  * Callers: dispatch.c, report/fault.c, vmx/work.c, apic/smp.c.
  */
 #ifndef XMHF_DROP_H
@@ -45,7 +45,7 @@ bool drop_is_own_text(const struct percpu *cpu, u64 rip);
 /* What remains to be done with the CPUs stopped, at the next safe point: its partitions end, and are wiped. */
 void drop_work(struct percpu *cpu);
 
-/* guard.S: calls handler(ev), with RSP left in *rsp; who comes to guard_return with that RSP returns from it. */
+/* guard.S: stores RSP in *rsp and calls handler(ev). A jump to guard_return with that RSP returns from guard_call(). */
 enum hypapi_verdict guard_call(hypapi_handler *handler, struct hypapi_event *ev, u64 *rsp);
 extern const char guard_return[];
 

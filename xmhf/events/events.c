@@ -214,7 +214,7 @@ enum taken event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
 
 /* ---- Memory and partitions ---- */
 
-/* By now, or never forbidden. */
+/* Is the access allowed by now, or was it never forbidden? */
 static inline bool is_allowed(const struct event_violation *v, u64 entry)
 {
 	return ((entry & EPT_RIGHTS) && (entry & v->access) == v->access) ||

@@ -28,7 +28,7 @@ struct link {
 /* Ticks that a handler may take before it is named, by the boot option hypapp-time; else no bound. */
 extern u64 hypapps_longest;
 
-/* From now on nothing is asked or told of it, as drop.h says, and its calls are refused. Any CPU. */
+/* From now on it is asked and told nothing, as drop.h says, and its calls are refused. Any CPU. */
 void hypapps_silence(const struct hypapp_descriptor *app);
 
 /* Is it one of the chains' links, as another CPU sees it in passing? */

@@ -39,8 +39,8 @@ bool domain_init(struct domain *domain);
 bool domain_set(struct domain *domain, u64 start, u64 end, u64 rights);
 
 /*
- * Makes the tables by which domain_set() of this page alone cannot fail, until one has given it all rights. False: the
- * pool has no page for a table.
+ * Makes the tables that domain_set() of this page alone needs: it cannot fail from then on, until it has given the page
+ * all rights. False: the pool has no page for a table.
  */
 must_check bool domain_prepare(struct domain *domain, u64 page);
 

@@ -253,6 +253,8 @@ bool iommu_is_on(void)
 	return unit_count;
 }
 
+_Static_assert(DOMAIN_R == HYPAPI_R && DOMAIN_W == HYPAPI_W, "rights as hypapi has them");
+
 bool iommu_set(u64 start, u64 end, u64 rights)
 {
 	return !unit_count || domain_set(&domain, start, end, rights);

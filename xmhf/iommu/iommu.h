@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Memory that devices reach: L1's by identity, less what was taken. This is all that the rest of the core needs to know
- * of Intel VT-d. Rights are lost when iommu_flush() has returned. One CPU at a time, and no L1 beside a loss.
+ * of Intel VT-d. Rights are lost when iommu_flush() has returned. One CPU at a time; L1 runs nowhere while they are
+ * lost.
  */
 #ifndef XMHF_IOMMU_H
 #define XMHF_IOMMU_H
@@ -22,20 +23,20 @@ void iommu_hide_registers(void);
 bool iommu_is_on(void);
 
 /*
- * Rights of devices, DOMAIN_R and DOMAIN_W ored, for [start, end) of host-physical addresses, whole pages. False: the
+ * Rights of devices, HYPAPI_R and HYPAPI_W ored, for [start, end) of host-physical addresses, whole pages. False: the
  * pool has no page for a table; then a range of one page is unchanged.
  */
 bool iommu_set(u64 start, u64 end, u64 rights);
 
 /*
- * Makes ready for iommu_set() of this page, which cannot fail then, until one has given it all rights. False: the pool
- * has no page for a table.
+ * Makes the tables that iommu_set() of this page needs: it cannot fail from then on, until it has given the page all
+ * rights. False: the pool has no page for a table.
  */
 must_check bool iommu_prepare(u64 page);
 
 /*
- * Makes what iommu_set() did true for all devices. False: a unit does not answer, a line says which; it is not true,
- * nor will a later one be, which does not wait any more.
+ * Makes what iommu_set() did true for all devices. False: a unit does not answer, and a line says which. Some devices
+ * may have their old rights then, and each later flush fails at once.
  */
 must_check bool iommu_flush(void);
 

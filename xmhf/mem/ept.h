@@ -10,8 +10,12 @@
 #include "lib/base.h"
 #include "mem/pages.h"
 
-/* EPT entry (SDM vol. 3, "The Extended Page Table Mechanism"). The low three bits are enum hypapi_rights. */
+/*
+ * EPT entry (SDM vol. 3, "The Extended Page Table Mechanism"). Rights are the same bits in entries, in qualifications
+ * of violations, in hypapi and, as far as they go, in the tables of devices.
+ */
 #define EPT_RIGHTS 7ull
+_Static_assert(EPT_RIGHTS == HYPAPI_RWX && HYPAPI_R == BIT(0) && HYPAPI_W == BIT(1) && HYPAPI_X == BIT(2), "an entry");
 #define EPT_TYPE_SHIFT 3
 #define EPT_TYPE (7ull << EPT_TYPE_SHIFT)
 #define EPT_WC (1ull << EPT_TYPE_SHIFT)

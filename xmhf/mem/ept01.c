@@ -167,7 +167,7 @@ static inline void count_change(u64 addr)
 	__atomic_store_n(&ept01_changed[addr / SIZE_2M], ept01_generation, __ATOMIC_RELAXED);
 }
 
-/* Who finds another loss in the place of one that he looks for finds a newer generation after that. */
+/* A reader that finds a newer loss in the place of the one it looks for finds a newer generation afterwards. */
 static inline void count_loss(u64 addr)
 {
 	ept01_generation++;
@@ -203,9 +203,10 @@ static u64 no_dma(u64 entry)
 }
 
 /*
- * Every leaf that L1 can see the difference of is stored here, and devices have of L1's RAM what L1 has, or nothing of
- * what a hypapp took from them alone. What the firmware's devices use elsewhere is not L1's to lose. Who calls has made
- * the tables that devices need ready, where that may fail, and ends with iommu_flush(), which makes their losses true.
+ * Every change of a leaf that L1 can see is stored here. Of L1's RAM devices have the rights that L1 has, and none
+ * where a hypapp has taken them from devices alone. Other memory stays theirs: the firmware's devices may use it. The
+ * caller has called iommu_prepare() where that may fail, and ends with iommu_flush(), by which devices lose what they
+ * have to.
  */
 static void set_leaf(u64 addr, unsigned int level, u64 *at, u64 entry)
 {

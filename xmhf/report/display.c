@@ -27,7 +27,7 @@ static enum { UNKNOWN, ABSENT, MAPPED, IN_USE } state;
 static bool has_pixels;
 static void *memory;
 
-/* It is no memory that an operating system has: the firmware may be wrong. */
+/* Not in an operating system's memory: the firmware may be wrong. */
 static bool framebuffer_is_sane(const struct boot_framebuffer *fb)
 {
 	u64 bytes = (u64)fb->pitch_bytes * fb->height;

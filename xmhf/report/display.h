@@ -7,7 +7,7 @@
 #ifndef XMHF_DISPLAY_H
 #define XMHF_DISPLAY_H
 
-/* Boot CPU: when boot_info has the framebuffer. Once more does nothing, nor does it where no screen is known. */
+/* Boot CPU: when boot_info has the framebuffer. A second call does nothing; nor does one where no screen is known. */
 void display_open(void);
 
 /* The guest starts, and has the screen. */

@@ -134,7 +134,7 @@ static _Noreturn void wipe_and_reset(struct percpu *cpu)
 		asm volatile("cli; hlt");
 }
 
-/* All that is known of a fault, but who has no delivery: then it is the core's own. */
+/* All that is known of a fault. Without a delivery it is the core's own. */
 static void tell_all(bool drop, const struct percpu *cpu, const struct trap_frame *f)
 {
 	name_overflow(drop, f);

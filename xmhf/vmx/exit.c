@@ -133,6 +133,8 @@ void vmx_requeue_access(u64 qualification)
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
 }
 
+_Static_assert(EPT_QUAL_READ == HYPAPI_R && EPT_QUAL_WRITE == HYPAPI_W && EPT_QUAL_FETCH == HYPAPI_X, "rights");
+
 static __attribute__((noinline)) void memory_violation(struct percpu *cpu, gpa1_t gpa1, gpa2_t gpa2,
 						       u64 qualification)
 {

@@ -38,7 +38,7 @@ void vmx_requeue_event(void);
 /* The same after an EPT violation, if the access is to be made again: NMIs are blocked as before the instruction. */
 void vmx_requeue_access(u64 qualification);
 
-/* EPT01 has not allowed an access to gpa1: whose the page is deals with it. gpa2: in L2, where L2 meant it; else 0. */
+/* EPT01 has not allowed an access to gpa1: the page's owner deals with it. gpa2: where L2 meant it to go; 0 in L1. */
 void vmx_violation(struct percpu *cpu, gpa1_t gpa1, gpa2_t gpa2, u64 qualification);
 
 /*

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See log_wait.h. Nothing is remembered but GUARD_LOG: what VMCS is at hand changes, and VMCS02 is made anew as L1
- * likes, so each entry with lines that wait looks at the two controls. A partition has none of this: its time is
- * bounded.
+ * See log_wait.h. Only GUARD_LOG is remembered. The VMCS at hand changes, and VMCS02 is made anew whenever L1 likes, so
+ * each entry looks at the two controls while lines wait. A partition has none of this: its time is bounded.
  */
 #include "vmx/log_wait.h"
 
