@@ -94,7 +94,7 @@ $(O)/linux/debian-nodes.cpio: $(LINUX_INITRAMFS_INPUTS) $(LINUX_MODULES) $(O)/li
 
 # A 32-bit Linux, whose programs are busybox alone, and Xen with a Linux as its first domain.
 .PHONY: long-images
-long-images: $(O)/linux/i386/vmlinuz $(O)/linux/i386.cpio $(O)/boot/xen.img
+long-images: $(O)/linux/i386/vmlinuz $(O)/linux/i386.cpio $(O)/boot/xen.img $(O)/boot/twice-kvm.img
 
 $(O)/linux/i386/vmlinuz: tools/linux/i386-kernel
 	$(say) GET $@

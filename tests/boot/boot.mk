@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Disk images for the chain starts in tests/run/cases.py. Included by the top-level Makefile.
-# Input: O, the build folder. Targets: boot-disks, which `make check` needs; xen.img is for `make check-long`.
+# Input: O, the build folder. Targets: boot-disks, which `make check` needs; xen.img and twice-kvm.img are for
+# `make check-long`.
 
 BOOT_DIR := tests/boot
 EFI_GRUB_IMAGES := $(O)/boot/efi-grub.img $(O)/boot/efi-grub-debian.img
@@ -49,6 +50,14 @@ $(O)/boot/twice.img: $(BOOT_DIR)/mkdisk.py $(O)/xmhf.elf $(O)/guest/test.bzimage
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkdisk.py -o $@ --kernel $(O)/guest/test.bzimage --append test=xmhf-levels \
 		--multiboot $(O)/xmhf.elf
+
+# The same with a Linux that has KVM and a Linux for it.
+$(O)/boot/twice-kvm.img: $(BOOT_DIR)/mkdisk.py $(O)/xmhf.elf $(O)/linux/tiny/bzImage $(O)/linux/l2.cpio \
+		$(O)/linux/cmdline.l2
+	@mkdir -p $(@D)
+	$(say) IMG $@
+	$(Q)$(BOOT_DIR)/mkdisk.py -o $@ --kernel $(O)/linux/tiny/bzImage --initrd $(O)/linux/l2.cpio \
+		--append "$$(cat $(O)/linux/cmdline.l2) job=l2-linux" --multiboot $(O)/xmhf.elf
 
 # EFI applications of tests: as xmhf.efi, but without its image.
 $(O)/boot/%.efi: $(BOOT_DIR)/%.c

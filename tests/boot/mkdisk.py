@@ -15,7 +15,7 @@ GRUB_DIR = pathlib.Path("/usr/lib/grub/i386-pc")
 GRUB_MODULES = ["biosdisk", "part_msdos", "fat", "linux", "multiboot", "boot"]
 SECTOR = 512
 PARTITION_SECTOR = 2048
-PARTITION_MIB = 24
+PARTITION_MIB = 24              # or what the files need
 BOOT_CODE_BYTES = 440           # of the first sector; behind it the disk's signature and the partition table
 FAT16_LBA = 0x0e
 
@@ -45,7 +45,8 @@ def grub_core(o, work):
 
 
 def make(o, work):
-    sectors = PARTITION_MIB << 20 >> 9
+    files = sum(os.path.getsize(source) for source in (o.kernel, o.initrd, o.multiboot) if source)
+    sectors = max(PARTITION_MIB, 4 + (files >> 20)) << 20 >> 9
     disk = work / "disk"
     with open(disk, "wb") as file:
         # As they come, boot.img loads the core from sector 1 on and the core finds its own rest behind that.

@@ -9,6 +9,7 @@
  *	diff_fields.c  boundary values of each field
  *	diff_logs.c    what the CPU writes to L1's memory: page-modification log, information of #VE
  *	diff_rules.c   what is excluded because the emulator deviates from the manual, or L1 would not survive it
+ *	diff_interfere.c  interfere=1: a second CPU changes all that meanwhile; nothing is compared then
  *	vmx_diff.c     the story, and the hash
  */
 #ifndef GUEST_DIFF_H
@@ -72,6 +73,9 @@ void diff_vary_logs(void);
 /* What is logged must not depend on what a CPU has cached. */
 void diff_before_entry(void);
 void diff_note_logs(void (*note)(const char *what, u64 value));
+
+/* ---- diff_interfere.c: the world is made before ---- */
+void diff_interfere(bool on);
 
 /* ---- diff_rules.c ---- */
 /* The name of the rule that excludes the current VMCS from being entered; NULL: it may be. */

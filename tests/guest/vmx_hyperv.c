@@ -7,6 +7,7 @@
 
 #define MSR_APIC_BASE 0x1b
 #define APIC_X2APIC BIT(10)
+#define APIC_ENABLE BIT(11)
 #define X2APIC_ICR 0x830
 #define X2APIC_LVT_CMCI 0x82f
 #define X2APIC_LVT_LINT1 0x836
@@ -138,6 +139,9 @@ static void x2apic(void)
 	u64 value;
 
 	t_fault("x2APIC on", try_wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_X2APIC));
+	t_fault("x2APIC to xAPIC", try_wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) & ~APIC_X2APIC));
+	t_fault("x2APIC without APIC", try_wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) & ~APIC_ENABLE));
+	t_fault("x2APIC again", try_wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE)));
 	t_fault("CMCI in the LVT, masked", try_wrmsr(X2APIC_LVT_CMCI, BIT(16) | VEC_TEST));
 	print("T CMCI reads: %s", vector_name(try_rdmsr(X2APIC_LVT_CMCI, &value)));
 	print(" %lx\n", value);

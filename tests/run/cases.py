@@ -33,6 +33,7 @@ ASLEEP = r"^xmhf: lockdown: sleep of type 1$"
 IVY_BRIDGE = "corei7_ivy_bridge_3770k"
 L2_INITRD = "build/linux/l2.cpio"
 L2_DRIVER_INITRD = "build/linux/l2-driver.cpio"
+TWO_L2 = r"(?s)(L2 START.*){2}(L2: INIT READY cpus=1 kvm=yes.*){2}"    # both have started before the first is ready
 POWERED_OFF = [r"^INIT DONE", r"reboot: Power down"]
 OVERFLOW = r"^xmhf: PANIC: root stack overflow on CPU 0: its main stack, "
 ROOT_TABLES = r"^xmhf: audit: root's tables, \d+ leaves: only text executes"
@@ -386,6 +387,17 @@ CASES = [
     dict(name="xmhf/linux-l2-2cpu", guest="tiny", initrd=L2_INITRD, xmhf=True, cpus=2, append="job=l2-linux l2cpus=2",
          timeout=900, expect=[l2_ready(2), *POWERED_OFF]),
 
+    # Two Linux at once in L2; KVM in an XMHF that runs below XMHF; a 32-bit Linux, and Xen with its first domain.
+    *(dict(name=f"{name}/linux-l2-two", guest="tiny", initrd=L2_INITRD, xmhf=xmhf, cpus=2, megs=768,
+           append="job=l2-linux l2count=2", timeout=1800, long=True, expect=[TWO_L2, *POWERED_OFF])
+      for name, xmhf in (("bare", False), ("xmhf", True))),
+    *(dict(name=f"{name}/xmhf-kvm", disk="build/boot/twice-kvm.img", xmhf=xmhf, megs=768, timeout=3600, long=True,
+           expect=[rf"(?s)(XMHF \S+, hypapi.*){{{levels}}}INIT READY cpus=1 kvm=yes", l2_ready(1), *POWERED_OFF])
+      for name, xmhf, levels in (("bare", False, 1), ("xmhf", True, 2))),
+    dict(name="bare/linux-i386", guest="i386", append="mce=off loglevel=5", timeout=900, long=True, expect=POWERED_OFF),
+    dict(name="bare/xen", disk="build/boot/xen.img", megs=768, timeout=1500, long=True, options=XEN_MSRS,
+         expect=[r"INIT READY", r"INIT DONE"]),
+
     # The firmware stays as a part of L1 and starts Linux by its EFI stub: PALs from there and from a KVM guest.
     dict(name="efi/linux-debian", disk="build/boot/efi.img", firmware=OVMF, cpus=2, timeout=900,
          expect=[r"^xmhf: 2 of 2 CPUs run under the core", linux_ready(2), r"^JOB pal-l1 EXIT 0$",
@@ -585,6 +597,11 @@ CASES = [
                            ("vmcs12", 50000), ("register", 500))),
     # The same 1,500 stories on both machines; more by `make fuzz`.
     dict(name="fuzz/nested", timeout=900, command=["tests/fuzz/diff.py", "--seeds", "1500", "--timeout", "800"]),
+    # A second CPU changes what is read of L1's memory: the core audits itself, and L1 goes on.
+    dict(name="fuzz/interfere", guest=GUEST, append="test=vmx-diff interfere=1 count=150", xmhf=AUDIT, cpus=2,
+         timeout=900, expect=[r"^T seed 149 ", r"^T end vmx-diff$"]),
+    dict(name="fuzz/interfere-long", guest=GUEST, append="test=vmx-diff interfere=1 seed=150 count=6000", xmhf=AUDIT,
+         cpus=2, timeout=3600, long=True, expect=[r"^T seed 6149 ", r"^T end vmx-diff$"]),
     # How much of xmhf/nested the transcripts and the fuzzer reach.
     dict(name="coverage/nested", timeout=3600, long=True,
          command=["tests/coverage/report.py", "--image", "build/coverage/xmhf.elf", "--guest", GUEST,
