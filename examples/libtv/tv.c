@@ -291,7 +291,7 @@ const char *tv_result_text(uint32_t result)
 	static const char *const texts[] = {
 		[TV_OK] = "success", [TV_E_INVALID] = "bad descriptor",
 		[TV_E_FAULT] = "page not mapped or right missing",
-		[TV_E_OWNED] = "page used twice or owned", [TV_E_NO_PAL] = "no such PAL",
+		[TV_E_OWNED] = "a page is used twice, or is a PAL's already", [TV_E_NO_PAL] = "no such PAL",
 		[TV_E_BUSY] = "PAL is running",
 		[TV_E_NO_ROOM] = "too many PALs", [TV_E_IN_PAL] = "called by a PAL",
 		[TV_E_NOT_IN_PAL] = "not called by a PAL", [TV_E_UNSUPPORTED] = "not supported",

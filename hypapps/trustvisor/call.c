@@ -12,8 +12,8 @@
 #include "tpm/tpm.h"
 
 /*
- * The return addresses of PALs. No section can lie there (register.c), so the RET that leaves the PAL makes a page
- * fault with just this address.
+ * The return addresses of PALs. No section can lie there or on the page before (register.c), so the RET that leaves the
+ * PAL makes a page fault of a fetch with just this address, and nothing else does.
  */
 #define RETURN_64 0xffffc0de00000000ull
 #define RETURN_32 0xfffff000ull
@@ -58,7 +58,7 @@ static enum hypapi_verdict refuse_fetch(struct hypapi_event *ev, gva_t gva, uint
 /* Makes the caller's registers those after the return of an ordinary function. */
 static void return_to_caller(struct hypapi_event *ev, const struct pal *pal, uint64_t result)
 {
-	uint64_t rsp = hypapi_reg_get(ev, HYPAPI_REG_RSP) + pal->word_bytes;
+	uint64_t rsp = pal->caller_rsp + pal->word_bytes;
 
 	hypapi_regs_clear(ev, pal->long_mode ? SCRATCH_64 : SCRATCH_32);
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, pal->long_mode ? result : (uint32_t)result);
@@ -232,10 +232,12 @@ static int read_args(const struct hypapi_event *ev, struct pal *pal)
 	uint32_t in_regs = pal->long_mode ? ARG_REGS : 0;
 	uint32_t count = pal->call->params.num_params, used = frame_bytes(pal);
 	uint8_t stack[(1 + TV_MAX_PARAMS) * 8 + WORD_SLACK];
-	int rc = hypapi_copy_from(ev, stack, GVA(tv_arg(ev, HYPAPI_REG_RSP)), used);
+	uint64_t rsp = tv_arg(ev, HYPAPI_REG_RSP);
+	int rc = hypapi_copy_from(ev, stack, GVA(rsp), used);
 
 	if (rc != HYPAPI_OK)
 		return rc;
+	pal->caller_rsp = rsp;
 	pal->return_address = get_word(stack, pal->word_bytes);
 	for (uint32_t i = 0; i < count; i++)
 		pal->args[i] = i < in_regs ? hypapi_reg_get(ev, arg_regs[i]) :
@@ -586,7 +588,7 @@ static bool pal_returned(const struct hypapi_event *ev, const struct pal *pal)
 	uint64_t expected = pal->long_mode ? RETURN_64 : RETURN_32;
 
 	return exit->reason == HYPAPI_PEXIT_EXCEPTION && exit->vector == VECTOR_PF && exit->address.addr == expected &&
-	       hypapi_reg_get(ev, HYPAPI_REG_RIP) == expected;
+	       (exit->error_code & PF_FETCH);
 }
 
 /* Of a PAL for debugging. */

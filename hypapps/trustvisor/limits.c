@@ -177,7 +177,7 @@ void limits_name(const struct hypapi_event *ev, struct pal *pal)
 	pal->machine = eptp12 ? eptp12 & EPT_ROOT : pal->vcpu | NO_EPT12;
 }
 
-struct usage { uint32_t pals, pages, shared; };
+struct usage { uint32_t pals, pages, shared; bool other_name; };
 
 static bool counts_for_l2(const struct pal *pal)
 {
@@ -210,15 +210,20 @@ static void settle_name(const struct pal *pal)
 	hypapi_unlock(&naming);
 }
 
+/* `other_name`: some PAL of its virtual CPU has one. */
 static struct usage usage_of_machine(const struct pal *pal)
 {
-	struct usage used = { 0, 0, 0 };
+	struct usage used = { 0, 0, 0, false };
 
 	for (uint32_t i = 0; i < pal_limit(); i++) {
 		const struct pal *one = pal_at(i);
 
-		if (!counts_for_l2(one) || machine_of(one) != machine_of(pal))
+		if (!counts_for_l2(one))
 			continue;
+		if (machine_of(one) != machine_of(pal)) {
+			used.other_name |= one->vcpu == pal->vcpu;
+			continue;
+		}
 		used.pals++;
 		used.pages += one->page_count;
 		used.shared += __atomic_load_n(&one->shared_pages, __ATOMIC_SEQ_CST);
@@ -228,10 +233,12 @@ static struct usage usage_of_machine(const struct pal *pal)
 
 static bool machine_has_room(const struct pal *pal)
 {
-	struct usage used;
+	struct usage used = usage_of_machine(pal);
 
-	settle_name(pal);
-	used = usage_of_machine(pal);
+	if (used.other_name) {
+		settle_name(pal);
+		used = usage_of_machine(pal);
+	}
 	return used.pals < machine.max_pals && used.pages + pal->page_count <= machine.max_pages &&
 	       used.shared + pal->copied_count <= machine.max_shared;
 }
@@ -267,7 +274,7 @@ void limits_give(const struct pal *pal)
 bool limits_take_shared(struct pal *pal, uint32_t page_count)
 {
 	struct share *share = share_of(pal);
-	struct usage of_machine = { 0, 0, 0 };
+	struct usage of_machine = { 0, 0, 0, false };
 	uint32_t of_all = __atomic_add_fetch(&share->shared, page_count, __ATOMIC_RELAXED);
 
 	__atomic_add_fetch(&pal->shared_pages, page_count, __ATOMIC_SEQ_CST);

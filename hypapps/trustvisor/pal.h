@@ -34,7 +34,7 @@
 #define TV_MAX_PALS 512 /* or as many as the core has partitions */
 
 #define TV_LIMIT_64 (1ull << 47)  /* end of the lower half of the address space */
-#define TV_LIMIT_32 0xfffff000ull /* the last page holds the address that ends a 32-bit PAL (call.c) */
+#define TV_LIMIT_32 0xffffe000ull /* the address that ends a 32-bit PAL lies behind it, and no code before (call.c) */
 
 enum pal_state { PAL_FREE = 0, PAL_ENDED, PAL_RUNNING, PAL_DOOMED, PAL_MEASURING, PAL_PAUSED, PAL_READY };
 
@@ -75,7 +75,8 @@ struct pal {
 	/* The call in progress; belong to the CPU that brought the state to RUNNING. */
 	const struct pal_entry *call;
 	uint64_t args[TV_MAX_PARAMS]; /* as the caller gave them, read once */
-	uint64_t return_address;      /* the caller's, read once */
+	uint64_t return_address;      /* the caller's, read once, */
+	uint64_t caller_rsp;          /* and where it stands */
 
 	uint32_t shared_count;        /* of shared ranges, see share.c; the same CPU's */
 

@@ -134,8 +134,9 @@ static enum hypapi_verdict pal_exit(uint64_t rip, uint64_t address)
 	struct hypapi_event ev = fake_event(HYPAPI_EV_PARTITION_EXIT, level);
 
 	fake.pal_regs[HYPAPI_REG_RIP] = rip;
+	/* An instruction that begins elsewhere reads there, perhaps: no fetch. */
 	ev.args.partition_exit = (struct hypapi_partition_exit_args){ .reason = HYPAPI_PEXIT_EXCEPTION, .vector = 14,
-		.address = GVA(address) };
+		.error_code = rip == address ? PF_U | PF_I : PF_U, .address = GVA(address) };
 	return fake_raise(&hypapp_trustvisor, &ev);
 }
 

@@ -4,7 +4,7 @@
 
 #define PAGES 304 /* more than the case has partitions */
 
-static struct { hypapi_partition_t partition; uint64_t wrong; } run; /* one test at a time */
+static struct { hypapi_partition_t partition; uint64_t wrong; int64_t caller; } run; /* one test at a time */
 
 static int create(struct hypapi_event *ev, uint64_t gva, hypapi_partition_t *partition)
 {
@@ -94,6 +94,7 @@ bool verify_partition(struct hypapi_event *ev, uint64_t pages)
 {
 	struct hypapi_partition_entry entry = { .rip = 1ull << 47, .long_mode = true };
 
+	run.caller = ev->cpl * 2 + ev->long_mode;
 	run.wrong = verify_expect("quiesce", hypapi_quiesce(ev) < 0, 0);
 	run.wrong += use_up(ev, pages);
 	run.wrong += use_homeless(ev, pages + HYPAPI_PAGE_SIZE);
@@ -138,6 +139,7 @@ enum hypapi_verdict verify_partition_exit(struct hypapi_event *ev)
 	wrong += verify_expect("add memory to what runs", hypapi_partition_add_memory(ev, run.partition,
 			       &(gva_t){ 0x1000 }, 1, HYPAPI_RW), HYPAPI_EBUSY);
 	wrong += verify_expect("leave", hypapi_partition_leave(ev), HYPAPI_OK);
+	wrong += verify_expect("its caller's mode", ev->cpl * 2 + ev->long_mode, run.caller);
 	wrong += verify_expect("leave twice", hypapi_partition_leave(ev), HYPAPI_ESTATE);
 	wrong += verify_expect("destroy", hypapi_partition_destroy(ev, run.partition), HYPAPI_OK);
 	wrong += verify_expect("destroy twice", hypapi_partition_destroy(ev, run.partition), HYPAPI_ESTALE);

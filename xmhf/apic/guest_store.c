@@ -62,7 +62,7 @@ static __attribute__((noinline)) const struct store *fetch_and_decode(struct per
 	struct guest_walk w;
 
 	k->path.gva = ~0ull; /* no instruction is there */
-	guest_walk_begin(&w, cpu);
+	guest_walk_begin(&w, cpu, guest_cpl());
 	if (guest_walk_read(&w, insn, rip, STORE_MAX_INSN, NULL) != GUEST_OK) {
 		bytes = in_page;
 		if (guest_walk_read(&w, insn, rip, bytes, NULL) != GUEST_OK)

@@ -314,13 +314,13 @@ int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code,
 	return HYPAPI_OK;
 }
 
-/* Ready to walk the memory of this event's caller. */
+/* Ready to walk the memory of this event's caller, as the event tells its privilege. */
 static struct guest_walk *walk_of(struct dispatch *d)
 {
 	u32 stamp = guest_walk_stamp(this_cpu());
 
 	if (d->progress.walked != stamp)
-		guest_walk_begin(&d->walk, this_cpu());
+		guest_walk_begin(&d->walk, this_cpu(), d->ev.cpl);
 	d->progress.walked = stamp;
 	return &d->walk;
 }
@@ -618,6 +618,7 @@ int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition
 		return error;
 	d->progress.enters = true;
 	d->entry = *entry;
+	this_cpu()->partition.caller_mode = (struct guest_mode){ d->ev.cpl, d->ev.long_mode };
 	return HYPAPI_OK;
 }
 
@@ -632,10 +633,8 @@ int hypapi_partition_leave(struct hypapi_event *ev)
 	partition_leave(this_cpu());
 	d->progress.moved = true;
 	ev->partition.id = HYPAPI_NONE;
-	struct guest_mode caller = guest_mode();
-
-	ev->cpl = caller.cpl;
-	ev->long_mode = caller.long_mode;
+	ev->cpl = this_cpu()->partition.caller_mode.cpl;
+	ev->long_mode = this_cpu()->partition.caller_mode.long_mode;
 	return HYPAPI_OK;
 }
 

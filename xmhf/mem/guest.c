@@ -64,7 +64,7 @@ static inline u32 rights_of(const struct guest_walk *w, u64 refused)
 		return 0;
 	if (!user && !(refused & PTE_U) && (w->cr4 & CR4_SMAP) && !(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_AC))
 		rights = 0;
-	if (rights && (!(refused & PTE_W) || (!user && !(w->cr0 & CR0_WP))))
+	if (rights && (!(refused & PTE_W) || (!user && !(vmread(VMCS_GUEST_CR0) & CR0_WP))))
 		rights |= HYPAPI_W;
 	if (!(refused & w->nx) && (user || (refused & PTE_U) || !(w->cr4 & CR4_SMEP)))
 		rights |= HYPAPI_X;
@@ -102,19 +102,18 @@ static always_inline const void *readable(struct percpu *cpu, u64 gpa, bool in_l
 	return likely(entry & HYPAPI_R) ? ept01_memory(entry, gpa) : NULL;
 }
 
-void guest_walk_begin(struct guest_walk *w, struct percpu *cpu)
+void guest_walk_begin(struct guest_walk *w, struct percpu *cpu, u32 cpl)
 {
 	u64 cr3;
 
 	w->cpu = cpu;
-	w->cpl = guest_cpl();
+	w->cpl = cpl;
 	w->levels = 0;
-	w->cr0 = vmread(VMCS_GUEST_CR0);
-	if (!(w->cr0 & CR0_PG))
+	w->efer = vmread(VMCS_GUEST_EFER);
+	if (!(w->efer & EFER_LMA) && !(vmread(VMCS_GUEST_CR0) & CR0_PG))
 		return;
 	cr3 = vmread(VMCS_GUEST_CR3);
 	w->cr4 = vmread(VMCS_GUEST_CR4);
-	w->efer = vmread(VMCS_GUEST_EFER);
 	w->nx = w->efer & EFER_NXE ? PTE_NX : 0;
 	if (w->efer & EFER_LMA) {
 		w->levels = w->cr4 & CR4_LA57 ? 5 : 4;
@@ -357,7 +356,7 @@ enum guest_access_result guest_read(struct percpu *cpu, void *dst, gva_t src, si
 {
 	struct guest_walk w;
 
-	guest_walk_begin(&w, cpu);
+	guest_walk_begin(&w, cpu, guest_cpl());
 	return guest_walk_read(&w, dst, src, len, fault);
 }
 
@@ -366,6 +365,6 @@ enum guest_access_result guest_write(struct percpu *cpu, gva_t dst, const void *
 {
 	struct guest_walk w;
 
-	guest_walk_begin(&w, cpu);
+	guest_walk_begin(&w, cpu, guest_cpl());
 	return guest_walk_write(&w, dst, src, len, fault);
 }

@@ -42,7 +42,7 @@ struct guest_fault {
  */
 struct guest_walk {
 	struct percpu *cpu;
-	u64 cr0, cr4, efer;
+	u64 cr4, efer;
 	u64 nx;         /* the execute-disable bit, if it counts */
 	u32 cpl;
 	u32 levels;     /* 0: paging off */
@@ -56,7 +56,7 @@ struct guest_walk {
 	} at[5];        /* tables of the last walk, from the top down to `level` */
 };
 
-void guest_walk_begin(struct guest_walk *w, struct percpu *cpu);
+void guest_walk_begin(struct guest_walk *w, struct percpu *cpu, u32 cpl);
 
 /*
  * Never 0. The same while walks stay good: no stop of this CPU's or another's came between, L1 lost nothing, and the
@@ -194,12 +194,6 @@ static inline bool guest_long_mode(void)
 
 	return (vmread(VMCS_GUEST_CS_AR) >> 4 & vmread(VMCS_ENTRY_CTLS)) & ENTRYCTL_IA32E;
 }
-
-/* What the guest that runs is, as events tell it. */
-struct guest_mode {
-	u8 cpl;
-	bool long_mode;
-};
 
 /*
  * By one field of the VMCS. The DPL of non-conforming code is that of SS (SDM vol. 3, "Checks on Guest Segment

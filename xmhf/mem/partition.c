@@ -427,24 +427,30 @@ static inline u8 *memory_at(struct partition *p, u64 gva)
 	return (u8 *)frame_memory(p->page_frames[(*entry & EPT_ADDR) / PAGE_SIZE]) + (gva & (PAGE_SIZE - 1));
 }
 
+static inline int copy_on_page(struct partition *p, u64 gva, void *buf, size_t len, bool write)
+{
+	u8 *memory = memory_at(p, gva);
+
+	if (!memory)
+		return HYPAPI_EFAULT;
+	copy_part(memory, buf, len, write);
+	return HYPAPI_OK;
+}
+
 int partition_copy(u64 handle, const struct hypapp_descriptor *owner, u64 gva, void *buf, size_t len, bool write)
 {
 	struct partition *p = partition_get(handle, owner);
 
 	if (unlikely(!p))
 		return HYPAPI_ESTALE;
-	/* All of the range is checked before the first byte moves; one page needs no separate check. */
-	if (len > page_part(gva, len))
-		for_each_page_part(done, part, gva, len)
-			if (!memory_at(p, gva + done))
-				return HYPAPI_EFAULT;
-	for_each_page_part(done, part, gva, len) {
-		u8 *memory = memory_at(p, gva + done);
-
-		if (!memory)
+	if (likely(len && len <= page_part(gva, len)))
+		return copy_on_page(p, gva, buf, len, write);
+	/* All of the range is checked before the first byte moves. */
+	for_each_page_part(checked, length, gva, len)
+		if (!memory_at(p, gva + checked))
 			return HYPAPI_EFAULT;
-		copy_part(memory, (u8 *)buf + done, part, write);
-	}
+	for_each_page_part(done, part, gva, len)
+		(void)copy_on_page(p, gva + done, (u8 *)buf + done, part, write);
 	return HYPAPI_OK;
 }
 

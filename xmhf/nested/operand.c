@@ -167,7 +167,7 @@ static bool is_violation(struct percpu *cpu, gva_t linear, size_t len, u32 right
 	struct guest_walk walk;
 	struct guest_miss miss;
 
-	guest_walk_begin(&walk, cpu);
+	guest_walk_begin(&walk, cpu, guest_cpl());
 	if (nested_misses(&walk, linear, rights, &miss))
 		nested_page_in(cpu, linear, &miss);
 	else if (nested_misses(&walk, last, rights, &miss))

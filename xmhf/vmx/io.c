@@ -32,7 +32,7 @@ static enum guest_access_result probe_write(struct percpu *cpu, gva_t at, unsign
 	struct guest_page page;
 	enum guest_access_result result;
 
-	guest_walk_begin(&walk, cpu);
+	guest_walk_begin(&walk, cpu, guest_cpl());
 	result = guest_walk_page(&walk, at, HYPAPI_W, &page, fault);
 	if (result == GUEST_OK && (at.addr & (PAGE_SIZE - 1)) + size > PAGE_SIZE)
 		result = guest_walk_page(&walk, GVA(at.addr + size - 1), HYPAPI_W, &page, fault);

@@ -16,6 +16,7 @@ struct partition_cpu {
 	struct world world;
 	struct partition *running; /* in RUN_PARTITION */
 	struct world *caller;      /* of it: L1 or an L2 */
+	struct guest_mode caller_mode; /* as the event told it in which the partition was entered */
 	u64 caller_gpr[GPR_COUNT];
 	u64 since;                 /* the tick at which it was entered */
 

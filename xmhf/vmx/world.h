@@ -15,6 +15,12 @@
 
 enum run_mode { RUN_L1, RUN_L2, RUN_PARTITION, RUN_MODE_COUNT };
 
+/* What the guest that runs is, as events tell it. */
+struct guest_mode {
+	u8 cpl;
+	bool long_mode;
+};
+
 struct world {
 	enum run_mode mode; /* constant */
 	bool launched;      /* its VMCS: VMRESUME instead of VMLAUNCH */

@@ -159,7 +159,7 @@ static void stop(void)
 	memcpy(&to, fake_partition_mem(fake.current, fake.pal_regs[HYPAPI_REG_RSP]), long_mode ? 8 : 4);
 	fake.pal_regs[HYPAPI_REG_RIP] = to;
 	ev.args.partition_exit = (struct hypapi_partition_exit_args){ .reason = HYPAPI_PEXIT_EXCEPTION, .vector = 14,
-		.address = GVA(to) };
+		.error_code = 0x14, .address = GVA(to) }; /* a fetch of CPL 3 */
 	assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
 	fake.regs[HYPAPI_REG_RCX] = ENTRY;
 	assert_int_equal(outside(TV_CMD_UNREGISTER), TV_OK);
