@@ -8,7 +8,7 @@ EFI_GRUB_IMAGES := $(O)/boot/efi-grub.img $(O)/boot/efi-grub-debian.img
 EFI_NEXT_IMAGES := $(O)/boot/efi-next-grub.img $(O)/boot/efi-next-stub.img
 BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/boot/linux.img $(O)/boot/twice.img \
 	$(O)/boot/efi.img $(EFI_GRUB_IMAGES) $(EFI_NEXT_IMAGES) \
-	$(O)/boot/efi-alone.img $(O)/boot/efi-shell.img \
+	$(O)/boot/efi-alone.img $(O)/boot/efi-shell.img $(O)/boot/efi-reset.img \
 	$(O)/boot/efi-bad.img $(O)/boot/efi-screen.img $(O)/boot/efi-signed.img $(O)/boot/efi-changed.img \
 	$(O)/boot/efi-locked.img $(O)/boot/efi-locked-other.img $(O)/boot/efi-disabled.img \
 	$(O)/boot/efi-no-mp.img $(O)/boot/efi-options.img $(O)/boot/spcr.bin
@@ -144,10 +144,13 @@ $(O)/boot/efi-screen.img $(O)/boot/efi-locked.img: $(O)/boot/efi-%.img: $(BOOT_D
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 16 --file $@.efi=EFI/BOOT/BOOTX64.EFI --file $(O)/xmhf.elf=xmhf.elf
 
 # Without a configuration: what the firmware's boot menu has behind the disk, which is its shell.
-$(O)/boot/efi-shell.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.efi $(O)/boot/acpi_tables.efi
+EFI_LAST_shell := reset -s
+EFI_LAST_reset := reset
+$(O)/boot/efi-shell.img $(O)/boot/efi-reset.img: $(O)/boot/efi-%.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk \
+		$(O)/xmhf.efi $(O)/boot/acpi_tables.efi
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(O)/boot/acpi_tables.efi=EFI/BOOT/BOOTX64.EFI \
-		--file $(O)/xmhf.efi=xmhf.efi --text 'echo THE SHELL IS L1\nreset -s=startup.nsh'
+		--file $(O)/xmhf.efi=xmhf.efi --text 'echo THE SHELL IS L1\n$(EFI_LAST_$*)=startup.nsh'
 
 $(O)/boot/efi-alone.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
 	$(say) IMG $@

@@ -420,6 +420,9 @@ CASES = [
     dict(name="efi/shell", disk="build/boot/efi-shell.img", firmware=OVMF, cpus=2, timeout=900, long=True,
          expect=[r"^xmhf: 2 of 2 CPUs run under the core", r"starts the boot entry EFI Internal Shell",
                  r"THE SHELL IS L1", r"^xmhf: the guest asks for sleep type 0"]),
+    # And reset. In Bochs OVMF does not start a second time: it waits for its timer at port 8, where none is.
+    dict(name="efi/shell-reset", disk="build/boot/efi-reset.img", firmware=OVMF, cpus=2, timeout=900, long=True,
+         until=r"^xmhf: stat event reset", expect=[r"THE SHELL IS L1", r"^xmhf: the guest resets the machine"]),
     efi_refuses("no-vmx", "this CPU has no VMX"),
     efi_refuses("cpu-off", "the firmware has a CPU that it does not use", "efi-disabled"),
     efi_refuses("bad-config", r"\EFI\xmhf\xmhf.conf: a line is none of options, next, next-options, or too long",
