@@ -182,8 +182,8 @@ def efi_refuses(name, line, image="efi-alone"):
     to its shell."""
     qemu = (f"qemu-system-x86_64 -M q35 -bios {OVMF} -m 256 -smp 2 -no-reboot "
             f"-drive file=build/boot/{image}.img,format=raw,snapshot=on")
-    return dict(name=f"efi/{name}", timeout=330,
-                command=["tests/run/screen.py", "--firmware", "--seconds=300", "--shows=xmhf: XMHF 0",
+    return dict(name=f"efi/{name}", timeout=EFI_SECONDS + 30,
+                command=["tests/run/screen.py", "--firmware", f"--seconds={EFI_SECONDS}", "--shows=xmhf: XMHF 0",
                          f"--shows=error: {line}", f"--serial=error: {line}", "--shows=XMHF is not started", "--",
                          *qemu.split()])
 
