@@ -239,6 +239,31 @@ static void changed_after_the_start(void **state)
 	root_low = 0;
 }
 
+/* Entries of both kinds, enabled ones alone, each CPU once; ids of 32 bits; one that leaves the table ends it. */
+static void cpus_of_the_madt(void **state)
+{
+	static const u8 entries[] = {
+		0, 8, 0, 5, 1, 0, 0, 0,  0, 8, 1, 6, 0, 0, 0, 0,  1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0,
+		9, 16, 0, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,  9, 16, 0, 0, 0x2c, 1, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0,
+		0, 8, 2, 7, 1, 0, 0, 0,
+	};
+
+	(void)state;
+	for (u32 cut = 0; cut < 8; cut++) {
+		make(FADT_BYTES);
+		memset(physical_at(SSDT_AT), 0, 0x100);
+		memcpy(physical_at(SSDT_AT + 44), entries, sizeof(entries));
+		put(RSDT_AT + 40, SSDT_AT, 4);
+		end_table(SSDT_AT, "APIC", 44 + sizeof(entries) - cut);
+		end_table(RSDT_AT, "RSDT", 44);
+		acpi_parse();
+		assert_int_equal(acpi_info.cpu_count, cut ? 2 : 3);
+		assert_int_equal(acpi_info.apic_ids[0], 5);
+		assert_int_equal(acpi_info.apic_ids[1], 0x12c);
+		assert_int_equal(acpi_info.apic_ids[2], cut ? 0 : 7);
+	}
+}
+
 static void spcr_of_every_length(void **state)
 {
 	(void)state;
@@ -279,6 +304,7 @@ int main(void)
 		cmocka_unit_test(old_and_new_fields), cmocka_unit_test(every_length), cmocka_unit_test(lies),
 		cmocka_unit_test(sleep_is_hidden),
 		cmocka_unit_test(changed_after_the_start),
+		cmocka_unit_test(cpus_of_the_madt),
 		cmocka_unit_test(spcr_of_every_length),
 	};
 

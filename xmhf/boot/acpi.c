@@ -69,6 +69,10 @@ static void add_cpu(u32 apic_id, u32 flags)
 {
 	if (!(flags & 1))
 		return;
+	/* Some firmware has a CPU in entries of both kinds. It is started once. */
+	for (u32 i = 0; i < acpi_info.cpu_count; i++)
+		if (acpi_info.apic_ids[i] == apic_id)
+			return;
 	if (acpi_info.cpu_count == MAX_CPUS)
 		boot_refuse("the machine has more than %u CPUs: switch off cores or hyperthreads in the firmware's "
 			    "menu", MAX_CPUS);
