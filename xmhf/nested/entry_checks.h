@@ -37,7 +37,10 @@ struct entry_env {
 	u64 pdpte[4];      /* at the guest's CR3, if it uses PAE paging without EPT */
 };
 
-/* The first check, in the SDM's order, that fails among those that read a group in `dirty`. */
+/*
+ * The first check, in the SDM's order, that fails among those that read a group in `dirty`. Others may be run with them,
+ * of fields that are known at each entry.
+ */
 enum entry_check entry_check_run(const struct vmcs12 *vmcs12, const struct entry_env *env, u32 dirty);
 
 /* The groups that checks of `dirty` read: the caller has them up to date before entry_check_run(). */

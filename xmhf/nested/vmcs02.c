@@ -148,13 +148,15 @@ static void merge_controls(struct percpu *cpu)
 #define READ_INFO(...)
 #define READ_HIDDEN(...)
 
-static void write_groups(const struct vmcs12 *v, u32 groups)
+static always_inline void write_groups(const struct vmcs12 *v, u32 groups)
 {
 #define FIELD(NAME, member, encoding, width, access, role, group, needs)                                             \
 	WRITE_##role(if (PICK(groups, group, needs)) vmwrite(VMCS_##NAME, v->member);)
 #include "vmx/vmcs_fields.def"
 #undef FIELD
 }
+
+#define WRITTEN_OFTEN (GROUP(RIP) | GROUP(EVENT) | GROUP(FLAGS))
 
 static void read_groups(struct vmcs12 *v, u32 groups)
 {
@@ -259,7 +261,10 @@ void vmcs02_merge(struct percpu *cpu, const struct l1_registers *l1)
 		write_pages(n);
 		vmwrite(VMCS_PROC_CTLS, proc02(n));
 	}
-	write_groups(v, unmerged);
+	if (likely(!(unmerged & ~WRITTEN_OFTEN))) /* the same without the other rows */
+		write_groups(v, unmerged & WRITTEN_OFTEN);
+	else
+		write_groups(v, unmerged);
 	if (unmerged & GROUP(EVENT))
 		allow_nmi(v);
 	write_loaded(v, l1, unmerged);
