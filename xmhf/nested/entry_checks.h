@@ -38,7 +38,7 @@ struct entry_env {
 };
 
 /*
- * The first check, in the SDM's order, that fails among those that read a group in `dirty`. Others may be run with them,
+ * The first check, in the SDM's order, that fails among those that read a group in `dirty`. Others may be run as well,
  * of fields that are known at each entry.
  */
 enum entry_check entry_check_run(const struct vmcs12 *vmcs12, const struct entry_env *env, u32 dirty);
