@@ -55,12 +55,22 @@ static void open_page(struct hypapi_event *ev, uint64_t gpa1)
 	(void)!hypapi_memory_restrict(ev, GPA1(gpa1), 1, HYPAPI_RWX);
 }
 
+/* A handler that is in the middle when another CPU drops its hypapp: calls are refused by then. */
+bool careless_waits;
+static void wait_for_refusal(struct hypapi_event *ev)
+{
+	__atomic_store_n(&careless_waits, true, __ATOMIC_RELEASE);
+	while (hypapi_may_stop(ev) != HYPAPI_EPERM)
+		__builtin_ia32_pause();
+}
+
 static __attribute__((noinline)) void fault(struct hypapi_event *ev, uint64_t kind)
 {
 	void (*volatile nowhere)(void) = NULL;
 
-	__atomic_store_n(&spins, false, __ATOMIC_RELAXED);
+	__atomic_store_n(&spins, kind == WAIT_FOR_REFUSAL, __ATOMIC_RELAXED);
 	switch (kind) {
+	case WAIT_FOR_REFUSAL: wait_for_refusal(ev); break;
 	case FAULT_PF: page_fault(); break;
 	case FAULT_DE: divide(); break;
 	case FAULT_UD: undefined(); break;

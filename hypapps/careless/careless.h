@@ -31,7 +31,9 @@ enum careless_call {
 };
 
 enum careless_fault { FAULT_PF, FAULT_DE, FAULT_UD, FAULT_STOPPED, FAULT_OVERFLOW, FAULT_IN_CALL, FAULT_LOCKED,
-	FAULT_INJECTED, FAULT_JUMP, FAULT_OPENED };
+	FAULT_INJECTED, FAULT_JUMP, FAULT_OPENED,
+	WAIT_FOR_REFUSAL };     /* no fault: the handler lasts until a call answers HYPAPI_EPERM, which a drop brings */
+extern _Bool careless_waits;    /* in there */
 
 #define CARELESS_LEAF 0x43415245u
 #define CARELESS_MSR 0x1f10u

@@ -359,6 +359,47 @@ static void dropped_while_another_cpu_is_inside(void **state)
 	drop_while(be_inside, FAULT_UD);
 }
 
+/* ---- In an entry of L1's MSR list, whose calls are fewer ---- */
+
+enum { ENTRY_MSR_LOAD_ADDRESS = 0x200a, ENTRY_MSR_LOAD_COUNT = 0x4014 };
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+static void load_list(void *arg)
+{
+	gpa1_t list = sim_memory(HYPAPI_PAGE_SIZE);
+	struct sim_l2 *machine = sim_l2_create(1 << 20);
+	(void)arg;
+
+	sim_write64(GVA(list.addr), CARELESS_MSR);
+	sim_l2_vmwrite(machine, ENTRY_MSR_LOAD_ADDRESS, list.addr);
+	sim_l2_vmwrite(machine, ENTRY_MSR_LOAD_COUNT, 1);
+	sim_set(HYPAPI_REG_RCX, HYPAPI_EV_MSR);
+	sim_set(HYPAPI_REG_RDX, WAIT_FOR_REFUSAL);
+	sim_assert(sim_hypercall(CARELESS_ARM) == 0);
+	sim_assert(sim_l2_run(machine, nothing, NULL, NULL) == HLT);
+}
+
+static void fault_meanwhile(void *arg)
+{
+	(void)arg;
+	while (!__atomic_load_n(&careless_waits, __ATOMIC_ACQUIRE))
+		sim_pause();
+	sim_assert(fault_with(FAULT_UD) == UD);
+}
+
+static void dropped_while_a_list_is_loaded(void **state)
+{
+	(void)state;
+	sim_boot(hypapps, &(struct sim_options){ .cpus = 2, .options = "hypapp-fault=drop", .seconds = 20 });
+	sim_start(1, load_list, NULL);
+	sim_start(0, fault_meanwhile, NULL);
+	sim_wait();
+}
+
 /* ---- The same on a CPU that waits for a SIPI, in an event that it was sent ---- */
 
 enum { APIC_BASE = 0x1b, X2APIC_MODE = 1 << 10, X2APIC_ICR = 0x830, INIT = 0x4500, SIPI = 0x4608, PAGING = 1u << 31 };
@@ -481,7 +522,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		sim_test(dropped_while_a_partition_runs), sim_test(dropped_in_a_stop),
-		sim_test(dropped_while_another_cpu_is_inside), sim_test(dropped_by_a_parked_cpu),
+		sim_test(dropped_while_another_cpu_is_inside), sim_test(dropped_while_a_list_is_loaded),
+		sim_test(dropped_by_a_parked_cpu),
 		cmocka_unit_test(not_dropped), sim_test(not_handled_is_not_entered),
 		cmocka_unit_test(each_mistake_has_its_line), sim_test(fresh_buffer_of_l2),
 		sim_test(unmapped_buffer_of_l1),

@@ -191,7 +191,6 @@ enum taken event_msr(struct percpu *cpu, struct hypapi_msr_args *msr)
 	return answer;
 }
 
-/* Neither VMCS holds L1's state in the middle of an entry or exit: no calls on registers and memory in this event. */
 enum taken event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
 {
 	const struct link *claimed = hypapps_claim(&hypapps_msr_claims[HYPAPI_L1], msr->msr);
@@ -199,13 +198,10 @@ enum taken event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
 
 	if (!claimed)
 		return NOT_TAKEN;
-	struct link link = *claimed;
-
-	link.capabilities &= HYPAPI_CAP_QUIESCE;
 	dispatch_begin(&d, cpu, HYPAPI_EV_MSR, HYPAPI_L1);
 	d.ev.cpl = 0;
 	d.ev.args.msr = *msr;
-	enum hypapi_verdict verdict = deliver(&d, cpu, &link);
+	enum hypapi_verdict verdict = deliver(&d, cpu, hypapps_link_of_list(claimed));
 
 	if (verdict == HYPAPI_HANDLED)
 		msr->value = d.ev.args.msr.value;

@@ -28,8 +28,9 @@ static struct hypapp_descriptor copies[MAX_HYPAPPS];
 static const struct hypapp_descriptor *apps[MAX_HYPAPPS]; /* the copies, by priority */
 static u32 app_count;
 
-/* In the order of chains. */
-static struct link links[MAX_HYPAPPS * 2 * HYPAPI_MAX_SUBSCRIPTIONS * 2];
+/* In the order of chains; then those of L1's MSR lists. */
+static struct link links[MAX_HYPAPPS * 2 * HYPAPI_MAX_SUBSCRIPTIONS * 2 + MAX_HYPAPPS];
+static const struct link *list_links;
 struct chain hypapps_chains[HYPAPI_EV_COUNT][HYPAPI_L2 + 1];
 u64 hypapps_longest = ~0ul;
 
@@ -151,6 +152,16 @@ static void build_chains(void)
 	for (u32 type = 0; type < HYPAPI_EV_COUNT; type++)
 		for (u32 level = HYPAPI_L0; level <= HYPAPI_L2; level++)
 			build_chain(type, level, &next);
+	list_links = next;
+	for_each_link(link, hypapps_chain(HYPAPI_EV_MSR, HYPAPI_L1)) {
+		*next = *link;
+		next++->capabilities &= HYPAPI_CAP_QUIESCE;
+	}
+}
+
+const struct link *hypapps_link_of_list(const struct link *link)
+{
+	return list_links + (link - hypapps_chain(HYPAPI_EV_MSR, HYPAPI_L1)->first);
 }
 
 const struct link *hypapps_link_of(const struct hypapp_descriptor *app, enum hypapi_event_type type,

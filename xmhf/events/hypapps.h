@@ -84,6 +84,12 @@ const struct hypapp_descriptor *hypapps_get(u32 i);
 const struct link *hypapps_link_of(const struct hypapp_descriptor *app, enum hypapi_event_type type,
 				   enum hypapi_level level);
 
+/*
+ * For a link to MSR in L1 the one in L1's MSR lists: neither VMCS holds L1's state in the middle of an entry or exit,
+ * so there are no calls on registers and memory.
+ */
+const struct link *hypapps_link_of_list(const struct link *link);
+
 /* All claims of a kind at one level; `span` is last - first. */
 struct claims {
 	struct { u32 first, span; const struct link *link; } of[MAX_HYPAPPS * 2 * HYPAPI_MAX_CLAIMS];
