@@ -90,7 +90,8 @@ def drop_of(boot, event, level, vector, handler="on_hypercall"):
     """The lines about a hypapp that is dropped, and that all checks after it are made, until the guest's own reset."""
     return (rf"(?s)T boot {boot}\n(?:(?!T boot).)*"
             rf"xmhf: error: hypapp careless, event {event} from {level}, handler {handler}\n"
-            rf"(?:(?!T boot).)*xmhf: error: {vector} \(\d+\), (?:(?!T boot).)*xmhf: error: at 0x[0-9a-f]+: [\w.]+\+0x"
+            rf"(?:(?!T boot).)*xmhf: error: {vector} \(\d+\), error code 0x[0-9a-f]+, on CPU \d+\n"
+            rf"(?:(?!T boot).)*xmhf: error: at 0x[0-9a-f]+: [\w.]+\+0x"
             r"(?:(?!T boot).)*xmhf: error: hypapp careless is dropped: (?:(?!T boot|careless: reset).)*"
             rf"others are told: ok\n(?:(?!T boot|careless: reset).)*T boot {boot + 1}\n")
 

@@ -53,13 +53,14 @@ static void place(bool drop, const char *what, u64 address)
 		tell(drop, "%s 0x%lx: %s+0x%lx", what, address, s.name, address - s.start);
 }
 
-/* Not into a ring that L1 may read when the machine goes on: they may hold what is not for it. */
+/* Not into a ring that L1 may read when the machine goes on: they may hold what is not for it. CR2 may be a guest's. */
 static void registers(void (*line)(const char *format, ...), const struct trap_frame *f)
 {
 	line("rax %016lx rbx %016lx rcx %016lx rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);
 	line("rsi %016lx rdi %016lx rbp %016lx rsp %016lx", f->rsi, f->rdi, f->rbp, f->rsp);
 	line("r8  %016lx r9  %016lx r10 %016lx r11 %016lx", f->r8, f->r9, f->r10, f->r11);
 	line("r12 %016lx r13 %016lx r14 %016lx r15 %016lx", f->r12, f->r13, f->r14, f->r15);
+	line("cr2 %016lx", read_cr2());
 }
 
 static bool is_return_address(u64 word)
@@ -140,8 +141,8 @@ static void tell_all(bool drop, const struct percpu *cpu, const struct trap_fram
 	name_overflow(drop, f);
 	if (cpu->dispatch)
 		name_hypapp(drop, cpu->dispatch);
-	tell(drop, "%s (%lu), error code 0x%lx, CR2 0x%lx, on CPU %u", vector_name(f->vector), f->vector,
-	     f->error_code, read_cr2(), cpu->index);
+	tell(drop, "%s (%lu), error code 0x%lx, on CPU %u", vector_name(f->vector), f->vector, f->error_code,
+	     cpu->index);
 	place(drop, "at", f->rip);
 	registers(drop ? log_now : panic_line, f);
 	back_trace(drop, cpu, f->rsp);
