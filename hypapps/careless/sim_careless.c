@@ -211,15 +211,19 @@ static void run_l2(void *arg)
 
 static int run_fresh(void *options)
 {
+	enum { MOST = 100 };
+	static struct hypapi_trace_entry entries[MOST];
 	uint64_t at = 0x5008;
 
 	sim_boot(hypapps, &(struct sim_options){ .options = options });
 	l2 = sim_l2_create(1 << 20);
 	sim_run(0, run_l2, &at);
+	for (size_t i = 0, count = sim_trace(0, entries, MOST); i < count; i++)
+		sim_assert(entries[i].verdict <= HYPAPI_KILL);
 	return violations != 1;
 }
 
-/* With the trace, too: the delivery takes another way, on which the raised fault is no verdict of the hypapp's. */
+/* With the trace, too: the delivery takes another way, on which the raised fault is no verdict. */
 static void fresh_buffer_of_l2(void **state)
 {
 	static char text[1 << 16];

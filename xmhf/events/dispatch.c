@@ -217,6 +217,6 @@ enum hypapi_verdict dispatch_slowly(struct hypapi_event *ev)
 		log_limited(LOG_WARN, "hypapp %s took %lu ticks for event %s of L%u", d->link->app->name, now - start,
 			    hypapi_event_name(d->ev.type), d->ev.level);
 	if (this_cpu()->trace)
-		trace_delivery(this_cpu(), d, start, now, verdict);
+		trace_delivery(this_cpu(), d, start, now, verdict == DISPATCH_RAISED ? HYPAPI_RETRY : verdict);
 	return verdict;
 }
