@@ -431,8 +431,12 @@ static void stress_in_both(void *arg)
 enum { MERGE_CODE = 0x7000, MERGE_STACK, TAKE_ALL, TAKE_BUFFER, VMCALL = 18, EPT_VIOLATION = 48 };
 static unsigned mapped; /* pages, by L1, since L2 missed them */
 
-static bool l1_maps(struct sim_l2 *l2, gpa2_t page)
+/* As a CPU tells it: what is not allowed yet, and no fetch that writes. KVM takes such a fetch for a success. */
+static bool l1_maps(struct sim_l2 *l2, gpa2_t page, uint64_t qualification)
 {
+	uint64_t access = qualification & 7, allowed = qualification >> 3 & 7;
+
+	sim_assert(access && !(access & allowed) && (access & (HYPAPI_W | HYPAPI_X)) != (HYPAPI_W | HYPAPI_X));
 	sim_l2_map(l2, page, sim_l2_memory(l2, page), HYPAPI_RWX);
 	mapped++;
 	return true;
@@ -443,7 +447,7 @@ static bool l1_merges(struct sim_l2 *l2, const struct sim_l2_exit *exit, void *a
 	const gpa1_t *other = arg;
 
 	if (exit->reason == EPT_VIOLATION)
-		return l1_maps(l2, GPA2(exit->gpa2 & HYPAPI_PAGE_MASK));
+		return l1_maps(l2, GPA2(exit->gpa2 & HYPAPI_PAGE_MASK), exit->qualification);
 	if (exit->reason != VMCALL)
 		return false;
 	switch (exit->gpr[HYPAPI_REG_RAX] - hypapi_l2_hypercall_base()) {

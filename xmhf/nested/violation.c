@@ -120,6 +120,17 @@ bool nested_misses(struct guest_walk *w, gva_t gva, u32 rights, struct guest_mis
 	       !nested_gpa1(cpu, miss->gpa2, miss->rights, &gpa1);
 }
 
+/*
+ * The access that a CPU would tell: of what is wanted what EPT12 lacks, and no fetch that writes. An L1 that is told
+ * more may find the page executable, and think that nothing is missing. Who wants both comes again for the other.
+ */
+static u64 access_of(u32 wanted, u64 rights)
+{
+	u64 lacks = wanted & ~rights ? wanted & ~rights : wanted;
+
+	return lacks & HYPAPI_W ? lacks & ~(u64)HYPAPI_X : lacks;
+}
+
 /* What is malformed in EPT12 shows at L2's own access, and is never #VE. */
 void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss)
 {
@@ -135,8 +146,8 @@ void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss
 		leaf.depth = 0;
 	nested_violation(cpu, &leaf, (struct exit_info){
 		.reason = EXIT_EPT_VIOLATION,
-		.qualification = miss->rights | rights << EPT_QUAL_RIGHTS_SHIFT | EPT_QUAL_GLA_VALID |
-				 (miss->table ? 0 : EPT_QUAL_GLA_FINAL),
+		.qualification = access_of(miss->rights, rights) | rights << EPT_QUAL_RIGHTS_SHIFT |
+				 EPT_QUAL_GLA_VALID | (miss->table ? 0 : EPT_QUAL_GLA_FINAL),
 		.guest_physical = miss->gpa2.addr,
 		.guest_linear = gva.addr,
 		.insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN),
