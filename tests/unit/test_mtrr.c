@@ -157,6 +157,32 @@ static void only_changes_are_retyped(void **state)
 	assert_true(again[0] && again[4095]);
 }
 
+/* What is on counts, as it is now: UC wins over all, WT over WB. */
+static void ranges_that_are_on_count(void **state)
+{
+	enum { AT = 0x60000000, SIZE = 0x10000000 };
+	static struct percpu cpu;
+	static const struct { u32 offset; u64 value; int first, second; } writes[] = { /* types at AT, at AT + SIZE */
+		{ 1, BITS(38, 28) | MASK_VALID, MTRR_WB, MTRR_WB }, { 0, AT | TYPE_UC, TYPE_UC, MTRR_WB },
+		{ 4, (AT + SIZE) | TYPE_WT, TYPE_UC, MTRR_WB }, { 5, BITS(38, 28) | MASK_VALID, TYPE_UC, TYPE_WT },
+		{ 1, 0, MTRR_WB, TYPE_WT }, { 4, AT | TYPE_WT, TYPE_WT, MTRR_WB },
+		{ 1, BITS(38, 28) | MASK_VALID, TYPE_UC, MTRR_WB }, { 5, BITS(38, 28), TYPE_UC, MTRR_WB },
+		{ 0, AT | MTRR_WB, MTRR_WB, MTRR_WB }, { 5, BITS(38, 28) | MASK_VALID, TYPE_WT, MTRR_WB },
+	};
+
+	(void)state;
+	set_up(DEF_ENABLE | MTRR_WB, 0);
+	mtrr_read(&cpu);
+	cpu.mtrr.var[0] = 0x80000000 | TYPE_UC; /* off */
+	for (size_t i = 0; i < ARRAY_SIZE(writes); i++) {
+		assert_true(mtrr_write_msr(&cpu, MSR_MTRR_PHYSBASE0 + writes[i].offset, writes[i].value));
+		assert_int_equal(mtrr_type(AT, SIZE_2M), writes[i].first);
+		assert_int_equal(mtrr_type(AT + SIZE, PAGE_SIZE), writes[i].second);
+		assert_int_equal(mtrr_type(AT - SIZE_2M, SIZE_2M), MTRR_WB);
+	}
+	assert_int_equal(mtrr_type(AT & ~(SIZE_1G - 1), SIZE_1G), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +190,7 @@ int main(void)
 		cmocka_unit_test(smram_is_never_cached),
 		cmocka_unit_test(tseg_is_never_cached),
 		cmocka_unit_test(only_changes_are_retyped),
+		cmocka_unit_test(ranges_that_are_on_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
