@@ -13,6 +13,7 @@ struct entry { u32 index, reserved; u64 value; };
 #define LSTAR 0xc0000082u
 #define FMASK 0xc0000084u
 #define KERNEL_GS 0xc0000102u
+#define PAT 0x277u
 #define TSC_AUX 0xc0000103u
 
 static struct entry *list_at_entry, *store_at_exit, *load_at_exit;
@@ -118,6 +119,25 @@ static void bad_lists(void)
 	print("T wrong after bad entries: %u\n", wrong);
 }
 
+/* The list comes behind the rest of L2's state: EFER and PAT, which the host state leaves alone, are L2's. */
+static void kept_after_bad_list(void)
+{
+	u64 efer = rdmsr(MSR_EFER), pat = rdmsr(PAT);
+
+	hv_init(&l2, HV_LONG64, l2_end);
+	prepare(&l2);
+	list_at_entry[1] = bad_entries[0];
+	use_lists(3, 0, 0);
+	vmwrite(VMCS_ENTRY_CONTROLS, vmread(VMCS_ENTRY_CONTROLS) | ENTRYC_LOAD_EFER | ENTRYC_LOAD_PAT);
+	vmwrite(VMCS_EXIT_CONTROLS, vmread(VMCS_EXIT_CONTROLS) & ~(u64)(EXITC_LOAD_EFER | EXITC_LOAD_PAT));
+	vmwrite(VMCS_GUEST_EFER, efer ^ EFER_SCE);
+	vmwrite(VMCS_GUEST_PAT, pat ^ 1);
+	hv_run(&l2);
+	print("T kept after a bad list: EFER %lx PAT %lx\n", rdmsr(MSR_EFER) ^ efer, rdmsr(PAT) ^ pat);
+	wrmsr(MSR_EFER, efer);
+	wrmsr(PAT, pat);
+}
+
 /* A list that crosses a page, of more entries than most hypervisors use at once. */
 static void long_lists(void)
 {
@@ -146,6 +166,7 @@ DEFINE_TEST(vmx_msr_lists, "vmx-msr-lists", "MSR lists of VM entry and exit")
 	load_at_exit = page_alloc_many(3, PAGE_SIZE);
 	good_lists();
 	bad_lists();
+	kept_after_bad_list();
 	long_lists();
 	hv_off();
 }

@@ -107,6 +107,14 @@ void nested_crossed(struct percpu *cpu, enum hypapi_event_type type)
 	event_tell(cpu, type, HYPAPI_L2, EVENT_ARGS(exit, .reason = v->launched ? EXIT_VMRESUME : EXIT_VMLAUNCH));
 }
 
+/* Of the world whose VMCS is current. */
+static struct l2_leftover registers_now(void)
+{
+	return (struct l2_leftover){
+		.cr0 = vmread(VMCS_GUEST_CR0), .efer = vmread(VMCS_GUEST_EFER), .pat = vmread(VMCS_GUEST_PAT),
+	};
+}
+
 /*
  * An entry that fails after the controls were accepted: L1 goes on at its host state, with the exit reason's top bit
  * set, NMIs blocked as they were, and nothing of L2 saved (SDM vol. 3, "VM-Entry Failures During or After Loading
@@ -121,13 +129,14 @@ void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification)
 	v->exit_qualification = qualification;
 	a->unsaved = true;
 	a->unmerged |= GROUPS_MERGED;
+	struct l2_leftover kept = registers_now();
+
 	nested_shadow_publish(cpu, a);
 	nested_to_l1(cpu);
-	struct l2_leftover kept = {
-		.cr0 = vmread(VMCS_GUEST_CR0), .efer = vmread(VMCS_GUEST_EFER), .pat = vmread(VMCS_GUEST_PAT),
-		.nmi_blocked = vmread(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI,
-	};
-
+	/* L2's list comes behind the rest of its state: what the host does not load is L2's already. */
+	if (reason != EXIT_BAD_MSR_LOAD)
+		kept = registers_now();
+	kept.nmi_blocked = vmread(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI;
 	/* An entry and an exit without VPID, for all that L1 knows. */
 	nested_resume_l1(cpu, &kept, 0, true);
 }
