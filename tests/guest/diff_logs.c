@@ -80,6 +80,15 @@ void diff_before_entry(void)
 		ept_flush(&diff_world.ept);
 }
 
+/* The manual: a fault pushes RF as 1. Bochs pushes it as it was where the access is one of IRET. */
+static void ignore_pushed_rf(void)
+{
+	u64 at = vmread(VMCS_GUEST_RSP) - (u64)diff_world.stack;
+
+	if (area[0] && at <= PAGE_SIZE - 5 * sizeof(u64) && vmread(VMCS_ENTRY_CONTROLS) & ENTRYC_GUEST_64)
+		((u64 *)((u64)diff_world.stack + at))[2] |= BIT(16);
+}
+
 void diff_note_logs(void (*note)(const char *what, u64 value))
 {
 	if (vmread(VMCS_CPU_CONTROLS2) & CPU2_PML) {
@@ -94,5 +103,6 @@ void diff_note_logs(void (*note)(const char *what, u64 value))
 		note("its linear address", area[2]);
 		note("its physical address", area[3]);
 		note("its index", area[4] & 0xffff);
+		ignore_pushed_rf();
 	}
 }
