@@ -74,7 +74,7 @@ def newest_of_memory(text, read):
     """The newest line of each CPU's ring, as the core would write it. text: a log that says where the rings are;
     read: a function that reads 8-byte words of physical memory, read(address, count)."""
     for cpu, address in RING.findall(text):
-        serial = (read(int(address, 0), 1) or [0])[0]
+        serial = read(int(address, 0), 1)[0]
         # struct trace of report/trace.h: the newest serial number, an entry, the ring of 512.
         place = int(address, 0) + 8 + 8 * ENTRY_WORDS * (1 + (serial - 1) % 512)
         words = read(place, ENTRY_WORDS) if serial else []

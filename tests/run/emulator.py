@@ -30,7 +30,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 RUN_DIR = ROOT / "build" / "run"
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 0.5
-DEBUGGER_SECONDS = 15
+DEBUGGER_SECONDS, ASK_AGAIN_SECONDS = 30, 5
 HEADS, SECTORS, SECTOR_BYTES = 16, 63, 512
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
@@ -210,19 +210,23 @@ class Child:
         return self.process.poll() is None
 
     def read_memory(self, address, count):
-        """So many 8-byte words of physical memory, by Bochs' debugger; [] if it does not answer. Stops the machine."""
-        if not self.stopped:
-            os.kill(self.process.pid, signal.SIGINT)
-        self.stopped = True
-        os.write(self.master, f"xp /{count}gx {address:#x}\n".encode())
-        answer = re.compile(rb"<bogus\+ +\d+>:((?:[ \t]+0x[0-9a-f]+)+)\r?\n")    # whole lines
-        asked, deadline = len(self.screen), time.monotonic() + DEBUGGER_SECONDS
-        while time.monotonic() < deadline and self.running():
-            words = [int(word, 16) for line in answer.findall(self.screen[asked:]) for word in line.split()]
-            if len(words) >= count:
-                return words[:count]
+        """So many 8-byte words of physical memory, by Bochs' debugger. Stops the machine. OSError: no answer."""
+        row = re.compile(rb"0x([0-9a-f]+) <bogus\+ +\d+>:((?:[ \t]+0x[0-9a-f]+)+)\r?\n")
+        addresses = [address + 8 * i for i in range(count)]
+        self.screen, start, asked, found = b"", time.monotonic(), 0, {}
+        while time.monotonic() < start + DEBUGGER_SECONDS and self.running():
+            if time.monotonic() >= start + asked * ASK_AGAIN_SECONDS:    # a busy host may lose what came early
+                if not self.stopped:
+                    os.kill(self.process.pid, signal.SIGINT)
+                os.write(self.master, f"xp /{count}gx {address:#x}\n".encode())
+                asked += 1
+            for place, words in row.findall(self.screen):
+                found.update((int(place, 16) + 8 * i, int(word, 16)) for i, word in enumerate(words.split()))
+            if found.keys() >= set(addresses):
+                self.stopped = True
+                return [found[place] for place in addresses]
             time.sleep(POLL_SECONDS)
-        return []
+        raise OSError("Bochs' debugger does not answer")
 
     def stop(self):
         self.process.kill()     # at once: Bochs only notes a SIGTERM, and all its files are private to the run
