@@ -111,11 +111,22 @@ static void guard_facs(u64 addr)
 	log_info("the wake is guarded: FACS at 0x%lx, stub at 0x%lx", addr, root_low);
 }
 
+/* What L1 stores to a guarded page the core stores: that page is never root's, though the firmware called it free. */
+static bool is_lost(u64 start, u64 bytes)
+{
+	bool lost = meets_root_memory(start, start + bytes);
+
+	if (lost)
+		log_warn("an ACPI table at 0x%lx lay in memory that the firmware calls free: no wake finds it", start);
+	return lost;
+}
+
 void wake_init(void)
 {
 	install_stub();
 	for (size_t i = 0; i < ARRAY_SIZE(acpi_info.facs); i++)
-		if (acpi_info.facs[i] && (!i || acpi_info.facs[i] != acpi_info.facs[0]))
+		if (acpi_info.facs[i] && (!i || acpi_info.facs[i] != acpi_info.facs[0]) &&
+		    !is_lost(acpi_info.facs[i], FACS_X_END))
 			guard_facs(acpi_info.facs[i]);
 	if (!kept_count) {
 		log_info("no FACS: no wake to be guarded");
@@ -125,10 +136,12 @@ void wake_init(void)
 	 * Some firmware looks for the FACS anew, on the way that the tables show. A root table of many pages is not
 	 * one's.
 	 */
-	for (u32 i = 0; i < acpi_info.way_count; i++)
-		if (acpi_info.way_to_facs[i].bytes < PAGE_SIZE)
-			guard(acpi_info.way_to_facs[i].addr,
-			      acpi_info.way_to_facs[i].addr + acpi_info.way_to_facs[i].bytes);
+	for (u32 i = 0; i < acpi_info.way_count; i++) {
+		const struct acpi_place *way = &acpi_info.way_to_facs[i];
+
+		if (way->bytes < PAGE_SIZE && !is_lost(way->addr, way->bytes))
+			guard(way->addr, way->addr + way->bytes);
+	}
 }
 
 /* ---- Stores ---- */
