@@ -22,6 +22,9 @@ void machine_out(u16 port, u32 size, u32 value) { (void)port, (void)size, (void)
 void *machine_self(void) { return NULL; }
 void machine_relax(void) { }
 
+static u32 boot_cpu_id = 5;
+static inline u32 initial_apic_id(void) { return boot_cpu_id; }
+
 #include "../../xmhf/boot/acpi.c"
 
 #define BYTES (1ul << 20)
@@ -264,6 +267,31 @@ static void cpus_of_the_madt(void **state)
 	}
 }
 
+/* The CPU that runs is one of them, though its firmware forgets it; an id that means all CPUs is none. */
+static void the_boot_cpu_and_nobody(void **state)
+{
+	static const u8 entries[] = {
+		0, 8, 0, 0xff, 1, 0, 0, 0,  0, 8, 1, 3, 1, 0, 0, 0,
+		9, 16, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0, 0, 0, 0,
+		9, 16, 0, 0, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, /* 255 is a CPU's in x2APIC mode */
+	};
+
+	(void)state;
+	make(FADT_BYTES);
+	memset(physical_at(SSDT_AT), 0, 0x100);
+	memcpy(physical_at(SSDT_AT + 44), entries, sizeof(entries));
+	put(RSDT_AT + 40, SSDT_AT, 4);
+	end_table(SSDT_AT, "APIC", 44 + sizeof(entries));
+	end_table(RSDT_AT, "RSDT", 44);
+	boot_cpu_id = 0x100;
+	acpi_parse();
+	boot_cpu_id = 5;
+	assert_int_equal(acpi_info.cpu_count, 3);
+	assert_int_equal(acpi_info.apic_ids[0], 3);
+	assert_int_equal(acpi_info.apic_ids[1], 255);
+	assert_int_equal(acpi_info.apic_ids[2], 0x100);
+}
+
 static void spcr_of_every_length(void **state)
 {
 	(void)state;
@@ -305,6 +333,7 @@ int main(void)
 		cmocka_unit_test(sleep_is_hidden),
 		cmocka_unit_test(changed_after_the_start),
 		cmocka_unit_test(cpus_of_the_madt),
+		cmocka_unit_test(the_boot_cpu_and_nobody),
 		cmocka_unit_test(spcr_of_every_length),
 	};
 

@@ -8,6 +8,7 @@
 #include "boot/acpi.h"
 
 #include "boot/boot_info.h"
+#include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/pages.h"
 #include "report/log.h"
@@ -65,9 +66,10 @@ static void note_way(const void *at, u32 bytes)
 		acpi_info.way_to_facs[acpi_info.way_count++] = (struct acpi_place){ virt_to_phys(at).addr, bytes };
 }
 
-static void add_cpu(u32 apic_id, u32 flags)
+/* `broadcast`: by this id an entry says that it is none. An interrupt to it, an INIT, would reach all CPUs. */
+static void add_cpu(u32 apic_id, u32 broadcast, u32 flags)
 {
-	if (!(flags & 1))
+	if (!(flags & 1) || apic_id == broadcast)
 		return;
 	/* Some firmware has a CPU in entries of both kinds. It is started once. */
 	for (u32 i = 0; i < acpi_info.cpu_count; i++)
@@ -85,10 +87,13 @@ static void parse_madt(const struct table *madt)
 
 	for (; at + 2 <= end && at[1] >= 2 && at + at[1] <= end; at += at[1]) {
 		if (at[0] == MADT_LAPIC && at[1] >= 8)
-			add_cpu(at[3], (u32)number_at(at + 4, 4));
+			add_cpu(at[3], 0xff, (u32)number_at(at + 4, 4));
 		else if (at[0] == MADT_X2APIC && at[1] >= 16)
-			add_cpu((u32)number_at(at + 4, 4), (u32)number_at(at + 8, 4));
+			add_cpu((u32)number_at(at + 4, 4), ~0u, (u32)number_at(at + 8, 4));
 	}
+	/* Some firmware forgets the CPU that it has started. Root memory is planned for these CPUs and no more. */
+	if (acpi_info.cpu_count)
+		add_cpu(initial_apic_id(), ~0u, 1);
 }
 
 /* A field of a table; 0 where the table ends before it. */
