@@ -39,13 +39,14 @@ void say(const char *f, ...)
 static struct efi_loaded_image own, started;
 static const char *file_text;
 static u64 file_bytes;
+static efi_status open_error, read_error;
 
 static efi_status EFI open_file(struct efi_file *at, struct efi_file **file, const uint16_t *name, uint64_t mode,
 				uint64_t attributes)
 {
 	(void)name, (void)mode, (void)attributes;
 	*file = at;
-	return file_text ? 0 : NO;
+	return open_error ? open_error : file_text ? 0 : EFI_NOT_FOUND;
 }
 
 static efi_status EFI close_file(struct efi_file *file) { (void)file; return 0; }
@@ -55,7 +56,7 @@ static efi_status EFI read_text(struct efi_file *file, uint64_t *bytes, void *to
 	(void)file;
 	*bytes = MIN(*bytes, file_bytes);
 	memcpy(to, file_text, *bytes);
-	return 0;
+	return read_error;
 }
 
 static struct efi_file the_file = { .open = open_file, .close = close_file, .read = read_text };
@@ -289,6 +290,24 @@ static void lines_that_are_none(void **state)
 	assert_non_null(strstr(read_config(cmdline), "has a zero in it"));
 }
 
+/* Of two equal lines one would win in silence. A file that is not read is not one that is not there. */
+static void no_line_is_lost(void **state)
+{
+	(void)state;
+	assert_non_null(strstr(configured("", 0, "options smm=require\noptions log=info"), "there twice"));
+	begin(NULL);
+	assert_non_null(strstr(configured("", 0, "next \\a.efi\nnext \\b.efi"), "there twice"));
+	begin(NULL);
+	read_error = NO;
+	assert_non_null(strstr(configured("", 0, "options smm=require"), "cannot be read"));
+	read_error = 0;
+	open_error = NO;
+	assert_non_null(strstr(configured("", 0, "options smm=require"), "cannot be read"));
+	open_error = EFI_NOT_FOUND;
+	assert_null(configured("", 0, NULL));
+	open_error = 0;
+}
+
 /* ---- The boot menu ---- */
 
 #define ACTIVE "\1\0\0\0"
@@ -399,6 +418,7 @@ int main(void)
 		cmocka_unit_test_setup(what_is_no_text, begin),
 		cmocka_unit_test_setup(too_long, begin),
 		cmocka_unit_test_setup(lines_that_are_none, begin),
+		cmocka_unit_test_setup(no_line_is_lost, begin),
 		cmocka_unit_test_setup(own_path_is_skipped, begin),
 		cmocka_unit_test_setup(entries_that_lie, begin),
 		cmocka_unit_test_setup(a_file_of_this_partition, begin),

@@ -14,23 +14,30 @@
 
 char next_path[PATH_CHARS], next_options[CMDLINE_BYTES];
 
-static u64 read_file(const u16 *name, char *to, u64 bytes)
+/* *bytes: for how many there is room, and then how many were read: none where there is no such file, no error. */
+static efi_status read_file(const u16 *name, char *to, u64 *bytes)
 {
 	struct efi_file_system *system_of_files;
 	struct efi_file *root, *file;
+	efi_status status;
+	u64 room = *bytes;
 
-	if (boot->handle_protocol(self->device, &efi_files_guid, (void **)&system_of_files) ||
-	    system_of_files->open_volume(system_of_files, &root))
+	*bytes = 0;
+	if (boot->handle_protocol(self->device, &efi_files_guid, (void **)&system_of_files))
 		return 0;
-	if (root->open(root, &file, name, EFI_FILE_READ, 0)) {
-		bytes = 0;
-	} else {
-		if (file->read(file, &bytes, to))
-			bytes = 0;
+	status = system_of_files->open_volume(system_of_files, &root);
+	if (status)
+		return status;
+	status = root->open(root, &file, name, EFI_FILE_READ, 0);
+	if (!status) {
+		*bytes = room;
+		status = file->read(file, bytes, to);
 		(void)file->close(file);
+	} else if (status == EFI_NOT_FOUND) {
+		status = 0;
 	}
 	(void)root->close(root);
-	return bytes;
+	return status;
 }
 
 /*
@@ -69,7 +76,7 @@ static bool take_line(const char *line, char *options)
 		u64 length = strlen(known[i].key);
 
 		if (!strncmp(line, known[i].key, length))
-			return string_copy(known[i].to, line + length, known[i].room) < known[i].room;
+			return !*known[i].to && string_copy(known[i].to, line + length, known[i].room) < known[i].room;
 	}
 	return !*line || *line == '#';
 }
@@ -77,13 +84,15 @@ static bool take_line(const char *line, char *options)
 static const char *read_lines(char *options)
 {
 	static char text[FILE_BYTES + 1];
-	u64 bytes = read_file(u"" FILE_NAME, text, FILE_BYTES);
-	char *end = text + bytes;
+	u64 bytes = FILE_BYTES;
 
+	/* Else an option like smm=require would be lost. */
+	if (read_file(u"" FILE_NAME, text, &bytes))
+		return FILE_NAME " cannot be read";
 	if (bytes >= FILE_BYTES)
 		return FILE_NAME " is longer than 4095 bytes";
-	*end = '\n';
-	for (char *line = text, *stop; line < end; line = stop + 1) {
+	text[bytes] = '\n';
+	for (char *line = text, *stop; line < text + bytes; line = stop + 1) {
 		for (stop = line; *stop != '\n'; stop++)
 			if (!*stop)
 				return FILE_NAME " has a zero in it: it is no text";
@@ -91,7 +100,7 @@ static const char *read_lines(char *options)
 		if (stop > line && stop[-1] == '\r')
 			stop[-1] = 0;
 		if (!take_line(line, options))
-			return FILE_NAME ": a line is none of options, next, next-options, or too long";
+			return FILE_NAME ": a line is none of options, next, next-options, or too long, or there twice";
 	}
 	return NULL;
 }

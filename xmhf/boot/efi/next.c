@@ -7,7 +7,6 @@
 
 #include "lib/string.h"
 
-#define NOT_FOUND (1ull << 63 | 14) /* EFI_NOT_FOUND */
 #define OPTION_BYTES 2048
 #define PATH_BYTES 1024
 #define MAX_ORDER 64
@@ -180,7 +179,7 @@ static efi_status start_file(efi_handle image)
 	memcpy((u8 *)&file + bytes, &path_end, sizeof(path_end));
 	if (boot->handle_protocol(self->device, &path_guid, (void **)&device) ||
 	    !join(device, &file, bytes + sizeof(path_end)))
-		return NOT_FOUND;
+		return EFI_NOT_FOUND;
 	say("xmhf: starts %s\n", next_path);
 	return start(image, NULL, 0, &failed);
 }
@@ -214,13 +213,13 @@ static efi_status start_entry(efi_handle image, u16 number, bool *failed)
 
 	*failed = true;
 	if (length < sizeof(*option) || (option->attributes & (OPTION_ACTIVE | OPTION_CATEGORY)) != OPTION_ACTIVE)
-		return NOT_FOUND;
+		return EFI_NOT_FOUND;
 	while (at + 2 <= length && *(const u16 *)(bytes + at))
 		at += 2;
 	at += 2;
 	if (at + option->path_bytes > length || !ends_within((const void *)(bytes + at), option->path_bytes) ||
 	    !complete((const void *)(bytes + at)) || is_own())
-		return NOT_FOUND;
+		return EFI_NOT_FOUND;
 	say("xmhf: starts the boot entry ");
 	(void)efi_table->console_out->output(efi_table->console_out, text);
 	say("\n");
@@ -236,7 +235,7 @@ static efi_status start_by_order(efi_handle image)
 {
 	u16 order[MAX_ORDER], own;
 	u64 count = read_variable(u"BootOrder", order, sizeof(order)) / sizeof(order[0]), first = 0;
-	efi_status status = NOT_FOUND;
+	efi_status status = EFI_NOT_FOUND;
 	bool failed = true;
 
 	if (read_variable(u"BootCurrent", &own, sizeof(own)) == sizeof(own))

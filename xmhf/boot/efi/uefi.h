@@ -11,6 +11,7 @@
 #define EFI __attribute__((ms_abi))
 
 typedef u64 efi_status; /* 0: done */
+#define EFI_NOT_FOUND (1ull << 63 | 14)
 typedef void *efi_handle;
 typedef struct { u32 a; u16 b, c; u8 d[8]; } efi_guid;
 
