@@ -42,7 +42,7 @@ bool memory_map_is_usable(const struct memory_range *r) { (void)r; return false;
 void log_line(enum log_level level, const char *f, ...) { (void)level, (void)f; }
 void boot_refuse(const char *f, ...) { fail_msg("%s", f); abort(); }
 
-/* Two FACS and four tables that lead there, a page each. How many pages are guarded if root's memory has [start, end). */
+/* Two FACS and four tables that lead there, a page each. How many pages are guarded while root has [start, end)? */
 static u32 guarded_with_root_at(u64 start, u64 end)
 {
 	memset(physical_at(0), 0, BYTES);
