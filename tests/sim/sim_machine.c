@@ -11,7 +11,8 @@
 enum { UD = 6, GP = 13, PF = 14, EXIT_CPUID = 10, EXIT_HLT = 12, EXIT_VIOLATION = 48, ALL = HYPAPI_RWX };
 enum { EXIT_VMFUNC = 59, PROC2_VMFUNC = 1 << 13, VMFUNC_EPTP_SWITCHING = 1 };
 enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, OFFER = 5000 };
-enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT, COPY_TO, COPY_FROM, COPY_TO_GPA1, GUARD, SHUT, COPY_TWICE };
+enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT, COPY_TO, COPY_FROM, COPY_TO_GPA1, GUARD, SHUT, COPY_TWICE,
+       COPY_MOVED };
 enum { VECTOR_TAKEN = 0x41, SLP_EN = 1 << 13, S3 = 3 };
 #define MTRR_DEF_TYPE 0x2ff
 #define VMCS_EPTP 0x201a
@@ -187,6 +188,23 @@ static void copy_twice(struct hypapi_event *ev)
 		copy(ev);
 }
 
+static struct sim_l2 *l2;
+static gpa2_t moved; /* a page of L2's */
+static gpa1_t moved_to;
+
+/* From RBX; then, when another CPU of L1 has put another page at `moved`, to RBX. */
+static void copy_moved(struct hypapi_event *ev)
+{
+	gva_t at = GVA(hypapi_reg_get(ev, HYPAPI_REG_RBX));
+	uint64_t value = 0;
+	int error = hypapi_copy_from(ev, &value, at, sizeof(value));
+
+	sim_l2_map(l2, moved, moved_to, HYPAPI_RWX);
+	if (!error)
+		error = hypapi_copy_to(ev, at, &value, sizeof(value));
+	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)error);
+}
+
 static struct hypapi_dma_fault_args fault;
 
 static enum hypapi_verdict on_fault(struct hypapi_event *ev)
@@ -208,6 +226,8 @@ static enum hypapi_verdict on_others(struct hypapi_event *ev)
 		shut(ev);
 	else if (ev->args.hypercall.number == COPY_TWICE)
 		copy_twice(ev);
+	else if (ev->args.hypercall.number == COPY_MOVED)
+		copy_moved(ev);
 	else if (ev->args.hypercall.number >= COPY_TO)
 		copy(ev);
 	else
@@ -233,7 +253,7 @@ HYPAPP_DEFINE(second,
 		{ .type = HYPAPI_EV_SHUTDOWN, .handler = on_any },
 	},
 	.claims = {
-		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = COPY_TWICE },
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = COPY_MOVED },
 	});
 
 HYPAPP_DEFINE(rival,
@@ -242,7 +262,6 @@ HYPAPP_DEFINE(rival,
 
 static const struct hypapp_descriptor *const hypapps[] = { &hypapp_second, &hypapp_probe, NULL };
 static const struct hypapp_descriptor *const rivals[] = { &hypapp_probe, &hypapp_rival, NULL };
-static struct sim_l2 *l2;
 
 static void boot(void)
 {
@@ -843,6 +862,35 @@ static void a_walk_ends_with_a_loss(void **state)
 	sim_run(0, copy_by_a_lost_table, NULL);
 }
 
+static void copy_by_moved_table(void *arg)
+{
+	(void)arg;
+	sim_set(HYPAPI_REG_RBX, WINDOW + 8);
+	sim_assert(copies(COPY_MOVED) == HYPAPI_OK);
+}
+
+/* L2's page table is in a page that L1 may only read, and L1 puts one that it may write in its place meanwhile. */
+static void copy_by_a_restricted_table(void *arg)
+{
+	uint64_t base = sim_l2_memory(l2, GPA2(0)).addr, tables2 = 0x80000;
+	uint64_t *entry = window(base, sim_l2_vmread(l2, VMCS_GUEST_CR3), tables2);
+
+	(void)arg;
+	moved = GPA2(tables2 + 2 * PAGE);
+	moved_to = GPA1(sim_memory(PAGE).addr);
+	sim_set(HYPAPI_REG_RBX, sim_l2_memory(l2, moved).addr);
+	sim_assert(copies(SHUT) == HYPAPI_OK);
+	sim_assert(sim_l2_run(l2, copy_by_moved_table, NULL, NULL) == EXIT_HLT);
+	sim_assert(!(*entry & PTE_AD));
+}
+
+static void no_flag_is_set_in_a_restricted_page(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, copy_by_a_restricted_table, NULL);
+}
+
 static void copies_make_pages_dirty(void **state)
 {
 	(void)state;
@@ -881,7 +929,7 @@ int main(void)
 		sim_test(one_ept_stands_still),
 		sim_test(one_ept_has_one_name), sim_test(who_comes_by_vmfunc_stands_still),
 		sim_test(copies_make_pages_dirty), sim_test(a_walk_ends_with_a_loss),
-		sim_test(no_flag_is_set_in_a_guarded_page),
+		sim_test(no_flag_is_set_in_a_guarded_page), sim_test(no_flag_is_set_in_a_restricted_page),
 		sim_test_fault(assertions_are_faults, "sim_cpu_index() == 0"),
 	};
 

@@ -282,10 +282,11 @@ static bool mark_leaf(const struct guest_walk *w)
 		return false;
 	/*
 	 * A table that EPT12 lets L2 only read stays as it is: L1 watches it, and would be told by an exit, not by a
-	 * copy. So does one in a page whose stores the core decodes, for what is kept there.
+	 * copy. So does one in a page that L1 may only read. The page that is written is asked for itself: EPT12 may
+	 * lead to another one by now.
 	 */
-	if (!(w->cpu->world->mode == RUN_L2 ? nested_mark_written(w->cpu, GPA2(w->at[w->level].gpa)) :
-				       (bool)(ept01_entry(GPA1(virt_to_phys(table).addr)) & HYPAPI_W)))
+	if (!(ept01_entry(GPA1(virt_to_phys(table).addr)) & HYPAPI_W) ||
+	    (w->cpu->world->mode == RUN_L2 && !nested_mark_written(w->cpu, GPA2(w->at[w->level].gpa))))
 		return true;
 	if (w->levels == 2)
 		return __atomic_compare_exchange_n((u32 *)table + index, &old32, (u32)new, false, __ATOMIC_SEQ_CST,
