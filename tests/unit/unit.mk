@@ -23,6 +23,9 @@ $(UNIT_DIR)/efi: $(wildcard xmhf/boot/efi/*.h)
 # The test includes efi.c; what starts CPUs and guests is not called.
 UNIT_FLAGS_efi_core := -I hypapi/sim/machine -I . -fno-pie -no-pie -fno-plt -Wl,--unresolved-symbols=ignore-all
 $(UNIT_DIR)/efi_core: xmhf/boot/efi.c
+UNIT_OF_guest_linux := xmhf/boot/memory_map.c xmhf/boot/efi_map.c xmhf/lib/string_more.c
+UNIT_FLAGS_guest_linux := $(UNIT_FLAGS_efi_core)
+$(UNIT_DIR)/guest_linux: xmhf/boot/guest_linux.c
 UNIT_FLAGS_wake := $(UNIT_FLAGS_efi_core)
 $(UNIT_DIR)/wake: xmhf/power/wake.c
 UNIT_OF_aml := xmhf/boot/aml.c

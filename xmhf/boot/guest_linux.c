@@ -61,12 +61,18 @@ struct efi_info {
 
 static u32 get32(const u8 *p, u32 offset)
 {
-	return *(const u32 *)(p + offset);
+	return (u32)number_at(p + offset, 4);
 }
 
 static void set32(u8 *p, u32 offset, u64 value)
 {
 	*(u32 *)(p + offset) = (u32)value;
+}
+
+/* Of real mode, before what is loaded. */
+static u64 setup_bytes(const u8 *image)
+{
+	return ((image[P_SETUP_SECTS] ? image[P_SETUP_SECTS] : 4) + 1) * 512ul;
 }
 
 static void check_kernel(const u8 *image, u64 size)
@@ -76,6 +82,8 @@ static void check_kernel(const u8 *image, u64 size)
 	if (*(const u16 *)(image + P_VERSION) < MIN_VERSION)
 		boot_refuse("the kernel's boot protocol %x is older than %x", *(const u16 *)(image + P_VERSION),
 			    MIN_VERSION);
+	if (size <= setup_bytes(image))
+		boot_refuse("the kernel, the first module, is cut off: it has %lu bytes", size);
 }
 
 static void fill_e820(u8 *params)
@@ -184,14 +192,13 @@ u64 guest_linux_load(void)
 	fill_params(params, image);
 	string_copy(physical_at(LOW_CMDLINE), kernel_cmdline(kernel->cmdline), PAGE_SIZE);
 
-	u64 setup_bytes = ((params[P_SETUP_SECTS] ? params[P_SETUP_SECTS] : 4) + 1) * 512ul;
 	u64 entry = *(u64 *)(params + P_PREF_ADDRESS), room = MAX((u64)get32(params, P_INIT_SIZE), file_size);
 
-	if (entry < 0x100000 || entry + room > root_start)
+	if (entry < 0x100000 || entry >= root_start || memory_map_is_ram(entry, entry + room) != 1)
 		boot_refuse("the kernel wants to run at %lx, which is not free", entry);
 	if (boot_info.module_count > 1)
 		place_initrd(params, entry + room);
-	memmove(physical_at(entry), image + setup_bytes, file_size - setup_bytes);
+	memmove(physical_at(entry), image + setup_bytes(image), file_size - setup_bytes(image));
 	set32(params, P_CODE32_START, entry);
 	log_info("starts Linux at %lx, with%s an initrd, tick %lu", entry, boot_info.module_count > 1 ? "" : "out",
 		 rdtsc());
