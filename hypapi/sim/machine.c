@@ -432,17 +432,13 @@ void machine_nmi(u32 index)
 	pthread_mutex_unlock(&c->mutex);
 }
 
-void lapic_nmi_others(void)
-{
-	for (u32 i = 0; i < machine_cpu_count; i++)
-		if (i != sim_self->index)
-			machine_nmi(i);
-}
-
 void lapic_send(u32 apic_id, u32 icr_low)
 {
-	if ((icr_low & ICR_MODE) == ICR_NMI)
-		machine_nmi(apic_id);
+	bool others = icr_low & ICR_SHORTHAND;
+
+	for (u32 i = 0; i < machine_cpu_count && (icr_low & ICR_MODE) == ICR_NMI; i++)
+		if (others ? i != sim_self->index : i == apic_id)
+			machine_nmi(i);
 }
 
 int traps_catch_interrupt(void)

@@ -53,24 +53,17 @@ void lapic_send(u32 apic_id, u32 icr_low)
 		wrmsr(MSR_X2APIC_ICR, (u64)apic_id << 32 | icr_low);
 		return;
 	}
+	wait_idle();
+	if (icr_low & ICR_SHORTHAND) {
+		lapic_write(LAPIC_ICR_LOW, icr_low);
+		return;
+	}
 	u32 guest_high = lapic_read(LAPIC_ICR_HIGH);
 
-	wait_idle();
 	lapic_write(LAPIC_ICR_HIGH, apic_id << 24);
 	lapic_write(LAPIC_ICR_LOW, icr_low);
 	wait_idle();
 	lapic_write(LAPIC_ICR_HIGH, guest_high);
-}
-
-void lapic_nmi_others(void)
-{
-	insn_count(INSN_IPI);
-	if (in_x2apic_mode()) {
-		lapic_send(0, ICR_OTHERS | ICR_ASSERT | ICR_NMI);
-		return;
-	}
-	wait_idle();
-	lapic_write(LAPIC_ICR_LOW, ICR_OTHERS | ICR_ASSERT | ICR_NMI);
 }
 
 bool lapic_in_service(u8 vector)
@@ -89,14 +82,9 @@ void lapic_eoi(void)
  */
 static const struct after_init { u16 offset; bool xapic_only; u32 value; } after_init[] = {
 	{ LAPIC_LVT_TIMER, false, LVT_MASKED }, { LAPIC_TIMER_INITIAL, false, 0 }, { LAPIC_TIMER_DIVIDE, false, 0 },
-	{ LAPIC_LVT_LINT0, false, LVT_MASKED }, { LAPIC_LVT_LINT1, false, LVT_MASKED },
 	{ LAPIC_LVT_ERROR, false, LVT_MASKED }, { LAPIC_ESR, false, 0 }, { LAPIC_ESR, false, 0 },
 	{ LAPIC_TPR, false, 0 }, { LAPIC_DFR, true, ~0u }, { LAPIC_LDR, true, 0 }, { LAPIC_ICR_HIGH, true, 0 },
 	{ LAPIC_SVR, false, SVR_RESET },
-};
-/* Entries of the local vector table that older APICs lack: there from this "max LVT entry" of the version on. */
-static const struct { u16 offset, max_lvt; } optional_lvt[] = {
-	{ LAPIC_LVT_PERF, 4 }, { LAPIC_LVT_THERMAL, 5 }, { LAPIC_LVT_CMCI, 6 },
 };
 
 static bool any_in_service(void)
@@ -110,11 +98,8 @@ static bool any_in_service(void)
 
 void lapic_reset(void)
 {
-	u32 max_lvt = lapic_read(LAPIC_VERSION) >> 16 & 0xff;
-
-	for (size_t i = 0; i < ARRAY_SIZE(optional_lvt); i++)
-		if (max_lvt >= optional_lvt[i].max_lvt)
-			lapic_write(optional_lvt[i].offset, LVT_MASKED);
+	for (u32 i = 0, lvt; (lvt = lapic_mode_lvt(i)); i++)
+		lapic_write(lvt, LVT_MASKED);
 	for (u32 i = 0; i < 256 && any_in_service(); i++)
 		lapic_eoi();
 	for (size_t i = 0; i < ARRAY_SIZE(after_init); i++)

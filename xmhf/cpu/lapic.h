@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The local APIC, which the guest owns and the core borrows for NMIs and for starting CPUs. Only the ICR is written,
- * only when it is idle, and with a shorthand wherever that does, so that the guest's ICR high half stays as it is.
+ * The local APIC, which the guest owns and the core borrows for NMIs and for starting CPUs. The ICR is written only
+ * when it is idle, and the guest's high half of it stays as it is, or comes back.
  */
 #ifndef XMHF_LAPIC_H
 #define XMHF_LAPIC_H
@@ -59,8 +59,8 @@ u32 lapic_id(void);
 /* An xAPIC register of this CPU; also in x2APIC mode, by MSR. A write that the register refuses is lost. */
 u32 lapic_read(u32 offset);
 void lapic_write(u32 offset, u32 value);
+/* With a shorthand in icr_low apic_id does not count. */
 void lapic_send(u32 apic_id, u32 icr_low);
-void lapic_nmi_others(void);
 /*
  * This CPU's registers as an INIT leaves them. Interrupts that it has accepted but not delivered stay, and the ICR's
  * low half: nothing but a real INIT clears these.
@@ -68,5 +68,21 @@ void lapic_nmi_others(void);
 void lapic_reset(void);
 bool lapic_in_service(u8 vector);     /* this CPU's APIC has delivered it, and waits for its EOI */
 void lapic_eoi(void);                 /* of the highest vector in service */
+
+/*
+ * Entries of the local vector table that have a delivery mode: number i of those that this CPU's APIC has; 0: no more.
+ * Older APICs lack the last ones, which are there from this "max LVT entry" of the version on.
+ */
+static inline u32 lapic_mode_lvt(u32 i)
+{
+	static const struct { u16 offset, max_lvt; } lvts[] = {
+		{ LAPIC_LVT_LINT0, 0 }, { LAPIC_LVT_LINT1, 0 }, { LAPIC_LVT_PERF, 4 }, { LAPIC_LVT_THERMAL, 5 },
+		{ LAPIC_LVT_CMCI, 6 },
+	};
+
+	if (i >= ARRAY_SIZE(lvts) || (lapic_read(LAPIC_VERSION) >> 16 & 0xff) < lvts[i].max_lvt)
+		return 0;
+	return lvts[i].offset;
+}
 
 #endif

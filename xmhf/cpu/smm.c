@@ -35,12 +35,6 @@ extern const char smm_stub[], smm_stub_mailbox[], smm_stub_end[];
 /* In the page of a CPU's handler, behind the code: the mailbox of the stub that probes it, and that of the handler. */
 #define MAILBOXES 0x100
 
-/* Local vector table entries that have a delivery mode, and how many entries an APIC has that has this one. */
-static const struct { u16 offset; u8 min_count; } lvts[] = {
-	{ LAPIC_LVT_LINT0, 0 }, { LAPIC_LVT_LINT1, 0 },
-	{ LAPIC_LVT_PERF, 5 }, { LAPIC_LVT_THERMAL, 6 }, { LAPIC_LVT_CMCI, 7 },
-};
-
 static u8 *saved;        /* what lies at SMBASE_RESET otherwise; NULL: there is no probe */
 static u8 *handlers;     /* page i: handler of CPU i */
 static bool smram_locked;
@@ -114,11 +108,8 @@ static enum smm_state probe(struct percpu *cpu, u8 *segment)
 /* What the firmware left, and what L1 stores from here on. */
 static void guard_lvts(struct percpu *cpu)
 {
-	u32 lvt_count = (lapic_read(LAPIC_VERSION) >> 16 & 0xff) + 1;
-
-	for (size_t i = 0; i < ARRAY_SIZE(lvts); i++)
-		if (lvt_count >= lvts[i].min_count)
-			lapic_write(lvts[i].offset, smm_filter_lvt(cpu, lapic_read(lvts[i].offset)));
+	for (u32 i = 0, lvt; (lvt = lapic_mode_lvt(i)); i++)
+		lapic_write(lvt, smm_filter_lvt(cpu, lapic_read(lvt)));
 	msr_intercept_lvts();
 }
 

@@ -16,7 +16,7 @@
 
 void quiesce_hook_send_nmi_all_but_self(void)
 {
-	lapic_nmi_others();
+	lapic_send(0, ICR_OTHERS | ICR_ASSERT | ICR_NMI);
 }
 
 void quiesce_hook_send_nmi(u32 cpu)
