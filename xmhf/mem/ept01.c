@@ -612,45 +612,38 @@ int ept01_restrict_dma(gpa1_t page, size_t count, bool allowed, u32 app)
 	return restrict_pages(page.addr, count, EPT_RIGHTS, allowed ? 0 : NO_DMA, app);
 }
 
-void ept01_set_apic_page(gpa1_t page)
+/* At boot: of its entry a page keeps `keep`, and has `set` beside it. */
+static void lose_at_boot(u64 page, u64 keep, u64 set)
 {
-	u64 *entry = ept_make(&ept01, page.addr, 1);
+	u64 *entry = ept_make(&ept01, page, 1);
 
 	if (!entry)
 		panic("no page for EPT01 at boot");
+	lose(page, 1, entry, (*entry & keep) | set);
+	if (page < mapped_top)
+		ept01_regions[page / SIZE_2M] = 0;
+}
+
+void ept01_set_apic_page(gpa1_t page)
+{
 	apic_page = page.addr;
-	lose(page.addr, 1, entry, page.addr | HYPAPI_R);
-	ept01_regions[page.addr / SIZE_2M] = 0;
+	lose_at_boot(page.addr, 0, page.addr | HYPAPI_R);
 }
 
 void ept01_hide_page(gpa1_t page)
 {
-	u64 *entry;
-
-	if (!ept01_touch(page, 0))
-		return; /* beyond the addresses that L1 has */
-	entry = ept_make(&ept01, page.addr, 1);
-	if (!entry)
-		panic("no page for EPT01 at boot");
-	lose(page.addr, 1, entry, scratch_page | HYPAPI_RW | EPT_WB);
-	if (page.addr < mapped_top)
-		ept01_regions[page.addr / SIZE_2M] = 0;
+	if (ept01_touch(page, 0)) /* else it lies beyond the addresses that L1 has */
+		lose_at_boot(page.addr, 0, scratch_page | HYPAPI_RW | EPT_WB);
 }
 
 void ept01_guard_page(gpa1_t page)
 {
-	u64 *entry;
-
 	if (ept01_is_guarded(page.addr))
 		return;
 	if (guarded_count == EPT01_MAX_GUARDED)
 		panic("more than %u pages are to be guarded", EPT01_MAX_GUARDED);
 	guarded_pages[guarded_count++] = page.addr;
-	entry = ept_make(&ept01, page.addr, 1);
-	if (!entry)
-		panic("no page for EPT01 at boot");
-	lose(page.addr, 1, entry, *entry & ~(u64)HYPAPI_W);
-	ept01_regions[page.addr / SIZE_2M] = 0;
+	lose_at_boot(page.addr, ~(u64)HYPAPI_W, 0);
 }
 
 /* Of the table that maps from `base` on, what lies in [start, end). */

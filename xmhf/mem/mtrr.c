@@ -21,7 +21,7 @@ static u32 variable_count;
 static u64 address_bits; /* mask of the physical-address bits */
 
 /* The values that EPT01 follows; written under a stop, or at boot. */
-static struct values { u64 def_type, fixed[11], var[32]; } live;
+static struct mtrr_cpu live;
 /* The variable ranges of `live` that are on: a CPU has more, and each leaf of EPT01 is asked for. */
 static struct range { u64 base, mask; int type; } ranges[16];
 static u32 range_count;
@@ -48,9 +48,7 @@ void mtrr_read(struct percpu *cpu)
 
 void mtrr_publish(const struct percpu *cpu)
 {
-	live.def_type = cpu->mtrr.def_type;
-	memcpy(live.fixed, cpu->mtrr.fixed, sizeof(live.fixed));
-	memcpy(live.var, cpu->mtrr.var, sizeof(live.var));
+	live = cpu->mtrr;
 	range_count = 0;
 	for (u32 i = 0; i < 2 * variable_count; i += 2)
 		if (live.var[i + 1] & MASK_VALID)
@@ -149,12 +147,6 @@ static bool value_ok(u32 msr, u64 value)
 	return true;
 }
 
-static bool is_live(const struct percpu *cpu)
-{
-	return cpu->mtrr.def_type == live.def_type && !memcmp(cpu->mtrr.fixed, live.fixed, sizeof(live.fixed)) &&
-	       !memcmp(cpu->mtrr.var, live.var, sizeof(live.var));
-}
-
 struct span {
 	u64 start, end;
 };
@@ -178,7 +170,7 @@ static void retype_span(struct span s)
 }
 
 /* From `old` to the live values. A type depends on the ranges that cover the address, and on the default. */
-static void retype_changes(const struct values *old)
+static void retype_changes(const struct mtrr_cpu *old)
 {
 	if (old->def_type != live.def_type) {
 		ept01_retype(EPT01_EVERYWHERE);
@@ -204,7 +196,7 @@ static __attribute__((noinline)) bool change_types(struct percpu *cpu, u32 msr, 
 	if (!event_prepare(cpu, HYPAPI_EV_MTRR, EVENT_ARGS(mtrr, .msr = msr, .value = value)))
 		return false;
 	(void)!quiesce_begin(&cpu->quiesce);
-	const struct values old = live;
+	const struct mtrr_cpu old = live;
 
 	mtrr_publish(cpu);
 	retype_changes(&old);
@@ -227,7 +219,7 @@ bool mtrr_write_msr(struct percpu *cpu, u32 msr, u64 value)
 	 * While an operating system changes its MTRRs it keeps them off and the caches disabled, on every CPU in turn;
 	 * EPT01 is touched once, by the first CPU that turns them on again with something new in them.
 	 */
-	if (!(cpu->mtrr.def_type & DEF_ENABLE) || is_live(cpu))
+	if (!(cpu->mtrr.def_type & DEF_ENABLE) || !memcmp(&cpu->mtrr, &live, sizeof(live)))
 		return true;
 	if (change_types(cpu, msr, value))
 		return true;
