@@ -36,6 +36,9 @@ static bool silent; /* a unit has not answered to a flush */
 static u64 next_look; /* for faults: a tick. By any CPU */
 static bool looking;  /* one of them is at it */
 
+/* Devices are not held back: false, after a line that says why. */
+#define unprotected(...) ({ log_warn("no DMA protection: " __VA_ARGS__); false; })
+
 static bool probe_units(void)
 {
 	for (u32 i = 0; i < dmar.unit_count; i++) {
@@ -44,10 +47,8 @@ static bool probe_units(void)
 
 		if (!memory_map_is_ram(base, base + PAGE_SIZE) && !is_root_memory(base))
 			wrong = vtd_probe(&units[i], root_map_uncached(HPA(base)), base, dmar.units[i].segment);
-		if (wrong) {
-			log_warn("no DMA protection: the IOMMU at 0x%lx cannot be used, %s", base, wrong);
-			return false;
-		}
+		if (wrong)
+			return unprotected("the IOMMU at 0x%lx cannot be used, %s", base, wrong);
 	}
 	return true;
 }
@@ -65,9 +66,7 @@ static bool choose_tables(void)
 		domain.grants_flush |= units[i].grants_flush;
 	}
 	domain.levels = levels & BIT(4) ? 4 : 3;
-	if (!levels)
-		log_warn("no DMA protection: the IOMMUs have no number of table levels in common");
-	return levels;
+	return levels || unprotected("the IOMMUs have no number of table levels in common");
 }
 
 static bool holds_a_unit(const struct dmar_region *r)
@@ -123,10 +122,9 @@ static bool fill_domain(void)
 		done = domain_set(&domain, root_low, root_low + ROOT_LOW_BYTES, 0);
 	if (done)
 		return true;
-	log_warn("no DMA protection: the tables for this memory would be too large");
 	if (made)
 		domain_drop(&domain);
-	return false;
+	return unprotected("the tables for this memory would be too large");
 }
 
 /* One context table for all buses. */
@@ -192,20 +190,13 @@ static bool find_units(bool x2apic)
 {
 	const char *wrong;
 
-	if (!acpi_info.dmar) {
-		log_warn("no DMA protection: the firmware shows no Intel IOMMU");
-		return false;
-	}
+	if (!acpi_info.dmar)
+		return unprotected("the firmware shows no Intel IOMMU");
 	wrong = dmar_parse(&dmar, acpi_info.dmar, acpi_info.dmar_bytes);
-	if (wrong) {
-		log_warn("no DMA protection: the firmware's DMAR table has %s", wrong);
-		return false;
-	}
-	if (x2apic) {
-		log_warn("no DMA protection: the CPUs are in x2APIC mode, for which L1 needs the IOMMU's "
-			 "interrupt remapping");
-		return false;
-	}
+	if (wrong)
+		return unprotected("the firmware's DMAR table has %s", wrong);
+	if (x2apic)
+		return unprotected("the CPUs are in x2APIC mode, for which L1 needs the IOMMU's interrupt remapping");
 	check_regions();
 	return probe_units() && choose_tables();
 }
@@ -214,10 +205,8 @@ static bool turn_on(void)
 {
 	int open = dmar_open_segment(&dmar);
 
-	if (!rename_table("RAMD")) {
-		log_warn("no DMA protection: the firmware's DMAR table cannot be hidden");
-		return false;
-	}
+	if (!rename_table("RAMD"))
+		return unprotected("the firmware's DMAR table cannot be hidden");
 	if (!protect_root() || !fill_domain() || !start_units()) {
 		stop_units();
 		(void)rename_table("DMAR");
