@@ -101,7 +101,7 @@ enum taken event_cpuid(struct percpu *cpu, u32 leaf)
 	if (likely(leaf < hypapps_cpuid_lowest || leaf > hypapps_cpuid_highest))
 		return NOT_TAKEN;
 	level = event_level(cpu);
-	link = hypapps_claim(&hypapps_cpuid_claims[level], leaf);
+	link = hypapps_claim(HYPAPI_CLAIM_CPUID, level, leaf);
 	return link ? offer_cpuid(cpu, level, link, leaf) : NOT_TAKEN;
 }
 
@@ -136,7 +136,7 @@ enum taken event_hypercall(struct percpu *cpu)
 bool event_claims_port(const struct percpu *cpu, u32 port, u32 size)
 {
 	for (u32 i = 0; i < size; i++)
-		if (hypapps_claim(&hypapps_port_claims[event_level(cpu)], port + i))
+		if (hypapps_claim(HYPAPI_CLAIM_PORT, event_level(cpu), port + i))
 			return true;
 	return false;
 }
@@ -162,7 +162,7 @@ enum taken event_port_io(struct percpu *cpu, struct hypapi_port_io_args *io)
 	struct dispatch d;
 
 	for (u32 i = 0; i < io->size && answer == NOT_TAKEN; i++) {
-		link = hypapps_claim(&hypapps_port_claims[level], io->port + i);
+		link = hypapps_claim(HYPAPI_CLAIM_PORT, level, io->port + i);
 		if (!link || link == last)
 			continue;
 		last = link;
@@ -178,7 +178,7 @@ enum taken event_port_io(struct percpu *cpu, struct hypapi_port_io_args *io)
 enum taken event_msr(struct percpu *cpu, struct hypapi_msr_args *msr)
 {
 	enum hypapi_level level = event_level(cpu);
-	const struct link *link = hypapps_claim(&hypapps_msr_claims[level], msr->msr);
+	const struct link *link = hypapps_claim(HYPAPI_CLAIM_MSR, level, msr->msr);
 	struct dispatch d;
 
 	if (!link)
@@ -193,7 +193,7 @@ enum taken event_msr(struct percpu *cpu, struct hypapi_msr_args *msr)
 
 enum taken event_msr_list(struct percpu *cpu, struct hypapi_msr_args *msr)
 {
-	const struct link *claimed = hypapps_claim(&hypapps_msr_claims[HYPAPI_L1], msr->msr);
+	const struct link *claimed = hypapps_claim(HYPAPI_CLAIM_MSR, HYPAPI_L1, msr->msr);
 	struct dispatch d;
 
 	if (!claimed)

@@ -41,8 +41,7 @@ bool hypapps_has_link(const struct link *link)
 
 const struct link *hypapps_hypercalls[HYPAPI_L2 + 1][HYPAPI_HYPERCALL_MAX + 1];
 
-struct claims hypapps_cpuid_claims[HYPAPI_L2 + 1], hypapps_port_claims[HYPAPI_L2 + 1],
-	hypapps_msr_claims[HYPAPI_L2 + 1];
+struct claims hypapps_claims[HYPAPI_CLAIM_MSR + 1][HYPAPI_L2 + 1];
 u32 hypapps_cpuid_lowest = ~0u, hypapps_cpuid_highest;
 
 bool hypapps_find(const char *name, size_t len)
@@ -210,60 +209,42 @@ bool hypapps_watch_crossings(void)
 
 /* ---- Claims ---- */
 
-static void add_claim(struct claims *claims, const struct hypapi_claim *c, const struct link *link)
+static void add_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
 {
+	struct claims *claims = &hypapps_claims[c->kind][level];
+
+	switch (c->kind) {
+	case HYPAPI_CLAIM_HYPERCALL:
+		for (u32 number = c->first; number <= c->last; number++)
+			hypapps_hypercalls[level][number] = link;
+		return;
+	case HYPAPI_CLAIM_CPUID:
+		hypapps_cpuid_lowest = MIN(hypapps_cpuid_lowest, c->first);
+		hypapps_cpuid_highest = MAX(hypapps_cpuid_highest, c->last);
+		break;
+	case HYPAPI_CLAIM_PORT:
+		vmx_claim_ports(level, c->first, c->last);
+		break;
+	case HYPAPI_CLAIM_MSR:
+		vmx_claim_msrs(level, c->first, c->last);
+		break;
+	}
 	claims->of[claims->count].first = c->first;
 	claims->of[claims->count].span = c->last - c->first;
 	claims->of[claims->count++].link = link;
 }
 
-static void add_cpuid_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
-{
-	add_claim(&hypapps_cpuid_claims[level], c, link);
-	hypapps_cpuid_lowest = MIN(hypapps_cpuid_lowest, c->first);
-	hypapps_cpuid_highest = MAX(hypapps_cpuid_highest, c->last);
-}
-
-static void add_port_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
-{
-	add_claim(&hypapps_port_claims[level], c, link);
-	vmx_claim_ports(level, c->first, c->last);
-}
-
-static void add_msr_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
-{
-	add_claim(&hypapps_msr_claims[level], c, link);
-	vmx_claim_msrs(level, c->first, c->last);
-}
-
-static void add_hypercall_claim(const struct hypapi_claim *c, u32 level, const struct link *link)
-{
-	for (u32 number = c->first; number <= c->last; number++)
-		hypapps_hypercalls[level][number] = link;
-}
-
 static void build_claims(const struct hypapp_descriptor *app)
 {
-	static const struct {
-		u32 kind, type;
-		void (*add)(const struct hypapi_claim *c, u32 level, const struct link *link);
-	} kinds[] = {
-		{ HYPAPI_CLAIM_HYPERCALL, HYPAPI_EV_HYPERCALL, add_hypercall_claim },
-		{ HYPAPI_CLAIM_CPUID, HYPAPI_EV_CPUID, add_cpuid_claim },
-		{ HYPAPI_CLAIM_PORT, HYPAPI_EV_PORT_IO, add_port_claim },
-		{ HYPAPI_CLAIM_MSR, HYPAPI_EV_MSR, add_msr_claim },
-	};
-
 	const struct hypapi_claim *c;
 
 	for (u32 n = 0; (c = hypapp_claim(app, n)); n++)
-		for (u32 i = 0; i < ARRAY_SIZE(kinds); i++)
-			for (u32 level = HYPAPI_L1; level <= HYPAPI_L2 && c->kind == kinds[i].kind; level++) {
-				const struct link *link = hypapps_link_of(app, kinds[i].type, level);
+		for (u32 level = HYPAPI_L1; level <= HYPAPI_L2; level++) {
+			const struct link *link = hypapps_link_of(app, hypapp_claim_kinds[c->kind].event, level);
 
-				if (link && (c->levels & HYPAPI_LEVEL_BIT(level)))
-					kinds[i].add(c, level, link);
-			}
+			if (link && (c->levels & HYPAPI_LEVEL_BIT(level)))
+				add_claim(c, level, link);
+		}
 }
 
 /* As the format: a string would be cut to 64 characters. No C name has a percent sign. */

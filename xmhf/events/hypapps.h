@@ -90,18 +90,18 @@ const struct link *hypapps_link_of(const struct hypapp_descriptor *app, enum hyp
  */
 const struct link *hypapps_link_of_list(const struct link *link);
 
-/* All claims of a kind at one level; `span` is last - first. */
-struct claims {
+/* All claims of CPUID leaves, ports and MSRs, by their kind and level; `span` is last - first. */
+extern struct claims {
 	struct { u32 first, span; const struct link *link; } of[MAX_HYPAPPS * 2 * HYPAPI_MAX_CLAIMS];
 	u32 count;
-};
-extern struct claims hypapps_cpuid_claims[HYPAPI_L2 + 1], hypapps_port_claims[HYPAPI_L2 + 1],
-	hypapps_msr_claims[HYPAPI_L2 + 1];
+} hypapps_claims[HYPAPI_CLAIM_MSR + 1][HYPAPI_L2 + 1];
 extern u32 hypapps_cpuid_lowest, hypapps_cpuid_highest; /* of the claimed leaves: most leaves are far from them */
 
-/* Who claims a number; NULL: nobody. */
-static inline const struct link *hypapps_claim(const struct claims *claims, u32 number)
+/* Who claims a number of one of these kinds; NULL: nobody. */
+static inline const struct link *hypapps_claim(enum hypapi_claim_kind kind, enum hypapi_level level, u32 number)
 {
+	const struct claims *claims = &hypapps_claims[kind][level];
+
 	for (u32 i = 0; i < claims->count; i++)
 		if (number - claims->of[i].first <= claims->of[i].span)
 			return claims->of[i].link;

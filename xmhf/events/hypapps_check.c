@@ -14,8 +14,7 @@
 #define FEATURES (HYPAPI_FEATURE_NESTED | HYPAPI_FEATURE_PARTITIONS | HYPAPI_FEATURE_DMA)
 #define STRICT_SINCE 3 /* the minor version whose descriptors are refused where older ones are warned of */
 
-/* What is claimed, and the event by which its owner is asked. */
-static const struct { const char *name; u32 event; } kinds[] = {
+const struct hypapp_claim_kind hypapp_claim_kinds[] = {
 	[HYPAPI_CLAIM_HYPERCALL] = { "hypercalls", HYPAPI_EV_HYPERCALL },
 	[HYPAPI_CLAIM_CPUID] = { "CPUID leaves", HYPAPI_EV_CPUID },
 	[HYPAPI_CLAIM_PORT] = { "ports", HYPAPI_EV_PORT_IO },
@@ -241,10 +240,10 @@ static u32 subscribed_levels(const struct hypapp_descriptor *app, u32 event)
 static bool check_claim(const struct hypapp_descriptor *app, const struct hypapi_claim *c,
 			const struct hypapps_report *r)
 {
-	if (c->kind >= ARRAY_SIZE(kinds))
+	if (c->kind >= ARRAY_SIZE(hypapp_claim_kinds))
 		return complain(r, "hypapp %s: claims of kind %u are not supported by this core", app->name, c->kind);
-	const char *name = kinds[c->kind].name;
-	u32 unheard = c->levels & GUEST_LEVELS & ~subscribed_levels(app, kinds[c->kind].event);
+	const char *name = hypapp_claim_kinds[c->kind].name;
+	u32 unheard = c->levels & GUEST_LEVELS & ~subscribed_levels(app, hypapp_claim_kinds[c->kind].event);
 
 	if (!in_range(c))
 		return complain(r, "hypapp %s: the claim of %s 0x%x to 0x%x is out of range", app->name, name,
@@ -259,20 +258,21 @@ static bool check_claim(const struct hypapp_descriptor *app, const struct hypapi
 	if (unheard)
 		return object(r, app, "hypapp %s: the claim of %s 0x%x to 0x%x in %s needs a subscription to event %s "
 			      "there", app->name, name, c->first, c->last, level_names(unheard),
-			      event_info[kinds[c->kind].event].name);
+			      event_info[hypapp_claim_kinds[c->kind].event].name);
 	return true;
 }
 
 /* Subscriptions whose event comes for what is claimed. */
 static bool check_unclaimed(const struct hypapp_descriptor *app, u32 kind, const struct hypapps_report *r)
 {
-	u32 levels = subscribed_levels(app, kinds[kind].event);
+	const struct hypapp_claim_kind *k = &hypapp_claim_kinds[kind];
+	u32 levels = subscribed_levels(app, k->event);
 	const struct hypapi_claim *c;
 
 	for (u32 i = 0; (c = hypapp_claim(app, i)); i++)
 		levels &= c->kind == kind ? ~c->levels : ~0u;
 	return !levels || object(r, app, "hypapp %s: the subscription to event %s in %s needs a claim of %s there",
-				 app->name, event_info[kinds[kind].event].name, level_names(levels), kinds[kind].name);
+				 app->name, event_info[k->event].name, level_names(levels), k->name);
 }
 
 static bool check_claims(const struct hypapp_descriptor *app, const struct hypapps_report *r)
@@ -284,7 +284,7 @@ static bool check_claims(const struct hypapp_descriptor *app, const struct hypap
 	for (u32 i = 0; (c = hypapp_claim(app, i)); i++)
 		if (!check_claim(app, c, r))
 			return false;
-	for (u32 kind = HYPAPI_CLAIM_NONE + 1; kind < ARRAY_SIZE(kinds); kind++)
+	for (u32 kind = HYPAPI_CLAIM_NONE + 1; kind < ARRAY_SIZE(hypapp_claim_kinds); kind++)
 		if (!check_unclaimed(app, kind, r))
 			return false;
 	return true;
@@ -331,7 +331,8 @@ static bool check_pair(const struct hypapp_descriptor *a, const struct hypapp_de
 
 		if (d)
 			return complain(r, "hypapps %s and %s both claim %s 0x%x to 0x%x", a->name, b->name,
-					kinds[c->kind].name, MAX(c->first, d->first), MIN(c->last, d->last));
+					hypapp_claim_kinds[c->kind].name, MAX(c->first, d->first),
+					MIN(c->last, d->last));
 	}
 	return true;
 }

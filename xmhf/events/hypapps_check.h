@@ -15,6 +15,9 @@
 const struct hypapi_subscription *hypapp_subscription(const struct hypapp_descriptor *app, uint32_t i);
 const struct hypapi_claim *hypapp_claim(const struct hypapp_descriptor *app, uint32_t i);
 
+/* By kind: what is claimed, and the event by which its owner is asked. */
+extern const struct hypapp_claim_kind { const char *name; uint32_t event; } hypapp_claim_kinds[HYPAPI_CLAIM_MSR + 1];
+
 /* What is wrong: one line in `message`, `size` bytes. Where it is accepted all the same, warn() gets that line. */
 struct hypapps_report {
 	char *message;
