@@ -91,25 +91,33 @@ static bool check_members(const struct hypapp_descriptor *app, const struct hypa
 	return true;
 }
 
+/* An entry of an array that ends before the first without `member`, perhaps in `gap`: the list would leave it out. */
+static bool check_entry(const struct hypapp_descriptor *app, const struct hypapps_report *r, const char *entry,
+			const char *member, bool has_member, bool has_more, bool *gap)
+{
+	*gap |= !has_member;
+	if (!has_member && has_more)
+		return object(r, app, "hypapp %s: %s, has no .%s", app->name, entry, member);
+	if (has_member && *gap)
+		return object(r, app, "hypapp %s: %s, lies behind an empty entry, which ends the list: close the gap",
+			      app->name, entry);
+	return true;
+}
+
 /* ---- Subscriptions ---- */
 
-/* Entries of the descriptor's array that the list would leave out. */
 static bool check_gaps(const struct hypapp_descriptor *app, const struct hypapps_report *r)
 {
-	bool ended = false;
+	char entry[64];
+	bool gap = false;
 
 	for (u32 i = 0; i < HYPAPI_MAX_SUBSCRIPTIONS; i++) {
 		const struct hypapi_subscription *s = &app->subscriptions[i];
 
-		if (!s->handler && (s->type || s->levels || s->quiesce || s->two_phase) &&
-		    !object(r, app, "hypapp %s: .subscriptions[%u], of event %s, has no .handler", app->name, i,
-			    hypapi_event_name(s->type)))
+		format(entry, sizeof(entry), ".subscriptions[%u], of event %s", i, hypapi_event_name(s->type));
+		if (!check_entry(app, r, entry, "handler", s->handler,
+				 s->type || s->levels || s->quiesce || s->two_phase, &gap))
 			return false;
-		if (s->handler && ended &&
-		    !object(r, app, "hypapp %s: .subscriptions[%u], of event %s, lies behind an empty entry, which "
-			    "ends the list: close the gap", app->name, i, hypapi_event_name(s->type)))
-			return false;
-		ended |= !s->handler;
 	}
 	for (u32 i = 0; i < app->more_subscription_count; i++)
 		if (!app->more_subscriptions[i].handler)
@@ -189,20 +197,15 @@ static bool check_subscriptions(const struct hypapp_descriptor *app, const struc
 
 static bool check_claim_gaps(const struct hypapp_descriptor *app, const struct hypapps_report *r)
 {
-	bool ended = false;
+	char entry[64];
+	bool gap = false;
 
 	for (u32 i = 0; i < HYPAPI_MAX_CLAIMS; i++) {
 		const struct hypapi_claim *c = &app->claims[i];
 
-		if (!c->kind && (c->levels || c->first || c->last) &&
-		    !object(r, app, "hypapp %s: .claims[%u], 0x%x to 0x%x, has no .kind", app->name, i, c->first,
-			    c->last))
+		format(entry, sizeof(entry), ".claims[%u], 0x%x to 0x%x", i, c->first, c->last);
+		if (!check_entry(app, r, entry, "kind", c->kind, c->levels || c->first || c->last, &gap))
 			return false;
-		if (c->kind && ended &&
-		    !object(r, app, "hypapp %s: .claims[%u], 0x%x to 0x%x, lies behind an empty entry, which ends the "
-			    "list: close the gap", app->name, i, c->first, c->last))
-			return false;
-		ended |= !c->kind;
 	}
 	for (u32 i = 0; i < app->more_claim_count; i++)
 		if (!app->more_claims[i].kind)
