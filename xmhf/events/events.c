@@ -43,23 +43,16 @@ static inline void finish(struct dispatch *d)
 		partition_enter(this_cpu(), d->enter, &d->entry);
 }
 
-static __attribute__((noinline)) void deny(struct percpu *cpu, unsigned int vector)
+/* DENY and RETRY of what a guest did. `vector`: what it gets for that. Other verdicts have been dealt with. */
+static __attribute__((noinline)) void refuse(struct percpu *cpu, unsigned int vector, enum hypapi_verdict verdict)
 {
-	if (partition_raise(cpu, vector) == NOT_TAKEN)
+	if (verdict == HYPAPI_RETRY)
+		vmx_end_interrupt_shadow();
+	else if (verdict == HYPAPI_DENY && partition_raise(cpu, vector) == NOT_TAKEN)
 		vmx_raise(cpu, vector, 0, GVA(0));
 }
 
 /* ---- CPUID and hypercalls ---- */
-
-/* Verdicts on such an instruction that are neither HANDLED nor PASS. */
-static __attribute__((noinline)) void refuse(struct percpu *cpu, enum hypapi_event_type type,
-					      enum hypapi_verdict verdict)
-{
-	if (verdict == HYPAPI_DENY)
-		deny(cpu, type == HYPAPI_EV_CPUID ? VEC_GP : VEC_UD);
-	else if (verdict == HYPAPI_RETRY)
-		vmx_end_interrupt_shadow();
-}
 
 /* An instruction that a hypapp claims, with its event begun. In line, once for each kind. */
 static always_inline enum taken offer(struct dispatch *d, struct percpu *cpu, const struct link *link)
@@ -69,7 +62,7 @@ static always_inline enum taken offer(struct dispatch *d, struct percpu *cpu, co
 	if (unlikely(verdict != HYPAPI_HANDLED)) {
 		if (verdict == HYPAPI_PASS)
 			return NOT_TAKEN;
-		refuse(cpu, d->ev.type, verdict);
+		refuse(cpu, d->ev.type == HYPAPI_EV_CPUID ? VEC_GP : VEC_UD, verdict);
 		return TAKEN;
 	}
 	if (likely(!d->progress.moved))
@@ -146,10 +139,7 @@ static enum taken access_answer(struct dispatch *d, enum hypapi_verdict verdict)
 {
 	if (d->progress.moved)
 		return TAKEN;
-	if (verdict == HYPAPI_DENY)
-		vmx_raise(this_cpu(), VEC_GP, 0, GVA(0));
-	else if (verdict == HYPAPI_RETRY)
-		vmx_end_interrupt_shadow();
+	refuse(this_cpu(), VEC_GP, verdict);
 	return verdict == HYPAPI_PASS ? NOT_TAKEN : verdict == HYPAPI_HANDLED ? ANSWERED : TAKEN;
 }
 
@@ -252,16 +242,12 @@ void event_violation(struct percpu *cpu, const struct event_violation *v)
 	if (!link && cpu->world->mode == RUN_L1 && (v->access & HYPAPI_W) && v->gva_valid &&
 	    wake_guard_store(cpu, v->gpa1) == TAKEN)
 		return;
-	if (verdict == HYPAPI_PASS || verdict == HYPAPI_DENY)
-		/*
-		 * Not #PF: an operating system whose page tables allow the access takes that as spurious, and retries
-		 * for ever.
-		 */
-		vmx_raise(cpu, VEC_GP, 0, GVA(0));
-	else if (verdict == HYPAPI_HANDLED)
+	/*
+	 * Not #PF: an operating system whose page tables allow the access takes that as spurious, and retries for ever.
+	 */
+	refuse(cpu, VEC_GP, verdict == HYPAPI_PASS ? HYPAPI_DENY : verdict);
+	if (verdict == HYPAPI_HANDLED)
 		finish(&d);
-	else if (verdict == HYPAPI_RETRY)
-		vmx_end_interrupt_shadow();
 	if (link && verdict != HYPAPI_PASS && verdict != HYPAPI_DENY && !d.progress.moved && !d.progress.enters)
 		dispatch_repeats(&d, v->gpa1.addr);
 }
