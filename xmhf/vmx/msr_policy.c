@@ -55,22 +55,14 @@ static bool write_bios_sign(struct percpu *cpu, u32 msr, u64 value)
 	return value ? msr_drop(cpu, msr, "revision of the microcode") : wrmsr_safe(msr, 0);
 }
 
-static bool read_platform_info(struct percpu *cpu, u32 msr, u64 *value)
+/* What these two enumerate and the core does not offer. */
+static bool read_less(struct percpu *cpu, u32 msr, u64 *value)
 {
-	(void)cpu;
-	if (!rdmsr_safe(msr, value))
-		return false;
-	*value &= ~PLATFORM_INFO_CPUID_FAULTING;
-	return true;
-}
+	bool there = rdmsr_safe(msr, value);
 
-static bool read_core_capabilities(struct percpu *cpu, u32 msr, u64 *value)
-{
 	(void)cpu;
-	if (!rdmsr_safe(msr, value))
-		return false;
-	*value &= ~CORE_CAPABILITIES_LOCK_FAULTS;
-	return true;
+	*value &= msr == MSR_PLATFORM_INFO ? ~PLATFORM_INFO_CPUID_FAULTING : ~CORE_CAPABILITIES_LOCK_FAULTS;
+	return there;
 }
 
 static bool write_test_ctrl(struct percpu *cpu, u32 msr, u64 value)
@@ -141,9 +133,8 @@ const struct msr_row msr_rows[] = {
 	ROW(0x8c, 0x8f, PASS, PASS, "SGX launch key hashes: no enclave is offered"),
 	ROW(0x9b, 0x9b, REFUSE, REFUSE, "SMM_MONITOR_CTL: there is no dual monitor for L1"),
 	ROW(0xc1, 0xc8, PASS, PASS, "counters"),
-	ROW_OWN(MSR_PLATFORM_INFO, MSR_PLATFORM_INFO, OWN, read_platform_info, DROP, NULL, "CPUID faulting is hidden"),
-	ROW_OWN(MSR_CORE_CAPABILITIES, MSR_CORE_CAPABILITIES, OWN, read_core_capabilities, REFUSE, NULL,
-		"lock faults are hidden"),
+	ROW_OWN(MSR_PLATFORM_INFO, MSR_PLATFORM_INFO, OWN, read_less, DROP, NULL, "CPUID faulting is hidden"),
+	ROW_OWN(MSR_CORE_CAPABILITIES, MSR_CORE_CAPABILITIES, OWN, read_less, REFUSE, NULL, "lock faults are hidden"),
 	ROW(0xe1, 0xe2, PASS, PASS, "UMWAIT_CONTROL; C-state limits"),
 	ROW(0xe7, 0xe8, PASS, PASS, "MPERF, APERF"),
 	ROW(MSR_MTRRCAP, MSR_MTRRCAP, PASS, REFUSE, "read-only"),
