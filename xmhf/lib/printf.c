@@ -93,14 +93,9 @@ static size_t format_from(char *buf, size_t size, const char *f, struct words *w
 			put_number(&out, &spec, v < 0 ? -(u64)v : (u64)v, 10, v < 0);
 			break;
 		}
-		case 'u':
-			put_number(&out, &spec, take_word(w) & (spec.wide ? ~0ul : 0xffffffff), 10, false);
-			break;
-		case 'x':
-			put_number(&out, &spec, take_word(w) & (spec.wide ? ~0ul : 0xffffffff), 16, false);
-			break;
-		case 'p':
-			put_number(&out, &spec, take_word(w), 16, false);
+		case 'u': case 'x': case 'p':
+			put_number(&out, &spec, take_word(w) & (spec.wide || *f == 'p' ? ~0ul : 0xffffffff),
+				   *f == 'u' ? 10 : 16, false);
 			break;
 		case 's':
 			text = (const char *)take_word(w);
