@@ -77,7 +77,7 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 	case DESTROY: result = hypapi_partition_destroy(ev, partitions[i]); break;
 	case COMPARE: result = compare(ev, i, at); break;
 	case ADD: result = add(ev, i, at); break;
-	case AUDIT: audit_walk_all(this_cpu()); break;
+	case AUDIT: audit_all(this_cpu()); break;
 	}
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)result);
 	return HYPAPI_HANDLED;

@@ -55,11 +55,6 @@ struct trace;
 enum insn_kind { INSN_VMREAD, INSN_VMWRITE, INSN_VMPTRLD, INSN_VMCLEAR, INSN_INVEPT, INSN_INVVPID, INSN_IPI,
 	INSN_IBPB, INSN_IBPB_TO_L1, INSN_FLUSH, INSN_FLUSH_TO_L2, INSN_KINDS };
 
-/* Counts for the statistics at the end of a run. Owner writes. */
-struct cpu_stats {
-	u64 exits[RUN_MODE_COUNT];
-};
-
 struct percpu {
 	/* At fixed places, for vmx/entry.S. Others read gpr and world while they have the owner stopped. */
 	struct percpu *self;
@@ -82,7 +77,7 @@ struct percpu {
 	struct hypapp_stats *hypapp_stats;
 	struct log_ring *log; /* see report/log_ring.h; NULL: lines go out at once */
 	struct trace *trace; /* see report/trace.h; NULL: no trace */
-	struct cpu_stats stats;
+	u64 exits[RUN_MODE_COUNT]; /* counts for the statistics at the end of a run */
 	u64 insns[INSN_KINDS]; /* see report/insn_counts.h */
 	/* Written by other CPUs: */
 	line_aligned _Atomic hypapp_mask mail_for; /* who has mail here */

@@ -29,7 +29,8 @@ void quiesce_hook_flush(u32 work)
 	if (work & QUIESCE_FLUSH_EPT02)
 		nested_drop_ept02(this_cpu());
 	flush_ept(INVEPT_ALL, 0); /* after the tables have changed, once for all of them */
-	audit_all(this_cpu());
+	if (CONFIG_AUDIT)
+		audit_all(this_cpu());
 }
 
 u64 quiesce_hook_ticks(void)

@@ -53,7 +53,7 @@ static void walk(const struct walk *w, const u64 *table, unsigned int level, u64
 	}
 }
 
-void audit_walk_ept02(struct percpu *cpu)
+void audit_ept02(struct percpu *cpu)
 {
 	const struct walk l2 = { .table = "EPT02" };
 
@@ -62,7 +62,7 @@ void audit_walk_ept02(struct percpu *cpu)
 			walk(&l2, cpu->nested->ept02.pages[i], EPT_LEVELS, 0);
 }
 
-void audit_walk_all(struct percpu *cpu)
+void audit_all(struct percpu *cpu)
 {
 	const struct walk l1 = { .table = "EPT01" };
 
@@ -74,5 +74,5 @@ void audit_walk_all(struct percpu *cpu)
 		if (root)
 			walk(&p, root, EPT_LEVELS, 0);
 	}
-	audit_walk_ept02(cpu);
+	audit_ept02(cpu);
 }

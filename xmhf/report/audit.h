@@ -2,7 +2,7 @@
 /*
  * The memory invariant, checked at run time: no EPT leaf that a guest or a partition can reach leads to root memory or
  * to memory of another owner. In a build with --enable-audit all tables that a CPU can use are walked after each stop
- * that changed one, and its EPT02 after each EPT violation of L2; a breach panics. Otherwise it costs nothing.
+ * that changed one, and its EPT02 after each EPT violation of L2; a breach panics. Callers ask CONFIG_AUDIT first.
  */
 #ifndef XMHF_AUDIT_H
 #define XMHF_AUDIT_H
@@ -10,19 +10,7 @@
 #include "core/config.h"
 #include "cpu/percpu.h"
 
-void audit_walk_ept02(struct percpu *cpu);
-void audit_walk_all(struct percpu *cpu);
-
-static inline void audit_ept02(struct percpu *cpu)
-{
-	if (CONFIG_AUDIT)
-		audit_walk_ept02(cpu);
-}
-
-static inline void audit_all(struct percpu *cpu)
-{
-	if (CONFIG_AUDIT)
-		audit_walk_all(cpu);
-}
+void audit_ept02(struct percpu *cpu);
+void audit_all(struct percpu *cpu);
 
 #endif

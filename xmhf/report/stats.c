@@ -33,8 +33,7 @@ static void log_row(u32 app, u32 type, u32 level)
 
 	if (sum.count)
 		log_now("stat event %s L%u %s count %lu stops %lu ticks %lu ticks-stopped %lu", event_info[type].name,
-			 level,
-			 hypapps_get(app)->name, sum.count, sum.stops, sum.ticks, sum.ticks_stopped);
+			level, hypapps_get(app)->name, sum.count, sum.stops, sum.ticks, sum.ticks_stopped);
 }
 
 void stats_log(void)
@@ -45,12 +44,11 @@ void stats_log(void)
 				log_row(app, type, level);
 	for (u32 i = 0; i < cpu_count; i++) {
 		const struct quiesce_counters *q = &cpus[i]->quiesce.count;
-		const struct cpu_stats *s = &cpus[i]->stats;
+		const u64 *exits = cpus[i]->exits;
 
 		log_now("stat cpu %u exits-l1 %lu exits-l2 %lu exits-pal %lu stops %lu served %lu nmis-sent %lu "
-			 "ticks-waiting %lu ticks-stopped %lu", i, s->exits[RUN_L1], s->exits[RUN_L2],
-			 s->exits[RUN_PARTITION], q->owned,
-			 q->served, q->nmis_sent, q->ticks_waited, q->ticks_stopped);
+			"ticks-waiting %lu ticks-stopped %lu", i, exits[RUN_L1], exits[RUN_L2], exits[RUN_PARTITION],
+			q->owned, q->served, q->nmis_sent, q->ticks_waited, q->ticks_stopped);
 	}
 	msr_log_watched();
 }

@@ -220,7 +220,7 @@ void vmx_handle_exit(struct percpu *cpu)
 	u32 reason = cpu->exit_reason = (u32)vmread(VMCS_EXIT_REASON);
 	struct world *w = cpu->world;
 
-	cpu->stats.exits[w->mode]++;
+	cpu->exits[w->mode]++;
 	if (unlikely(!w->launched) && !(reason & EXIT_REASON_ENTRY_FAILED))
 		w->launched = true;
 	if (w->mode == RUN_L1) {
@@ -232,7 +232,7 @@ void vmx_handle_exit(struct percpu *cpu)
 	} else {
 		partition_exit(cpu, reason);
 	}
-	if (reason == EXIT_EPT_VIOLATION)
+	if (CONFIG_AUDIT && reason == EXIT_EPT_VIOLATION)
 		audit_ept02(cpu);
 }
 
