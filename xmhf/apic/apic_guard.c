@@ -35,10 +35,12 @@ static bool took_icr(u32 icr, u32 dest)
 	case ICR_SMI:
 		return true;
 	case ICR_INIT:
-		smp_guest_init(icr, dest);
+		/* INIT level de-assert does nothing on a CPU since the Pentium 4. */
+		if ((icr & (ICR_LEVEL | ICR_ASSERT)) != ICR_LEVEL)
+			smp_post(icr, dest, REQUEST_INIT);
 		return true;
 	case ICR_STARTUP:
-		smp_guest_sipi(icr, dest);
+		smp_post(icr, dest, REQUEST_SIPI | (icr & ICR_VECTOR) << 8);
 		return true;
 	default:
 		return false;

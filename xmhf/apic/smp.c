@@ -81,7 +81,7 @@ static bool is_target(const struct percpu *cpu, u32 icr, u32 dest)
 	return cpu->apic.logical_id & dest;
 }
 
-static void post(u32 icr, u32 dest, u32 request)
+void smp_post(u32 icr, u32 dest, u32 request)
 {
 	struct percpu *self = this_cpu();
 
@@ -97,16 +97,4 @@ static void post(u32 icr, u32 dest, u32 request)
 	quiesce_end(&self->quiesce);
 	if (atomic_load(&self->apic.request))
 		self->work = 1;
-}
-
-void smp_guest_init(u32 icr, u32 dest)
-{
-	/* INIT level de-assert does nothing on a CPU since the Pentium 4. */
-	if ((icr & (ICR_LEVEL | ICR_ASSERT)) != ICR_LEVEL)
-		post(icr, dest, REQUEST_INIT);
-}
-
-void smp_guest_sipi(u32 icr, u32 dest)
-{
-	post(icr, dest, REQUEST_SIPI | (icr & ICR_VECTOR) << 8);
 }

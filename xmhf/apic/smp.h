@@ -5,12 +5,8 @@
 
 #include "cpu/percpu.h"
 
-/*
- * A guest's INIT and SIPI for the CPUs that `icr` names; the rest of the ICR's modes is the caller's. `dest`: APIC
- * destination.
- */
-void smp_guest_init(u32 icr, u32 dest);
-void smp_guest_sipi(u32 icr, u32 dest);
+/* A guest's INIT or SIPI, as struct apic_cpu has a `request`, for the CPUs that `icr` and its destination name. */
+void smp_post(u32 icr, u32 dest, u32 request);
 
 /* Waits in root for the guest's SIPI, serving stops; leaves with VMCS01 set up to start at the SIPI's vector. */
 void smp_park(struct percpu *cpu);

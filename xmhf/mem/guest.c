@@ -15,6 +15,7 @@
 #include "mem/page_copy.h"
 #include "mem/pages.h"
 #include "nested/nested.h"
+#include "vmx/inject.h"
 
 /* A guest-physical address of the level that runs, to host-physical, with the rights that the EPTs allow. */
 bool guest_physical_page(struct percpu *cpu, u64 gpa, struct guest_page *page)
@@ -50,6 +51,14 @@ static enum guest_access_result fault_at(const struct guest_walk *w, struct gues
 	if (fault)
 		*fault = (struct guest_fault){ gva, error_code };
 	return GUEST_PAGE_FAULT;
+}
+
+void guest_raise(struct percpu *cpu, enum guest_access_result result, const struct guest_fault *fault)
+{
+	if (result == GUEST_PAGE_FAULT)
+		vmx_raise(cpu, VEC_PF, fault->error_code, fault->gva);
+	else
+		vmx_raise(cpu, VEC_GP, 0, GVA(0));
 }
 
 /*

@@ -36,6 +36,9 @@ struct guest_fault {
 	u32 error_code; /* of a #PF */
 };
 
+/* What the guest gets for an access that failed: that #PF, or #GP where the memory is not its own. */
+void guest_raise(struct percpu *cpu, enum guest_access_result result, const struct guest_fault *fault);
+
 /*
  * Accesses in a row: paging mode and privilege of the guest, and the tables of the last walk. Good for as long as no
  * guest runs on this CPU and guest_walk_stamp() is the same.

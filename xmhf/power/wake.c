@@ -266,9 +266,7 @@ static bool do_string(struct percpu *cpu, const struct store *s, u64 addr, bool 
 		enum guest_access_result result = guest_read(cpu, &value, from, s->size, &fault);
 
 		if (result != GUEST_OK) {
-			vmx_raise(cpu, result == GUEST_PAGE_FAULT ? VEC_PF : VEC_GP,
-				  result == GUEST_PAGE_FAULT ? fault.error_code : 0,
-				  result == GUEST_PAGE_FAULT ? fault.gva : GVA(0));
+			guest_raise(cpu, result, &fault);
 			return false;
 		}
 		guest_step_reg(&cpu->gpr[GPR_RSI], mask, by);

@@ -69,14 +69,6 @@ static void fetch(struct percpu *cpu, struct io *io)
 		io->args.value = cpu->gpr[GPR_RAX] & io->mask;
 }
 
-static void raise(struct percpu *cpu, const struct io *io)
-{
-	if (io->result == GUEST_PAGE_FAULT)
-		vmx_raise(cpu, VEC_PF, io->fault.error_code, io->fault.gva);
-	else
-		vmx_raise(cpu, VEC_GP, 0, GVA(0));
-}
-
 /* The element is done: registers step, and at the last one the instruction is complete. */
 static void step_string(struct percpu *cpu, const struct io *io)
 {
@@ -101,7 +93,7 @@ void io_complete(struct percpu *cpu, struct io *io)
 		if (io->result == GUEST_OK)
 			step_string(cpu, io);
 		else
-			raise(cpu, io);
+			guest_raise(cpu, io->result, &io->fault);
 		return;
 	}
 	if (a->in)
@@ -115,7 +107,7 @@ void io_perform(struct percpu *cpu, struct io *io)
 	struct hypapi_port_io_args *a = &io->args;
 
 	if (io->result != GUEST_OK) {
-		raise(cpu, io);
+		guest_raise(cpu, io->result, &io->fault);
 		return;
 	}
 	if (unlikely(a->port == serial_data_port && !a->in))
