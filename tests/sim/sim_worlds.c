@@ -15,6 +15,7 @@
 #include "cpu/speculation.h"
 #include "cpu/x86.h"
 #include "hypapi/sim/machine.h"
+#include "nested/operand.h"
 #include "vmx/vmx_insn.h"
 
 enum { CREATE = 0x10, ENTER, READ, LEAVE, CREATE_OTHER, ENTER_OTHER, DESTROY, EXIT_HLT_REASON = 12 };
@@ -42,6 +43,30 @@ bool __wrap_vmx_vmwrite(u32 field, u64 value)
 {
 	writes++;
 	return __real_vmx_vmwrite(field, value);
+}
+
+static bool lost; /* the next operand: at the first look */
+
+void *__real_operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len, bool write);
+void *__wrap_operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len, bool write);
+
+void *__wrap_operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len, bool write)
+{
+	return lost ? NULL : __real_operand_at(cpu, info, long_mode, len, write);
+}
+
+enum guest_access_result __real_guest_read(struct percpu *cpu, void *dst, gva_t src, size_t len,
+					   struct guest_fault *fault);
+enum guest_access_result __wrap_guest_read(struct percpu *cpu, void *dst, gva_t src, size_t len,
+					   struct guest_fault *fault);
+
+enum guest_access_result __wrap_guest_read(struct percpu *cpu, void *dst, gva_t src, size_t len,
+					   struct guest_fault *fault)
+{
+	if (!lost)
+		return __real_guest_read(cpu, dst, src, len, fault);
+	lost = false;
+	return GUEST_NOT_OWNED;
 }
 
 static int create(struct hypapi_event *ev, gpa1_t at, hypapi_partition_t *which)
@@ -341,12 +366,27 @@ static void host_size_is_checked_after_vmxon(void **state)
 	boot(comes_back_in_32_bits);
 }
 
+/* VMPTRLD reads its operand. */
+static void loads_what_comes_back(void *arg)
+{
+	(void)arg;
+	sim_assert(sim_l2_run(l2, does_nothing, NULL, NULL) == EXIT_HLT_REASON);
+	lost = true;
+	sim_assert(sim_l2_vmread(l2, VMCS_LINK_POINTER) == ~0ull && !lost);
+}
+
+static void operands_come_back_meanwhile(void **state)
+{
+	(void)state;
+	boot(loads_what_comes_back);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		sim_test(around_a_partition), sim_test(copies_from_a_partition), sim_test(between_l1_and_l2),
 		sim_test(nothing_left_in_the_vmcs), sim_test(an_event_told_is_not_delivered),
-		sim_test(nmis_stay_blocked_as_told),
+		sim_test(nmis_stay_blocked_as_told), sim_test(operands_come_back_meanwhile),
 		sim_test_fault(host_size_is_checked_after_vmxon, "VMRESUME of L1 fails"),
 	};
 

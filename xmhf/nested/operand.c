@@ -177,30 +177,39 @@ static bool is_violation(struct percpu *cpu, gva_t linear, size_t len, u32 right
 	return true;
 }
 
-bool operand_read_slow(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_t len)
+static enum guest_access_result access(struct percpu *cpu, gva_t linear, void *buf, size_t len, bool write,
+				       struct guest_fault *fault)
 {
+	return write ? guest_write(cpu, linear, buf, len, fault) : guest_read(cpu, buf, linear, len, fault);
+}
+
+/* What L1 maps for L2 between an access and the question whether EPT12 allows it is there at the second try. */
+static bool access_slow(struct percpu *cpu, u32 info, bool long_mode, void *buf, size_t len, bool write)
+{
+	enum guest_access_result result = GUEST_NOT_OWNED;
 	struct guest_fault fault;
 	gva_t linear;
 
-	if (!linear_address(cpu, info, long_mode, len, false, &linear))
+	if (!linear_address(cpu, info, long_mode, len, write, &linear))
 		return false;
-	switch (guest_read(cpu, dst, linear, len, &fault)) {
-	case GUEST_OK: return true;
-	case GUEST_NOT_OWNED: __builtin_memset(dst, 0xff, len); return !is_violation(cpu, linear, len, HYPAPI_R);
-	default: vmx_raise(cpu, VEC_PF, fault.error_code, fault.gva); return false;
+	for (u32 tries = 0; tries < 2 && result == GUEST_NOT_OWNED; tries++) {
+		result = access(cpu, linear, buf, len, write, &fault);
+		if (result == GUEST_NOT_OWNED && is_violation(cpu, linear, len, write ? HYPAPI_W : HYPAPI_R))
+			return false;
 	}
+	if (result == GUEST_PAGE_FAULT)
+		vmx_raise(cpu, VEC_PF, fault.error_code, fault.gva);
+	else if (result == GUEST_NOT_OWNED && !write)
+		__builtin_memset(buf, 0xff, len);
+	return result != GUEST_PAGE_FAULT;
+}
+
+bool operand_read_slow(struct percpu *cpu, u32 info, bool long_mode, void *dst, size_t len)
+{
+	return access_slow(cpu, info, long_mode, dst, len, false);
 }
 
 bool operand_write_slow(struct percpu *cpu, u32 info, bool long_mode, const void *src, size_t len)
 {
-	struct guest_fault fault;
-	gva_t linear;
-
-	if (!linear_address(cpu, info, long_mode, len, true, &linear))
-		return false;
-	switch (guest_write(cpu, linear, src, len, &fault)) {
-	case GUEST_OK: return true;
-	case GUEST_NOT_OWNED: return !is_violation(cpu, linear, len, HYPAPI_W);
-	default: vmx_raise(cpu, VEC_PF, fault.error_code, fault.gva); return false;
-	}
+	return access_slow(cpu, info, long_mode, (void *)src, len, true);
 }
