@@ -77,19 +77,28 @@ static bool read_shared(const char *start, size_t len_bytes)
 	return true;
 }
 
-static bool prepare_section(const struct tv_pal_section *section)
+/* The process's own, for a store; nothing is stored yet, which would end a PAL that has the pages already. */
+static bool open_section(const struct tv_pal_section *section)
+{
+	size_t len_bytes = (size_t)section->page_num * PAGE_BYTES;
+	char *start = (char *)(uintptr_t)section->start_addr;
+
+	if (section->type == TV_SECTION_SHARED_CODE)
+		return true;
+	madvise(start, len_bytes, MADV_NOHUGEPAGE);   /* fails harmlessly on a kernel without huge pages */
+	madvise(start, len_bytes, MADV_UNMERGEABLE); /* and without KSM; outside, all PALs look alike */
+	if (madvise(start, len_bytes, MADV_DONTFORK))
+		return false;
+	return !is_code(section) || !mprotect(start, len_bytes, PROT_READ | PROT_WRITE | PROT_EXEC);
+}
+
+static bool fill_section(const struct tv_pal_section *section)
 {
 	size_t len_bytes = (size_t)section->page_num * PAGE_BYTES;
 	char *start = (char *)(uintptr_t)section->start_addr;
 
 	if (section->type == TV_SECTION_SHARED_CODE)
 		return read_shared(start, len_bytes);
-	madvise(start, len_bytes, MADV_NOHUGEPAGE);   /* fails harmlessly on a kernel without huge pages */
-	madvise(start, len_bytes, MADV_UNMERGEABLE); /* and without KSM; outside, all PALs look alike */
-	if (madvise(start, len_bytes, MADV_DONTFORK))
-		return false;
-	if (is_code(section) && mprotect(start, len_bytes, PROT_READ | PROT_WRITE | PROT_EXEC))
-		return false;
 	touch(start, len_bytes);
 	return mlock(start, len_bytes) == 0;
 }
@@ -113,13 +122,15 @@ static void clear_word(const struct tv_pal_sections *sections)
 		*word = 0;
 }
 
-/* Code that is a PAL's already reads so, whatever its entry point. */
+/* Code that is a PAL's already reads so, whatever its entry point. The section is open, so it can be read. */
 static bool is_registered(const struct tv_pal_section *section)
 {
 	const volatile uint64_t *words = (const void *)(uintptr_t)section->start_addr;
 	uint64_t i = 0;
 
-	while (is_code(section) && i < PAGE_BYTES / sizeof(*words) && tv_reads_as_code(words[i], i))
+	if (!is_code(section) || !section->page_num)
+		return false;
+	while (i < PAGE_BYTES / sizeof(*words) && tv_reads_as_code(words[i], i))
 		i++;
 	return i == PAGE_BYTES / sizeof(*words);
 }
@@ -129,10 +140,13 @@ static uint32_t prepare(const struct tv_pal_sections *sections)
 	volatile uint64_t *word = word_in(sections);
 
 	for (uint32_t i = 0; i < sections->num_sections && i < TV_MAX_SECTIONS; i++)
-		if (is_registered(&sections->sections[i]))
-			return TV_E_OWNED; /* what follows would end it */
+		if (!open_section(&sections->sections[i]))
+			return tv_finish(sections, TV_E_FAULT);
 	for (uint32_t i = 0; i < sections->num_sections && i < TV_MAX_SECTIONS; i++)
-		if (!prepare_section(&sections->sections[i]))
+		if (is_registered(&sections->sections[i]))
+			return tv_finish(sections, TV_E_OWNED); /* what follows would end it */
+	for (uint32_t i = 0; i < sections->num_sections && i < TV_MAX_SECTIONS; i++)
+		if (!fill_section(&sections->sections[i]))
 			return tv_finish(sections, TV_E_FAULT);
 	if (word)
 		*word = 1;

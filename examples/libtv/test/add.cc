@@ -18,6 +18,13 @@ int main()
 	struct tv_pal_sections sections;
 	uint32_t result;
 
+	/* Code that is not there is an error, no fault of this program's. */
+	struct tv_pal_sections nowhere = {};
+
+	nowhere.num_sections = 1;
+	nowhere.sections[0] = { TV_SECTION_CODE, 1, 0x1000 };
+	if (tv_prepare(&nowhere))
+		return 1;
 	params.num_params = 2;
 	params.params[0].type = params.params[1].type = TV_PARAM_INTEGER;
 	struct tv_pal_options options = {};
