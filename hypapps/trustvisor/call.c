@@ -29,10 +29,14 @@
 
 uint64_t tv_invocations, tv_returns;
 
-/* Calls at a command that takes long: where the PAL goes on, and whose call it is. Each belongs to who has the PAL. */
+/*
+ * Calls at a command that takes long: where the PAL goes on, and whose call it is. `returned`: it does not go on, its
+ * answer is in RAX, and what it has written waits for L1. Each belongs to who has the PAL.
+ */
 static struct paused {
 	struct hypapi_partition_entry at;
 	uint64_t caller_rsp, caller_space;
+	bool returned;
 } paused_calls[TV_MAX_PALS];
 #define PAUSED_REGS (sizeof(paused_calls[0].at.gpr) / sizeof(paused_calls[0].at.gpr[0]))
 
@@ -463,11 +467,26 @@ static bool is_same_call(const struct hypapi_event *ev, struct pal *pal)
 	return same;
 }
 
-/* The PAL begins again at its VMCALL, with the registers that it had there. */
+/* The PAL waits for its caller, whose registers are the event's, and who fetches again. */
+static void pause_call(const struct hypapi_event *ev, const struct pal *pal)
+{
+	struct paused *paused = &paused_calls[pal_number(pal)];
+
+	paused->caller_rsp = pal->caller_rsp;
+	paused->caller_space = caller_space(ev, pal);
+}
+
+static void end_call(struct hypapi_event *ev, struct pal *pal, uint64_t result);
+
+/* The PAL begins again at its VMCALL, with the registers that it had there; or its call ends. */
 static bool resume(struct hypapi_event *ev, struct pal *pal)
 {
 	struct paused *paused = &paused_calls[pal_number(pal)];
 
+	if (paused->returned) {
+		end_call(ev, pal, paused->at.gpr[HYPAPI_REG_RAX]);
+		return true;
+	}
 	if (!tpm_slice(pal) || hypapi_partition_enter(ev, pal->partition, &paused->at) != HYPAPI_OK)
 		return false;
 	wipe(paused, sizeof(*paused));
@@ -507,19 +526,33 @@ enum hypapi_verdict tv_pause(struct hypapi_event *ev, struct pal *pal)
 	paused->at.rip = hypapi_reg_get(ev, HYPAPI_REG_RIP);
 	paused->at.long_mode = pal->long_mode;
 	hypapi_partition_leave(ev);
-	paused->caller_rsp = tv_arg(ev, HYPAPI_REG_RSP);
-	paused->caller_space = caller_space(ev, pal);
+	pause_call(ev, pal);
 	pal_let_go(ev, pal, PAL_PAUSED);
 	return HYPAPI_RETRY;
 }
 
-/* No fault mends what pal_is_callers() misses: where the stack is gone, so is the data. */
+/*
+ * L1 has taken the page that pal_is_callers() looks for from its L2, or the right to write it, and is asked for it: it
+ * may be the same page again.
+ */
+static bool awaits_home(struct hypapi_event *ev, const struct pal *pal)
+{
+	uint64_t home = pal->stack_end - HYPAPI_PAGE_SIZE;
+	struct hypapi_page page;
+
+	if (hypapi_translate(ev, GVA(home), HYPAPI_RW, &page) != HYPAPI_ENOTMAPPED)
+		return false;
+	page_in(ev, home, 1, HYPAPI_RW);
+	return true;
+}
+
+/* No fault mends what pal_is_callers() misses else: where the stack is gone, so is the data. */
 static enum hypapi_verdict call_pal(struct hypapi_event *ev, struct pal *pal)
 {
 	const struct pal_entry *entry;
 
 	if (!pal_is_callers(ev, pal))
-		return expel(ev, pal, TV_WHY_LOST);
+		return awaits_home(ev, pal) ? HYPAPI_RETRY : expel(ev, pal, TV_WHY_LOST);
 	entry = called_entry(ev, pal);
 	if (!entry)
 		return ev->args.violation.gva_valid ? refuse_fetch(ev, ev->args.violation.gva, ev->cpl) : HYPAPI_DENY;
@@ -542,8 +575,8 @@ enum hypapi_verdict tv_on_violation(struct hypapi_event *ev)
 
 /* ---- Out of the PAL ---- */
 
-static int copy_back_one(const struct hypapi_event *ev, const struct pal *pal, uint64_t src, uint64_t dst,
-			 uint64_t len_bytes)
+/* What L1 has to map, or to log, is told to it at the caller's fetch; at the PAL's exit page_in() does nothing. */
+static int copy_back_one(struct hypapi_event *ev, const struct pal *pal, uint64_t src, uint64_t dst, uint64_t len_bytes)
 {
 	uint64_t left = len_bytes;
 	uint8_t buffer[512];
@@ -555,6 +588,8 @@ static int copy_back_one(const struct hypapi_event *ev, const struct pal *pal, u
 		rc = hypapi_partition_read(ev, pal->partition, buffer, GVA(src), len);
 		if (rc == HYPAPI_OK)
 			rc = hypapi_copy_to(ev, GVA(dst), buffer, len);
+		if (rc == HYPAPI_ENOTMAPPED)
+			page_in(ev, dst, len, HYPAPI_RW);
 		src += len;
 		dst += len;
 		left -= len;
@@ -563,7 +598,7 @@ static int copy_back_one(const struct hypapi_event *ev, const struct pal *pal, u
 	return rc;
 }
 
-static int copy_shared_back(const struct hypapi_event *ev, const struct pal *pal)
+static int copy_shared_back(struct hypapi_event *ev, const struct pal *pal)
 {
 	const struct shared_range *ranges = share_ranges(pal);
 	int rc = HYPAPI_OK;
@@ -573,13 +608,46 @@ static int copy_shared_back(const struct hypapi_event *ev, const struct pal *pal
 	return rc;
 }
 
-static int copy_back(const struct hypapi_event *ev, const struct pal *pal)
+static int copy_back(struct hypapi_event *ev, const struct pal *pal)
 {
 	int rc = HYPAPI_OK;
 
-	for (uint32_t i = 0; pal->call->pointer_count > 0 && i < pal->call->params.num_params && rc == HYPAPI_OK; i++)
-		rc = copy_back_one(ev, pal, pal->call->copy_at[i], pal->args[i], pointed_bytes(pal, i));
+	for (uint32_t i = 0; pal->call->pointer_count > 0 && i < pal->call->params.num_params && rc == HYPAPI_OK; i++) {
+		uint64_t len_bytes = pointed_bytes(pal, i);
+
+		if (len_bytes) /* an integer is nobody's address */
+			rc = copy_back_one(ev, pal, pal->call->copy_at[i], pal->args[i], len_bytes);
+	}
 	return rc == HYPAPI_OK && pal->shared_count ? copy_shared_back(ev, pal) : rc;
+}
+
+/*
+ * The end of a call that has run, at the caller's fetch. It comes again if L1 has to see to a page first, whose
+ * registers the event has then.
+ */
+static void end_call(struct hypapi_event *ev, struct pal *pal, uint64_t result)
+{
+	struct paused *paused = &paused_calls[pal_number(pal)];
+	int rc = copy_back(ev, pal);
+
+	if (rc == HYPAPI_ENOTMAPPED) {
+		if (!paused->returned)
+			pause_call(ev, pal);
+		paused->returned = true;
+		paused->at.gpr[HYPAPI_REG_RAX] = result;
+		pal_let_go(ev, pal, PAL_PAUSED);
+		return;
+	}
+	if (paused->returned)
+		wipe(paused, sizeof(*paused));
+	if (rc == HYPAPI_OK) {
+		return_to_caller(ev, pal, result);
+		__atomic_add_fetch(&tv_returns, 1, __ATOMIC_RELAXED);
+	} else {
+		pal->why = TV_WHY_CALLER;
+		fail_call(ev, pal); /* its buffer went away during the call */
+	}
+	release(ev, pal);
 }
 
 static bool pal_returned(const struct hypapi_event *ev, const struct pal *pal)
@@ -648,13 +716,6 @@ enum hypapi_verdict tv_on_partition_exit(struct hypapi_event *ev)
 	/* From here on registers and memory are the caller's, which still stands at its fetch. */
 	hypapi_partition_leave(ev);
 	__atomic_store_n(&pal->calls, pal->calls + 1, __ATOMIC_RELAXED);
-	if (copy_back(ev, pal) == HYPAPI_OK) {
-		return_to_caller(ev, pal, result);
-		__atomic_add_fetch(&tv_returns, 1, __ATOMIC_RELAXED);
-	} else {
-		pal->why = TV_WHY_CALLER;
-		fail_call(ev, pal); /* its buffer went away during the call */
-	}
-	release(ev, pal);
+	end_call(ev, pal, result);
 	return HYPAPI_HANDLED;
 }

@@ -10,14 +10,15 @@
  *     FREE -> MEASURING                 register (under the stop)
  *     MEASURING, PAUSED, READY -> RUNNING  the CPU that measures or calls the PAL, or is about to destroy it
  *     RUNNING -> MEASURING              the same CPU, when a slice of measuring is over
- *     RUNNING -> PAUSED                 the same, when the PAL is at a command that takes long
+ *     RUNNING -> PAUSED                 the same, when the PAL is at a command that takes long, or has returned and
+ *                                       L1 must see to a page of the caller's first
  *     RUNNING -> READY                  the same, when the PAL is measured, or returned
  *     RUNNING -> DOOMED                 any CPU: destroy the PAL instead of making it anything else again
  *     all but ENDED -> FREE             unregister (not RUNNING or DOOMED; under the stop); else the CPU that owns it
  *
  * MEASURING: whoever registered the PAL repeats that command, which hashes a slice each time, and is told that the PAL
  * is there only when it is measured. Until then a call of it faults, as if it were not registered. PAUSED: who made the
- * call comes again for each slice.
+ * call comes again for each slice, or for its end.
  *
  * A PAL that was registered by list becomes ENDED, not FREE: the slot keeps its status until the kernel unregisters it,
  * or until it is needed for another PAL. It counts in no share.

@@ -428,8 +428,14 @@ static void stress_in_both(void *arg)
 
 #define PAGE_TABLE (IN_L2 + PAGES(10))
 /* What L2 asks of L1, by hypercalls that are nobody's. */
-enum { MERGE_CODE = 0x7000, MERGE_STACK, TAKE_ALL, TAKE_BUFFER, VMCALL = 18, EPT_VIOLATION = 48 };
+enum { MERGE_CODE = 0x7000, MERGE_STACK, TAKE_ALL, TAKE_BUFFER, TAKE_STACK, FILL_LOG, VMCALL = 18, EPT_VIOLATION = 48,
+       LOG_FULL = 62 };
+/* Of L1's page-modification log. */
+enum { VMCS_PML_INDEX = 0x812, VMCS_PML_ADDR = 0x200e, VMCS_EPTP = 0x201a, VMCS_PROC2_CTLS = 0x401e };
+enum { PROC2_PML = 1 << 17, EPTP_AD = 1 << 6, PML_EMPTY = 511 };
 static unsigned mapped; /* pages, by L1, since L2 missed them */
+static unsigned emptied; /* how often L1 has emptied its page-modification log */
+static gpa1_t parted;   /* what L1 has for the stack page that was merged; 0: the page that L2 had */
 
 /* As a CPU tells it: what is not allowed yet, and no fetch that writes. KVM takes such a fetch for a success. */
 static bool l1_maps(struct sim_l2 *l2, gpa2_t page, uint64_t qualification)
@@ -437,7 +443,7 @@ static bool l1_maps(struct sim_l2 *l2, gpa2_t page, uint64_t qualification)
 	uint64_t access = qualification & 7, allowed = qualification >> 3 & 7;
 
 	sim_assert(access && !(access & allowed) && (access & (HYPAPI_W | HYPAPI_X)) != (HYPAPI_W | HYPAPI_X));
-	sim_l2_map(l2, page, sim_l2_memory(l2, page), HYPAPI_RWX);
+	sim_l2_map(l2, page, parted.addr && page.addr == stack_at() ? parted : sim_l2_memory(l2, page), HYPAPI_RWX);
 	mapped++;
 	return true;
 }
@@ -448,6 +454,11 @@ static bool l1_merges(struct sim_l2 *l2, const struct sim_l2_exit *exit, void *a
 
 	if (exit->reason == EPT_VIOLATION)
 		return l1_maps(l2, GPA2(exit->gpa2 & HYPAPI_PAGE_MASK), exit->qualification);
+	if (exit->reason == LOG_FULL) {
+		sim_l2_vmwrite(l2, VMCS_PML_INDEX, PML_EMPTY);
+		emptied++;
+		return true;
+	}
 	if (exit->reason != VMCALL)
 		return false;
 	switch (exit->gpr[HYPAPI_REG_RAX] - hypapi_l2_hypercall_base()) {
@@ -458,10 +469,18 @@ static bool l1_merges(struct sim_l2 *l2, const struct sim_l2_exit *exit, void *a
 		for (uint64_t page = 0; page < 6; page++)
 			sim_l2_map(l2, GPA2(place.base + PAGES(page)), GPA1(0), 0);
 		break;
+	case FILL_LOG: /* the buffer is clean */
+		sim_l2_map(l2, GPA2(buffer_at()), sim_l2_memory(l2, GPA2(buffer_at())), HYPAPI_RWX);
+		sim_l2_vmwrite(l2, VMCS_PML_INDEX, 0xffff);
+		break;
+	case TAKE_STACK:
+		sim_l2_map(l2, GPA2(stack_at()), GPA1(0), 0);
+		break;
 	case TAKE_BUFFER:
 		sim_l2_map(l2, GPA2(buffer_at()), GPA1(0), 0);
 		break;
 	default:
+		parted = *other;
 		sim_l2_map(l2, GPA2(stack_at()), *other, HYPAPI_RX);
 		break;
 	}
@@ -473,6 +492,7 @@ static bool l1_merges(struct sim_l2 *l2, const struct sim_l2_exit *exit, void *a
 static void merged(void *arg)
 {
 	(void)arg;
+	parted = GPA1(0);
 	sim_write64(GVA(data_at()), SECRET);
 	sim_hypercall(MERGE_CODE);
 	mapped = 0;
@@ -500,6 +520,24 @@ static void swapped(void *arg)
 	sim_hypercall(TAKE_BUFFER);
 	sim_assert(call_pal(5) == SECRET + 5);
 	sim_assert(mapped == 6);
+	sim_hypercall(TAKE_STACK);
+	sim_assert(call_pal(6) == SECRET + 11); /* its callers are known by that page, which is the same again */
+	sim_assert(mapped == 7);
+	sim_assert(unregister_pal() == TV_OK);
+}
+
+/* L1 logs what L2 writes, and its log is full when the PAL returns: the call ends later, and the PAL runs once. */
+static void logged(void *arg)
+{
+	(void)arg;
+	sim_write64(GVA(data_at()), SECRET);
+	sim_assert(register_pal() == TV_OK);
+	sim_assert(call_pal(5) == SECRET + 5); /* the caller's stack is dirty from now on */
+	sim_hypercall(FILL_LOG);
+	emptied = 0;
+	sim_assert(call_pal(6) == SECRET + 11);
+	sim_assert(emptied == 1);
+	sim_assert(sim_read64(GVA(buffer_at())) == 11);
 	sim_assert(unregister_pal() == TV_OK);
 }
 
@@ -584,7 +622,8 @@ static void two_merged_machines(void *arg)
 	sim_l2_map(other, GPA2(code_at()), GPA1(place.gpa1), HYPAPI_RX);
 	sim_l2_map(other, GPA2(stack_at()), GPA1(place.gpa1 + PAGES(3)), HYPAPI_RX);
 	sim_assert(sim_l2_run(place.l2, register_and_call, NULL, NULL) == HLT);
-	sim_assert(sim_l2_run(other, be_another, NULL, NULL) == HLT);
+	parted = GPA1(0);
+	sim_assert(sim_l2_run(other, be_another, NULL, l1_merges) == HLT); /* which parts them at the call */
 }
 
 /* The same by list. A handle can be guessed; the other one's kernel names the same page by it, at the same address. */
@@ -745,6 +784,24 @@ static void swapped_pages(void **state)
 	sim_run(0, swapped_in_l2, NULL);
 }
 
+static void logged_in_l2(void *arg)
+{
+	struct sim_l2 *l2 = place.l2;
+
+	sim_l2_vmwrite(l2, VMCS_EPTP, sim_l2_vmread(l2, VMCS_EPTP) | EPTP_AD);
+	sim_l2_vmwrite(l2, VMCS_PROC2_CTLS, sim_l2_vmread(l2, VMCS_PROC2_CTLS) | PROC2_PML);
+	sim_l2_vmwrite(l2, VMCS_PML_ADDR, sim_memory(HYPAPI_PAGE_SIZE).addr);
+	sim_l2_vmwrite(l2, VMCS_PML_INDEX, PML_EMPTY);
+	sim_assert(sim_l2_run(l2, logged, arg, l1_merges) == HLT);
+}
+
+static void full_log(void **state)
+{
+	(void)state;
+	boot(2, false, true);
+	sim_run(0, logged_in_l2, NULL);
+}
+
 static void remapped_stack(void **state)
 {
 	(void)state;
@@ -832,6 +889,7 @@ int main(void)
 		sim_test(on_all_cpus_when_stops_meet),
 		sim_test(merged_pages),
 		sim_test(swapped_pages),
+		sim_test(full_log),
 		sim_test(remapped_stack),
 		sim_test(shared_between_machines),
 		sim_test(merged_between_machines),

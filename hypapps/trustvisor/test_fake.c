@@ -214,6 +214,8 @@ int hypapi_page_in(struct hypapi_event *ev, gva_t gva, uint32_t rights)
 	int rc = hypapi_translate(ev, gva, rights, &page);
 
 	assert_false(ev->stopped);
+	if (ev->type == HYPAPI_EV_PARTITION_EXIT)
+		return HYPAPI_EINVAL;
 	if (rc == HYPAPI_EPERM)
 		return rc;
 	if (rc == HYPAPI_OK)

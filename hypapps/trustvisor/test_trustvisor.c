@@ -708,6 +708,49 @@ static void l1_maps_what_l2_registers_and_calls_with(void **state)
 	assert_int_equal(fake.injected, 0);
 }
 
+/* L1 takes the page by which the callers are known, and gives it back: the PAL is there still. */
+static void l1_takes_the_home_page_for_a_while(void **state)
+{
+	(void)state;
+	level = HYPAPI_L2;
+	assert_int_equal(register_pal(), TV_OK);
+	fake.missing[(STACK - FAKE_BASE) / 0x1000] = true;
+	assert_int_equal(call_at(ENTRY), HYPAPI_RETRY);
+	assert_int_equal(fake.paged_in, 1);
+	assert_int_equal(fake.current | fake.injected, 0);
+	assert_pal_works();
+	assert_int_equal(unregister_pal(), TV_OK);
+}
+
+/* The call has run: it ends when L1 has given the buffer back, and runs no second time. */
+static void l1_takes_a_buffer_during_a_call(void **state)
+{
+	uint64_t word = 77;
+
+	(void)state;
+	level = HYPAPI_L2;
+	pointer_param(2);
+	assert_int_equal(register_pal(), TV_OK);
+	fake.regs[HYPAPI_REG_RDI] = BUFFER;
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	assert_true(fake.current != 0);
+	memcpy(fake_partition_mem(fake.current, fake.pal_regs[HYPAPI_REG_RDI]), &word, sizeof(word));
+	fake.missing[(BUFFER - FAKE_BASE) / 0x1000] = true;
+	assert_int_equal(pal_return(5), HYPAPI_HANDLED);
+	assert_int_equal(fake.current | fake.injected | fake.paged_in, 0);
+	assert_int_equal(fake.regs[HYPAPI_REG_RIP], ENTRY);
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	assert_int_equal(fake.regs[HYPAPI_REG_RIP], ENTRY);
+	assert_int_equal(fake.paged_in, 1);
+	assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+	assert_int_equal(fake.current | fake.injected, 0);
+	assert_int_equal(fake.regs[HYPAPI_REG_RIP], RETURN_TO);
+	assert_int_equal(fake.regs[HYPAPI_REG_RAX], 5);
+	assert_memory_equal(fake_mem(BUFFER), &word, sizeof(word));
+	fake.regs[HYPAPI_REG_RDI] = BUFFER;
+	assert_pal_works();
+}
+
 static void unregister_of_a_running_pal_costs_no_stop(void **state)
 {
 	uint64_t running;
@@ -2185,6 +2228,7 @@ int main(void)
 		TEST(each_machine_has_shared_pages),
 		TEST(shares_count_pages), TEST(a_wrong_share_allows_nothing), TEST(doomed_registrations_cost_one_stop),
 		TEST(wary_for_a_while), TEST(l1_maps_what_l2_registers_and_calls_with),
+		TEST(l1_takes_the_home_page_for_a_while), TEST(l1_takes_a_buffer_during_a_call),
 		TEST(unregister_of_a_running_pal_costs_no_stop),
 		TEST(an_empty_budget_repeats),
 		TEST(registration_is_repeated_until_measured), TEST(another_request_is_not_a_repetition),
