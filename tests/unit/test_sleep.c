@@ -70,7 +70,12 @@ bool log_allowed(struct log_limit *l, unsigned int burst, unsigned int ms)
 void log_flush(void) { }
 void quiesce_give_up(void) { }
 void partition_wipe_all(void) { }
-void log_at_once(bool now) { (void)now; }
+static bool is_once, at_once;
+void log_at_once(bool now) { at_once = now; }
+bool cmdline_is(const char *name, const char *word)
+{
+	return is_once && !strcmp(name, "log-output") && !strcmp(word, "once");
+}
 void stats_log(void) { }
 void trace_log(void) { }
 void ports_init(void) { }
@@ -104,9 +109,22 @@ static void the_order_of_a_sleep(void **state)
 	sleeps(1, "stop ask go");
 }
 
+/* Where the machine has not slept the log goes on as the boot option says. */
+static void the_log_afterwards(void **state)
+{
+	(void)state;
+	sleeps(5, "stop wipe wbinvd write wait go");
+	assert_false(at_once);
+	is_once = true;
+	sleeps(5, "stop wipe wbinvd write wait go");
+	assert_true(at_once);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(the_order_of_a_sleep) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_order_of_a_sleep), cmocka_unit_test(the_log_afterwards),
+	};
 
 	return cmocka_run_group_tests_name("sleep", tests, NULL, NULL);
 }

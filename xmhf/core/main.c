@@ -119,8 +119,7 @@ _Noreturn void core_main(void)
 	guest_start(cpu);
 	acpi_hide_sleep();
 	display_close();
-	if (!cmdline_is("log-output", "once"))
-		log_at_once(false);
+	log_at_once(cmdline_is("log-output", "once"));
 	smp_let_work_begin();
 	vmx_run(cpu);
 }

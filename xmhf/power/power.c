@@ -3,6 +3,7 @@
 #include "power/power.h"
 
 #include "boot/acpi.h"
+#include "core/cmdline.h"
 #include "cpu/smm.h"
 #include "cpu/x86.h"
 #include "events/events.h"
@@ -101,7 +102,7 @@ void power_sleep(struct percpu *cpu, const struct power_sleep *sleep)
 		wbinvd();
 		ports_write(sleep->port, sleep->size, sleep->value);
 		reset_wait_ms(SLEEP_MS);
-		log_at_once(false);
+		log_at_once(cmdline_is("log-output", "once"));
 		log_info("the machine did not sleep: the guest goes on");
 	}
 	quiesce_end(&cpu->quiesce);
