@@ -12,7 +12,7 @@ enum { UD = 6, GP = 13, PF = 14, EXIT_CPUID = 10, EXIT_HLT = 12, EXIT_VIOLATION 
 enum { EXIT_VMFUNC = 59, PROC2_VMFUNC = 1 << 13, VMFUNC_EPTP_SWITCHING = 1 };
 enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, OFFER = 5000 };
 enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT, COPY_TO, COPY_FROM, COPY_TO_GPA1, GUARD, SHUT, COPY_TWICE,
-       COPY_MOVED };
+       COPY_MOVED, PAGE_IN };
 enum { VECTOR_TAKEN = 0x41, SLP_EN = 1 << 13, S3 = 3 };
 #define MTRR_DEF_TYPE 0x2ff
 #define VMCS_EPTP 0x201a
@@ -205,6 +205,38 @@ static void copy_moved(struct hypapi_event *ev)
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)error);
 }
 
+/* Another CPU of L1 maps `moved` when this one has seen that it is not mapped. */
+static bool mapped_late;
+
+struct guest_walk;
+struct guest_page;
+struct guest_fault;
+int __real_guest_walk_read(struct guest_walk *w, void *dst, gva_t src, size_t len, struct guest_fault *pf);
+int __wrap_guest_walk_read(struct guest_walk *w, void *dst, gva_t src, size_t len, struct guest_fault *pf);
+int __real_guest_walk_page(struct guest_walk *w, gva_t gva, uint32_t rights, struct guest_page *page,
+			   struct guest_fault *pf);
+int __wrap_guest_walk_page(struct guest_walk *w, gva_t gva, uint32_t rights, struct guest_page *page,
+			   struct guest_fault *pf);
+
+static int maps_late(int result)
+{
+	if (mapped_late)
+		sim_l2_map(l2, moved, moved_to, HYPAPI_RWX);
+	mapped_late = false;
+	return result;
+}
+
+int __wrap_guest_walk_read(struct guest_walk *w, void *dst, gva_t src, size_t len, struct guest_fault *pf)
+{
+	return maps_late(__real_guest_walk_read(w, dst, src, len, pf));
+}
+
+int __wrap_guest_walk_page(struct guest_walk *w, gva_t gva, uint32_t rights, struct guest_page *page,
+			   struct guest_fault *pf)
+{
+	return maps_late(__real_guest_walk_page(w, gva, rights, page, pf));
+}
+
 static struct hypapi_dma_fault_args fault;
 
 static enum hypapi_verdict on_fault(struct hypapi_event *ev)
@@ -228,6 +260,9 @@ static enum hypapi_verdict on_others(struct hypapi_event *ev)
 		copy_twice(ev);
 	else if (ev->args.hypercall.number == COPY_MOVED)
 		copy_moved(ev);
+	else if (ev->args.hypercall.number == PAGE_IN)
+		hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)hypapi_page_in(ev, GVA(hypapi_reg_get(ev, HYPAPI_REG_RBX)),
+									    HYPAPI_R));
 	else if (ev->args.hypercall.number >= COPY_TO)
 		copy(ev);
 	else
@@ -253,7 +288,7 @@ HYPAPP_DEFINE(second,
 		{ .type = HYPAPI_EV_SHUTDOWN, .handler = on_any },
 	},
 	.claims = {
-		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = COPY_MOVED },
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = PAGE_IN },
 	});
 
 HYPAPP_DEFINE(rival,
@@ -891,6 +926,34 @@ static void no_flag_is_set_in_a_restricted_page(void **state)
 	sim_run(0, copy_by_a_restricted_table, NULL);
 }
 
+static void wants_what_is_mapped_late(void *arg)
+{
+	(void)arg;
+	sim_set(HYPAPI_REG_RBX, moved.addr);
+	mapped_late = true;
+	sim_assert(copies(COPY_FROM) == HYPAPI_ENOTMAPPED && !mapped_late);
+	sim_assert(copies(COPY_FROM) == HYPAPI_OK);
+	sim_l2_map(l2, moved, moved_to, 0);
+	mapped_late = true;
+	sim_assert(copies(PAGE_IN) == 1 && !mapped_late);
+}
+
+static void run_with_a_late_page(void *arg)
+{
+	(void)arg;
+	moved = GPA2(0x5000);
+	moved_to = sim_l2_memory(l2, moved);
+	sim_l2_map(l2, moved, moved_to, 0);
+	sim_assert(sim_l2_run(l2, wants_what_is_mapped_late, NULL, NULL) == EXIT_HLT);
+}
+
+static void a_page_that_is_mapped_late_is_there(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, run_with_a_late_page, NULL);
+}
+
 static void copies_make_pages_dirty(void **state)
 {
 	(void)state;
@@ -930,6 +993,7 @@ int main(void)
 		sim_test(one_ept_has_one_name), sim_test(who_comes_by_vmfunc_stands_still),
 		sim_test(copies_make_pages_dirty), sim_test(a_walk_ends_with_a_loss),
 		sim_test(no_flag_is_set_in_a_guarded_page), sim_test(no_flag_is_set_in_a_restricted_page),
+		sim_test(a_page_that_is_mapped_late_is_there),
 		sim_test_fault(assertions_are_faults, "sim_cpu_index() == 0"),
 	};
 

@@ -335,14 +335,20 @@ static bool awaits_log(u32 rights)
 static int access_error(struct dispatch *d, enum guest_access_result result, gva_t gva, size_t len, u32 rights)
 {
 	u64 end = gva.addr + len, page = gva.addr;
+	enum guest_access_result now;
 	struct guest_page found;
 	struct guest_miss miss;
 
 	if (result != GUEST_NOT_OWNED || d->link->app->minor < 3)
 		return result_of(result);
-	while (guest_walk_page(walk_of(d), GVA(page), rights, &found, NULL) != GUEST_NOT_OWNED &&
+	while ((now = guest_walk_page(walk_of(d), GVA(page), rights, &found, NULL)) == GUEST_OK && found.memory &&
 	       (page & HYPAPI_PAGE_MASK) + PAGE_SIZE < end)
 		page = (page & HYPAPI_PAGE_MASK) + PAGE_SIZE;
+	if (now == GUEST_PAGE_FAULT) /* the guest has changed its tables since */
+		return result_of(now);
+	/* L1 has mapped it since, or has to empty its log. */
+	if (now == GUEST_OK && found.memory && this_cpu()->world->mode == RUN_L2)
+		return HYPAPI_ENOTMAPPED;
 	return nested_misses(walk_of(d), GVA(page), rights, &miss) ? HYPAPI_ENOTMAPPED : HYPAPI_EPERM;
 }
 
@@ -366,8 +372,8 @@ int hypapi_page_in(struct hypapi_event *ev, gva_t gva, uint32_t rights)
 		vmx_raise(this_cpu(), VEC_PF, fault.error_code, fault.gva);
 	else if (nested_misses(walk_of(d), gva, rights, &miss))
 		nested_page_in(this_cpu(), gva, &miss);
-	else
-		return HYPAPI_EPERM;
+	else /* L1 may have mapped it since */
+		return guest_walk_page(walk_of(d), gva, rights, &found, NULL) == GUEST_OK ? 1 : HYPAPI_EPERM;
 	d->progress.moved = true;
 	d->progress.raised = 1;
 	return HYPAPI_OK;
