@@ -164,7 +164,7 @@ $(VARIANTS): core-%: $(O)/config.mk
 	@mkdir -p $(O)/$*
 	@sed '/^$(OPTION_$*) /s/=.*/= 1/; $(if $(HYPAPPS_$*),/^HYPAPPS /s|=.*|= $(HYPAPPS_$*)|)' $< > $(O)/$*/config.new
 	@cmp -s $(O)/$*/config.new $(O)/$*/config.mk || cp $(O)/$*/config.new $(O)/$*/config.mk
-	@$(MAKE) --no-print-directory O=$(O)/$* $(O)/$*/xmhf.elf
+	@$(MAKE) --no-print-directory O=$(O)/$* $(O)/$*/xmhf.elf $(if $(filter audit,$*),$(O)/$*/xmhf.efi)
 core-by-path: $(O)/install/greeter.elf
 
 include tests/guest/guest.mk

@@ -3,7 +3,8 @@
  * For tests: OVMF takes its ACPI tables from QEMU, so in Bochs it has none. This EFI application installs small ones
  * (MADT, FADT, DSDT with _S3_ and _S5_), for the CPUs that the firmware knows, and starts \xmhf.efi or, without it,
  * \next.efi. Ports are those that OVMF gives Bochs' PIIX4. With LOCK_OTHERS VMX is off on the other CPUs before, with
- * DISABLE_OTHERS these are, and with NO_MP nothing starts them, as a firmware may leave them.
+ * DISABLE_OTHERS these are, and with NO_MP nothing starts them, as a firmware may leave them. With STOP_OTHERS the
+ * firmware's code asks hypapps/quiesce for a stop on each of them as soon as it has the CPU back from xmhf.efi.
  */
 #include "uefi.h"
 
@@ -175,6 +176,35 @@ static void treat_others(struct efi_boot_services *boot)
 
 	if (!boot->locate_protocol(&mp_guid, NULL, (void **)&mp))
 		(void)mp->start_all(mp, lock_vmx, true, NULL, 0, NULL, NULL);
+}
+#elif defined(STOP_OTHERS)
+static __typeof__(((struct efi_mp *)0)->start_all) first_start_all;
+static void EFI (*first_procedure)(void *);
+
+static void EFI ask_for_stops(void *argument)
+{
+	uint32_t eax, ebx, ecx, edx;
+
+	first_procedure(argument);
+	for (uint32_t i = 0; i < 1000; i++)
+		asm volatile("cpuid" : "=a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx) : "0"(0x51554945), "2"(0));
+}
+
+static efi_status EFI start_all(struct efi_mp *self, void EFI (*procedure)(void *), uint8_t one_by_one, void *event,
+				uint64_t timeout_us, void *argument, uint64_t **failed)
+{
+	first_procedure = procedure;
+	return first_start_all(self, ask_for_stops, one_by_one, event, timeout_us, argument, failed);
+}
+
+static void treat_others(struct efi_boot_services *boot)
+{
+	struct efi_mp *mp;
+
+	if (boot->locate_protocol(&mp_guid, NULL, (void **)&mp))
+		return;
+	first_start_all = mp->start_all;
+	mp->start_all = start_all;
 }
 #else
 static void treat_others(struct efi_boot_services *boot) { (void)boot; }

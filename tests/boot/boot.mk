@@ -11,7 +11,7 @@ BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/
 	$(O)/boot/efi-alone.img $(O)/boot/efi-shell.img $(O)/boot/efi-reset.img \
 	$(O)/boot/efi-bad.img $(O)/boot/efi-screen.img $(O)/boot/efi-signed.img $(O)/boot/efi-changed.img \
 	$(O)/boot/efi-locked.img $(O)/boot/efi-locked-other.img $(O)/boot/efi-disabled.img \
-	$(O)/boot/efi-no-mp.img $(O)/boot/efi-options.img $(O)/boot/spcr.bin
+	$(O)/boot/efi-no-mp.img $(O)/boot/efi-stops.img $(O)/boot/efi-options.img $(O)/boot/spcr.bin
 
 .PHONY: boot-disks check-files
 boot-disks: $(BOOT_DISKS)
@@ -69,7 +69,8 @@ $(O)/boot/%.efi: $(BOOT_DIR)/%.c
 $(O)/boot/lock_others.efi: DEFINE := LOCK_OTHERS
 $(O)/boot/disable_others.efi: DEFINE := DISABLE_OTHERS
 $(O)/boot/no_mp_others.efi: DEFINE := NO_MP
-$(O)/boot/lock_others.efi $(O)/boot/disable_others.efi $(O)/boot/no_mp_others.efi: $(BOOT_DIR)/acpi_tables.c
+$(O)/boot/stop_others.efi: DEFINE := STOP_OTHERS
+$(addprefix $(O)/boot/,lock_others.efi disable_others.efi no_mp_others.efi stop_others.efi): $(BOOT_DIR)/acpi_tables.c
 	@mkdir -p $(@D)
 	$(say) LD $@
 	$(Q)$(CC) $(EFI_CFLAGS) -D$(DEFINE) -I xmhf/boot/efi -c -o $@.o $<
@@ -155,6 +156,14 @@ $(O)/boot/efi-shell.img $(O)/boot/efi-reset.img: $(O)/boot/efi-%.img: $(BOOT_DIR
 $(O)/boot/efi-alone.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(O)/xmhf.efi=EFI/BOOT/BOOTX64.EFI
+
+# With hypapps/quiesce; the shell ends the run.
+$(O)/audit/xmhf.efi: core-audit
+	@:
+$(O)/boot/efi-stops.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/audit/xmhf.efi $(O)/boot/stop_others.efi
+	$(say) IMG $@
+	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 16 --file $(O)/boot/stop_others.efi=EFI/BOOT/BOOTX64.EFI \
+		--file $(O)/audit/xmhf.efi=xmhf.efi --text 'echo THE SHELL IS L1\nreset -s=startup.nsh'
 
 $(O)/boot/efi-locked-other.img: $(O)/boot/lock_others.efi
 $(O)/boot/efi-disabled.img: $(O)/boot/disable_others.efi

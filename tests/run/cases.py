@@ -424,6 +424,10 @@ CASES = [
     # And reset. In Bochs OVMF does not start a second time: it waits for its timer at port 8, where none is.
     dict(name="efi/shell-reset", disk="build/boot/efi-reset.img", firmware=OVMF, cpus=2, timeout=900, long=True,
          until=r"^xmhf: stat event reset", expect=[r"THE SHELL IS L1", r"^xmhf: the guest resets the machine"]),
+    # The other CPU's firmware asks for 1,000 stops as soon as it is a guest; the boot CPU takes part in each.
+    dict(name="efi/stops-at-start", disk="build/boot/efi-stops.img", firmware=OVMF, cpus=2, timeout=900,
+         expect=[r"^xmhf: 2 of 2 CPUs run under the core", r"THE SHELL IS L1", r"xmhf: the guest asks for sleep type 0",
+                 r"^xmhf: stat event cpuid L1 quiesce count 1000 stops 1000", r"^xmhf: stat cpu 0 .* served 100"]),
     efi_refuses("no-vmx", "this CPU has no VMX"),
     efi_refuses("cpu-off", "the firmware has a CPU that it does not use", "efi-disabled"),
     efi_refuses("bad-config", r"\EFI\xmhf\xmhf.conf: a line is none of options, next, next-options, or too long",
@@ -443,11 +447,11 @@ CASES = [
          until=r"machine is halted", expect=[r"^xmhf: error: the firmware has disabled VMX \(IA32_FEATURE_CONTROL is "
                                              r"locked at 0x1\): switch on .* then power off and on"]),
 
-    # Another CPU refuses: the application says why, and the firmware goes on.
+    # Another CPU refuses: all go back, the application says why, and the firmware goes on.
     dict(name="efi/vmx-locked-other", disk="build/boot/efi-locked-other.img", firmware=OVMF, cpus=2, timeout=900,
          long=True, until=r"XMHF is not started",
-         expect=[r"^xmhf: error: the firmware does not start the CPU with APIC id 1",
-                 r"^xmhf: error: the firmware has disabled VMX .*locked at 0x1", r"XMHF is not started"]),
+         expect=[r"^xmhf: error: the firmware has disabled VMX .*locked at 0x1",
+                 r"^xmhf: error: the CPU with APIC id 1 cannot be used", r"XMHF is not started"]),
 
     # The table of MSRs and a 32-bit Linux; Xen and its first domain.
     dict(name="xmhf/linux-i386", guest="i386", xmhf=True, xmhf_args="msr=watch", append="mce=off loglevel=5",

@@ -7,6 +7,7 @@
 #include "boot/efi_map.h"
 #include "boot/start.h"
 #include "core/cmdline.h"
+#include "cpu/clock.h"
 #include "cpu/smp_boot.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
@@ -24,7 +25,12 @@ static u64 handoff_physical;
 
 #define EDX1_HTT BIT(28) /* there may be more CPUs in the package */
 
-static _Atomic u64 here; /* the other CPUs that have come, by index */
+#define START_TIMEOUT_MS 10000ul /* an SMI of its probe may take a CPU to firmware that waits for all CPUs */
+#define TURN_NOBODY 0u /* the boot CPU is still in the firmware, which starts the others */
+#define TURN_BACK ~0u  /* for good: one has refused, and all go back */
+
+static _Atomic u32 turn;   /* index of the CPU that joins, or one of the two */
+static _Atomic u32 joined; /* how many have */
 
 void efi_switch(u64 answer, u64 state, u64 cr3, u64 leave);
 _Noreturn void efi_leave(u64 answer, u64 state, u64 cr3, u64 leave);
@@ -89,21 +95,25 @@ static u64 state_physical(u32 cpu)
 }
 
 /*
- * Of the CPU that refuses. The application's tables map the image where it was before the move: the same text at the
- * same addresses. Another CPU's stack is on root's tables alone. Root memory stays reserved.
+ * This CPU alone. The application's tables map the image where it was before the move: the same text at the same
+ * addresses. Another CPU's stack is on root's tables alone. Root memory stays reserved.
  */
-static void back_to_firmware(const char *why)
+static _Noreturn void leave_for_firmware(u32 i)
 {
-	u32 i = place_of(initial_apic_id());
-
-	/* Of another CPU's refusal, the boot CPU's, which is because of it, says less. */
-	if (!handoff->refusal[0])
-		string_copy(handoff->refusal, why, sizeof(handoff->refusal));
-	handoff->joined = atomic_load(&here);
 	if (cpu_count && vmx_is_on())
 		asm volatile("vmxoff" : : : "memory", "cc");
 	write_cr4(read_cr4() & ~CR4_VMXE);
 	efi_leave(EFI_REFUSED, state_physical(i), i ? handoff->cr3 : handoff->app_cr3, handoff->bridge_leave);
+}
+
+/* Of the CPU that refuses. The others leave by themselves: none of them is a guest yet. */
+static void back_to_firmware(const char *why)
+{
+	/* Of another CPU's refusal, the boot CPU's, which is because of it, says less. */
+	if (!handoff->refusal[0])
+		string_copy(handoff->refusal, why, sizeof(handoff->refusal));
+	atomic_store(&turn, TURN_BACK);
+	leave_for_firmware(place_of(initial_apic_id()));
 }
 
 /* From efi_core_entries: on the application's stack and tables. */
@@ -139,6 +149,27 @@ _Noreturn void efi_boot(u64 handoff_at)
 	boot_move(handoff->image, handoff->root, handoff->root_bytes, handoff->low);
 }
 
+static bool has_passed(u64 since, u64 ms)
+{
+	cpu_pause();
+	return rdtsc() - since > ms * clock_ticks_per_ms();
+}
+
+/* One after the other, as by INIT and SIPI: CPU_INIT's handlers never run at once. */
+static void let_join(u32 i)
+{
+	u64 since = rdtsc();
+	u32 before = i - 1;
+
+	(void)atomic_compare_exchange_strong(&turn, &before, i); /* not from TURN_BACK */
+	while (atomic_load(&joined) < i) {
+		if (atomic_load(&turn) == TURN_BACK)
+			boot_refuse("the CPU with APIC id %u cannot be used", cpus[i]->apic_id);
+		if (has_passed(since, START_TIMEOUT_MS))
+			boot_refuse("the firmware does not start the CPU with APIC id %u", cpus[i]->apic_id);
+	}
+}
+
 void efi_start_others(void)
 {
 	struct percpu *self = this_cpu();
@@ -157,17 +188,32 @@ void efi_start_others(void)
 	wrmsr(MSR_EFER, efer);
 	percpu_load_tables(self);
 	for (u32 i = 1; i < cpu_count; i++)
-		if (!(atomic_load(&here) & BIT(i)))
-			boot_refuse("the firmware does not start the CPU with APIC id %u", cpus[i]->apic_id);
-	root_map_low_done();
+		let_join(i);
 }
 
+/* Its guest begins when the boot CPU's does: before, a stop's NMI would reach that CPU in the firmware. */
 _Noreturn void efi_cpu_main(struct percpu *cpu);
 _Noreturn void efi_cpu_main(struct percpu *cpu)
 {
+	u64 since = rdtsc();
+	u32 now;
+
+	while ((now = atomic_load(&turn)) != cpu->index) {
+		if (now == TURN_BACK)
+			leave_for_firmware(cpu->index);
+		if (has_passed(since, START_TIMEOUT_MS) && now == TURN_NOBODY &&
+		    atomic_compare_exchange_strong(&turn, &now, TURN_BACK))
+			back_to_firmware("the firmware keeps the boot CPU while it starts the others");
+	}
 	smp_join(cpu);
 	efi_guest(cpu);
-	atomic_fetch_or(&here, BIT(cpu->index));
+	atomic_fetch_add(&joined, 1);
+	while (!atomic_load(&smp_work_began)) {
+		if (atomic_load(&turn) == TURN_BACK)
+			leave_for_firmware(cpu->index);
+		quiesce_poll(&cpu->quiesce);
+		cpu_pause();
+	}
 	vmx_run(cpu);
 }
 

@@ -61,7 +61,7 @@ STATE_IS(gdtr, STATE_GDTR); STATE_IS(idtr, STATE_IDTR); STATE_IS(segments, STATE
 /* Why bridge_enter() came back. */
 enum efi_answer {
 	EFI_ENTERED,      /* this CPU is a guest now */
-	EFI_START_OTHERS, /* the firmware shall start the other CPUs; then enter `resume` */
+	EFI_START_OTHERS, /* the firmware shall start the other CPUs; when they wait in `cpu`, enter `resume` */
 	EFI_REFUSED,      /* refusal[] tells why; nothing was changed on the machine */
 	EFI_PLANNED,      /* root_bytes tells what the core needs */
 };
@@ -81,7 +81,6 @@ struct efi_handoff {
 	/* The core's: */
 	u64 root_bytes;
 	char refusal[256];
-	u64 joined;            /* bit for each other CPU that is the core's, by its place in cpu[] */
 	/* Both: */
 	u64 cr3;               /* of tables with these addresses and the core's; at first app_cr3 */
 	struct efi_cpu_state cpu[EFI_MAX_CPUS];
@@ -94,7 +93,7 @@ struct efi_core_entries {
 	u64 plan;   /* fills root_bytes */
 	u64 go;     /* with root and low: moves the image and starts the boot CPU up to EFI_START_OTHERS */
 	u64 resume; /* and on to EFI_ENTERED */
-	u64 cpu;    /* another CPU, to EFI_ENTERED */
+	u64 cpu;    /* another CPU: waits for the boot CPU in `resume`, to EFI_ENTERED or EFI_REFUSED, like that one */
 	u64 image_bytes, image_memory_bytes;
 };
 

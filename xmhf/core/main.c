@@ -65,7 +65,7 @@ static void set_bounds(void)
  *   - hypapps_init() tells hypapps of the start, on a CPU that has memory for them; interrupts_init() looks into its
  *     chains; vmx_start() makes VMCS01 with what these two found;
  *   - CPU_INIT is told before a CPU takes part in stops, and on this CPU before the others start;
- *   - smm_finish() judges what all CPUs have found;
+ *   - smm_finish() judges what all CPUs have found; then none starts, or goes back to its firmware, any more;
  *   - smp_let_work_begin() is last: from then on other CPUs may stop this one.
  */
 _Noreturn void core_main(void)
@@ -110,6 +110,7 @@ _Noreturn void core_main(void)
 	quiesce_online(&cpu->quiesce, cpu->index);
 	smp_start_others();
 	smm_finish();
+	root_map_low_done();
 	log_info("%u of %u CPUs run under the core; %zu KiB of root memory are free", cpu_count,
 		 MAX(acpi_info.cpu_count, 1u), pages_left() * 4);
 	if (CONFIG_AUDIT)

@@ -108,7 +108,6 @@ static void start_all(void)
 		}
 	}
 	memcpy(low, saved, PAGE_SIZE);
-	root_map_low_done();
 }
 
 /* No stop would reach it. Out of x2APIC mode the guest cannot go (apic/apic_guard.c). */

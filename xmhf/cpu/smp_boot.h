@@ -15,8 +15,9 @@ void smp_join(struct percpu *cpu);
 void smp_delay_us(u32 us);
 
 /*
- * Parked CPUs get WORK from now on, first what handlers of CPU_INIT have posted to their own CPUs. Not before, since a
- * handler may stop the others: an NMI would kill a CPU in the trampoline, which has no IDT, and the boot CPU has no
+ * Other CPUs work from now on: those that are parked get WORK, first what handlers of CPU_INIT have posted to their own
+ * CPUs, and those that the firmware has started enter their guests (boot/efi.c). Not before, since both may stop the
+ * others: an NMI would kill a CPU in the trampoline, which has no IDT, or one in the firmware, and the boot CPU has no
  * safe point before its guest. Boot CPU, right before that.
  */
 void smp_let_work_begin(void);

@@ -23,6 +23,8 @@ u64 bridge_enter(struct efi_cpu_state *state, struct efi_handoff *handoff, u64 c
 #define LOW_BYTES 0x2000ul /* ROOT_LOW_BYTES */
 #define MAP_SLACK 4096     /* for what the map gains by being asked for */
 #define UNSUPPORTED (1ull << 63 | 3)
+#define LOOK_100NS 100000 /* 10 ms */
+#define LOOKS 500
 
 /* Page tables */
 #define PTE_RW (PTE_P | PTE_W)
@@ -46,6 +48,11 @@ static struct efi_mp *mp;
 static struct efi_handoff *handoff;
 static const struct efi_core_entries *entries;
 static u64 (*bridge)(struct efi_cpu_state *, struct efi_handoff *, u64, u64);
+
+static _Atomic u32 arrived; /* other CPUs that the firmware has started */
+static u32 looks;           /* how often the boot CPU has looked for them */
+static bool is_resumed;
+static u64 answer;          /* of the core to the boot CPU */
 
 /* ---- Text ---- */
 
@@ -71,12 +78,6 @@ void say(const char *f, ...)
 static efi_status refuse(const char *why)
 {
 	say("xmhf: error: %s\n", why);
-	/* An operating system would start CPUs that are guests of a core which has no boot CPU. */
-	if (handoff && handoff->joined) {
-		say("xmhf: other CPUs run under XMHF already: reset the machine, and start it without XMHF\n");
-		for (;;)
-			(void)boot->stall(1000000);
-	}
 	say("xmhf: XMHF is not started; the firmware goes on in 5 seconds\n");
 	(void)boot->stall(5000000);
 	return UNSUPPORTED;
@@ -243,17 +244,46 @@ static void EFI start_cpu(void *argument)
 	for (u32 i = 1; i < handoff->cpu_count; i++)
 		if (handoff->cpu[i].apic_id == id) {
 			keep_task_register(&handoff->cpu[i]);
+			atomic_fetch_add(&arrived, 1);
 			(void)enter(&handoff->cpu[i], entries->cpu);
 		}
 }
 
+/*
+ * The boot CPU goes to the core again when all others wait there, or some have not come. It is called by a timer while
+ * start_all() waits: a procedure of theirs ends when its CPU is a guest, and none is before the boot CPU. Without
+ * waiting start_all() could not be called, since firmware that boots something may refuse that (PI specification).
+ */
+static void EFI look_for_cpus(void *event, void *context)
+{
+	(void)event, (void)context;
+	if (is_resumed || (atomic_load(&arrived) < handoff->cpu_count - 1 && ++looks < LOOKS))
+		return;
+	is_resumed = true;
+	answer = enter(&handoff->cpu[0], entries->resume);
+	if (looks == LOOKS)
+		say("xmhf: a CPU does not start: if nothing follows, reset the machine, and start it without XMHF\n");
+}
+
+static void start_others(void)
+{
+	void *timer;
+
+	if (handoff->cpu_count > 1 && !boot->create_event(EFI_TIMER | EFI_NOTIFY_SIGNAL, EFI_LEVEL_CALLBACK,
+							  look_for_cpus, NULL, &timer)) {
+		if (!boot->set_timer(timer, EFI_TIMER_PERIODIC, LOOK_100NS))
+			(void)mp->start_all(mp, start_cpu, false, NULL, 0, NULL, NULL);
+		(void)boot->close_event(timer);
+	}
+	/* If there are none, or the firmware did not start them. */
+	looks = LOOKS - 1;
+	look_for_cpus(NULL, NULL);
+}
+
 static efi_status start_core(void)
 {
-	u64 answer;
-
 	keep_task_register(&handoff->cpu[0]);
 	answer = enter(&handoff->cpu[0], entries->plan);
-
 	if (answer != EFI_PLANNED)
 		return refuse(handoff->refusal);
 	handoff->root = large_below_4g(EFI_RESERVED, handoff->root_bytes);
@@ -261,11 +291,8 @@ static efi_status start_core(void)
 	if (!handoff->root || !handoff->low)
 		return refuse("the firmware has no memory for the core");
 	answer = enter(&handoff->cpu[0], entries->go);
-	if (answer != EFI_START_OTHERS)
-		return refuse(handoff->refusal);
-	if (handoff->cpu_count > 1)
-		(void)mp->start_all(mp, start_cpu, true, NULL, 0, NULL, NULL);
-	answer = enter(&handoff->cpu[0], entries->resume);
+	if (answer == EFI_START_OTHERS)
+		start_others();
 	return answer == EFI_ENTERED ? 0 : refuse(handoff->refusal);
 }
 

@@ -21,7 +21,8 @@ struct efi_text_output {
 };
 
 enum { EFI_ALLOCATE_BELOW = 1, EFI_BY_PROTOCOL = 2 };
-#define EFI_EXIT_BOOT_SERVICES 0x201 /* a type of event */
+enum { EFI_TIMER = 0x80000000, EFI_NOTIFY_SIGNAL = 0x200, EFI_EXIT_BOOT_SERVICES = 0x201 }; /* types of events */
+#define EFI_TIMER_PERIODIC 1
 #define EFI_LEVEL_CALLBACK 8
 
 struct efi_boot_services {
@@ -33,7 +34,8 @@ struct efi_boot_services {
 	efi_status EFI (*allocate_pool)(u32 type, u64 bytes, void **at);
 	efi_status EFI (*free_pool)(void *at);
 	efi_status EFI (*create_event)(u32 type, u64 level, void EFI (*notify)(void *, void *), void *, void **event);
-	void *set_timer, *wait_for_event, *signal_event;
+	efi_status EFI (*set_timer)(void *event, u32 type, u64 in_100_ns);
+	void *wait_for_event, *signal_event;
 	efi_status EFI (*close_event)(void *event);
 	void *check_event, *install_protocol, *reinstall_protocol, *uninstall_protocol;
 	efi_status EFI (*handle_protocol)(efi_handle handle, const efi_guid *protocol, void **interface);
