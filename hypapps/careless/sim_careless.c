@@ -250,6 +250,70 @@ static void unmapped_buffer_of_l1(void **state)
 	sim_run(0, call_unmapped, NULL);
 }
 
+/* ---- A stop by the flag, and no capability ---- */
+
+enum { FLAG_CALL = 0x300 };
+
+static enum hypapi_verdict stop_by_flag(struct hypapi_event *ev)
+{
+	ev->quiesce = true;
+	return ev->stopped ? HYPAPI_HANDLED : HYPAPI_RETRY;
+}
+
+HYPAPP_DEFINE(flag,
+	.priority = 9001,
+	.subscriptions = {
+		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = stop_by_flag },
+	},
+	.claims = {
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = FLAG_CALL,
+		  .last = FLAG_CALL },
+	});
+
+struct flag_run {
+	struct hypapp_descriptor app;
+	const char *options;
+};
+
+static void call_flag(void *arg)
+{
+	const struct flag_run *run = arg;
+
+	sim_assert_equal(sim_hypercall(FLAG_CALL), run->app.minor < 3 ? 0 : UD);
+}
+
+static int run_flag(void *arg)
+{
+	struct flag_run *run = arg;
+	const struct hypapp_descriptor *const apps[] = { &run->app, NULL };
+
+	sim_boot(apps, &(struct sim_options){ .options = run->options });
+	sim_run(0, call_flag, run);
+	return 0;
+}
+
+/* Denied, and what was compiled before 1.3 goes on as ever; both with one line, by both ways of a delivery. */
+static void flag_without_capability(void **state)
+{
+	static const char line[] = "hypapp flag sets the quiesce flag in event hypercall: add HYPAPI_CAP_QUIESCE to "
+				   ".capabilities";
+	static const char *const options[] = { "", "trace=on" };
+	static char text[1 << 16];
+
+	(void)state;
+	for (uint16_t minor = 2; minor <= 3; minor++)
+		for (size_t i = 0; i < 2; i++) {
+			struct flag_run run = { hypapp_flag, options[i] };
+			const char *at;
+
+			run.app.minor = minor;
+			assert_int_equal(run_and_read(run_flag, &run, text, sizeof(text)), 0);
+			at = strstr(text, line);
+			assert_non_null(at);
+			assert_null(strstr(at + 1, line));
+		}
+}
+
 /* ---- hypapp-fault=drop ---- */
 
 static atomic_bool runs;
@@ -530,7 +594,7 @@ int main(void)
 		sim_test(dropped_by_a_parked_cpu),
 		cmocka_unit_test(not_dropped), sim_test(not_handled_is_not_entered),
 		cmocka_unit_test(each_mistake_has_its_line), sim_test(fresh_buffer_of_l2),
-		sim_test(unmapped_buffer_of_l1),
+		sim_test(unmapped_buffer_of_l1), cmocka_unit_test(flag_without_capability),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

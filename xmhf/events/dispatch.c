@@ -150,6 +150,14 @@ static __attribute__((noinline)) enum hypapi_verdict no_verdict(const struct dis
 	return HYPAPI_DENY;
 }
 
+/* A stop by the flag belongs to the group, too; what was compiled before 1.3 has had it without. */
+static __attribute__((noinline)) enum hypapi_verdict undeclared_stop(const struct dispatch *d)
+{
+	log_limited(LOG_WARN, "hypapp %s sets the quiesce flag in event %s: add HYPAPI_CAP_QUIESCE to .capabilities",
+		    d->link->app->name, hypapi_event_name(d->ev.type));
+	return d->link->app->minor < 3 ? HYPAPI_RETRY : HYPAPI_DENY;
+}
+
 /* Another answer than HANDLED: what the hypapp has claimed to enter is free again. */
 static void give_up_entry(struct dispatch *d)
 {
@@ -160,6 +168,9 @@ static void give_up_entry(struct dispatch *d)
 
 static enum hypapi_verdict settle(struct dispatch *d, enum hypapi_verdict verdict, bool counted)
 {
+	if (!counted && verdict == HYPAPI_RETRY && d->ev.quiesce && !d->ev.stopped &&
+	    !(d->link->app->capabilities & HYPAPI_CAP_QUIESCE))
+		verdict = undeclared_stop(d);
 	/* Without budget the instruction is tried again, from its beginning. */
 	while (verdict == HYPAPI_RETRY && d->ev.quiesce && !d->ev.stopped && may_stop(d) &&
 	       !d->progress.raised) {
