@@ -63,13 +63,14 @@ check-files: $(O)/tutorial/journal/build/journal.elf $(O)/tutorial/linux.cpio
 $(O)/tutorial/journal/build/journal.elf: $(INSTALL_O)/greeter.elf $(TUTORIAL_FILES)
 	@rm -rf $(O)/tutorial/journal && mkdir -p $(O)/tutorial
 	$(Q)cd $(O)/tutorial && $(CURDIR)/$(INSTALL_O)/stage/usr/local/bin/hypapp-new journal > /dev/null && \
-		cp -r $(CURDIR)/examples/hypapp-tutorial/. journal && MAKEFLAGS= make -s -C journal
-$(O)/tutorial/note: examples/hypapp-tutorial/guest/note.c
+		cp -r $(CURDIR)/examples/hypapp-tutorial/. journal && \
+		MAKEFLAGS= make -s -C journal all build/guest.bzimage build/linux/note
+$(O)/tutorial/note: examples/hypapp-tutorial/linux/note.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(EXAMPLES_CFLAGS) -static -s -o $@ $<
 $(O)/tutorial/linux.cpio: LINUX_PROGRAMS := $(O)/tutorial/note
-$(O)/tutorial/linux.cpio: LINUX_JOBS := examples/hypapp-tutorial/guest/notes
-$(O)/tutorial/linux.cpio: $(O)/tutorial/note examples/hypapp-tutorial/guest/notes $(O)/linux/busybox $(O)/linux/ticks
+$(O)/tutorial/linux.cpio: LINUX_JOBS := examples/hypapp-tutorial/linux/notes
+$(O)/tutorial/linux.cpio: $(O)/tutorial/note examples/hypapp-tutorial/linux/notes $(O)/linux/busybox $(O)/linux/ticks
 	$(say) CPIO $@
 	$(Q)$(LINUX_INITRAMFS)
 

@@ -3,7 +3,8 @@
 # hypapp.mk: a folder builds alike in both.
 #
 # Sources: the .c and .S files of the hypapp's folder and of the folders in it, but not
-#   build/, guest/        what is made, and programs for guests
+#   build/                what is made
+#   guest/, linux/        programs for guests: on the bare machine, under Linux
 #   test_*.c, sim_*.c     tests on the host, with functions of their own for hypapi's and on the simulator
 #   the library's files
 #
@@ -14,7 +15,7 @@
 #   LIBRARY_NEEDS         what is made before anything of library and hypapp is compiled: a file, with its rule in
 #                         library.mk
 
-HYPAPP_NOT_SRC := build guest
+HYPAPP_NOT_SRC := build guest linux
 hypapp_files = $(filter-out $(patsubst %,$(1)/%/%,$(HYPAPP_NOT_SRC)),$(wildcard $(1)/*.[chS] $(1)/*/*.[chS]))
 # In folder $(1), the .c files that begin with $(2): test_ or sim_.
 hypapp_tests = $(strip $(foreach f,$(filter %.c,$(call hypapp_files,$(1))),$(if $(filter $(2)%,$(notdir $(f))),$(f))))

@@ -69,6 +69,9 @@ INSTALL_DOES_hypapp-link := link hypapps and the core into an image
 INSTALL_DOES_hypapp-boot := boot an image in the emulator under a small guest
 INSTALL_DOES_xmhfctl := show what the XMHF below this Linux has done
 
+ifeq ($(origin PREFIX),command line)
+$(error the folder to install in is given in small letters: prefix=$(PREFIX))
+endif
 .PHONY: install uninstall
 install: $(INSTALL_MADE) $(INSTALL_HYPAPPS) $(INSTALL_BOOT) $(INSTALL_LINUX) $(INSTALL_SIM) \
 		$(O)/xmhf.elf $(O)/examples/xmhfctl

@@ -10,7 +10,8 @@
  *
  * L2 shares the address space of this program (EPT12 maps the first 4 GiB one to one, CR3 is our own), so its code is
  * an ordinary function here. It gets its own stack, GDT, TSS and struct cpu, so it may expect faults and count
- * interrupts by itself. Each struct vcpu belongs to the CPU that hv_init() ran on until VMCLEAR.
+ * interrupts by itself. Another EPT12 is vmwrite(VMCS_EPTP, ept.eptp) after hv_init(); fields.h has the fields' names.
+ * Each struct vcpu belongs to the CPU that hv_init() ran on until VMCLEAR.
  */
 #ifndef HV_H
 #define HV_H
