@@ -307,6 +307,8 @@ CASES = [
 
     # hypapp-link's image of helloworld and of a hypapp that hypapp-new wrote, what is seen of it, what is refused.
     dict(name="install/commands", command=["tests/run/install", "build/install"]),
+    dict(name="install/driver", command=["tests/run/driver_builds", "build/check/driver-builds",
+                                         "build/linux/debian-headers"]),
     dict(name="install/mistakes", command=["tests/mistakes/build.py", "build/install/stage/usr/local"]),
     dict(name="install/linux", command=["tests/run/boot_linux", "build/install", "build/linux/tiny/bzImage"],
          timeout=900),
