@@ -72,6 +72,23 @@ $(WORD32_PROGRAM): $(WORD32_SOURCES) examples/libtv/pal.ld $(TV_HEADERS)
 	$(Q)$(CC32) $(filter-out -ffreestanding -fPIE -fvisibility=hidden,$(TV_PAL_CFLAGS)) -fno-pie -no-pie -static \
 		-s -I hypapps/trustvisor/include -o $@ $(WORD32_SOURCES) -Wl,-T,examples/libtv/pal.ld
 
+# The same as a 64-bit program, and C++ with the static and the shared library: for Debian's kernel only.
+WORD64_PROGRAM := $(O)/examples/pal-word64
+$(WORD64_PROGRAM): examples/pal/pal-word.c $(O)/examples/libtv.a examples/libtv/pal.ld $(TV_HEADERS)
+	$(Q)$(EXAMPLES_CC) $(filter-out -ffreestanding -fvisibility=hidden,$(TV_PAL_CFLAGS)) -static -s \
+		-I hypapps/trustvisor/include -o $@ $< $(O)/examples/libtv.a -Wl,-T,examples/libtv/pal.ld
+
+EXAMPLES_CXX ?= g++
+TV_CXX := $(EXAMPLES_CXX) -std=c++17 -O2 -Wall -Wextra -Werror $(TV_PAL_ONLY) -I examples/libtv
+CXX_PROGRAMS := $(addprefix $(O)/examples/,add-static add-shared)
+$(O)/examples/add-static: examples/libtv/test/add.cc $(O)/examples/libtv.a examples/libtv/pal.ld $(TV_HEADERS)
+	$(Q)$(TV_CXX) -static -s -o $@ $< $(O)/examples/libtv.a -Wl,-T,examples/libtv/pal.ld
+
+$(O)/examples/add-shared: examples/libtv/test/add.cc $(O)/examples/libtv_pal.a $(O)/examples/libtv.so.1 \
+			  examples/libtv/pal.ld $(TV_HEADERS)
+	$(Q)$(TV_CXX) -static-libstdc++ -static-libgcc -s -o $@ $< $(O)/examples/libtv_pal.a \
+		$(O)/examples/libtv.so.1 -Wl,-T,examples/libtv/pal.ld
+
 # kvm-guest: a program on /dev/kvm with a 64-bit kernel inside.
 EXAMPLES += $(O)/examples/kvm-guest
 L2_CFLAGS := $(EXAMPLES_CFLAGS) -ffreestanding -fno-pie -mgeneral-regs-only -mno-red-zone -fno-stack-protector \

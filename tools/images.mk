@@ -83,14 +83,19 @@ $(WORD32_PROGRAM): $(CC32)
 $(O)/linux/srat.aml: tools/linux/two-nodes
 	$(Q)tools/linux/two-nodes -o $@
 
+# C++ and Python with libtv: what the job `languages` needs beside its programs.
+LANGUAGES := $(CXX_PROGRAMS) $(O)/examples/libtv.so.1 examples/libtv/tv.py examples/libtv/test/add.py
+
 DRIVER_FILES := $(LINUX_DRIVER) $(O)/linux/debian/modules/brd.ko
 $(O)/linux/debian-nodes.cpio: $(LINUX_INITRAMFS_INPUTS) $(LINUX_MODULES) $(O)/linux/srat.aml $(DRIVER_FILES) \
-			      $(DRIVER_PROGRAM) $(WORD32_PROGRAM)
+			      $(DRIVER_PROGRAM) $(WORD32_PROGRAM) $(WORD64_PROGRAM) $(LANGUAGES) \
+			      tools/linux/python-files
 	$(say) CPIO $@
 	$(Q)$(LINUX_INITRAMFS) $(addprefix --module ,$(LINUX_MODULES)) \
 		--file $(O)/linux/srat.aml:kernel/firmware/acpi/srat.aml \
-		$(addprefix --bin ,$(DRIVER_PROGRAM) $(WORD32_PROGRAM)) \
-		$(foreach file,$(DRIVER_FILES),--file $(file):root/$(notdir $(file)))
+		$(addprefix --bin ,$(DRIVER_PROGRAM) $(WORD32_PROGRAM) $(WORD64_PROGRAM)) \
+		$(foreach file,$(DRIVER_FILES) $(LANGUAGES),--file $(file):root/$(notdir $(file))) \
+		$$(tools/linux/python-files)
 
 # A 32-bit Linux, whose programs are busybox alone, and Xen with a Linux as its first domain.
 .PHONY: long-images

@@ -401,6 +401,37 @@ static int status_after_move(void *page)
 	return status;
 }
 
+/* Whether KSM looks at the mapping that begins there: "mg" among its flags. */
+static bool is_mergeable(const volatile void *start)
+{
+	FILE *file = fopen("/proc/self/smaps", "r");
+	unsigned long from = 0;
+	char line[300];
+	bool marked = false;
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (strstr(line, "VmFlags:") && from == (uintptr_t)start)
+			marked = strstr(line, " mg") != NULL;
+		else if (strchr(line, '-'))
+			from = strtoul(line, NULL, 16);
+	}
+	if (file)
+		fclose(file);
+	return marked;
+}
+
+static void merging(void)
+{
+	volatile char *other = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	report(madvise((void *)other, PAGE, MADV_MERGEABLE) == 0 && is_mergeable(other),
+	       "MADV_MERGEABLE of ordinary memory", "marked");
+	madvise((void *)DATA, PAGE, MADV_MERGEABLE); /* Linux 6.1 answers 0 */
+	report(!is_mergeable(DATA), "MADV_MERGEABLE of a PAL", "without effect");
+	munmap((void *)other, PAGE);
+	still_there("merging");
+}
+
 static void moves(void)
 {
 	char *huge = mmap(NULL, 4 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -415,7 +446,6 @@ static void moves(void)
 	report(IN_TIME(madvise(start, 2 << 20, COLLAPSE) == 0), "MADV_COLLAPSE of ordinary memory", "done");
 	refused(madvise((void *)AREA, 4 * PAGE, COLLAPSE), EINVAL, "MADV_COLLAPSE of a PAL");
 	refused(madvise((void *)DATA, PAGE, MADV_DONTNEED), EINVAL, "MADV_DONTNEED");
-	report(madvise((void *)DATA, PAGE, MADV_MERGEABLE) == 0 || errno == EINVAL, "MADV_MERGEABLE", "without effect");
 	munmap(huge, 4 << 20);
 	still_there("migration and huge pages");
 }
@@ -552,7 +582,7 @@ static void mappings(int file)
 }
 
 /* Whatever takes a mapping away ends the PAL, and what it knew is gone before. */
-static void ends_by(const char *what, void (*act)(int file))
+static void ends_by(const char *what, uint32_t why, void (*act)(int file))
 {
 	int file = open_device();
 	struct tv_ioc_status status = { .size = sizeof(status) };
@@ -560,7 +590,8 @@ static void ends_by(const char *what, void (*act)(int file))
 	report(start_pal(file) && call_area(1) == SECRET + 1, what, "before: the PAL is there");
 	act(file);
 	report(*DATA == 0 && call_area(1) == TV_NOT_IN_PAL, what, "after: its secret is gone");
-	report(ioctl(file, TV_IOC_STATUS, &status) == -1 || !status.present, what, "it has ended");
+	report(ioctl(file, TV_IOC_STATUS, &status) == -1 || (!status.present && status.why == why), what,
+	       tv_why_text(why));
 	end_area(file);
 }
 
@@ -1108,6 +1139,7 @@ int main(int argc, char **argv)
 	forks();
 	if (!is_short) {
 		moves();
+		merging();
 		swapping();
 	}
 	mappings(file);
@@ -1115,14 +1147,14 @@ int main(int argc, char **argv)
 	close(left_open);
 	if (!is_short)
 		pressure();
-	ends_by("close", by_close);
-	ends_by("close of a copy", by_dup);
-	ends_by("close by a thread with a table of files of its own", by_unshared_close);
-	ends_by("munmap", by_munmap);
-	ends_by("mremap", by_mremap);
-	ends_by("a second mmap", by_second_mmap);
-	ends_by("UNREGISTER", by_unregister);
-	ends_by("write from outside", by_write);
+	ends_by("close", TV_WHY_NONE, by_close);
+	ends_by("close of a copy", TV_WHY_NONE, by_dup);
+	ends_by("close by a thread with a table of files of its own", TV_WHY_NONE, by_unshared_close);
+	ends_by("munmap", TV_WHY_NONE, by_munmap);
+	ends_by("mremap", TV_WHY_NONE, by_mremap);
+	ends_by("a second mmap", TV_WHY_NONE, by_second_mmap);
+	ends_by("UNREGISTER", TV_WHY_NONE, by_unregister);
+	ends_by("write from outside", TV_WHY_WRITTEN, by_write);
 	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
 		munmap_in_a_call();
 	deaths();

@@ -259,7 +259,16 @@ static int take_memory(void)
 
 /* ---- Room ---- */
 
-/* How many PALs there can be: registers until it is refused, and ends them all. */
+/* mov $number, %eax; ret */
+static void write_answer(uint64_t at, uint32_t number)
+{
+	uint8_t code[] = { 0xb8, 0, 0, 0, 0, 0xc3 };
+
+	memcpy(&code[1], &number, sizeof(number));
+	memcpy((void *)at, code, sizeof(code));
+}
+
+/* How many PALs there can be: registers until it is refused, calls each of them, and ends them all. */
 static unsigned int room(void)
 {
 	unsigned int count = 0;
@@ -272,9 +281,15 @@ static unsigned int room(void)
 		*s = (struct tv_pal_sections){ .num_sections = 2, .sections = {
 			{ TV_SECTION_CODE, 1, at }, { TV_SECTION_STACK, 1, at + PAGE } } };
 		fresh(at, 2);
+		write_answer(at, count);
 		if (tv_register(s, &(struct tv_pal_params){ .num_params = 0 }, (void *)at) != TV_OK)
 			break;
 		count++;
+	}
+	for (unsigned int i = 0; i < count; i++) {
+		uint64_t (*volatile answer)(void) = (void *)(uintptr_t)all[i].sections[0].start_addr;
+
+		check(answer() == i, "one of all PALs");
 	}
 	for (unsigned int i = 0; i < count; i++) {
 		void *at = (void *)(uintptr_t)all[i].sections[0].start_addr;

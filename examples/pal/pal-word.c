@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pal-word: a PAL by libtv in a program of either width; the images have it as a 32-bit program, on Debian's 64-bit
- * kernel. Words are uintptr_t. With the driver also what only the driver has. Exit code 0 only if every line is as it
- * should be, 2 without TrustVisor.
+ * pal-word: a PAL by libtv in a program of either width; the image of Debian's 64-bit kernel has it as both. Words are
+ * uintptr_t. With the driver also what only the driver has: several entry points, errors, FPU and SIMD. Exit code 0 only
+ * if every line is as it should be, 2 without TrustVisor.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -31,6 +31,22 @@ TV_PAL_ENTRY(word_mask, (uintptr_t *words, uintptr_t count), (words, count))
 	return ++data.calls;
 }
 
+/* Its parameter is an integer: it leads to shared memory. */
+TV_PAL_ENTRY(word_shared, (uintptr_t at), (at))
+{
+	*(uintptr_t *)at += data.secret;
+	return ++data.calls;
+}
+
+/* What is in a SIMD register, and then the number. */
+TV_PAL_ENTRY(word_simd, (uintptr_t number), (number))
+{
+	uint32_t found;
+
+	__asm__ volatile("movd %%xmm7, %0; movd %1, %%xmm7" : "=&r"(found) : "r"((uint32_t)number));
+	return found;
+}
+
 TV_PAL_ENTRY(word_fail, (uintptr_t unused), (unused))
 {
 	__asm__ volatile("ud2");
@@ -40,6 +56,8 @@ TV_PAL_ENTRY(word_fail, (uintptr_t unused), (unused))
 static uintptr_t (*volatile add)(uintptr_t, uintptr_t) = word_add;
 static uintptr_t (*volatile mask)(uintptr_t *, uintptr_t) = word_mask;
 static uintptr_t (*volatile fail)(uintptr_t) = word_fail;
+static uintptr_t (*volatile add_to_shared)(uintptr_t) = word_shared;
+static uintptr_t (*volatile simd)(uintptr_t) = word_simd;
 static struct tv_pal_sections sections;
 static int failures;
 
@@ -71,6 +89,53 @@ static void one_entry(void)
 	result = tv_unregister(&sections, word_add);
 	report(result == TV_OK && *(volatile uintptr_t *)&data.secret == 0, "unregister", tv_result_text(result));
 	report(add(1, 2) == TV_NOT_IN_PAL, "call of no PAL", "an error");
+}
+
+static volatile uintptr_t outside[2]; /* of the PAL's sections */
+
+/* Memory that the PAL finds at its caller's address, because tv_share() has named it. */
+static void shared_memory(void)
+{
+	const uintptr_t address = (uintptr_t)&outside[1], len = sizeof(outside[1]);
+	const struct tv_pal_params integer = { .num_params = 1, .params = { { .type = TV_PARAM_INTEGER } } };
+
+	data.secret = SECRET;
+	data.calls = 0;
+	outside[0] = outside[1] = 5;
+	report(tv_register(&sections, &integer, word_shared) == TV_OK, "register for shared memory", "success");
+	report(tv_share(word_shared, &address, &len, 1) == TV_OK &&
+	       add_to_shared(address) == 1 && outside[1] == SECRET + 5 && add_to_shared(address) == 2 &&
+	       outside[1] == (uintptr_t)SECRET * 2 + 5 && outside[0] == 5, "shared memory", "the PAL adds to it");
+	report(tv_unregister(&sections, word_shared) == TV_OK, "unregister", "success");
+}
+
+/* Both have a SIMD register in use, and each finds its own. The compiler has none here (-mgeneral-regs-only). */
+static bool finds_simd(uintptr_t number, uint32_t found)
+{
+	uint32_t before = 0xca11e4, after = 0;
+	uintptr_t result;
+
+	__asm__ volatile("movd %0, %%xmm7" : : "r"(before));
+	result = simd(number);
+	__asm__ volatile("movd %%xmm7, %0" : "=r"(after));
+	return result == found && after == before;
+}
+
+static void own_simd(void)
+{
+	const struct tv_list_entry entry = { .address = (uintptr_t)word_simd, .params = {
+		.num_params = 1, .params = { { .type = TV_PARAM_INTEGER } } } };
+	struct tv_status status = { .present = false };
+	bool fails;
+
+	report(tv_register_entries(&sections, &entry, 1, TV_LIST_FPU) == TV_OK, "register with SIMD", "success");
+	report(finds_simd(7, 0), "SIMD, first call", "zero, and the caller's is whole");
+	report(finds_simd(8, 7), "SIMD, second call", "what the first left");
+	report(tv_unregister(&sections, word_simd) == TV_OK, "unregister", "success");
+	fails = tv_register_entries(&sections, &entry, 1, TV_LIST_ERRORS) == TV_OK &&
+		simd(9) == (uintptr_t)TV_CALL_FAILED && tv_status(&sections, &status) && status.why == TV_WHY_FAULT;
+	report(fails, "SIMD, without the flag", tv_why_text(status.why));
+	tv_unregister(&sections, word_simd);
 }
 
 static uint32_t register_all(void)
@@ -145,9 +210,12 @@ int main(void)
 	report(tv_test() == TV_OK, "way to register", driver ? "the driver" : "hypercall");
 	tv_own_sections(&sections);
 	one_entry();
-	if (driver && !failures)
+	if (!failures)
+		shared_memory();
+	if (driver && !failures) {
 		several_entries();
-	else if (!failures)
+		own_simd();
+	} else if (!failures)
 		report(register_all() == TV_E_UNSUPPORTED, "several entry points without the driver", "not supported");
 	printf("pal-word: %s\n", failures ? "FAILED" : "ok");
 	return failures != 0;

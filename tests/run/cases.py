@@ -467,13 +467,15 @@ CASES = [
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", r"^JOB pal-list EXIT 0$", *POWERED_OFF]),
     dict(name="pal/l1-and-l2-debian", guest="debian", xmhf=True, xmhf_args="msr=watch", cpus=2, megs=1024,
          initrd="build/linux/debian-nodes.cpio",
-         append="job=pal-l1,pal-l2,words,moved,sleep-states numa_balancing=disable loglevel=5",
+         append="job=pal-l1,pal-l2,words,languages,moved,sleep-states numa_balancing=disable loglevel=5",
          judge=msrs_written("debian", L1=LINUX_WRITES), timeout=600,
          expect=[linux_ready(2), r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", r"^JOB words EXIT 0$",
-                 r"^JOB moved EXIT 0$", NO_S3, *POWERED_OFF]),
-    # By the driver: what reaches pages of processes, hostile requests, deaths. And no other way.
+                 r"^JOB languages EXIT 0$", r"^JOB moved EXIT 0$", NO_S3, *POWERED_OFF]),
+    # By the driver: what reaches pages of processes, hostile requests, deaths. And no other way. With page tables of
+    # the kernel and of its processes apart (pti), SMAP, SMEP and PCID.
     dict(name="pal/driver", guest="debian", xmhf=True, xmhf_args="trustvisor.register=kernel", cpus=2, megs=1024,
-         initrd="build/linux/debian-nodes.cpio", append="job=driver numa_balancing=disable loglevel=5", timeout=600,
+         initrd="build/linux/debian-nodes.cpio", timeout=600,
+         append="job=driver numa_balancing=disable loglevel=5 pti=on",
          expect=[r"^register: not allowed to this caller", r"^JOB driver EXIT 0$", *POWERED_OFF]),
     # The driver in a Linux of L2, Debian's, on a small one of L1. On a fast machine: its timer, 250 times a second,
     # would take most of a slow one's time.

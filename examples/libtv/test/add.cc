@@ -40,8 +40,11 @@ int main()
 		tv_unregister(&sections, add);
 	secret = 1000;
 	result = tv_register(&sections, &params, add);
+	uintptr_t sum = add(1, 2);
+
 	std::printf("C++: %u sections, register: %s, %llu\n", sections.num_sections, tv_result_text(result),
-		    static_cast<unsigned long long>(add(1, 2)));
-	tv_unregister(&sections, add);
-	return result == TV_OK ? 0 : 2;
+		    static_cast<unsigned long long>(sum));
+	if (result != TV_OK)
+		return 2;
+	return tv_unregister(&sections, add) != TV_OK || sum != 1003;
 }

@@ -15,8 +15,11 @@ if sizes != [168, 168, 176, 40, 40]:
 pal = tv.Pal(bytes.fromhex("488d043ec3"), b"", [tv.INTEGER, tv.INTEGER])
 try:
     pal.register(owner_tag=b"of this test".ljust(32))
-    print("Python: register: success,", pal.call(40, 2))
+    inside = pal.memory[0]
+    total = pal.call(40, 2)
+    print(f"Python: register: success, code reads as {inside:#x}, {total}")
     pal.unregister()
+    sys.exit(0 if (inside, total) == (0xcc, 42) else 1)
 except tv.Error as error:
     print("Python: register:", error)
     sys.exit(0 if tv.level() == 0 and error.result == 24 and pal.status() is None else 1)
