@@ -2083,6 +2083,32 @@ static void status_tells_who_ended_it(void **state)
 	assert_int_equal(by_kernel(TV_CMD_STATUS_LIST, (uint32_t)handle, handle >> 32), TV_E_NO_PAL);
 }
 
+/* A PAL that ran too long, and one that executed what no PAL may. */
+static void status_tells_how_it_ended(void **state)
+{
+	static const struct { uint32_t reason, why; } ends[] = {
+		{ HYPAPI_PEXIT_TIME, TV_WHY_TIME }, { HYPAPI_PEXIT_INSTRUCTION, TV_WHY_EXIT },
+		{ HYPAPI_PEXIT_EPT, TV_WHY_EXIT },
+	};
+
+	(void)state;
+	make_list();
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		struct hypapi_event ev;
+
+		assert_int_equal(register_list(), TV_OK);
+		assert_int_equal(call_at(entry), HYPAPI_HANDLED);
+		fake.pal_regs[HYPAPI_REG_RIP] = CODE + 0x222;
+		ev = fake_event(HYPAPI_EV_PARTITION_EXIT, level);
+		ev.args.partition_exit = (struct hypapi_partition_exit_args){ .reason = ends[i].reason };
+		assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+		assert_injected(PF_P | PF_I | PF_U, entry);
+		assert_status(false, ends[i].why);
+		assert_int_equal(fake.regs[HYPAPI_REG_RSI], CODE + 0x222);
+		assert_int_equal(unregister_list(), TV_OK);
+	}
+}
+
 /* Its kernel wants it back while another CPU runs it. */
 static void unregister_ends_what_runs(void **state)
 {
@@ -2259,7 +2285,8 @@ int main(void)
 		TEST(a_handle_needs_a_home_of_its_own), TEST(several_entries_share_the_data),
 		TEST(buffers_lie_where_they_would_if_they_were_full), TEST(errors_instead_of_faults),
 		TEST(fpu_where_it_is_asked_for), TEST(a_listed_pal_shares),
-		TEST(status_tells_who_ended_it), TEST(unregister_ends_what_runs), TEST(a_handle_is_of_one_machine),
+		TEST(status_tells_who_ended_it), TEST(status_tells_how_it_ended), TEST(unregister_ends_what_runs),
+		TEST(a_handle_is_of_one_machine),
 		TEST(only_kernels_register), TEST(l2_may_be_shut_out),
 	};
 
