@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * pal-word: a PAL by libtv in a program of either width; the image of Debian's 64-bit kernel has it as both. Words are
- * uintptr_t. With the driver also what only the driver has: several entry points, errors, FPU and SIMD. Exit code 0 only
- * if every line is as it should be, 2 without TrustVisor.
+ * uintptr_t. With the driver also what only the driver has: several entry points, errors, FPU and SIMD. Exit code 0
+ * only if every line is as it should be, 2 without TrustVisor.
  */
 #include <signal.h>
 #include <stdio.h>
