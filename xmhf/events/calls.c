@@ -331,16 +331,14 @@ static bool awaits_log(u32 rights)
 	return (rights & HYPAPI_W) && this_cpu()->world->mode == RUN_L2 && nested_log_full(this_cpu());
 }
 
-/* The error of an access to some pages. Who was built before 1.3 does not know ENOTMAPPED. */
-static int access_error(struct dispatch *d, enum guest_access_result result, gva_t gva, size_t len, u32 rights)
+/* The error of an access to some pages that was GUEST_NOT_OWNED. */
+static __attribute__((noinline)) int why_not_owned(struct dispatch *d, gva_t gva, size_t len, u32 rights)
 {
 	u64 end = gva.addr + len, page = gva.addr;
 	enum guest_access_result now;
 	struct guest_page found;
 	struct guest_miss miss;
 
-	if (result != GUEST_NOT_OWNED || d->link->app->minor < 3)
-		return result_of(result);
 	while ((now = guest_walk_page(walk_of(d), GVA(page), rights, &found, NULL)) == GUEST_OK && found.memory &&
 	       (page & HYPAPI_PAGE_MASK) + PAGE_SIZE < end)
 		page = (page & HYPAPI_PAGE_MASK) + PAGE_SIZE;
@@ -350,6 +348,14 @@ static int access_error(struct dispatch *d, enum guest_access_result result, gva
 	if (now == GUEST_OK && found.memory && this_cpu()->world->mode == RUN_L2)
 		return HYPAPI_ENOTMAPPED;
 	return nested_misses(walk_of(d), GVA(page), rights, &miss) ? HYPAPI_ENOTMAPPED : HYPAPI_EPERM;
+}
+
+/* The error of an access to some pages. Who was built before 1.3 does not know ENOTMAPPED. */
+static int access_error(struct dispatch *d, enum guest_access_result result, gva_t gva, size_t len, u32 rights)
+{
+	if (likely(result != GUEST_NOT_OWNED) || d->link->app->minor < 3)
+		return result_of(result);
+	return why_not_owned(d, gva, len, rights);
 }
 
 int hypapi_page_in(struct hypapi_event *ev, gva_t gva, uint32_t rights)
