@@ -30,13 +30,12 @@
 uint64_t tv_invocations, tv_returns;
 
 /*
- * Calls at a command that takes long: where the PAL goes on, and whose call it is. `returned`: it does not go on, its
- * answer is in RAX, and what it has written waits for L1. Each belongs to who has the PAL.
+ * Calls at a command that takes long: where the PAL goes on, and whose call it is. If it has returned it does not go
+ * on, and its answer is in RAX. Each belongs to who has the PAL.
  */
 static struct paused {
 	struct hypapi_partition_entry at;
 	uint64_t caller_rsp, caller_space;
-	bool returned;
 } paused_calls[TV_MAX_PALS];
 #define PAUSED_REGS (sizeof(paused_calls[0].at.gpr) / sizeof(paused_calls[0].at.gpr[0]))
 
@@ -476,15 +475,15 @@ static void pause_call(const struct hypapi_event *ev, const struct pal *pal)
 	paused->caller_space = caller_space(ev, pal);
 }
 
-static void end_call(struct hypapi_event *ev, struct pal *pal, uint64_t result);
+static void end_again(struct hypapi_event *ev, struct pal *pal);
 
 /* The PAL begins again at its VMCALL, with the registers that it had there; or its call ends. */
 static bool resume(struct hypapi_event *ev, struct pal *pal)
 {
 	struct paused *paused = &paused_calls[pal_number(pal)];
 
-	if (paused->returned) {
-		end_call(ev, pal, paused->at.gpr[HYPAPI_REG_RAX]);
+	if (pal->returned) {
+		end_again(ev, pal);
 		return true;
 	}
 	if (!tpm_slice(pal) || hypapi_partition_enter(ev, pal->partition, &paused->at) != HYPAPI_OK)
@@ -535,7 +534,7 @@ enum hypapi_verdict tv_pause(struct hypapi_event *ev, struct pal *pal)
  * L1 has taken the page that pal_is_callers() looks for from its L2, or the right to write it, and is asked for it: it
  * may be the same page again.
  */
-static bool awaits_home(struct hypapi_event *ev, const struct pal *pal)
+static __attribute__((noinline, cold)) bool awaits_home(struct hypapi_event *ev, const struct pal *pal)
 {
 	uint64_t home = pal->stack_end - HYPAPI_PAGE_SIZE;
 	struct hypapi_page page;
@@ -621,33 +620,45 @@ static int copy_back(struct hypapi_event *ev, const struct pal *pal)
 	return rc == HYPAPI_OK && pal->shared_count ? copy_shared_back(ev, pal) : rc;
 }
 
-/*
- * The end of a call that has run, at the caller's fetch. It comes again if L1 has to see to a page first, whose
- * registers the event has then.
- */
-static void end_call(struct hypapi_event *ev, struct pal *pal, uint64_t result)
+/* It comes again if L1 has to see to a page first. `again`: the event's registers are L1's by now. */
+static __attribute__((noinline, cold)) void end_later(struct hypapi_event *ev, struct pal *pal, uint64_t result, int rc,
+						      bool again)
 {
-	struct paused *paused = &paused_calls[pal_number(pal)];
-	int rc = copy_back(ev, pal);
-
 	if (rc == HYPAPI_ENOTMAPPED) {
-		if (!paused->returned)
+		if (!again)
 			pause_call(ev, pal);
-		paused->returned = true;
-		paused->at.gpr[HYPAPI_REG_RAX] = result;
+		pal->returned = true;
+		paused_calls[pal_number(pal)].at.gpr[HYPAPI_REG_RAX] = result;
 		pal_let_go(ev, pal, PAL_PAUSED);
 		return;
 	}
-	if (paused->returned)
-		wipe(paused, sizeof(*paused));
-	if (rc == HYPAPI_OK) {
-		return_to_caller(ev, pal, result);
-		__atomic_add_fetch(&tv_returns, 1, __ATOMIC_RELAXED);
-	} else {
-		pal->why = TV_WHY_CALLER;
-		fail_call(ev, pal); /* its buffer went away during the call */
-	}
+	pal->why = TV_WHY_CALLER;
+	fail_call(ev, pal); /* its buffer went away during the call */
 	release(ev, pal);
+}
+
+/* The end of a call that has run, at the caller's fetch. */
+static inline __attribute__((always_inline)) void end_call(struct hypapi_event *ev, struct pal *pal, uint64_t result,
+							   bool again)
+{
+	int rc = copy_back(ev, pal);
+
+	if (__builtin_expect(rc != HYPAPI_OK, false)) {
+		end_later(ev, pal, result, rc, again);
+		return;
+	}
+	return_to_caller(ev, pal, result);
+	__atomic_add_fetch(&tv_returns, 1, __ATOMIC_RELAXED);
+	release(ev, pal);
+}
+
+static void end_again(struct hypapi_event *ev, struct pal *pal)
+{
+	uint64_t *kept = &paused_calls[pal_number(pal)].at.gpr[HYPAPI_REG_RAX], result = *kept;
+
+	*kept = 0;
+	pal->returned = false;
+	end_call(ev, pal, result, true);
 }
 
 static bool pal_returned(const struct hypapi_event *ev, const struct pal *pal)
@@ -716,6 +727,6 @@ enum hypapi_verdict tv_on_partition_exit(struct hypapi_event *ev)
 	/* From here on registers and memory are the caller's, which still stands at its fetch. */
 	hypapi_partition_leave(ev);
 	__atomic_store_n(&pal->calls, pal->calls + 1, __ATOMIC_RELAXED);
-	end_call(ev, pal, result);
+	end_call(ev, pal, result, false);
 	return HYPAPI_HANDLED;
 }

@@ -78,6 +78,7 @@ struct pal {
 	uint64_t args[TV_MAX_PARAMS]; /* as the caller gave them, read once */
 	uint64_t return_address;      /* the caller's, read once, */
 	uint64_t caller_rsp;          /* and where it stands */
+	bool returned;                /* PAUSED: the PAL is at its end, and what it has written waits for L1 */
 
 	uint32_t shared_count;        /* of shared ranges, see share.c; the same CPU's */
 
