@@ -6,6 +6,11 @@
  */
 #include "memory.h"
 
+static u32 initial_apic_id(void)
+{
+	return 0;
+}
+
 #include "../../../xmhf/boot/acpi.c"
 
 struct boot_info boot_info;
