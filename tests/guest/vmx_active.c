@@ -202,6 +202,81 @@ static void vmxoff_and_on(void)
 	t_result("vmwrite without a current VMCS", try_vmwrite(VMCS_GUEST_RSP, 0));
 }
 
+/* Lowers the limit of its GDTR, and reports what it was before. */
+static void l2_reports_gdtr(void)
+{
+	struct { u16 limit; u64 base; } __attribute__((packed)) gdtr;
+	u16 found;
+
+	for (;;) {
+		asm volatile("sgdt %0" : "=m"(gdtr));
+		found = gdtr.limit;
+		gdtr.limit -= 8;
+		asm volatile("lgdt %0" :: "m"(gdtr));
+		l2_report(found);
+	}
+}
+
+/* More fields than one for which a hypervisor below that takes each at an exit would look for a better way. */
+static void write_many(u64 value)
+{
+	vmwrite(VMCS_GUEST_SYSENTER_CS, value);
+	vmwrite(VMCS_GUEST_SYSENTER_ESP, value << 8);
+	vmwrite(VMCS_GUEST_SYSENTER_EIP, value << 16);
+	vmwrite(VMCS_GUEST_ES_SEL, 0);
+	vmwrite(VMCS_GUEST_LDTR_BASE, value);
+	vmwrite(VMCS_TSC_OFFSET, value << 20);
+	vmwrite(VMCS_TSC_OFFSET | 1, value);
+	vmwrite(VMCS_GUEST_GDTR_LIMIT, value);
+}
+
+static void print_many(const char *what)
+{
+	print("T %s: SYSENTER %lx, %lx, %lx, ES %lx, LDTR %lx, TSC offset %lx, %lx, GDTR limit %lx\n", what,
+	      vmread(VMCS_GUEST_SYSENTER_CS), vmread(VMCS_GUEST_SYSENTER_ESP), vmread(VMCS_GUEST_SYSENTER_EIP),
+	      vmread(VMCS_GUEST_ES_SEL), vmread(VMCS_GUEST_LDTR_BASE), vmread(VMCS_TSC_OFFSET),
+	      vmread(VMCS_TSC_OFFSET | 1), vmread(VMCS_GUEST_GDTR_LIMIT));
+}
+
+/* Written at once, as by a hypervisor whose guest is one, too, and left in the middle. */
+static void many_fields(void)
+{
+	u64 cr4;
+
+	print("T -- many fields between two exits\n");
+	hv_init(&b, HV_LONG64, l2_reports_gdtr);
+	hv_init(&a, HV_LONG64, l2_reports_gdtr);
+	cr4 = vmread(VMCS_GUEST_CR4);
+	write_many(0x1ff);
+	turn("a", &a);
+	print_many("a, read");
+	write_many(0x1ff); /* the same: not what L2 has left */
+	turn("a", &a);
+	write_many(0x1ef);
+	t_result("vmlaunch of a launched VMCS", try_vmlaunch());
+	print_many("a, refused");
+	write_many(0x1df);
+	t_result("b", try_vmptrld(&b.vmcs));
+	write_many(0x17f);
+	t_result("a", try_vmptrld(&a.vmcs));
+	print_many("a, after b");
+	write_many(0x1cf);
+	t_result("vmclear of b", try_vmclear(&b.vmcs));
+	print_many("a, b cleared");
+	t_result("b", try_vmptrld(&b.vmcs));
+	print_many("b");
+	turn("b", &b);
+	turn("a", &a);
+	write_many(0x1bf);
+	vmwrite(VMCS_GUEST_CR4, cr4 | BIT(31));
+	turn("a, wrong CR4", &a);
+	print_many("a, failed");
+	vmwrite(VMCS_GUEST_CR4, cr4);
+	turn("a", &a);
+	try_vmclear(&a.vmcs);
+	try_vmclear(&b.vmcs);
+}
+
 DEFINE_TEST(vmx_active, "vmx-active", "VMCSs that are active while others are current")
 {
 	if (!hv_supported())
@@ -213,6 +288,7 @@ DEFINE_TEST(vmx_active, "vmx-active", "VMCSs that are active while others are cu
 	region_reused();
 	many_epts();
 	secondary_off_and_on();
+	many_fields();
 	vmxoff_and_on();
 	hv_off();
 }

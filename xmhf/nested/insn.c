@@ -127,7 +127,7 @@ static struct active_vmcs *activate(struct percpu *cpu, u64 gpa1, const void *re
 	a->vmcs12.launched = a->vmcs12.launched == 1;
 	a->gpa1 = gpa1;
 	a->unsaved = false;
-	nested_shadow_publish(cpu, a);
+	nested_shadow_activated(cpu, a);
 	return a;
 }
 
@@ -288,6 +288,7 @@ static int insn_vmread(const struct insn *i)
 		return VMXERR_BAD_FIELD;
 	u64 value = vmcs12_read(&i->n->current->vmcs12, field, encoding);
 
+	nested_shadow_missed(i->cpu, field);
 	if (likely(i->info & OPERAND_IS_REG)) {
 		guest_set_reg(i->cpu, OPERAND_REG1(i->info), operand_width(i, value));
 		return VMXERR_NONE;
@@ -315,14 +316,15 @@ static int insn_vmwrite(const struct insn *i)
 
 	if (unlikely(field->group == GROUP_EXITS))
 		fetch(i, GROUP(CRS)); /* what the last exit saved, these controls say */
-	if (!vmcs12_write(&a->vmcs12, field, encoding, value))
-		return VMXERR_NONE;
-	a->unsaved = true;
-	a->unmerged |= 1u << field->group & GROUPS_MERGED;
-	if (unlikely(nested_shadow_shows(field))) {
-		nested_shadow_publish(i->cpu, a);
-		nested_load_vmcs01(i->cpu);
+	if (vmcs12_write(&a->vmcs12, field, encoding, value)) {
+		a->unsaved = true;
+		a->unmerged |= 1u << field->group & GROUPS_MERGED;
+		if (unlikely(nested_shadow_shows(i->n, field))) {
+			nested_shadow_publish(i->cpu, a);
+			nested_load_vmcs01(i->cpu);
+		}
 	}
+	nested_shadow_missed(i->cpu, field);
 	return VMXERR_NONE;
 }
 

@@ -5,6 +5,11 @@
  * VMCS of L1's. All other bits of the bitmaps are 1: denied by default. vmcs12 stays the truth while L2 runs; the
  * shadow is published at an exit to L1 and collected before an entry, and what was collected is checked as if it had
  * come by VMWRITE exits. Optional: without it everything works, slower.
+ *
+ * How many fields a shadow has: the hot ones always, since each costs a VMREAD or VMWRITE at every crossing. L1 that
+ * touches others changes many at a time (a hypervisor in L2 exits, and gets its host state), so after WIDE_AFTER exits
+ * for such fields the shadow is wide, until the next entry. A VMCS of L1's that is a shadow VMCS itself is never
+ * entered, only filled and emptied: it is wide from VMPTRLD to VMCLEAR.
  */
 #include "core/cmdline.h"
 #include "cpu/x86.h"
@@ -28,52 +33,104 @@
 	X(EXIT_INSN_INFO, exit_insn_info) X(GUEST_LINEAR_ADDR, guest_linear_addr) X(GUEST_PHYS_ADDR, guest_phys_addr)\
 	X(GUEST_CS_AR, guest_cs_ar) X(GUEST_SS_AR, guest_ss_ar) X(PML_INDEX, pml_index)
 
+/* Those of a wide shadow in addition. What has to be known before the collection is not among them. */
+#define WIDE_SEGMENT(X, SEG, seg)                                                                                    \
+	X(GUEST_##SEG##_SEL, guest_##seg##_sel) X(GUEST_##SEG##_BASE, guest_##seg##_base)                            \
+	X(GUEST_##SEG##_LIMIT, guest_##seg##_limit)
+#define WIDE(X)                                                                                                      \
+	WIDE_SEGMENT(X, ES, es) WIDE_SEGMENT(X, CS, cs) WIDE_SEGMENT(X, SS, ss) WIDE_SEGMENT(X, DS, ds)              \
+	WIDE_SEGMENT(X, FS, fs) WIDE_SEGMENT(X, GS, gs) WIDE_SEGMENT(X, LDTR, ldtr) WIDE_SEGMENT(X, TR, tr)          \
+	X(GUEST_ES_AR, guest_es_ar) X(GUEST_DS_AR, guest_ds_ar) X(GUEST_FS_AR, guest_fs_ar)                          \
+	X(GUEST_GS_AR, guest_gs_ar) X(GUEST_LDTR_AR, guest_ldtr_ar) X(GUEST_TR_AR, guest_tr_ar)                      \
+	X(GUEST_GDTR_BASE, guest_gdtr_base) X(GUEST_GDTR_LIMIT, guest_gdtr_limit)                                    \
+	X(GUEST_IDTR_BASE, guest_idtr_base) X(GUEST_IDTR_LIMIT, guest_idtr_limit)                                    \
+	X(GUEST_CR3, guest_cr3) X(GUEST_CR4, guest_cr4) X(GUEST_DR7, guest_dr7) X(GUEST_DEBUGCTL, guest_debugctl)    \
+	X(GUEST_PAT, guest_pat) X(GUEST_EFER, guest_efer) X(GUEST_SYSENTER_CS, guest_sysenter_cs)                    \
+	X(GUEST_SYSENTER_ESP, guest_sysenter_esp) X(GUEST_SYSENTER_EIP, guest_sysenter_eip)                          \
+	X(GUEST_ACTIVITY, guest_activity) X(GUEST_PENDING_DEBUG, guest_pending_debug)                                \
+	X(PIN_CTLS, pin_ctls) X(EXCEPTION_BITMAP, exception_bitmap) X(TSC_OFFSET, tsc_offset) X(EPTP, eptp)          \
+	X(CR0_MASK, cr0_mask) X(CR4_MASK, cr4_mask) X(CR0_SHADOW, cr0_shadow) X(CR4_SHADOW, cr4_shadow)              \
+	X(HOST_FS_SEL, host_fs_sel) X(HOST_GS_SEL, host_gs_sel) X(HOST_FS_BASE, host_fs_base)                        \
+	X(HOST_GS_BASE, host_gs_base) X(IDT_ERROR, idt_error)
+#define WIDE_LAZY (GROUP(SEGS) | GROUP(CRS)) /* to be read from VMCS02 before they are published */
+#define WIDE_AFTER 3
+
 #define IN_GROUPS(NAME, groups) ((groups) >> VMCS12_GROUP_OF_##NAME & 1)
 #define X(NAME, member) _Static_assert(!IN_GROUPS(NAME, GROUPS_LAZY), #NAME ": known only when somebody asks");
 HOT_WRITABLE(X) HOT_READABLE(X)
 #undef X
 #define X(NAME, member) _Static_assert(!IN_GROUPS(NAME, GROUP(ENTRY)), #NAME ": looked at before the collection");
-HOT_WRITABLE(X)
+HOT_WRITABLE(X) WIDE(X)
+#undef X
+#define X(NAME, member)                                                                                              \
+	_Static_assert(!IN_GROUPS(NAME, GROUP(EXITS) | (GROUPS_LAZY & ~WIDE_LAZY)), #NAME ": not read by widen()");
+WIDE(X)
 #undef X
 
 struct shadow {
 	struct world world; /* for world_load(): never entered */
 	struct {            /* what its region holds, but for L1's newer VMWRITEs */
 #define X(NAME, member) u64 member;
-		HOT_WRITABLE(X) HOT_READABLE(X)
+		HOT_WRITABLE(X) HOT_READABLE(X) WIDE(X)
 #undef X
 	} last;
+	u32 misses;         /* exits for what a wide one has, since the newest collection; WIDE_AFTER: it is wide */
 };
 _Static_assert(ACTIVE_VMCSS * sizeof(struct shadow) <= PAGE_SIZE, "in one page");
 
-static u8 *vmread_bitmap, *vmwrite_bitmap; /* shared by all CPUs, constant after boot */
-
-static void make_bitmaps(void)
+static bool is_wide(const struct shadow *s)
 {
-	vmread_bitmap = pages_boot_alloc(1);
-	vmwrite_bitmap = pages_boot_alloc(1);
-	__builtin_memset(vmread_bitmap, 0xff, PAGE_SIZE);
-	__builtin_memset(vmwrite_bitmap, 0xff, PAGE_SIZE);
-#define X(NAME, member) vmread_bitmap[VMCS_##NAME / 8] &= (u8)~BIT(VMCS_##NAME % 8);
+	return s->misses >= WIDE_AFTER;
+}
+
+/* VMREAD and VMWRITE bitmaps of a shadow that is not wide, and of one that is: for all CPUs, constant after boot. */
+static struct bitmaps {
+	u8 *read, *write;
+} bitmaps[2];
+
+/* On every CPU that has VMCS shadowing, or it is not used. */
+#define NEEDED (BIT(NEED_ALWAYS) | BIT(NEED_TPR_SHADOW) | BIT(NEED_TIMER) | BIT(NEED_EPT))
+/* Of the other fields L1's region may hold anything in their place, and the CPU may not have them. */
+#define EXISTS(NAME) ((NEEDED >> VMCS12_NEED_OF_##NAME & 1) || (nested_caps.needs >> VMCS12_NEED_OF_##NAME & 1))
+
+/* Both halves of a 64-bit field: what is read by one encoding may have been written by the other one. */
+static void open_field(u8 *bitmap, u32 encoding)
+{
+	bitmap[encoding / 8] &= (u8)~BIT(encoding % 8);
+	if (VMCS_ENC_WIDTH(encoding) == VMCS_WIDTH_64)
+		bitmap[encoding / 8] &= (u8)~BIT((encoding | VMCS_ENC_HIGH) % 8);
+}
+
+static void make_bitmaps(struct bitmaps *b, bool wide)
+{
+	bool may_write_all = NESTED_CAP(&nested_caps, MISC) & VMX_MISC_VMWRITE_ALL;
+
+	b->read = pages_boot_alloc(1);
+	b->write = pages_boot_alloc(1);
+	__builtin_memset(b->read, 0xff, PAGE_SIZE);
+	__builtin_memset(b->write, 0xff, PAGE_SIZE);
+#define X(NAME, member)                                                                                              \
+	if (EXISTS(NAME))                                                                                            \
+		open_field(b->read, VMCS_##NAME);
 	HOT_WRITABLE(X) HOT_READABLE(X)
+	if (wide) {
+		WIDE(X)
+	}
 #undef X
-#define X(NAME, member) vmwrite_bitmap[VMCS_##NAME / 8] &= (u8)~BIT(VMCS_##NAME % 8);
+#define X(NAME, member)                                                                                              \
+	if (EXISTS(NAME) && (may_write_all || !IN_GROUPS(NAME, GROUP(INFO))))                                        \
+		open_field(b->write, VMCS_##NAME);
 	HOT_WRITABLE(X)
+	if (wide) {
+		HOT_READABLE(X) WIDE(X)
+	}
 #undef X
 }
 
-/* There are CPUs with VMCS shadowing and without PML. L1's region may hold anything in the place of such a field. */
-#define EXISTS(NAME) (VMCS_##NAME != VMCS_PML_INDEX || (nested_caps.needs & BIT(NEED_PML)))
-
-/*
- * The publisher writes read-only fields, so the CPU must let software do that, too; and every other hot field must
- * exist.
- */
+/* The publisher writes read-only fields, so the CPU must let software do that, too. */
 static bool wanted(void)
 {
-	const u32 needs = BIT(NEED_TPR_SHADOW) | BIT(NEED_TIMER);
-
-	if ((nested_caps.needs & needs) != needs)
+	if ((nested_caps.needs & NEEDED) != NEEDED)
 		return false;
 	return (vmx_proc2_caps.may & PROC2_SHADOW_VMCS) && (rdmsr(MSR_IA32_VMX_MISC) & VMX_MISC_VMWRITE_ALL) &&
 	       !cmdline_is("shadow-vmcs", "off");
@@ -98,16 +155,24 @@ static void init(struct percpu *cpu, struct shadow *s)
 #define X(NAME, member)                                                                                              \
 	if (EXISTS(NAME))                                                                                            \
 		vmwrite(VMCS_##NAME, s->last.member = 0);
-	HOT_WRITABLE(X) HOT_READABLE(X)
+	HOT_WRITABLE(X) HOT_READABLE(X) WIDE(X)
 #undef X
+}
+
+/* VMCS01 is at hand. */
+static void use_bitmaps(struct percpu *cpu, bool wide)
+{
+	vmwrite(VMCS_VMREAD_BITMAP, virt_to_phys(bitmaps[wide].read).addr);
+	vmwrite(VMCS_VMWRITE_BITMAP, virt_to_phys(bitmaps[wide].write).addr);
+	cpu->nested->wide = wide;
 }
 
 void nested_shadow_init(struct percpu *cpu)
 {
 	if (!wanted())
 		return;
-	if (!vmread_bitmap)
-		make_bitmaps();
+	for (u32 wide = 0; wide < 2 && !bitmaps[wide].read; wide++)
+		make_bitmaps(&bitmaps[wide], wide);
 	struct shadow *shadows = pages_boot_alloc(1);
 
 	for (u32 i = 0; i < ACTIVE_VMCSS; i++) {
@@ -115,8 +180,7 @@ void nested_shadow_init(struct percpu *cpu)
 		cpu->nested->active[i].shadow = &shadows[i];
 	}
 	nested_load_vmcs01(cpu);
-	vmwrite(VMCS_VMREAD_BITMAP, virt_to_phys(vmread_bitmap).addr);
-	vmwrite(VMCS_VMWRITE_BITMAP, virt_to_phys(vmwrite_bitmap).addr);
+	use_bitmaps(cpu, false);
 }
 
 void nested_shadow_enable(struct percpu *cpu, bool enable)
@@ -132,13 +196,29 @@ void nested_shadow_link(struct percpu *cpu)
 {
 	const struct active_vmcs *a = cpu->nested->current;
 
-	if (cpu->nested->active[0].shadow)
-		vmwrite(VMCS_LINK_POINTER, a ? a->shadow->world.vmcs.addr : ~0ull);
+	if (!cpu->nested->active[0].shadow)
+		return;
+	vmwrite(VMCS_LINK_POINTER, a ? a->shadow->world.vmcs.addr : ~0ull);
+	if (a && is_wide(a->shadow) != cpu->nested->wide)
+		use_bitmaps(cpu, is_wide(a->shadow));
 }
 
-bool nested_shadow_shows(const struct vmcs12_field *field)
+bool nested_shadow_shows(const struct nested_cpu *n, const struct vmcs12_field *field)
 {
-	return vmread_bitmap && !(vmread_bitmap[field->encoding / 8] >> field->encoding % 8 & 1);
+	const u8 *bitmap = bitmaps[n->wide].read;
+
+	return bitmap && !(bitmap[field->encoding / 8] >> field->encoding % 8 & 1);
+}
+
+#define PUBLISH(NAME, member)                                                                                        \
+	if (s->last.member != v->member && EXISTS(NAME)) {                                                           \
+		s->last.member = v->member;                                                                          \
+		vmwrite(VMCS_##NAME, v->member);                                                                     \
+	}
+
+static __attribute__((noinline)) void publish_wide(struct shadow *s, const struct vmcs12 *v)
+{
+	WIDE(PUBLISH)
 }
 
 void nested_shadow_publish(struct percpu *cpu, struct active_vmcs *a)
@@ -149,32 +229,72 @@ void nested_shadow_publish(struct percpu *cpu, struct active_vmcs *a)
 	if (!s)
 		return;
 	open_shadow(cpu, s);
-#define X(NAME, member)                                                                                              \
-	if (s->last.member != v->member && EXISTS(NAME)) {                                                           \
-		s->last.member = v->member;                                                                          \
-		vmwrite(VMCS_##NAME, v->member);                                                                     \
+	HOT_WRITABLE(PUBLISH) HOT_READABLE(PUBLISH)
+	if (unlikely(is_wide(s)))
+		publish_wide(s, v);
+}
+
+void nested_shadow_activated(struct percpu *cpu, struct active_vmcs *a)
+{
+	if (!a->shadow)
+		return;
+	a->shadow->misses = vmcs12_is_shadow(&a->vmcs12) ? WIDE_AFTER : 0;
+	nested_shadow_publish(cpu, a);
+}
+
+/* Behind the access, which made vmcs12 what is published here. */
+void nested_shadow_missed(struct percpu *cpu, const struct vmcs12_field *field)
+{
+	struct active_vmcs *a = cpu->nested->current;
+	struct shadow *s = a->shadow;
+
+	if (!s || is_wide(s) || (bitmaps[true].read[field->encoding / 8] >> field->encoding % 8 & 1) ||
+	    ++s->misses < WIDE_AFTER)
+		return;
+	vmcs02_read(cpu, a, WIDE_LAZY);
+	nested_shadow_publish(cpu, a);
+	nested_load_vmcs01(cpu);
+	use_bitmaps(cpu, true);
+}
+
+#define COLLECT(NAME, member)                                                                                        \
+	if (EXISTS(NAME)) {                                                                                          \
+		u64 value = vmread(VMCS_##NAME);                                                                     \
+                                                                                                                     \
+		if (value != s->last.member) {                                                                       \
+			s->last.member = value;                                                                      \
+			v->member = (__typeof__(v->member))value;                                                    \
+			written |= 1u << VMCS12_GROUP_OF_##NAME;                                                     \
+		}                                                                                                    \
 	}
-	HOT_WRITABLE(X) HOT_READABLE(X)
-#undef X
+
+static __attribute__((noinline)) u32 collect_wide(struct shadow *s, struct vmcs12 *v)
+{
+	u32 written = 0;
+
+	if (is_wide(s)) {
+		HOT_READABLE(COLLECT) WIDE(COLLECT)
+	}
+	s->misses = 0;
+	return written;
 }
 
 void nested_shadow_collect(struct percpu *cpu, struct active_vmcs *a)
 {
+	struct vmcs12 *v = &a->vmcs12;
 	struct shadow *s = a->shadow;
 	u32 written = 0;
-	u64 value;
 
 	if (!s)
 		return;
-	open_shadow(cpu, s);
-#define X(NAME, member)                                                                                              \
-	value = vmread(VMCS_##NAME);                                                                                 \
-	if (value != s->last.member) {                                                                               \
-		s->last.member = a->vmcs12.member = value;                                                           \
-		written |= 1u << VMCS12_GROUP_OF_##NAME;                                                             \
+	if (unlikely(cpu->nested->wide) && cpu->nested->current == a) {
+		nested_load_vmcs01(cpu);
+		use_bitmaps(cpu, false);
 	}
-	HOT_WRITABLE(X)
-#undef X
-	a->unmerged |= written;
+	open_shadow(cpu, s);
+	HOT_WRITABLE(COLLECT)
+	if (unlikely(s->misses))
+		written |= collect_wide(s, v);
+	a->unmerged |= written & GROUPS_MERGED;
 	a->unsaved |= written != 0;
 }

@@ -78,6 +78,7 @@ struct nested_cpu {
 	struct active_vmcs active[ACTIVE_VMCSS];
 	u32 next_to_go;     /* the place that is made free when all are taken */
 	struct world *open_shadow; /* the shadow VMCS that the CPU may keep data of; NULL whenever VMCS01 is at hand */
+	bool wide;          /* VMCS01 has the bitmaps of a wide shadow, see shadow.c */
 	u64 reported_eptp12; /* by the newest EPT02_ROOT; 0: none */
 	u64 made_eptp12;    /* a root was made for it, and no EPT02_ROOT has told so yet */
 	struct {
@@ -220,8 +221,12 @@ void nested_shadow_link(struct percpu *cpu);
 void nested_shadow_collect(struct percpu *cpu, struct active_vmcs *a);
 /* And the other way; VMCS01 is not at hand afterwards. */
 void nested_shadow_publish(struct percpu *cpu, struct active_vmcs *a);
+/* vmcs12 has come from L1's memory: published for the first time; VMCS01 is not at hand afterwards. */
+void nested_shadow_activated(struct percpu *cpu, struct active_vmcs *a);
 /* Whether a change of the field, by an exiting VMWRITE, has to be published: L1 reads it without an exit. */
-bool nested_shadow_shows(const struct vmcs12_field *field);
+bool nested_shadow_shows(const struct nested_cpu *n, const struct vmcs12_field *field);
+/* VMREAD or VMWRITE of L1 has exited for the field, and is done: the shadow may become wide. VMCS01 is at hand. */
+void nested_shadow_missed(struct percpu *cpu, const struct vmcs12_field *field);
 
 /* ---- shadow12.c: VMREAD and VMWRITE of L2, where L1 has a shadow VMCS for it ---- */
 bool nested_wants_vmcs_access(struct percpu *cpu, u32 reason);

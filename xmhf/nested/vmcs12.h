@@ -128,9 +128,14 @@ enum vmcs12_index {
 };
 _Static_assert(VMCS12_FIELD_COUNT < 256, "field numbers are bytes in the lookup table");
 
-/* The group of each field, for code that names the field. */
+/* The group of each field, and what it needs, for code that names the field. */
 enum {
 #define FIELD(NAME, member, encoding, width, access, role, group, needs) VMCS12_GROUP_OF_##NAME = GROUP_##group,
+#include "vmx/vmcs_fields.def"
+#undef FIELD
+};
+enum {
+#define FIELD(NAME, member, encoding, width, access, role, group, needs) VMCS12_NEED_OF_##NAME = NEED_##needs,
 #include "vmx/vmcs_fields.def"
 #undef FIELD
 };
