@@ -219,10 +219,6 @@ _Noreturn void efi_cpu_main(struct percpu *cpu)
 
 /* ---- The guest ---- */
 
-#define AR_CODE64 0xa09b
-#define AR_DATA 0xc093
-#define AR_TSS_BUSY 0x8b
-
 _Static_assert((u32)STATE_CS == SEGMENT_CS && (u32)STATE_TR == SEGMENT_TR, "the same order");
 
 /* Flat, as in long mode. */
@@ -232,7 +228,8 @@ static void guest_segments(const struct efi_cpu_state *s)
 
 	for (u32 i = SEGMENT_ES; i <= SEGMENT_GS; i++)
 		vmx_set_segment(i, selectors[i], i == SEGMENT_FS ? s->fs_base : i == SEGMENT_GS ? s->gs_base : 0,
-				0xffffffff, !selectors[i] ? AR_UNUSABLE : i == SEGMENT_CS ? AR_CODE64 : AR_DATA);
+				0xffffffff,
+				!selectors[i] ? AR_UNUSABLE : i == SEGMENT_CS ? AR_FLAT_CODE_64 : AR_FLAT_DATA);
 	vmx_set_segment(SEGMENT_LDTR, 0, 0, 0, AR_UNUSABLE);
 	vmx_set_segment(SEGMENT_TR, selectors[SEGMENT_TR], s->tr_base, s->tr_limit, AR_TSS_BUSY);
 	vmwrite(VMCS_GUEST_GDTR_BASE, s->gdtr.base);

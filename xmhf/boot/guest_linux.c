@@ -211,8 +211,8 @@ void guest_start_linux(struct percpu *cpu)
 
 	vmwrite(VMCS_GUEST_CR0, CR0_PE | CR0_ET | CR0_NE);
 	for (u32 i = SEGMENT_ES; i <= SEGMENT_DS; i++)
-		vmx_set_segment(i, 0x18, 0, 0xffffffff, 0xc093);
-	vmx_set_segment(SEGMENT_CS, 0x10, 0, 0xffffffff, 0xc09b);
+		vmx_set_segment(i, 0x18, 0, 0xffffffff, AR_FLAT_DATA);
+	vmx_set_segment(SEGMENT_CS, 0x10, 0, 0xffffffff, AR_FLAT_CODE_32);
 	vmwrite(VMCS_GUEST_RIP, entry);
 	cpu->gpr[GPR_RSI] = GUEST_LINUX_PARAMS;
 }

@@ -7,41 +7,26 @@
 #include "cpu/x86.h"
 #include "mem/ept01.h"
 #include "nested/state.h"
+#include "vmx/vmx.h"
 
 /* Bits of CR0 that an exit leaves as they are: ET, 15:6, 17, 28:19, NW, CD and the upper half. */
 #define CR0_KEPT (BITS(63, 32) | BIT(30) | BIT(29) | BITS(28, 19) | BIT(17) | BITS(15, 6) | CR0_ET)
 
-#define AR_HOST_CODE_64 0xa09b
-#define AR_HOST_CODE_32 0xc09b
-#define AR_HOST_DATA 0xc093
-#define AR_HOST_TSS 0x8b
-
-static u64 data_rights(u16 selector)
+static always_inline void load_data_segment(enum vmx_segment segment, u16 selector, u64 base)
 {
-	return selector ? AR_HOST_DATA : AR_UNUSABLE;
+	vmx_set_segment(segment, selector, base, 0xffffffff, selector ? AR_FLAT_DATA : AR_UNUSABLE);
 }
 
 static void load_segments(const struct vmcs12 *v)
 {
-	vmwrite(VMCS_GUEST_CS_SEL, v->host_cs_sel);
-	vmwrite(VMCS_GUEST_CS_BASE, 0);
-	vmwrite(VMCS_GUEST_CS_LIMIT, 0xffffffff);
-	vmwrite(VMCS_GUEST_CS_AR, v->exit_ctls & EXITCTL_HOST_64 ? AR_HOST_CODE_64 : AR_HOST_CODE_32);
-#define DATA_SEGMENT(SEG, member, base)                                                                              \
-	vmwrite(VMCS_GUEST_##SEG##_SEL, v->host_##member##_sel);                                                     \
-	vmwrite(VMCS_GUEST_##SEG##_BASE, base);                                                                      \
-	vmwrite(VMCS_GUEST_##SEG##_LIMIT, 0xffffffff);                                                               \
-	vmwrite(VMCS_GUEST_##SEG##_AR, data_rights(v->host_##member##_sel));
-	DATA_SEGMENT(SS, ss, 0)
-	DATA_SEGMENT(DS, ds, 0)
-	DATA_SEGMENT(ES, es, 0)
-	DATA_SEGMENT(FS, fs, v->host_fs_base)
-	DATA_SEGMENT(GS, gs, v->host_gs_base)
-#undef DATA_SEGMENT
-	vmwrite(VMCS_GUEST_TR_SEL, v->host_tr_sel);
-	vmwrite(VMCS_GUEST_TR_BASE, v->host_tr_base);
-	vmwrite(VMCS_GUEST_TR_LIMIT, 0x67);
-	vmwrite(VMCS_GUEST_TR_AR, AR_HOST_TSS);
+	vmx_set_segment(SEGMENT_CS, v->host_cs_sel, 0, 0xffffffff,
+			v->exit_ctls & EXITCTL_HOST_64 ? AR_FLAT_CODE_64 : AR_FLAT_CODE_32);
+	load_data_segment(SEGMENT_SS, v->host_ss_sel, 0);
+	load_data_segment(SEGMENT_DS, v->host_ds_sel, 0);
+	load_data_segment(SEGMENT_ES, v->host_es_sel, 0);
+	load_data_segment(SEGMENT_FS, v->host_fs_sel, v->host_fs_base);
+	load_data_segment(SEGMENT_GS, v->host_gs_sel, v->host_gs_base);
+	vmx_set_segment(SEGMENT_TR, v->host_tr_sel, v->host_tr_base, 0x67, AR_TSS_BUSY);
 	vmwrite(VMCS_GUEST_LDTR_SEL, 0);
 	vmwrite(VMCS_GUEST_LDTR_AR, AR_UNUSABLE);
 	vmwrite(VMCS_GUEST_GDTR_BASE, v->host_gdtr_base);

@@ -48,7 +48,7 @@ static const struct vmx_value fixed_state[] = {
 	{ VMCS_GUEST_IDTR_LIMIT, 0 },
 	{ VMCS_GUEST_SYSENTER_CS, 0 }, { VMCS_GUEST_DEBUGCTL, 0 },
 	{ VMCS_GUEST_LDTR_AR, AR_UNUSABLE }, { VMCS_GUEST_TR_SEL, 0x40 }, { VMCS_GUEST_TR_LIMIT, 0x67 },
-	{ VMCS_GUEST_TR_AR, 0x8b },
+	{ VMCS_GUEST_TR_AR, AR_TSS_BUSY },
 };
 
 /* Constant after boot. */

@@ -283,6 +283,11 @@ enum activity { ACTIVITY_ACTIVE = 0, ACTIVITY_HLT = 1, ACTIVITY_SHUTDOWN = 2, AC
 #define AR_TYPE_LDT 2
 #define AR_TYPE_TSS16_BUSY 3
 #define AR_TYPE_TSS_BUSY 11
+/* Whole access rights: flat segments of a kernel, and its TSS. */
+#define AR_FLAT_CODE_64 0xa09b
+#define AR_FLAT_CODE_32 0xc09b
+#define AR_FLAT_DATA 0xc093
+#define AR_TSS_BUSY 0x8b
 
 /* Exit qualification of an EPT violation */
 #define EPT_QUAL_READ BIT(0)

@@ -108,28 +108,23 @@ void vmx_field_failed(const char *insn, u32 field, u64 value)
 	panic("%s of field 0x%x (value 0x%lx) failed", insn, field, value);
 }
 
+static const struct vmx_value host_state[] = {
+	{ VMCS_HOST_CS_SEL, SEL_CODE }, { VMCS_HOST_SS_SEL, SEL_DATA }, { VMCS_HOST_DS_SEL, SEL_DATA },
+	{ VMCS_HOST_ES_SEL, SEL_DATA }, { VMCS_HOST_FS_SEL, 0 }, { VMCS_HOST_GS_SEL, 0 }, { VMCS_HOST_TR_SEL, SEL_TSS },
+	{ VMCS_HOST_FS_BASE, 0 }, { VMCS_HOST_SYSENTER_CS, 0 }, { VMCS_HOST_SYSENTER_ESP, 0 },
+	{ VMCS_HOST_SYSENTER_EIP, 0 }, { VMCS_HOST_PAT, PAT_RESET }, { VMCS_HOST_EFER, EFER_LME | EFER_LMA | EFER_NXE },
+};
+
 void vmx_set_host_state(struct percpu *cpu)
 {
+	vmx_set_fields(host_state, ARRAY_SIZE(host_state));
 	vmwrite(VMCS_HOST_CR0, read_cr0());
 	vmwrite(VMCS_HOST_CR3, read_cr3());
 	vmwrite(VMCS_HOST_CR4, read_cr4());
-	vmwrite(VMCS_HOST_CS_SEL, SEL_CODE);
-	vmwrite(VMCS_HOST_SS_SEL, SEL_DATA);
-	vmwrite(VMCS_HOST_DS_SEL, SEL_DATA);
-	vmwrite(VMCS_HOST_ES_SEL, SEL_DATA);
-	vmwrite(VMCS_HOST_FS_SEL, 0);
-	vmwrite(VMCS_HOST_GS_SEL, 0);
-	vmwrite(VMCS_HOST_TR_SEL, SEL_TSS);
-	vmwrite(VMCS_HOST_FS_BASE, 0);
 	vmwrite(VMCS_HOST_GS_BASE, (u64)cpu);
 	vmwrite(VMCS_HOST_TR_BASE, (u64)cpu->tss);
 	vmwrite(VMCS_HOST_GDTR_BASE, (u64)cpu->gdt);
 	vmwrite(VMCS_HOST_IDTR_BASE, traps_idt_base());
-	vmwrite(VMCS_HOST_SYSENTER_CS, 0);
-	vmwrite(VMCS_HOST_SYSENTER_ESP, 0);
-	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
-	vmwrite(VMCS_HOST_PAT, PAT_RESET);
-	vmwrite(VMCS_HOST_EFER, EFER_LME | EFER_LMA | EFER_NXE);
 	vmwrite(VMCS_HOST_RSP, cpu->stack_top);
 	vmwrite(VMCS_HOST_RIP, (u64)(speculation_guards_exits() ? vmx_exit_guarded : vmx_exit_entry));
 }
@@ -157,19 +152,9 @@ void vmx_set_fields(const struct vmx_value *values, size_t count)
 		vmwrite(values[i].field, values[i].value);
 }
 
-void vmx_set_segment(enum vmx_segment segment, u64 selector, u64 base, u64 limit, u64 ar)
-{
-	u32 at = 2 * (u32)segment;
-
-	vmwrite(VMCS_GUEST_ES_SEL + at, selector);
-	vmwrite(VMCS_GUEST_ES_BASE + at, base);
-	vmwrite(VMCS_GUEST_ES_LIMIT + at, limit);
-	vmwrite(VMCS_GUEST_ES_AR + at, ar);
-}
-
 static const u8 reset_rights[SEGMENT_COUNT] = {
 	[SEGMENT_ES] = 0x93, [SEGMENT_CS] = 0x9b, [SEGMENT_SS ... SEGMENT_GS] = 0x93, [SEGMENT_LDTR] = 0x82,
-	[SEGMENT_TR] = 0x8b,
+	[SEGMENT_TR] = AR_TSS_BUSY,
 };
 
 /* Everything else of the guest state is zero after INIT. */

@@ -6,7 +6,7 @@
 #include <hypapi/event.h>
 
 #include "cpu/percpu.h"
-#include "vmx/vmcs.h"
+#include "vmx/vmx_insn.h"
 
 /* Control bits that this CPU allows to be 1 and those that it wants to be 1, from the (TRUE) capability MSRs. */
 struct vmx_control_caps { u32 must, may; };
@@ -47,7 +47,15 @@ void vmx_set_fields(const struct vmx_value *values, size_t count);
 /* A segment register of the guest, by its number in the encodings of fields. ar: access rights. */
 enum vmx_segment { SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, SEGMENT_GS, SEGMENT_LDTR, SEGMENT_TR,
 		   SEGMENT_COUNT };
-void vmx_set_segment(enum vmx_segment segment, u64 selector, u64 base, u64 limit, u64 ar);
+static always_inline void vmx_set_segment(enum vmx_segment segment, u64 selector, u64 base, u64 limit, u64 ar)
+{
+	u32 at = 2 * (u32)segment;
+
+	vmwrite(VMCS_GUEST_ES_SEL + at, selector);
+	vmwrite(VMCS_GUEST_ES_BASE + at, base);
+	vmwrite(VMCS_GUEST_ES_LIMIT + at, limit);
+	vmwrite(VMCS_GUEST_ES_AR + at, ar);
+}
 
 /* Enters the current VMCS. */
 _Noreturn void vmx_run(struct percpu *cpu);
