@@ -12,6 +12,8 @@
 #define MAX_MODULES 4
 #define CMDLINE_BYTES 1024
 #define EFI_MAP_BYTES (4 * PAGE_SIZE)
+#define BASE_MEMORY_END 0xa0000ul
+#define BDA_BASE_KIB 0x413ul /* BIOS data area: KiB of base memory */
 
 enum memory_type { MEMORY_RAM = 1, MEMORY_RESERVED = 2, MEMORY_ACPI = 3, MEMORY_NVS = 4, MEMORY_BAD = 5 };
 

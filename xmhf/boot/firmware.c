@@ -11,9 +11,7 @@
 
 /* BIOS data area */
 #define BDA_EBDA 0x40eul      /* segment of the extended BIOS data area */
-#define BDA_BASE_KIB 0x413ul  /* KiB of base memory */
 #define BASE_KIB_SANE 128
-#define BASE_MEMORY_END 0xa0000ul
 #define EBDA_LOWEST 0x80000ul
 #define EBDA_SEARCHED 1024
 #define ROM_START 0xe0000ul

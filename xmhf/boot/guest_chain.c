@@ -14,13 +14,10 @@
 #include "vmx/vmcs.h"
 #include "vmx/vmx_insn.h"
 
-#define BDA_BASE_KIB 0x413ul  /* BIOS data area: KiB of base memory */
 #define IVT_INT15 (4 * 0x15ul)
 #define LOWEST_BLOCK 0x10000ul /* below it is room for the boot sector and its stack */
-#define BASE_MEMORY_END 0xa0000ul
 #define BOOT_SECTOR 0x7c00ul
 #define DEFAULT_DRIVE 0x80
-#define SIZE_1K 1024ul
 #define SIZE_1M (1ul << 20)
 #define SIZE_16M (16ul << 20)
 

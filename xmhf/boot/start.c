@@ -30,7 +30,6 @@
 #define BYTES_PER_CPU (128ul << 10) /* without the pool */
 #define BYTES_PER_2M 64ul
 #define IMAGE_LOAD 0x200000ul
-#define IMAGE_VIRTUAL 0xffffffff80000000ul
 
 extern const char image_end[];
 void boot_relocate(void *dst, const void *src, u64 bytes, u64 cr3);

@@ -12,7 +12,6 @@
 #define ENTRIES 512u
 #define LARGE BIT(7)
 #define ADDRESS BITS(51, 12)
-#define LEVEL_SIZE(level) (PAGE_SIZE << 9 * ((level) - 1))
 
 void domain_write_back(const struct domain *domain, const void *at, size_t bytes)
 {

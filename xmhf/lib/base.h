@@ -13,8 +13,10 @@ typedef uint64_t u64;
 
 #define PAGE_SIZE 4096ul
 #define PAGE_SHIFT 12
+#define SIZE_1K 1024ul
 #define SIZE_2M (1ul << 21)
 #define SIZE_1G (1ul << 30)
+#define LEVEL_SIZE(level) (PAGE_SIZE << 9 * ((level) - 1)) /* of an entry of a table; level 1: 4 KiB */
 #define CACHE_LINE 64
 
 #define BIT(n) (1ul << (n))

@@ -15,12 +15,9 @@
 
 #define PTE_UC (PTE_PCD | PTE_PWT) /* PAT entry 3, uncached after reset and in our IA32_PAT */
 
-#define IMAGE_VIRTUAL 0xffffffff80000000ul
 #define STACKS_VIRTUAL 0xffffffffb0000000ul
 #define DEVICE_VIRTUAL 0xffffffffc0000000ul
 #define WINDOWS_VIRTUAL 0xffffff0000000000ul
-
-#define LEVEL_SIZE(level) (PAGE_SIZE << 9 * ((level) - 1))
 
 extern const char text_start[], text_end[], rodata_end[], image_end[], boot_stack_guard[];
 

@@ -9,6 +9,8 @@
 
 #include "lib/base.h"
 
+#define IMAGE_VIRTUAL 0xffffffff80000000ul /* the linker's address of the image */
+
 /* Builds the tables for an image at `image` and the memory below `top`. Pages come from the pool. Returns CR3. */
 u64 root_map_build(hpa_t image, u64 top);
 

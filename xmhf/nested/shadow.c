@@ -15,7 +15,6 @@
 #include "cpu/x86.h"
 #include "mem/pages.h"
 #include "nested/state.h"
-#include "report/log.h"
 #include "vmx/vmx.h"
 
 /*

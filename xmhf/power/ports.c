@@ -16,14 +16,11 @@
 #include "vmx/vmx.h"
 
 #define PORT_KBC_DATA 0x60
-#define PORT_KBC_COMMAND 0x64
 #define KBC_WRITE_OUTPUT_PORT 0xd1
 #define KBC_DISABLE_A20 0xdd
 #define KBC_INPUT_FULL BIT(1)
 #define KBC_MAX_POLLS 20000 /* of about a microsecond */
-#define PORT_FAST_A20 0x92
 #define A20 BIT(1) /* of the controller's output port, and of port 0x92 */
-#define PORT_RESET 0xcf9
 #define PM1_SLP_EN BIT(13)
 #define PM1_SLP_TYP(v) ((v) >> 10 & 7)
 #define SLEEP_CONTROL_EN BIT(5)

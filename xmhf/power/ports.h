@@ -5,6 +5,10 @@
 
 #include "lib/base.h"
 
+#define PORT_KBC_COMMAND 0x64
+#define PORT_FAST_A20 0x92
+#define PORT_RESET 0xcf9
+
 /* Intercepts the ports that are always there and those that ACPI names. */
 void ports_init(void);
 

@@ -14,11 +14,9 @@
 #include "lib/string.h"
 #include "mem/pages.h"
 #include "mem/root_map.h"
+#include "power/ports.h"
 
-#define PORT_KBC_COMMAND 0x64
 #define KBC_PULSE_RESET 0xfe
-#define PORT_FAST_A20 0x92
-#define PORT_RESET 0xcf9
 #define WAY_MS 50
 #define END_MS 100
 #define RED_ZONE_BYTES 256 /* of this function's own frame and those below it */

@@ -22,7 +22,6 @@
 #define STUB_PAGES (ROOT_LOW_BYTES / PAGE_SIZE)
 #define PTE_RW_LARGE 0x83
 #define PDPT_PRESENT 1
-#define SIZE_1K 1024ul
 
 /* The FACS */
 #define FACS_LENGTH 4

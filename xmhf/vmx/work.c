@@ -5,7 +5,6 @@
  */
 #include "apic/smp.h"
 #include "cpu/traps.h"
-#include "cpu/x86.h"
 #include "events/drop.h"
 #include "events/events.h"
 #include "iommu/iommu.h"
