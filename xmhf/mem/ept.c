@@ -35,15 +35,3 @@ u64 *ept_make(struct ept *ept, u64 gpa, unsigned int level)
 	}
 	return entry;
 }
-
-bool ept_set(struct ept *ept, u64 gpa, unsigned int level, u64 value)
-{
-	u64 *entry = ept_make(ept, gpa, level);
-
-	if (!entry)
-		return false;
-	if (level > 1 && (value & EPT_RIGHTS))
-		value |= EPT_LARGE;
-	__atomic_store_n(entry, value, __ATOMIC_RELEASE);
-	return true;
-}

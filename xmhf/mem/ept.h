@@ -86,14 +86,8 @@ static inline u64 *ept_find(const struct ept *ept, u64 gpa, unsigned int *level)
 }
 
 /*
- * Writes one leaf at `level`, splitting a larger one on the way (a split keeps what it maps). entry: address, type and
- * rights, with EPT_LARGE set by this function. False: no table page was free, and nothing changed that a guest can see.
- */
-must_check bool ept_set(struct ept *ept, u64 gpa, unsigned int level, u64 entry);
-
-/*
- * The entry for gpa in the table at `level`, with the tables made and larger leaves split on the way; NULL: no table
- * page.
+ * The entry for gpa in the table at `level`, with the tables made on the way, and larger leaves split, which keeps what
+ * they map. NULL: no table page was free, and nothing changed that a guest can see.
  */
 must_check u64 *ept_make(struct ept *ept, u64 gpa, unsigned int level);
 

@@ -69,7 +69,16 @@ static u64 identity(u64 addr, int type)
 	return addr | EPT_RIGHTS | (u64)type << EPT_TYPE_SHIFT;
 }
 
-/* Maps or re-types the identity in [addr, addr + size of level), with the largest pages that have one memory type. */
+static u64 *make_at_boot(u64 addr, unsigned int level)
+{
+	u64 *entry = ept_make(&ept01, addr, level);
+
+	if (!entry)
+		panic("no page for EPT01 at boot");
+	return entry;
+}
+
+/* Maps the identity in [addr, addr + size of level), with the largest pages that have one memory type. */
 static void map_identity(u64 addr, unsigned int level, unsigned int max_level)
 {
 	u64 size = EPT_LEVEL_SIZE(level);
@@ -80,8 +89,8 @@ static void map_identity(u64 addr, unsigned int level, unsigned int max_level)
 		return;
 	/* A page that is RAM in part only is none. */
 	if (type >= 0 && (ram >= 0 || level == 1) && !meets_root && level <= max_level) {
-		if (!ept_set(&ept01, addr, level, identity(addr, type) | (ram > 0 ? EPT01_RAM : 0)))
-			panic("no page for EPT01 at boot");
+		*make_at_boot(addr, level) = identity(addr, type) | (ram > 0 ? EPT01_RAM : 0) |
+					     (level > 1 ? EPT_LARGE : 0);
 		return;
 	}
 	for (u64 at = addr; at < addr + size; at += EPT_LEVEL_SIZE(level - 1))
@@ -615,10 +624,8 @@ int ept01_restrict_dma(gpa1_t page, size_t count, bool allowed, u32 app)
 /* At boot: of its entry a page keeps `keep`, and has `set` beside it. */
 static void lose_at_boot(u64 page, u64 keep, u64 set)
 {
-	u64 *entry = ept_make(&ept01, page, 1);
+	u64 *entry = make_at_boot(page, 1);
 
-	if (!entry)
-		panic("no page for EPT01 at boot");
 	lose(page, 1, entry, (*entry & keep) | set);
 	if (page < mapped_top)
 		ept01_regions[page / SIZE_2M] = 0;
