@@ -68,7 +68,7 @@ int hypapi_quiesce(struct hypapi_event *ev)
 	if (!d)
 		return HYPAPI_EPERM;
 	/* While this CPU starts there is nobody to stop. */
-	return this_cpu()->quiesce.online && dispatch_stop(d);
+	return this_cpu()->quiesce.online && dispatch_stop(d, DISPATCH_STOP_ALL);
 }
 
 int hypapi_may_stop(struct hypapi_event *ev)
@@ -111,7 +111,7 @@ int hypapi_quiesce_ept(struct hypapi_event *ev, hypapi_ept_t ept)
 
 	if (!quiesce_owned(quiesce) && held != QUIESCE_NOT_HELD && held != use)
 		return HYPAPI_ESTATE;
-	return quiesce->online && dispatch_stop_ept(d, use);
+	return quiesce->online && dispatch_stop(d, use);
 }
 
 _Static_assert(MAX_CPUS == HYPAPI_MAX_CPUS && MAX_CPUS <= 64, "hypapi_post() has a bit for each");

@@ -57,30 +57,15 @@ static __attribute__((noinline)) bool wait_for_budget(struct dispatch *d)
 	return quiesce->count.served != served;
 }
 
-static inline void stop_began(struct dispatch *d, const struct quiesce_cpu *quiesce)
+bool dispatch_stop(struct dispatch *d, u64 ept)
 {
+	struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
+	bool late = !may_stop(d) && wait_for_budget(d);
+	bool stale = (ept == DISPATCH_STOP_ALL ? quiesce_begin(quiesce) : quiesce_begin_ept(quiesce, ept)) | late;
+
 	d->progress.stops++;
 	d->ev.epoch = quiesce->epoch;
-}
-
-bool dispatch_stop(struct dispatch *d)
-{
-	struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
-	bool late = !may_stop(d) && wait_for_budget(d);
-	bool stale = quiesce_begin(quiesce) | late;
-
-	stop_began(d, quiesce);
-	d->ev.stopped = true;
-	return stale;
-}
-
-bool dispatch_stop_ept(struct dispatch *d, u64 ept)
-{
-	struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
-	bool late = !may_stop(d) && wait_for_budget(d);
-	bool stale = quiesce_begin_ept(quiesce, ept) | late;
-
-	stop_began(d, quiesce);
+	d->ev.stopped = quiesce_owned(quiesce);
 	return stale;
 }
 
@@ -175,7 +160,8 @@ static enum hypapi_verdict settle(struct dispatch *d, enum hypapi_verdict verdic
 	while (verdict == HYPAPI_RETRY && d->ev.quiesce && !d->ev.stopped && may_stop(d) &&
 	       !d->progress.raised) {
 		give_up_entry(d);
-		(void)dispatch_stop(d); /* the handler begins again after it: what it has read does not matter */
+		/* The handler begins again after it: what it has read does not matter. */
+		(void)dispatch_stop(d, DISPATCH_STOP_ALL);
 		verdict = run_handler(d);
 	}
 	if (!counted && verdict > HYPAPI_KILL) /* settled before, it can be DISPATCH_RAISED */
@@ -218,7 +204,7 @@ enum hypapi_verdict dispatch_slowly(struct hypapi_event *ev)
 			ev->quiesce = false;
 			return HYPAPI_RETRY;
 		}
-		(void)dispatch_stop(d);
+		(void)dispatch_stop(d, DISPATCH_STOP_ALL);
 	}
 	verdict = settle(d, run_handler(d), false);
 	ev->quiesce = false; /* who asked this looks at the verdict as well */

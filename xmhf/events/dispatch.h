@@ -51,12 +51,12 @@ _Static_assert((CALLBACKS_PLACE & -CALLBACKS_PLACE) == DISPATCH_CALLBACK, "the n
 must_check bool dispatch_may_stop(struct dispatch *d);
 
 /*
- * Stops the other CPUs until the end of the event. True: another stop came first, what was read may be stale. Waits for
- * the budget, for a while, unless dispatch_may_stop() was asked: the last resort, since interrupts wait with it.
+ * Stops the other CPUs until the end of the event: all, or those whose guest runs on this EPT, as quiesce_begin_ept()
+ * names it. True: another stop came first, what was read may be stale. Waits for the budget, for a while, unless
+ * dispatch_may_stop() was asked: the last resort, since interrupts wait with it.
  */
-bool dispatch_stop(struct dispatch *d);
-/* The same for those CPUs whose guest runs on this EPT, as quiesce_begin_ept() names it. */
-bool dispatch_stop_ept(struct dispatch *d, u64 ept);
+#define DISPATCH_STOP_ALL QUIESCE_NOT_HELD
+bool dispatch_stop(struct dispatch *d, u64 ept);
 void dispatch_end_stop(struct dispatch *d);
 /* One more stop of this CPU on behalf of the hypapp has just ended. charge: to the budget, too. */
 void dispatch_count_stop(struct dispatch *d, bool charge);
