@@ -247,10 +247,9 @@ static void build_claims(const struct hypapp_descriptor *app)
 		}
 }
 
-/* As the format: a string would be cut to 64 characters. No C name has a percent sign. */
 static void warn(const char *message)
 {
-	log_warn(message);
+	log_warn("%s", message);
 }
 
 void hypapps_init(void)
@@ -263,7 +262,7 @@ void hypapps_init(void)
 	for (size_t i = 0; hypapps_linked[i]; i++)
 		sort_in(hypapps_linked[i]);
 	if (!hypapps_check(apps, app_count, hypapi_features(), &report))
-		boot_refuse(message);
+		boot_refuse("%s", message);
 	build_chains();
 	for (u32 i = 0; i < app_count; i++)
 		build_claims(apps[i]);

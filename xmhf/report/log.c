@@ -116,14 +116,11 @@ void boot_refuse(const char *f, ...)
 	display_open();
 	console_default();
 	va_start(args, f);
-	log_line_va(LOG_ERROR, f, args);
+	format_va(why, sizeof(why), f, args);
 	va_end(args);
-	if (boot_way_back) {
-		va_start(args, f);
-		format_va(why, sizeof(why), f, args);
-		va_end(args);
+	log_line(LOG_ERROR, "%s", why);
+	if (boot_way_back)
 		boot_way_back(why);
-	}
 	log_line(LOG_ERROR, "the machine is halted; nothing was changed on it: switch it off, or press its reset "
 		 "button");
 	halt();
