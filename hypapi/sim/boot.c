@@ -326,7 +326,6 @@ static void boot_core(struct sim_cpu *c)
 	vmx_bitmaps_init();
 	nested_init();
 	msr_init();
-	cpuid_init();
 	power_init();
 	partition_set_time(PARTITION_TICKS);
 	apic_guard_init();

@@ -30,7 +30,6 @@
 #include "report/display.h"
 #include "report/log.h"
 #include "report/log_output.h"
-#include "vmx/cpuid.h"
 #include "vmx/log_wait.h"
 #include "vmx/msr.h"
 #include "vmx/vmx.h"
@@ -95,7 +94,6 @@ _Noreturn void core_main(void)
 	vmx_bitmaps_init();
 	nested_init();
 	msr_init();
-	cpuid_init();
 	power_init();
 	set_bounds();
 	apic_guard_init();

@@ -52,13 +52,6 @@ static const struct hidden { u32 leaf, subleaf; u8 reg; u32 bits; } hidden[] = {
 /* Leaves below 64 with a row, or a case in adjust(). */
 #define ADJUSTED (BIT(1) | BIT(6) | BIT(7) | BIT(0xa) | BIT(0xd) | BIT(0x14) | BIT(0x1c) | BIT(0x23))
 
-static bool announced = true;
-
-void cpuid_init(void)
-{
-	announced = !cmdline_is("announce", "off");
-}
-
 static void set_if(u64 *gpr, u64 bit, bool on)
 {
 	*gpr = on ? *gpr | bit : *gpr & ~bit;
@@ -101,7 +94,7 @@ static __attribute__((noinline)) void adjust(struct percpu *cpu, u32 leaf, u32 s
 {
 	u64 *gpr = cpu->gpr;
 
-	if (leaf == XMHF_LEAF && announced) {
+	if (leaf == XMHF_LEAF && !cmdline_is("announce", "off")) {
 		announce(gpr);
 		return;
 	}

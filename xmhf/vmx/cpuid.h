@@ -11,7 +11,4 @@
 /* Executes CPUID for the guest's EAX and ECX; the answer goes to its registers. */
 void cpuid_emulate(struct percpu *cpu);
 
-/* Reads the boot options. Once. */
-void cpuid_init(void);
-
 #endif
