@@ -32,7 +32,6 @@ static void spin_unlock(struct spinlock *lock)
 
 #include "../../xmhf/boot/pci.c"
 #include "../../xmhf/power/pm_base.c"
-#undef PORT_RESET
 #include "../../xmhf/power/ports.c"
 
 #define ROUNDS 200000

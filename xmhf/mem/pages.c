@@ -23,13 +23,12 @@ void pages_init(hpa_t start)
 
 static void *take_new(size_t count)
 {
-	void *pages = NULL;
+	u64 at = next;
 
-	if (root_end - next >= count * PAGE_SIZE) {
-		pages = phys_to_virt(HPA(next));
-		next += count * PAGE_SIZE;
-	}
-	return pages;
+	if (root_end - at < count * PAGE_SIZE)
+		return NULL;
+	next += count * PAGE_SIZE;
+	return phys_to_virt(HPA(at));
 }
 
 void *pages_boot_alloc(size_t count)

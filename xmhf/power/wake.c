@@ -145,21 +145,12 @@ void wake_init(void)
 
 /* ---- Stores ---- */
 
-static bool is_kept(u64 addr)
-{
-	for (u32 i = 0; i < kept_count; i++)
-		if (addr >= kept[i].start && addr < kept[i].end)
-			return true;
-	return false;
-}
-
 static bool meets_kept(u64 addr, unsigned int size)
 {
-	bool meets = false;
-
-	for (unsigned int i = 0; i < size; i++)
-		meets |= is_kept(addr + i);
-	return meets;
+	for (u32 i = 0; i < kept_count; i++)
+		if (addr < kept[i].end && addr + size > kept[i].start)
+			return true;
+	return false;
 }
 
 static void store(u64 addr, unsigned int size, u64 value)
@@ -168,7 +159,7 @@ static void store(u64 addr, unsigned int size, u64 value)
 
 	if (meets_kept(addr, size)) {
 		for (unsigned int i = 0; i < size; i++)
-			if (!is_kept(addr + i))
+			if (!meets_kept(addr + i, 1))
 				((volatile u8 *)at)[i] = (u8)(value >> 8 * i);
 		return;
 	}
