@@ -148,12 +148,13 @@ def torture(suffix, rounds, **more):
                 fail=[r"^xmhf: quiesce: FAULT"], **more)
 
 
-def soak(suffix, image, seconds, seed="", args="", **more):
+def soak(suffix, image, seconds, seed="", args="", room=r"\d+", **more):
     """All PALs for whoever comes first: in the end as many must fit in as at the beginning."""
     return dict(name=f"pal/soak{suffix}", guest="tiny", xmhf=image, cpus=2, megs=192,
                 xmhf_args=f"trustvisor.share-user=512,131072 trustvisor.share-l2=512,131072 {args}",
                 append=f"job=soak seconds={seconds} seed={seed}", timeout=900 + 20 * int(seconds),
-                expect=[r"^JOB soak EXIT 0$", *POWERED_OFF], **more)
+                expect=[rf"^pal-soak: 0 wrong results, room for {room} PALs before", r"^JOB soak EXIT 0$",
+                        *POWERED_OFF], **more)
 
 
 def refuses(name, qemu, line, image="build/xmhf.elf", serial="-serial stdio"):
@@ -527,10 +528,11 @@ CASES = [
     dict(name="audit/l1-and-l2", guest="tiny", xmhf=AUDIT, cpus=2, append="job=pal-l1,pal-l2", timeout=1800,
          expect=[r"^JOB pal-l1 EXIT 0$", r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
 
-    # Random work with PALs in L1 and two guests, with kills and memory pressure. The long form: half an hour of the
-    # emulated clock, which is an hour of one core's work, or SOAK_SECONDS; SOAK_SEED repeats one (times differ, so not
-    # to the last step). The audit makes stops so long that a cap on them would leave nothing else.
-    soak("", True, 8),
+    # Random work with PALs in L1 and two guests, with kills and memory pressure; and as many PALs as there can be, each
+    # called once: 300. The long form: half an hour of the emulated clock, which is an hour of one core's work, or
+    # SOAK_SECONDS; SOAK_SEED repeats one (times differ, so not to the last step). The audit makes stops so long that a
+    # cap on them would leave nothing else.
+    soak("", True, 8, args="partitions=300", room="300"),
     soak("-long", AUDIT, os.environ.get("SOAK_SECONDS", 1800), os.environ.get("SOAK_SEED", ""), args=NO_CAP,
          long=True),
 
