@@ -112,6 +112,7 @@ $(EFI_NEXT_IMAGES): $(O)/boot/efi-next-%.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/b
 # The same with XMHF started by GRUB, which ends the boot services; XMHF starts Linux.
 $(O)/boot/efi-grub.img: $(O)/linux/tiny/bzImage $(O)/linux/tiny.cpio
 $(O)/boot/efi-grub.img: KERNEL := $(O)/linux/tiny/bzImage
+$(O)/boot/efi-grub.img: MORE := job=pal-l1,pal-l2
 $(O)/boot/efi-grub.img: INITRD := $(O)/linux/tiny.cpio
 $(O)/boot/efi-grub-debian.img: $(O)/linux/debian/vmlinuz $(O)/linux/debian.cpio
 $(O)/boot/efi-grub-debian.img: KERNEL := $(O)/linux/debian/vmlinuz

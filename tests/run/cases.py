@@ -409,7 +409,8 @@ CASES = [
                  r"^xmhf: the firmware's boot services have ended", *POWERED_OFF]),
 
     dict(name="efi/linux-tiny-grub", disk="build/boot/efi-grub.img", firmware=OVMF, cpus=2, timeout=900,
-         expect=[r"^xmhf: 2 of 2 CPUs run under the core", linux_ready(2), *POWERED_OFF]),
+         expect=[r"^xmhf: 2 of 2 CPUs run under the core", linux_ready(2), r"^JOB pal-l1 EXIT 0$",
+                 r"^JOB pal-l2 EXIT 0$", *POWERED_OFF]),
     # Debian's kernel has the firmware's runtime services, too.
     dict(name="efi/linux-debian-grub", disk="build/boot/efi-grub-debian.img", firmware=OVMF, cpus=2, timeout=900,
          long=True, expect=[r"^xmhf: 2 of 2 CPUs run under the core", r"efi: EFI v\d", r"Registered efivars operations",

@@ -350,6 +350,9 @@ static void own_path_is_skipped(void **state)
 		{ { 5, 1 }, 2, 1, "" },
 		{ { 1, 4 }, 2, 9, "" },              /* XMHF alone: nothing is started */
 		{ { 3, 1, 5 }, 3, 1, "Y" },
+		{ { 3, 1, 5 }, 3, 4, "X" },          /* chosen was an entry of its that is not in BootOrder */
+		{ { 3, 5, 1 }, 3, 3, "X" },          /* another loader was, which started XMHF: it comes again */
+		{ { 3, 5, 1 }, 3, 5, "X" },
 	};
 
 	(void)state;

@@ -193,54 +193,58 @@ static u64 read_variable(const u16 *name, void *to, u64 room)
 	return efi_table->runtime->get_variable(name, &variables_guid, &attributes, &room, to) ? 0 : room;
 }
 
-static u64 read_entry(u16 number, void *option)
+static u8 entry[OPTION_BYTES] __attribute__((aligned(8)));
+static u64 entry_bytes, options_at;
+
+/* Its path is in path[] then. False: it is none that can be started. */
+static bool read_entry(u16 number)
 {
 	static const char digits[] = "0123456789ABCDEF";
+	const struct load_option *option = (const void *)entry;
+	u64 at = sizeof(*option);
 	u16 name[] = u"Boot0000";
 
 	for (u32 i = 0; i < 4; i++)
 		name[4 + i] = (u8)digits[number >> (12 - 4 * i) & 15];
-	return read_variable(name, option, OPTION_BYTES);
+	entry_bytes = read_variable(name, entry, OPTION_BYTES);
+	if (entry_bytes < at || (option->attributes & (OPTION_ACTIVE | OPTION_CATEGORY)) != OPTION_ACTIVE)
+		return false;
+	while (at + 2 <= entry_bytes && *(const u16 *)(entry + at))
+		at += 2;
+	at += 2;
+	options_at = at + option->path_bytes;
+	return options_at <= entry_bytes && ends_within((const void *)(entry + at), option->path_bytes) &&
+	       complete((const void *)(entry + at));
 }
 
 /* `failed`: the entry is none that can be started. */
 static efi_status start_entry(efi_handle image, u16 number, bool *failed)
 {
-	static u8 bytes[OPTION_BYTES] __attribute__((aligned(8)));
-	const struct load_option *option = (const void *)bytes;
-	const u16 *text = (const void *)(option + 1);
-	u64 length = read_entry(number, bytes), at = sizeof(*option);
+	const u16 *text = (const void *)(entry + sizeof(struct load_option));
 
 	*failed = true;
-	if (length < sizeof(*option) || (option->attributes & (OPTION_ACTIVE | OPTION_CATEGORY)) != OPTION_ACTIVE)
-		return EFI_NOT_FOUND;
-	while (at + 2 <= length && *(const u16 *)(bytes + at))
-		at += 2;
-	at += 2;
-	if (at + option->path_bytes > length || !ends_within((const void *)(bytes + at), option->path_bytes) ||
-	    !complete((const void *)(bytes + at)) || is_own())
+	if (!read_entry(number) || is_own())
 		return EFI_NOT_FOUND;
 	say("xmhf: starts the boot entry ");
 	(void)efi_table->console_out->output(efi_table->console_out, text);
 	say("\n");
-	at += option->path_bytes;
-	return start(image, bytes + at, length - at, failed);
+	return start(image, entry + options_at, entry_bytes - options_at, failed);
 }
 
 /*
- * The first that can be started behind this application's own, or of all, if it has none: BootNext, or a menu of the
- * firmware, may have chosen it.
+ * The first that can be started behind the entry that was chosen, if that is this application's own. Else of all: a
+ * menu of the firmware may have chosen it, or another loader's menu, such as GRUB's, which then comes again.
  */
 static efi_status start_by_order(efi_handle image)
 {
-	u16 order[MAX_ORDER], own;
+	u16 order[MAX_ORDER], chosen;
 	u64 count = read_variable(u"BootOrder", order, sizeof(order)) / sizeof(order[0]), first = 0;
 	efi_status status = EFI_NOT_FOUND;
 	bool failed = true;
 
-	if (read_variable(u"BootCurrent", &own, sizeof(own)) == sizeof(own))
+	if (read_variable(u"BootCurrent", &chosen, sizeof(chosen)) == sizeof(chosen) && read_entry(chosen) && is_own())
 		for (u64 i = 0; i < count; i++)
-			if (order[i] == own)
+			if (order[i] == chosen)
 				first = i + 1;
 	for (u64 i = first; i < count && failed; i++)
 		status = start_entry(image, order[i], &failed);
