@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What firmware and boot loader told: copied once, so that nothing is read from their memory later. Nothing behind
- * boot/ looks for it by itself. Each way in fills the same structure; today there is one, multiboot.
+ * boot/ looks for it by itself. Each way in fills the same structure: multiboot.c, and efi.c under xmhf.efi.
  */
 #ifndef XMHF_BOOT_INFO_H
 #define XMHF_BOOT_INFO_H

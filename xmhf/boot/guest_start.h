@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How L1 starts: a Linux bzImage that came as a module, or the boot drive's first sector. VMCS01 of the boot CPU is
- * current.
+ * How L1 starts: a Linux bzImage that came as a module, the boot drive's first sector, or the firmware that xmhf.efi
+ * came from, which goes on. VMCS01 of the boot CPU is current.
  */
 #ifndef XMHF_GUEST_START_H
 #define XMHF_GUEST_START_H

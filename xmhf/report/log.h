@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The log, by levels, and panic(). Any CPU at any time, with any lock held. A line costs its caller about a hundred
- * instructions: it goes to a ring of this CPU, and from there to COM1 when there is time (log_output.h), or at once
+ * instructions: it goes to a ring of this CPU, and on to the serial port when there is time (log_output.h), or at once
  * until the guest starts and when the machine ends. Lines of two CPUs do not mix.
  */
 #ifndef XMHF_LOG_H
@@ -18,7 +18,7 @@ extern enum log_level log_threshold; /* set once at boot by the option "log" */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_line_va(enum log_level level, const char *format, va_list args);
 
-/* To COM1 at once and not to the ring: tables at the end of the machine, of which the ring could hold a part only. */
+/* Out at once and not to the ring: tables at the end of the machine, of which the ring could hold a part only. */
 void log_now(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* So many lines were left out: told with the next line of this CPU, together with those that its ring had no room for.

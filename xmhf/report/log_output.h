@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The way of log lines from the rings of all CPUs to COM1, the oldest first. Whoever takes lines out holds the output
- * lock. A line that has begun is finished before another one begins, whichever CPU does it; a guest's characters may
- * come in between on other CPUs only (vmx/log_wait.c).
+ * The way of log lines from the rings of all CPUs to the UART, the oldest first. Whoever takes lines out holds the
+ * output lock. A line that has begun is finished before another one begins, whichever CPU does it; a guest's characters
+ * may come in between on other CPUs only (vmx/log_wait.c).
  */
 #ifndef XMHF_LOG_OUTPUT_H
 #define XMHF_LOG_OUTPUT_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* MSRs of guests. msr_read() and msr_write() are in vmx/exit.h, what they go by in vmx/msr_policy.h. */
+/* MSRs of guests. What they go by is the table of vmx/msr_policy.h. */
 #ifndef XMHF_MSR_H
 #define XMHF_MSR_H
 
@@ -37,7 +37,7 @@ void msr_perform(struct percpu *cpu, const struct hypapi_msr_args *msr, bool han
 /* L1's RDMSR and WRMSR. */
 exit_handler exit_msr;
 
-/* RDMSR and WRMSR as L1's own: the policy table of vmx/msr.c. False: #GP(0). */
+/* RDMSR and WRMSR as L1's own, by that table. False: #GP(0). */
 must_check bool msr_read(struct percpu *cpu, u32 msr, u64 *value);
 must_check bool msr_write(struct percpu *cpu, u32 msr, u64 value);
 
