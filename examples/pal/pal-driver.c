@@ -221,9 +221,9 @@ static bool start_pal(int file)
 static void end_area(int file)
 {
 	close(file);
-	munmap((void *)AREA, PAGE);
-	for (unsigned int i = 1; i < 4; i++)
+	for (unsigned int i = 0; i < 3; i++)
 		munmap((void *)(AREA + i * PAGE), PAGE);
+	munmap((void *)(AREA + 3 * PAGE), stack_pages * PAGE);
 }
 
 /* The PAL is there, and outside nothing is. */
@@ -857,11 +857,11 @@ static void owner_tags(void)
 	struct tv_pal_sections sections = { .num_sections = 4 };
 	struct tv_ioc_register request = one_entry();
 	struct tv_pal_options options = { .flags = TV_PAL_FIXED };
-	const struct tv_ioc_create other = sections_at(AREA + 128 * PAGE);
-	char *at = mmap((void *)(AREA + 128 * PAGE), 4 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+	const struct tv_ioc_create other = sections_at(AREA + 1024 * PAGE);
+	char *at = mmap((void *)(AREA + 1024 * PAGE), 4 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	struct tv_list_entry *entry = &request.entries[2];
-	void *shared = shared_page(AREA + 128 * PAGE);
+	void *shared = shared_page(AREA + 1024 * PAGE);
 	int file = open_device();
 
 	report(start_pal(file) && own_tag(AREA) == 0, "a PAL of the first version", "has no owner");
@@ -876,9 +876,10 @@ static void owner_tags(void)
 	memcpy(options.owner_tag, &(uint64_t){ TAG + 1 }, 8);
 	sections.sections[sections.num_sections++] = (struct tv_pal_section){ TV_SECTION_SHARED_CODE, 1,
 									      (uintptr_t)shared };
-	entry[0].address = AREA + 128 * PAGE + 128;
+	entry[0].address = AREA + 1024 * PAGE + 128;
 	entry[1].address = entry[0].address + 64;
-	report(tv_register_options(&sections, entry, 2, 0, &options) == TV_OK && own_tag(AREA + 128 * PAGE) == TAG + 1,
+	report(tv_register_options(&sections, entry, 2, 0, &options) == TV_OK &&
+	       own_tag(AREA + 1024 * PAGE) == TAG + 1,
 	       "libtv: owner tag", "the PAL has it");
 	memset(shared, 0xcc, sizeof(twice));
 	report(call_at(entry[1].address, 5) == 10, "libtv: shared code", "the PAL has it");
@@ -985,6 +986,17 @@ static void deaths(void)
 	/* 41 PALs have had 10 MiB. */
 	printf("memory before %lu KiB, after %lu KiB\n", before, free_kib());
 	report(IN_TIME(free_kib() + 3000 > before), "after that", "their pages are back");
+	stack_pages = 1;
+}
+
+static void largest(void)
+{
+	int file = open_device();
+
+	stack_pages = TV_MAX_PAGES - 3;
+	report(start_pal(file) && call_area(7) == SECRET + 7 && *DATA == 0, "a PAL of 256 pages", "the PAL is there");
+	report(ioctl(file, TV_IOC_UNREGISTER) == 0 && *DATA == 0, "a PAL of 256 pages", "its secret is gone");
+	end_area(file);
 	stack_pages = 1;
 }
 
@@ -1157,6 +1169,8 @@ int main(int argc, char **argv)
 	ends_by("write from outside", TV_WHY_WRITTEN, by_write);
 	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
 		munmap_in_a_call();
+	if (!is_short)
+		largest();
 	deaths();
 	library();
 	end_area(-1);
