@@ -251,11 +251,6 @@ static int insn_vmxoff(const struct insn *i)
 
 /* ---- VMREAD, VMWRITE ---- */
 
-static u64 operand_width(const struct insn *i, u64 value)
-{
-	return i->long_mode ? value : (u32)value;
-}
-
 static void fetch(const struct insn *i, u32 groups)
 {
 	vmcs02_read(i->cpu, i->n->current, groups);
@@ -268,7 +263,7 @@ static void fetch(const struct insn *i, u32 groups)
  */
 static always_inline const struct vmcs12_field *find_field(const struct insn *i, u64 *encoding)
 {
-	*encoding = operand_width(i, guest_reg(i->cpu, OPERAND_REG2(i->info)));
+	*encoding = operand_width(i->long_mode, guest_reg(i->cpu, OPERAND_REG2(i->info)));
 	const struct vmcs12_field *field = vmcs12_find(*encoding);
 
 	if (field && unlikely(i->n->current->unread >> field->group & 1))
@@ -290,7 +285,7 @@ static int insn_vmread(const struct insn *i)
 
 	nested_shadow_missed(i->cpu, field);
 	if (likely(i->info & OPERAND_IS_REG)) {
-		guest_set_reg(i->cpu, OPERAND_REG1(i->info), operand_width(i, value));
+		guest_set_reg(i->cpu, OPERAND_REG1(i->info), operand_width(i->long_mode, value));
 		return VMXERR_NONE;
 	}
 	return operand_write(i->cpu, i->info, i->long_mode, &value, i->long_mode ? 8 : 4) ? VMXERR_NONE : INSN_DONE;
@@ -303,7 +298,7 @@ static int insn_vmwrite(const struct insn *i)
 	if (unlikely(!i->n->current))
 		return INSN_INVALID;
 	if (likely(i->info & OPERAND_IS_REG))
-		value = operand_width(i, guest_reg(i->cpu, OPERAND_REG1(i->info)));
+		value = operand_width(i->long_mode, guest_reg(i->cpu, OPERAND_REG1(i->info)));
 	else if (!operand_read(i->cpu, i->info, i->long_mode, &value, i->long_mode ? 8 : 4))
 		return INSN_DONE;
 	const struct vmcs12_field *field = find_field(i, &encoding);
@@ -355,7 +350,7 @@ static int read_descriptor(const struct insn *i, bool exists, u32 types, u64 *ty
 		vmx_inject_ud();
 		return INSN_DONE;
 	}
-	*type = operand_width(i, guest_reg(i->cpu, OPERAND_REG2(i->info)));
+	*type = operand_width(i->long_mode, guest_reg(i->cpu, OPERAND_REG2(i->info)));
 	if (*type > 31 || !(types >> *type & 1))
 		return VMXERR_BAD_INVALIDATE;
 	return operand_read(i->cpu, i->info, i->long_mode, d, sizeof(*d)) ? VMXERR_NONE : INSN_DONE;

@@ -26,6 +26,12 @@ struct operand_walk {
 	u8 *page;
 };
 
+/* What a register operand gives or takes. */
+static inline u64 operand_width(bool long_mode, u64 value)
+{
+	return long_mode ? value : (u32)value;
+}
+
 /*
  * Where a memory operand is, if that is plain; else NULL, and the slow functions do the access or inject its fault.
  */

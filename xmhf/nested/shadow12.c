@@ -14,18 +14,13 @@ struct access {
 	bool long_mode, write;
 };
 
-static u64 operand_width(const struct access *a, u64 value)
-{
-	return a->long_mode ? value : (u32)value;
-}
-
 /* VMCS02 is at hand. */
 static struct access access_of(const struct percpu *cpu, u32 reason)
 {
 	struct access a = { .info = (u32)vmread(VMCS_EXIT_INSN_INFO), .long_mode = guest_long_mode(),
 			    .write = reason == EXIT_VMWRITE };
 
-	a.encoding = operand_width(&a, guest_reg(cpu, OPERAND_REG2(a.info)));
+	a.encoding = operand_width(a.long_mode, guest_reg(cpu, OPERAND_REG2(a.info)));
 	return a;
 }
 
@@ -48,7 +43,7 @@ static int write_field(struct percpu *cpu, const struct access *a, struct vmcs12
 	u64 value = 0;
 
 	if (a->info & OPERAND_IS_REG)
-		value = operand_width(a, guest_reg(cpu, OPERAND_REG1(a->info)));
+		value = operand_width(a->long_mode, guest_reg(cpu, OPERAND_REG1(a->info)));
 	else if (!operand_read_slow(cpu, a->info, a->long_mode, &value, a->long_mode ? 8 : 4))
 		return INSN_DONE;
 	if (!field)
@@ -72,7 +67,7 @@ static int read_field(struct percpu *cpu, const struct access *a, const struct v
 	if (!(a->info & OPERAND_IS_REG))
 		return operand_write_slow(cpu, a->info, a->long_mode, &value, a->long_mode ? 8 : 4) ? VMXERR_NONE :
 												      INSN_DONE;
-	guest_set_reg(cpu, OPERAND_REG1(a->info), operand_width(a, value));
+	guest_set_reg(cpu, OPERAND_REG1(a->info), operand_width(a->long_mode, value));
 	return VMXERR_NONE;
 }
 

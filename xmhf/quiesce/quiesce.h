@@ -12,8 +12,8 @@
  * Callers: the event chain and mem/ (begin, add_work, end), hypapi_post() (kick), the NMI entries (nmi), the VM-entry
  * path and every wait loop in root (poll), crossings (use), CPU start (online).
  */
-#ifndef XMHF_CORE_QUIESCE_H
-#define XMHF_CORE_QUIESCE_H
+#ifndef XMHF_QUIESCE_H
+#define XMHF_QUIESCE_H
 
 #include "lib/base.h"
 
