@@ -233,13 +233,14 @@ static void bench_vmx(void)
 	extra("l1-vmptrld-two-in-turn", 0);
 	d = (struct inv_descriptor){ a.ept->eptp, 0 };
 	for (u32 i = 0; i < ROUNDS; i++) {
-		hv_init(&a, HV_LONG64, l2_end);
+		MEASURE(3, i, hv_init(&a, HV_LONG64, l2_end));
 		MEASURE(2, i, hv_enter(&a));
 		MEASURE(0, i, asm volatile("vmclear %0" :: "m"(a.vmcs) : "cc", "memory"));
 		MEASURE(1, i, asm volatile("invept %0, %1" :: "m"(d), "r"(1ull) : "cc", "memory"));
 	}
 	line("l1-vmclear", 0);
 	line("l1-invept", 1);
+	extra("l1-vmcs-setup", 3);
 	extra("l1-vmlaunch-and-exit", 2);
 }
 
