@@ -20,6 +20,8 @@ enum { VECTOR_TAKEN = 0x41, SLP_EN = 1 << 13, S3 = 3 };
 #define VMCS_EPTP_LIST_ADDR 0x2024
 #define VMCS_PROC2_CTLS 0x401e
 #define VMCS_GUEST_CR3 0x6802
+#define VMCS_EXIT_INSN_INFO 0x440e
+#define VMCS_GUEST_LINEAR_ADDR 0x640a
 #define EPTP_AD (1 << 6)
 
 /* ---- A hypapp that answers everything it claims with a mark ---- */
@@ -961,6 +963,40 @@ static void copies_make_pages_dirty(void **state)
 	sim_run(0, copies_in_l1_and_l2, NULL);
 }
 
+/* ---- The memory operand of INS ---- */
+
+struct sim_cpu;
+extern _Thread_local struct sim_cpu *sim_self;
+uint64_t *vmcs_field(struct sim_cpu *c, uint32_t field);
+
+enum { EXIT_IO = 30, INSW = 1 | 1 << 3 | 1 << 4, ADDRESS_64 = 2 << 7 };
+#define NO_RAM 0xf0000000
+
+static int insw(uint64_t to)
+{
+	*vmcs_field(sim_self, VMCS_GUEST_LINEAR_ADDR) = to;
+	*vmcs_field(sim_self, VMCS_EXIT_INSN_INFO) = ADDRESS_64;
+	return sim_exit(EXIT_IO, (uint64_t)PORT << 16 | INSW);
+}
+
+static void ins_to_memory_and_none(void *arg)
+{
+	uint64_t at = sim_memory(HYPAPI_PAGE_SIZE).addr;
+
+	(void)arg;
+	sim_assert(insw(at) == 0 && told[HYPAPI_EV_PORT_IO] == 1);
+	sim_assert(*(uint16_t *)sim_ram(HPA(at)) == OFFER + HYPAPI_L1);
+	sim_assert(insw(NO_RAM) == GP && told[HYPAPI_EV_PORT_IO] == 1);
+}
+
+/* #GP comes before the port is read, and before its owner is asked. */
+static void no_port_is_read_for_no_memory(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, ins_to_memory_and_none, NULL);
+}
+
 static void fails(void *arg)
 {
 	(void)arg;
@@ -991,6 +1027,7 @@ int main(void)
 		sim_test(fault_of_a_device_is_told), sim_test(when_faults_are_looked_for),
 		sim_test(one_ept_stands_still),
 		sim_test(one_ept_has_one_name), sim_test(who_comes_by_vmfunc_stands_still),
+		sim_test(no_port_is_read_for_no_memory),
 		sim_test(copies_make_pages_dirty), sim_test(a_walk_ends_with_a_loss),
 		sim_test(no_flag_is_set_in_a_guarded_page), sim_test(no_flag_is_set_in_a_restricted_page),
 		sim_test(a_page_that_is_mapped_late_is_there),

@@ -9,6 +9,7 @@
 #include "cpu/x86.h"
 #include "events/events.h"
 #include "mem/guest.h"
+#include "mem/page_copy.h"
 #include "power/power.h"
 #include "report/serial.h"
 #include "vmx/log_wait.h"
@@ -33,10 +34,14 @@ static enum guest_access_result probe_write(struct percpu *cpu, gva_t at, unsign
 	enum guest_access_result result;
 
 	guest_walk_begin(&walk, cpu, guest_cpl());
-	result = guest_walk_page(&walk, at, HYPAPI_W, &page, fault);
-	if (result == GUEST_OK && (at.addr & (PAGE_SIZE - 1)) + size > PAGE_SIZE)
-		result = guest_walk_page(&walk, GVA(at.addr + size - 1), HYPAPI_W, &page, fault);
-	return result;
+	for_each_page_part(done, part, at.addr, size) {
+		result = guest_walk_page(&walk, GVA(at.addr + done), HYPAPI_W, &page, fault);
+		if (result != GUEST_OK)
+			return result;
+		if (!page.memory) /* no RAM: the core does not write there */
+			return GUEST_NOT_OWNED;
+	}
+	return GUEST_OK;
 }
 
 /* The memory operand of INS or OUTS; the linear address comes with the exit. */
