@@ -16,6 +16,7 @@
 #include "cpu/percpu.h"
 #include "mem/pages.h"
 #include "mem/partition.h"
+#include "vmx/exit.h"
 
 enum { CREATE = 0x10, ADD, ENTER, DESTROY };
 enum { PARTITIONS = 2, XSETBV = 55, XCR0_SSE = 3, XCR0_AVX = 7, MXCSR_RESET = 0x1f80, MXCSR_OTHER = 0x1fa0 };
@@ -24,6 +25,8 @@ enum { CR4_OSXSAVE = 1 << 18, SLP_EN = 1 << 13 };
 static hypapi_partition_t partitions[PARTITIONS];
 static gpa1_t pages[PARTITIONS]; /* code, then stack */
 static uint32_t ended_by; /* vector */
+static bool init_comes;   /* for this CPU, while it begins to enter */
+static _Atomic bool init_came;
 
 static int create(struct hypapi_event *ev, uint64_t i)
 {
@@ -55,6 +58,9 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 	case ADD: result = hypapi_partition_add_fpu(ev, partitions[i]); break;
 	case DESTROY: result = hypapi_partition_destroy(ev, partitions[i]); break;
 	}
+	if (number == ENTER && init_comes)
+		exit_init(this_cpu());
+	init_comes &= number != ENTER;
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)result);
 	return HYPAPI_HANDLED;
 }
@@ -63,6 +69,7 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 static enum hypapi_verdict on_partition_exit(struct hypapi_event *ev)
 {
 	ended_by = ev->args.partition_exit.vector;
+	init_came |= ev->args.partition_exit.reason == HYPAPI_PEXIT_INIT;
 	hypapi_partition_leave(ev);
 	return HYPAPI_HANDLED;
 }
@@ -279,6 +286,44 @@ static void sleeps(void *arg)
 	sleep_state = AWAKE;
 }
 
+/* ---- An INIT that comes before the first partition of a CPU has begun to run ---- */
+
+enum { APIC_BASE = 0x1b, X2APIC_MODE = 1 << 10, X2APIC_ICR = 0x830, SIPI = 0x4608 };
+
+static void use_x2apic(void)
+{
+	uint64_t base;
+
+	sim_assert(sim_rdmsr(APIC_BASE, &base) == 0 && sim_wrmsr(APIC_BASE, base | X2APIC_MODE) == 0);
+}
+
+static void starts_anew(void *arg)
+{
+	static const uint64_t zeros[4];
+
+	(void)arg;
+	use_x2apic();
+	pages[0] = sim_memory(2 * HYPAPI_PAGE_SIZE);
+	make(0);
+	sim_assert(call(ADD, 0) == HYPAPI_OK);
+	init_comes = true;
+	sim_set(HYPAPI_REG_RBX, 0);
+	(void)sim_hypercall(ENTER);
+	sim_assert(init_came && !cpus[1]->partition.world.launched);
+	sim_start_again();
+	sim_set(HYPAPI_REG_CR4, sim_get(HYPAPI_REG_CR4) | CR4_OSXSAVE);
+	runs(0, XCR0_AVX, zeros, MXCSR_RESET);
+}
+
+static void sends_sipi(void *arg)
+{
+	(void)arg;
+	use_x2apic();
+	while (!init_came)
+		sim_pause();
+	sim_assert(sim_wrmsr(X2APIC_ICR, 1ull << 32 | SIPI) == 0);
+}
+
 static const struct hypapp_descriptor *const hypapps[] = { &hypapp_fpu, NULL };
 
 static void run(sim_code *code)
@@ -290,6 +335,16 @@ static void run(sim_code *code)
 
 static void l1_and_its_partitions(void **state) { (void)state; run(in_l1); }
 static void l2_and_its_partitions(void **state) { (void)state; run(of_l2); }
+
+static void init_before_the_first_entry(void **state)
+{
+	(void)state;
+	sim_boot(hypapps, &(struct sim_options){ .cpus = 2 });
+	sim_partition_code(partition_code, NULL);
+	sim_start(1, starts_anew, NULL);
+	sim_start(0, sends_sipi, NULL);
+	sim_wait();
+}
 
 static void sleep_that_fails(void **state)
 {
@@ -305,6 +360,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		sim_test(l1_and_its_partitions), sim_test(l2_and_its_partitions), sim_test(sleep_that_fails),
+		sim_test(init_before_the_first_entry),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

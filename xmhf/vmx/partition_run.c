@@ -99,8 +99,10 @@ static void take_over(struct partition_cpu *c, const struct partition *p, u64 ts
 		set_fpu(c, !c->fpu);
 }
 
+/* Once more if the first one has ended before it ran: all that take_over() writes is written again, too. */
 static void first_use(struct percpu *cpu)
 {
+	cpu->partition.handle = HYPAPI_NONE;
 	set_fpu(&cpu->partition, false);
 	vmx_set_host_state(cpu);
 	if (!speculation_guards_exits())
