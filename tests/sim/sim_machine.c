@@ -18,10 +18,13 @@ enum { VECTOR_TAKEN = 0x41, SLP_EN = 1 << 13, S3 = 3 };
 #define VMCS_EPTP 0x201a
 #define VMCS_VM_FUNCTION_CONTROLS 0x2018
 #define VMCS_EPTP_LIST_ADDR 0x2024
+#define VMCS_PROC_CTLS 0x4002
+#define PROC_SECONDARY (1u << 31)
 #define VMCS_PROC2_CTLS 0x401e
 #define VMCS_GUEST_CR3 0x6802
 #define VMCS_EXIT_INSN_INFO 0x440e
 #define VMCS_GUEST_LINEAR_ADDR 0x640a
+#define EPTP_WB 6
 #define EPTP_AD (1 << 6)
 
 /* ---- A hypapp that answers everything it claims with a mark ---- */
@@ -788,6 +791,41 @@ static void who_comes_by_vmfunc_stands_still(void **state)
 	sim_wait();
 }
 
+/* `arg`: what the L2 that runs has there. */
+static void reads_own_memory(void *arg)
+{
+	sim_assert(sim_read64(GVA(0x5000)) == *(uint64_t *)arg);
+}
+
+/* While the first L2's secondary controls are off, as many EPTP12 of the other one are used as EPT02 has roots. */
+static void loses_its_root(void *arg)
+{
+	struct sim_l2 *other = sim_l2_create(1 << 20);
+	uint64_t mine = 1, others = 2, proc = sim_l2_vmread(l2, VMCS_PROC_CTLS);
+	uint64_t eptp = sim_l2_vmread(other, VMCS_EPTP) & ~7ull;
+	const uint64_t eptps[] = { eptp, eptp | EPTP_WB, eptp | EPTP_AD, eptp | EPTP_AD | EPTP_WB };
+
+	(void)arg;
+	sim_write64(GVA(sim_l2_memory(l2, GPA2(0x5000)).addr), mine);
+	sim_write64(GVA(sim_l2_memory(other, GPA2(0x5000)).addr), others);
+	sim_assert(sim_l2_run(l2, reads_own_memory, &mine, NULL) == EXIT_HLT);
+	sim_l2_vmwrite(l2, VMCS_PROC_CTLS, proc & ~(uint64_t)PROC_SECONDARY);
+	for (size_t i = 0; i < sizeof(eptps) / sizeof(eptps[0]); i++) {
+		sim_l2_vmwrite(other, VMCS_EPTP, eptps[i]);
+		sim_assert(sim_l2_run(other, reads_own_memory, &others, NULL) == EXIT_HLT);
+	}
+	sim_l2_vmwrite(l2, VMCS_PROC_CTLS, proc);
+	sim_assert(sim_l2_run(l2, reads_own_memory, &mine, NULL) == EXIT_HLT);
+}
+
+static void secondary_controls_come_back_to_another_root(void **state)
+{
+	(void)state;
+	sim_boot(hypapps, &(struct sim_options){ .cpus = 1, .options = "ept02-pages=64" });
+	l2 = sim_l2_create(1 << 20);
+	sim_run(0, loses_its_root, NULL);
+}
+
 /* ---- Accessed and dirty flags ---- */
 
 enum { PTE = 7, PTE_AD = 0x60, EPT_A = 1 << 8, EPT_D = 1 << 9 };
@@ -1028,6 +1066,7 @@ int main(void)
 		sim_test(one_ept_stands_still),
 		sim_test(one_ept_has_one_name), sim_test(who_comes_by_vmfunc_stands_still),
 		sim_test(no_port_is_read_for_no_memory),
+		sim_test(secondary_controls_come_back_to_another_root),
 		sim_test(copies_make_pages_dirty), sim_test(a_walk_ends_with_a_loss),
 		sim_test(no_flag_is_set_in_a_guarded_page), sim_test(no_flag_is_set_in_a_restricted_page),
 		sim_test(a_page_that_is_mapped_late_is_there),

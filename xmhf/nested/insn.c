@@ -137,7 +137,8 @@ static void set_current(struct percpu *cpu, struct active_vmcs *a)
 
 	n->current = a;
 	n->missed.access = 0;
-	if (a && vmcs12_uses_ept(&a->vmcs12) && n->ept02.key[a->root] != a->vmcs12.eptp)
+	/* VMCS02's EPT counts, though VMCS12 may have none now: a primary control alone turns it on again. */
+	if (a && (a->proc2 & PROC2_EPT) && n->ept02.key[a->root] != a->vmcs12.eptp)
 		a->unmerged |= GROUP(EXEC); /* another one has got the root meanwhile */
 	nested_load_vmcs01(cpu);
 	nested_shadow_link(cpu);
