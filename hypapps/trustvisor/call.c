@@ -540,7 +540,7 @@ static __attribute__((noinline, cold)) bool awaits_home(struct hypapi_event *ev,
 	struct hypapi_page page;
 
 	if (hypapi_translate(ev, GVA(home), HYPAPI_RW, &page) != HYPAPI_ENOTMAPPED)
-		return false;
+		return pal_is_callers(ev, pal); /* L1 may have mapped it since */
 	page_in(ev, home, 1, HYPAPI_RW);
 	return true;
 }

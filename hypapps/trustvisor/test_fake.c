@@ -385,16 +385,25 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
 	return HYPAPI_OK;
 }
 
+static bool is_home(const struct hypapi_event *ev, const struct fake_partition *partition)
+{
+	struct hypapi_page page;
+
+	return partition->home && hypapi_translate(ev, GVA(partition->home), HYPAPI_R, &page) == HYPAPI_EPERM &&
+	       page.hpa.addr == FAKE_HPA + partition->home_frame * HYPAPI_PAGE_SIZE;
+}
+
 int hypapi_partition_at_home(const struct hypapi_event *ev, hypapi_partition_t handle)
 {
 	const struct fake_partition *partition = partition_of(handle);
-	struct hypapi_page page;
 
 	if (!partition)
 		return HYPAPI_ESTALE;
-	if (!partition->home || hypapi_translate(ev, GVA(partition->home), HYPAPI_R, &page) != HYPAPI_EPERM)
-		return HYPAPI_EFAULT;
-	return page.hpa.addr == FAKE_HPA + partition->home_frame * HYPAPI_PAGE_SIZE ? HYPAPI_OK : HYPAPI_EFAULT;
+	if (is_home(ev, partition))
+		return HYPAPI_OK;
+	if (fake.on_not_home)
+		fake.on_not_home();
+	return HYPAPI_EFAULT;
 }
 
 int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t handle)

@@ -51,6 +51,7 @@ extern struct fake {
 	uint64_t l2_moved;                 /* L2's physical memory is so much higher in L1's */
 	void (*on_quiesce)(void);          /* what another CPU does before this one gets its stop */
 	void (*on_lock)(void);             /* what another CPU does before this one gets the next lock */
+	void (*on_not_home)(void);         /* what another CPU does when this one has seen that a page is not home */
 	int injected;                      /* vector, 0: none */
 	uint32_t injected_code;
 	uint64_t injected_cr2;

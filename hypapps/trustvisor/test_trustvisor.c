@@ -722,6 +722,26 @@ static void l1_takes_the_home_page_for_a_while(void **state)
 	assert_int_equal(unregister_pal(), TV_OK);
 }
 
+static void home_is_mapped(void)
+{
+	fake.missing[(STACK - FAKE_BASE) / 0x1000] = false;
+}
+
+/* It is given back between the look that misses it and the question why: the call comes again, and finds its PAL. */
+static void l1_gives_the_home_page_back_meanwhile(void **state)
+{
+	(void)state;
+	level = HYPAPI_L2;
+	assert_int_equal(register_pal(), TV_OK);
+	fake.missing[(STACK - FAKE_BASE) / 0x1000] = true;
+	fake.on_not_home = home_is_mapped;
+	assert_int_equal(call_at(ENTRY), HYPAPI_RETRY);
+	fake.on_not_home = NULL;
+	assert_int_equal(fake.current | fake.injected | fake.paged_in, 0);
+	assert_pal_works();
+	assert_int_equal(unregister_pal(), TV_OK);
+}
+
 /* The call has run: it ends when L1 has given the buffer back, and runs no second time. */
 static void l1_takes_a_buffer_during_a_call(void **state)
 {
@@ -2254,7 +2274,8 @@ int main(void)
 		TEST(each_machine_has_shared_pages),
 		TEST(shares_count_pages), TEST(a_wrong_share_allows_nothing), TEST(doomed_registrations_cost_one_stop),
 		TEST(wary_for_a_while), TEST(l1_maps_what_l2_registers_and_calls_with),
-		TEST(l1_takes_the_home_page_for_a_while), TEST(l1_takes_a_buffer_during_a_call),
+		TEST(l1_takes_the_home_page_for_a_while), TEST(l1_gives_the_home_page_back_meanwhile),
+		TEST(l1_takes_a_buffer_during_a_call),
 		TEST(unregister_of_a_running_pal_costs_no_stop),
 		TEST(an_empty_budget_repeats),
 		TEST(registration_is_repeated_until_measured), TEST(another_request_is_not_a_repetition),
