@@ -234,6 +234,34 @@ static void the_firmware_has_done_it(void **state)
 	assert_true(machine[0].percpu.smm_closed && machine[1].percpu.smm_closed);
 }
 
+/* A start that refuses gives SMM back: the next one must not take its handlers, which L1 can write by then, for closed. */
+static void given_back(void **state)
+{
+	static const u32 kinds[][2] = { { 0x30101, 0xfef8 }, { 0x30064, 0xff00 } };
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+		set_up(3, kinds[k][0], kinds[k][1]);
+		machine[2].base = FIRMWARE_BASE;
+		probe_all();
+		take_smi(&machine[1]);
+		for (u32 i = 0; i < 3; i++)
+			smm_give_back(&machine[i].percpu);
+		assert_int_equal(machine[0].base, 0x30000);
+		assert_int_equal(machine[1].base, 0x30000);
+		assert_int_equal(machine[2].base, FIRMWARE_BASE);
+		memset(count, 0, sizeof(count));
+		probe_all();
+		assert_int_equal(count[SMM_OURS], 2);
+		assert_int_equal(count[SMM_FIRMWARE], 1);
+	}
+	/* Before the probe there is nothing to give back. */
+	set_up(1, 0x30101, 0xfef8);
+	handlers = NULL;
+	smm_give_back(&machine[0].percpu);
+	assert_int_equal(machine[0].smis, 0);
+}
+
 static void check_open(void)
 {
 	lvt[LAPIC_LVT_THERMAL / 16] = LVT_SMI;
@@ -333,6 +361,7 @@ int main(void)
 		cmocka_unit_test(amd_64_bit_map),
 		cmocka_unit_test(map_of_bochs),
 		cmocka_unit_test(the_firmware_has_done_it),
+		cmocka_unit_test(given_back),
 		cmocka_unit_test(what_stays_open),
 		cmocka_unit_test(off_sends_no_smi),
 		cmocka_unit_test(require_refuses_what_is_not_known),

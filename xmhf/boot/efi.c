@@ -8,6 +8,7 @@
 #include "boot/start.h"
 #include "core/cmdline.h"
 #include "cpu/clock.h"
+#include "cpu/smm.h"
 #include "cpu/smp_boot.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
@@ -103,6 +104,8 @@ static _Noreturn void leave_for_firmware(u32 i)
 	if (cpu_count && vmx_is_on())
 		asm volatile("vmxoff" : : : "memory", "cc");
 	write_cr4(read_cr4() & ~CR4_VMXE);
+	if (i < cpu_count)
+		smm_give_back(cpus[i]);
 	efi_leave(EFI_REFUSED, state_physical(i), i ? handoff->cr3 : handoff->app_cr3, handoff->bridge_leave);
 }
 

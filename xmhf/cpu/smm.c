@@ -105,6 +105,25 @@ static enum smm_state probe(struct percpu *cpu, u8 *segment)
 	return SMM_OURS;
 }
 
+void smm_give_back(struct percpu *cpu)
+{
+	volatile struct smm_mailbox *stays;
+	u32 base, slot;
+	u8 *handler;
+
+	if (!cpu->smm_map)
+		return;
+	handler = handlers + cpu->index * PAGE_SIZE;
+	stays = (volatile struct smm_mailbox *)(handler + MAILBOXES) + 1;
+	base = (u32)virt_to_phys(handler).addr - SMM_ENTRY;
+	slot = smm_base_slot(handler - SMM_ENTRY, base);
+	stays->new_base = SMBASE_RESET;
+	stays->slot = slot ? base + slot : 0;
+	if (!smi_gives(cpu, &stays->runs, stays->runs + 1) || !slot)
+		log_warn("CPU %u: SMM stays closed: no later start can judge it before a reset", cpu->index);
+	cpu->smm_map = NULL;
+}
+
 /* What the firmware left, and what L1 stores from here on. */
 static void guard_lvts(struct percpu *cpu)
 {

@@ -32,6 +32,12 @@ void smm_init(void);
 /* Closes this CPU if it can. In root, before VMXON; one CPU at a time, since the 64 KiB at SMBASE are borrowed. */
 void smm_probe(struct percpu *cpu);
 
+/*
+ * Of a core that goes back to the firmware: SMBASE is where it was. Else the next start would find this CPU closed, by
+ * a handler in memory that is L1's by then. This CPU, in root, after VMXOFF; any time after or without smm_probe().
+ */
+void smm_give_back(struct percpu *cpu);
+
 /* When all CPUs have been probed: says what is open, and refuses to go on where smm=require was given. */
 void smm_finish(void);
 
