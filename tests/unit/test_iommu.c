@@ -375,6 +375,25 @@ static void firmware_had_it_on(void **state)
 	assert_line("in a mode that cannot be left");
 }
 
+/* A start that refuses after this: no unit has its tables any more, the next system finds all, or the next start. */
+static void given_back(void **state)
+{
+	(void)state;
+	begin();
+	add_unit(0, BASE, GOOD_CAP, GOOD_ECAP | QI);
+	add_unit(1, BASE + PAGE_SIZE, GOOD_CAP, GOOD_ECAP);
+	iommu_end(); /* nothing to do */
+	assert_string_equal(models[0].told, "");
+	assert_true(start());
+	iommu_end();
+	assert_false(iommu_is_on());
+	assert_string_equal(models[0].told, "QRciTt");
+	assert_string_equal(models[1].told, "RciTt");
+	assert_memory_equal(table, "DMAR", 4);
+	assert_true(start());
+	assert_string_equal(models[0].told, "QRciTtqQRciT");
+}
+
 /* Root memory by a range of the unit's while the tables are made; also where they come to nothing. */
 static void protected_ranges(void **state)
 {
@@ -668,7 +687,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(options), cmocka_unit_test(no_answer), cmocka_unit_test(what_cannot_be_used),
 		cmocka_unit_test(the_order), cmocka_unit_test(firmware_had_it_on), cmocka_unit_test(several_units),
-		cmocka_unit_test(what_devices_reach), cmocka_unit_test(protected_ranges),
+		cmocka_unit_test(what_devices_reach), cmocka_unit_test(given_back), cmocka_unit_test(protected_ranges),
 		cmocka_unit_test(registers_are_hidden),
 		cmocka_unit_test(faults), cmocka_unit_test(many_flushes),
 	};

@@ -234,7 +234,7 @@ static void the_firmware_has_done_it(void **state)
 	assert_true(machine[0].percpu.smm_closed && machine[1].percpu.smm_closed);
 }
 
-/* A start that refuses gives SMM back: the next one must not take its handlers, which L1 can write by then, for closed. */
+/* A start that refuses gives SMM back: the next must not call closed what L1 can write by then. */
 static void given_back(void **state)
 {
 	static const u32 kinds[][2] = { { 0x30101, 0xfef8 }, { 0x30064, 0xff00 } };

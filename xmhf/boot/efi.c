@@ -11,6 +11,7 @@
 #include "cpu/smm.h"
 #include "cpu/smp_boot.h"
 #include "cpu/x86.h"
+#include "iommu/iommu.h"
 #include "lib/string.h"
 #include "mem/pages.h"
 #include "mem/root_map.h"
@@ -109,14 +110,18 @@ static _Noreturn void leave_for_firmware(u32 i)
 	efi_leave(EFI_REFUSED, state_physical(i), i ? handoff->cr3 : handoff->app_cr3, handoff->bridge_leave);
 }
 
-/* Of the CPU that refuses. The others leave by themselves: none of them is a guest yet. */
+/* Of the CPU that refuses. The others leave by themselves, the boot CPU by a refusal: none is a guest yet. */
 static void back_to_firmware(const char *why)
 {
+	u32 i = place_of(initial_apic_id());
+
 	/* Of another CPU's refusal, the boot CPU's, which is because of it, says less. */
 	if (!handoff->refusal[0])
 		string_copy(handoff->refusal, why, sizeof(handoff->refusal));
 	atomic_store(&turn, TURN_BACK);
-	leave_for_firmware(place_of(initial_apic_id()));
+	if (!i)
+		iommu_end();
+	leave_for_firmware(i);
 }
 
 /* From efi_core_entries: on the application's stack and tables. */

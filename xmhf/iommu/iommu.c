@@ -230,6 +230,15 @@ bool iommu_start(bool x2apic)
 	return false;
 }
 
+void iommu_end(void)
+{
+	if (!unit_count)
+		return;
+	unit_count = 0;
+	stop_units();
+	(void)rename_table("DMAR");
+}
+
 void iommu_hide_registers(void)
 {
 	for (u32 i = 0; i < unit_count; i++)

@@ -16,6 +16,9 @@
  */
 bool iommu_start(bool x2apic);
 
+/* Of a core that goes back to the firmware: the units are off, and the table shows them. Boot CPU, before its guest. */
+void iommu_end(void);
+
 /* The units' registers are not L1's, nor L2's: they find scratch memory there. At boot, when EPT01 stands. */
 void iommu_hide_registers(void);
 
