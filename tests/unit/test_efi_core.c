@@ -142,12 +142,47 @@ static void not_under_itself(void **state)
 	is_twice = false;
 }
 
+/* ---- What VMX operation needs while the boot CPU is in the firmware ---- */
+
+static u64 control[9];
+static struct percpu boot_cpu;
+
+u64 *machine_cr(u32 number) { return &control[number]; }
+bool machine_rdmsr(u32 msr, u64 *value) { (void)msr, (void)value; return false; }
+bool machine_wrmsr(u32 msr, u64 value) { (void)msr, (void)value; return true; }
+void *machine_self(void) { return &boot_cpu; }
+u64 root_map_low_cr3(u64 bytes) { (void)bytes; return 0; }
+void percpu_load_tables(struct percpu *cpu) { assert_ptr_equal(cpu, &boot_cpu); }
+
+/* As bridge.S: what it has given the firmware is saved when the boot CPU comes back, and what the firmware changed. */
+void efi_switch(u64 answer, u64 state, u64 cr3, u64 leave)
+{
+	(void)answer, (void)state, (void)cr3, (void)leave;
+	told.cpu[0].cr0 |= CR0_NE | CR0_WP;
+	told.cpu[0].cr4 |= CR4_VMXE;
+}
+
+static void firmware_keeps_its_bits(void **state)
+{
+	(void)state;
+	handoff = &told;
+	for (u64 ne = 0; ne <= CR0_NE; ne += CR0_NE) {
+		told = (struct efi_handoff){ .cpu_count = 1 };
+		told.cpu[0].cr0 = CR0_PE | ne;
+		told.cpu[0].cr4 = BIT(5);
+		efi_start_others();
+		assert_int_equal(told.cpu[0].cr0, CR0_PE | CR0_WP | ne);
+		assert_int_equal(told.cpu[0].cr4, BIT(5));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ids_of_32_bits),
 		cmocka_unit_test(cpus_that_nobody_starts),
 		cmocka_unit_test(not_under_itself),
+		cmocka_unit_test(firmware_keeps_its_bits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

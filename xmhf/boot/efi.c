@@ -182,6 +182,8 @@ void efi_start_others(void)
 {
 	struct percpu *self = this_cpu();
 	u64 cr0 = read_cr0(), cr4 = read_cr4(), efer = rdmsr(MSR_EFER);
+	struct efi_cpu_state *state = &handoff->cpu[0];
+	u64 ne = state->cr0 & CR0_NE, vmxe = state->cr4 & CR4_VMXE;
 
 	handoff->cr3 = root_map_low_cr3(1ul << 32);
 	for (u32 i = 1; i < handoff->cpu_count; i++) {
@@ -191,6 +193,9 @@ void efi_start_others(void)
 		handoff->cpu[i].stack = cpu->stack_top;
 	}
 	efi_switch(EFI_START_OTHERS, state_physical(0), handoff->cr3, handoff->bridge_leave);
+	/* Meanwhile the firmware had these two, as VMX operation needs. */
+	state->cr0 = (state->cr0 & ~CR0_NE) | ne;
+	state->cr4 = (state->cr4 & ~CR4_VMXE) | vmxe;
 	write_cr0(cr0);
 	write_cr4(cr4);
 	wrmsr(MSR_EFER, efer);

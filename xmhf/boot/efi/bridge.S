@@ -63,12 +63,12 @@ bridge_enter:
 	movq %r8, %cr3
 	jmpq *%r9
 
-/* RDI: state, RSI: the answer. With tables that map this page. VMX operation, if the CPU is in it, goes on. */
+/* RDI: state, RSI: the answer. With tables that map this page. VMX operation, if the CPU is in it, goes on: with NE. */
 bridge_leave:
 	movq %cr4, %rax
 	andl $0x2000, %eax              /* VMXE */
-	orq STATE_CR4(%rdi), %rax
 	movq %rax, %r8
+	orq STATE_CR4(%rdi), %r8
 	lgdt STATE_GDTR(%rdi)
 	lidt STATE_IDTR(%rdi)
 	movq STATE_RSP(%rdi), %rcx
@@ -80,7 +80,10 @@ bridge_leave:
 	movw STATE_SEGMENTS + 2 * STATE_SS(%rdi), %ss
 	movq STATE_CR3(%rdi), %r9
 	movq STATE_CR0(%rdi), %r10
-	movq %rdx, %r11
+	testl %eax, %eax
+	jz 1f
+	orq $0x20, %r10                 /* NE: without it MOV to CR0 is #GP */
+1:	movq %rdx, %r11
 	movl $0xc0000100, %ecx
 	movl STATE_FS_BASE(%rdi), %eax
 	movl STATE_FS_BASE + 4(%rdi), %edx
