@@ -7,8 +7,9 @@
 #include "test.h"
 
 #define LEAF 0x700u
-#define ROUNDS 100u
-#define LAST_ROUND 1000u
+/* With 9 lines each: 100,008 of each CPU. */
+#define ROUNDS 11112u
+#define LAST_ROUND 100000u
 
 static u32 running;
 
