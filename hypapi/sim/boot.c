@@ -119,8 +119,21 @@ static bool say_why(const struct sim_cpu *c, char *text, size_t size)
 	return *text;
 }
 
+#define at_this_moment(place) __atomic_load_n(&(place), __ATOMIC_RELAXED)
+#define UNLOCKED_LOOK __attribute__((no_sanitize("thread", "address")))
+
+/* `d` is on the stack of a CPU that goes on meanwhile: what is left of an event that is over may name no hypapp. */
+UNLOCKED_LOOK static void say_handler(u32 cpu, const struct dispatch *d)
+{
+	const struct link *link = d ? at_this_moment(d->link) : NULL;
+
+	if (hypapps_has_link(link))
+		dprintf(2, "sim: CPU %u: hypapp %s, in its handler of event %s\n", cpu, link->app->name,
+			hypapi_event_name(at_this_moment(d->ev.type)));
+}
+
 /* By a signal, which may come in the middle of a line that this thread prints: not by stdio's stream. */
-__attribute__((no_sanitize("thread"))) static void out_of_time(int signal)
+UNLOCKED_LOOK static void out_of_time(int signal)
 {
 	char why[SIM_FAULT_BYTES] = "";
 
@@ -133,9 +146,7 @@ __attribute__((no_sanitize("thread"))) static void out_of_time(int signal)
 			machine_cpus[i]->runs ? "runs" : "idle", cpu->world->mode,
 			cpu->dispatch ? "in a hypapp" : "in no hypapp", cpu->locks_held, cpu->quiesce.wants_owner,
 			cpu->quiesce.depth);
-		if (cpu->dispatch)
-			dprintf(2, "sim: CPU %u: hypapp %s, in its handler of event %s\n", i,
-				cpu->dispatch->link->app->name, hypapi_event_name(cpu->dispatch->ev.type));
+		say_handler(i, at_this_moment(cpu->dispatch));
 		if (cpu->repeat.count)
 			dprintf(2, "sim: CPU %u: event %s at RIP 0x%lx, address 0x%lx came %u times in a row\n", i,
 				hypapi_event_name(cpu->repeat.type), cpu->repeat.rip, cpu->repeat.address,
