@@ -91,8 +91,8 @@ void sim_fault(const char *f, ...)
 	machine_end(SIM_FAULT_STATUS);
 }
 
-/* A thousand times in a row is no chance. */
-#define NO_PROGRESS 1000
+/* So often in a row is no chance; a loaded host may not come to more in a few seconds. */
+#define NO_PROGRESS 100
 
 static bool repeats_access(u32 reason)
 {
