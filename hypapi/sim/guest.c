@@ -65,6 +65,35 @@ static void raw_exit(struct sim_cpu *c, u32 reason, u64 qualification, u32 insn_
 	(void)*place; /* kept until here */
 }
 
+/* What of the core's making a CPU refuses to enter (SDM vol. 3, "VM Entries"). */
+static const char *refusal(struct sim_cpu *c)
+{
+	u64 info = *field(c, VMCS_ENTRY_INTR_INFO), rflags = *field(c, VMCS_GUEST_RFLAGS);
+	u64 shadow = *field(c, VMCS_GUEST_INTERRUPTIBILITY), pending = *field(c, VMCS_GUEST_PENDING_DEBUG);
+	bool holds = (shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) ||
+		     *field(c, VMCS_GUEST_ACTIVITY) == ACTIVITY_HLT;
+
+	if ((info & INTR_VALID) && (info & INTR_ERROR_CODE) && *field(c, VMCS_ENTRY_ERROR_CODE) >> 16)
+		return "an error code of more than 16 bits";
+	if ((info & (INTR_VALID | INTR_TYPE)) == (INTR_VALID | INTR_TYPE_EXTERNAL) && !(rflags & RFLAGS_IF))
+		return "an interrupt with IF clear";
+	if ((shadow & INTERRUPTIBILITY_STI) && !(rflags & RFLAGS_IF))
+		return "a shadow of STI with IF clear";
+	if (holds && !(rflags & RFLAGS_TF) != !(pending & PENDING_DEBUG_BS))
+		return "TF and no trap that waits, or the other way round";
+	if (!(*field(c, VMCS_GUEST_CS_AR) & AR_L) && *field(c, VMCS_GUEST_RIP) >> 32)
+		return "RIP above 4 GiB";
+	return NULL;
+}
+
+static void judge_entry(struct sim_cpu *c)
+{
+	const char *why = refusal(c);
+
+	if (why)
+		sim_fault("CPU %u: no CPU enters a guest with %s", c->index, why);
+}
+
 /* Whether a window is asked for and open: the reason of that exit, which comes before an interrupt is taken. */
 static bool window_is_open(struct sim_cpu *c, u32 *reason)
 {
@@ -84,6 +113,7 @@ static void enter(struct sim_cpu *c)
 			vmx_handle_work(c->core);
 		mmu_crossing(c);
 		mmu_judge_vmcs(c);
+		judge_entry(c);
 		deliver_event(c);
 		if (!window_is_open(c, &reason))
 			return;

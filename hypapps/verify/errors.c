@@ -119,6 +119,7 @@ static void registers(struct hypapi_event *ev)
 	expect("R9", (int64_t)hypapi_reg_get(ev, HYPAPI_REG_R9), 0);
 	expect("R9 written", hypapi_reg_set(ev, HYPAPI_REG_R9, r9), HYPAPI_OK);
 	expect("inject #DE", hypapi_inject(ev, 0, 0, GVA(0)), HYPAPI_EINVAL);
+	expect("inject a long error code", hypapi_inject(ev, 13, 1u << 16, GVA(0)), HYPAPI_EINVAL);
 	expect("an unknown window", hypapi_window(ev, 4), HYPAPI_EINVAL);
 	expect("no window", hypapi_window(ev, 0), HYPAPI_OK);
 }
@@ -270,6 +271,8 @@ static void no_partition(struct hypapi_event *ev)
 	expect("read no partition", hypapi_partition_read(ev, none, &byte, GVA(0), 1), HYPAPI_ESTALE);
 	expect("write no partition", hypapi_partition_write(ev, none, GVA(0), &byte, 1), HYPAPI_ESTALE);
 	expect("enter no partition", hypapi_partition_enter(ev, none, &entry), HYPAPI_ESTALE);
+	entry = (struct hypapi_partition_entry){ .rip = 1ull << 32 };
+	expect("enter 32-bit code above 4 GiB", hypapi_partition_enter(ev, none, &entry), HYPAPI_EINVAL);
 	expect("leave no partition", hypapi_partition_leave(ev), HYPAPI_ESTATE);
 }
 

@@ -56,7 +56,10 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 static enum hypapi_verdict on_interrupt(struct hypapi_event *ev)
 {
 	on_any(ev);
-	return ev->args.interrupt.vector == VECTOR_TAKEN ? HYPAPI_HANDLED : HYPAPI_PASS;
+	if (ev->args.interrupt.vector == VECTOR_TAKEN)
+		return HYPAPI_HANDLED;
+	hypapi_reg_set(ev, HYPAPI_REG_RFLAGS, 0); /* IF stays: the guest has to take it */
+	return HYPAPI_PASS;
 }
 
 static enum hypapi_verdict on_sleep(struct hypapi_event *ev)

@@ -18,7 +18,8 @@
 #include "nested/operand.h"
 #include "vmx/vmx_insn.h"
 
-enum { CREATE = 0x10, ENTER, READ, LEAVE, CREATE_OTHER, ENTER_OTHER, DESTROY, EXIT_HLT_REASON = 12 };
+enum { CREATE = 0x10, ENTER, READ, LEAVE, CREATE_OTHER, ENTER_OTHER, DESTROY, RESTRICT, WRAP, SET_IF };
+enum { EXIT_HLT_REASON = 12 };
 
 static hypapi_partition_t partition, other;
 static gpa1_t page, other_page;
@@ -97,8 +98,20 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 	case DESTROY: result = hypapi_quiesce(ev) < 0 ? -1 : hypapi_partition_destroy(ev, partition); break;
 	case READ: result = hypapi_partition_read(ev, partition, &word, GVA(page.addr), sizeof(word)); break;
 	case LEAVE: result = hypapi_partition_leave(ev); break;
+	case RESTRICT: result = hypapi_quiesce(ev) < 0 ? -1 : hypapi_memory_restrict(ev, page, 1, HYPAPI_R); break;
+	case WRAP: result = hypapi_reg_set(ev, HYPAPI_REG_RIP, hypapi_reg_get(ev, HYPAPI_REG_RIP) | 1ull << 32); break;
+	case SET_IF: result = hypapi_reg_set(ev, HYPAPI_REG_RFLAGS, RFLAGS_IF); break;
 	}
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)result);
+	return HYPAPI_HANDLED;
+}
+
+static uint64_t flags; /* what a violation sets */
+
+static enum hypapi_verdict on_violation(struct hypapi_event *ev)
+{
+	sim_assert(hypapi_memory_restrict(ev, page, 1, HYPAPI_RWX) == HYPAPI_OK);
+	sim_assert(hypapi_reg_set(ev, HYPAPI_REG_RFLAGS, flags) == HYPAPI_OK);
 	return HYPAPI_HANDLED;
 }
 
@@ -110,13 +123,14 @@ static enum hypapi_verdict pass(struct hypapi_event *ev)
 
 HYPAPP_DEFINE(worlds,
 	.priority = 1,
-	.capabilities = HYPAPI_CAP_REGISTERS | HYPAPI_CAP_QUIESCE | HYPAPI_CAP_PARTITIONS,
+	.capabilities = HYPAPI_CAP_REGISTERS | HYPAPI_CAP_QUIESCE | HYPAPI_CAP_PARTITIONS | HYPAPI_CAP_MEMORY,
 	.subscriptions = {
 		{ .type = HYPAPI_EV_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .handler = on_hypercall },
+		{ .type = HYPAPI_EV_EPT_VIOLATION, .levels = HYPAPI_LEVELS_GUEST, .handler = on_violation },
 		{ .type = HYPAPI_EV_PARTITION_EXIT, .levels = HYPAPI_LEVELS_GUEST, .handler = pass },
 	},
 	.claims = { { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CREATE,
-		      .last = DESTROY } });
+		      .last = SET_IF } });
 
 static const struct hypapp_descriptor *const hypapps[] = { &hypapp_worlds, NULL };
 
@@ -381,11 +395,87 @@ static void operands_come_back_meanwhile(void **state)
 	boot(loads_what_comes_back);
 }
 
+/* ---- What a hypapp may set is a state that the CPU enters: the simulator judges each entry ---- */
+
+enum { IF = 1 << 9, TF = 1 << 8 };
+
+struct odd { uint64_t flags, shadow, activity, pending; };
+
+static void set_state(const struct odd *state)
+{
+	*vmcs_field(sim_self, VMCS_GUEST_RFLAGS) = RFLAGS_FIXED1 | state->flags;
+	*vmcs_field(sim_self, VMCS_GUEST_INTERRUPTIBILITY) = state->shadow;
+	*vmcs_field(sim_self, VMCS_GUEST_ACTIVITY) = state->activity;
+	*vmcs_field(sim_self, VMCS_GUEST_PENDING_DEBUG) = state->pending;
+}
+
+/* A violation in one state, at which a hypapp sets flags, leads to another one. */
+static void becomes(struct odd before, uint64_t set, struct odd after)
+{
+	call(RESTRICT);
+	set_state(&before);
+	flags = set;
+	sim_write64(GVA(page.addr), 1);
+	sim_assert(vmread(VMCS_GUEST_RFLAGS) == (RFLAGS_FIXED1 | after.flags));
+	sim_assert(vmread(VMCS_GUEST_INTERRUPTIBILITY) == after.shadow);
+	sim_assert(vmread(VMCS_GUEST_ACTIVITY) == after.activity);
+	sim_assert(vmread(VMCS_GUEST_PENDING_DEBUG) == after.pending);
+	set_state(&(struct odd){ .flags = IF });
+}
+
+static void sets_odd_flags(void *arg)
+{
+	const uint64_t sti = INTERRUPTIBILITY_STI, mov_ss = INTERRUPTIBILITY_MOV_SS, step = PENDING_DEBUG_BS;
+
+	(void)arg;
+	becomes((struct odd){ IF, sti, 0, 0 }, 0, (struct odd){ 0, 0, 0, 0 });
+	becomes((struct odd){ IF, sti, 0, 0 }, IF, (struct odd){ IF, sti, 0, 0 });
+	becomes((struct odd){ IF, mov_ss, 0, 0 }, 0, (struct odd){ 0, mov_ss, 0, 0 });
+	becomes((struct odd){ IF, mov_ss, 0, 0 }, IF | TF, (struct odd){ IF | TF, 0, 0, 0 });
+	becomes((struct odd){ IF | TF, mov_ss, 0, step }, IF | TF, (struct odd){ IF | TF, mov_ss, 0, step });
+	becomes((struct odd){ IF | TF, mov_ss, 0, step }, IF, (struct odd){ IF, mov_ss, 0, 0 });
+	becomes((struct odd){ IF, 0, ACTIVITY_HLT, 0 }, IF | TF, (struct odd){ IF | TF, 0, ACTIVITY_ACTIVE, 0 });
+}
+
+static void wraps_at_4_gib(void *arg)
+{
+	(void)arg;
+	*vmcs_field(sim_self, VMCS_GUEST_CS_AR) = 0xc09b;
+	call(WRAP);
+	*vmcs_field(sim_self, VMCS_GUEST_CS_AR) = 0xa09b;
+}
+
+static void sets_if_in_a_partition(void *arg)
+{
+	(void)arg;
+	sim_assert(sim_hypercall(SET_IF) == 0 && !(vmread(VMCS_GUEST_RFLAGS) & IF));
+	sim_hypercall(LEAVE);
+}
+
+static void enters_to_set_if(void *arg)
+{
+	(void)arg;
+	call(CREATE);
+	call(ENTER);
+}
+
+static void flags_that_no_entry_takes(void **state) { (void)state; boot(sets_odd_flags); }
+static void rip_of_32_bit_code(void **state) { (void)state; boot(wraps_at_4_gib); }
+
+static void no_interrupts_in_a_partition(void **state)
+{
+	(void)state;
+	sim_partition_code(sets_if_in_a_partition, NULL);
+	boot(enters_to_set_if);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		sim_test(around_a_partition), sim_test(copies_from_a_partition), sim_test(between_l1_and_l2),
 		sim_test(nothing_left_in_the_vmcs), sim_test(an_event_told_is_not_delivered),
+		sim_test(flags_that_no_entry_takes), sim_test(rip_of_32_bit_code),
+		sim_test(no_interrupts_in_a_partition),
 		sim_test(nmis_stay_blocked_as_told), sim_test(operands_come_back_meanwhile),
 		sim_test_fault(host_size_is_checked_after_vmxon, "VMRESUME of L1 fails"),
 	};

@@ -249,6 +249,35 @@ int hypapi_reg_read(const struct hypapi_event *ev, enum hypapi_reg reg, uint64_t
 
 #define RFLAGS_WRITABLE (RFLAGS_ARITHMETIC | RFLAGS_TF | RFLAGS_IF | BIT(10) | RFLAGS_RF | RFLAGS_AC)
 
+/* IF stays while an interrupt is on its way into the guest, which has to take it; a partition takes none. */
+static u64 writable_flags(const struct dispatch *d)
+{
+	u64 event = vmread(VMCS_ENTRY_INTR_INFO) & (INTR_VALID | INTR_TYPE);
+	bool stays = this_cpu()->world->mode == RUN_PARTITION || d->ev.type == HYPAPI_EV_INTERRUPT ||
+		     event == (INTR_VALID | INTR_TYPE_EXTERNAL);
+
+	return stays ? RFLAGS_WRITABLE & ~RFLAGS_IF : RFLAGS_WRITABLE;
+}
+
+/*
+ * No state that the CPU refuses to enter (SDM vol. 3, "Checks on Guest Non-Register State"): in a shadow of STI IF is
+ * set; in any shadow and in HLT a trap waits exactly if TF is set. Who begins to step ends the one and the other.
+ */
+static void set_flags(const struct dispatch *d, u64 value)
+{
+	u64 old = vmread(VMCS_GUEST_RFLAGS), writable = writable_flags(d);
+
+	value = (old & ~writable) | (value & writable);
+	if ((value & ~old & RFLAGS_TF) ||
+	    (!(value & RFLAGS_IF) && (vmread(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_STI)))
+		vmx_end_interrupt_shadow();
+	if (value & ~old & RFLAGS_TF)
+		vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	else if (old & ~value & RFLAGS_TF)
+		vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) & ~PENDING_DEBUG_BS);
+	vmwrite(VMCS_GUEST_RFLAGS, value);
+}
+
 /* Registers that need more than a store to this CPU's structure. */
 static int set_vmcs_reg(struct dispatch *d, enum hypapi_reg reg, u64 value)
 {
@@ -259,10 +288,12 @@ static int set_vmcs_reg(struct dispatch *d, enum hypapi_reg reg, u64 value)
 		if (!is_canonical(value, LINEAR_BITS))
 			return HYPAPI_EINVAL;
 		vmx_end_interrupt_shadow(); /* the instruction is over */
+		if (!d->ev.long_mode)
+			value = (u32)value;
 		break;
 	case HYPAPI_REG_RFLAGS:
-		value = (vmread(VMCS_GUEST_RFLAGS) & ~RFLAGS_WRITABLE) | (value & RFLAGS_WRITABLE);
-		break;
+		set_flags(d, value);
+		return HYPAPI_OK;
 	case HYPAPI_REG_RSP:
 		break;
 	default:
@@ -306,6 +337,8 @@ int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code,
 	if (!d)
 		return HYPAPI_EPERM;
 	if (!event_info[d->ev.type].raises || (vector != VEC_UD && vector != VEC_GP && vector != VEC_PF))
+		return HYPAPI_EINVAL;
+	if (vector != VEC_UD && (error_code & BITS(31, 16))) /* the CPU would refuse the entry */
 		return HYPAPI_EINVAL;
 	if (this_cpu()->world->mode == RUN_PARTITION)
 		return HYPAPI_ESTATE;
@@ -622,7 +655,7 @@ int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition
 		return HYPAPI_EPERM;
 	if (!event_info[d->ev.type].enters || this_cpu()->world->mode == RUN_PARTITION || d->progress.enters)
 		return HYPAPI_ESTATE;
-	if (entry->rip >= BIT(47))
+	if (entry->rip >= (entry->long_mode ? BIT(47) : BIT(32)))
 		return HYPAPI_EINVAL;
 	int error = partition_claim(partition.id, d->link->app, this_cpu(), &d->enter);
 

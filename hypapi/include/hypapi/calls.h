@@ -214,7 +214,9 @@ int hypapi_reg_read(const struct hypapi_event *ev, enum hypapi_reg reg, uint64_t
 
 /**
  * Writes a register of the same vCPU: a general one, RIP (canonical) or RFLAGS (reserved bits are kept).
- * RIP stands for the end of an instruction: blocking by STI or MOV SS ends, since 1.3.
+ * RIP stands for the end of an instruction: blocking by STI or MOV SS ends, since 1.3; of other than 64-bit code it has
+ * 32 bits. TF that is set ends such blocking, and HLT: the trap comes after the next instruction. IF stays as it is in
+ * event INTERRUPT, while an interrupt is being delivered, and of a partition.
  * @param ev     the event of this callback
  * @param reg    which one
  * @param value  what it holds when the vCPU resumes
@@ -237,10 +239,11 @@ int hypapi_regs_clear(struct hypapi_event *ev, uint32_t mask);
  * L1 gets the exit. A later verdict HYPAPI_HANDLED resumes at the current RIP with it.
  * @param ev          the event of this callback
  * @param vector      6 (#UD), 13 (#GP) or 14 (#PF)
- * @param error_code  as the SDM defines it for the vector; ignored for #UD
+ * @param error_code  as the SDM defines it for the vector, 16 bits; ignored for #UD
  * @param cr2         the address of a #PF
- * @return HYPAPI_OK; HYPAPI_EINVAL: another vector, or an event other than HYPERCALL, CPUID, EPT_VIOLATION,
- *         PARTITION_EXIT, PORT_IO and MSR; HYPAPI_EPERM; HYPAPI_ESTATE while a partition runs
+ * @return HYPAPI_OK; HYPAPI_EINVAL: another vector, an error code of more than 16 bits, or an event other than
+ *         HYPERCALL, CPUID, EPT_VIOLATION, PARTITION_EXIT, PORT_IO and MSR; HYPAPI_EPERM; HYPAPI_ESTATE while a
+ *         partition runs
  * @since 1.0 (SDM volume 3, "Event Injection")
  */
 int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code, gva_t cr2);
@@ -671,7 +674,7 @@ struct hypapi_partition_entry {
  * @param entry      how it starts; copied
  * @return HYPAPI_OK; HYPAPI_ESTALE; HYPAPI_EBUSY: another CPU runs it; HYPAPI_ESTATE: a partition runs here or is about
  *         to, or the event is none of HYPERCALL, CPUID, EPT_VIOLATION and PARTITION_EXIT; HYPAPI_EINVAL: `rip` is not
- *         below 2^47; HYPAPI_EPERM
+ *         below 2^47, of 32-bit code not below 2^32; HYPAPI_EPERM
  * @since 1.0
  */
 HYPAPI_CHECK
