@@ -228,14 +228,16 @@ static void write_many(u64 value)
 	vmwrite(VMCS_TSC_OFFSET, value << 20);
 	vmwrite(VMCS_TSC_OFFSET | 1, value);
 	vmwrite(VMCS_GUEST_GDTR_LIMIT, value);
+	vmwrite(VMCS_EXIT_QUALIFICATION, value << 24);
 }
 
 static void print_many(const char *what)
 {
-	print("T %s: SYSENTER %lx, %lx, %lx, ES %lx, LDTR %lx, TSC offset %lx, %lx, GDTR limit %lx\n", what,
+	print("T %s: SYSENTER %lx, %lx, %lx, ES %lx, LDTR %lx, TSC offset %lx, %lx, GDTR limit %lx, "
+	      "qualification %lx\n", what,
 	      vmread(VMCS_GUEST_SYSENTER_CS), vmread(VMCS_GUEST_SYSENTER_ESP), vmread(VMCS_GUEST_SYSENTER_EIP),
 	      vmread(VMCS_GUEST_ES_SEL), vmread(VMCS_GUEST_LDTR_BASE), vmread(VMCS_TSC_OFFSET),
-	      vmread(VMCS_TSC_OFFSET | 1), vmread(VMCS_GUEST_GDTR_LIMIT));
+	      vmread(VMCS_TSC_OFFSET | 1), vmread(VMCS_GUEST_GDTR_LIMIT), vmread(VMCS_EXIT_QUALIFICATION));
 }
 
 /* Written at once, as by a hypervisor whose guest is one, too, and left in the middle. */

@@ -9,7 +9,7 @@
  * How many fields a shadow has: the hot ones always, since each costs a VMREAD or VMWRITE at every crossing. L1 that
  * touches others changes many at a time (a hypervisor in L2 exits, and gets its host state), so after WIDE_AFTER exits
  * for such fields the shadow is wide, until the next entry. A VMCS of L1's that is a shadow VMCS itself is never
- * entered, only filled and emptied: it is wide from VMPTRLD to VMCLEAR.
+ * entered, only filled and emptied: it is wide from VMPTRLD to VMCLEAR, and L1 may write exit information there, too.
  */
 #include "core/cmdline.h"
 #include "cpu/x86.h"
@@ -50,9 +50,12 @@
 	X(PIN_CTLS, pin_ctls) X(EXCEPTION_BITMAP, exception_bitmap) X(TSC_OFFSET, tsc_offset) X(EPTP, eptp)          \
 	X(CR0_MASK, cr0_mask) X(CR4_MASK, cr4_mask) X(CR0_SHADOW, cr0_shadow) X(CR4_SHADOW, cr4_shadow)              \
 	X(HOST_FS_SEL, host_fs_sel) X(HOST_GS_SEL, host_gs_sel) X(HOST_FS_BASE, host_fs_base)                        \
-	X(HOST_GS_BASE, host_gs_base) X(IDT_ERROR, idt_error)
+	X(HOST_GS_BASE, host_gs_base) X(HOST_RSP, host_rsp) X(IDT_ERROR, idt_error)
 #define WIDE_LAZY (GROUP(SEGS) | GROUP(CRS)) /* to be read from VMCS02 before they are published */
 #define WIDE_AFTER 3
+
+/* What a shadow has. Whole: wide, and L1 may write exit information, which it does in a shadow VMCS of its own only. */
+enum width { SHADOW_NARROW, SHADOW_WIDE, SHADOW_WHOLE, WIDTHS };
 
 #define IN_GROUPS(NAME, groups) ((groups) >> VMCS12_GROUP_OF_##NAME & 1)
 #define X(NAME, member) _Static_assert(!IN_GROUPS(NAME, GROUPS_LAZY), #NAME ": known only when somebody asks");
@@ -73,24 +76,21 @@ struct shadow {
 		HOT_WRITABLE(X) HOT_READABLE(X) WIDE(X)
 #undef X
 	} last;
-	u32 misses;         /* exits for what a wide one has, since the newest collection; WIDE_AFTER: it is wide */
+	enum width width;
+	u32 misses;         /* exits for what a wide one has, since the newest collection */
 };
 _Static_assert(ACTIVE_VMCSS * sizeof(struct shadow) <= PAGE_SIZE, "in one page");
 
-static bool is_wide(const struct shadow *s)
-{
-	return s->misses >= WIDE_AFTER;
-}
-
-/* VMREAD and VMWRITE bitmaps of a shadow that is not wide, and of one that is: for all CPUs, constant after boot. */
+/* VMREAD and VMWRITE bitmaps: for all CPUs, constant after boot. */
 static struct bitmaps {
 	u8 *read, *write;
-} bitmaps[2];
+} bitmaps[WIDTHS];
 
 /* On every CPU that has VMCS shadowing, or it is not used. */
 #define NEEDED (BIT(NEED_ALWAYS) | BIT(NEED_TPR_SHADOW) | BIT(NEED_TIMER) | BIT(NEED_EPT))
 /* Of the other fields L1's region may hold anything in their place, and the CPU may not have them. */
 #define EXISTS(NAME) ((NEEDED >> VMCS12_NEED_OF_##NAME & 1) || (nested_caps.needs >> VMCS12_NEED_OF_##NAME & 1))
+#define WRITABLE(NAME, width) (EXISTS(NAME) && (!IN_GROUPS(NAME, GROUP(INFO)) || (width) == SHADOW_WHOLE))
 
 /* Both halves of a 64-bit field: what is read by one encoding may have been written by the other one. */
 static void open_field(u8 *bitmap, u32 encoding)
@@ -100,10 +100,8 @@ static void open_field(u8 *bitmap, u32 encoding)
 		bitmap[encoding / 8] &= (u8)~BIT((encoding | VMCS_ENC_HIGH) % 8);
 }
 
-static void make_bitmaps(struct bitmaps *b, bool wide)
+static void make_bitmaps(struct bitmaps *b, enum width width)
 {
-	bool may_write_all = NESTED_CAP(&nested_caps, MISC) & VMX_MISC_VMWRITE_ALL;
-
 	b->read = pages_boot_alloc(1);
 	b->write = pages_boot_alloc(1);
 	__builtin_memset(b->read, 0xff, PAGE_SIZE);
@@ -112,15 +110,15 @@ static void make_bitmaps(struct bitmaps *b, bool wide)
 	if (EXISTS(NAME))                                                                                            \
 		open_field(b->read, VMCS_##NAME);
 	HOT_WRITABLE(X) HOT_READABLE(X)
-	if (wide) {
+	if (width != SHADOW_NARROW) {
 		WIDE(X)
 	}
 #undef X
 #define X(NAME, member)                                                                                              \
-	if (EXISTS(NAME) && (may_write_all || !IN_GROUPS(NAME, GROUP(INFO))))                                        \
+	if (WRITABLE(NAME, width))                                                                                   \
 		open_field(b->write, VMCS_##NAME);
 	HOT_WRITABLE(X)
-	if (wide) {
+	if (width != SHADOW_NARROW) {
 		HOT_READABLE(X) WIDE(X)
 	}
 #undef X
@@ -159,19 +157,19 @@ static void init(struct percpu *cpu, struct shadow *s)
 }
 
 /* VMCS01 is at hand. */
-static void use_bitmaps(struct percpu *cpu, bool wide)
+static void use_bitmaps(struct percpu *cpu, enum width width)
 {
-	vmwrite(VMCS_VMREAD_BITMAP, virt_to_phys(bitmaps[wide].read).addr);
-	vmwrite(VMCS_VMWRITE_BITMAP, virt_to_phys(bitmaps[wide].write).addr);
-	cpu->nested->wide = wide;
+	vmwrite(VMCS_VMREAD_BITMAP, virt_to_phys(bitmaps[width].read).addr);
+	vmwrite(VMCS_VMWRITE_BITMAP, virt_to_phys(bitmaps[width].write).addr);
+	cpu->nested->shadow_width = width;
 }
 
 void nested_shadow_init(struct percpu *cpu)
 {
 	if (!wanted())
 		return;
-	for (u32 wide = 0; wide < 2 && !bitmaps[wide].read; wide++)
-		make_bitmaps(&bitmaps[wide], wide);
+	for (u32 width = 0; width < WIDTHS && !bitmaps[width].read; width++)
+		make_bitmaps(&bitmaps[width], (enum width)width);
 	struct shadow *shadows = pages_boot_alloc(1);
 
 	for (u32 i = 0; i < ACTIVE_VMCSS; i++) {
@@ -179,7 +177,7 @@ void nested_shadow_init(struct percpu *cpu)
 		cpu->nested->active[i].shadow = &shadows[i];
 	}
 	nested_load_vmcs01(cpu);
-	use_bitmaps(cpu, false);
+	use_bitmaps(cpu, SHADOW_NARROW);
 }
 
 void nested_shadow_enable(struct percpu *cpu, bool enable)
@@ -198,15 +196,20 @@ void nested_shadow_link(struct percpu *cpu)
 	if (!cpu->nested->active[0].shadow)
 		return;
 	vmwrite(VMCS_LINK_POINTER, a ? a->shadow->world.vmcs.addr : ~0ull);
-	if (a && is_wide(a->shadow) != cpu->nested->wide)
-		use_bitmaps(cpu, is_wide(a->shadow));
+	if (a && a->shadow->width != cpu->nested->shadow_width)
+		use_bitmaps(cpu, a->shadow->width);
+}
+
+static bool shows(enum width width, const struct vmcs12_field *field)
+{
+	const u8 *bitmap = bitmaps[width].read;
+
+	return bitmap && !(bitmap[field->encoding / 8] >> field->encoding % 8 & 1);
 }
 
 bool nested_shadow_shows(const struct nested_cpu *n, const struct vmcs12_field *field)
 {
-	const u8 *bitmap = bitmaps[n->wide].read;
-
-	return bitmap && !(bitmap[field->encoding / 8] >> field->encoding % 8 & 1);
+	return shows(n->shadow_width, field);
 }
 
 #define PUBLISH(NAME, member)                                                                                        \
@@ -229,7 +232,7 @@ void nested_shadow_publish(struct percpu *cpu, struct active_vmcs *a)
 		return;
 	open_shadow(cpu, s);
 	HOT_WRITABLE(PUBLISH) HOT_READABLE(PUBLISH)
-	if (unlikely(is_wide(s)))
+	if (unlikely(s->width != SHADOW_NARROW))
 		publish_wide(s, v);
 }
 
@@ -237,7 +240,7 @@ void nested_shadow_activated(struct percpu *cpu, struct active_vmcs *a)
 {
 	if (!a->shadow)
 		return;
-	a->shadow->misses = vmcs12_is_shadow(&a->vmcs12) ? WIDE_AFTER : 0;
+	a->shadow->width = vmcs12_is_shadow(&a->vmcs12) ? SHADOW_WHOLE : SHADOW_NARROW;
 	nested_shadow_publish(cpu, a);
 }
 
@@ -247,17 +250,17 @@ void nested_shadow_missed(struct percpu *cpu, const struct vmcs12_field *field)
 	struct active_vmcs *a = cpu->nested->current;
 	struct shadow *s = a->shadow;
 
-	if (!s || is_wide(s) || (bitmaps[true].read[field->encoding / 8] >> field->encoding % 8 & 1) ||
-	    ++s->misses < WIDE_AFTER)
+	if (!s || s->width != SHADOW_NARROW || !shows(SHADOW_WIDE, field) || ++s->misses < WIDE_AFTER)
 		return;
+	s->width = SHADOW_WIDE;
 	vmcs02_read(cpu, a, WIDE_LAZY);
 	nested_shadow_publish(cpu, a);
 	nested_load_vmcs01(cpu);
-	use_bitmaps(cpu, true);
+	use_bitmaps(cpu, SHADOW_WIDE);
 }
 
 #define COLLECT(NAME, member)                                                                                        \
-	if (EXISTS(NAME)) {                                                                                          \
+	if (WRITABLE(NAME, s->width)) {                                                                              \
 		u64 value = vmread(VMCS_##NAME);                                                                     \
                                                                                                                      \
 		if (value != s->last.member) {                                                                       \
@@ -271,10 +274,8 @@ static __attribute__((noinline)) u32 collect_wide(struct shadow *s, struct vmcs1
 {
 	u32 written = 0;
 
-	if (is_wide(s)) {
-		HOT_READABLE(COLLECT) WIDE(COLLECT)
-	}
-	s->misses = 0;
+	HOT_READABLE(COLLECT) WIDE(COLLECT)
+	s->width = SHADOW_NARROW;
 	return written;
 }
 
@@ -286,14 +287,15 @@ void nested_shadow_collect(struct percpu *cpu, struct active_vmcs *a)
 
 	if (!s)
 		return;
-	if (unlikely(cpu->nested->wide) && cpu->nested->current == a) {
+	if (unlikely(cpu->nested->shadow_width != SHADOW_NARROW) && cpu->nested->current == a) {
 		nested_load_vmcs01(cpu);
-		use_bitmaps(cpu, false);
+		use_bitmaps(cpu, SHADOW_NARROW);
 	}
 	open_shadow(cpu, s);
 	HOT_WRITABLE(COLLECT)
-	if (unlikely(s->misses))
+	if (unlikely(s->width != SHADOW_NARROW))
 		written |= collect_wide(s, v);
+	s->misses = 0;
 	a->unmerged |= written & GROUPS_MERGED;
 	a->unsaved |= written != 0;
 }

@@ -78,7 +78,7 @@ struct nested_cpu {
 	struct active_vmcs active[ACTIVE_VMCSS];
 	u32 next_to_go;     /* the place that is made free when all are taken */
 	struct world *open_shadow; /* the shadow VMCS that the CPU may keep data of; NULL whenever VMCS01 is at hand */
-	bool wide;          /* VMCS01 has the bitmaps of a wide shadow, see shadow.c */
+	u32 shadow_width;   /* that of the bitmaps that VMCS01 has, see shadow.c */
 	u64 reported_eptp12; /* by the newest EPT02_ROOT; 0: none */
 	u64 made_eptp12;    /* a root was made for it, and no EPT02_ROOT has told so yet */
 	struct {
