@@ -15,6 +15,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -33,6 +34,7 @@ LINUX = {"tiny": ("build/linux/tiny/bzImage", "build/linux/tiny.cpio"),
 XMHF = "build/xmhf.elf"
 XMHF_FAILS = [r"^xmhf: PANIC"]
 DEAREST = 10     # so many cases are named at the end
+FAILURE_WORDS = r"FAIL|ERROR|[Ee]rror:|   LINE|differ"    # of cmocka, sanitizers, compilers, scripts
 GUEST_FAILS = [r"^T FAIL", r"Kernel panic"]
 
 
@@ -67,7 +69,7 @@ class Case:
     command: tuple | list = ()
     # Both
     long: bool = False          # takes minutes: runs in `make check-long` only
-    timeout: float = 300
+    timeout: float = 300        # seconds of CPU time, see emulator.Patience
     tools: tuple | list = ()    # programs that must be on the PATH, else the case is skipped
 
     def __post_init__(self):
@@ -161,15 +163,43 @@ def run_command(case):
     log = case_path(case, ".log")
     with open(log, "w") as file:
         try:
-            done = subprocess.run(case.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file,
-                                  stderr=subprocess.STDOUT, timeout=case.timeout)
-        except subprocess.TimeoutExpired:
-            raise Failure(f"timeout after {case.timeout} s; log: {log}") from None
+            process = subprocess.Popen(case.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file,
+                                       stderr=subprocess.STDOUT)
         except OSError as error:
             raise Failure(f"cannot start {case.command[0]}: {error.strerror}") from None
-    if done.returncode:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-30:])
-        raise Failure(f"exit status {done.returncode}; log: {log}\n{tail}")
+        why = wait_for(process, case.timeout)
+    if why:
+        raise Failure(f"{why}; log: {log}\n{tail_of(log)}")
+
+
+def wait_for(process, timeout):
+    """None once the command has returned 0, or what came of it."""
+    patience = emulator.Patience(timeout)
+    while True:
+        try:
+            status = process.wait(1)
+            return f"exit status {status}" if status else None
+        except subprocess.TimeoutExpired:
+            if patience.is_over(process.pid):
+                end(process)
+                return f"timeout after {timeout} s"
+
+
+def end(process):
+    """With all that it has started: an emulator would go on."""
+    for pid in emulator.family(process.pid):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass    # it has ended just now
+    process.wait()
+
+
+def tail_of(log):
+    """The lines that say what failed, wherever they are, and the last ones."""
+    lines = log.read_text(errors="replace").splitlines()
+    said = [line for line in lines[:-30] if re.search(FAILURE_WORDS, line)][:30]
+    return "\n".join([*said, *(["..."] if said else []), *lines[-30:]])
 
 
 def run_case(case):

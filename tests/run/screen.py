@@ -179,7 +179,7 @@ def main():
     parser.add_argument("--silent", action="store_true", help="nothing may have come by the serial line")
     parser.add_argument("--pixels", action="store_true", help="by pixels alone")
     parser.add_argument("--firmware", action="store_true", help="the console of UEFI firmware")
-    parser.add_argument("--seconds", type=float, default=150)
+    parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("qemu", nargs="+")
     o = parser.parse_args()
     names = {glyph: c for c, glyph in glyphs_of((ROOT / "build" / "font" / "console.psf").read_bytes()).items()
