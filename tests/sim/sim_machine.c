@@ -270,7 +270,7 @@ static enum hypapi_verdict on_others(struct hypapi_event *ev)
 		copy_moved(ev);
 	else if (ev->args.hypercall.number == PAGE_IN)
 		hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)hypapi_page_in(ev, GVA(hypapi_reg_get(ev, HYPAPI_REG_RBX)),
-									    HYPAPI_R));
+									    HYPAPI_RW));
 	else if (ev->args.hypercall.number >= COPY_TO)
 		copy(ev);
 	else
@@ -1038,6 +1038,84 @@ static void no_port_is_read_for_no_memory(void **state)
 	sim_run(0, ins_to_memory_and_none, NULL);
 }
 
+/* ---- The same in L2, whose L1 keeps a log of the pages that become dirty ---- */
+
+enum { EXIT_LOG_FULL = 62, PROC2_PML = 1 << 17, LOG_IS_FULL = 0xffff, LOG_IS_EMPTY = 511 };
+#define VMCS_PML_INDEX 0x0812
+#define VMCS_PML_ADDR 0x200e
+
+static uint32_t exits_seen[64];
+
+/* L1 makes room, or maps what is missing. */
+static bool l1_serves(struct sim_l2 *of, const struct sim_l2_exit *exit, void *arg)
+{
+	(void)arg;
+	exits_seen[exit->reason]++;
+	if (exit->reason == EXIT_LOG_FULL)
+		sim_l2_vmwrite(of, VMCS_PML_INDEX, LOG_IS_EMPTY);
+	else if (exit->reason == EXIT_VIOLATION)
+		sim_l2_map(of, GPA2(exit->gpa2 & ~(PAGE - 1)), sim_l2_memory(of, GPA2(exit->gpa2 & ~(PAGE - 1))), ALL);
+	return exit->reason == EXIT_LOG_FULL || exit->reason == EXIT_VIOLATION;
+}
+
+/* INS of two bytes to `to`, which exits for `reason` first; the port is not asked before that is mended. */
+static void insw_exits_once(uint64_t to, uint32_t reason)
+{
+	uint32_t before = told[HYPAPI_EV_PORT_IO], exits = exits_seen[reason];
+
+	sim_assert(insw(to) == 0 && exits_seen[reason] == exits + 1 && told[HYPAPI_EV_PORT_IO] == before);
+	sim_assert(insw(to) == 0 && exits_seen[reason] == exits + 1 && told[HYPAPI_EV_PORT_IO] == before + 1);
+}
+
+/* The first entry of the log is the page table, for its flags. */
+static void ins_in_l2(void *arg)
+{
+	uint64_t *log = arg, base = sim_l2_memory(l2, GPA2(0)).addr;
+
+	insw_exits_once(0x5000, EXIT_LOG_FULL);
+	sim_assert(*(uint16_t *)ram(base + 0x5000) == OFFER + HYPAPI_L2 && log[LOG_IS_EMPTY - 1] == 0x5000);
+	insw_exits_once(0x6fff, EXIT_VIOLATION);
+	sim_assert(((uint8_t *)ram(base + 0x6000))[PAGE - 1] == (uint8_t)(OFFER + HYPAPI_L2));
+	sim_assert(exits_seen[EXIT_LOG_FULL] == 1 && log[LOG_IS_EMPTY - 3] == 0x7000);
+}
+
+static void ins_to_dirty_memory(void *arg)
+{
+	uint32_t before = told[HYPAPI_EV_PORT_IO];
+
+	(void)arg;
+	sim_assert(insw(0x5010) == 0 && told[HYPAPI_EV_PORT_IO] == before + 1);
+	sim_set(HYPAPI_REG_RBX, 0x5018);
+	sim_assert(copies(PAGE_IN) == 1 && copies(COPY_TO) == HYPAPI_OK);
+}
+
+/* The port is asked once, after L1 has had the exit that the memory operand is for. */
+static void l2_ins_with_a_log(void *arg)
+{
+	uint64_t log = sim_memory(PAGE).addr;
+
+	(void)arg;
+	sim_l2_vmwrite(l2, VMCS_EPTP, sim_l2_vmread(l2, VMCS_EPTP) | EPTP_AD);
+	sim_l2_vmwrite(l2, VMCS_PROC2_CTLS, sim_l2_vmread(l2, VMCS_PROC2_CTLS) | PROC2_PML);
+	sim_l2_vmwrite(l2, VMCS_PML_ADDR, log);
+	sim_l2_vmwrite(l2, VMCS_PML_INDEX, LOG_IS_FULL);
+	sim_l2_map(l2, GPA2(0x7000), GPA1(0), 0);
+	sim_assert(sim_l2_run(l2, ins_in_l2, ram(log), l1_serves) == EXIT_HLT);
+	/* What is dirty already takes no entry. */
+	sim_l2_vmwrite(l2, VMCS_PML_INDEX, LOG_IS_FULL);
+	uint32_t exits = exits_seen[EXIT_LOG_FULL];
+
+	sim_assert(sim_l2_run(l2, ins_to_dirty_memory, NULL, l1_serves) == EXIT_HLT);
+	sim_assert(exits_seen[EXIT_LOG_FULL] == exits);
+}
+
+static void no_port_is_read_before_l1_has_made_room(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, l2_ins_with_a_log, NULL);
+}
+
 static void fails(void *arg)
 {
 	(void)arg;
@@ -1068,7 +1146,7 @@ int main(void)
 		sim_test(fault_of_a_device_is_told), sim_test(when_faults_are_looked_for),
 		sim_test(one_ept_stands_still),
 		sim_test(one_ept_has_one_name), sim_test(who_comes_by_vmfunc_stands_still),
-		sim_test(no_port_is_read_for_no_memory),
+		sim_test(no_port_is_read_for_no_memory), sim_test(no_port_is_read_before_l1_has_made_room),
 		sim_test(secondary_controls_come_back_to_another_root),
 		sim_test(copies_make_pages_dirty), sim_test(a_walk_ends_with_a_loss),
 		sim_test(no_flag_is_set_in_a_guarded_page), sim_test(no_flag_is_set_in_a_restricted_page),

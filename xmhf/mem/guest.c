@@ -233,6 +233,21 @@ enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 ri
 	return GUEST_OK;
 }
 
+/* What the last walk came to has no accessed or no dirty flag yet: a write sets both. */
+static inline bool leaf_lacks_flags(const struct guest_walk *w)
+{
+	return w->levels && (w->at[w->level].entry & (PTE_A | PTE_D)) != (PTE_A | PTE_D);
+}
+
+/* A write to gpa2, to which the last walk came, takes an entry of a full log: for the page, or its leaf's flags. */
+static bool awaits_log(const struct guest_walk *w, gpa2_t gpa2)
+{
+	if (w->cpu->world->mode != RUN_L2)
+		return false;
+	return nested_awaits_log(w->cpu, gpa2) ||
+	       (leaf_lacks_flags(w) && nested_awaits_log(w->cpu, GPA2(w->at[w->level].gpa)));
+}
+
 bool guest_walk_missed(struct guest_walk *w, gva_t gva, u32 rights, struct guest_miss *miss)
 {
 	enum guest_access_result result = GUEST_OK;
@@ -245,7 +260,8 @@ bool guest_walk_missed(struct guest_walk *w, gva_t gva, u32 rights, struct guest
 		if (result == GUEST_NOT_OWNED)
 			gpa = top ? w->at[w->level].entry & PTE_ADDR : w->at[w->levels - 1].gpa;
 	}
-	*miss = (struct guest_miss){ GPA2(gpa), result == GUEST_OK ? rights : HYPAPI_R, result != GUEST_OK };
+	*miss = (struct guest_miss){ GPA2(gpa), result == GUEST_OK ? rights : HYPAPI_R, result != GUEST_OK,
+				     (rights & HYPAPI_W) && result == GUEST_OK && awaits_log(w, GPA2(gpa)) };
 	return result != GUEST_PAGE_FAULT;
 }
 
@@ -287,7 +303,7 @@ static bool mark_leaf(const struct guest_walk *w)
 	u32 old32 = (u32)old;
 	void *table = (void *)w->at[w->level].table;
 
-	if (w->cpu->world->mode == RUN_L2 && nested_log_full(w->cpu))
+	if (w->cpu->world->mode == RUN_L2 && nested_awaits_log(w->cpu, GPA2(w->at[w->level].gpa)))
 		return false;
 	/*
 	 * A table that EPT12 lets L2 only read stays as it is: L1 watches it, and would be told by an exit, not by a
@@ -306,7 +322,7 @@ static bool mark_leaf(const struct guest_walk *w)
 /* False: another CPU of the guest has changed the page's mapping, or L1's log is full. */
 static inline bool mark_written(const struct guest_walk *w, const struct guest_page *page)
 {
-	if (unlikely(w->levels && (w->at[w->level].entry & (PTE_A | PTE_D)) != (PTE_A | PTE_D)) && !mark_leaf(w))
+	if (unlikely(leaf_lacks_flags(w)) && !mark_leaf(w))
 		return false;
 	return likely(!page->clean) || nested_mark_written(w->cpu, page->gpa2);
 }
@@ -330,6 +346,8 @@ static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void 
 				return GUEST_NOT_OWNED;
 		} while (marks && unlikely(!mark_written(w, &page)));
 		tries = 0;
+		if (!copy && rights == HYPAPI_W && awaits_log(w, page.gpa2))
+			return GUEST_NOT_OWNED;
 		if (copy)
 			copy_part(page.memory, (u8 *)buf + done, part, marks);
 	}
@@ -360,6 +378,14 @@ enum guest_access_result guest_walk_write(struct guest_walk *w, gva_t dst, const
 	if ((dst.addr & (PAGE_SIZE - 1)) + len > PAGE_SIZE)
 		result = each_page(w, dst, (void *)src, len, HYPAPI_W, false, fault);
 	return result == GUEST_OK ? each_page(w, dst, (void *)src, len, HYPAPI_W, true, fault) : result;
+}
+
+enum guest_access_result guest_probe_write(struct percpu *cpu, gva_t at, size_t len, struct guest_fault *fault)
+{
+	struct guest_walk w;
+
+	guest_walk_begin(&w, cpu, guest_cpl());
+	return each_page(&w, at, NULL, len, HYPAPI_W, false, fault);
 }
 
 enum guest_access_result guest_read(struct percpu *cpu, void *dst, gva_t src, size_t len, struct guest_fault *fault)

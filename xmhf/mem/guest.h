@@ -82,6 +82,7 @@ struct guest_miss {
 	gpa2_t gpa2;
 	u32 rights;
 	bool table;
+	bool log; /* the write takes an entry of L1's page-modification log, which is full */
 };
 
 /* Where a walk for this access ends that came to GUEST_NOT_OWNED in L2. False: the page tables have changed. */
@@ -153,6 +154,12 @@ enum guest_access_result guest_read(struct percpu *cpu, void *dst, gva_t src, si
 				    struct guest_fault *fault);
 enum guest_access_result guest_write(struct percpu *cpu, gva_t dst, const void *src, size_t len_bytes,
 				     struct guest_fault *fault);
+
+/*
+ * Whether guest_write() would succeed there now. Nothing is written, and no flag is set: for who has something to do
+ * before the write that cannot be taken back.
+ */
+enum guest_access_result guest_probe_write(struct percpu *cpu, gva_t at, size_t len_bytes, struct guest_fault *fault);
 
 /* A general register of the guest that runs, by the number of the instruction encoding. */
 static inline u64 guest_reg(const struct percpu *cpu, u32 reg)

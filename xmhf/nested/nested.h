@@ -66,6 +66,12 @@ bool nested_misses(struct guest_walk *w, gva_t gva, u32 rights, struct guest_mis
  */
 void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss);
 
+/*
+ * Both for an access of the instruction at hand that came to GUEST_NOT_OWNED. True: L1 has its exit. False: it has not,
+ * or has mapped the memory since.
+ */
+must_check bool nested_missed(struct percpu *cpu, gva_t gva, size_t len_bytes, u32 rights);
+
 /* L2's CPU shuts down: an exit to L1, always. */
 void nested_reflect_triple_fault(struct percpu *cpu);
 
@@ -74,8 +80,10 @@ bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page);
 /* The same, for a walk of L2's page tables: the memory itself, if L2 may read it and it is RAM; else NULL. */
 const void *nested_readable(struct percpu *cpu, gpa2_t gpa2);
 
-/* L2 runs, and its L1 has to empty its page-modification log before any page becomes dirty. */
+/* L2 runs, and its L1 has to empty its page-modification log before a page becomes dirty. */
 bool nested_log_full(const struct percpu *cpu);
+/* Before gpa2 is written: EPT12 lets L2 write it, and that takes an entry of the log. */
+bool nested_awaits_log(const struct percpu *cpu, gpa2_t gpa2);
 
 /*
  * The core is about to write to L2's memory at gpa2: sets the flags of EPT12, if L1 has those on, and logs the write,

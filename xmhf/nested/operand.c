@@ -160,23 +160,6 @@ void *operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len, bool 
 	return walk_again(cpu->nested, w, linear, write);
 }
 
-/* True: the operand is where EPT12 does not let L2 have it, and L1 has the exit for that. */
-static bool is_violation(struct percpu *cpu, gva_t linear, size_t len, u32 rights)
-{
-	gva_t last = GVA(ALIGN_DOWN(linear.addr + len - 1, PAGE_SIZE)); /* another page, if it crosses */
-	struct guest_walk walk;
-	struct guest_miss miss;
-
-	guest_walk_begin(&walk, cpu, guest_cpl());
-	if (nested_misses(&walk, linear, rights, &miss))
-		nested_page_in(cpu, linear, &miss);
-	else if (nested_misses(&walk, last, rights, &miss))
-		nested_page_in(cpu, last, &miss);
-	else
-		return false;
-	return true;
-}
-
 static enum guest_access_result access(struct percpu *cpu, gva_t linear, void *buf, size_t len, bool write,
 				       struct guest_fault *fault)
 {
@@ -194,7 +177,7 @@ static bool access_slow(struct percpu *cpu, u32 info, bool long_mode, void *buf,
 		return false;
 	for (u32 tries = 0; tries < 2 && result == GUEST_NOT_OWNED; tries++) {
 		result = access(cpu, linear, buf, len, write, &fault);
-		if (result == GUEST_NOT_OWNED && is_violation(cpu, linear, len, write ? HYPAPI_W : HYPAPI_R))
+		if (result == GUEST_NOT_OWNED && nested_missed(cpu, linear, len, write ? HYPAPI_W : HYPAPI_R))
 			return false;
 	}
 	if (result == GUEST_PAGE_FAULT)

@@ -5,6 +5,7 @@
  * is lost, as on a bus. Callers: ept02_fault.c for L2's own accesses, mem/guest.c and events/calls.c for the core's.
  */
 #include "cpu/x86.h"
+#include "mem/page_copy.h"
 #include "nested/state.h"
 #include "vmx/vmx.h"
 
@@ -15,6 +16,15 @@ bool nested_log_full(const struct percpu *cpu)
 	const struct vmcs12 *v = vmcs12_of(cpu);
 
 	return vmcs12_logs_writes(v) && v->pml_index >= PML_ENTRIES;
+}
+
+bool nested_awaits_log(const struct percpu *cpu, gpa2_t gpa2)
+{
+	struct ept12_leaf leaf;
+
+	return unlikely(nested_log_full(cpu)) &&
+	       ept12_walk(&nested_caps, vmcs12_of(cpu)->eptp, gpa2, &leaf) == EPT12_MAPPED &&
+	       (leaf.rights & HYPAPI_W) && ept12_unset(&leaf, true);
 }
 
 static void log_write(struct nested_cpu *n, gpa2_t gpa2)
@@ -116,8 +126,7 @@ bool nested_misses(struct guest_walk *w, gva_t gva, u32 rights, struct guest_mis
 
 	if (cpu->world->mode != RUN_L2 || !guest_walk_missed(w, gva, rights, miss))
 		return false;
-	return ((miss->rights & HYPAPI_W) && nested_log_full(cpu)) ||
-	       !nested_gpa1(cpu, miss->gpa2, miss->rights, &gpa1);
+	return miss->log || !nested_gpa1(cpu, miss->gpa2, miss->rights, &gpa1);
 }
 
 /*
@@ -138,7 +147,7 @@ void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss
 	enum ept12_result found = ept12_walk(&nested_caps, vmcs12_of(cpu)->eptp, miss->gpa2, &leaf);
 	u64 rights = found == EPT12_MISCONFIG ? 0 : leaf.rights;
 
-	if (found == EPT12_MAPPED && (rights & miss->rights) == miss->rights && nested_log_full(cpu)) {
+	if (found == EPT12_MAPPED && (rights & miss->rights) == miss->rights && miss->log) {
 		nested_reflect_log_full(cpu, 0);
 		return;
 	}
@@ -152,4 +161,18 @@ void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss
 		.guest_linear = gva.addr,
 		.insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN),
 	});
+}
+
+bool nested_missed(struct percpu *cpu, gva_t gva, size_t len, u32 rights)
+{
+	struct guest_walk walk;
+	struct guest_miss miss;
+
+	guest_walk_begin(&walk, cpu, guest_cpl());
+	for_each_page_part(done, part, gva.addr, len)
+		if (nested_misses(&walk, GVA(gva.addr + done), rights, &miss)) {
+			nested_page_in(cpu, GVA(gva.addr + done), &miss);
+			return true;
+		}
+	return false;
 }

@@ -9,7 +9,7 @@
 #include "cpu/x86.h"
 #include "events/events.h"
 #include "mem/guest.h"
-#include "mem/page_copy.h"
+#include "nested/nested.h"
 #include "power/power.h"
 #include "report/serial.h"
 #include "vmx/log_wait.h"
@@ -26,25 +26,10 @@ static u64 port_read(u16 port, unsigned int size)
 	return size == 1 ? inb(port) : size == 2 ? inw(port) : inl(port);
 }
 
-/* An INS that would fault must not have read the port. */
-static enum guest_access_result probe_write(struct percpu *cpu, gva_t at, unsigned int size, struct guest_fault *fault)
-{
-	struct guest_walk walk;
-	struct guest_page page;
-	enum guest_access_result result;
-
-	guest_walk_begin(&walk, cpu, guest_cpl());
-	for_each_page_part(done, part, at.addr, size) {
-		result = guest_walk_page(&walk, GVA(at.addr + done), HYPAPI_W, &page, fault);
-		if (result != GUEST_OK)
-			return result;
-		if (!page.memory) /* no RAM: the core does not write there */
-			return GUEST_NOT_OWNED;
-	}
-	return GUEST_OK;
-}
-
-/* The memory operand of INS or OUTS; the linear address comes with the exit. */
+/*
+ * The memory operand of INS or OUTS; the linear address comes with the exit. An INS that would fault must not have read
+ * the port.
+ */
 static void fetch_string(struct percpu *cpu, struct io *io)
 {
 	struct hypapi_port_io_args *a = &io->args;
@@ -55,7 +40,7 @@ static void fetch_string(struct percpu *cpu, struct io *io)
 	if (!a->count)
 		io->result = GUEST_OK;
 	else if (a->in)
-		io->result = probe_write(cpu, a->gva, a->size, &io->fault);
+		io->result = guest_probe_write(cpu, a->gva, a->size, &io->fault);
 	else
 		io->result = guest_read(cpu, &a->value, a->gva, a->size, &io->fault);
 }
@@ -107,12 +92,26 @@ void io_complete(struct percpu *cpu, struct io *io)
 	vmx_skip_instruction();
 }
 
+/* The guest's fault, or L1's exit for L2's access; neither if L1 has mapped the memory since: it comes again. */
+static void operand_failed(struct percpu *cpu, struct io *io)
+{
+	const struct hypapi_port_io_args *a = &io->args;
+
+	if (io->result == GUEST_NOT_OWNED && cpu->world->mode == RUN_L2) {
+		if (nested_missed(cpu, a->gva, a->size, a->in ? HYPAPI_W : HYPAPI_R))
+			return;
+		fetch_string(cpu, io);
+	}
+	if (io->result != GUEST_OK)
+		guest_raise(cpu, io->result, &io->fault);
+}
+
 void io_perform(struct percpu *cpu, struct io *io)
 {
 	struct hypapi_port_io_args *a = &io->args;
 
 	if (io->result != GUEST_OK) {
-		guest_raise(cpu, io->result, &io->fault);
+		operand_failed(cpu, io);
 		return;
 	}
 	if (unlikely(a->port == serial_data_port && !a->in))
