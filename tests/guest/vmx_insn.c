@@ -153,6 +153,86 @@ static void pointers(u64 vmxon_region, u64 vmcs)
 	t_result("vmptrld", try_vmptrld(&vmcs));
 }
 
+/*
+ * Operands behind page-table entries with reserved bits or protection keys. VMPTRST writes there and VMPTRLD reads;
+ * both go twice, so that nothing is remembered that must not be.
+ */
+#define BEHIND (3 * BIT(39))	/* linear; a place of PML4 that nobody else uses */
+enum { NXE = 1 << 11, PKE = 1 << 22, MSR_EFER_NXE = 0xc0000080 };
+
+static u64 *entries[5];		/* by level, of BEHIND */
+
+static void wrpkru(u32 pkru) { asm volatile(".byte 0x0f, 0x01, 0xef" :: "a"(pkru), "c"(0), "d"(0) : "memory"); }
+
+static void reach_with(const char *what, u32 level, u64 bits)
+{
+	u64 old = *entries[level];
+
+	print("T %s, level %u\n", what, level);
+	*entries[level] |= bits;
+	write_cr3(read_cr3());
+	for (u32 i = 0; i < 2; i++) {
+		t_result("write", try_vmptrst((u64 *)BEHIND));
+		t_result("read", try_vmptrld((u64 *)BEHIND));
+	}
+	*entries[level] = old;
+}
+
+/* Bochs 2.7 takes no access of a supervisor's away, and asks keys of supervisor pages, too: such rows are left out. */
+static void reach_by_keys(void)
+{
+	const u64 key = BIT(59);
+
+	if (!(cpuid(7, 0).ecx & BIT(3))) {
+		print("T no protection keys\n");
+		return;
+	}
+	reach_with("a key without CR4.PKE", 1, key);
+	write_cr4(read_cr4() | PKE);
+	wrpkru(0xf0);
+	reach_with("no access by other keys", 1, key);
+	wrpkru(8);
+	reach_with("no write", 1, key);
+	reach_with("key 0", 1, 0);
+	write_cr0(read_cr0() & ~(u64)CR0_WP);
+	reach_with("no write without CR0.WP", 1, key);
+	write_cr0(read_cr0() | CR0_WP);
+	reach_with("no write again", 1, key);
+	wrpkru(0);
+	reach_with("no key takes anything", 1, key);
+	write_cr4(read_cr4() & ~(u64)PKE);
+}
+
+static void operands_behind_entries(u64 vmcs)
+{
+	u64 efer = rdmsr(MSR_EFER_NXE), *table = (u64 *)(read_cr3() & ~0xffful);
+
+	print("T -- operands behind entries\n");
+	try_vmptrld(&vmcs);
+	for (u32 level = 4; level > 0; level--) {
+		entries[level] = &table[level == 4 ? BEHIND >> 39 : 0];
+		table = page_alloc();
+		*entries[level] = (u64)table | 7;
+	}
+	for (u32 level = 1; level <= 4; level++) {
+		reach_with("too wide", level, too_wide());
+		wrmsr(MSR_EFER_NXE, efer & ~(u64)NXE);
+		reach_with("bit 63 without EFER.NXE", level, BIT(63));
+		wrmsr(MSR_EFER_NXE, efer | NXE);
+		reach_with("bit 63", level, BIT(63));
+		wrmsr(MSR_EFER_NXE, efer);
+		reach_with("ignored bits", level, 0x7ull << 52 | 7ull << 9);
+	}
+	reach_with("large, not aligned", 2, BIT(7) | BIT(13));
+	reach_with("large, not aligned", 3, BIT(7) | BIT(13));
+	reach_with("bit 7", 4, BIT(7));
+	reach_by_keys();
+	*entries[4] = 0;
+	write_cr3(read_cr3());
+	try_vmptrst(scratch);
+	t_check("still the same VMCS", scratch[0] == vmcs);
+}
+
 /* Newer CPUs let VMWRITE change exit information and say so; a hypervisor may hide that. */
 static void read_only_field(u32 field)
 {
@@ -435,5 +515,6 @@ DEFINE_TEST(vmx_insn, "vmx-insn", "faults and VMfail numbers of each VMX instruc
 	launch_state();
 	many_vmcs();
 	invalidate(vmcs);
+	operands_behind_entries(vmcs);
 	vmx_off_and_on(region, vmcs);
 }

@@ -669,6 +669,7 @@ CASES = [
     security("delivery-fault", fail=[FLOOD, "which no control asks for"], timeout=60),
     # A CPU without VMCS shadowing.
     transcript("vmx-insn", model=IVY_BRIDGE, suffix="-ivy-bridge"),
+    transcript("vmx-insn", model="corei7_icelake_u", suffix="-keys"),
     transcript("vmx-active", model=IVY_BRIDGE, suffix="-ivy-bridge"),
     transcript("vmx-shadow", model=IVY_BRIDGE, suffix="-ivy-bridge"),
     transcript("vmx-entry", model=IVY_BRIDGE, suffix="-ivy-bridge"),

@@ -863,6 +863,10 @@ static void copy_to_window(void *arg)
 	sim_assert(copies(COPY_FROM) == HYPAPI_OK && !(*entry & PTE_AD));
 	sim_assert(copies(COPY_TO) == HYPAPI_OK && (*entry & PTE_AD) == PTE_AD);
 	sim_assert(sim_read64(GVA(WINDOW + 8)) == 77);
+	/* An address that is too wide for the CPU is none. */
+	*entry |= 1ull << 51;
+	sim_assert(copies(COPY_TO) == HYPAPI_EFAULT && copies(COPY_FROM) == HYPAPI_EFAULT);
+	*entry &= ~(1ull << 51);
 	/* A page that may not be written gets no flag. */
 	*entry &= ~(uint64_t)(PTE_AD | 2);
 	sim_set_mode(true, 3);
@@ -971,8 +975,7 @@ static void no_flag_is_set_in_a_restricted_page(void **state)
 
 static void wants_what_is_mapped_late(void *arg)
 {
-	(void)arg;
-	sim_set(HYPAPI_REG_RBX, moved.addr);
+	sim_set(HYPAPI_REG_RBX, *(uint64_t *)arg);
 	mapped_late = true;
 	sim_assert(copies(COPY_FROM) == HYPAPI_ENOTMAPPED && !mapped_late);
 	sim_assert(copies(COPY_FROM) == HYPAPI_OK);
@@ -981,13 +984,18 @@ static void wants_what_is_mapped_late(void *arg)
 	sim_assert(copies(PAGE_IN) == 1 && !mapped_late);
 }
 
+/* The page itself, and the page table that CR3 names. */
 static void run_with_a_late_page(void *arg)
 {
+	uint64_t at = 0x5000, late[] = { at, sim_l2_vmread(l2, VMCS_GUEST_CR3) };
+
 	(void)arg;
-	moved = GPA2(0x5000);
-	moved_to = sim_l2_memory(l2, moved);
-	sim_l2_map(l2, moved, moved_to, 0);
-	sim_assert(sim_l2_run(l2, wants_what_is_mapped_late, NULL, NULL) == EXIT_HLT);
+	for (size_t i = 0; i < 2; i++) {
+		moved = GPA2(late[i]);
+		moved_to = sim_l2_memory(l2, moved);
+		sim_l2_map(l2, moved, moved_to, 0);
+		sim_assert(sim_l2_run(l2, wants_what_is_mapped_late, &at, NULL) == EXIT_HLT);
+	}
 }
 
 static void a_page_that_is_mapped_late_is_there(void **state)

@@ -79,6 +79,15 @@ X86_CR(2)
 X86_CR(3)
 X86_CR(4)
 
+/* CR4.PKE is 1. */
+static inline u32 rdpkru(void)
+{
+	u32 pkru, zero;
+
+	asm volatile(".byte 0x0f, 0x01, 0xee" : "=a"(pkru), "=d"(zero) : "c"(0));
+	return pkru;
+}
+
 #define X86_PORT(name, suffix, type)                                                           \
 	static inline type in##suffix(u16 port)                                                \
 	{                                                                                      \

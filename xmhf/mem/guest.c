@@ -14,6 +14,7 @@
 #include "mem/ept01.h"
 #include "mem/page_copy.h"
 #include "mem/pages.h"
+#include "mem/phys_bits.h"
 #include "nested/nested.h"
 #include "vmx/inject.h"
 
@@ -40,11 +41,11 @@ bool guest_physical_page(struct percpu *cpu, u64 gpa, struct guest_page *page)
 	return true;
 }
 
-/* A #PF for an access that wanted these rights. `present`: the page is there, but does not allow it. */
+/* A #PF for an access that wanted these rights; `why`: PF_PRESENT, PF_RESERVED, PF_KEY. */
 static enum guest_access_result fault_at(const struct guest_walk *w, struct guest_fault *fault, gva_t gva, u32 rights,
-					 bool present)
+					 u32 why)
 {
-	u32 error_code = (present ? PF_PRESENT : 0) | (w->cpl == 3 ? PF_USER : 0) | (rights & HYPAPI_W ? PF_WRITE : 0);
+	u32 error_code = why | (w->cpl == 3 ? PF_USER : 0) | (rights & HYPAPI_W ? PF_WRITE : 0);
 
 	if (rights & HYPAPI_X && ((w->efer & EFER_NXE) || (w->cr4 & CR4_SMEP)))
 		error_code |= PF_FETCH;
@@ -61,6 +62,19 @@ void guest_raise(struct percpu *cpu, enum guest_access_result result, const stru
 		vmx_raise(cpu, VEC_GP, 0, GVA(0));
 }
 
+/* Rights to the page that the last walk came to which its protection key takes. refused: as in rights_of(). */
+static inline u32 key_refuses(const struct guest_walk *w, u64 refused)
+{
+	u32 key;
+
+	if (likely(!w->pkru) || (refused & PTE_U))
+		return 0;
+	key = PTE_KEY(w->at[w->level].entry);
+	if (w->pkru & PKRU_NO_ACCESS(key))
+		return HYPAPI_RW;
+	return (w->pkru & PKRU_NO_WRITE(key)) && (w->cpl == 3 || (vmread(VMCS_GUEST_CR0) & CR0_WP)) ? HYPAPI_W : 0;
+}
+
 /*
  * Rights that are left to an access at this privilege. refused: PTE_W, PTE_U, PTE_NX, as walk_tables() collects them.
  */
@@ -75,6 +89,7 @@ static inline u32 rights_of(const struct guest_walk *w, u64 refused)
 		rights = 0;
 	if (rights && (!(refused & PTE_W) || (!user && !(vmread(VMCS_GUEST_CR0) & CR0_WP))))
 		rights |= HYPAPI_W;
+	rights &= ~key_refuses(w, refused);
 	if (!(refused & w->nx) && (user || (refused & PTE_U) || !(w->cr4 & CR4_SMEP)))
 		rights |= HYPAPI_X;
 	return rights;
@@ -132,6 +147,9 @@ void guest_walk_begin(struct guest_walk *w, struct percpu *cpu, u32 cpl)
 	} else {
 		w->levels = 2;
 	}
+	w->reserved = BITS(w->levels == 3 ? 62 : 51, 0) & ~(BIT(phys_bits()) - 1);
+	w->reserved |= PTE_NX & ~w->nx;
+	w->pkru = w->levels >= 4 && unlikely(w->cr4 & CR4_PKE) ? rdpkru() : 0;
 	w->level = w->levels - 1;
 	w->at[w->level].gpa = cr3 & (w->levels == 3 ? BITS(51, 5) : PTE_ADDR);
 	w->at[w->level].table = readable(cpu, w->at[w->level].gpa, cpu->world->mode == RUN_L2);
@@ -148,10 +166,26 @@ static u64 load_legacy_entry(u32 levels, const void *table, u64 gva, u32 shift)
 	return shift == 30 ? (entry | PTE_W | PTE_U) & ~PTE_NX : entry;
 }
 
+/* The first level of PAE paging was judged when CR3 was loaded; of two levels a large page has one such bit. */
+static inline bool has_reserved(const struct guest_walk *w, u64 entry, u32 shift, u32 levels)
+{
+	if (levels >= 4)
+		return (entry & w->reserved) || is_malformed_pte(entry, shift);
+	if (levels == 3)
+		return shift < 30 && ((entry & w->reserved) || is_malformed_pte(entry, shift));
+	return shift > PAGE_SHIFT && (entry & PTE_LARGE) && (w->cr4 & CR4_PSE) && (entry & BIT(21));
+}
+
+/* What the walk that came to GUEST_PAGE_FAULT met. */
+static u32 why_not(const struct guest_walk *w)
+{
+	return w->at[w->level].entry & PTE_P ? PF_PRESENT | PF_RESERVED : 0;
+}
+
 /*
  * Walks to the leaf, from the lowest table of the last walk that covers gva. On success *gpa, and in *refused what
- * some entry on the way does not give: PTE_W, PTE_U; and PTE_NX. GUEST_PAGE_FAULT: not present. In line once for each
- * mode that is worth it, with constant `levels` and `in_l2`.
+ * some entry on the way does not give: PTE_W, PTE_U; and PTE_NX. GUEST_PAGE_FAULT: not present, or malformed, as the
+ * entry says that was read last. In line once for each mode that is worth it, with constant `levels` and `in_l2`.
  */
 static always_inline enum guest_access_result walk_tables(struct guest_walk *w, u64 gva, u32 levels, bool in_l2,
 							  u64 *gpa, u64 *refused)
@@ -168,7 +202,7 @@ static always_inline enum guest_access_result walk_tables(struct guest_walk *w, 
 
 		w->level = level;
 		w->at[level].entry = entry;
-		if (!(entry & PTE_P))
+		if (!(entry & PTE_P) || unlikely(has_reserved(w, entry, shift, levels)))
 			return GUEST_PAGE_FAULT;
 		*refused |= entry ^ (PTE_W | PTE_U);
 		if (is_leaf(w, entry, shift, levels)) {
@@ -200,9 +234,19 @@ static inline bool may_be_used(const struct guest_walk *w, u64 gva)
 	return w->levels < 4 ? gva == (u32)gva : is_canonical(gva, LINEAR_BITS_LA57);
 }
 
+/* L1 may have mapped the table that CR3 names since the last walk wanted it. */
+static __attribute__((noinline)) bool read_top(struct guest_walk *w)
+{
+	u32 top = w->levels - 1;
+
+	w->level = top;
+	w->at[top].table = readable(w->cpu, w->at[top].gpa, w->cpu->world->mode == RUN_L2);
+	return w->at[top].table;
+}
+
 static inline enum guest_access_result walk(struct guest_walk *w, u64 gva, u64 *gpa, u64 *refused)
 {
-	if (unlikely(!w->at[w->levels - 1].table))
+	if (unlikely(!w->at[w->levels - 1].table) && !read_top(w))
 		return GUEST_NOT_OWNED;
 	if (unlikely(w->levels != 4))
 		return walk_any(w, gva, gpa, refused);
@@ -217,15 +261,18 @@ enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 ri
 	u32 allowed = HYPAPI_RWX;
 
 	if (w->levels) {
-		enum guest_access_result result = GUEST_PAGE_FAULT;
+		if (unlikely(!may_be_used(w, gva.addr)))
+			return fault_at(w, fault, gva, rights, 0);
+		enum guest_access_result result = walk(w, gva.addr, &gpa, &refused);
 
-		if (likely(may_be_used(w, gva.addr)))
-			result = walk(w, gva.addr, &gpa, &refused);
+		if (result == GUEST_PAGE_FAULT)
+			return fault_at(w, fault, gva, rights, why_not(w));
 		if (result != GUEST_OK)
-			return result == GUEST_PAGE_FAULT ? fault_at(w, fault, gva, rights, false) : result;
+			return result;
 		allowed = rights_of(w, refused);
 		if ((allowed & rights) != rights)
-			return fault_at(w, fault, gva, rights, true);
+			return fault_at(w, fault, gva, rights,
+					PF_PRESENT | (rights & key_refuses(w, refused) ? PF_KEY : 0));
 	}
 	if (!guest_physical_page(w->cpu, gpa, page) || (page->rights & rights) != rights)
 		return GUEST_NOT_OWNED;
@@ -254,11 +301,9 @@ bool guest_walk_missed(struct guest_walk *w, gva_t gva, u32 rights, struct guest
 	u64 gpa = gva.addr, refused;
 
 	if (w->levels) {
-		const bool top = w->at[w->levels - 1].table;
-
 		result = walk(w, gva.addr, &gpa, &refused);
 		if (result == GUEST_NOT_OWNED)
-			gpa = top ? w->at[w->level].entry & PTE_ADDR : w->at[w->levels - 1].gpa;
+			gpa = w->at[w->levels - 1].table ? w->at[w->level].entry & PTE_ADDR : w->at[w->levels - 1].gpa;
 	}
 	*miss = (struct guest_miss){ GPA2(gpa), result == GUEST_OK ? rights : HYPAPI_R, result != GUEST_OK,
 				     (rights & HYPAPI_W) && result == GUEST_OK && awaits_log(w, GPA2(gpa)) };
@@ -291,6 +336,7 @@ void guest_path_record(struct guest_path *path, const struct guest_walk *w)
 	path->invepts = w->cpu->invepts;
 	path->cr4 = w->cr4;
 	path->cpl = w->cpl;
+	path->pkru = w->pkru;
 	path->level = w->level;
 	path->levels = w->levels;
 }

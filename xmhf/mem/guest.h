@@ -47,12 +47,14 @@ struct guest_walk {
 	struct percpu *cpu;
 	u64 cr4, efer;
 	u64 nx;         /* the execute-disable bit, if it counts */
+	u64 reserved;   /* in every entry of 64 bits */
 	u32 cpl;
+	u32 pkru;       /* 0: no protection key takes anything */
 	u32 levels;     /* 0: paging off */
 	u32 level;      /* of the last table, 0 if the last leaf was a page of 4 KiB */
 	u64 gva;        /* the last address */
 	struct {
-		const void *table; /* in the core's memory; NULL at the top: the guest may not read it */
+		const void *table; /* in the core's memory; NULL at the top: the guest could not read it */
 		u64 gpa;           /* of the table, in RUN_L2 */
 		u64 refused;       /* collected on the way to it */
 		u64 entry;         /* of it, on the way to `gva` */
@@ -102,7 +104,7 @@ struct guest_path {
 	u64 ept;     /* as quiesce_use() */
 	u64 invepts; /* with `cpu`: of its percpu, unless `ept` is QUIESCE_EPT01 */
 	u64 cr4;
-	u32 cpu, cpl;
+	u32 cpu, cpl, pkru;
 	u32 levels;  /* as of the walk; GUEST_NO_PATH: none is known */
 	u32 level;   /* of the last table */
 	const volatile u64 *at[5]; /* where the way has no table, a word that stays 0 */
@@ -132,7 +134,7 @@ static inline bool guest_path_holds(const struct guest_path *path, const struct 
 
 	if (unlikely(path->levels != w->levels))
 		return false;
-	other = (path->cr4 ^ w->cr4) | (path->cpl ^ w->cpl) |
+	other = (path->cr4 ^ w->cr4) | (path->cpl ^ w->cpl) | (path->pkru ^ w->pkru) |
 		(path->ept ^ atomic_load_explicit(&w->cpu->quiesce.using, memory_order_relaxed)) |
 		(((u64)path->at[level] ^ (u64)w->at[level].table) & ~(u64)(PAGE_SIZE - 1));
 	if (path->ept != QUIESCE_EPT01)

@@ -89,6 +89,8 @@ static bool linear_address(struct percpu *cpu, u32 info, bool long_mode, size_t 
 static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
 {
 	u64 need = PTE_P | (write ? PTE_W : 0), table = w->cr3 & PTE_ADDR, user = PTE_U, writable = PTE_W;
+	u64 reserved = (nested_caps.phys_reserved & BITS(51, 12)) |
+		       (vmread(VMCS_GUEST_EFER) & EFER_NXE ? 0 : PTE_NX);
 	u32 levels = 0;
 
 	w->levels = 0;
@@ -96,7 +98,7 @@ static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
 		const u64 *page = l1_page(memory, table, HYPAPI_R);
 		u64 entry = page ? __atomic_load_n(&page[w->linear >> shift & 511], __ATOMIC_RELAXED) : 0;
 
-		if ((entry & need) != need)
+		if ((entry & (need | reserved)) != need || is_malformed_pte(entry, shift))
 			return;
 		w->level[levels].at = &page[w->linear >> shift & 511];
 		w->level[levels++].entry = entry;
@@ -117,7 +119,7 @@ static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
 			break;
 		}
 	}
-	w->page = user && (w->cr4 & CR4_SMAP) ? NULL : l1_page(memory, table, write ? HYPAPI_RW : HYPAPI_R);
+	w->page = user && (w->cr4 & (CR4_SMAP | CR4_PKE)) ? NULL : l1_page(memory, table, write ? HYPAPI_RW : HYPAPI_R);
 	w->writable = write && writable;
 	w->levels = w->page ? levels : 0;
 }

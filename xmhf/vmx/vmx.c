@@ -179,10 +179,12 @@ void vmx_reset_guest(void)
 
 static void enable_vmx(void)
 {
-	u64 fixed0 = rdmsr(MSR_IA32_VMX_CR0_FIXED0), osxsave = cpuid(1, 0).ecx & BIT(26) ? CR4_OSXSAVE : 0;
+	u64 fixed0 = rdmsr(MSR_IA32_VMX_CR0_FIXED0), cr4 = read_cr4() | rdmsr(MSR_IA32_VMX_CR4_FIXED0) | CR4_VMXE;
 
+	cr4 |= cpuid(1, 0).ecx & BIT(26) ? CR4_OSXSAVE : 0;
+	cr4 |= cpuid(7, 0).ecx & BIT(3) ? CR4_PKE : 0; /* for RDPKRU; root has no user pages */
 	write_cr0((read_cr0() | fixed0) & rdmsr(MSR_IA32_VMX_CR0_FIXED1));
-	write_cr4((read_cr4() | rdmsr(MSR_IA32_VMX_CR4_FIXED0) | CR4_VMXE | osxsave) & rdmsr(MSR_IA32_VMX_CR4_FIXED1));
+	write_cr4(cr4 & rdmsr(MSR_IA32_VMX_CR4_FIXED1));
 }
 
 void vmx_start(struct percpu *cpu)

@@ -42,6 +42,7 @@ static inline void *read_gs_self(void) { return machine_self(); }
 static inline void cpu_pause(void) { machine_relax(); }
 static inline bool rdrand(u64 *value) { return machine_rdrand(value); }
 static inline bool rdseed(u64 *value) { return machine_rdrand(value); }
+static inline u32 rdpkru(void) { return 0; } /* its guests have no keys */
 static inline u64 xgetbv(u32 index) { (void)index; return *machine_xcr0(); }
 static inline void xsetbv(u32 index, u64 value) { (void)index; *machine_xcr0() = value; }
 static inline void xsave(u8 *area, u64 set, bool wide) { (void)wide; machine_xsave(area, set); }
