@@ -74,6 +74,7 @@ static struct efi_file_system files = { .open_volume = open_volume };
 #define ROOT "\2\1\10\0\1\2\3\4"
 #define PARTITION(n) "\4\1\10\0" n "\0\0\0"
 #define END "\x7f\xff\4\0"
+#define END_OF_INSTANCE "\x7f\1\4\0"
 #define NODE(bytes, text) "\4\4" bytes "\0" text
 static const char device_paths[2][21] = { ROOT PARTITION("\1") END, ROOT PARTITION("\2") END };
 
@@ -105,7 +106,10 @@ static efi_status EFI locate_handles(uint32_t how, const efi_guid *protocol, voi
 
 static efi_status EFI free_pool(void *at) { (void)at; return 0; }
 
-/* A file can be loaded if its name does not end in 'o'. What has been loaded: the first letter of its name. */
+/*
+ * A file can be loaded if its path is a whole one and its name does not end in 'o', and \EFI\BOOT\BOOTX64.EFI from the
+ * second partition alone. What has been loaded: the first letter of its name. 'Z' comes back with an error.
+ */
 static char loaded[16];
 
 static efi_status EFI load_image(uint8_t policy, efi_handle parent, const void *path, const void *source,
@@ -114,11 +118,14 @@ static efi_status EFI load_image(uint8_t policy, efi_handle parent, const void *
 	const struct efi_device_path *node = path;
 
 	(void)policy, (void)parent, (void)source, (void)bytes;
-	while (node->type != EFI_PATH_END && node->subtype != EFI_PATH_FILE)
+	if (node->type != 2)
+		return NO;
+	while (node->subtype != EFI_PATH_END_ENTIRE && (node->type != EFI_PATH_MEDIA || node->subtype != EFI_PATH_FILE))
 		node = (const void *)((const u8 *)node + node->bytes);
 	const char *name = (const char *)(node + 1);
 
-	if (node->type == EFI_PATH_END || (node->bytes > 6 && name[2] == 'o'))
+	if (node->type == EFI_PATH_END || (node->bytes > 6 && name[2] == 'o') ||
+	    (name[0] == '\\' && name[2] == 'E' && ((const char *)path)[12] != 2))
 		return NO;
 	loaded[strlen(loaded)] = name[0] == '\\' ? name[2] : name[0];
 	*image = (efi_handle)3;
@@ -128,12 +135,12 @@ static efi_status EFI load_image(uint8_t policy, efi_handle parent, const void *
 static efi_status EFI start_image(efi_handle image, uint64_t *bytes, uint16_t **text)
 {
 	(void)image, (void)bytes, (void)text;
-	return 0;
+	return *loaded && loaded[strlen(loaded) - 1] == 'Z' ? NO : 0;
 }
 
 static efi_status EFI output(struct efi_text_output *o, const uint16_t *text) { (void)o, (void)text; return 0; }
 
-static struct { uint16_t name[16]; u8 data[128]; u64 bytes; } variables[8];
+static struct { uint16_t name[16]; u8 data[128]; u64 bytes; } variables[12];
 static u32 variable_count;
 
 static efi_status EFI get_variable(const uint16_t *name, const efi_guid *vendor, uint32_t *attributes, uint64_t *bytes,
@@ -324,7 +331,13 @@ static void set_entry(const uint16_t *name, const char *attributes, const char *
 #define ENTRY(number, path) set_entry(u"Boot000" number, ACTIVE, path, sizeof(path) - 1)
 #define FILE_OF(name) NODE("\10", name "\0\0\0") END
 
-/* The menu: 1 and 4 are XMHF, as it was loaded and by a short path; 2 cannot be loaded, 3 and 5 can. */
+#define REMOVABLE "\\\0E\0F\0I\0\\\0B\0O\0O\0T\0\\\0B\0O\0O\0T\0X\0" "6\0" "4\0.\0E\0F\0I\0\0\0"
+
+/*
+ * The menu: 1 and 4 are XMHF, as it was loaded and by a short path; 2 cannot be loaded, 3 and 5 can. 6 is the disk, 7
+ * the second partition of it by a short path, 8 has a path of two instances, of which the second is XMHF's, and 9 comes
+ * back with an error.
+ */
 static void set_menu(const uint16_t *order, u32 count, u32 current)
 {
 	begin(NULL);
@@ -333,6 +346,10 @@ static void set_menu(const uint16_t *order, u32 count, u32 current)
 	ENTRY("3", PARTITION("\2") FILE_OF("X")); /* of the other partition */
 	ENTRY("4", PARTITION("\1") FILE_OF("x"));
 	ENTRY("5", PARTITION("\1") FILE_OF("Y"));
+	ENTRY("6", ROOT END);
+	ENTRY("7", PARTITION("\2") END);
+	ENTRY("8", ROOT END_OF_INSTANCE ROOT PARTITION("\1") FILE_OF("X"));
+	ENTRY("9", PARTITION("\1") FILE_OF("Z"));
 	set_variable(u"BootOrder", order, count * sizeof(*order));
 	if (current)
 		set_variable(u"BootCurrent", (const uint16_t[]){ (u16)current }, 2);
@@ -347,12 +364,18 @@ static void own_path_is_skipped(void **state)
 		{ { 1, 4, 2, 5, 3 }, 5, 9, "Y" },    /* by either path, with other letters */
 		{ { 1, 4, 2, 5, 3 }, 5, 1, "Y" },
 		{ { 1, 3, 5 }, 3, 1, "X" },          /* the same name on another partition is another file */
-		{ { 5, 1 }, 2, 1, "" },
+		{ { 5, 1 }, 2, 1, "Y" },             /* behind the last comes the first */
+		{ { 5, 1, 3 }, 3, 1, "X" },
 		{ { 1, 4 }, 2, 9, "" },              /* XMHF alone: nothing is started */
 		{ { 3, 1, 5 }, 3, 1, "Y" },
 		{ { 3, 1, 5 }, 3, 4, "X" },          /* chosen was an entry of its that is not in BootOrder */
 		{ { 3, 5, 1 }, 3, 3, "X" },          /* another loader was, which started XMHF: it comes again */
 		{ { 3, 5, 1 }, 3, 5, "X" },
+		{ { 9, 5, 3 }, 3, 1, "ZY" },         /* as the firmware goes on after an error, and not after none */
+		{ { 9, 1, 9 }, 3, 1, "ZZ" },
+		{ { 6, 5 }, 2, 6, "E" },             /* the file that a disk without a file in its path means */
+		{ { 7, 5 }, 2, 6, "E" },
+		{ { 8, 5 }, 2, 1, "X" },
 	};
 
 	(void)state;
@@ -365,6 +388,23 @@ static void own_path_is_skipped(void **state)
 	own.path = NULL; /* a firmware that does not tell it */
 	(void)start_next(NULL);
 	assert_string_equal(loaded, "X");
+}
+
+/* From a stick: its entry names no file, and is XMHF's own all the same. */
+static void own_entry_is_a_disk(void **state)
+{
+	static const struct { u16 order[3]; u32 count, current; const char *loads; } cases[] = {
+		{ { 6, 5 }, 2, 6, "Y" }, { { 5, 6 }, 2, 6, "Y" }, { { 3, 6, 5 }, 3, 6, "Y" }, { { 3, 5 }, 2, 6, "X" },
+		{ { 6 }, 1, 6, "" }, { { 6, 7, 5 }, 3, 6, "E" }, { { 6, 5 }, 2, 0, "Y" }, { { 8, 5 }, 2, 6, "X" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		set_menu(cases[i].order, cases[i].count, cases[i].current);
+		own.path = (void *)NODE("\60", REMOVABLE) END;
+		(void)start_next(NULL);
+		assert_string_equal(loaded, cases[i].loads);
+	}
 }
 
 static void entries_that_lie(void **state)
@@ -423,6 +463,7 @@ int main(void)
 		cmocka_unit_test_setup(lines_that_are_none, begin),
 		cmocka_unit_test_setup(no_line_is_lost, begin),
 		cmocka_unit_test_setup(own_path_is_skipped, begin),
+		cmocka_unit_test_setup(own_entry_is_a_disk, begin),
 		cmocka_unit_test_setup(entries_that_lie, begin),
 		cmocka_unit_test_setup(a_file_of_this_partition, begin),
 	};

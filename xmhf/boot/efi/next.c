@@ -16,8 +16,10 @@
 static const efi_guid path_guid = { 0x09576e91, 0x6d3f, 0x11d2, { 0x8e, 0x39, 0, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
 static const efi_guid variables_guid = { 0x8be4df61, 0x93ca, 0x11d2, { 0xaa, 0x0d, 0, 0xe0, 0x98, 0x03, 0x2b, 0x8c } };
 
-static u8 path[PATH_BYTES];
-static const struct efi_device_path path_end = { EFI_PATH_END, EFI_PATH_END_ENTIRE, sizeof(path_end) };
+#define PATH_END { EFI_PATH_END, EFI_PATH_END_ENTIRE, sizeof(struct efi_device_path) }
+#define REMOVABLE u"\\EFI\\BOOT\\BOOTX64.EFI"
+static const struct { struct efi_device_path node; u16 name[sizeof(REMOVABLE) / 2]; struct efi_device_path end; }
+	removable = { { EFI_PATH_MEDIA, EFI_PATH_FILE, sizeof(removable.node) + sizeof(REMOVABLE) }, REMOVABLE, PATH_END };
 
 /* EFI_LOAD_OPTION: then the text, the path, and the load options. */
 struct load_option {
@@ -27,25 +29,22 @@ struct load_option {
 
 /* ---- Device paths ---- */
 
+/* Of all instances of the path: between two of them is an end of another kind (UEFI specification, "Device Path"). */
+static bool is_end(const struct efi_device_path *node)
+{
+	return node->type == EFI_PATH_END && node->subtype == EFI_PATH_END_ENTIRE;
+}
+
 static const struct efi_device_path *node_after(const struct efi_device_path *node)
 {
 	return (const void *)((const u8 *)node + node->bytes);
-}
-
-static u64 bytes_to_end(const struct efi_device_path *node)
-{
-	const u8 *start = (const u8 *)node;
-
-	while (node->type != EFI_PATH_END)
-		node = node_after(node);
-	return (u64)((const u8 *)node - start);
 }
 
 /* Whether the path, which somebody may have written wrong, ends within `bytes`. */
 static bool ends_within(const struct efi_device_path *node, u64 bytes)
 {
 	while (bytes >= sizeof(*node) && node->bytes >= sizeof(*node) && node->bytes <= bytes) {
-		if (node->type == EFI_PATH_END)
+		if (is_end(node))
 			return true;
 		bytes -= node->bytes;
 		node = node_after(node);
@@ -53,16 +52,13 @@ static bool ends_within(const struct efi_device_path *node, u64 bytes)
 	return false;
 }
 
-/* The nodes of `device`, and then `rest` up to its end, in path[]. False: there is no room. */
-static bool join(const struct efi_device_path *device, const void *rest, u64 rest_bytes)
+static u64 bytes_to_end(const struct efi_device_path *node)
 {
-	u64 bytes = bytes_to_end(device);
+	const u8 *start = (const u8 *)node;
 
-	if (bytes + rest_bytes > sizeof(path))
-		return false;
-	memcpy(path, device, bytes);
-	memcpy(path + bytes, rest, rest_bytes);
-	return true;
+	while (!is_end(node))
+		node = node_after(node);
+	return (u64)((const u8 *)node - start);
 }
 
 static u8 lower(u8 c)
@@ -82,58 +78,72 @@ static bool same_node(const struct efi_device_path *a, const struct efi_device_p
 	return true;
 }
 
-/* Whether path[] is this application's own. */
-static bool is_own(void)
+/*
+ * What a boot entry's path means on this partition, the partition's own nodes apart: a file. An entry may begin at the
+ * partition, and one that ends before or at it means the file that firmware starts from a removable disk. NULL: it
+ * leads to another device.
+ */
+static const struct efi_device_path *file_on(const struct efi_device_path *device, const struct efi_device_path *entry)
 {
-	const struct efi_device_path *node = (const void *)path, *parts[2] = { NULL, self->path };
+	if (entry->type == EFI_PATH_MEDIA && entry->subtype == EFI_PATH_HARD_DRIVE)
+		for (; !same_node(entry, device); device = node_after(device))
+			if (is_end(device))
+				return NULL;
+	for (; !is_end(device) && !is_end(entry); device = node_after(device), entry = node_after(entry))
+		if (!same_node(entry, device))
+			return NULL;
+	return is_end(entry) ? &removable.node : entry;
+}
 
-	if (!self->path || boot->handle_protocol(self->device, &path_guid, (void **)&parts[0]))
+/* Whether the entry's path leads to this application. */
+static bool is_own(const struct efi_device_path *entry)
+{
+	const struct efi_device_path *device, *file, *own = self->path;
+
+	if (!own || boot->handle_protocol(self->device, &path_guid, (void **)&device))
 		return false;
-	for (u32 i = 0; i < 2; i++)
-		for (; parts[i]->type != EFI_PATH_END; parts[i] = node_after(parts[i]), node = node_after(node))
-			if (!same_node(parts[i], node))
-				return false;
-	return node->type == EFI_PATH_END;
-}
-
-static bool is_partition(const struct efi_device_path *node)
-{
-	return node->type == EFI_PATH_MEDIA && node->subtype == EFI_PATH_HARD_DRIVE;
-}
-
-static bool has_partition(const struct efi_device_path *node, const struct efi_device_path *partition)
-{
-	for (; node->type != EFI_PATH_END; node = node_after(node))
-		if (is_partition(node) && node->bytes == partition->bytes &&
-		    !memcmp(node, partition, node->bytes))
-			return true;
-	return false;
-}
-
-/* A boot entry's path may begin at the partition: then it is completed by that of the partition's device. */
-static bool complete(const struct efi_device_path *entry)
-{
-	const struct efi_device_path *device;
-	u64 count = 0, bytes = bytes_to_end(entry) + sizeof(*entry);
-	efi_handle *handles;
-	bool found = false;
-
-	if (!is_partition(entry)) {
-		if (bytes > sizeof(path))
-			return false;
-		memcpy(path, entry, bytes);
-		return true;
-	}
-	if (boot->locate_handle_buffer(EFI_BY_PROTOCOL, &efi_files_guid, NULL, &count, &handles))
-		return false;
-	for (u64 i = 0; i < count && !found; i++)
-		found = !boot->handle_protocol(handles[i], &path_guid, (void **)&device) &&
-			has_partition(device, entry) && join(device, node_after(entry), bytes - entry->bytes);
-	(void)boot->free_pool(handles);
-	return found;
+	file = file_on(device, entry);
+	for (; file && !is_end(own) && same_node(own, file); file = node_after(file))
+		own = node_after(own);
+	return file && is_end(own) && is_end(file);
 }
 
 /* ---- Start ---- */
+
+/* Of a file, up to its end, on the partition with this path. */
+static efi_status load_from(const struct efi_device_path *device, const struct efi_device_path *file,
+			    efi_handle image, efi_handle *next)
+{
+	static u8 path[PATH_BYTES];
+	u64 bytes = bytes_to_end(device), file_bytes = bytes_to_end(file) + sizeof(*file);
+
+	if (bytes + file_bytes > sizeof(path))
+		return EFI_NOT_FOUND;
+	memcpy(path, device, bytes);
+	memcpy(path + bytes, file, file_bytes);
+	return boot->load_image(0, image, path, NULL, 0, next);
+}
+
+/* From where the path of a boot entry leads by itself, or else from the first partition where it finds its file. */
+static efi_status load(const struct efi_device_path *entry, efi_handle image, efi_handle *next)
+{
+	efi_status status = boot->load_image(0, image, entry, NULL, 0, next);
+	const struct efi_device_path *device, *file;
+	efi_handle *handles;
+	u64 count = 0;
+
+	if (!status || boot->locate_handle_buffer(EFI_BY_PROTOCOL, &efi_files_guid, NULL, &count, &handles))
+		return status;
+	for (u64 i = 0; i < count && status; i++) {
+		if (boot->handle_protocol(handles[i], &path_guid, (void **)&device))
+			continue;
+		file = file_on(device, entry);
+		if (file)
+			status = load_from(device, file, image, next);
+	}
+	(void)boot->free_pool(handles);
+	return status;
+}
 
 /* As the firmware has text. How many bytes, with the zero. */
 static u64 widen(u16 *to, const char *text)
@@ -146,17 +156,12 @@ static u64 widen(u16 *to, const char *text)
 	return i * sizeof(*to);
 }
 
-/* Of path[], with the configured load options, or these. `failed`: nothing was started. */
-static efi_status start(efi_handle image, void *options, u64 options_bytes, bool *failed)
+/* With the configured load options, or these. */
+static efi_status start(efi_handle next, void *options, u64 options_bytes)
 {
 	static u16 wide[CMDLINE_BYTES];
 	struct efi_loaded_image *loaded;
-	efi_handle next;
-	efi_status status = boot->load_image(0, image, path, NULL, 0, &next);
 
-	*failed = status;
-	if (status)
-		return status;
 	if (next_options[0]) {
 		options = wide;
 		options_bytes = widen(wide, next_options);
@@ -173,15 +178,15 @@ static efi_status start_file(efi_handle image)
 	static struct { struct efi_device_path node; u16 name[PATH_CHARS]; struct efi_device_path end; } file;
 	const u64 bytes = sizeof(file.node) + widen(file.name, next_path);
 	const struct efi_device_path *device;
-	bool failed;
+	efi_handle next;
 
 	file.node = (struct efi_device_path){ EFI_PATH_MEDIA, EFI_PATH_FILE, (u16)bytes };
-	memcpy((u8 *)&file + bytes, &path_end, sizeof(path_end));
+	memcpy((u8 *)&file + bytes, &removable.end, sizeof(removable.end));
 	if (boot->handle_protocol(self->device, &path_guid, (void **)&device) ||
-	    !join(device, &file, bytes + sizeof(path_end)))
+	    load_from(device, &file.node, image, &next))
 		return EFI_NOT_FOUND;
 	say("xmhf: starts %s\n", next_path);
-	return start(image, NULL, 0, &failed);
+	return start(next, NULL, 0);
 }
 
 /* ---- The boot menu ---- */
@@ -196,11 +201,12 @@ static u64 read_variable(const u16 *name, void *to, u64 room)
 static u8 entry[OPTION_BYTES] __attribute__((aligned(8)));
 static u64 entry_bytes, options_at;
 
-/* Its path is in path[] then. False: it is none that can be started. */
-static bool read_entry(u16 number)
+/* Its path. NULL: it is none that can be started. */
+static const struct efi_device_path *read_entry(u16 number)
 {
 	static const char digits[] = "0123456789ABCDEF";
 	const struct load_option *option = (const void *)entry;
+	const struct efi_device_path *path;
 	u64 at = sizeof(*option);
 	u16 name[] = u"Boot0000";
 
@@ -208,46 +214,49 @@ static bool read_entry(u16 number)
 		name[4 + i] = (u8)digits[number >> (12 - 4 * i) & 15];
 	entry_bytes = read_variable(name, entry, OPTION_BYTES);
 	if (entry_bytes < at || (option->attributes & (OPTION_ACTIVE | OPTION_CATEGORY)) != OPTION_ACTIVE)
-		return false;
+		return NULL;
 	while (at + 2 <= entry_bytes && *(const u16 *)(entry + at))
 		at += 2;
-	at += 2;
-	options_at = at + option->path_bytes;
-	return options_at <= entry_bytes && ends_within((const void *)(entry + at), option->path_bytes) &&
-	       complete((const void *)(entry + at));
+	path = (const void *)(entry + at + 2);
+	options_at = at + 2 + option->path_bytes;
+	if (options_at > entry_bytes || !ends_within(path, option->path_bytes) || is_end(path))
+		return NULL;
+	return path;
 }
 
-/* `failed`: the entry is none that can be started. */
-static efi_status start_entry(efi_handle image, u16 number, bool *failed)
+static efi_status start_entry(efi_handle image, u16 number)
 {
 	const u16 *text = (const void *)(entry + sizeof(struct load_option));
+	const struct efi_device_path *path = read_entry(number);
+	efi_handle next;
 
-	*failed = true;
-	if (!read_entry(number) || is_own())
+	if (!path || is_own(path) || load(path, image, &next))
 		return EFI_NOT_FOUND;
 	say("xmhf: starts the boot entry ");
 	(void)efi_table->console_out->output(efi_table->console_out, text);
 	say("\n");
-	return start(image, entry + options_at, entry_bytes - options_at, failed);
+	return start(next, entry + options_at, entry_bytes - options_at);
 }
 
 /*
- * The first that can be started behind the entry that was chosen, if that is this application's own. Else of all: a
- * menu of the firmware may have chosen it, or another loader's menu, such as GRUB's, which then comes again.
+ * As the firmware would go on: the entries behind the one that was chosen, if that is this application's own, and then
+ * those before it, until one does not come back with an error. Else all: a menu of the firmware may have chosen it, or
+ * another loader's menu, such as GRUB's, which then comes again.
  */
 static efi_status start_by_order(efi_handle image)
 {
 	u16 order[MAX_ORDER], chosen;
 	u64 count = read_variable(u"BootOrder", order, sizeof(order)) / sizeof(order[0]), first = 0;
+	const struct efi_device_path *path = NULL;
 	efi_status status = EFI_NOT_FOUND;
-	bool failed = true;
 
-	if (read_variable(u"BootCurrent", &chosen, sizeof(chosen)) == sizeof(chosen) && read_entry(chosen) && is_own())
-		for (u64 i = 0; i < count; i++)
-			if (order[i] == chosen)
-				first = i + 1;
-	for (u64 i = first; i < count && failed; i++)
-		status = start_entry(image, order[i], &failed);
+	if (read_variable(u"BootCurrent", &chosen, sizeof(chosen)) == sizeof(chosen))
+		path = read_entry(chosen);
+	for (u64 i = 0; path && is_own(path) && i < count; i++)
+		if (order[i] == chosen)
+			first = i + 1;
+	for (u64 i = 0; i < count && status; i++)
+		status = start_entry(image, order[(first + i) % count]);
 	return status;
 }
 
