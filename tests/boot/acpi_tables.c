@@ -3,8 +3,9 @@
  * For tests: OVMF takes its ACPI tables from QEMU, so in Bochs it has none. This EFI application installs small ones
  * (MADT, FADT, DSDT with _S3_ and _S5_), for the CPUs that the firmware knows, and starts \xmhf.efi or, without it,
  * \next.efi. Ports are those that OVMF gives Bochs' PIIX4. With LOCK_OTHERS VMX is off on the other CPUs before, with
- * DISABLE_OTHERS these are, and with NO_MP nothing starts them, as a firmware may leave them. With STOP_OTHERS the
- * firmware's code asks hypapps/quiesce for a stop on each of them as soon as it has the CPU back from xmhf.efi.
+ * DISABLE_OTHERS these are, with NO_MP nothing starts them, with LOSE_OTHERS they do not come when they are started,
+ * and with X2APIC all CPUs are in x2APIC mode, as a firmware may leave them. With STOP_OTHERS the firmware's code asks
+ * hypapps/quiesce for a stop on each of them as soon as it has the CPU back from xmhf.efi. Under XMHF it does nothing.
  */
 #include "uefi.h"
 
@@ -177,6 +178,50 @@ static void treat_others(struct efi_boot_services *boot)
 	if (!boot->locate_protocol(&mp_guid, NULL, (void **)&mp))
 		(void)mp->start_all(mp, lock_vmx, true, NULL, 0, NULL, NULL);
 }
+#elif defined(X2APIC)
+static void EFI enter_x2apic(void *argument)
+{
+	uint32_t low, high;
+
+	(void)argument;
+	asm volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(0x1b));
+	asm volatile("wrmsr" : : "c"(0x1b), "a"(low | 0xc00), "d"(high)); /* IA32_APIC_BASE: EN, EXTD */
+}
+
+static void treat_others(struct efi_boot_services *boot)
+{
+	struct efi_mp *mp;
+
+	if (!boot->locate_protocol(&mp_guid, NULL, (void **)&mp))
+		(void)mp->start_all(mp, enter_x2apic, true, NULL, 0, NULL, NULL);
+	enter_x2apic(NULL);
+}
+#elif defined(LOSE_OTHERS)
+static __typeof__(((struct efi_mp *)0)->start_all) first_start_all;
+
+static void EFI never_come(void *argument)
+{
+	(void)argument;
+	for (;;)
+		asm volatile("pause");
+}
+
+static efi_status EFI start_all(struct efi_mp *self, void EFI (*procedure)(void *), uint8_t one_by_one, void *event,
+				uint64_t timeout_us, void *argument, uint64_t **failed)
+{
+	(void)procedure;
+	return first_start_all(self, never_come, one_by_one, event, timeout_us, argument, failed);
+}
+
+static void treat_others(struct efi_boot_services *boot)
+{
+	struct efi_mp *mp;
+
+	if (boot->locate_protocol(&mp_guid, NULL, (void **)&mp))
+		return;
+	first_start_all = mp->start_all;
+	mp->start_all = start_all;
+}
 #elif defined(STOP_OTHERS)
 static __typeof__(((struct efi_mp *)0)->start_all) first_start_all;
 static void EFI (*first_procedure)(void *);
@@ -215,8 +260,12 @@ efi_status EFI efi_main(efi_handle image, struct efi_system_table *system)
 {
 	efi_status EFI (*install)(const efi_guid *, void *) = system->boot->install_table;
 	uint64_t at = 0xffffffff;
+	uint32_t leaf = 0x46484d58, ebx, ecx, edx;
 	uint8_t *to;
 
+	asm volatile("cpuid" : "+a"(leaf), "=b"(ebx), "=c"(ecx), "=d"(edx));
+	if (leaf == 0x46484d58)
+		return 1;
 	if (system->boot->allocate_pages(EFI_ALLOCATE_BELOW, ACPI_MEMORY, 1, &at))
 		return 1;
 	to = (void *)at;

@@ -11,7 +11,8 @@ BOOT_DISKS := $(O)/boot/scan.img $(O)/boot/test.img $(O)/boot/unsigned.img $(O)/
 	$(O)/boot/efi-alone.img $(O)/boot/efi-shell.img $(O)/boot/efi-reset.img \
 	$(O)/boot/efi-bad.img $(O)/boot/efi-screen.img $(O)/boot/efi-signed.img $(O)/boot/efi-changed.img \
 	$(O)/boot/efi-locked.img $(O)/boot/efi-locked-other.img $(O)/boot/efi-disabled.img \
-	$(O)/boot/efi-no-mp.img $(O)/boot/efi-stops.img $(O)/boot/efi-options.img $(O)/boot/spcr.bin
+	$(O)/boot/efi-no-mp.img $(O)/boot/efi-lost.img $(O)/boot/efi-x2apic.img \
+	$(O)/boot/efi-stops.img $(O)/boot/efi-options.img $(O)/boot/spcr.bin
 
 .PHONY: boot-disks check-files
 boot-disks: $(BOOT_DISKS)
@@ -70,7 +71,10 @@ $(O)/boot/lock_others.efi: DEFINE := LOCK_OTHERS
 $(O)/boot/disable_others.efi: DEFINE := DISABLE_OTHERS
 $(O)/boot/no_mp_others.efi: DEFINE := NO_MP
 $(O)/boot/stop_others.efi: DEFINE := STOP_OTHERS
-$(addprefix $(O)/boot/,lock_others.efi disable_others.efi no_mp_others.efi stop_others.efi): $(BOOT_DIR)/acpi_tables.c
+$(O)/boot/lose_others.efi: DEFINE := LOSE_OTHERS
+$(O)/boot/x2apic.efi: DEFINE := X2APIC
+$(addprefix $(O)/boot/,$(addsuffix .efi,lock_others disable_others no_mp_others stop_others lose_others x2apic)): \
+		$(BOOT_DIR)/acpi_tables.c
 	@mkdir -p $(@D)
 	$(say) LD $@
 	$(Q)$(CC) $(EFI_CFLAGS) -D$(DEFINE) -I xmhf/boot/efi -c -o $@.o $<
@@ -158,6 +162,13 @@ $(O)/boot/efi-alone.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(O)/xmhf.efi=EFI/BOOT/BOOTX64.EFI
 
+# In x2APIC mode before XMHF; the shell ends the run.
+$(O)/boot/efi-x2apic.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/xmhf.efi $(O)/boot/x2apic.efi
+	$(say) IMG $@
+	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(O)/boot/x2apic.efi=EFI/BOOT/BOOTX64.EFI \
+		--file $(O)/xmhf.efi=xmhf.efi --text 'echo THE SHELL IS L1\nreset -s=startup.nsh' \
+		--text 'options log=debug=EFI/xmhf/xmhf.conf'
+
 # With hypapps/quiesce; the shell ends the run.
 $(O)/audit/xmhf.efi: core-audit
 	@:
@@ -169,7 +180,8 @@ $(O)/boot/efi-stops.img: $(BOOT_DIR)/mkesp.py $(BOOT_DIR)/boot.mk $(O)/audit/xmh
 $(O)/boot/efi-locked-other.img: $(O)/boot/lock_others.efi
 $(O)/boot/efi-disabled.img: $(O)/boot/disable_others.efi
 $(O)/boot/efi-no-mp.img: $(O)/boot/no_mp_others.efi
-$(O)/boot/efi-locked-other.img $(O)/boot/efi-disabled.img $(O)/boot/efi-no-mp.img: $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
+$(O)/boot/efi-lost.img: $(O)/boot/lose_others.efi
+$(addprefix $(O)/boot/efi-,locked-other.img disabled.img no-mp.img lost.img): $(BOOT_DIR)/mkesp.py $(O)/xmhf.efi
 	$(say) IMG $@
 	$(Q)$(BOOT_DIR)/mkesp.py -o $@ --mib 8 --file $(filter %_others.efi,$^)=EFI/BOOT/BOOTX64.EFI \
 		--file $(O)/xmhf.efi=xmhf.efi

@@ -464,6 +464,16 @@ CASES = [
          expect=[r"^xmhf: error: the firmware has disabled VMX .*locked at 0x1",
                  r"^xmhf: error: the CPU with APIC id 1 cannot be used", r"XMHF is not started"]),
 
+    # Another CPU never comes: the firmware's own time limit ends the wait for it.
+    dict(name="efi/cpu-never-comes", disk="build/boot/efi-lost.img", firmware=OVMF, cpus=2, timeout=900, long=True,
+         until=r"XMHF is not started",
+         expect=[r"a CPU does not start: if nothing follows in a minute",
+                 r"^xmhf: error: the firmware does not start the CPU with APIC id 1", r"XMHF is not started"]),
+    # All CPUs are in x2APIC mode before XMHF.
+    dict(name="efi/x2apic", disk="build/boot/efi-x2apic.img", firmware=OVMF, cpus=2, timeout=900, long=True,
+         expect=[r"^xmhf: 2 of 2 CPUs run under the core", r"THE SHELL IS L1",
+                 r"xmhf: the guest asks for sleep type 0"]),
+
     # The table of MSRs and a 32-bit Linux; Xen and its first domain.
     dict(name="xmhf/linux-i386", guest="i386", xmhf=True, xmhf_args="msr=watch", append="mce=off loglevel=5",
          timeout=900, long=True, judge=msrs_written("i386", L1=[0x174, 0xc0000080]), expect=POWERED_OFF),

@@ -23,7 +23,7 @@ void *machine_self(void) { return NULL; }
 void machine_relax(void) { }
 
 static u32 boot_cpu_id = 5;
-static inline u32 initial_apic_id(void) { return boot_cpu_id; }
+u32 lapic_boot_id(void) { return boot_cpu_id; }
 
 #include "../../xmhf/boot/acpi.c"
 
@@ -43,7 +43,14 @@ struct boot_info boot_info;
 u64 root_start, root_end, root_low;
 enum log_level log_threshold;
 void log_line(enum log_level level, const char *f, ...) { (void)level, (void)f; }
-void boot_refuse(const char *f, ...) { fail_msg("%s", f); abort(); }
+static jmp_buf *refused;
+void boot_refuse(const char *f, ...)
+{
+	if (refused)
+		longjmp(*refused, 1);
+	fail_msg("%s", f);
+	abort();
+}
 void percpu_locks_add(int n) { (void)n; }
 _Atomic bool quiesce_given_up;
 
@@ -216,6 +223,28 @@ static void sleep_is_hidden(void **state)
 	boot_info.rsdp.xsdt = 0;
 }
 
+/* One that is in the list twice is one. */
+static void two_fadts(void **state)
+{
+	jmp_buf here;
+
+	(void)state;
+	for (u32 other = 0; other < 2; other++) {
+		make(FADT_BYTES);
+		memcpy(physical_at(SSDT_AT), physical_at(FADT_AT), FADT_BYTES);
+		put(RSDT_AT + 40, other ? SSDT_AT : FADT_AT, 4);
+		end_table(RSDT_AT, "RSDT", 44);
+		refused = &here;
+		if (!setjmp(here)) {
+			acpi_parse();
+			assert_int_equal(other, 0);
+		} else {
+			assert_int_equal(other, 1);
+		}
+		refused = NULL;
+	}
+}
+
 /* What was read at the start counts: afterwards a CPU that is a guest already may change each head and each list. */
 static void changed_after_the_start(void **state)
 {
@@ -331,6 +360,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(old_and_new_fields), cmocka_unit_test(every_length), cmocka_unit_test(lies),
 		cmocka_unit_test(sleep_is_hidden),
+		cmocka_unit_test(two_fadts),
 		cmocka_unit_test(changed_after_the_start),
 		cmocka_unit_test(cpus_of_the_madt),
 		cmocka_unit_test(the_boot_cpu_and_nobody),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Which CPUs the core takes from xmhf.efi: those of the MP services, with APIC ids of 32 bits, and none that the ACPI
- * tables have and nobody starts; and no XMHF under XMHF that nobody asked for.
+ * tables have and nobody starts; no XMHF under XMHF that nobody asked for; and how a CPU that refuses goes back.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,6 @@
 static uint64_t machine_memory; /* physical addresses are this program's */
 #define DIRECT_MAP machine_memory
 #include "../../hypapi/sim/machine/cpu/x86_insn.h"
-static inline u32 initial_apic_id(void) { return machine_cpuid(0xb, 0).edx; }
 #include "../../xmhf/boot/efi.c"
 
 struct boot_info boot_info;
@@ -31,6 +30,7 @@ static char refusal[256];
 static struct efi_handoff told;
 static u32 table_ids[3], table_count;
 static bool is_twice, has_htt, has_xmhf;
+static u32 boot_id;
 
 void boot_refuse(const char *f, ...)
 {
@@ -68,6 +68,7 @@ static void leave(u64 state, u64 answer)
 	longjmp(done, 2);
 }
 
+u32 lapic_boot_id(void) { return boot_id; }
 u64 boot_root_bytes(void) { return SIZE_2M; }
 void memory_map_add(u64 start, u64 size, u32 type) { (void)start, (void)size, (void)type; }
 bool firmware_take_rsdp(const void *found, size_t bytes) { (void)found, (void)bytes; return false; }
@@ -84,6 +85,7 @@ static const char *planned(u32 count, const u32 *ids, bool are_known)
 	for (u32 i = 0; i < count; i++)
 		told.cpu[i].apic_id = ids[i];
 	acpi_info = (struct acpi_info){ 0 };
+	boot_id = ids[0];
 	refusal[0] = 0;
 	if (!setjmp(done))
 		efi_plan(0, (u64)&told);
@@ -106,6 +108,20 @@ static void ids_of_32_bits(void **state)
 	assert_int_equal(acpi_info.apic_ids[2], 300);
 	/* 300 is not 44, which is its lowest byte. */
 	assert_non_null(strstr(planned(3, (const u32[]){ 0x10000, 0, 44 }, true), "APIC id 300"));
+}
+
+/* The tables have the ids that the APICs have, whatever firmware without MP services could tell. */
+static void boot_cpu_is_renumbered(void **state)
+{
+	(void)state;
+	set_tables(1, 7, 0, 0);
+	assert_string_equal(planned(1, (const u32[]){ 7 }, false), "");
+	told.cpu[0].apic_id = 0;
+	acpi_info = (struct acpi_info){ 0 };
+	if (!setjmp(done))
+		efi_plan(0, (u64)&told);
+	assert_string_equal(refusal, "");
+	assert_int_equal(acpi_info.apic_ids[0], 7);
 }
 
 static void cpus_that_nobody_starts(void **state)
@@ -176,13 +192,64 @@ static void firmware_keeps_its_bits(void **state)
 	}
 }
 
+/* ---- Back to the firmware ---- */
+
+static u64 ticks;
+static bool boot_cpu_looks; /* as soon as it may see that another CPU has refused */
+u64 machine_ticks(void) { return ticks += 1ul << 32; }
+void machine_relax(void) { }
+u64 clock_ticks_per_ms(void) { return 1; }
+void iommu_end(void) { }
+bool vmx_is_on(void) { return false; }
+void smm_give_back(struct percpu *cpu) { (void)cpu; }
+void speculation_enter_guest(struct percpu *cpu) { (void)cpu; }
+
+/* The reason comes into the handoff: whoever looks now must not believe that it is there. */
+size_t string_copy(char *to, const char *from, size_t room)
+{
+	boot_cpu_looks = atomic_load(&turn) == TURN_BACK;
+	return (size_t)snprintf(to, room, "%s", from);
+}
+
+void efi_leave(u64 answer, u64 state, u64 cr3, u64 leave)
+{
+	(void)state, (void)cr3, (void)leave;
+	assert_int_equal(answer, EFI_REFUSED);
+	longjmp(done, 1);
+}
+
+static void reason_is_there_before_it_is_told(void **state)
+{
+	static struct percpu other = { .index = 1 };
+
+	(void)state;
+	told = (struct efi_handoff){ .cpu_count = 2 };
+	handoff = &told;
+	cpu_count = 2;
+	cpus[0] = &boot_cpu, cpus[1] = &other;
+	turn = TURN_NOBODY;
+	/* The firmware keeps the boot CPU: this one gives up. */
+	if (!setjmp(done))
+		efi_cpu_main(&other);
+	assert_int_equal(turn, TURN_BACK);
+	assert_false(boot_cpu_looks);
+	assert_non_null(strstr(told.refusal, "keeps the boot CPU"));
+	/* Because of it the boot CPU refuses, too, and that is not told. */
+	if (!setjmp(done))
+		back_to_firmware("because of it");
+	assert_non_null(strstr(told.refusal, "keeps the boot CPU"));
+	cpu_count = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ids_of_32_bits),
 		cmocka_unit_test(cpus_that_nobody_starts),
 		cmocka_unit_test(not_under_itself),
+		cmocka_unit_test(boot_cpu_is_renumbered),
 		cmocka_unit_test(firmware_keeps_its_bits),
+		cmocka_unit_test(reason_is_there_before_it_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

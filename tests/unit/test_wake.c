@@ -42,6 +42,11 @@ bool memory_map_is_usable(const struct memory_range *r) { (void)r; return false;
 void log_line(enum log_level level, const char *f, ...) { (void)level, (void)f; }
 void boot_refuse(const char *f, ...) { fail_msg("%s", f); abort(); }
 
+static u32 vector(u64 i)
+{
+	return *(u32 *)physical_at(TABLES + i * PAGE_SIZE + FACS_VECTOR);
+}
+
 /* Two FACS and four tables that lead there, a page each. How many pages are guarded while root has [start, end)? */
 static u32 guarded_with_root_at(u64 start, u64 end)
 {
@@ -60,12 +65,10 @@ static u32 guarded_with_root_at(u64 start, u64 end)
 	wake_init();
 	for (u32 i = 0; i < guarded_pages; i++)
 		assert_false(is_root_memory(guarded[i]));
+	/* A start that refuses leaves the firmware its own. */
+	assert_true(vector(0) == ~0u && vector(1) == ~0u);
+	wake_arm();
 	return guarded_pages;
-}
-
-static u32 vector(u64 i)
-{
-	return *(u32 *)physical_at(TABLES + i * PAGE_SIZE + FACS_VECTOR);
 }
 
 static void no_page_of_root(void **state)

@@ -8,6 +8,7 @@
 #include "boot/acpi.h"
 
 #include "boot/boot_info.h"
+#include "cpu/lapic.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/pages.h"
@@ -93,7 +94,7 @@ static void parse_madt(const struct table *madt)
 	}
 	/* Some firmware forgets the CPU that it has started. Root memory is planned for these CPUs and no more. */
 	if (acpi_info.cpu_count)
-		add_cpu(initial_apic_id(), ~0u, 1);
+		add_cpu(lapic_boot_id(), ~0u, 1);
 }
 
 /* A field of a table; 0 where the table ends before it. */
@@ -141,8 +142,13 @@ static void parse_pm1(const struct table *fadt)
 	}
 }
 
+/* There is one (ACPI specification). Of two an operating system may take either, and its sleeps go past the core. */
 static void parse_fadt(const struct table *fadt)
 {
+	if (acpi_info.fadt && acpi_info.fadt != fadt->at)
+		boot_refuse("the firmware has two ACPI tables FADT, and it is not known which one an operating system "
+			    "takes");
+	acpi_info.fadt = fadt->at;
 	note_way(fadt->at, fadt->bytes);
 	parse_pm1(fadt);
 	parse_dsdt(fadt);

@@ -33,6 +33,7 @@ struct acpi_place { u64 addr, bytes; };
 struct acpi_info {
 	u32 apic_ids[MAX_CPUS]; /* of enabled CPUs, in MADT order */
 	u32 cpu_count;
+	const void *fadt;       /* the table, where the firmware has it; NULL: none */
 	/* I/O ports of control blocks a and b, of the old fields and then the new; 0: none */
 	u16 pm1_cnt[2 * ACPI_PM1_BLOCKS];
 	struct aml_package s5;  /* their SLP_TYP for power-off */

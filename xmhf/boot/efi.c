@@ -8,8 +8,10 @@
 #include "boot/start.h"
 #include "core/cmdline.h"
 #include "cpu/clock.h"
+#include "cpu/lapic.h"
 #include "cpu/smm.h"
 #include "cpu/smp_boot.h"
+#include "cpu/speculation.h"
 #include "cpu/x86.h"
 #include "iommu/iommu.h"
 #include "lib/string.h"
@@ -33,6 +35,7 @@ static u64 handoff_physical;
 
 static _Atomic u32 turn;   /* index of the CPU that joins, or one of the two */
 static _Atomic u32 joined; /* how many have */
+static _Atomic u32 refusals;
 
 void efi_switch(u64 answer, u64 state, u64 cr3, u64 leave);
 _Noreturn void efi_leave(u64 answer, u64 state, u64 cr3, u64 leave);
@@ -97,6 +100,21 @@ static u64 state_physical(u32 cpu)
 }
 
 /*
+ * TR as the firmware has it, by a table of this one entry: in the firmware's own the entry is busy. 0, which cannot be
+ * loaded, becomes the core's; only an interrupt that changes stack or privilege would use it, and its entry's firmware
+ * loads another before.
+ */
+static void give_back_task_register(const struct efi_cpu_state *s)
+{
+	const u16 tr = s->segments[STATE_TR] & ~7u;
+	const u64 entry[2] = { tss_descriptor(s->tr_base, s->tr_limit), s->tr_base >> 32 };
+	const struct efi_table_register gdtr = { (u16)(tr + sizeof(entry) - 1), (u64)entry - tr };
+
+	if (tr)
+		asm volatile("lgdt %0; ltr %1" : : "m"(gdtr), "r"(tr), "m"(entry));
+}
+
+/*
  * This CPU alone. The application's tables map the image where it was before the move: the same text at the same
  * addresses. Another CPU's stack is on root's tables alone. Root memory stays reserved.
  */
@@ -105,23 +123,35 @@ static _Noreturn void leave_for_firmware(u32 i)
 	if (cpu_count && vmx_is_on())
 		asm volatile("vmxoff" : : : "memory", "cc");
 	write_cr4(read_cr4() & ~CR4_VMXE);
-	if (i < cpu_count)
+	if (i < cpu_count) {
 		smm_give_back(cpus[i]);
+		speculation_enter_guest(cpus[i]);
+		give_back_task_register(&handoff->cpu[i]);
+	}
 	efi_leave(EFI_REFUSED, state_physical(i), i ? handoff->cr3 : handoff->app_cr3, handoff->bridge_leave);
 }
 
-/* Of the CPU that refuses. The others leave by themselves, the boot CPU by a refusal: none is a guest yet. */
-static void back_to_firmware(const char *why)
+/*
+ * CPU i refuses. The others leave by themselves, the boot CPU by a refusal: none is a guest yet. The first reason is
+ * told, and is complete when it can be read: of another CPU's, the boot CPU's, which is because of it, says less.
+ */
+static _Noreturn void refuse(u32 i, const char *why)
 {
-	u32 i = place_of(initial_apic_id());
-
-	/* Of another CPU's refusal, the boot CPU's, which is because of it, says less. */
-	if (!handoff->refusal[0])
+	if (!atomic_fetch_add(&refusals, 1)) {
 		string_copy(handoff->refusal, why, sizeof(handoff->refusal));
-	atomic_store(&turn, TURN_BACK);
+		atomic_store(&turn, TURN_BACK);
+	}
+	while (atomic_load(&turn) != TURN_BACK)
+		cpu_pause();
 	if (!i)
 		iommu_end();
 	leave_for_firmware(i);
+}
+
+/* A CPU that has not loaded its structure refuses by itself, or is the boot CPU. */
+static void back_to_firmware(const char *why)
+{
+	refuse(cpu_count ? this_cpu()->index : 0, why);
 }
 
 /* From efi_core_entries: on the application's stack and tables. */
@@ -145,6 +175,7 @@ void efi_plan(u64 state, u64 handoff_at)
 	boot_read_options();
 	if (cpuid(XMHF_LEAF, 0).eax == XMHF_LEAF && !cmdline_is("twice", "on"))
 		boot_refuse("XMHF runs on this machine already: nothing is started twice without the option twice=on");
+	handoff->cpu[0].apic_id = lapic_boot_id();
 	take_cpus();
 	handoff->root_bytes = boot_root_bytes();
 	leave(state, EFI_PLANNED);
@@ -214,9 +245,8 @@ _Noreturn void efi_cpu_main(struct percpu *cpu)
 	while ((now = atomic_load(&turn)) != cpu->index) {
 		if (now == TURN_BACK)
 			leave_for_firmware(cpu->index);
-		if (has_passed(since, START_TIMEOUT_MS) && now == TURN_NOBODY &&
-		    atomic_compare_exchange_strong(&turn, &now, TURN_BACK))
-			back_to_firmware("the firmware keeps the boot CPU while it starts the others");
+		if (has_passed(since, START_TIMEOUT_MS) && now == TURN_NOBODY)
+			refuse(cpu->index, "the firmware keeps the boot CPU while it starts the others");
 	}
 	smp_join(cpu);
 	efi_guest(cpu);

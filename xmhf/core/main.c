@@ -26,6 +26,7 @@
 #include "mem/root_map.h"
 #include "nested/nested.h"
 #include "power/power.h"
+#include "power/wake.h"
 #include "quiesce/stop_budget.h"
 #include "report/display.h"
 #include "report/log.h"
@@ -65,6 +66,7 @@ static void set_bounds(void)
  *     chains; vmx_start() makes VMCS01 with what these two found;
  *   - CPU_INIT is told before a CPU takes part in stops, and on this CPU before the others start;
  *   - smm_finish() judges what all CPUs have found; then none starts, or goes back to its firmware, any more;
+ *   - from acpi_hide_sleep() on what is the firmware's is changed, since nothing refuses to go on any more;
  *   - smp_let_work_begin() is last: from then on other CPUs may stop this one.
  */
 _Noreturn void core_main(void)
@@ -117,6 +119,8 @@ _Noreturn void core_main(void)
 	log_wait_init();
 	guest_start(cpu);
 	acpi_hide_sleep();
+	wake_arm();
+	smm_mask_lvts(cpu);
 	display_close();
 	log_at_once(cmdline_is("log-output", "once"));
 	smp_let_work_begin();

@@ -4,6 +4,7 @@
 
 #include "cpu/traps.h"
 #include "cpu/x86.h"
+#include "mem/pages.h"
 #include "mem/root_map.h"
 #include "report/insn_counts.h"
 
@@ -36,7 +37,18 @@ void lapic_write(u32 offset, u32 value)
 
 u32 lapic_id(void)
 {
-	return in_x2apic_mode() ? lapic_read(0x20) : lapic_read(0x20) >> 24;
+	return in_x2apic_mode() ? lapic_read(LAPIC_ID) : lapic_read(LAPIC_ID) >> 24;
+}
+
+u32 lapic_boot_id(void)
+{
+	u64 base = rdmsr(MSR_APIC_BASE);
+
+	if (base & APIC_BASE_X2APIC)
+		return (u32)rdmsr(MSR_X2APIC_FIRST + LAPIC_ID / 16);
+	if (base & APIC_BASE_ENABLE)
+		return *(volatile u32 *)physical_at((base & APIC_BASE_ADDR) + LAPIC_ID) >> 24;
+	return initial_apic_id();
 }
 
 static void wait_idle(void)

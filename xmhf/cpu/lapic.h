@@ -9,6 +9,7 @@
 #include "cpu/percpu.h"
 
 #define LAPIC_BASE 0xfee00000ull
+#define LAPIC_ID 0x20
 #define LAPIC_VERSION 0x30 /* 23:16: number of LVT entries, less 1 */
 #define LAPIC_TPR 0x80
 #define LAPIC_EOI 0xb0
@@ -56,6 +57,11 @@
 
 void lapic_init(void);                /* maps the page; once, boot CPU */
 u32 lapic_id(void);
+/*
+ * The id of this CPU before lapic_init(), while memory is mapped as it is. Firmware may have given a CPU another one
+ * than CPUID tells, and its tables have that.
+ */
+u32 lapic_boot_id(void);
 /* An xAPIC register of this CPU; also in x2APIC mode, by MSR. A write that the register refuses is lost. */
 u32 lapic_read(u32 offset);
 void lapic_write(u32 offset, u32 value);

@@ -26,11 +26,11 @@ void percpu_locks_add(int n)
 
 static void fill_gdt(struct percpu *cpu)
 {
-	u64 tss = (u64)cpu->tss, limit = sizeof(cpu->tss) - 1;
+	u64 tss = (u64)cpu->tss;
 
 	cpu->gdt[SEL_CODE / 8] = 0x00af9b000000ffff;
 	cpu->gdt[SEL_DATA / 8] = 0x00cf93000000ffff;
-	cpu->gdt[SEL_TSS / 8] = limit | (tss & 0xffffff) << 16 | 0x89ull << 40 | (tss >> 24 & 0xff) << 56;
+	cpu->gdt[SEL_TSS / 8] = tss_descriptor(tss, sizeof(cpu->tss) - 1);
 	cpu->gdt[SEL_TSS / 8 + 1] = tss >> 32;
 }
 

@@ -151,6 +151,13 @@ void percpu_locks_add(int n);
 /* Allocates and fills the structure for the CPU with this APIC id. Boot CPU only. */
 struct percpu *percpu_create(u32 apic_id);
 
+/* Of a TSS that no CPU has loaded: the first half of its descriptor. The other is the high half of `base`. */
+static inline u64 tss_descriptor(u64 base, u32 limit)
+{
+	return (limit & 0xffff) | (base & 0xffffff) << 16 | 0x89ull << 40 | (u64)(limit >> 16 & 15) << 48 |
+	       (base >> 24 & 0xff) << 56;
+}
+
 /* Loads GDT, IDT, TSS and GS of this CPU: for the first time; or again, when the firmware had it in between. */
 void percpu_load_tables(struct percpu *cpu);
 void percpu_load(struct percpu *cpu);

@@ -124,12 +124,10 @@ void smm_give_back(struct percpu *cpu)
 	cpu->smm_map = NULL;
 }
 
-/* What the firmware left, and what L1 stores from here on. */
-static void guard_lvts(struct percpu *cpu)
+void smm_mask_lvts(const struct percpu *cpu)
 {
-	for (u32 i = 0, lvt; (lvt = lapic_mode_lvt(i)); i++)
+	for (u32 i = 0, lvt; !cpu->smm_closed && (lvt = lapic_mode_lvt(i)); i++)
 		lapic_write(lvt, smm_filter_lvt(cpu, lapic_read(lvt)));
-	msr_intercept_lvts();
 }
 
 void smm_probe(struct percpu *cpu)
@@ -146,7 +144,7 @@ void smm_probe(struct percpu *cpu)
 	cpu->smm_closed = state != SMM_OPEN;
 	if (cpu->smm_closed)
 		return;
-	guard_lvts(cpu);
+	msr_intercept_lvts();
 	log_warn("CPU %u: SMM is open: an SMI that L1 makes a device send runs L1's code past the core", cpu->index);
 }
 

@@ -38,6 +38,12 @@ void smm_probe(struct percpu *cpu);
  */
 void smm_give_back(struct percpu *cpu);
 
+/*
+ * The LVT entries that the firmware has left on this CPU go by smm_filter_lvt(), as do those that L1 stores. Not before
+ * it is sure that the guest starts.
+ */
+void smm_mask_lvts(const struct percpu *cpu);
+
 /* When all CPUs have been probed: says what is open, and refuses to go on where smm=require was given. */
 void smm_finish(void);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See wake.h. Invariant: from wake_init() on no store of L1 reaches a waking vector, nor a table that leads to it, by
+ * See wake.h. Invariant: no store of L1 reaches a waking vector, nor a table that leads to it, by
  * whatever instruction; so stores to these pages that are not known are refused, and a store is cut where it meets
  * what is kept.
  */
@@ -98,15 +98,11 @@ static void guard(u64 start, u64 end)
 
 static void guard_facs(u64 addr)
 {
-	u8 *facs = physical_at(addr);
-	u32 length = *(u32 *)(facs + FACS_LENGTH);
+	u32 length = *(u32 *)physical_at(addr + FACS_LENGTH);
 
-	*(u32 *)(facs + FACS_VECTOR) = (u32)root_low;
 	guard(addr + FACS_VECTOR, addr + FACS_VECTOR + 4);
-	if (length >= FACS_X_END) {
-		*(u64 *)(facs + FACS_X_VECTOR) = 0;
+	if (length >= FACS_X_END)
 		guard(addr + FACS_X_VECTOR, addr + FACS_X_END);
-	}
 	log_info("the wake is guarded: FACS at 0x%lx, stub at 0x%lx", addr, root_low);
 }
 
@@ -143,8 +139,6 @@ void wake_init(void)
 	}
 }
 
-/* ---- Stores ---- */
-
 static bool meets_kept(u64 addr, unsigned int size)
 {
 	for (u32 i = 0; i < kept_count; i++)
@@ -152,6 +146,20 @@ static bool meets_kept(u64 addr, unsigned int size)
 			return true;
 	return false;
 }
+
+void wake_arm(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(acpi_info.facs); i++) {
+		u64 addr = acpi_info.facs[i];
+
+		if (meets_kept(addr + FACS_VECTOR, 4))
+			*(volatile u32 *)physical_at(addr + FACS_VECTOR) = (u32)root_low;
+		if (meets_kept(addr + FACS_X_VECTOR, 8))
+			*(volatile u64 *)physical_at(addr + FACS_X_VECTOR) = 0;
+	}
+}
+
+/* ---- Stores ---- */
 
 static void store(u64 addr, unsigned int size, u64 value)
 {

@@ -14,8 +14,11 @@
 /* Takes the stub's pages out of the memory map. At boot, before EPT01 is made. */
 void wake_reserve(u64 low);
 
-/* Writes stub and vectors, and takes the right to write the FACS's page. At boot, after EPT01 is made. */
+/* Writes the stub, and takes the right to write the FACS's page. At boot, after EPT01 is made. */
 void wake_init(void);
+
+/* Writes the vectors, in the firmware's memory. Not before it is sure that the guest starts. */
+void wake_arm(void);
 
 /* L1 stored where it may not. In such a page the store is taken: carried out, dropped, or faulted. */
 must_check enum taken wake_guard_store(struct percpu *cpu, gpa1_t gpa1);

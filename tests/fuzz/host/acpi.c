@@ -6,7 +6,7 @@
  */
 #include "memory.h"
 
-static u32 initial_apic_id(void)
+u32 lapic_boot_id(void)
 {
 	return 0;
 }

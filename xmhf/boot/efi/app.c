@@ -25,6 +25,7 @@ u64 bridge_enter(struct efi_cpu_state *state, struct efi_handoff *handoff, u64 c
 #define UNSUPPORTED (1ull << 63 | 3)
 #define LOOK_100NS 100000 /* 10 ms */
 #define LOOKS 500
+#define GIVE_UP_US 60000000 /* longer than a CPU that does not come takes the core to refuse */
 
 /* Page tables */
 #define PTE_RW (PTE_P | PTE_W)
@@ -49,6 +50,7 @@ static struct efi_handoff *handoff;
 static const struct efi_core_entries *entries;
 static u64 (*bridge)(struct efi_cpu_state *, struct efi_handoff *, u64, u64);
 
+static u64 numbers[EFI_MAX_CPUS]; /* of the MP services, for each CPU of the handoff */
 static _Atomic u32 arrived; /* other CPUs that the firmware has started */
 static u32 looks;           /* how often the boot CPU has looked for them */
 static bool is_resumed;
@@ -190,7 +192,7 @@ static const char *take_cpus(void)
 {
 	u64 all = 0, enabled;
 
-	handoff->cpu[handoff->cpu_count++].apic_id = initial_apic_id();
+	handoff->cpu_count = 1;
 	handoff->cpus_are_known =
 		!boot->locate_protocol(&mp_guid, NULL, (void **)&mp) && !mp->count(mp, &all, &enabled);
 	if (!handoff->cpus_are_known)
@@ -206,6 +208,7 @@ static const char *take_cpus(void)
 		if (handoff->cpu_count == EFI_MAX_CPUS)
 			return "the machine has more than 64 CPUs: switch off cores or hyperthreads in the "
 			       "firmware's menu";
+		numbers[handoff->cpu_count] = i;
 		handoff->cpu[handoff->cpu_count++].apic_id = (u32)info.id;
 	}
 	return NULL;
@@ -238,15 +241,19 @@ static void keep_task_register(struct efi_cpu_state *state)
 /* On another CPU. */
 static void EFI start_cpu(void *argument)
 {
-	u32 id = initial_apic_id();
+	u32 i = 1;
+	u64 number;
 
 	(void)argument;
-	for (u32 i = 1; i < handoff->cpu_count; i++)
-		if (handoff->cpu[i].apic_id == id) {
-			keep_task_register(&handoff->cpu[i]);
-			atomic_fetch_add(&arrived, 1);
-			(void)enter(&handoff->cpu[i], entries->cpu);
-		}
+	if (mp->who_am_i(mp, &number))
+		return;
+	while (i < handoff->cpu_count && numbers[i] != number)
+		i++;
+	if (i == handoff->cpu_count)
+		return;
+	keep_task_register(&handoff->cpu[i]);
+	atomic_fetch_add(&arrived, 1);
+	(void)enter(&handoff->cpu[i], entries->cpu);
 }
 
 /*
@@ -262,7 +269,8 @@ static void EFI look_for_cpus(void *event, void *context)
 	is_resumed = true;
 	answer = enter(&handoff->cpu[0], entries->resume);
 	if (looks == LOOKS)
-		say("xmhf: a CPU does not start: if nothing follows, reset the machine, and start it without XMHF\n");
+		say("xmhf: a CPU does not start: if nothing follows in a minute, reset the machine, and start it "
+		    "without XMHF\n");
 }
 
 static void start_others(void)
@@ -272,7 +280,7 @@ static void start_others(void)
 	if (handoff->cpu_count > 1 && !boot->create_event(EFI_TIMER | EFI_NOTIFY_SIGNAL, EFI_LEVEL_CALLBACK,
 							  look_for_cpus, NULL, &timer)) {
 		if (!boot->set_timer(timer, EFI_TIMER_PERIODIC, LOOK_100NS))
-			(void)mp->start_all(mp, start_cpu, false, NULL, 0, NULL, NULL);
+			(void)mp->start_all(mp, start_cpu, false, NULL, GIVE_UP_US, NULL, NULL);
 		(void)boot->close_event(timer);
 	}
 	/* If there are none, or the firmware did not start them. */

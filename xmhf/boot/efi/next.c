@@ -16,10 +16,10 @@
 static const efi_guid path_guid = { 0x09576e91, 0x6d3f, 0x11d2, { 0x8e, 0x39, 0, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
 static const efi_guid variables_guid = { 0x8be4df61, 0x93ca, 0x11d2, { 0xaa, 0x0d, 0, 0xe0, 0x98, 0x03, 0x2b, 0x8c } };
 
-#define PATH_END { EFI_PATH_END, EFI_PATH_END_ENTIRE, sizeof(struct efi_device_path) }
 #define REMOVABLE u"\\EFI\\BOOT\\BOOTX64.EFI"
 static const struct { struct efi_device_path node; u16 name[sizeof(REMOVABLE) / 2]; struct efi_device_path end; }
-	removable = { { EFI_PATH_MEDIA, EFI_PATH_FILE, sizeof(removable.node) + sizeof(REMOVABLE) }, REMOVABLE, PATH_END };
+	removable = { { EFI_PATH_MEDIA, EFI_PATH_FILE, sizeof(removable.node) + sizeof(REMOVABLE) }, REMOVABLE,
+		      { EFI_PATH_END, EFI_PATH_END_ENTIRE, sizeof(removable.end) } };
 
 /* EFI_LOAD_OPTION: then the text, the path, and the load options. */
 struct load_option {

@@ -119,6 +119,7 @@ struct efi_mp {
 				    u64 timeout_us, void *argument, u64 **failed);
 	void *start_one, *switch_boot_cpu;
 	efi_status EFI (*enable)(struct efi_mp *self, u64 number, u8 enabled, u32 *health);
+	efi_status EFI (*who_am_i)(struct efi_mp *self, u64 *number);
 };
 
 #endif
