@@ -40,8 +40,9 @@
 
 #define SIM_MAX_CPUS 16
 #define ROOT_BYTES (32ul << 20)
-#define PARTITION_TICKS 4000000000ul
-#define STOP_BOUND_TICKS 5000000000ul /* nanoseconds here; the run's own limit ends a wait */
+/* Nanoseconds: a busy host lets a thread wait for many seconds. The run's own limit ends it. */
+#define PARTITION_TICKS 100000000000ul
+#define STOP_BOUND_TICKS 100000000000ul
 
 /* L1's low memory: page tables, then a stack for each CPU; sim_memory() begins above. */
 #define L1_TABLES 0x10000ul

@@ -32,7 +32,7 @@
 #endif
 #include "quiesce/quiesce.c"
 
-enum { ASKERS = 3, CPUS = 4, EPTS = 2, WATCHDOG_S = 18, VISIT_STEPS = 200 };
+enum { ASKERS = 3, CPUS = 4, EPTS = 2, WATCHDOG_S = 110, VISIT_STEPS = 200 };
 
 /* One host thread. Plain members belong to the thread, except cell: the owner of a stop touches all of them. */
 static struct host_cpu {
@@ -405,7 +405,7 @@ int main(int argc, char **argv)
 
 	struct timespec start, now;
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	quiesce_set_bounds(20000000000ull, 0);
+	quiesce_set_bounds(120000000000ull, 0);
 	pthread_t device_thread, watchdog_thread;
 	pthread_create(&watchdog_thread, NULL, watchdog, NULL);
 	for (struct host_cpu *c = cpus; c < cpus + CPUS; c++)
