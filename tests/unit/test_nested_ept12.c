@@ -12,14 +12,14 @@
 #define FLAG_A BIT(8)
 #define FLAG_D BIT(9)
 
-static u64 memory[PAGES][512]; /* L1's RAM from address 0; table of level n is page 4 - n */
+static _Alignas(PAGE_SIZE) u64 memory[PAGES][512]; /* L1's RAM from address 0; table of level n is page 4 - n */
 static struct nested_caps caps;
 static u32 reads, race_at;     /* race_at: L1 changes that entry behind our back before the n-th replacement */
 
-u64 ept12_read(gpa1_t entry)
+const u64 *ept12_at(gpa1_t entry)
 {
 	reads++;
-	return entry.addr < sizeof(memory) ? memory[entry.addr / 4096][entry.addr % 4096 / 8] : ~0ull;
+	return entry.addr < sizeof(memory) ? &memory[entry.addr / 4096][entry.addr % 4096 / 8] : NULL;
 }
 
 bool ept12_replace(gpa1_t entry, u64 old, u64 new)
@@ -204,6 +204,81 @@ static void accessed_and_dirty(void **state)
 	}
 }
 
+static bool same_leaf(const struct ept12_leaf *a, const struct ept12_leaf *b)
+{
+	return a->gpa1.addr == b->gpa1.addr && a->rights == b->rights && a->type == b->type && a->level == b->level &&
+	       ept12_unset(a, true) == ept12_unset(b, true);
+}
+
+/* The walk by what is kept is the one that is made afresh. Answers how often memory was looked for: 4 without it. */
+static u32 again(u64 eptp12, u64 gpa2, u64 generation, struct ept12_kept *kept)
+{
+	struct ept12_leaf fresh_leaf, *leaf;
+
+	reads = 0;
+	enum ept12_result result = ept12_walk_again(&caps, eptp12, GPA2(gpa2), generation, kept, &leaf);
+	u32 looked = reads;
+
+	assert_int_equal(result, ept12_walk(&caps, eptp12, GPA2(gpa2), &fresh_leaf));
+	assert_int_equal(leaf->depth, fresh_leaf.depth);
+	assert_int_equal(leaf->rights, fresh_leaf.rights);
+	if (result == EPT12_MAPPED)
+		assert_true(same_leaf(leaf, &fresh_leaf));
+	for (u32 i = 0; i < leaf->depth; i++) {
+		assert_int_equal(leaf->at[i].addr, fresh_leaf.at[i].addr);
+		assert_int_equal(leaf->entry[i], fresh_leaf.entry[i]);
+	}
+	return looked;
+}
+
+static void kept_walks(void **state)
+{
+	struct ept12_kept kept[EPT12_KEPT] = { 0 };
+	struct ept12_leaf *leaf;
+	bool dirty;
+
+	fresh(state);
+	assert_int_equal(again(EPTP, 0, 1, kept), 4);
+	assert_int_equal(again(EPTP, 0, 1, kept), 0);
+	/* Another page of the 2 MiB, and whatever L1 writes to its entry. */
+	assert_int_equal(again(EPTP, 0x7000, 1, kept), 0);
+	for (u64 bits = 0; bits < 64; bits++) {
+		memory[3][7] = 0x6000 | bits;
+		assert_int_equal(again(EPTP, 0x7123, 1, kept), 0);
+		memory[3][7] = BIT(bits) | HYPAPI_R;
+		assert_int_equal(again(EPTP, 0x7fff, 1, kept), 0);
+	}
+	/* Every bit of every entry above counts, and it is seen again when it is as before. */
+	for (u32 level = 2; level <= 4; level++)
+		for (u32 bit = 0; bit < 64; bit++) {
+			*entry(level) ^= BIT(bit);
+			assert_true(again(EPTP, 0, 1, kept) > 0);
+			*entry(level) ^= BIT(bit);
+			(void)again(EPTP, 0, 1, kept);
+			assert_int_equal(again(EPTP, 0, 1, kept), 0);
+		}
+	/* Another EPTP, another 2 MiB in the same place, L1's memory elsewhere. */
+	assert_int_equal(again(EPTP | EPTP_AD, 0, 1, kept), 4);
+	assert_int_equal(again(EPTP, 0, 1, kept), 4);
+	memory[2][EPT12_KEPT] = memory[2][0];
+	assert_int_equal(again(EPTP, EPT12_KEPT * SIZE_2M, 1, kept), 4);
+	assert_int_equal(again(EPTP, 0, 1, kept), 4);
+	assert_int_equal(again(EPTP, 0, 2, kept), 4);
+	/* Flags that are set are part of what is kept. */
+	assert_int_equal(ept12_walk_again(&caps, EPTP, GPA2(0), 2, kept, &leaf), EPT12_MAPPED);
+	assert_true(ept12_mark(leaf, true, &dirty));
+	assert_int_equal(again(EPTP, 0, 2, kept), 0);
+	/* What came to no last table is not kept, nor is one where L1 has no RAM. */
+	*entry(2) = 0x40000000 | EPT_LARGE | HYPAPI_RX;
+	assert_int_equal(again(EPTP, 0, 2, kept), 3);
+	assert_int_equal(again(EPTP, 0, 2, kept), 3);
+	*entry(2) = BIT(30) | HYPAPI_RWX;
+	assert_int_equal(again(EPTP, 0, 2, kept), 4);
+	assert_int_equal(again(EPTP, 0, 2, kept), 4);
+	assert_int_equal(again(EPTP, BIT(48), 2, kept), 0);
+	assert_int_equal(again(EPTP, 0, 2, kept), 4);
+}
+
 static void pointers(void **state)
 {
 	fresh(state);
@@ -224,7 +299,8 @@ int main(void)
 		cmocka_unit_test(plain_walk),
 		cmocka_unit_test(addresses_above_four_levels), cmocka_unit_test(rights_are_anded),
 		cmocka_unit_test(large_pages),
-		cmocka_unit_test(reserved_bits), cmocka_unit_test(accessed_and_dirty), cmocka_unit_test(pointers),
+		cmocka_unit_test(reserved_bits), cmocka_unit_test(accessed_and_dirty), cmocka_unit_test(kept_walks),
+		cmocka_unit_test(pointers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

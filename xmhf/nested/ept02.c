@@ -18,11 +18,6 @@ void ept02_init(struct ept02 *ept, void *pages, struct ept02_used *used, u32 pag
 			       .next = roots };
 }
 
-static u32 page_number(const struct ept02 *ept, const u64 *table)
-{
-	return (u32)((table - ept->pages[0]) / 512);
-}
-
 static u64 *table_at(u64 entry)
 {
 	return phys_to_virt(HPA(entry & EPT_ADDR));
@@ -34,17 +29,20 @@ static bool is_leaf(u64 entry, unsigned int level)
 	return (entry & EPT_RIGHTS) && (level == 1 || (entry & EPT_LARGE));
 }
 
-static void put(struct ept02 *ept, u64 *table, u32 index, u64 entry)
+static struct ept02_used *used_of(const struct ept02 *ept, const u64 *table)
 {
-	struct ept02_used *used = &ept->used[page_number(ept, table)];
+	return &ept->used[((u64)table - (u64)ept->pages) / PAGE_SIZE];
+}
 
+static void put(struct ept02_used *used, u64 *table, u32 index, u64 entry)
+{
 	used->word[index / 64] |= BIT(index % 64);
 	table[index] = entry;
 }
 
 static void clear(struct ept02 *ept, u64 *table)
 {
-	struct ept02_used *used = &ept->used[page_number(ept, table)];
+	struct ept02_used *used = used_of(ept, table);
 
 	/* Leaves come many at a time. */
 	for (u32 word = 0; word < ARRAY_SIZE(used->word); word++)
@@ -83,7 +81,7 @@ static void forget_leaves(struct ept02_used *used, u64 *table, u64 of_use)
 /* Makes what the entries of a table lead to unreachable: leaves go, tables are kept for later. */
 static void age(struct ept02 *ept, u32 root, u64 *table, unsigned int level)
 {
-	struct ept02_used *used = &ept->used[page_number(ept, table)];
+	struct ept02_used *used = used_of(ept, table);
 	u64 of_use = ept->key[root] & EPTP_AD ? EPT_ACCESSED : EPT_RIGHTS;
 
 	used->misses = 0;
@@ -138,13 +136,11 @@ static u64 *new_table(struct ept02 *ept)
 	return table;
 }
 
-/* The table that table[index], an entry of `level`, leads to, made if needed. */
-static u64 *descend(struct ept02 *ept, u32 root, u64 *table, u32 index, unsigned int level)
+/* The table that table[index], an entry of `level`, is to lead to. */
+static __attribute__((noinline)) u64 *make_table(struct ept02 *ept, u32 root, u64 *table, u32 index, unsigned int level)
 {
 	u64 entry = table[index], *child;
 
-	if ((entry & EPT_RIGHTS) && !(entry & EPT_LARGE))
-		return table_at(entry);
 	if (entry & AGED) {
 		child = table_at(~entry);
 		age(ept, root, child, level - 1);
@@ -153,7 +149,7 @@ static u64 *descend(struct ept02 *ept, u32 root, u64 *table, u32 index, unsigned
 		if (!child)
 			return NULL;
 	}
-	put(ept, table, index, virt_to_phys(child).addr | EPT_RIGHTS);
+	put(used_of(ept, table), table, index, virt_to_phys(child).addr | EPT_RIGHTS);
 	return child;
 }
 
@@ -172,17 +168,21 @@ u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 en
 	u64 *table = ept->pages[root];
 
 	for (unsigned int l = EPT_LEVELS; l > level; l--) {
-		table = descend(ept, root, table, ept_index(gpa2, l), l);
-		if (!table)
+		u32 index = ept_index(gpa2, l);
+
+		if (likely(!ept_is_leaf(table[index])))
+			table = table_at(table[index]);
+		else if (!(table = make_table(ept, root, table, index, l)))
 			return NULL;
 	}
 	u32 index = ept_index(gpa2, level);
+	struct ept02_used *used = used_of(ept, table);
 
 	if (level == 1)
-		note_row(&ept->used[page_number(ept, table)], index, entry);
+		note_row(used, index, entry);
 	if (!is_leaf(table[index], level))
 		ept->leaves[root]++;
-	put(ept, table, index, entry);
+	put(used, table, index, entry);
 	return table;
 }
 
@@ -190,7 +190,7 @@ struct ept02_window ept02_window(struct ept02 *ept, u32 root, u64 *table, u32 in
 {
 	/* By the misses before, four at a time. Large leaves are few, and each is looked at after a stop. */
 	static const u16 small[] = { 32, 128, 512 };
-	struct ept02_used *used = &ept->used[page_number(ept, table)];
+	struct ept02_used *used = used_of(ept, table);
 	struct ept02_window w = { .table = table, .leaves = &ept->leaves[root], .used = used };
 	u32 count = level == 1 ? small[MIN(used->misses / 4, ARRAY_SIZE(small) - 1)] : level == 2 ? 8 : 1;
 
@@ -271,7 +271,7 @@ static u32 look_in_row(const struct ept02_used *used, u64 *table, const struct e
 /* How many leaves go. */
 static u32 revalidate(struct ept02 *ept, u64 *table, unsigned int level, const struct ept02_change *c)
 {
-	const struct ept02_used *used = &ept->used[page_number(ept, table)];
+	const struct ept02_used *used = used_of(ept, table);
 	u32 gone = 0;
 
 	if (level == 1 && !used->mixed && c->losses)

@@ -119,7 +119,7 @@ static always_inline u64 *fill(struct nested_cpu *n, gpa2_t gpa2, unsigned int l
 
 static void forbidden(struct percpu *cpu, const struct fault *f, const struct ept12_leaf *l12)
 {
-	nested_violation(cpu, l12, (struct exit_info){
+	nested_violation(cpu, l12, &(struct exit_info){
 		.reason = EXIT_EPT_VIOLATION,
 		.qualification = (f->qualification & QUAL_HARDWARE) | (u64)l12->rights << EPT_QUAL_RIGHTS_SHIFT,
 		.guest_physical = f->gpa2.addr,
@@ -128,40 +128,52 @@ static void forbidden(struct percpu *cpu, const struct fault *f, const struct ep
 	});
 }
 
-/* A page that is not dirty yet is filled read-only, so that the first write comes here. */
-static inline enum marked mark(struct nested_cpu *n, gpa2_t gpa2, struct ept12_leaf *l12, u32 access)
+/*
+ * Flags are in use, and `unset` of them are to be set. A page that is not dirty yet is filled read-only, so that the
+ * first write comes here.
+ */
+static inline enum marked mark(struct nested_cpu *n, gpa2_t gpa2, struct ept12_leaf *l12, u64 unset, bool write)
 {
-	bool dirty = true;
-	enum marked marked = MARKED;
+	bool dirty = l12->entry[l12->depth - 1] & EPT_DIRTY;
+	enum marked marked = unset ? nested_mark(n, gpa2, l12, write, &dirty) : MARKED;
 
-	if (n->current->vmcs12.eptp & EPTP_AD)
-		marked = nested_mark(n, gpa2, l12, access & HYPAPI_W, &dirty);
 	if (!dirty)
 		l12->rights &= ~(u32)HYPAPI_W;
 	return marked;
+}
+
+static inline bool uses_flags(const struct nested_cpu *n)
+{
+	return n->current->vmcs12.eptp & EPTP_AD;
+}
+
+static inline enum ept12_result walk_again(struct nested_cpu *n, gpa2_t gpa2, struct ept12_leaf **l12)
+{
+	return ept12_walk_again(&nested_caps, n->current->vmcs12.eptp, gpa2, ept01_generation, n->kept12, l12);
 }
 
 /* Hardware may cache a translation at any time, so the entry after L1 has mended EPT12 is as good as L2's next try. */
 void nested_refill(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
-	const struct vmcs12 *v = &n->current->vmcs12;
 	gpa2_t missed = n->missed.gpa2;
 	u32 access = n->missed.access;
-	struct ept12_leaf l12;
+	struct ept12_leaf *l12;
 	struct ept01_leaf l01;
 
 	n->missed.access = 0;
-	if (!vmcs12_uses_ept(v) || ept12_walk(&nested_caps, v->eptp, missed, &l12) != EPT12_MAPPED ||
-	    (l12.rights & access) != access || !l1_leaf(&n->memory, l12.gpa1, &l01) || (l01.rights & access) != access)
+	if (!vmcs12_uses_ept(&n->current->vmcs12) || walk_again(n, missed, &l12) != EPT12_MAPPED ||
+	    (l12->rights & access) != access || !l1_leaf(&n->memory, l12->gpa1, &l01) ||
+	    (l01.rights & access) != access)
 		return;
-	/* Dirty is what L2 has written, not what it tried to before L1 had a say. */
-	if ((v->eptp & EPTP_AD) && ((ept12_unset(&l12, access & HYPAPI_W) & EPT_DIRTY) ||
-				    mark(n, missed, &l12, access) != MARKED))
-		return;
-	unsigned int level = MIN(l12.level, l01.level);
+	u64 unset = uses_flags(n) ? ept12_unset(l12, access & HYPAPI_W) : 0;
 
-	(void)fill(n, missed, level, compose(&l12, &l01, level));
+	/* Dirty is what L2 has written, not what it tried to before L1 had a say. */
+	if ((unset & EPT_DIRTY) || (uses_flags(n) && mark(n, missed, l12, unset, access & HYPAPI_W) != MARKED))
+		return;
+	unsigned int level = MIN(l12->level, l01.level);
+
+	(void)fill(n, missed, level, compose(l12, &l01, level));
 }
 
 /*
@@ -173,7 +185,8 @@ static enum marked fill_miss(struct nested_cpu *n, const struct fault *f, struct
 			     const struct ept01_leaf *l01)
 {
 	unsigned int level = MIN(l12->level, l01->level);
-	enum marked marked = mark(n, f->gpa2, l12, f->access);
+	bool write = f->access & HYPAPI_W;
+	enum marked marked = uses_flags(n) ? mark(n, f->gpa2, l12, ept12_unset(l12, write), write) : MARKED;
 
 	if (unlikely(marked != MARKED))
 		return marked;
@@ -196,18 +209,17 @@ static enum marked fill_miss(struct nested_cpu *n, const struct fault *f, struct
 static void walk_and_fill(struct percpu *cpu, const struct fault *f)
 {
 	struct nested_cpu *n = cpu->nested;
-	struct ept12_leaf l12;
+	struct ept12_leaf *l12;
 	struct ept01_leaf l01;
-
-	enum ept12_result result = ept12_walk(&nested_caps, n->current->vmcs12.eptp, f->gpa2, &l12);
+	enum ept12_result result = walk_again(n, f->gpa2, &l12);
 
 	if (result == EPT12_MISCONFIG) {
 		nested_reflect_hardware(cpu, EXIT_EPT_MISCONFIG);
-	} else if (result == EPT12_NOT_PRESENT || (l12.rights & f->access) != f->access) {
-		forbidden(cpu, f, &l12);
-	} else if (!l1_leaf(&n->memory, l12.gpa1, &l01) || (l01.rights & f->access) != f->access) {
-		vmx_violation(cpu, l12.gpa1, f->gpa2, f->qualification);
-	} else if (unlikely(fill_miss(n, f, &l12, &l01) == MARK_LOG_FULL)) {
+	} else if (result == EPT12_NOT_PRESENT || (l12->rights & f->access) != f->access) {
+		forbidden(cpu, f, l12);
+	} else if (!l1_leaf(&n->memory, l12->gpa1, &l01) || (l01.rights & f->access) != f->access) {
+		vmx_violation(cpu, l12->gpa1, f->gpa2, f->qualification);
+	} else if (unlikely(fill_miss(n, f, l12, &l01) == MARK_LOG_FULL)) {
 		nested_reflect_log_full(cpu, f->qualification);
 	} else {
 		vmx_requeue_access(f->qualification);

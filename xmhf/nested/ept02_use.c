@@ -12,11 +12,11 @@
 
 /* ---- L1's memory, where EPT12 lies ---- */
 
-u64 ept12_read(gpa1_t entry)
+const u64 *ept12_at(gpa1_t entry)
 {
-	const u64 *page = l1_page(&this_cpu()->nested->memory, entry.addr & PAGE_ADDR, HYPAPI_R);
+	const u8 *page = l1_page(&this_cpu()->nested->memory, entry.addr & PAGE_ADDR, HYPAPI_R);
 
-	return page ? *(const volatile u64 *)((const u8 *)page + (entry.addr & (PAGE_SIZE - 1))) : ~0ull;
+	return page ? (const u64 *)(page + (entry.addr & (PAGE_SIZE - 1))) : NULL;
 }
 
 bool ept12_replace(gpa1_t entry, u64 old, u64 new)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * EPT12, the table that L1 keeps for its L2, walked in software: what hardware would find there, malformed entries
- * included. Pure but for ept12_read() and ept12_replace(), the ways to L1's memory. Callers: ept02, address
+ * included. Pure but for ept12_at() and ept12_replace(), the ways to L1's memory. Callers: ept02, address
  * translation, host tests.
  */
 #ifndef XMHF_NESTED_EPT12_H
@@ -19,14 +19,33 @@ enum ept12_result {
 struct ept12_leaf {
 	gpa1_t gpa1;  /* of the byte asked for */
 	u32 rights;   /* AND over the walk, enum hypapi_rights */
+	u64 all;      /* AND over the walk, of all bits of the entries */
 	u64 type;     /* bits 6:3 of the leaf: memory type and "ignore PAT" in place */
 	u8 level;     /* 1, 2, 3: 4 KiB, 2 MiB, 1 GiB */
 	u8 depth;     /* entries read, the leaf included */
 	gpa1_t at[EPT_LEVELS];
+	const u64 *memory[EPT_LEVELS]; /* the same, by ept12_at() */
 	u64 entry[EPT_LEVELS];
 };
 
 enum ept12_result ept12_walk(const struct nested_caps *caps, u64 eptp12, gpa2_t gpa2, struct ept12_leaf *leaf);
+
+/*
+ * Walks that came to a last table, one for each 2 MiB of L2, with the entries that they read: as long as those above
+ * the last level hold the same, so does the way. L2 misses mostly where it missed before, and each miss that L1 mends
+ * is walked twice. Nothing is believed that was not read again.
+ */
+#define EPT12_KEPT 8 /* a power of two */
+struct ept12_kept {
+	u64 eptp12;     /* 0: nothing is kept */
+	u64 region;     /* of 2 MiB */
+	u64 generation; /* of L1's memory: as long as it is the same, ept12_at() answers the same */
+	struct ept12_leaf leaf;
+};
+
+/* ept12_walk() by the kept walks. The leaf is the caller's to work on, until the next walk. */
+enum ept12_result ept12_walk_again(const struct nested_caps *caps, u64 eptp12, gpa2_t gpa2, u64 generation,
+				   struct ept12_kept *kept, struct ept12_leaf **leaf);
 
 /*
  * An access that `leaf` allows is about to be made, with accessed and dirty flags in use: sets the accessed flags of
@@ -36,7 +55,10 @@ enum ept12_result ept12_walk(const struct nested_caps *caps, u64 eptp12, gpa2_t 
 must_check bool ept12_mark(struct ept12_leaf *leaf, bool write, bool *dirty);
 
 /* Which flags, EPT_ACCESSED and EPT_DIRTY, ept12_mark() would have to set. */
-u64 ept12_unset(const struct ept12_leaf *leaf, bool write);
+static inline u64 ept12_unset(const struct ept12_leaf *leaf, bool write)
+{
+	return (EPT_ACCESSED & ~leaf->all) | (write ? EPT_DIRTY & ~leaf->entry[leaf->depth - 1] : 0);
+}
 
 /*
  * Another entry of the table in which `leaf` was found: whether an access may be made by it without a flag being set,
@@ -76,8 +98,11 @@ static inline bool ept12_pointer_ok(const struct nested_caps *caps, u64 eptp12)
 	       ept12_reserved_ok(caps, eptp12);
 }
 
-/* One entry of L1's memory; where L1 has no RAM all ones, as from an empty bus. Supplied by who links ept12.c. */
-u64 ept12_read(gpa1_t entry);
+/*
+ * Where an entry is in root memory, in a page that is aligned there, too. NULL: L1 has no RAM there, it reads as all
+ * ones. Supplied by who links ept12.c.
+ */
+const u64 *ept12_at(gpa1_t entry);
 /* Replaces an entry if it still is `old`. Where L1 has no RAM to write to, true: the write is lost, as on a bus. */
 bool ept12_replace(gpa1_t entry, u64 old, u64 new);
 

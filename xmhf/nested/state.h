@@ -89,6 +89,7 @@ struct nested_cpu {
 	void *scratch_page; /* stands for a virtual-APIC page that is not RAM */
 	struct l1_memory memory;
 	struct operand_walk walks[OPERAND_WALKS];
+	struct ept12_kept kept12[EPT12_KEPT];
 	u64 ept02_since;    /* ept01_generation when EPT02 was looked through last */
 	struct ept02 ept02;
 };
@@ -201,7 +202,7 @@ must_check enum marked nested_mark(struct nested_cpu *n, gpa2_t gpa2, struct ept
  * An EPT violation that EPT12 gives, with what was found there: #VE for L2, or L1's exit. `exit` has all but the event
  * whose delivery the access was part of.
  */
-void nested_violation(struct percpu *cpu, const struct ept12_leaf *l12, struct exit_info exit);
+void nested_violation(struct percpu *cpu, const struct ept12_leaf *l12, struct exit_info *exit);
 /* L1 gets the exit for a full log; of the violation in VMCS02, if that caused it, its qualification, else 0. */
 void nested_reflect_log_full(struct percpu *cpu, u64 qualification);
 

@@ -97,24 +97,24 @@ static void raise_ve(struct percpu *cpu, u64 nmi_unblock)
 	});
 }
 
-void nested_violation(struct percpu *cpu, const struct ept12_leaf *l12, struct exit_info exit)
+void nested_violation(struct percpu *cpu, const struct ept12_leaf *l12, struct exit_info *exit)
 {
-	nested_read_idt_info(&exit);
-	volatile struct ve_information *area = ve_area(cpu, l12, exit.idt_info);
+	nested_read_idt_info(exit);
+	volatile struct ve_information *area = ve_area(cpu, l12, exit->idt_info);
 
 	if (likely(!area)) {
-		cpu->nested->missed.gpa2 = GPA2(exit.guest_physical);
-		cpu->nested->missed.access = exit.qualification & EPT_QUAL_ACCESS;
-		nested_reflect(cpu, &exit);
+		cpu->nested->missed.gpa2 = GPA2(exit->guest_physical);
+		cpu->nested->missed.access = exit->qualification & EPT_QUAL_ACCESS;
+		nested_reflect(cpu, exit);
 		return;
 	}
 	area->reason = EXIT_EPT_VIOLATION;
 	area->busy = ~0u;
-	area->qualification = exit.qualification;
-	area->guest_linear = exit.guest_linear;
-	area->guest_physical = exit.guest_physical;
+	area->qualification = exit->qualification;
+	area->guest_linear = exit->guest_linear;
+	area->guest_physical = exit->guest_physical;
 	area->eptp_index = vmcs12_of(cpu)->eptp_index;
-	raise_ve(cpu, exit.qualification & EPT_QUAL_NMI_UNBLOCK);
+	raise_ve(cpu, exit->qualification & EPT_QUAL_NMI_UNBLOCK);
 }
 
 /* ---- Accesses that the core makes for L2 ---- */
@@ -153,7 +153,7 @@ void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss
 	}
 	if (found == EPT12_MISCONFIG)
 		leaf.depth = 0;
-	nested_violation(cpu, &leaf, (struct exit_info){
+	nested_violation(cpu, &leaf, &(struct exit_info){
 		.reason = EXIT_EPT_VIOLATION,
 		.qualification = access_of(miss->rights, rights) | rights << EPT_QUAL_RIGHTS_SHIFT |
 				 EPT_QUAL_GLA_VALID | (miss->table ? 0 : EPT_QUAL_GLA_FINAL),
