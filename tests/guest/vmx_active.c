@@ -279,6 +279,82 @@ static void many_fields(void)
 	try_vmclear(&b.vmcs);
 }
 
+/*
+ * Has other page tables and another CR4 at each store to what is no memory. The store is of three bytes; cache bits of
+ * CR3 mean nothing here.
+ */
+static void l2_stores_to_device(void)
+{
+	u64 cr3, cr4;
+
+	for (;;) {
+		asm volatile("mov %%cr3, %0" : "=r"(cr3));
+		asm volatile("mov %0, %%cr3" :: "r"(cr3 ^ BIT(3)) : "memory");
+		asm volatile("mov %%cr4, %0" : "=r"(cr4));
+		asm volatile("mov %0, %%cr4" :: "r"(cr4 ^ BIT(8)) : "memory");
+		asm volatile("mov %%rax, (%%rbx)" :: "b"(WINDOW), "a"(cr3) : "memory");
+		cpuid(0, 0);
+	}
+}
+
+static void print_walk(const char *what, u64 cr3)
+{
+	print("T %s: CR3 %lx, CR4 %lx\n", what, vmread(VMCS_GUEST_CR3) ^ cr3, vmread(VMCS_GUEST_CR4));
+}
+
+static void at_device(struct vcpu *v, u64 cr3)
+{
+	t_result("vmptrld", try_vmptrld(&v->vmcs));
+	t_result("device", hv_run(v));
+	t_exit("device", v);
+	print_walk("at the device", cr3);
+}
+
+/* A hypervisor that finds a store to a device of its own walks L2's tables, and a lower one may foresee that. */
+static void devices(void)
+{
+	static struct ept12 ept;
+	u64 cr3;
+
+	print("T -- stores to a device\n");
+	make_window(&ept, 0);
+	ept_map(&ept, WINDOW, 0, EPT_4K, EPT_W);
+	hv_init(&b, HV_LONG64, l2_stores_to_device);
+	vmwrite(VMCS_EPTP, ept.eptp);
+	hv_init(&a, HV_LONG64, l2_stores_to_device);
+	vmwrite(VMCS_EPTP, ept.eptp);
+	cr3 = vmread(VMCS_GUEST_CR3);
+	for (u32 i = 0; i < 3; i++) {
+		at_device(&a, cr3);
+		vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + 3);
+		turn("a", &a);
+		print_walk("at CPUID", cr3);
+	}
+	/* Written, left and come back to; many others written on top; an entry that is refused. */
+	at_device(&a, cr3);
+	vmwrite(VMCS_GUEST_CR3, cr3 ^ BIT(4));
+	print_walk("written", cr3);
+	t_result("vmlaunch of a launched VMCS", try_vmlaunch());
+	print_walk("refused", cr3);
+	at_device(&b, cr3);
+	t_result("a", try_vmptrld(&a.vmcs));
+	print_walk("a, after b", cr3);
+	write_many(0x1ff);
+	print_walk("a, many written", cr3);
+	print_many("a");
+	vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + 3);
+	turn("a", &a);
+	print_walk("a", cr3);
+	at_device(&a, cr3);
+	try_vmclear(&a.vmcs);
+	t_result("b", try_vmptrld(&b.vmcs));
+	print_walk("b, a cleared", cr3);
+	t_result("a", try_vmptrld(&a.vmcs));
+	print_walk("a, cleared", cr3);
+	try_vmclear(&b.vmcs);
+	try_vmclear(&a.vmcs);
+}
+
 DEFINE_TEST(vmx_active, "vmx-active", "VMCSs that are active while others are current")
 {
 	if (!hv_supported())
@@ -291,6 +367,7 @@ DEFINE_TEST(vmx_active, "vmx-active", "VMCSs that are active while others are cu
 	many_epts();
 	secondary_off_and_on();
 	many_fields();
+	devices();
 	vmxoff_and_on();
 	hv_off();
 }

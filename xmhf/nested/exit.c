@@ -276,11 +276,15 @@ void nested_reflect(struct percpu *cpu, const struct exit_info *exit)
 		l2.pat = vmread(VMCS_GUEST_PAT);
 	if (cpu->nested->nmi_window)
 		vmcs02_nmi_window(cpu, false);
+	if (unlikely(exit->reason == EXIT_EPT_MISCONFIG))
+		nested_shadow_foresee(a);
 	if (v->exit_msr_store_count && !abort &&
 	    msr_area_store(cpu, v->exit_msr_store_addr, v->exit_msr_store_count))
 		abort = VMX_ABORT_MSR_STORE;
 	nested_shadow_publish(cpu, a);
 	nested_to_l1(cpu);
+	if (unlikely(exit->reason == EXIT_EPT_MISCONFIG))
+		nested_shadow_widen(cpu, a);
 	nested_resume_l1(cpu, &l2, abort, !a->own_vpid);
 }
 

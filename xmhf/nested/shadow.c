@@ -8,8 +8,10 @@
  *
  * How many fields a shadow has: the hot ones always, since each costs a VMREAD or VMWRITE at every crossing. L1 that
  * touches others changes many at a time (a hypervisor in L2 exits, and gets its host state), so after WIDE_AFTER exits
- * for such fields the shadow is wide, until the next entry. A VMCS of L1's that is a shadow VMCS itself is never
- * entered, only filled and emptied: it is wide from VMPTRLD to VMCLEAR, and L1 may write exit information there, too.
+ * for such fields the shadow is wide, until the next entry. L1 that has a device's register where L2 finds an EPT
+ * misconfiguration carries out the instruction, and reads two more for its walks. A VMCS of L1's that is a shadow VMCS
+ * itself is never entered, only filled and emptied: it is wide from VMPTRLD to VMCLEAR, and L1 may write exit
+ * information there, too.
  */
 #include "core/cmdline.h"
 #include "cpu/x86.h"
@@ -51,11 +53,16 @@
 	X(CR0_MASK, cr0_mask) X(CR4_MASK, cr4_mask) X(CR0_SHADOW, cr0_shadow) X(CR4_SHADOW, cr4_shadow)              \
 	X(HOST_FS_SEL, host_fs_sel) X(HOST_GS_SEL, host_gs_sel) X(HOST_FS_BASE, host_fs_base)                        \
 	X(HOST_GS_BASE, host_gs_base) X(HOST_RSP, host_rsp) X(IDT_ERROR, idt_error)
+/* Of those, what L1 walks L2's page tables with. */
+#define WALKS(X) X(GUEST_CR3, guest_cr3) X(GUEST_CR4, guest_cr4)
 #define WIDE_LAZY (GROUP(SEGS) | GROUP(CRS)) /* to be read from VMCS02 before they are published */
 #define WIDE_AFTER 3
 
-/* What a shadow has. Whole: wide, and L1 may write exit information, which it does in a shadow VMCS of its own only. */
-enum width { SHADOW_NARROW, SHADOW_WIDE, SHADOW_WHOLE, WIDTHS };
+/*
+ * What a shadow has, in rising order. Whole: wide, and L1 may write exit information, which it does in a shadow VMCS of
+ * its own only.
+ */
+enum width { SHADOW_NARROW, SHADOW_WALKS, SHADOW_WIDE, SHADOW_WHOLE, WIDTHS };
 
 #define IN_GROUPS(NAME, groups) ((groups) >> VMCS12_GROUP_OF_##NAME & 1)
 #define X(NAME, member) _Static_assert(!IN_GROUPS(NAME, GROUPS_LAZY), #NAME ": known only when somebody asks");
@@ -110,7 +117,10 @@ static void make_bitmaps(struct bitmaps *b, enum width width)
 	if (EXISTS(NAME))                                                                                            \
 		open_field(b->read, VMCS_##NAME);
 	HOT_WRITABLE(X) HOT_READABLE(X)
-	if (width != SHADOW_NARROW) {
+	if (width >= SHADOW_WALKS) {
+		WALKS(X)
+	}
+	if (width >= SHADOW_WIDE) {
 		WIDE(X)
 	}
 #undef X
@@ -118,7 +128,7 @@ static void make_bitmaps(struct bitmaps *b, enum width width)
 	if (WRITABLE(NAME, width))                                                                                   \
 		open_field(b->write, VMCS_##NAME);
 	HOT_WRITABLE(X)
-	if (width != SHADOW_NARROW) {
+	if (width >= SHADOW_WIDE) {
 		HOT_READABLE(X) WIDE(X)
 	}
 #undef X
@@ -220,7 +230,10 @@ bool nested_shadow_shows(const struct nested_cpu *n, const struct vmcs12_field *
 
 static __attribute__((noinline)) void publish_wide(struct shadow *s, const struct vmcs12 *v)
 {
-	WIDE(PUBLISH)
+	WALKS(PUBLISH)
+	if (s->width >= SHADOW_WIDE) {
+		WIDE(PUBLISH)
+	}
 }
 
 void nested_shadow_publish(struct percpu *cpu, struct active_vmcs *a)
@@ -244,13 +257,29 @@ void nested_shadow_activated(struct percpu *cpu, struct active_vmcs *a)
 	nested_shadow_publish(cpu, a);
 }
 
+void nested_shadow_foresee(struct active_vmcs *a)
+{
+	if (!a->shadow)
+		return;
+	a->shadow->width = SHADOW_WALKS;
+#define X(NAME, member) a->vmcs12.member = vmread(VMCS_##NAME);
+	WALKS(X)
+#undef X
+}
+
+void nested_shadow_widen(struct percpu *cpu, const struct active_vmcs *a)
+{
+	if (a->shadow)
+		use_bitmaps(cpu, a->shadow->width);
+}
+
 /* Behind the access, which made vmcs12 what is published here. */
 void nested_shadow_missed(struct percpu *cpu, const struct vmcs12_field *field)
 {
 	struct active_vmcs *a = cpu->nested->current;
 	struct shadow *s = a->shadow;
 
-	if (!s || s->width != SHADOW_NARROW || !shows(SHADOW_WIDE, field) || ++s->misses < WIDE_AFTER)
+	if (!s || s->width >= SHADOW_WIDE || !shows(SHADOW_WIDE, field) || ++s->misses < WIDE_AFTER)
 		return;
 	s->width = SHADOW_WIDE;
 	vmcs02_read(cpu, a, WIDE_LAZY);
@@ -274,7 +303,9 @@ static __attribute__((noinline)) u32 collect_wide(struct shadow *s, struct vmcs1
 {
 	u32 written = 0;
 
-	HOT_READABLE(COLLECT) WIDE(COLLECT)
+	if (s->width >= SHADOW_WIDE) {
+		HOT_READABLE(COLLECT) WIDE(COLLECT)
+	}
 	s->width = SHADOW_NARROW;
 	return written;
 }

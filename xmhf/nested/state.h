@@ -222,6 +222,12 @@ void nested_shadow_link(struct percpu *cpu);
 void nested_shadow_collect(struct percpu *cpu, struct active_vmcs *a);
 /* And the other way; VMCS01 is not at hand afterwards. */
 void nested_shadow_publish(struct percpu *cpu, struct active_vmcs *a);
+/*
+ * An exit to L1 for which it will walk L2's page tables. VMCS02 is at hand, and all that it wrote is in vmcs12. L1's
+ * VMREADs see what is published then once VMCS01, which is at hand, has the bitmaps for it.
+ */
+void nested_shadow_foresee(struct active_vmcs *a);
+void nested_shadow_widen(struct percpu *cpu, const struct active_vmcs *a);
 /* vmcs12 has come from L1's memory: published for the first time; VMCS01 is not at hand afterwards. */
 void nested_shadow_activated(struct percpu *cpu, struct active_vmcs *a);
 /* Whether a change of the field, by an exiting VMWRITE, has to be published: L1 reads it without an exit. */
