@@ -66,20 +66,20 @@ static bool has_revision(hpa_t region)
 	return *(const u32 *)phys_to_virt(region) == (vmx_basic & VMX_BASIC_REVISION);
 }
 
-bool vmxon(hpa_t region)
+bool vmxon(const hpa_t *region)
 {
-	return has_revision(region);
+	return has_revision(*region);
 }
 
-bool vmclear(hpa_t region)
+bool vmclear(const hpa_t *region)
 {
-	return vmcs_at(region);
+	return vmcs_at(*region);
 }
 
-bool vmptrld(hpa_t region)
+bool vmptrld(const hpa_t *region)
 {
-	sim_self->vmcs = vmcs_at(region);
-	return has_revision(region);
+	sim_self->vmcs = vmcs_at(*region);
+	return has_revision(*region);
 }
 
 /*

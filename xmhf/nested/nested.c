@@ -98,7 +98,7 @@ void nested_load_vmcs01(struct percpu *cpu)
 	struct nested_cpu *n = cpu->nested;
 
 	/* L1's VMREADs look for it in memory (SDM vol. 3, "VMCS Types: Ordinary and Shadow"). */
-	if (n && n->open_shadow && !vmclear(n->open_shadow->vmcs))
+	if (n && n->open_shadow && !vmclear(&n->open_shadow->vmcs))
 		panic("VMCLEAR of a shadow VMCS failed");
 	if (n)
 		n->open_shadow = NULL;

@@ -190,11 +190,12 @@ static void enable_vmx(void)
 void vmx_start(struct percpu *cpu)
 {
 	u32 *region = pages_boot_alloc(1);
+	hpa_t vmxon_region = virt_to_phys(region);
 
 	enable_vmx();
 	check_feature_control();
 	region[0] = vmx_basic & VMX_BASIC_REVISION;
-	if (!vmxon(virt_to_phys(region)))
+	if (!vmxon(&vmxon_region))
 		panic("VMXON failed");
 	world_init(&cpu->l1, RUN_L1);
 	world_init(&cpu->partition.world, RUN_PARTITION);

@@ -8,6 +8,29 @@
 #include "cpu/percpu.h"
 #include "vmx/vmx_insn.h"
 
+/* This CPU has just entered VMX operation, and cpu->world is `w` already. */
+static inline void world_first(const struct world *w)
+{
+	if (unlikely(!vmptrld(&w->vmcs)))
+		world_refused();
+}
+
+/* `w` becomes the world at hand. In line, like the next one: each crossing has four of them. */
+static inline void world_load(struct percpu *cpu, struct world *w)
+{
+	if (cpu->world == w)
+		return;
+	world_first(w);
+	cpu->world = w;
+}
+
+/* And the CPU goes on there: from here on its guest uses the EPT of `w`. */
+static inline void world_enter(struct percpu *cpu, struct world *w)
+{
+	world_load(cpu, w);
+	percpu_use_ept(cpu, w->ept);
+}
+
 /* Control bits that this CPU allows to be 1 and those that it wants to be 1, from the (TRUE) capability MSRs. */
 struct vmx_control_caps { u32 must, may; };
 extern struct vmx_control_caps vmx_pin_caps, vmx_proc_caps, vmx_proc2_caps, vmx_exit_caps, vmx_entry_caps;

@@ -52,11 +52,11 @@ static inline void vmwrite(u32 field, u64 value)
 }
 
 #define VMX_INSN_HPA(name, count)                                                              \
-	static inline must_check bool name(hpa_t region)                                       \
+	static inline must_check bool name(const hpa_t *region)                                \
 	{                                                                                      \
 		bool ok;                                                                       \
 		count;                                                                         \
-		asm volatile(#name " %1" : "=@cca"(ok) : "m"(region.addr) : "memory");         \
+		asm volatile(#name " %1" : "=@cca"(ok) : "m"(*region) : "memory");         \
 		return ok;                                                                     \
 	}
 VMX_INSN_HPA(vmxon, )

@@ -14,28 +14,13 @@ void world_init(struct world *w, enum run_mode mode)
 
 	region[0] = vmx_basic & VMX_BASIC_REVISION;
 	*w = (struct world){ .mode = mode, .vmcs = virt_to_phys(region) };
-	if (!vmclear(w->vmcs))
+	if (!vmclear(&w->vmcs))
 		panic("VMCLEAR of a new VMCS failed");
 }
 
-void world_first(const struct world *w)
+void world_refused(void)
 {
-	if (!vmptrld(w->vmcs))
-		panic("VMPTRLD failed");
-}
-
-void world_load(struct percpu *cpu, struct world *w)
-{
-	if (cpu->world == w)
-		return;
-	world_first(w);
-	cpu->world = w;
-}
-
-void world_enter(struct percpu *cpu, struct world *w)
-{
-	world_load(cpu, w);
-	percpu_use_ept(cpu, w->ept);
+	panic("VMPTRLD failed");
 }
 
 void world_set_ept(struct world *w, u64 eptp, u64 ept)

@@ -35,14 +35,8 @@ struct percpu;
 /* A VMCS for this world, on the CPU that will run it. */
 void world_init(struct world *w, enum run_mode mode);
 
-/* This CPU has just entered VMX operation, and cpu->world is `w` already. */
-void world_first(const struct world *w);
-
-/* `w` becomes the world at hand. */
-void world_load(struct percpu *cpu, struct world *w);
-
-/* And the CPU goes on there: from here on its guest uses the EPT of `w`. */
-void world_enter(struct percpu *cpu, struct world *w);
+/* The way from one to another: world_load() and world_enter() in vmx/vmx.h. The CPU refused one. */
+_Noreturn void world_refused(void);
 
 /* The EPT of `w`, which is at hand. */
 void world_set_ept(struct world *w, u64 eptp, u64 ept);

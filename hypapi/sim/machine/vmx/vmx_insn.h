@@ -13,9 +13,9 @@ _Noreturn void vmx_field_failed(const char *insn, u32 field, u64 value);
 
 bool vmx_vmread(u32 field, u64 *value);
 must_check bool vmx_vmwrite(u32 field, u64 value);
-must_check bool vmxon(hpa_t region);
-must_check bool vmclear(hpa_t region);
-must_check bool vmptrld(hpa_t region);
+must_check bool vmxon(const hpa_t *region);
+must_check bool vmclear(const hpa_t *region);
+must_check bool vmptrld(const hpa_t *region);
 must_check bool machine_invept(enum invept_type type, u64 eptp);
 must_check bool machine_invvpid(enum invvpid_type type, u16 vpid, u64 linear);
 
