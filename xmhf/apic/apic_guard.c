@@ -117,8 +117,7 @@ bool apic_guard_write_base(struct percpu *cpu, u32 msr, u64 value)
 		old = cpu->apic.base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 
 	if ((value & ~(APIC_BASE_ADDR | APIC_BASE_BSP | APIC_BASE_ENABLE | APIC_BASE_X2APIC)) ||
-	    mode == APIC_BASE_X2APIC ||
-	    (old & ~mode & APIC_BASE_X2APIC) || (!old && mode & APIC_BASE_X2APIC) ||
+	    mode == APIC_BASE_X2APIC || (old & ~mode & APIC_BASE_X2APIC) || (!old && mode & APIC_BASE_X2APIC) ||
 	    ((value ^ cpu->apic.base) & APIC_BASE_BSP))
 		return false;
 	if ((value ^ cpu->apic.base) & APIC_BASE_ADDR) {

@@ -108,11 +108,10 @@ static bool operand(struct decoder *d, enum store_kind kind, u8 opcode)
 
 static bool immediate(struct decoder *d, u8 opcode)
 {
-	unsigned int bytes;
-
 	if (!operand(d, STORE_MOV, opcode) || (d->store.reg & 7))
 		return false;
-	bytes = MIN(d->store.size, 4);
+	unsigned int bytes = MIN(d->store.size, 4);
+
 	d->store.immediate = true;
 	d->store.value = next_value(d, bytes);
 	if (d->store.size == 8)

@@ -43,12 +43,12 @@ static bool read_integer(struct reader *r, u8 *value)
 static struct aml_package read_package(struct reader r)
 {
 	struct aml_package p = { .found = false };
-	u8 count;
 
 	if (next(&r) != AML_PACKAGE)
 		return p;
 	skip(&r, next(&r) >> 6); /* further bytes of the length */
-	count = next(&r);
+	u8 count = next(&r);
+
 	p.found = count && read_integer(&r, &p.values[0]);
 	p.values[1] = p.values[0];
 	if (count > 1)

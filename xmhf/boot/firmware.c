@@ -23,11 +23,11 @@
 bool firmware_take_rsdp(const void *found, size_t bytes)
 {
 	const struct boot_rsdp *rsdp = found;
-	bool is_new;
 
 	if (bytes < RSDP_OLD_BYTES || memcmp(rsdp->signature, "RSD PTR ", 8) || !acpi_checksum_ok(rsdp, RSDP_OLD_BYTES))
 		return false;
-	is_new = bytes >= sizeof(*rsdp) && rsdp->revision >= RSDP_NEW && acpi_checksum_ok(rsdp, sizeof(*rsdp));
+	bool is_new = bytes >= sizeof(*rsdp) && rsdp->revision >= RSDP_NEW && acpi_checksum_ok(rsdp, sizeof(*rsdp));
+
 	memset(&boot_info.rsdp, 0, sizeof(boot_info.rsdp));
 	memcpy(&boot_info.rsdp, rsdp, is_new ? sizeof(*rsdp) : RSDP_OLD_BYTES);
 	return true;

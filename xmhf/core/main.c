@@ -71,12 +71,11 @@ static void set_bounds(void)
  */
 _Noreturn void core_main(void)
 {
-	struct percpu *cpu;
-
 	vmx_check_features();
 	traps_init();
 	lapic_init();
-	cpu = percpu_create(initial_apic_id());
+	struct percpu *cpu = percpu_create(initial_apic_id());
+
 	percpu_load(cpu);
 	log_at_once(true);
 	cpu->apic.base = rdmsr(MSR_APIC_BASE);

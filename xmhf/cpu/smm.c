@@ -87,13 +87,13 @@ static enum smm_state probe(struct percpu *cpu, u8 *segment)
 {
 	u8 *handler = handlers + cpu->index * PAGE_SIZE;
 	volatile struct smm_mailbox *stub = (void *)(handler + MAILBOXES), *stays = stub + 1;
-	u32 slot;
 
 	install_stub(segment + SMM_ENTRY, stub);
 	install_stub(handler, stays);
 	if (!smi_gives(cpu, &stub->runs, 1))
 		return SMM_FIRMWARE;
-	slot = smm_base_slot(segment, SMBASE_RESET);
+	u32 slot = smm_base_slot(segment, SMBASE_RESET);
+
 	if (!slot)
 		return SMM_OPEN;
 	stub->new_base = (u32)virt_to_phys(handler).addr - SMM_ENTRY;
@@ -107,16 +107,12 @@ static enum smm_state probe(struct percpu *cpu, u8 *segment)
 
 void smm_give_back(struct percpu *cpu)
 {
-	volatile struct smm_mailbox *stays;
-	u32 base, slot;
-	u8 *handler;
-
 	if (!cpu->smm_map)
 		return;
-	handler = handlers + cpu->index * PAGE_SIZE;
-	stays = (volatile struct smm_mailbox *)(handler + MAILBOXES) + 1;
-	base = (u32)virt_to_phys(handler).addr - SMM_ENTRY;
-	slot = smm_base_slot(handler - SMM_ENTRY, base);
+	u8 *handler = handlers + cpu->index * PAGE_SIZE;
+	volatile struct smm_mailbox *stays = (volatile struct smm_mailbox *)(handler + MAILBOXES) + 1;
+	u32 base = (u32)virt_to_phys(handler).addr - SMM_ENTRY, slot = smm_base_slot(handler - SMM_ENTRY, base);
+
 	stays->new_base = SMBASE_RESET;
 	stays->slot = slot ? base + slot : 0;
 	if (!smi_gives(cpu, &stays->runs, stays->runs + 1) || !slot)

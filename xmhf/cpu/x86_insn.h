@@ -149,6 +149,13 @@ static inline void xsetbv(u32 index, u64 value)
 X86_XSTATE(xsave)
 X86_XSTATE(xrstor)
 
+/* For ever. */
+static inline _Noreturn void halt(void)
+{
+	for (;;)
+		asm volatile("cli; hlt");
+}
+
 static inline void cpu_pause(void)
 {
 	asm volatile("pause" : : : "memory");

@@ -577,13 +577,12 @@ int hypapi_partition_destroy(struct hypapi_event *ev, hypapi_partition_t partiti
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_PARTITIONS);
 	struct partition *p = d ? partition_get(partition.id, d->link->app) : NULL;
-	int error;
 
 	if (!p)
 		return d ? HYPAPI_ESTALE : HYPAPI_EPERM;
 	u64 before = this_cpu()->quiesce.count.owned;
+	int error = partition_destroy(this_cpu(), p);
 
-	error = partition_destroy(this_cpu(), p);
 	if (this_cpu()->quiesce.count.owned != before)
 		dispatch_count_stop(d, true); /* somebody's creation caused it, whoever brought about the end */
 	return error;

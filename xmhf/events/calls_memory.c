@@ -171,7 +171,6 @@ int hypapi_memory_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_cou
 int hypapi_dma_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count, uint32_t rights)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_MEMORY);
-	int error;
 
 	if (!d)
 		return HYPAPI_EPERM;
@@ -183,7 +182,8 @@ int hypapi_dma_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count,
 	for (size_t i = 0; i < page_count; i++)
 		if (!(ept01_entry(GPA1(page.addr + i * PAGE_SIZE)) & EPT01_RAM))
 			return HYPAPI_EPERM;
-	error = check_pages(d, page, page_count);
+	int error = check_pages(d, page, page_count);
+
 	if (rights && !error)
 		d->progress.opened = true;
 	return error ? error : ept01_restrict_dma(page, page_count, rights, hypapps_number(d->link->app));

@@ -31,15 +31,9 @@ static __attribute__((noinline)) bool budget_admits(struct dispatch *d)
 	return d->progress.admitted;
 }
 
-/* In line: who is trusted pays nothing for the budget. */
-static inline bool may_stop(struct dispatch *d)
-{
-	return trusted(d) || d->progress.admitted || budget_admits(d);
-}
-
 bool dispatch_may_stop(struct dispatch *d)
 {
-	return may_stop(d);
+	return trusted(d) || d->progress.admitted || budget_admits(d);
 }
 
 /* True: others' stops were served meanwhile. What others are charged from now on does not lengthen the wait. */
@@ -60,7 +54,7 @@ static __attribute__((noinline)) bool wait_for_budget(struct dispatch *d)
 bool dispatch_stop(struct dispatch *d, u64 ept)
 {
 	struct quiesce_cpu *quiesce = &this_cpu()->quiesce;
-	bool late = !may_stop(d) && wait_for_budget(d);
+	bool late = !dispatch_may_stop(d) && wait_for_budget(d);
 	bool stale = (ept == DISPATCH_STOP_ALL ? quiesce_begin(quiesce) : quiesce_begin_ept(quiesce, ept)) | late;
 
 	d->progress.stops++;
@@ -157,7 +151,7 @@ static enum hypapi_verdict settle(struct dispatch *d, enum hypapi_verdict verdic
 	    !(d->link->app->capabilities & HYPAPI_CAP_QUIESCE))
 		verdict = undeclared_stop(d);
 	/* Without budget the instruction is tried again, from its beginning. */
-	while (verdict == HYPAPI_RETRY && d->ev.quiesce && !d->ev.stopped && may_stop(d) &&
+	while (verdict == HYPAPI_RETRY && d->ev.quiesce && !d->ev.stopped && dispatch_may_stop(d) &&
 	       !d->progress.raised) {
 		give_up_entry(d);
 		/* The handler begins again after it: what it has read does not matter. */
@@ -195,7 +189,6 @@ enum hypapi_verdict dispatch_slowly(struct hypapi_event *ev)
 {
 	struct dispatch *d = (struct dispatch *)ev;
 	u64 start = rdtsc();
-	enum hypapi_verdict verdict;
 
 	_Static_assert(offsetof(struct dispatch, ev) == 0, "the event begins its delivery");
 	ev->quiesce = link_now(d->link, quiesce);
@@ -206,7 +199,8 @@ enum hypapi_verdict dispatch_slowly(struct hypapi_event *ev)
 		}
 		(void)dispatch_stop(d, DISPATCH_STOP_ALL);
 	}
-	verdict = settle(d, run_handler(d), false);
+	enum hypapi_verdict verdict = settle(d, run_handler(d), false);
+
 	ev->quiesce = false; /* who asked this looks at the verdict as well */
 	u64 now = rdtsc();
 

@@ -72,11 +72,11 @@ bool drop_is_own_text(const struct percpu *cpu, u64 rip)
 const char *drop_obstacle(const struct percpu *cpu, bool in_own_text)
 {
 	const struct guard *guard = cpu->handler_guard;
-	const struct hypapp_descriptor *app;
 
 	if (!cpu->dispatch || !cpu->dispatch->link->droppable)
 		return "it is not droppable, or the option hypapp-fault=drop is not given";
-	app = cpu->dispatch->link->app;
+	const struct hypapp_descriptor *app = cpu->dispatch->link->app;
+
 	if (!in_own_text || !guard || guard->d != cpu->dispatch)
 		return "RIP is not in its own code, in a call of hypapi perhaps";
 	if (!cpu->quiesce.online)

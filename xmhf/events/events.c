@@ -84,17 +84,15 @@ static __attribute__((noinline)) enum taken offer_cpuid(struct percpu *cpu, enum
 
 enum taken event_cpuid(struct percpu *cpu, u32 leaf)
 {
-	enum hypapi_level level;
-	const struct link *link;
-
 	if (CONFIG_INSN_COUNTS && insn_counts_cpuid(cpu, leaf) == ANSWERED) {
 		vmx_skip_instruction();
 		return TAKEN;
 	}
 	if (likely(leaf < hypapps_cpuid_lowest || leaf > hypapps_cpuid_highest))
 		return NOT_TAKEN;
-	level = event_level(cpu);
-	link = hypapps_claim(HYPAPI_CLAIM_CPUID, level, leaf);
+	enum hypapi_level level = event_level(cpu);
+	const struct link *link = hypapps_claim(HYPAPI_CLAIM_CPUID, level, leaf);
+
 	return link ? offer_cpuid(cpu, level, link, leaf) : NOT_TAKEN;
 }
 

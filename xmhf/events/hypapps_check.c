@@ -251,8 +251,7 @@ static bool check_claim(const struct hypapp_descriptor *app, const struct hypapi
 	if (!in_range(c))
 		return complain(r, "hypapp %s: the claim of %s 0x%x to 0x%x is out of range", app->name, name,
 				c->first, c->last);
-	if (c->kind == HYPAPI_CLAIM_HYPERCALL && c->first <= HYPAPI_CONTROL_LAST &&
-	    c->last >= HYPAPI_CONTROL_FIRST)
+	if (c->kind == HYPAPI_CLAIM_HYPERCALL && c->first <= HYPAPI_CONTROL_LAST && c->last >= HYPAPI_CONTROL_FIRST)
 		return complain(r, "hypapp %s: hypercalls 0x%x to 0x%x are the core's own", app->name,
 				HYPAPI_CONTROL_FIRST, HYPAPI_CONTROL_LAST);
 	if (!(c->levels & GUEST_LEVELS))

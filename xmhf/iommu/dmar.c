@@ -88,11 +88,10 @@ static const struct {
 /* The specification wants structures of unknown kinds skipped. */
 static const char *parse_structure(struct dmar *dmar, const u8 *at, size_t left, u32 *length)
 {
-	u32 kind;
-
 	if (left < 4)
 		return "bytes behind its last structure";
-	kind = (u32)number_at(at, 2);
+	u32 kind = (u32)number_at(at, 2);
+
 	*length = (u32)number_at(at + 2, 2);
 	if (*length < 4 || *length > left)
 		return "a structure that does not end in the table";

@@ -188,11 +188,10 @@ static bool rename_table(const char *name)
 
 static bool find_units(bool x2apic)
 {
-	const char *wrong;
-
 	if (!acpi_info.dmar)
 		return unprotected("the firmware shows no Intel IOMMU");
-	wrong = dmar_parse(&dmar, acpi_info.dmar, acpi_info.dmar_bytes);
+	const char *wrong = dmar_parse(&dmar, acpi_info.dmar, acpi_info.dmar_bytes);
+
 	if (wrong)
 		return unprotected("the firmware's DMAR table has %s", wrong);
 	if (x2apic)

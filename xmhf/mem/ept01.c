@@ -186,12 +186,11 @@ static inline void count_loss(u64 addr)
 /* Counts a loss in a region. Whether any of it may be remembered: the flush that follows drops that, and no more. */
 static inline bool region_lost(u64 addr)
 {
-	bool was;
-
 	if (unlikely(addr >= mapped_top))
 		return true;
 	count_change(addr);
-	was = is_remembered(addr);
+	bool was = is_remembered(addr);
+
 	if (was)
 		remembered[addr / SIZE_2M / 64] &= ~BIT(addr / SIZE_2M % 64);
 	return was;
@@ -415,12 +414,11 @@ static always_inline u64 *level1_entry(u64 addr)
 
 int ept01_claim(gpa1_t page)
 {
-	u64 *entry;
-
 	/* RAM is all mapped at boot, so that it has a place in ept01_regions. */
 	if (page.addr >= mapped_top || ept01_entry(page) != (identity(page.addr, MTRR_WB) | EPT01_RAM))
 		return HYPAPI_EPERM;
-	entry = level1_entry(page.addr);
+	u64 *entry = level1_entry(page.addr);
+
 	if (!entry || !iommu_prepare(page.addr))
 		return HYPAPI_ENOMEM;
 	__atomic_store_n(entry, *entry | EPT01_TAKEN, __ATOMIC_RELEASE);
@@ -661,7 +659,6 @@ static void retype_table(u64 *table, unsigned int level, u64 base, u64 start, u6
 
 	for (u64 i = first; i <= last; i++) {
 		u64 at = base + i * EPT_LEVEL_SIZE(level), entry = table[i];
-		int type;
 
 		if (!(entry & EPT_RIGHTS) || at == apic_page)
 			continue;
@@ -676,7 +673,8 @@ static void retype_table(u64 *table, unsigned int level, u64 base, u64 start, u6
 				merge((u32)(at / SIZE_2M));
 			continue;
 		}
-		type = mtrr_type(at, EPT_LEVEL_SIZE(level));
+		int type = mtrr_type(at, EPT_LEVEL_SIZE(level));
+
 		/* A split that finds no page leaves the range uncached: slow, and right. */
 		if (type < 0 && level > 1 && ept_make(&for_l1, at, level - 1)) {
 			retype_table(phys_to_virt(HPA(table[i] & EPT_ADDR)), level - 1, at, start, end);

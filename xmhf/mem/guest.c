@@ -21,11 +21,10 @@
 /* A guest-physical address of the level that runs, to host-physical, with the rights that the EPTs allow. */
 bool guest_physical_page(struct percpu *cpu, u64 gpa, struct guest_page *page)
 {
-	u64 entry;
-
 	if (cpu->world->mode == RUN_L2)
 		return nested_translate(cpu, GPA2(gpa), page);
-	entry = ept01_entry(GPA1(gpa));
+	u64 entry = ept01_entry(GPA1(gpa));
+
 	if (!(entry & EPT_RIGHTS))
 		return false;
 	page->memory = ept01_memory(entry, gpa);
@@ -128,15 +127,14 @@ static always_inline const void *readable(struct percpu *cpu, u64 gpa, bool in_l
 
 void guest_walk_begin(struct guest_walk *w, struct percpu *cpu, u32 cpl)
 {
-	u64 cr3;
-
 	w->cpu = cpu;
 	w->cpl = cpl;
 	w->levels = 0;
 	w->efer = vmread(VMCS_GUEST_EFER);
 	if (!(w->efer & EFER_LMA) && !(vmread(VMCS_GUEST_CR0) & CR0_PG))
 		return;
-	cr3 = vmread(VMCS_GUEST_CR3);
+	u64 cr3 = vmread(VMCS_GUEST_CR3);
+
 	w->cr4 = vmread(VMCS_GUEST_CR4);
 	w->nx = w->efer & EFER_NXE ? PTE_NX : 0;
 	if (w->efer & EFER_LMA) {
@@ -404,11 +402,11 @@ enum guest_access_result guest_walk_read(struct guest_walk *w, void *dst, gva_t 
 					 struct guest_fault *fault)
 {
 	struct guest_page page;
-	enum guest_access_result result;
 
 	if ((src.addr & (PAGE_SIZE - 1)) + len > PAGE_SIZE || !len)
 		return each_page(w, src, dst, len, HYPAPI_R, true, fault);
-	result = guest_walk_page(w, src, HYPAPI_R, &page, fault);
+	enum guest_access_result result = guest_walk_page(w, src, HYPAPI_R, &page, fault);
+
 	if (result != GUEST_OK || !page.memory)
 		return result == GUEST_OK ? GUEST_NOT_OWNED : result;
 	memcpy(dst, page.memory, len);

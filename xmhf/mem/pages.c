@@ -47,10 +47,9 @@ void *pages_boot_alloc(size_t count)
 /* Leaves that many pages. */
 static void *take(size_t leave)
 {
-	void **page;
-
 	spin_lock(&pool_lock);
-	page = free_list;
+	void **page = free_list;
+
 	if (unlikely(pages_left() <= leave)) {
 		spin_unlock(&pool_lock);
 		return NULL;

@@ -84,26 +84,18 @@ static const struct need_row {
 	{ NEED_TIMER, MSR_IA32_VMX_PINBASED_CTLS, PIN_PREEMPTION_TIMER },
 };
 
-static u64 *msr_slot(u64 *msr, u32 number)
-{
-	return &msr[number - NESTED_MSR_FIRST];
-}
-
-static u64 hw_msr(const struct nested_hw *hw, u32 number)
-{
-	return hw->msr[number - NESTED_MSR_FIRST];
-}
+#define PLACE(number) ((number) - NESTED_MSR_FIRST) /* among the MSRs of VMX */
 
 static void offer(struct nested_caps *caps, u32 msr, u64 value)
 {
-	*msr_slot(caps->msr, msr) = value;
-	caps->msr_exists |= BIT(msr - NESTED_MSR_FIRST);
+	caps->msr[PLACE(msr)] = value;
+	caps->msr_exists |= BIT(PLACE(msr));
 }
 
 static void offer_controls(struct nested_caps *caps, const struct nested_hw *hw, const struct ctl_row *row)
 {
-	bool have_true = hw_msr(hw, MSR_IA32_VMX_BASIC) & VMX_BASIC_TRUE_CTLS;
-	u64 cap = hw_msr(hw, have_true ? row->true_msr : row->msr);
+	bool have_true = hw->msr[PLACE(MSR_IA32_VMX_BASIC)] & VMX_BASIC_TRUE_CTLS;
+	u64 cap = hw->msr[PLACE(have_true ? row->true_msr : row->msr)];
 	u32 required = ctl_required(cap);
 	u32 allowed = (ctl_allowed(cap) & row->offered) | required | row->default1;
 
@@ -117,7 +109,7 @@ static u32 field_needs(const struct nested_caps *caps)
 	u32 needs = BIT(NEED_ALWAYS);
 
 	for (size_t i = 0; i < ARRAY_SIZE(need_rows); i++)
-		if (ctl_allowed(caps->msr[need_rows[i].msr - NESTED_MSR_FIRST]) & need_rows[i].bit)
+		if (ctl_allowed(caps->msr[PLACE(need_rows[i].msr)]) & need_rows[i].bit)
 			needs |= BIT(need_rows[i].need);
 	for (u32 i = 0; i < (NESTED_CAP(caps, MISC) & VMX_MISC_CR3_TARGETS) >> VMX_MISC_CR3_TARGETS_SHIFT; i++)
 		needs |= BIT(NEED_CR3_TARGET_0 + i);
@@ -135,7 +127,7 @@ static void limit_cr3_targets(u64 *misc)
 /* A secondary control is worthless without the MSRs and fields behind it. */
 static void drop_dependent(struct nested_caps *caps)
 {
-	u64 *proc2 = msr_slot(caps->msr, MSR_IA32_VMX_PROCBASED_CTLS2);
+	u64 *proc2 = &caps->msr[PLACE(MSR_IA32_VMX_PROCBASED_CTLS2)];
 	u64 ept = NESTED_CAP(caps, EPT_VPID_CAP);
 	const u64 ept_must = EPTCAP_WALK_4 | EPTCAP_WB | EPTCAP_INVEPT | EPTCAP_INVEPT_ALL;
 
@@ -148,9 +140,9 @@ static void drop_dependent(struct nested_caps *caps)
 	if (!(ctl_allowed(*proc2) & PROC2_EPT) || !(ept & EPTCAP_AD))
 		*proc2 &= ~((u64)PROC2_PML << 32);
 	if (!(ctl_allowed(*proc2) & PROC2_VMFUNC))
-		caps->msr_exists &= ~BIT(MSR_IA32_VMX_VMFUNC - NESTED_MSR_FIRST);
+		caps->msr_exists &= ~BIT(PLACE(MSR_IA32_VMX_VMFUNC));
 	if (!(ctl_allowed(*proc2) & (PROC2_EPT | PROC2_VPID)))
-		caps->msr_exists &= ~BIT(MSR_IA32_VMX_EPT_VPID_CAP - NESTED_MSR_FIRST);
+		caps->msr_exists &= ~BIT(PLACE(MSR_IA32_VMX_EPT_VPID_CAP));
 }
 
 void nested_caps_compute(struct nested_caps *caps, const struct nested_hw *hw)
@@ -160,8 +152,8 @@ void nested_caps_compute(struct nested_caps *caps, const struct nested_hw *hw)
 		offer_controls(caps, hw, &ctl_rows[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(plain_rows); i++)
 		offer(caps, plain_rows[i].msr,
-		      (hw_msr(hw, plain_rows[i].msr) & plain_rows[i].mask) | plain_rows[i].fixed);
-	limit_cr3_targets(msr_slot(caps->msr, MSR_IA32_VMX_MISC));
+		      (hw->msr[PLACE(plain_rows[i].msr)] & plain_rows[i].mask) | plain_rows[i].fixed);
+	limit_cr3_targets(&caps->msr[PLACE(MSR_IA32_VMX_MISC)]);
 	drop_dependent(caps);
 	caps->needs = field_needs(caps);
 	caps->phys_reserved = hw->phys_bits < 64 ? ~0ull << hw->phys_bits : 0;
@@ -174,7 +166,7 @@ void nested_caps_compute(struct nested_caps *caps, const struct nested_hw *hw)
 
 bool nested_caps_rdmsr(const struct nested_caps *caps, u32 msr, u64 *value)
 {
-	u32 index = msr - NESTED_MSR_FIRST;
+	u32 index = PLACE(msr);
 
 	if (index >= NESTED_MSR_COUNT || !(caps->msr_exists & BIT(index)))
 		return false;

@@ -258,20 +258,16 @@ bool entry_wants_pdptes(const struct vmcs12 *v)
 
 u32 entry_check_error(enum entry_check check)
 {
-	switch (entry_check_info[check].kind) {
-	case CHECK_CONTROLS: return VMXERR_BAD_CONTROLS;
-	case CHECK_HOST: return VMXERR_BAD_HOST;
-	default: return VMXERR_NONE;
-	}
+	u32 kind = entry_check_info[check].kind;
+
+	return kind == CHECK_CONTROLS ? VMXERR_BAD_CONTROLS : kind == CHECK_HOST ? VMXERR_BAD_HOST : VMXERR_NONE;
 }
 
 u64 entry_check_qualification(enum entry_check check)
 {
-	switch (entry_check_info[check].kind) {
-	case CHECK_PDPTE: return BAD_GUEST_PDPTE;
-	case CHECK_LINK: return BAD_GUEST_LINK;
-	default: return BAD_GUEST_OTHER;
-	}
+	u32 kind = entry_check_info[check].kind;
+
+	return kind == CHECK_PDPTE ? BAD_GUEST_PDPTE : kind == CHECK_LINK ? BAD_GUEST_LINK : BAD_GUEST_OTHER;
 }
 
 /* ---- MSR areas ---- */

@@ -40,18 +40,13 @@ static int read_vmcs_pointer(const struct insn *i, enum vmx_error bad_addr, enum
 	return *gpa1 == i->n->vmxon.addr ? (int)vmxon_ptr : VMXERR_NONE;
 }
 
-/* A VMCS or VMXON region; NULL: no RAM of L1's, which reads as all ones and takes no write. */
-static void *region_of(struct nested_cpu *n, u64 gpa1, u32 rights)
-{
-	return l1_page(&n->memory, gpa1, rights);
-}
-
 /* Which bits of the revision identifier VMPTRLD takes beside the number: L1's CPU may have shadow VMCSs. */
 static u32 shadow_indicator(void)
 {
 	return nested_caps.needs & BIT(NEED_SHADOW_VMCS) ? (u32)VMCS_REGION_SHADOW : 0;
 }
 
+/* Of a VMCS or VMXON region; NULL: no RAM of L1's, which reads as all ones. */
 static bool has_revision(const void *region, u32 indicator)
 {
 	return region && (*(const volatile u32 *)region & ~indicator) == NESTED_REVISION;
@@ -75,7 +70,7 @@ static void deactivate(struct percpu *cpu, struct active_vmcs *a)
 		a->unmerged = GROUPS_MERGED; /* L2 was cut off, and nothing of it was saved */
 	nested_shadow_collect(cpu, a);
 	vmcs02_read(cpu, a, GROUPS_LAZY);
-	void *region = a->unsaved ? region_of(cpu->nested, a->gpa1, HYPAPI_RW) : NULL;
+	void *region = a->unsaved ? l1_page(&cpu->nested->memory, a->gpa1, HYPAPI_RW) : NULL;
 
 	if (region)
 		memcpy(region, &a->vmcs12, sizeof(a->vmcs12));
@@ -162,7 +157,7 @@ static int insn_vmptrld(const struct insn *i)
 
 	if (result || is_current(n, gpa1))
 		return result;
-	const void *region = region_of(n, gpa1, HYPAPI_R);
+	const void *region = l1_page(&n->memory, gpa1, HYPAPI_R);
 
 	if (!has_revision(region, shadow_indicator()))
 		return VMXERR_VMPTRLD_BAD_REVISION;
@@ -196,7 +191,7 @@ static int insn_vmclear(const struct insn *i)
 		deactivate(i->cpu, a);
 		set_current(i->cpu, n->current);
 	} else {
-		volatile struct vmcs12 *region = region_of(n, gpa1, HYPAPI_RW);
+		volatile struct vmcs12 *region = l1_page(&n->memory, gpa1, HYPAPI_RW);
 
 		if (region)
 			region->launched = 0;
@@ -231,7 +226,7 @@ static int insn_vmxon(const struct insn *i)
 	}
 	if (!read_pointer(i, &gpa1))
 		return INSN_DONE;
-	if (!pointer_ok(gpa1) || !has_revision(region_of(n, gpa1, HYPAPI_R), 0))
+	if (!pointer_ok(gpa1) || !has_revision(l1_page(&n->memory, gpa1, HYPAPI_R), 0))
 		return INSN_INVALID;
 	nested_fix_cr0(true);
 	n->in_vmx = true;

@@ -200,18 +200,19 @@ static void reflect_undelivered(struct percpu *cpu, struct exit_info exit)
 	nested_reflect(cpu, &exit);
 }
 
-static void exit_for_nmi(struct percpu *cpu)
+/* A hypapp's, or L1's by an exit, or L2's. */
+static void deliver_nmi(struct percpu *cpu, bool exits)
 {
-	__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED);
-	reflect_undelivered(cpu, (struct exit_info){ .reason = EXIT_EXCEPTION_NMI,
-						     .intr_info = INTR_VALID | INTR_TYPE_NMI | VEC_NMI });
-}
+	const u32 info = INTR_VALID | INTR_TYPE_NMI | VEC_NMI;
+	bool taken = event_nmi(cpu) == TAKEN;
 
-static void inject_nmi(struct percpu *cpu)
-{
 	__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED);
-	vmwrite(VMCS_ENTRY_INTR_INFO, INTR_VALID | INTR_TYPE_NMI | VEC_NMI);
-	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	if (!taken && exits) {
+		reflect_undelivered(cpu, (struct exit_info){ .reason = EXIT_EXCEPTION_NMI, .intr_info = info });
+	} else if (!taken) {
+		vmwrite(VMCS_ENTRY_INTR_INFO, info);
+		vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	}
 }
 
 /* L2's blocking of virtual NMIs, now or once the event of this entry is delivered. */
@@ -231,23 +232,19 @@ void nested_pending_nmi(struct percpu *cpu)
 {
 	u32 pin12 = vmcs12_of(cpu)->pin_ctls;
 	u64 now = vmread(VMCS_GUEST_INTERRUPTIBILITY), event = vmread(VMCS_ENTRY_INTR_INFO);
-	bool waits;
 
 	if (vmcs12_keeps_nmis_blocked(vmcs12_of(cpu)))
 		return; /* L1's exit sees to it */
-	waits = (now & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) || (event & INTR_VALID);
+	bool waits = (now & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) || (event & INTR_VALID);
+
 	if (pin12 & PIN_VIRTUAL_NMIS)
 		waits &= !blocks_virtual_nmis(now, event);
 	else
 		waits |= !!(now & INTERRUPTIBILITY_NMI);
 	if (waits)
 		vmcs02_nmi_window(cpu, true);
-	else if (event_nmi(cpu) == TAKEN)
-		__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED);
-	else if (pin12 & PIN_NMI_EXITING)
-		exit_for_nmi(cpu);
 	else
-		inject_nmi(cpu);
+		deliver_nmi(cpu, pin12 & PIN_NMI_EXITING);
 	if (cpu->guest_nmis && cpu->world->mode == RUN_L2)
 		vmcs02_nmi_window(cpu, true);
 }

@@ -24,32 +24,24 @@ static always_inline u64 offset_of(const struct percpu *cpu, u32 info)
 	return offset & guest_address_mask(info);
 }
 
-static void segment_fault(struct percpu *cpu, u32 seg)
-{
-	vmx_raise(cpu, seg == SEG_SS ? VEC_SS : VEC_GP, 0, GVA(0));
-}
-
 /* In either half of a 48-bit address space, with room for any operand. */
 static bool plainly_canonical(u64 addr)
 {
 	return addr < BIT(47) - 64 || (addr >= BITS(63, 47) && addr < -64ull);
 }
 
-static bool linear_64(struct percpu *cpu, u64 offset, u32 seg, size_t len, gva_t *linear)
+static always_inline u64 base_64(u32 seg)
 {
-	u64 addr = offset;
+	return likely(seg < SEG_FS) ? 0 : vmread(seg == SEG_FS ? VMCS_GUEST_FS_BASE : VMCS_GUEST_GS_BASE);
+}
 
-	if (seg == SEG_FS)
-		addr += vmread(VMCS_GUEST_FS_BASE);
-	else if (seg == SEG_GS)
-		addr += vmread(VMCS_GUEST_GS_BASE);
+static bool linear_64(u64 offset, u32 seg, size_t len, gva_t *linear)
+{
+	u64 addr = offset + base_64(seg);
 	u32 bits = vmread(VMCS_GUEST_CR4) & CR4_LA57 ? LINEAR_BITS_LA57 : LINEAR_BITS;
 
 	*linear = GVA(addr);
-	if (is_canonical(addr, bits) && is_canonical(addr + len - 1, bits))
-		return true;
-	segment_fault(cpu, seg);
-	return false;
+	return is_canonical(addr, bits) && is_canonical(addr + len - 1, bits);
 }
 
 /* Access rights and limit of a segment outside 64-bit mode; len bytes at offset. */
@@ -65,24 +57,24 @@ static bool segment_allows(u32 ar, u64 limit, u64 offset, size_t len, bool write
 	return last <= limit;
 }
 
-static bool linear_32(struct percpu *cpu, u64 offset, u32 seg, size_t len, bool write, gva_t *linear)
+static bool linear_32(u64 offset, u32 seg, size_t len, bool write, gva_t *linear)
 {
 	u32 step = 2 * MIN(seg, (u32)SEG_GS), ar = (u32)vmread(VMCS_GUEST_ES_AR + step);
 
 	*linear = GVA((u32)(vmread(VMCS_GUEST_ES_BASE + step) + offset));
-	if (segment_allows(ar, vmread(VMCS_GUEST_ES_LIMIT + step), offset, len, write))
-		return true;
-	segment_fault(cpu, seg);
-	return false;
+	return segment_allows(ar, vmread(VMCS_GUEST_ES_LIMIT + step), offset, len, write);
 }
 
+/* False: a fault was raised. */
 static bool linear_address(struct percpu *cpu, u32 info, bool long_mode, size_t len, bool write, gva_t *linear)
 {
 	u64 offset = offset_of(cpu, info);
 	u32 seg = info >> 15 & 7;
 
-	return long_mode ? linear_64(cpu, offset, seg, len, linear) :
-			   linear_32(cpu, offset, seg, len, write, linear);
+	if (long_mode ? linear_64(offset, seg, len, linear) : linear_32(offset, seg, len, write, linear))
+		return true;
+	vmx_raise(cpu, seg == SEG_SS ? VEC_SS : VEC_GP, 0, GVA(0));
+	return false;
 }
 
 /* 4-level paging, a supervisor's access, without faults: what is not plain success leaves levels 0. */
@@ -110,9 +102,7 @@ static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
 
 		if (leaf && write && !(entry & PTE_D))
 			return;
-		if (shift == 12)
-			break;
-		if ((entry & PTE_LARGE) && shift <= 30) {
+		if (leaf) {
 			u64 offset = BIT(shift) - 1;
 
 			table = (table & ~offset) | (w->linear & offset);
@@ -148,11 +138,8 @@ static always_inline bool still_holds(const struct operand_walk *w, u64 linear, 
 
 void *operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len, bool write)
 {
-	u64 linear = offset_of(cpu, info);
-	u32 seg = info >> 15 & 7;
+	u64 linear = offset_of(cpu, info) + base_64(info >> 15 & 7);
 
-	if (unlikely(seg >= SEG_FS))
-		linear += vmread(seg == SEG_FS ? VMCS_GUEST_FS_BASE : VMCS_GUEST_GS_BASE);
 	if (unlikely(!long_mode || !plainly_canonical(linear) || (linear & (PAGE_SIZE - 1)) + len > PAGE_SIZE))
 		return NULL;
 	struct operand_walk *w = &cpu->nested->walks[linear >> PAGE_SHIFT & (OPERAND_WALKS - 1)];

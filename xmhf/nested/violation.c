@@ -73,13 +73,13 @@ struct ve_information {
 static volatile struct ve_information *ve_area(struct percpu *cpu, const struct ept12_leaf *l12, u32 idt_info)
 {
 	const struct vmcs12 *v = vmcs12_of(cpu);
-	volatile struct ve_information *area;
 
 	if (likely(!(vmcs12_proc2(v) & PROC2_EPT_VE)) || !l12->depth ||
 	    (l12->entry[l12->depth - 1] & EPT_SUPPRESS_VE) || (idt_info & INTR_VALID) ||
 	    !(vmread(VMCS_GUEST_CR0) & CR0_PE))
 		return NULL;
-	area = l1_page(&cpu->nested->memory, v->ve_info_addr, HYPAPI_RW);
+	volatile struct ve_information *area = l1_page(&cpu->nested->memory, v->ve_info_addr, HYPAPI_RW);
+
 	return area && !area->busy ? area : NULL;
 }
 

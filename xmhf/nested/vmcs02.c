@@ -134,24 +134,14 @@ static void merge_controls(struct percpu *cpu)
 #define EXISTS(need) (NEED_##need == NEED_ALWAYS || (nested_caps.needs >> NEED_##need & 1))
 #define PICK(groups, group, need) (((groups) & GROUP(group)) && EXISTS(need))
 
-/* Roles whose fields VMCS02 takes as they are, and of those the ones that hardware changes. */
-#define WRITE_COPY(...) __VA_ARGS__
-#define WRITE_PASS(...) __VA_ARGS__
-#define WRITE_MERGE(...)
-#define WRITE_HOST(...)
-#define WRITE_INFO(...)
-#define WRITE_HIDDEN(...)
-#define READ_COPY(...) __VA_ARGS__
-#define READ_PASS(...)
-#define READ_MERGE(...)
-#define READ_HOST(...)
-#define READ_INFO(...)
-#define READ_HIDDEN(...)
+/* Whether VMCS02 takes fields of a role as they are, and whether hardware changes them then. */
+#define WRITES(role) ((role) == ROLE_COPY || (role) == ROLE_PASS)
+#define READS(role) ((role) == ROLE_COPY)
 
 static always_inline void write_groups(const struct vmcs12 *v, u32 groups)
 {
 #define FIELD(NAME, member, encoding, width, access, role, group, needs)                                             \
-	WRITE_##role(if (PICK(groups, group, needs)) vmwrite(VMCS_##NAME, v->member);)
+	VMCS12_IF_##role(if (WRITES(ROLE_##role) && PICK(groups, group, needs)) vmwrite(VMCS_##NAME, v->member);)
 #include "vmx/vmcs_fields.def"
 #undef FIELD
 }
@@ -161,7 +151,8 @@ static always_inline void write_groups(const struct vmcs12 *v, u32 groups)
 static void read_groups(struct vmcs12 *v, u32 groups)
 {
 #define FIELD(NAME, member, encoding, width, access, role, group, needs)                                             \
-	READ_##role(if (PICK(groups, group, needs)) v->member = (VMCS12_U_##width)vmread(VMCS_##NAME);)
+	VMCS12_IF_##role(if (READS(ROLE_##role) && PICK(groups, group, needs))                                       \
+				 v->member = (VMCS12_U_##width)vmread(VMCS_##NAME);)
 #include "vmx/vmcs_fields.def"
 #undef FIELD
 }

@@ -72,8 +72,7 @@ void power_fault(struct percpu *cpu)
 void power_triple_fault(struct percpu *cpu)
 {
 	log_warn("CPU %u: triple fault in L1 at RIP %lx, CR3 %lx: the machine is reset, as the bare one would be",
-		 cpu->index,
-		 vmread(VMCS_GUEST_RIP), vmread(VMCS_GUEST_CR3));
+		 cpu->index, vmread(VMCS_GUEST_RIP), vmread(VMCS_GUEST_CR3));
 	stop_others(cpu);
 	event_tell(cpu, HYPAPI_EV_TRIPLE_FAULT, HYPAPI_L0, EVENT_NO_ARGS);
 	tell(cpu, HYPAPI_EV_RESET);

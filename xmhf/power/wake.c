@@ -246,10 +246,7 @@ static void do_cmpxchg(struct percpu *cpu, const struct store *s, u64 addr)
 
 static u64 segment_base(const struct store *s, bool long_mode)
 {
-	static const u32 bases[] = { VMCS_GUEST_ES_BASE, VMCS_GUEST_CS_BASE, VMCS_GUEST_SS_BASE, VMCS_GUEST_DS_BASE,
-				     VMCS_GUEST_FS_BASE, VMCS_GUEST_GS_BASE };
-
-	return long_mode && s->segment < 4 ? 0 : vmread(bases[s->segment]);
+	return long_mode && s->segment < 4 ? 0 : vmread(VMCS_GUEST_ES_BASE + 2u * s->segment);
 }
 
 /* One element. False: its source faults. Answers in *again whether the instruction goes on. */

@@ -131,8 +131,7 @@ static _Noreturn void wipe_and_reset(struct percpu *cpu)
 		go_on_at(power_fault, cpu);
 	if (first == cpu->index + 1)
 		go_on_at(reset_machine, cpu);
-	for (;;)
-		asm volatile("cli; hlt");
+	halt();
 }
 
 /* All that is known of a fault. Without a delivery it is the core's own. */
@@ -176,8 +175,7 @@ void fault_in_root(struct trap_frame *f)
 
 	/* A fault in what follows is not reported for ever. */
 	if (before > cpu_count)
-		for (;;)
-			asm volatile("cli; hlt");
+		halt();
 	log_at_once(true);
 	tell_all(false, cpu, f);
 	if (!cpu->dispatch && !before)

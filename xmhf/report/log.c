@@ -24,13 +24,12 @@ void log_at_once(bool now)
 
 void log_line_va(enum log_level level, const char *f, va_list args)
 {
-	struct percpu *cpu;
-
 	if (unlikely(phase == EARLY || !this_cpu()->log)) {
 		log_write_now(level, f, args);
 		return;
 	}
-	cpu = this_cpu();
+	struct percpu *cpu = this_cpu();
+
 	atomic_fetch_add_explicit(&log_waiting, log_ring_put(cpu->log, rdtsc(), level, f, args), memory_order_relaxed);
 	if (likely(phase == WAITING))
 		cpu->guard |= GUARD_LOG;
@@ -64,12 +63,6 @@ void log_now(const char *f, ...)
 	va_start(args, f);
 	log_write_now(LOG_INFO, f, args);
 	va_end(args);
-}
-
-static _Noreturn void halt(void)
-{
-	for (;;)
-		asm volatile("cli; hlt");
 }
 
 void panic_line(const char *f, ...)

@@ -130,11 +130,11 @@ static struct log_ring *oldest(void)
 static bool next_line(void)
 {
 	struct log_ring *ring = area ? oldest() : NULL;
-	struct log_record line;
 
 	if (!ring)
 		return false;
-	line = *log_ring_next(ring);
+	struct log_record line = *log_ring_next(ring);
+
 	log_ring_take(ring);
 	begin_line("", prefix[line.level % ARRAY_SIZE(prefix)]);
 	at_hand.length += log_ring_format(&line, at_hand.text + at_hand.length, LINE_BYTES - at_hand.length);

@@ -86,8 +86,7 @@ bool screen_pixels(volatile u8 *at, const struct boot_framebuffer *fb)
 	u32 scale = 1 + (MAX(fb->width, 1u) - 1) / (COLUMNS_MAX * GLYPH_WIDTH);
 
 	if (bytes < 2 || bytes > 4 || white >= BIT(8 * bytes) || fb->width < GLYPH_WIDTH ||
-	    fb->height < GLYPH_HEIGHT * scale ||
-	    (u64)fb->width * bytes > fb->pitch_bytes)
+	    fb->height < GLYPH_HEIGHT * scale || (u64)fb->width * bytes > fb->pitch_bytes)
 		return false;
 	characters = NULL;
 	pixels = at;

@@ -4,6 +4,7 @@
 
 #include "lib/string.h"
 #include "mem/pages.h"
+#include "vmx/msr_policy.h"
 #include "vmx/vmx.h"
 
 u8 *vmx_msr_bitmap, *vmx_io_bitmaps, *vmx_msr_bitmap_l2, *vmx_io_bitmaps_l2;
@@ -41,11 +42,9 @@ void vmx_claim_ports(enum hypapi_level level, u32 first, u32 last)
 
 void vmx_claim_msrs(enum hypapi_level level, u32 first, u32 last)
 {
-	u32 high = first >= HYPAPI_MSR_HIGH_MIN ? 1024 * 8 : 0, write = 2048 * 8;
-
 	split(vmx_msr_bitmap, &vmx_msr_bitmap_l2, 1);
 	u8 *bitmap = level == HYPAPI_L2 ? vmx_msr_bitmap_l2 : vmx_msr_bitmap;
 
-	set_bits(bitmap, high + (first & 0x1fff), high + (last & 0x1fff));
-	set_bits(bitmap, high + write + (first & 0x1fff), high + write + (last & 0x1fff));
+	for (u32 write = 0; write < 2; write++)
+		set_bits(bitmap, msr_place(first, write), msr_place(last, write));
 }

@@ -61,13 +61,12 @@ static bool can_take_interrupt(void)
 
 void exit_interrupt(struct percpu *cpu)
 {
-	int vector;
-
 	if (!can_take_interrupt()) {
 		wait_for_window(true);
 		return;
 	}
-	vector = traps_catch_interrupt();
+	int vector = traps_catch_interrupt();
+
 	if (vector < 0 || interrupt_offer(cpu, true, (u8)vector) == TAKEN)
 		return;
 	vmwrite(VMCS_ENTRY_INTR_INFO, (u64)vector | INTR_TYPE_EXTERNAL | INTR_VALID);

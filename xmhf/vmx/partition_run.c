@@ -206,8 +206,7 @@ static void exit_to_owner(struct percpu *cpu, const struct hypapi_partition_exit
 	if (event_partition_exit(cpu, args) == TAKEN)
 		return;
 	log_limited(LOG_WARN, "CPU %u: nobody answers for a partition's exit %u, vector %u: its caller gets #GP",
-		    cpu->index,
-		    args->exit_reason, args->vector);
+		    cpu->index, args->exit_reason, args->vector);
 	if (cpu->world->mode == RUN_PARTITION)
 		partition_leave(cpu);
 	vmx_raise(cpu, VEC_GP, 0, GVA(0));
