@@ -18,6 +18,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -148,15 +149,37 @@ def joined(rows):
     return re.sub(r" +", " ", " ".join(row.replace("\0", " ").strip() for row in rows))
 
 
+class Recorder:
+    """All screens that come, by a thread that does nothing else: what is shown for some seconds would be over while
+    another screen is looked at, on a busy host."""
+
+    def __init__(self, machine):
+        self.machine, self.seen, self.over = machine, [], threading.Event()
+        self.thread = threading.Thread(target=self._record, daemon=True)
+        self.thread.start()
+
+    def _record(self):
+        while not self.over.wait(POLL_SECONDS):
+            picture = self.machine.picture()
+            if picture and picture not in self.seen[-1:]:
+                self.seen.append(picture)
+
+    def end(self):
+        self.over.set()
+        self.thread.join()
+        return self.seen
+
+
 def firmware_shows(machine, o, deadline):
     """The screens until the shell's row comes; then whether one of them had the texts. Prints what it saw."""
-    seen, learned = [], None
+    recorder, learned, looked = Recorder(machine), None, 0
     while not learned and time.monotonic() < deadline and machine.process.poll() is None:
-        picture = machine.picture()
-        if picture and picture not in seen[-1:]:
-            seen.append(picture)
-            learned = learn(picture)
-        time.sleep(POLL_SECONDS)
+        if looked == len(recorder.seen):
+            time.sleep(POLL_SECONDS)
+            continue
+        looked = len(recorder.seen)
+        learned = learn(recorder.seen[looked - 1])
+    seen = recorder.end()
     if not learned:
         print("the firmware's shell has not come")
         return False
