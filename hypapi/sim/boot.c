@@ -174,7 +174,7 @@ __attribute__((constructor)) static void keep_handlers(void)
  * On a busy host a run that is well takes many times as long as on an idle one, so a second counts once the process has
  * had it of a CPU. A machine in which all sleep gets none: for that there is the host's clock alone, with room.
  */
-#define SECONDS_ASLEEP 8
+#define SECONDS_ASLEEP 30
 
 static u64 seconds_of(clockid_t clock)
 {

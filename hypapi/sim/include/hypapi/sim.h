@@ -41,7 +41,7 @@ struct sim_options {
 	bool log;              /**< the core's log on standard error; errors and warnings are there always */
 	void (*on_reset)(void); /**< called on the CPU that resets the machine, others stopped: to look at sim_ram() */
 	uint32_t seconds;      /**< after this time the run is a fault (a deadlock); default 20. CPU time of the
-	                            process; where all CPUs sleep, 8 times as much of the host's clock */
+	                            process; where all CPUs sleep, 30 times as much of the host's clock */
 	bool no_xsave;         /**< the CPUs have no XSAVE. @since 1.3 */
 };
 
