@@ -5,7 +5,8 @@
  * \next.efi. Ports are those that OVMF gives Bochs' PIIX4. With LOCK_OTHERS VMX is off on the other CPUs before, with
  * DISABLE_OTHERS these are, with NO_MP nothing starts them, with LOSE_OTHERS they do not come when they are started,
  * and with X2APIC all CPUs are in x2APIC mode, as a firmware may leave them. With STOP_OTHERS the firmware's code asks
- * hypapps/quiesce for a stop on each of them as soon as it has the CPU back from xmhf.efi. Under XMHF it does nothing.
+ * hypapps/quiesce for a stop on each of them as soon as it has the CPU back from xmhf.efi. Under XMHF it only says
+ * whether this CPU is in x2APIC mode.
  */
 #include "uefi.h"
 
@@ -165,6 +166,35 @@ static void treat_others(struct efi_boot_services *boot)
 		(void)uninstall(handles[0], &mp_guid, mp);
 }
 #elif defined(LOCK_OTHERS)
+#define HAS_TASK_REGISTER
+static uint16_t task_register(void)
+{
+	uint16_t tr;
+
+	asm volatile("str %0" : "=r"(tr));
+	return tr;
+}
+
+/* OVMF has none. A table of this application's, with the entries of OVMF's and then a TSS. */
+static uint16_t load_task_register(void)
+{
+	static uint64_t gdt[64], tss[13];
+	struct { uint16_t limit; uint64_t base; } __attribute__((packed)) gdtr;
+	uint64_t at = (uint64_t)tss;
+	uint16_t count;
+
+	asm volatile("sgdt %0" : "=m"(gdtr));
+	count = (uint16_t)((gdtr.limit + 1) / 8);
+	for (uint16_t i = 0; i < count && i < 62; i++)
+		gdt[i] = ((const uint64_t *)gdtr.base)[i];
+	gdt[count] = (sizeof(tss) - 1) | (at & 0xffffff) << 16 | 0x89ull << 40 | (at >> 24 & 0xff) << 56;
+	gdt[count + 1] = at >> 32;
+	gdtr.base = (uint64_t)gdt;
+	gdtr.limit += 16;
+	asm volatile("lgdt %0; ltr %1" : : "m"(gdtr), "r"((uint16_t)(count * 8)) : "memory");
+	return (uint16_t)(count * 8);
+}
+
 static void EFI lock_vmx(void *argument)
 {
 	(void)argument;
@@ -255,6 +285,16 @@ static void treat_others(struct efi_boot_services *boot)
 static void treat_others(struct efi_boot_services *boot) { (void)boot; }
 #endif
 
+static efi_status say_mode(struct efi_system_table *system)
+{
+	uint32_t low, high;
+
+	asm volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(0x1b)); /* IA32_APIC_BASE */
+	if (low >> 10 & 1)
+		(void)system->console_out->output(system->console_out, u"x2APIC mode under XMHF\r\n");
+	return 1;
+}
+
 efi_status EFI efi_main(efi_handle image, struct efi_system_table *system);
 efi_status EFI efi_main(efi_handle image, struct efi_system_table *system)
 {
@@ -265,7 +305,7 @@ efi_status EFI efi_main(efi_handle image, struct efi_system_table *system)
 
 	asm volatile("cpuid" : "+a"(leaf), "=b"(ebx), "=c"(ecx), "=d"(edx));
 	if (leaf == 0x46484d58)
-		return 1;
+		return say_mode(system);
 	if (system->boot->allocate_pages(EFI_ALLOCATE_BELOW, ACPI_MEMORY, 1, &at))
 		return 1;
 	to = (void *)at;
@@ -274,6 +314,13 @@ efi_status EFI efi_main(efi_handle image, struct efi_system_table *system)
 	fill(system->boot, (void *)to);
 	(void)install(&acpi_guid, to);
 	treat_others(system->boot);
+#ifdef HAS_TASK_REGISTER
+	uint16_t tr = load_task_register();
+
+	if (start(system->boot, image, u"\\xmhf.efi") && task_register() == tr)
+		(void)system->console_out->output(system->console_out, u"TR is as before\r\n");
+	return 1;
+#endif
 	if (start(system->boot, image, u"\\xmhf.efi"))
 		return start(system->boot, image, u"\\next.efi");
 	return 0;

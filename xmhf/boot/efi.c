@@ -155,15 +155,12 @@ static void back_to_firmware(const char *why)
 }
 
 /* From efi_core_entries: on the application's stack and tables. */
-void efi_plan(u64 state, u64 handoff_at);
-void efi_plan(u64 state, u64 handoff_at)
+_Noreturn void efi_plan(u64 state, u64 handoff_at);
+_Noreturn void efi_plan(u64 state, u64 handoff_at)
 {
-	void (*leave)(u64, u64);
-
 	handoff_physical = handoff_at;
 	handoff = physical_at(handoff_at);
 	boot_way_back = back_to_firmware;
-	leave = (void (*)(u64, u64))handoff->bridge_leave;
 	boot_info.firmware = FIRMWARE_EFI;
 	atomic_store(&boot_info.boot_services, 1);
 	take_memory_map();
@@ -178,13 +175,13 @@ void efi_plan(u64 state, u64 handoff_at)
 	handoff->cpu[0].apic_id = lapic_boot_id();
 	take_cpus();
 	handoff->root_bytes = boot_root_bytes();
-	leave(state, EFI_PLANNED);
+	efi_leave(EFI_PLANNED, state, handoff->app_cr3, handoff->bridge_leave);
 }
 
-_Noreturn void efi_boot(u64 handoff_at);
-_Noreturn void efi_boot(u64 handoff_at)
+/* efi_plan() has the handoff. */
+_Noreturn void efi_boot(void);
+_Noreturn void efi_boot(void)
 {
-	(void)handoff_at; /* efi_plan() has it */
 	boot_move(handoff->image, handoff->root, handoff->root_bytes, handoff->low);
 }
 

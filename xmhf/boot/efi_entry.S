@@ -14,7 +14,6 @@ efi_core_entries:
 efi_go:
 	movq $boot_stack_top, %rsp
 	xorl %ebp, %ebp
-	movq %rsi, %rdi
 	call efi_boot
 
 /*

@@ -50,7 +50,7 @@ static struct efi_handoff *handoff;
 static const struct efi_core_entries *entries;
 static u64 (*bridge)(struct efi_cpu_state *, struct efi_handoff *, u64, u64);
 
-static u64 numbers[EFI_MAX_CPUS]; /* of the MP services, for each CPU of the handoff */
+static struct efi_cpu_state *states[EFI_MAX_CPUS]; /* in the handoff, by the MP services' numbers */
 static _Atomic u32 arrived; /* other CPUs that the firmware has started */
 static u32 looks;           /* how often the boot CPU has looked for them */
 static bool is_resumed;
@@ -148,22 +148,17 @@ static bool take_memory_map(void)
 
 /* ---- What the firmware tells ---- */
 
+/* The new one has more; firmware may give both. */
 static void take_rsdp(void)
 {
-	const struct boot_rsdp *old = NULL, *new = NULL;
-
 	for (u64 i = 0; i < efi_table->config_count; i++) {
 		const struct efi_config_table *entry = &efi_table->config[i];
 
 		if (!memcmp(&entry->guid, &acpi2_guid, sizeof(efi_guid)))
-			new = entry->table;
-		else if (!memcmp(&entry->guid, &acpi1_guid, sizeof(efi_guid)))
-			old = entry->table;
+			handoff->rsdp = *(const struct boot_rsdp *)entry->table;
+		else if (!memcmp(&entry->guid, &acpi1_guid, sizeof(efi_guid)) && !handoff->rsdp.xsdt)
+			memcpy(&handoff->rsdp, entry->table, offsetof(struct boot_rsdp, length));
 	}
-	if (new)
-		handoff->rsdp = *new;
-	else if (old)
-		memcpy(&handoff->rsdp, old, offsetof(struct boot_rsdp, length));
 }
 
 static void take_framebuffer(void)
@@ -208,8 +203,8 @@ static const char *take_cpus(void)
 		if (handoff->cpu_count == EFI_MAX_CPUS)
 			return "the machine has more than 64 CPUs: switch off cores or hyperthreads in the "
 			       "firmware's menu";
-		numbers[handoff->cpu_count] = i;
-		handoff->cpu[handoff->cpu_count++].apic_id = (u32)info.id;
+		states[i] = &handoff->cpu[handoff->cpu_count++];
+		states[i]->apic_id = (u32)info.id;
 	}
 	return NULL;
 }
@@ -241,19 +236,14 @@ static void keep_task_register(struct efi_cpu_state *state)
 /* On another CPU. */
 static void EFI start_cpu(void *argument)
 {
-	u32 i = 1;
 	u64 number;
 
 	(void)argument;
-	if (mp->who_am_i(mp, &number))
+	if (mp->who_am_i(mp, &number) || number >= EFI_MAX_CPUS || !states[number])
 		return;
-	while (i < handoff->cpu_count && numbers[i] != number)
-		i++;
-	if (i == handoff->cpu_count)
-		return;
-	keep_task_register(&handoff->cpu[i]);
+	keep_task_register(states[number]);
 	atomic_fetch_add(&arrived, 1);
-	(void)enter(&handoff->cpu[i], entries->cpu);
+	(void)enter(states[number], entries->cpu);
 }
 
 /*
