@@ -534,7 +534,7 @@ enum hypapi_verdict tv_pause(struct hypapi_event *ev, struct pal *pal)
  * L1 has taken the page that pal_is_callers() looks for from its L2, or the right to write it, and is asked for it: it
  * may be the same page again.
  */
-static __attribute__((noinline, cold)) bool awaits_home(struct hypapi_event *ev, const struct pal *pal)
+__attribute__((noinline, cold)) bool pal_awaits_home(struct hypapi_event *ev, const struct pal *pal)
 {
 	uint64_t home = pal->stack_end - HYPAPI_PAGE_SIZE;
 	struct hypapi_page page;
@@ -551,7 +551,7 @@ static enum hypapi_verdict call_pal(struct hypapi_event *ev, struct pal *pal)
 	const struct pal_entry *entry;
 
 	if (!pal_is_callers(ev, pal))
-		return awaits_home(ev, pal) ? HYPAPI_RETRY : expel(ev, pal, TV_WHY_LOST);
+		return pal_awaits_home(ev, pal) ? HYPAPI_RETRY : expel(ev, pal, TV_WHY_LOST);
 	entry = called_entry(ev, pal);
 	if (!entry)
 		return ev->args.violation.gva_valid ? refuse_fetch(ev, ev->args.violation.gva, ev->cpl) : HYPAPI_DENY;

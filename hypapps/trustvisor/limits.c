@@ -177,6 +177,15 @@ void limits_name(const struct hypapi_event *ev, struct pal *pal)
 	pal->machine = eptp12 ? eptp12 & EPT_ROOT : pal->vcpu | NO_EPT12;
 }
 
+bool limits_are_from(const struct hypapi_event *ev, const struct pal *pal)
+{
+	struct pal *now = &own_cpu(ev)->pal;
+
+	now->machine = 0;
+	limits_name(ev, now);
+	return pal->caller == tv_caller(ev) && machine_of(pal) == now->machine;
+}
+
 struct usage { uint32_t pals, pages, shared; bool other_name; };
 
 static bool counts_for_l2(const struct pal *pal)

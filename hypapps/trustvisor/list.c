@@ -162,6 +162,16 @@ static uint32_t go_on(struct hypapi_event *ev, struct pal *pal)
 	return result;
 }
 
+/* L1 maps the page again when its L2 reads there. Where it has another one for L2, nobody could go on. */
+static uint32_t home_is_gone(struct hypapi_event *ev, struct pal *pal)
+{
+	gpa1_t home;
+
+	if (!list_find_home(ev, pal->home_physical, &home))
+		return TV_E_FAULT;
+	return home.addr == pal->home_gpa1.addr ? TV_REPEAT : pal_abandon(ev, pal);
+}
+
 uint32_t tv_register_list(struct hypapi_event *ev)
 {
 	struct tv_list *list = &own_cpu(ev)->list;
@@ -172,7 +182,7 @@ uint32_t tv_register_list(struct hypapi_event *ev)
 		return result;
 	begun = pal_by_request(ev, true);
 	if (begun)
-		return go_on(ev, begun);
+		return list_is_owner(ev, begun) ? go_on(ev, begun) : home_is_gone(ev, begun);
 	result = read_list(ev, list);
 	if (result == TV_OK)
 		result = make_pal(ev, list, pal);

@@ -122,7 +122,10 @@ static inline uint64_t pal_address_limit(const struct pal *pal)
 {
 	return pal->long_mode ? TV_LIMIT_64 : TV_LIMIT_32;
 }
-/** The PAL that is MEASURING whose registration this command repeats, or NULL. */
+/**
+ * The PAL that is MEASURING whose registration this command repeats, or NULL. Its home may have gone: then the caller is
+ * known by its page tables.
+ */
 struct pal *pal_by_request(const struct hypapi_event *ev, bool by_list);
 /** A FREE slot, else an ENDED one, or NULL. It stays free only under the stop. */
 struct pal *pal_free_slot(void);
@@ -220,6 +223,8 @@ uint32_t limits_class(const struct pal *pal);
 uint32_t limits_allow(const struct hypapi_event *ev, bool by_list);
 /** Notes in a PAL that shall be registered whose it will be. */
 void limits_name(const struct hypapi_event *ev, struct pal *pal);
+/** Is the caller on the machine that the PAL was last known to be of, with the page tables of its registration? */
+bool limits_are_from(const struct hypapi_event *ev, const struct pal *pal);
 /** Whether the share of its caller has room for one more PAL like this. It stays so only under the stop. */
 bool limits_have_room(const struct pal *pal);
 /** A PAL has come, under the stop; one has gone. */
@@ -260,6 +265,8 @@ void share_forget(struct pal *pal);
 /* register.c: commands that change the table; answer enum tv_result or TV_REPEAT */
 uint32_t tv_register(struct hypapi_event *ev);
 uint32_t tv_unregister(struct hypapi_event *ev);
+/** Whose home is not where it was cannot be finished: ends a PAL of pal_by_request(). TV_E_FAULT, or TV_REPEAT. */
+uint32_t pal_abandon(struct hypapi_event *ev, struct pal *pal);
 /** This CPU's, for the callback at hand. */
 static inline struct pal_cpu *own_cpu(const struct hypapi_event *ev)
 {
@@ -301,9 +308,17 @@ bool list_find_home(const struct hypapi_event *ev, uint64_t physical, gpa1_t *gp
 /** Is the caller, a kernel, the one whose PAL this is? */
 bool list_is_owner(const struct hypapi_event *ev, const struct pal *pal);
 
+/** Is the PAL's home where the caller of a command has it? */
+static inline bool pal_has_owner(const struct hypapi_event *ev, const struct pal *pal)
+{
+	return pal->by_list ? list_is_owner(ev, pal) : pal_is_callers(ev, pal);
+}
+
 /* call.c: handlers */
 enum hypapi_verdict tv_on_violation(struct hypapi_event *ev);
 enum hypapi_verdict tv_on_partition_exit(struct hypapi_event *ev);
+/** The PAL's home is not the caller's. True: it may be again when the instruction has come again. */
+bool pal_awaits_home(struct hypapi_event *ev, const struct pal *pal);
 /** The PAL is gone, perhaps with a call that pauses. */
 void call_forget(const struct pal *pal);
 /** In a command of a running PAL that takes long: it leaves its CPU, and its caller comes again. */

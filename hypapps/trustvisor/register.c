@@ -386,6 +386,15 @@ uint32_t pal_measure(struct hypapi_event *ev, struct pal *pal)
 	return result;
 }
 
+uint32_t pal_abandon(struct hypapi_event *ev, struct pal *pal)
+{
+	if (!pal_change_state(pal, PAL_MEASURING, PAL_RUNNING))
+		return TV_REPEAT;
+	if (pal_destroy(ev, pal, TV_WHY_LOST) == HYPAPI_OK)
+		pal_set_state(pal, PAL_FREE); /* nobody has been told of it */
+	return TV_E_FAULT;
+}
+
 uint32_t tv_register(struct hypapi_event *ev)
 {
 	struct pal *pal = &own_cpu(ev)->pal, *begun;
@@ -394,6 +403,8 @@ uint32_t tv_register(struct hypapi_event *ev)
 	if (result != TV_OK)
 		return result;
 	begun = pal_by_request(ev, false);
+	if (begun && !pal_is_callers(ev, begun))
+		return pal_awaits_home(ev, begun) ? TV_REPEAT : pal_abandon(ev, begun);
 	if (begun)
 		return pal_measure(ev, begun);
 	result = read_request(ev, pal);

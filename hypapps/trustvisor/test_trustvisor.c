@@ -868,8 +868,60 @@ static void another_request_is_not_a_repetition(void **state)
 	assert_int_equal(hypercall(TV_CMD_REGISTER), TV_E_OWNED);
 	fake.cpl = 3;
 	fake.pages[3].frame = 20; /* another process */
+	fake.regs[HYPAPI_REG_CR3] += 0x8000;
+	assert_int_equal(hypercall(TV_CMD_REGISTER), TV_E_OWNED);
+	fake.regs[HYPAPI_REG_CR3] -= 0x8000;
+	fake.pages[3].frame = 3;
+	assert_int_equal(hypercall(TV_CMD_REGISTER), TV_OK);
+	assert_pal_works();
+}
+
+/* L1 takes the page by which the caller is known: it maps it again, and the registration goes on. */
+static void l1_takes_the_home_page_of_a_registration(void **state)
+{
+	(void)state;
+	level = HYPAPI_L2;
+	begin_registration();
+	fake.missing[(STACK - FAKE_BASE) / 0x1000] = true;
+	assert_int_equal(hypercall_once(TV_CMD_REGISTER), HYPAPI_RETRY);
+	assert_int_equal(fake.paged_in, 1);
+	assert_int_equal(hypercall(TV_CMD_REGISTER), TV_OK);
+	assert_int_equal(fake.stops, 3);
+	assert_pal_works();
+}
+
+/* Another page is there for good: the registration fails, and nothing is left of it. */
+static void a_registration_loses_its_home(void **state)
+{
+	(void)state;
+	for (uint32_t at = HYPAPI_L1; at <= HYPAPI_L2; at++) {
+		level = at;
+		fake.stops = 0;
+		begin_registration();
+		fake.pages[3].frame = 20;
+		fake.vmcs12 = 0x100; /* another virtual CPU of the same machine */
+		assert_int_equal(hypercall_once(TV_CMD_REGISTER), HYPAPI_HANDLED);
+		assert_int_equal(fake.regs[HYPAPI_REG_RAX], TV_E_FAULT);
+		for (uint32_t i = 0; i < FAKE_PAGES; i++)
+			assert_int_equal(fake.owner[i], 0);
+		fake.pages[3].frame = 3;
+		assert_int_equal(register_pal(), TV_OK);
+		assert_pal_works();
+		assert_int_equal(unregister_pal(), TV_OK);
+	}
+}
+
+/* A process of another virtual machine that has the same numbers does not end it. */
+static void a_registration_is_its_machines(void **state)
+{
+	(void)state;
+	level = HYPAPI_L2;
+	begin_registration();
+	fake.pages[3].frame = 20;
+	fake.eptp12 = 0x5000;
 	assert_int_equal(hypercall(TV_CMD_REGISTER), TV_E_OWNED);
 	fake.pages[3].frame = 3;
+	fake.eptp12 = 0;
 	assert_int_equal(hypercall(TV_CMD_REGISTER), TV_OK);
 	assert_pal_works();
 }
@@ -1734,6 +1786,31 @@ static void a_list_is_repeated_until_measured(void **state)
 	assert_int_equal(pal_return(0), HYPAPI_HANDLED);
 }
 
+/* The kernel of an L2 whose L1 takes the home page: it asks again when the page is back; another page there ends it. */
+static void a_list_loses_its_home(void **state)
+{
+	(void)state;
+	level = HYPAPI_L2;
+	make_list();
+	assert_int_equal(register_list(), TV_OK);
+	assert_int_equal(by_kernel(TV_CMD_UNREGISTER_LIST, (uint32_t)handle, handle >> 32), TV_OK);
+	fake.cpl = 0;
+	fake.regs[HYPAPI_REG_RCX] = FRAME_OF(LIST);
+	fake.regs[HYPAPI_REG_RDX] = 0;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(hypercall_once(TV_CMD_REGISTER_LIST), HYPAPI_RETRY);
+	fake.pages[3].rights = HYPAPI_R;
+	assert_int_equal(hypercall(TV_CMD_REGISTER_LIST), TV_E_FAULT);
+	fake.pages[3].rights = HYPAPI_RWX;
+	fake.l2_moved = 0x100000;
+	assert_int_equal(hypercall(TV_CMD_REGISTER_LIST), TV_E_FAULT);
+	fake.l2_moved = 0;
+	for (uint32_t i = 0; i < FAKE_PAGES; i++)
+		assert_int_equal(fake.owner[i], 0);
+	assert_int_equal(register_list(), TV_OK);
+	assert_pal_works();
+}
+
 static uint32_t unregister_list(void)
 {
 	return by_kernel(TV_CMD_UNREGISTER_LIST, (uint32_t)handle, handle >> 32);
@@ -2279,6 +2356,8 @@ int main(void)
 		TEST(unregister_of_a_running_pal_costs_no_stop),
 		TEST(an_empty_budget_repeats),
 		TEST(registration_is_repeated_until_measured), TEST(another_request_is_not_a_repetition),
+		TEST(l1_takes_the_home_page_of_a_registration), TEST(a_registration_loses_its_home),
+		TEST(a_registration_is_its_machines),
 		TEST(a_registration_given_up),
 		TEST(a_destruction_does_not_wait),
 		TEST(unregister_knows_the_whole_identity), TEST(passes_integers_and_hides_registers),
@@ -2301,7 +2380,7 @@ int main(void)
 		TEST(bad_lists_are_refused), TEST(the_request_itself_may_lie_badly),
 		TEST(a_list_of_l2_must_be_l2s_to_write), TEST(a_list_has_options),
 		TEST(a_listed_copy_is_only_read),
-		TEST(a_list_is_repeated_until_measured), TEST(several_entries_share_the_data),
+		TEST(a_list_is_repeated_until_measured), TEST(a_list_loses_its_home), TEST(several_entries_share_the_data),
 		TEST(without_ept12_l2_names_no_pages), TEST(several_entries_share_the_data),
 		TEST(a_handle_needs_a_home_of_its_own), TEST(several_entries_share_the_data),
 		TEST(buffers_lie_where_they_would_if_they_were_full), TEST(errors_instead_of_faults),

@@ -88,10 +88,11 @@ struct pal *pal_by_request(const struct hypapi_event *ev, bool by_list)
 		struct pal *pal = &pals[i];
 
 		if (pal_state(pal) != PAL_MEASURING || __builtin_memcmp(pal->request, request, sizeof(request)) ||
-		    pal->by_list != by_list)
+		    pal->by_list != by_list || pal->level != ev->level)
 			continue;
-		if (by_list ? list_is_owner(ev, pal) : pal->level == ev->level && pal->cpl == ev->cpl &&
-		    pal->long_mode == ev->long_mode && pal_is_callers(ev, pal))
+		if (!by_list && (pal->cpl != ev->cpl || pal->long_mode != ev->long_mode))
+			continue;
+		if (pal_has_owner(ev, pal) || limits_are_from(ev, pal))
 			return pal;
 	}
 	return NULL;
