@@ -35,7 +35,7 @@ uint64_t tv_invocations, tv_returns;
  */
 static struct paused {
 	struct hypapi_partition_entry at;
-	uint64_t caller_rsp, caller_space;
+	uint64_t caller_rsp, caller_space, fs_base, gs_base;
 } paused_calls[TV_MAX_PALS];
 #define PAUSED_REGS (sizeof(paused_calls[0].at.gpr) / sizeof(paused_calls[0].at.gpr[0]))
 
@@ -451,6 +451,19 @@ static bool is_paused_by(const struct hypapi_event *ev, const struct pal *pal)
 	return tv_arg(ev, HYPAPI_REG_RSP) == paused->caller_rsp && caller_space(ev, pal) == paused->caller_space;
 }
 
+/*
+ * A thread of a process is told by FS or GS, where its operating system keeps what it is: of a thread that waits for
+ * itself, in a signal handler, nobody would go on with the call. Threads without such a base wait.
+ */
+static bool is_same_thread(const struct hypapi_event *ev, const struct pal *pal)
+{
+	const struct paused *paused = &paused_calls[pal_number(pal)];
+	uint64_t fs = hypapi_reg_get(ev, HYPAPI_REG_FS_BASE), gs = hypapi_reg_get(ev, HYPAPI_REG_GS_BASE);
+
+	return pal->cpl == 3 && (fs || gs) && fs == paused->fs_base && gs == paused->gs_base &&
+	       caller_space(ev, pal) == paused->caller_space;
+}
+
 /* Where the stack cannot be read now, it is told by its stack pointer alone. */
 static bool is_same_call(const struct hypapi_event *ev, struct pal *pal)
 {
@@ -473,6 +486,8 @@ static void pause_call(const struct hypapi_event *ev, const struct pal *pal)
 
 	paused->caller_rsp = pal->caller_rsp;
 	paused->caller_space = caller_space(ev, pal);
+	paused->fs_base = hypapi_reg_get(ev, HYPAPI_REG_FS_BASE);
+	paused->gs_base = hypapi_reg_get(ev, HYPAPI_REG_GS_BASE);
 }
 
 static void end_again(struct hypapi_event *ev, struct pal *pal);
@@ -495,8 +510,8 @@ static bool resume(struct hypapi_event *ev, struct pal *pal)
 /*
  * Not READY: it waits for its caller, perhaps; or it is not yet there; or another CPU has it, or has destroyed it. A
  * call that pauses is its caller's, whom stack pointer and address space tell from others: they wait as for any PAL
- * that runs. One that gave its call up and makes another gets a fault: the first one's result is not for it, nor its
- * return address.
+ * that runs. A thread that gave its call up and makes another, or makes one in a signal handler meanwhile, gets a
+ * fault: the first one's result is not for it, nor its return address.
  */
 static enum hypapi_verdict go_on(struct hypapi_event *ev, struct pal *pal, const struct pal_entry *entry)
 {
@@ -511,6 +526,9 @@ static enum hypapi_verdict go_on(struct hypapi_event *ev, struct pal *pal, const
 			verdict = refuse_fetch(ev, entry->at, ev->cpl);
 		else if (resume(ev, pal))
 			return HYPAPI_HANDLED;
+	} else if (is_same_thread(ev, pal)) {
+		hypapi_log("trustvisor: PAL %u: a thread calls it in the middle of its own call", pal_number(pal));
+		verdict = refuse_fetch(ev, entry->at, ev->cpl);
 	}
 	pal_let_go(ev, pal, PAL_PAUSED);
 	return verdict;

@@ -123,8 +123,8 @@ static inline uint64_t pal_address_limit(const struct pal *pal)
 	return pal->long_mode ? TV_LIMIT_64 : TV_LIMIT_32;
 }
 /**
- * The PAL that is MEASURING whose registration this command repeats, or NULL. Its home may have gone: then the caller is
- * known by its page tables.
+ * The PAL that is MEASURING whose registration this command repeats, or NULL. Its home may have gone: then the caller
+ * is known by its page tables.
  */
 struct pal *pal_by_request(const struct hypapi_event *ev, bool by_list);
 /** A FREE slot, else an ENDED one, or NULL. It stays free only under the stop. */

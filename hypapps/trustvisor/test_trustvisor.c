@@ -771,6 +771,46 @@ static void l1_takes_a_buffer_during_a_call(void **state)
 	assert_pal_works();
 }
 
+/*
+ * A signal handler that calls the PAL while the call of its thread waits: nobody would go on with that, so it gets a
+ * fault. Another thread waits.
+ */
+static void a_thread_does_not_wait_for_itself(void **state)
+{
+	static const enum hypapi_reg bases[] = { HYPAPI_REG_FS_BASE, HYPAPI_REG_GS_BASE };
+
+	(void)state;
+	level = HYPAPI_L2;
+	pointer_param(2);
+	assert_int_equal(register_pal(), TV_OK);
+	for (size_t i = 0; i < 2; i++) {
+		fake.regs[HYPAPI_REG_FS_BASE] = fake.regs[HYPAPI_REG_GS_BASE] = 0;
+		fake.regs[bases[i]] = 0x7000;
+		fake.regs[HYPAPI_REG_RDI] = BUFFER;
+		assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+		fake.missing[(BUFFER - FAKE_BASE) / 0x1000] = true;
+		assert_int_equal(pal_return(5), HYPAPI_HANDLED);
+
+		struct hypapi_event ev = violation(ENTRY, HYPAPI_X);
+
+		fake.regs[HYPAPI_REG_RSP] -= 0x80;
+		fake.regs[bases[i]] = 0x8000;
+		assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
+		assert_int_equal(fake.injected, 0);
+		fake.regs[bases[i]] = 0; /* no thread that can be told from others */
+		assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_RETRY);
+		fake.regs[bases[i]] = 0x7000;
+		assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
+		assert_injected(PF_P | PF_I | PF_U, ENTRY);
+		fake.regs[HYPAPI_REG_RSP] += 0x80;
+		for (int j = 0; j < 2; j++)
+			assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
+		assert_int_equal(fake.regs[HYPAPI_REG_RAX], 5);
+		assert_int_equal(fake.regs[HYPAPI_REG_RIP], RETURN_TO);
+		fake.injected = 0;
+	}
+}
+
 static void unregister_of_a_running_pal_costs_no_stop(void **state)
 {
 	uint64_t running;
@@ -2357,7 +2397,7 @@ int main(void)
 		TEST(an_empty_budget_repeats),
 		TEST(registration_is_repeated_until_measured), TEST(another_request_is_not_a_repetition),
 		TEST(l1_takes_the_home_page_of_a_registration), TEST(a_registration_loses_its_home),
-		TEST(a_registration_is_its_machines),
+		TEST(a_registration_is_its_machines), TEST(a_thread_does_not_wait_for_itself),
 		TEST(a_registration_given_up),
 		TEST(a_destruction_does_not_wait),
 		TEST(unregister_knows_the_whole_identity), TEST(passes_integers_and_hides_registers),
@@ -2380,7 +2420,8 @@ int main(void)
 		TEST(bad_lists_are_refused), TEST(the_request_itself_may_lie_badly),
 		TEST(a_list_of_l2_must_be_l2s_to_write), TEST(a_list_has_options),
 		TEST(a_listed_copy_is_only_read),
-		TEST(a_list_is_repeated_until_measured), TEST(a_list_loses_its_home), TEST(several_entries_share_the_data),
+		TEST(a_list_is_repeated_until_measured), TEST(a_list_loses_its_home),
+		TEST(several_entries_share_the_data),
 		TEST(without_ept12_l2_names_no_pages), TEST(several_entries_share_the_data),
 		TEST(a_handle_needs_a_home_of_its_own), TEST(several_entries_share_the_data),
 		TEST(buffers_lie_where_they_would_if_they_were_full), TEST(errors_instead_of_faults),
