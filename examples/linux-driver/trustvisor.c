@@ -611,30 +611,56 @@ static ssize_t level_show(struct device *dev, struct device_attribute *attr, cha
 }
 static DEVICE_ATTR_RO(level);
 
-/* A line for each file with pages: process, its name, pages, state, calls, enum tv_why. */
-static ssize_t pals_show(struct device *dev, struct device_attribute *attr, char *out)
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+#define TV_BIN_ATTR const struct bin_attribute
+#else
+#define TV_BIN_ATTR struct bin_attribute
+#endif
+
+/* A line of `pals`: process, its name, pages, state, calls, enum tv_why. Its length. */
+static int line_of(struct tv_file *f, char *line, size_t size)
+{
+	struct tv_ioc_status status = f->last;
+
+	if (f->registered)
+		read_status(f, &status);
+	/* A process chooses its name, newlines included. */
+	return scnprintf(line, size, "%d %*pE pages %u %s calls %u why %u\n", f->tgid, (int)strlen(f->comm), f->comm,
+			 f->page_count, status.present ? "registered" : f->registered ? "ended" : "idle",
+			 status.calls, status.why);
+}
+
+/*
+ * For each file with pages a line, from byte `at` of all lines on. A reader gets them in pieces: a PAL that comes or
+ * goes between two of them shifts what follows.
+ */
+static ssize_t pals_read(struct file *file, struct kobject *kobj, TV_BIN_ATTR *attr, char *out, loff_t at,
+			 size_t count)
 {
 	struct tv_file *f;
-	int len = 0;
+	size_t done = 0;
+	char line[160];
 
 	mutex_lock(&all_lock);
 	list_for_each_entry(f, &all_files, all) {
-		struct tv_ioc_status status = f->last;
+		int len = f->page_count ? line_of(f, line, sizeof(line)) : 0;
+		size_t part;
 
-		if (!f->page_count)
+		if (at >= len) { /* before what is read */
+			at -= len;
 			continue;
-		if (f->registered)
-			read_status(f, &status);
-		/* A process chooses its name, newlines included. */
-		len += sysfs_emit_at(out, len, "%d %*pE pages %u %s calls %u why %u\n", f->tgid,
-				     (int)strlen(f->comm), f->comm, f->page_count,
-				     status.present ? "registered" : f->registered ? "ended" : "idle", status.calls,
-				     status.why);
+		}
+		part = min_t(size_t, len - at, count - done);
+		memcpy(out + done, line + at, part);
+		done += part;
+		at = 0;
+		if (done == count)
+			break;
 	}
 	mutex_unlock(&all_lock);
-	return len;
+	return done;
 }
-static DEVICE_ATTR(pals, 0400, pals_show, NULL);
+static TV_BIN_ATTR bin_attr_pals = __BIN_ATTR(pals, 0400, pals_read, NULL, 0);
 
 static ssize_t calls_show(struct device *dev, struct device_attribute *attr, char *out)
 {
@@ -649,9 +675,13 @@ static ssize_t faults_show(struct device *dev, struct device_attribute *attr, ch
 static DEVICE_ATTR_RO(faults);
 
 static struct attribute *trustvisor_attrs[] = {
-	&dev_attr_level.attr, &dev_attr_pals.attr, &dev_attr_calls.attr, &dev_attr_faults.attr, NULL,
+	&dev_attr_level.attr, &dev_attr_calls.attr, &dev_attr_faults.attr, NULL,
 };
-ATTRIBUTE_GROUPS(trustvisor);
+static TV_BIN_ATTR *trustvisor_bin_attrs[] = { &bin_attr_pals, NULL };
+static const struct attribute_group trustvisor_group = {
+	.attrs = trustvisor_attrs, .bin_attrs = trustvisor_bin_attrs,
+};
+static const struct attribute_group *trustvisor_groups[] = { &trustvisor_group, NULL };
 
 static struct miscdevice device = {
 	.minor = MISC_DYNAMIC_MINOR,

@@ -1013,8 +1013,26 @@ static bool file_says(const char *path, bool (*right)(unsigned long))
 
 static bool positive(unsigned long number) { return number > 0; }
 
+/* More lines than a page holds. */
+static void many_are_shown(void)
+{
+	enum { MANY = 120 };
+	struct tv_ioc_create sections = sections_at(AREA);
+	int files[MANY], before = lines_of_pals("pages");
+
+	for (int i = 0; i < MANY; i++) {
+		files[i] = open_device();
+		if (ioctl(files[i], TV_IOC_CREATE, &sections))
+			report(false, "CREATE of many", "done");
+	}
+	report(lines_of_pals(" pages ") == before + MANY, "PALs that /sys shows of many", "all");
+	for (int i = 0; i < MANY; i++)
+		close(files[i]);
+}
+
 static void shown(void)
 {
+	many_are_shown();
 	report(lines_of_pals("registered") == 0 && lines_of_pals("pages") == 2, "PALs that /sys shows at the end",
 	       "none, and the pages that libtv keeps");
 	report(file_says("/sys/class/misc/trustvisor/calls", positive), "calls that it shows", "some");
