@@ -1048,7 +1048,7 @@ static void no_port_is_read_for_no_memory(void **state)
 
 /* ---- The same in L2, whose L1 keeps a log of the pages that become dirty ---- */
 
-enum { EXIT_LOG_FULL = 62, PROC2_PML = 1 << 17, LOG_IS_FULL = 0xffff, LOG_IS_EMPTY = 511 };
+enum { EXIT_MISCONFIG = 49, EXIT_LOG_FULL = 62, PROC2_PML = 1 << 17, LOG_IS_FULL = 0xffff, LOG_IS_EMPTY = 511 };
 #define VMCS_PML_INDEX 0x0812
 #define VMCS_PML_ADDR 0x200e
 
@@ -1058,12 +1058,14 @@ static uint32_t exits_seen[64];
 static bool l1_serves(struct sim_l2 *of, const struct sim_l2_exit *exit, void *arg)
 {
 	(void)arg;
+	bool maps = exit->reason == EXIT_VIOLATION || exit->reason == EXIT_MISCONFIG;
+
 	exits_seen[exit->reason]++;
 	if (exit->reason == EXIT_LOG_FULL)
 		sim_l2_vmwrite(of, VMCS_PML_INDEX, LOG_IS_EMPTY);
-	else if (exit->reason == EXIT_VIOLATION)
+	else if (maps)
 		sim_l2_map(of, GPA2(exit->gpa2 & ~(PAGE - 1)), sim_l2_memory(of, GPA2(exit->gpa2 & ~(PAGE - 1))), ALL);
-	return exit->reason == EXIT_LOG_FULL || exit->reason == EXIT_VIOLATION;
+	return exit->reason == EXIT_LOG_FULL || maps;
 }
 
 /* INS of two bytes to `to`, which exits for `reason` first; the port is not asked before that is mended. */
@@ -1085,6 +1087,8 @@ static void ins_in_l2(void *arg)
 	insw_exits_once(0x6fff, EXIT_VIOLATION);
 	sim_assert(((uint8_t *)ram(base + 0x6000))[PAGE - 1] == (uint8_t)(OFFER + HYPAPI_L2));
 	sim_assert(exits_seen[EXIT_LOG_FULL] == 1 && log[LOG_IS_EMPTY - 3] == 0x7000);
+	insw_exits_once(0x8004, EXIT_MISCONFIG);
+	sim_assert(exits_seen[EXIT_VIOLATION] == 1);
 }
 
 static void ins_to_dirty_memory(void *arg)
@@ -1108,6 +1112,7 @@ static void l2_ins_with_a_log(void *arg)
 	sim_l2_vmwrite(l2, VMCS_PML_ADDR, log);
 	sim_l2_vmwrite(l2, VMCS_PML_INDEX, LOG_IS_FULL);
 	sim_l2_map(l2, GPA2(0x7000), GPA1(0), 0);
+	sim_l2_map(l2, GPA2(0x8000), GPA1(0), HYPAPI_W); /* no entry may say that */
 	sim_assert(sim_l2_run(l2, ins_in_l2, ram(log), l1_serves) == EXIT_HLT);
 	/* What is dirty already takes no entry. */
 	sim_l2_vmwrite(l2, VMCS_PML_INDEX, LOG_IS_FULL);

@@ -61,8 +61,8 @@ void nested_inject(struct percpu *cpu, unsigned int vector, u32 error_code, gva_
 bool nested_misses(struct guest_walk *w, gva_t gva, u32 rights, struct guest_miss *miss);
 
 /*
- * L1 gets the EPT violation of an access of L2's to gva which EPT12 does not allow, at `miss`; the exit for a full log
- * if EPT12 does. L2 runs.
+ * L1 gets the EPT violation of an access of L2's to gva which EPT12 does not allow, at `miss`, or the misconfiguration
+ * that is there; the exit for a full log if EPT12 does allow it. L2 runs.
  */
 void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss);
 

@@ -140,19 +140,28 @@ static u64 access_of(u32 wanted, u64 rights)
 	return lacks & HYPAPI_W ? lacks & ~(u64)HYPAPI_X : lacks;
 }
 
-/* What is malformed in EPT12 shows at L2's own access, and is never #VE. */
+static void reflect_misconfig(struct percpu *cpu, gpa2_t gpa2)
+{
+	struct exit_info exit = { .reason = EXIT_EPT_MISCONFIG, .guest_physical = gpa2.addr };
+
+	nested_read_idt_info(&exit);
+	nested_reflect(cpu, &exit);
+}
+
 void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss)
 {
 	struct ept12_leaf leaf = { 0 };
 	enum ept12_result found = ept12_walk(&nested_caps, vmcs12_of(cpu)->eptp, miss->gpa2, &leaf);
-	u64 rights = found == EPT12_MISCONFIG ? 0 : leaf.rights;
+	u64 rights = leaf.rights;
 
+	if (found == EPT12_MISCONFIG) {
+		reflect_misconfig(cpu, miss->gpa2);
+		return;
+	}
 	if (found == EPT12_MAPPED && (rights & miss->rights) == miss->rights && miss->log) {
 		nested_reflect_log_full(cpu, 0);
 		return;
 	}
-	if (found == EPT12_MISCONFIG)
-		leaf.depth = 0;
 	nested_violation(cpu, &leaf, &(struct exit_info){
 		.reason = EXIT_EPT_VIOLATION,
 		.qualification = access_of(miss->rights, rights) | rights << EPT_QUAL_RIGHTS_SHIFT |
