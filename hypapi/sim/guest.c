@@ -97,10 +97,12 @@ static void judge_entry(struct sim_cpu *c)
 /* Whether a window is asked for and open: the reason of that exit, which comes before an interrupt is taken. */
 static bool window_is_open(struct sim_cpu *c, u32 *reason)
 {
-	u64 proc = *field(c, VMCS_PROC_CTLS);
+	const u64 shadow = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
+	u64 proc = *field(c, VMCS_PROC_CTLS), blocked = *field(c, VMCS_GUEST_INTERRUPTIBILITY);
+	bool nmi = (proc & PROC_NMI_WINDOW) && !(blocked & (shadow | INTERRUPTIBILITY_NMI));
 
-	*reason = proc & PROC_NMI_WINDOW ? EXIT_NMI_WINDOW : EXIT_INTR_WINDOW;
-	return (proc & PROC_NMI_WINDOW) || ((proc & PROC_INTR_WINDOW) && (*field(c, VMCS_GUEST_RFLAGS) & RFLAGS_IF));
+	*reason = nmi ? EXIT_NMI_WINDOW : EXIT_INTR_WINDOW;
+	return nmi || ((proc & PROC_INTR_WINDOW) && (*field(c, VMCS_GUEST_RFLAGS) & RFLAGS_IF) && !(blocked & shadow));
 }
 
 /* The way to the entry in entry.S, the entry, and exits that come before the first instruction. */

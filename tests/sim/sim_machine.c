@@ -12,7 +12,7 @@ enum { UD = 6, GP = 13, PF = 14, EXIT_CPUID = 10, EXIT_HLT = 12, EXIT_VIOLATION 
 enum { EXIT_VMFUNC = 59, PROC2_VMFUNC = 1 << 13, VMFUNC_EPTP_SWITCHING = 1 };
 enum { PORT = 0x510, MSR = 0x1234, LEAF = 0x40000123, OFFER = 5000 };
 enum { NUMBER = 0x77, KILL, DENY, WINDOWS, POST, STOP_EPT, COPY_TO, COPY_FROM, COPY_TO_GPA1, GUARD, SHUT, COPY_TWICE,
-       COPY_MOVED, PAGE_IN };
+       COPY_MOVED, PAGE_IN, TWO_NMIS };
 enum { VECTOR_TAKEN = 0x41, SLP_EN = 1 << 13, S3 = 3 };
 #define MTRR_DEF_TYPE 0x2ff
 #define VMCS_EPTP 0x201a
@@ -245,6 +245,16 @@ int __wrap_guest_walk_page(struct guest_walk *w, gva_t gva, uint32_t rights, str
 	return maps_late(__real_guest_walk_page(w, gva, rights, page, pf));
 }
 
+static uint32_t nmis_to_take; /* by the hypapp, before it passes them */
+
+static enum hypapi_verdict on_nmi(struct hypapi_event *ev)
+{
+	on_any(ev);
+	return nmis_to_take && nmis_to_take-- ? HYPAPI_HANDLED : HYPAPI_PASS;
+}
+
+void machine_relax(void); /* NMIs find root mode */
+
 static struct hypapi_dma_fault_args fault;
 
 static enum hypapi_verdict on_fault(struct hypapi_event *ev)
@@ -271,6 +281,8 @@ static enum hypapi_verdict on_others(struct hypapi_event *ev)
 	else if (ev->args.hypercall.number == PAGE_IN)
 		hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)hypapi_page_in(ev, GVA(hypapi_reg_get(ev, HYPAPI_REG_RBX)),
 									    HYPAPI_RW));
+	else if (ev->args.hypercall.number == TWO_NMIS)
+		sim_send_nmi(ev->cpu), sim_send_nmi(ev->cpu), machine_relax();
 	else if (ev->args.hypercall.number >= COPY_TO)
 		copy(ev);
 	else
@@ -289,14 +301,14 @@ HYPAPP_DEFINE(second,
 		{ .type = HYPAPI_EV_WORK, .handler = on_work },
 		{ .type = HYPAPI_EV_DMA_FAULT, .handler = on_fault },
 		{ .type = HYPAPI_EV_INTERRUPT, .levels = HYPAPI_LEVELS_GUEST, .handler = on_interrupt },
-		{ .type = HYPAPI_EV_NMI, .levels = HYPAPI_LEVELS_GUEST, .handler = on_any },
+		{ .type = HYPAPI_EV_NMI, .levels = HYPAPI_LEVELS_GUEST, .handler = on_nmi },
 		{ .type = HYPAPI_EV_INTERRUPT_WINDOW, .levels = HYPAPI_LEVELS_GUEST, .handler = on_any },
 		{ .type = HYPAPI_EV_NMI_WINDOW, .levels = HYPAPI_LEVELS_GUEST, .handler = on_any },
 		{ .type = HYPAPI_EV_SLEEP, .two_phase = true, .handler = on_sleep },
 		{ .type = HYPAPI_EV_SHUTDOWN, .handler = on_any },
 	},
 	.claims = {
-		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = PAGE_IN },
+		{ .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = WINDOWS, .last = TWO_NMIS },
 	});
 
 HYPAPP_DEFINE(rival,
@@ -1129,6 +1141,60 @@ static void no_port_is_read_before_l1_has_made_room(void **state)
 	sim_run(0, l2_ins_with_a_log, NULL);
 }
 
+/* ---- Two NMIs at once in an L2 that blocks them ---- */
+
+enum { NMI_EXITING = 1 << 3, VIRTUAL_NMIS = 1 << 5, BLOCKED_BY_NMI = 1 << 3 };
+#define VMCS_PIN_CTLS 0x4000
+#define VMCS_GUEST_INTERRUPTIBILITY 0x4824
+
+static bool l1_counts(struct sim_l2 *of, const struct sim_l2_exit *exit, void *arg)
+{
+	(void)of, (void)arg;
+	exits_seen[exit->reason]++;
+	return exit->reason == 0;
+}
+
+/* Its own NMIs: one of them is kept until it is ready. */
+static void two_for_itself(void *arg)
+{
+	uint64_t before = sim_nmis();
+
+	(void)arg;
+	copies(TWO_NMIS);
+	sim_assert(sim_nmis() == before && !exits_seen[0]);
+	*vmcs_field(sim_self, VMCS_GUEST_INTERRUPTIBILITY) = 0;
+	copies(COPY_FROM);
+	copies(COPY_FROM);
+	sim_assert(sim_nmis() == before + 1 && !exits_seen[0]);
+}
+
+/* The hypapp takes the first, L1 has an exit by the second: virtual NMIs hold neither back. */
+static void two_at_once(void *arg)
+{
+	(void)arg;
+	told[HYPAPI_EV_NMI] = 0;
+	nmis_to_take = 1;
+	copies(TWO_NMIS);
+	sim_assert(exits_seen[0] == 1 && told[HYPAPI_EV_NMI] == 2);
+}
+
+static void l2_with_two_nmis(void *arg)
+{
+	(void)arg;
+	sim_l2_vmwrite(l2, VMCS_GUEST_INTERRUPTIBILITY, BLOCKED_BY_NMI);
+	sim_assert(sim_l2_run(l2, two_for_itself, NULL, l1_counts) == EXIT_HLT);
+	sim_l2_vmwrite(l2, VMCS_PIN_CTLS, sim_l2_vmread(l2, VMCS_PIN_CTLS) | NMI_EXITING | VIRTUAL_NMIS);
+	sim_l2_vmwrite(l2, VMCS_GUEST_INTERRUPTIBILITY, BLOCKED_BY_NMI);
+	sim_assert(sim_l2_run(l2, two_at_once, NULL, l1_counts) == EXIT_HLT);
+}
+
+static void l1_does_not_wait_for_a_second_nmi(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, l2_with_two_nmis, NULL);
+}
+
 static void fails(void *arg)
 {
 	(void)arg;
@@ -1160,6 +1226,7 @@ int main(void)
 		sim_test(one_ept_stands_still),
 		sim_test(one_ept_has_one_name), sim_test(who_comes_by_vmfunc_stands_still),
 		sim_test(no_port_is_read_for_no_memory), sim_test(no_port_is_read_before_l1_has_made_room),
+		sim_test(l1_does_not_wait_for_a_second_nmi),
 		sim_test(secondary_controls_come_back_to_another_root),
 		sim_test(copies_make_pages_dirty), sim_test(a_walk_ends_with_a_loss),
 		sim_test(no_flag_is_set_in_a_guarded_page), sim_test(no_flag_is_set_in_a_restricted_page),

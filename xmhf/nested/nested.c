@@ -200,18 +200,23 @@ static void reflect_undelivered(struct percpu *cpu, struct exit_info exit)
 	nested_reflect(cpu, &exit);
 }
 
-/* A hypapp's, or L1's by an exit, or L2's. */
+/* A hypapp's, or L1's by an exit, or L2's. The next one is looked at anew where nothing has become of L2. */
 static void deliver_nmi(struct percpu *cpu, bool exits)
 {
 	const u32 info = INTR_VALID | INTR_TYPE_NMI | VEC_NMI;
 	bool taken = event_nmi(cpu) == TAKEN;
 
-	__atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED);
-	if (!taken && exits) {
+	bool more = __atomic_sub_fetch(&cpu->guest_nmis, 1, __ATOMIC_RELAXED);
+
+	if (taken) {
+		cpu->work |= more;
+	} else if (exits) {
 		reflect_undelivered(cpu, (struct exit_info){ .reason = EXIT_EXCEPTION_NMI, .intr_info = info });
-	} else if (!taken) {
+	} else {
 		vmwrite(VMCS_ENTRY_INTR_INFO, info);
 		vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+		if (more)
+			vmcs02_nmi_window(cpu, true);
 	}
 }
 
@@ -237,16 +242,16 @@ void nested_pending_nmi(struct percpu *cpu)
 		return; /* L1's exit sees to it */
 	bool waits = (now & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) || (event & INTR_VALID);
 
-	if (pin12 & PIN_VIRTUAL_NMIS)
+	if (pin12 & PIN_VIRTUAL_NMIS) {
 		waits &= !blocks_virtual_nmis(now, event);
-	else
-		waits |= !!(now & INTERRUPTIBILITY_NMI);
+	} else if (now & INTERRUPTIBILITY_NMI) {
+		cpu->guest_nmis = 1; /* a bare CPU keeps no more for later */
+		waits = true;
+	}
 	if (waits)
 		vmcs02_nmi_window(cpu, true);
 	else
 		deliver_nmi(cpu, pin12 & PIN_NMI_EXITING);
-	if (cpu->guest_nmis && cpu->world->mode == RUN_L2)
-		vmcs02_nmi_window(cpu, true);
 }
 
 /*
