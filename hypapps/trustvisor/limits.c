@@ -205,18 +205,20 @@ static uint64_t other_name(const struct pal *pal)
 	return machine_of(pal);
 }
 
-/* All PALs of its machine get the name that it has now. One at a time: two names at once would part the machine. */
+/*
+ * While PALs are renamed, and while those of a machine are counted: two names at once would part the machine, and who
+ * counts in the middle would find a part of it.
+ */
+static struct hypapi_lock naming;
+
+/* All PALs of its machine get the name that it has now. */
 static void settle_name(const struct pal *pal)
 {
-	static struct hypapi_lock naming;
-
-	hypapi_lock(&naming);
 	uint64_t from = other_name(pal);
 
 	for (uint32_t i = 0; i < pal_limit(); i++)
 		__atomic_compare_exchange_n(&pal_at(i)->machine, &(uint64_t){ from }, machine_of(pal), false,
 					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-	hypapi_unlock(&naming);
 }
 
 /* `other_name`: some PAL of its virtual CPU has one. */
@@ -242,12 +244,14 @@ static struct usage usage_of_machine(const struct pal *pal)
 
 static bool machine_has_room(const struct pal *pal)
 {
+	hypapi_lock(&naming);
 	struct usage used = usage_of_machine(pal);
 
 	if (used.other_name) {
 		settle_name(pal);
 		used = usage_of_machine(pal);
 	}
+	hypapi_unlock(&naming);
 	return used.pals < machine.max_pals && used.pages + pal->page_count <= machine.max_pages &&
 	       used.shared + pal->copied_count <= machine.max_shared;
 }
@@ -287,8 +291,11 @@ bool limits_take_shared(struct pal *pal, uint32_t page_count)
 	uint32_t of_all = __atomic_add_fetch(&share->shared, page_count, __ATOMIC_RELAXED);
 
 	__atomic_add_fetch(&pal->shared_pages, page_count, __ATOMIC_SEQ_CST);
-	if (share == SHARE_OF_L2)
+	if (share == SHARE_OF_L2) {
+		hypapi_lock(&naming);
 		of_machine = usage_of_machine(pal);
+		hypapi_unlock(&naming);
+	}
 	if (of_all <= share->max_shared && of_machine.shared <= machine.max_shared)
 		return true;
 	limits_give_shared(pal, page_count);

@@ -3,6 +3,7 @@
  * Unit tests of TrustVisor on a host, against the fake core of test_fake.c. Everything goes through the descriptor's
  * handlers, as the core would call them; the tests named vuln_* repeat holes that an earlier TrustVisor had.
  */
+#include "pal.h"
 #include "test_fake.h"
 
 #include <setjmp.h>
@@ -1628,6 +1629,21 @@ static void each_machine_has_shared_pages(void **state)
 	assert_int_equal(share_one(PAGE(120), 9 * 0x1000), TV_E_NO_ROOM);
 }
 
+static void rename_ends(void) { pal_at(1)->machine = pal_at(0)->machine; }
+
+/* Another CPU is in the middle of renaming the machine's PALs: who counts them waits for its end. */
+static void a_rename_hides_no_shared_pages(void **state)
+{
+	(void)state;
+	level = HYPAPI_L2;
+	assert_int_equal(register_small(0), TV_OK);
+	assert_int_equal(share_one(PAGE(120), 16 * 0x1000), TV_OK);
+	assert_int_equal(register_small(1), TV_OK);
+	pal_at(0)->machine += 0x1000;
+	fake.on_lock = rename_ends;
+	assert_int_equal(share_one(PAGE(120), 16 * 0x1000), TV_E_NO_ROOM);
+}
+
 static void answers_every_command(void **state)
 {
 	static const uint32_t utpm[] = { TV_CMD_UTPM_PCRREAD, TV_CMD_UTPM_GENRAND, TV_CMD_UTPM_SEAL,
@@ -2388,7 +2404,7 @@ int main(void)
 		TEST(vuln_4_read_only_page_as_data),
 		TEST(pages_with_two_names_are_refused), TEST(checks_again_after_a_foreign_stop), TEST(table_full),
 		TEST(each_machine_has_a_share), TEST(each_machine_has_pages), TEST(two_cpus_rename_a_machine),
-		TEST(each_machine_has_shared_pages),
+		TEST(each_machine_has_shared_pages), TEST(a_rename_hides_no_shared_pages),
 		TEST(shares_count_pages), TEST(a_wrong_share_allows_nothing), TEST(doomed_registrations_cost_one_stop),
 		TEST(wary_for_a_while), TEST(l1_maps_what_l2_registers_and_calls_with),
 		TEST(l1_takes_the_home_page_for_a_while), TEST(l1_gives_the_home_page_back_meanwhile),
