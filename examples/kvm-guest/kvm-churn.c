@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * kvm-churn [-c VCPUS]: an L2 whose memory L1 keeps changing. L2 walks over its pages, reads one half and writes to the
- * other, while the program gives pages back, replaces them, forks and changes their protection: each time KVM has to
- * make L2's translations invalid. Prints how long a walk of 512 pages takes meanwhile: "B churn CPUs ticks".
+ * kvm-churn: an L2 whose memory L1 keeps changing. Its two vCPUs walk over their pages, reads one half and writes to the
+ * other, while the program gives pages back, forks, replaces pages and changes their protection: each time KVM has to
+ * make L2's translations invalid. A round is these four changes, after each of which every vCPU finishes a walk that it
+ * began after the change; it goes on walking meanwhile. Prints what a round takes: "B churn CPUs ticks".
  *
- * Exit code 0 if KVM_RUN never failed and L2 got on after each change.
+ * Exit code 0 if KVM_RUN never failed and L2's stores after each change are in the pages that the program has now.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,33 +23,34 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
 #define PAGE 4096u
-#define MAX_VCPUS 2
+#define VCPUS 2
 #define CODE 0x1000u
-#define COUNTERS 0x2000u   /* a page for each vCPU */
+#define MAILBOXES 0x2000u  /* a page for each vCPU: which walk is asked for, which one was answered */
 #define READ_HALF 0x100000u
 #define WRITE_HALF 0x200000u
 #define MEMORY 0x300000u
 #define CHANGED (16 * PAGE) /* by one operation */
-#define WINDOW 100000000ull /* ticks */
+#define ROUNDS 30
+#define WALKED 0x80        /* L2 stores to this port when it has done the walk that it was asked for */
 #define KVM_TSS_ADDRESS 0xfffbd000ul
 
-/* EBX: this vCPU's counter. 32-bit protected mode, flat, no paging. */
+/* EBX: this vCPU's mailbox. 32-bit protected mode, flat, no paging. */
 asm(".section .rodata\nl2_code: .code32\n"
-    "1: movl $0x100000, %esi\n"
+    "1: movl (%ebx), %edx; movl $0x100000, %esi\n"
     "2: movl (%esi), %eax; addl $4096, %esi; cmpl $0x200000, %esi; jb 2b\n"
     "3: incl (%esi); addl $4096, %esi; cmpl $0x300000, %esi; jb 3b\n"
-    "incl (%ebx); jmp 1b\n"
+    "cmpl %edx, 4(%ebx); je 1b; movl %edx, 4(%ebx); outb %al, $0x80; jmp 1b\n"
     "l2_code_end: .code64\n.text\n");
 extern const uint8_t l2_code[], l2_code_end[];
 
 static int kvm, vm;
 static uint8_t *memory;
 static atomic_bool failed;
+static sem_t walked, go_on;
 
 static void die(const char *what)
 {
@@ -92,12 +96,20 @@ static struct kvm_segment flat(uint16_t selector, uint8_t type)
 				     .s = 1, .g = 1 };
 }
 
+/* Until all have walked: where they share a CPU, nobody's turn is waited for. */
+static void rest(void)
+{
+	sem_post(&walked);
+	while (sem_wait(&go_on) < 0)
+		;
+}
+
 static void *vcpu_thread(void *argument)
 {
 	uint32_t number = (uint32_t)(uintptr_t)argument;
 	int vcpu = check(ioctl(vm, KVM_CREATE_VCPU, number), "KVM_CREATE_VCPU");
 	/* Interrupts are on: with a guest's off the emulator does not exit for those of its host. */
-	struct kvm_regs regs = { .rip = CODE, .rflags = 0x202, .rbx = COUNTERS + number * PAGE };
+	struct kvm_regs regs = { .rip = CODE, .rflags = 0x202, .rbx = MAILBOXES + number * PAGE };
 	struct kvm_sregs sregs;
 	const struct kvm_run *run;
 
@@ -114,9 +126,12 @@ static void *vcpu_thread(void *argument)
 	while (!failed) {
 		if (ioctl(vcpu, KVM_RUN, 0) < 0 && errno != EINTR)
 			fail("KVM_RUN", strerror(errno), 0);
+		else if (run->exit_reason == KVM_EXIT_IO && run->io.port == WALKED)
+			rest();
 		else if (run->exit_reason != KVM_EXIT_INTR)
 			fail("L2 exits", "reason", run->exit_reason);
 	}
+	sem_post(&walked);
 	return NULL;
 }
 
@@ -148,53 +163,64 @@ static void protect(uint8_t *at)
 	check(mprotect(at, CHANGED, PROT_READ | PROT_WRITE), "mprotect");
 }
 
-static uint32_t walks(uint32_t vcpus)
+/* Returns when all vCPUs have walked over all pages as they are now. */
+static void let_walk(void)
 {
-	uint32_t sum = 0;
+	static uint32_t walk;
 
-	for (uint32_t i = 0; i < vcpus; i++)
-		sum += *(volatile uint32_t *)(memory + COUNTERS + i * PAGE);
-	return sum;
+	walk++;
+	for (uint32_t i = 0; i < VCPUS; i++)
+		*(volatile uint32_t *)(memory + MAILBOXES + i * PAGE) = walk;
+	for (uint32_t i = 0; i < VCPUS && !failed; i++)
+		sem_wait(&walked);
+	for (uint32_t i = 0; i < VCPUS; i++)
+		sem_post(&go_on);
 }
 
-static void churn(uint32_t vcpus)
+/* In a page that L1 has given back or replaced a store of L2's shows. */
+static void check_stores(const uint8_t *at)
 {
-	static void (*const operations[])(uint8_t *) = { give_back, fork_once, replace, protect };
-	const struct timespec pause = { .tv_nsec = 1000000 };
-	uint32_t before, done, changes = 0;
+	for (uint32_t i = 0; i < CHANGED; i += PAGE)
+		if (!*(const volatile uint32_t *)(at + i))
+			fail("no store of L2's", "in page", i / PAGE);
+}
+
+static void do_round(uint32_t round)
+{
+	static void (*const changes[])(uint8_t *) = { give_back, fork_once, replace, protect };
+	/* The last pages are those that a fork copies. */
+	uint8_t *at = memory + MEMORY - (1 + round % 8) * CHANGED;
+
+	for (uint32_t i = 0; i < sizeof(changes) / sizeof(*changes) && !failed; i++) {
+		changes[i](at);
+		let_walk();
+		check_stores(at);
+	}
+}
+
+static void churn(void)
+{
+	const struct sched_param first = { .sched_priority = 1 };
 	uint64_t start;
 
-	while (walks(vcpus) < vcpus * 4 && !failed)
-		nanosleep(&pause, NULL);
+	/* Before L2's threads, or what a round takes would depend on the order in which they come to run. */
+	check(sched_setscheduler(0, SCHED_FIFO, &first), "SCHED_FIFO");
+	do_round(0);
 	start = __rdtsc();
-	before = walks(vcpus);
-	for (; __rdtsc() - start < WINDOW && !failed; changes++) {
-		/* The last pages are those that a fork copies. */
-		operations[changes % 4](memory + MEMORY - (1 + changes / 4 % 8) * CHANGED);
-		nanosleep(&pause, NULL);
-	}
-	done = walks(vcpus) - before;
-	failed = failed || !done;
-	if (done)
-		printf("B churn %ld %llu\n", sysconf(_SC_NPROCESSORS_ONLN), (__rdtsc() - start) / done);
-	printf("kvm-churn: %u changes: %s\n", changes, failed ? "FAILED" : "ok");
+	for (uint32_t round = 1; round <= ROUNDS; round++)
+		do_round(round);
+	printf("B churn %ld %llu\n", sysconf(_SC_NPROCESSORS_ONLN), (__rdtsc() - start) / ROUNDS);
+	printf("kvm-churn: %u rounds: %s\n", ROUNDS, failed ? "FAILED" : "ok");
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-	uint32_t vcpus = 1;
 	pthread_t thread;
 
-	if (argc == 3 && !strcmp(argv[1], "-c"))
-		vcpus = (uint32_t)atoi(argv[2]);
-	if (argc == 2 || argc > 3 || vcpus < 1 || vcpus > MAX_VCPUS) {
-		fprintf(stderr, "usage: kvm-churn [-c VCPUS], 1 to %d\n", MAX_VCPUS);
-		return 1;
-	}
 	create_machine();
-	for (uint32_t i = 0; i < vcpus; i++)
+	for (uint32_t i = 0; i < VCPUS; i++)
 		if (pthread_create(&thread, NULL, vcpu_thread, (void *)(uintptr_t)i))
 			die("thread");
-	churn(vcpus);
+	churn();
 	return failed;
 }
