@@ -63,27 +63,41 @@ static __attribute__((noinline)) u64 neighbour(struct nested_cpu *n, const struc
 		for (u64 left = (w)->wanted[word], i; left && (i = word * 64 + (u64)__builtin_ctzll(left), true);    \
 		     left &= left - 1)
 
+/* Of a small page's entry of EPT12, what EPT02's leaf depends on; the flags only where they are in use. */
+#define LEAF12 (EPT_ADDR | EPT_RIGHTS | EPT_TYPE | EPT_IGNORE_PAT)
+
+/* Whether EPT01's entry of the page at gpa1 ^ other, which will be remembered, is this one but for the address. */
+static inline bool alike_in_ept01(u64 entry01, gpa1_t gpa1, u64 other)
+{
+	ept01_remember(gpa1.addr ^ other);
+	return (ept01_entry(GPA1(gpa1.addr ^ other)) ^ entry01) == other;
+}
+
 /*
- * Neighbours in the table of EPT12 that holds l12. Most are like it but for the address, in the same 2 MiB of L1's
+ * Neighbours in the table of EPT12 that holds l12. Most are like it but for the address, many in the same 2 MiB of L1's
  * memory. table01: the level-1 table of EPT01 there; NULL: a larger leaf. entry: of EPT02, for the missed page.
  */
 static void fill_table(struct nested_cpu *n, const struct ept12_leaf *l12, const u64 *table01, u64 entry,
 		       const struct ept02_window *w)
 {
 	const u64 *table12 = l1_page(&n->memory, l12->at[l12->depth - 1].addr & PAGE_ADDR, HYPAPI_R);
-	u64 missed = l12->entry[l12->depth - 1], alone = ~(l12->level == 1 ? BITS(20, 12) : 0);
+	u64 flags = n->current->vmcs12.eptp & EPTP_AD ? EPT_ACCESSED | EPT_DIRTY : 0;
+	u64 missed = l12->entry[l12->depth - 1], alone = ~(l12->level == 1 ? EPT_ADDR : 0);
+	u64 counts = l12->level == 1 ? LEAF12 | flags : ~0ull, entry01 = ept01_entry(l12->gpa1);
 	u32 index01 = ept_index(entry, 1);
 
 	if (!table12)
 		return;
 	for_each_wanted(i, w) {
-		u64 other = __atomic_load_n(&table12[i], __ATOMIC_RELAXED) ^ missed, found = 0;
+		u64 entry12 = __atomic_load_n(&table12[i], __ATOMIC_RELAXED), other = (entry12 ^ missed) & counts;
+		u64 found = 0;
 
-		if (w->table[i] || !((other ^ missed) & EPT_RIGHTS))
+		if (w->table[i] || !(entry12 & EPT_RIGHTS))
 			continue;
 		if (unlikely(other & alone))
-			found = neighbour(n, l12, other ^ missed);
-		else if (!table01 || (table01[index01] ^ table01[index01 ^ other >> PAGE_SHIFT]) == other)
+			found = neighbour(n, l12, entry12);
+		else if (other >= SIZE_2M ? alike_in_ept01(entry01, l12->gpa1, other)
+					  : !table01 || (table01[index01] ^ table01[index01 ^ other >> PAGE_SHIFT]) == other)
 			found = entry ^ other;
 		if (found)
 			ept02_add(w, (u32)i, found);
