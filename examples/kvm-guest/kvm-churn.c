@@ -50,7 +50,7 @@ extern const uint8_t l2_code[], l2_code_end[];
 static int kvm, vm;
 static uint8_t *memory;
 static atomic_bool failed;
-static sem_t walked, go_on;
+static sem_t walked, go_on[VCPUS];
 
 static void die(const char *what)
 {
@@ -80,8 +80,6 @@ static void create_machine(void)
 	memcpy(memory + CODE, l2_code, (size_t)(l2_code_end - l2_code));
 	region.userspace_addr = (uintptr_t)memory;
 	check(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
-	/* A fork copies no more than another operation changes. */
-	check(madvise(memory, MEMORY - CHANGED, MADV_DONTFORK), "MADV_DONTFORK");
 }
 
 static void fail(const char *what, const char *why, uint32_t number)
@@ -97,10 +95,10 @@ static struct kvm_segment flat(uint16_t selector, uint8_t type)
 }
 
 /* Until all have walked: where they share a CPU, nobody's turn is waited for. */
-static void rest(void)
+static void rest(uint32_t number)
 {
 	sem_post(&walked);
-	while (sem_wait(&go_on) < 0)
+	while (sem_wait(&go_on[number]) < 0)
 		;
 }
 
@@ -127,7 +125,7 @@ static void *vcpu_thread(void *argument)
 		if (ioctl(vcpu, KVM_RUN, 0) < 0 && errno != EINTR)
 			fail("KVM_RUN", strerror(errno), 0);
 		else if (run->exit_reason == KVM_EXIT_IO && run->io.port == WALKED)
-			rest();
+			rest(number);
 		else if (run->exit_reason != KVM_EXIT_INTR)
 			fail("L2 exits", "reason", run->exit_reason);
 	}
@@ -145,11 +143,13 @@ static void replace(uint8_t *at)
 		die("mmap");
 }
 
+/* A fork copies no more than another operation changes. */
 static void fork_once(uint8_t *at)
 {
+	check(madvise(memory, MEMORY, MADV_DONTFORK), "MADV_DONTFORK");
+	check(madvise(at, CHANGED, MADV_DOFORK), "MADV_DOFORK");
 	pid_t child = check(fork(), "fork");
 
-	(void)at;
 	if (!child)
 		_exit(0);
 	check(waitpid(child, NULL, 0), "waitpid");
@@ -174,7 +174,7 @@ static void let_walk(void)
 	for (uint32_t i = 0; i < VCPUS && !failed; i++)
 		sem_wait(&walked);
 	for (uint32_t i = 0; i < VCPUS; i++)
-		sem_post(&go_on);
+		sem_post(&go_on[i]);
 }
 
 /* In a page that L1 has given back or replaced a store of L2's shows. */
@@ -188,7 +188,6 @@ static void check_stores(const uint8_t *at)
 static void do_round(uint32_t round)
 {
 	static void (*const changes[])(uint8_t *) = { give_back, fork_once, replace, protect };
-	/* The last pages are those that a fork copies. */
 	uint8_t *at = memory + MEMORY - (1 + round % 8) * CHANGED;
 
 	for (uint32_t i = 0; i < sizeof(changes) / sizeof(*changes) && !failed; i++) {
