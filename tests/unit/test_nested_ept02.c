@@ -83,8 +83,8 @@ static void maps_and_forgets(void **state)
 	assert_true(flush);
 	assert_int_equal(ept02_root(&ept, 0x101e, &flush), root);
 	assert_false(flush);
-	assert_true(ept02_map(&ept, root, 0x7000, 1, 0xabc000 | HYPAPI_RW));
-	assert_true(ept02_map(&ept, root, 0x40200000, 2, 0x600000 | HYPAPI_RX | EPT_LARGE));
+	assert_true(ept02_map(&ept, root, 0x7000, 1, 0xabc000 | HYPAPI_RW, NULL));
+	assert_true(ept02_map(&ept, root, 0x40200000, 2, 0x600000 | HYPAPI_RX | EPT_LARGE, NULL));
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0xabc000 | HYPAPI_RW);
 	assert_int_equal(level, 1);
 	assert_int_equal(hardware_walk(root, 0x40212345, &level), 0x600000 | HYPAPI_RX | EPT_LARGE);
@@ -94,7 +94,7 @@ static void maps_and_forgets(void **state)
 	assert_true(ept02_invalidate(&ept, 0x101e, &found));
 	assert_int_equal(found, 1u << root);
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
-	assert_true(ept02_map(&ept, root, 0x8000, 1, 0xdef000 | HYPAPI_RW));
+	assert_true(ept02_map(&ept, root, 0x8000, 1, 0xdef000 | HYPAPI_RW, NULL));
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0); /* the same tables, but nothing old in them */
 	assert_int_equal(hardware_walk(root, 0x40200000, &level), 0);
 	assert_int_equal(hardware_walk(root, 0x8000, &level), 0xdef000 | HYPAPI_RW);
@@ -109,8 +109,8 @@ static void the_same_table_goes_whatever_its_flags(void **state)
 	(void)state;
 	plain = ept02_root(&ept, 0x101e, &flush);
 	other = ept02_root(&ept, 0x201e, &flush);
-	assert_true(ept02_map(&ept, plain, 0x7000, 1, 0xabc000 | HYPAPI_RW));
-	assert_true(ept02_map(&ept, other, 0x7000, 1, 0xdef000 | HYPAPI_RW));
+	assert_true(ept02_map(&ept, plain, 0x7000, 1, 0xabc000 | HYPAPI_RW, NULL));
+	assert_true(ept02_map(&ept, other, 0x7000, 1, 0xdef000 | HYPAPI_RW, NULL));
 	assert_false(ept02_invalidate(&ept, 0x101e | EPTP_AD, &found));
 	assert_int_equal(found, 1u << plain);
 	assert_int_equal(hardware_walk(plain, 0x7000, &level), 0);
@@ -118,8 +118,8 @@ static void the_same_table_goes_whatever_its_flags(void **state)
 	u32 flagged = ept02_root(&ept, 0x101e | EPTP_AD, &flush);
 
 	assert_int_not_equal(flagged, plain);
-	assert_true(ept02_map(&ept, plain, 0x7000, 1, 0xabc000 | HYPAPI_RW));
-	assert_true(ept02_map(&ept, flagged, 0x7000, 1, 0xabc000 | HYPAPI_RW));
+	assert_true(ept02_map(&ept, plain, 0x7000, 1, 0xabc000 | HYPAPI_RW, NULL));
+	assert_true(ept02_map(&ept, flagged, 0x7000, 1, 0xabc000 | HYPAPI_RW, NULL));
 	assert_true(ept02_invalidate(&ept, 0x101e, &found));
 	assert_int_equal(found, 1u << plain | 1u << flagged);
 	assert_int_equal(hardware_walk(plain, 0x7000, &level), 0);
@@ -134,7 +134,7 @@ static void tables_are_used_again(void **state)
 	(void)state;
 	root = ept02_root(&ept, 0x101e, &flush);
 	for (u32 i = 0; i < 10 * EPT02_PAGES; i++) {
-		assert_true(ept02_map(&ept, root, 0x7000, 1, 0xabc000 | HYPAPI_RW));
+		assert_true(ept02_map(&ept, root, 0x7000, 1, 0xabc000 | HYPAPI_RW, NULL));
 		assert_true(ept02_invalidate(&ept, 0x101e, &found));
 	}
 	assert_int_equal(ept.next, ept.root_count + 3);
@@ -148,7 +148,7 @@ static void absent_entries_name_no_table(void **state)
 
 	(void)state;
 	root = ept02_root(&ept, 0x101e, &flush);
-	assert_true(ept02_map(&ept, root, 0x7000, 1, 0xabc000 | HYPAPI_RW));
+	assert_true(ept02_map(&ept, root, 0x7000, 1, 0xabc000 | HYPAPI_RW, NULL));
 	u64 table = table_of(ept02_pointer(&ept, root))[0] & EPT_ADDR;
 
 	assert_true(ept02_invalidate(&ept, 0x101e, &found));
@@ -163,11 +163,11 @@ static void large_and_small_replace_each_other(void **state)
 
 	(void)state;
 	root = ept02_root(&ept, 0x101e, &flush);
-	assert_true(ept02_map(&ept, root, 0x200000, 2, 0x600000 | HYPAPI_RWX | EPT_LARGE));
-	assert_true(ept02_map(&ept, root, 0x201000, 1, 0x9000 | HYPAPI_R));
+	assert_true(ept02_map(&ept, root, 0x200000, 2, 0x600000 | HYPAPI_RWX | EPT_LARGE, NULL));
+	assert_true(ept02_map(&ept, root, 0x201000, 1, 0x9000 | HYPAPI_R, NULL));
 	assert_int_equal(hardware_walk(root, 0x201000, &level), 0x9000 | HYPAPI_R);
 	assert_int_equal(hardware_walk(root, 0x202000, &level), 0);
-	assert_true(ept02_map(&ept, root, 0x200000, 2, 0x800000 | HYPAPI_RWX | EPT_LARGE));
+	assert_true(ept02_map(&ept, root, 0x200000, 2, 0x800000 | HYPAPI_RWX | EPT_LARGE, NULL));
 	assert_int_equal(hardware_walk(root, 0x201000, &level), 0x800000 | HYPAPI_RWX | EPT_LARGE);
 }
 
@@ -179,13 +179,13 @@ static void a_large_leaf_ages_once(void **state)
 
 	(void)state;
 	root = ept02_root(&ept, 0x101e, &flush);
-	assert_true(ept02_map(&ept, root, 0x200000, 2, 0x600000 | HYPAPI_RWX | EPT_LARGE));
+	assert_true(ept02_map(&ept, root, 0x200000, 2, 0x600000 | HYPAPI_RWX | EPT_LARGE, NULL));
 	for (u32 i = 0; i < 3; i++) {
 		assert_true(ept02_invalidate(&ept, 0x101e, &found));
-		assert_true(ept02_map(&ept, root, 0x400000, 2, 0x800000 | HYPAPI_RWX | EPT_LARGE));
+		assert_true(ept02_map(&ept, root, 0x400000, 2, 0x800000 | HYPAPI_RWX | EPT_LARGE, NULL));
 		assert_int_equal(hardware_walk(root, 0x200000, &level), 0);
 	}
-	assert_true(ept02_map(&ept, root, 0x201000, 1, 0x9000 | HYPAPI_R));
+	assert_true(ept02_map(&ept, root, 0x201000, 1, 0x9000 | HYPAPI_R, NULL));
 	assert_int_equal(hardware_walk(root, 0x201000, &level), 0x9000 | HYPAPI_R);
 	assert_int_equal(hardware_walk(root, 0x200000, &level), 0);
 }
@@ -200,7 +200,7 @@ static void roots_do_not_share(void **state)
 		u32 root = ept02_root(&ept, key << 12, &flush);
 
 		assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
-		assert_true(ept02_map(&ept, root, 0x7000, 1, key << 20 | HYPAPI_R));
+		assert_true(ept02_map(&ept, root, 0x7000, 1, key << 20 | HYPAPI_R, NULL));
 		assert_int_equal(hardware_walk(root, 0x7000, &level), key << 20 | HYPAPI_R);
 	}
 	assert_int_equal(ept02_pointer(&ept, 0) & ~EPT_ADDR, EPTP_WALK_4 | EPT_TYPE_WB);
@@ -242,11 +242,11 @@ static void revalidation_drops_what_is_lost(void **state)
 	(void)state;
 	one = ept02_root(&ept, 0x101e, &flush);
 	two = ept02_root(&ept, 0x201e, &flush);
-	assert_true(ept02_map(&ept, one, 0x7000, 1, 0xabc000 | HYPAPI_RWX));
-	assert_true(ept02_map(&ept, one, 0x8000, 1, 0x40000000 | HYPAPI_RWX));
-	assert_true(ept02_map(&ept, one, 0x200000, 2, 0x40200000 | HYPAPI_RWX | EPT_LARGE));
-	assert_true(ept02_map(&ept, one, 0x400000, 2, 0x600000 | HYPAPI_RX | EPT_LARGE));
-	assert_true(ept02_map(&ept, two, 0x7000, 1, 0x50000000 | HYPAPI_R));
+	assert_true(ept02_map(&ept, one, 0x7000, 1, 0xabc000 | HYPAPI_RWX, NULL));
+	assert_true(ept02_map(&ept, one, 0x8000, 1, 0x40000000 | HYPAPI_RWX, NULL));
+	assert_true(ept02_map(&ept, one, 0x200000, 2, 0x40200000 | HYPAPI_RWX | EPT_LARGE, NULL));
+	assert_true(ept02_map(&ept, one, 0x400000, 2, 0x600000 | HYPAPI_RX | EPT_LARGE, NULL));
+	assert_true(ept02_map(&ept, two, 0x7000, 1, 0x50000000 | HYPAPI_R, NULL));
 	looks = 0;
 	ept02_revalidate(&ept, &some_change);
 	assert_int_equal(looks, 5);
@@ -256,9 +256,9 @@ static void revalidation_drops_what_is_lost(void **state)
 	assert_int_equal(hardware_walk(one, 0x400000, &level), 0x600000 | HYPAPI_RX | EPT_LARGE);
 	assert_int_equal(hardware_walk(two, 0x7000, &level), 0);
 	/* The holes can be filled, and later invalidations know nothing of what was there. */
-	assert_true(ept02_map(&ept, one, 0x201000, 1, 0x9000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, one, 0x201000, 1, 0x9000 | HYPAPI_RWX, NULL));
 	ept02_invalidate_all(&ept);
-	assert_true(ept02_map(&ept, one, 0x9000, 1, 0xa000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, one, 0x9000, 1, 0xa000 | HYPAPI_RWX, NULL));
 	assert_int_equal(hardware_walk(one, 0x7000, &level), 0);
 	assert_int_equal(hardware_walk(one, 0x201000, &level), 0);
 }
@@ -275,11 +275,11 @@ static void revalidation_asks_for_what_was_lost(void **state)
 	(void)state;
 	root = ept02_root(&ept, 0x101e, &flush);
 	for (u64 i = 1; i < 9; i++) {
-		assert_true(ept02_map(&ept, root, i << 12, 1, (0x40200000 + (i << 12)) | ram)); /* a row */
-		assert_true(ept02_map(&ept, root, 0x200000 + (i << 12), 1, (0x300000 + (i << 13)) | ram)); /* none */
+		assert_true(ept02_map(&ept, root, i << 12, 1, (0x40200000 + (i << 12)) | ram, NULL)); /* a row */
+		assert_true(ept02_map(&ept, root, 0x200000 + (i << 12), 1, (0x300000 + (i << 13)) | ram, NULL)); /* none */
 	}
-	assert_true(ept02_map(&ept, root, 0x400000, 2, 0x800000 | ram | EPT_LARGE));
-	assert_true(ept02_map(&ept, root, 0x600000, 1, 0x40000000 | HYPAPI_R)); /* a stand-in, say */
+	assert_true(ept02_map(&ept, root, 0x400000, 2, 0x800000 | ram | EPT_LARGE, NULL));
+	assert_true(ept02_map(&ept, root, 0x600000, 1, 0x40000000 | HYPAPI_R, NULL)); /* a stand-in, say */
 	looks = remembers = 0;
 	ept02_revalidate(&ept, &change);
 	assert_int_equal(looks, 10);
@@ -300,7 +300,7 @@ static void revalidation_asks_for_what_was_lost(void **state)
 	assert_int_equal(hardware_walk(root, 0x3000, &level), 0);
 	assert_int_equal(hardware_walk(root, 0x4000, &level), 0x40204000 | ram);
 	/* The hole may be filled by a page that is in no row. */
-	assert_true(ept02_map(&ept, root, 0x3000, 1, 0x1000 | ram));
+	assert_true(ept02_map(&ept, root, 0x3000, 1, 0x1000 | ram, NULL));
 	looks = 0;
 	ept02_revalidate(&ept, &change);
 	assert_int_equal(looks, 9 + 8);
@@ -331,7 +331,7 @@ static void windows_grow_with_misses(void **state)
 	(void)state;
 	root = ept02_root(&ept, 0x101e, &flush);
 	for (u32 round = 0; round < 2; round++) {
-		u64 *table = ept02_map(&ept, root, 300 << 12, 1, 0x1000 | HYPAPI_RWX);
+		u64 *table = ept02_map(&ept, root, 300 << 12, 1, 0x1000 | HYPAPI_RWX, NULL);
 
 		before = 0;
 		for (u32 miss = 0; miss < 20; miss++) {
@@ -361,14 +361,14 @@ static void what_was_used_is_wanted_again(void **state)
 
 	(void)state;
 	root = ept02_root(&ept, 0x101e, &flush);
-	assert_true(ept02_map(&ept, root, 400 << 12, 1, 0x190000 | HYPAPI_RWX));
-	assert_true(ept02_map(&ept, root, 500 << 12, 1, 0x1f4000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, root, 400 << 12, 1, 0x190000 | HYPAPI_RWX, NULL));
+	assert_true(ept02_map(&ept, root, 500 << 12, 1, 0x1f4000 | HYPAPI_RWX, NULL));
 	assert_true(ept02_invalidate(&ept, 0x101e, &found));
 	/* A single page, as after L1 has mended it, asks for nothing; a second INVEPT makes nothing forgotten. */
-	u64 *table = ept02_map(&ept, root, 5 << 12, 1, 0x5000 | HYPAPI_RWX);
+	u64 *table = ept02_map(&ept, root, 5 << 12, 1, 0x5000 | HYPAPI_RWX, NULL);
 
 	assert_true(ept02_invalidate(&ept, 0x101e, &found));
-	assert_ptr_equal(ept02_map(&ept, root, 5 << 12, 1, 0x5000 | HYPAPI_RWX), table);
+	assert_ptr_equal(ept02_map(&ept, root, 5 << 12, 1, 0x5000 | HYPAPI_RWX, NULL), table);
 	assert_int_equal(hardware_walk(root, 400 << 12, &level), 0);
 	struct ept02_window w = ept02_window(&ept, root, table, 5, 1);
 
@@ -379,14 +379,90 @@ static void what_was_used_is_wanted_again(void **state)
 	assert_true(!is_wanted(&w, 500) && is_wanted(&w, 6));
 	/* 500 was not filled in again: not in use any more. */
 	assert_true(ept02_invalidate(&ept, 0x101e, &found));
-	assert_true(ept02_map(&ept, root, 5 << 12, 1, 0x5000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, root, 5 << 12, 1, 0x5000 | HYPAPI_RWX, NULL));
 	w = ept02_window(&ept, root, table, 5, 1);
 	assert_true(is_wanted(&w, 400) && !is_wanted(&w, 500));
 	/* A pool that starts over knows nothing of before. */
 	ept02_empty(&ept);
-	table = ept02_map(&ept, root, 5 << 12, 1, 0x5000 | HYPAPI_RWX);
+	table = ept02_map(&ept, root, 5 << 12, 1, 0x5000 | HYPAPI_RWX, NULL);
 	w = ept02_window(&ept, root, table, 5, 1);
 	assert_true(!is_wanted(&w, 400));
+}
+
+/*
+ * A leaf stays over INVEPT if it is what EPT12 says now, and nothing else does: no other address, right or type, no flag
+ * that an access would set, no page that is not RAM with all rights, none that L2 did not use, none after EPT01 changed.
+ */
+static void leaves_that_ept12_has_still_stay(void **state)
+{
+	enum { PAGES = 12, MISSED = 100 };
+	static u64 table12[512];
+	const u64 wb = 6 << 3, all = HYPAPI_RWX | wb, flags = EPT_ACCESSED | EPT_DIRTY, eptp = 0x101e | EPTP_AD;
+	const u64 missed = (MISSED << 12) | all | EPT01_RAM;
+	u32 root, found, level;
+	bool flush;
+
+	(void)state;
+	root = ept02_root(&ept, eptp, &flush);
+	for (u32 round = 0; round < 4; round++) {
+		const u64 *source = round == 1 ? NULL : table12;
+		u64 *table = ept02_map(&ept, root, MISSED << 12, 1, missed, NULL);
+
+		for (u64 i = 0; i < PAGES; i++) {
+			assert_true(ept02_map(&ept, root, i << 12, 1, i << 12 | all | EPT01_RAM, NULL));
+			table[i] |= flags;
+			table12[i] = i << 12 | all | flags | EPT_SUPPRESS_VE;
+		}
+		table12[1] ^= 0x100000;
+		table12[2] &= ~HYPAPI_W;
+		table12[3] &= ~EPT_DIRTY;
+		table12[4] &= ~EPT_ACCESSED;
+		table12[5] ^= 0x10;
+		table12[6] |= EPT_IGNORE_PAT;
+		table12[7] = 0;
+		table[8] &= ~EPT01_RAM;
+		table[9] &= ~HYPAPI_X;
+		table12[9] &= ~HYPAPI_X;
+		table[10] &= ~EPT_ACCESSED;
+		assert_true(ept02_invalidate(&ept, eptp, &found));
+		assert_int_equal(hardware_walk(root, 0, &level), 0);
+		ept.changes += round == 2;
+		assert_ptr_equal(ept02_map(&ept, root, MISSED << 12, 1, missed, source), table);
+		for (u64 i = 0; i < PAGES; i++) {
+			bool stays = (i == 0 || i == 11) && round != 1 && round != 2;
+
+			assert_int_equal(hardware_walk(root, i << 12, &level), stays ? i << 12 | all | EPT01_RAM : 0);
+		}
+		struct ept02_window w = ept02_window(&ept, root, table, MISSED, 1);
+
+		assert_true(is_wanted(&w, 1) && is_wanted(&w, 7) && !is_wanted(&w, 10));
+		assert_int_equal(is_wanted(&w, 0), round == 1 || round == 2);
+		assert_int_equal(ept.leaves[root], round == 1 || round == 2 ? 1 : 3);
+		ept02_invalidate_all(&ept);
+	}
+}
+
+/* Of a root that another EPTP12 gets, too, nothing stays but what the new EPT12 has. */
+static void a_root_that_changes_hands_keeps_no_secret(void **state)
+{
+	static u64 table12[512];
+	const u64 all = HYPAPI_RWX | EPT01_RAM;
+	u32 root, level;
+	bool flush;
+
+	(void)state;
+	for (u64 key = 1; key <= ept.root_count; key++) {
+		root = ept02_root(&ept, key << 12 | 0x1e, &flush);
+		assert_true(ept02_map(&ept, root, 0x1000, 1, key << 20 | all, table12));
+		assert_true(ept02_map(&ept, root, 0x2000, 1, 0x2000 | all, table12));
+	}
+	table12[1] = 0x77000 | HYPAPI_RWX;
+	table12[2] = 0x2000 | HYPAPI_RWX;
+	root = ept02_root(&ept, 0x77701e, &flush);
+	assert_true(flush);
+	assert_true(ept02_map(&ept, root, 0x3000, 1, 0x3000 | all, table12));
+	assert_int_equal(hardware_walk(root, 0x1000, &level), 0);
+	assert_int_equal(hardware_walk(root, 0x2000, &level), 0x2000 | all);
 }
 
 /* With flags in use hardware tells which leaves L2 has used: small ones, and large ones within 64 of the miss. */
@@ -397,20 +473,20 @@ static void the_accessed_flag_tells_what_was_used(void **state)
 
 	(void)state;
 	root = ept02_root(&ept, 0x101e | EPTP_AD, &flush);
-	u64 *table = ept02_map(&ept, root, 400 << 12, 1, 0x190000 | HYPAPI_RWX);
-	u64 *large = ept02_map(&ept, root, 0x200000, 2, 0x600000 | HYPAPI_RWX | EPT_LARGE);
+	u64 *table = ept02_map(&ept, root, 400 << 12, 1, 0x190000 | HYPAPI_RWX, NULL);
+	u64 *large = ept02_map(&ept, root, 0x200000, 2, 0x600000 | HYPAPI_RWX | EPT_LARGE, NULL);
 
-	assert_true(ept02_map(&ept, root, 401 << 12, 1, 0x191000 | HYPAPI_RWX));
-	assert_true(ept02_map(&ept, root, 50 * SIZE_2M, 2, 0x800000 | HYPAPI_RWX | EPT_LARGE));
-	assert_true(ept02_map(&ept, root, 51 * SIZE_2M, 2, 0xa00000 | HYPAPI_RWX | EPT_LARGE));
+	assert_true(ept02_map(&ept, root, 401 << 12, 1, 0x191000 | HYPAPI_RWX, NULL));
+	assert_true(ept02_map(&ept, root, 50 * SIZE_2M, 2, 0x800000 | HYPAPI_RWX | EPT_LARGE, NULL));
+	assert_true(ept02_map(&ept, root, 51 * SIZE_2M, 2, 0xa00000 | HYPAPI_RWX | EPT_LARGE, NULL));
 	table[401] |= EPT_ACCESSED;
 	large[51] |= EPT_ACCESSED;
 	assert_true(ept02_invalidate(&ept, 0x101e | EPTP_AD, &found));
-	assert_ptr_equal(ept02_map(&ept, root, 5 << 12, 1, 0x5000 | HYPAPI_RWX), table);
+	assert_ptr_equal(ept02_map(&ept, root, 5 << 12, 1, 0x5000 | HYPAPI_RWX, NULL), table);
 	struct ept02_window w = ept02_window(&ept, root, table, 5, 1);
 
 	assert_true(is_wanted(&w, 401) && !is_wanted(&w, 400));
-	assert_ptr_equal(ept02_map(&ept, root, 0x200000, 2, 0x600000 | HYPAPI_RWX | EPT_LARGE), large);
+	assert_ptr_equal(ept02_map(&ept, root, 0x200000, 2, 0x600000 | HYPAPI_RWX | EPT_LARGE, NULL), large);
 	w = ept02_window(&ept, root, large, 1, 2);
 	assert_true(is_wanted(&w, 51) && !is_wanted(&w, 50) && large[51] == 0);
 }
@@ -423,7 +499,7 @@ static void neighbours_are_leaves_like_others(void **state)
 
 	(void)state;
 	root = ept02_root(&ept, 0x101e, &flush);
-	u64 *table = ept02_map(&ept, root, 0x5000, 1, 0x105000 | ram);
+	u64 *table = ept02_map(&ept, root, 0x5000, 1, 0x105000 | ram, NULL);
 	struct ept02_window w = ept02_window(&ept, root, table, 5, 1);
 
 	ept02_add(&w, 6, 0x106000 | ram);
@@ -446,7 +522,7 @@ static void neighbours_are_leaves_like_others(void **state)
 	assert_int_equal(hardware_walk(root, 0x8000, &level), 0);
 	assert_int_equal(hardware_walk(root, 0x6000, &level), 0x106000 | ram);
 	assert_true(ept02_invalidate(&ept, 0x101e, &found));
-	assert_true(ept02_map(&ept, root, 0x9000, 1, 0x1000 | ram));
+	assert_true(ept02_map(&ept, root, 0x9000, 1, 0x1000 | ram, NULL));
 	assert_int_equal(hardware_walk(root, 0x6000, &level), 0);
 }
 
@@ -457,16 +533,16 @@ static void revalidation_leaves_aged_entries_alone(void **state)
 
 	(void)state;
 	root = ept02_root(&ept, 0x101e, &flush);
-	assert_true(ept02_map(&ept, root, 0x7000, 1, 0xabc000 | HYPAPI_RWX));
-	assert_true(ept02_map(&ept, root, 0x40000000, 2, 0x600000 | HYPAPI_RWX | EPT_LARGE));
+	assert_true(ept02_map(&ept, root, 0x7000, 1, 0xabc000 | HYPAPI_RWX, NULL));
+	assert_true(ept02_map(&ept, root, 0x40000000, 2, 0x600000 | HYPAPI_RWX | EPT_LARGE, NULL));
 	assert_true(ept02_invalidate(&ept, 0x101e, &found));
-	assert_true(ept02_map(&ept, root, 0x8000000000, 1, 0xdef000 | HYPAPI_RWX)); /* another way from the root on */
+	assert_true(ept02_map(&ept, root, 0x8000000000, 1, 0xdef000 | HYPAPI_RWX, NULL)); /* another way from the root on */
 	looks = 0;
 	ept02_revalidate(&ept, &some_change);
 	assert_int_equal(looks, 1);
 	assert_int_equal(hardware_walk(root, 0x8000000000, &level), 0xdef000 | HYPAPI_RWX);
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
-	assert_true(ept02_map(&ept, root, 0x8000, 1, 0x1000 | HYPAPI_RWX)); /* the aged tables serve again, empty */
+	assert_true(ept02_map(&ept, root, 0x8000, 1, 0x1000 | HYPAPI_RWX, NULL)); /* the aged tables serve again, empty */
 	assert_int_equal(ept.next, ept.root_count + 7);
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
 	assert_int_equal(hardware_walk(root, 0x40000000, &level), 0);
@@ -480,18 +556,18 @@ static void too_many_leaves_all_go(void **state)
 	(void)state;
 	root = ept02_root(&ept, 0x101e, &flush);
 	for (u64 i = 0; i < EPT02_LOOKS; i++)
-		assert_true(ept02_map(&ept, root, i << 12, 1, (0x1000000 + (i << 12)) | HYPAPI_RWX));
+		assert_true(ept02_map(&ept, root, i << 12, 1, (0x1000000 + (i << 12)) | HYPAPI_RWX, NULL));
 	looks = 0;
 	ept02_revalidate(&ept, &some_change);
 	assert_int_equal(looks, EPT02_LOOKS);
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0x1007000 | HYPAPI_RWX);
-	assert_true(ept02_map(&ept, root, 0x40000000, 1, 0x2000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, root, 0x40000000, 1, 0x2000 | HYPAPI_RWX, NULL));
 	ept02_revalidate(&ept, &some_change);
 	assert_int_equal(looks, EPT02_LOOKS);
 	for (u64 i = 0; i < EPT02_LOOKS; i++)
 		assert_int_equal(hardware_walk(root, i << 12, &level), 0);
 	assert_int_equal(hardware_walk(root, 0x40000000, &level), 0);
-	assert_true(ept02_map(&ept, root, 0x7000, 1, 0x3000 | HYPAPI_RWX));
+	assert_true(ept02_map(&ept, root, 0x7000, 1, 0x3000 | HYPAPI_RWX, NULL));
 	ept02_revalidate(&ept, &some_change);
 	assert_int_equal(looks, EPT02_LOOKS + 1);
 }
@@ -512,7 +588,7 @@ static void pools_of_other_sizes(void **state)
 		for (u64 key = 1; key <= sizes[i].roots; key++) {
 			u32 root = ept02_root(&ept, key << 12, &flush);
 
-			assert_true(flush && ept02_map(&ept, root, 0x7000, 1, key << 20 | HYPAPI_R));
+			assert_true(flush && ept02_map(&ept, root, 0x7000, 1, key << 20 | HYPAPI_R, NULL));
 		}
 		for (u64 key = 1; key <= sizes[i].roots; key++) {
 			u32 root = ept02_root(&ept, key << 12, &flush);
@@ -520,7 +596,7 @@ static void pools_of_other_sizes(void **state)
 			assert_false(flush);
 			assert_int_equal(hardware_walk(root, 0x7000, &level), key << 20 | HYPAPI_R);
 		}
-		while (ept02_map(&ept, 0, made * SIZE_2M + SIZE_1G, 1, 0x5000 | HYPAPI_R))
+		while (ept02_map(&ept, 0, made * SIZE_2M + SIZE_1G, 1, 0x5000 | HYPAPI_R, NULL))
 			made++;
 		assert_int_equal(ept.next, sizes[i].pages);
 		assert_in_range(made, sizes[i].pages - 4 * sizes[i].roots - sizes[i].pages / 512 - 2,
@@ -556,11 +632,11 @@ static void random_work(void **state)
 		}
 		u64 gpa2 = ((u64)random() << 12) % SPACE, entry = ((u64)random() << 12 & BITS(39, 12)) | HYPAPI_RW;
 
-		if (!ept02_map(&ept, root, gpa2, 1, entry)) {
+		if (!ept02_map(&ept, root, gpa2, 1, entry, NULL)) {
 			ept02_empty(&ept);
 			count = 0;
 			emptied++;
-			assert_true(ept02_map(&ept, root, gpa2, 1, entry));
+			assert_true(ept02_map(&ept, root, gpa2, 1, entry, NULL));
 		}
 		for (u32 i = 0; i < count; i++)
 			if (model[i].root == root && model[i].gpa2 == gpa2)
@@ -593,6 +669,8 @@ int main(void)
 		cmocka_unit_test_setup(revalidation_asks_for_what_was_lost, fresh),
 		cmocka_unit_test_setup(windows_grow_with_misses, fresh),
 		cmocka_unit_test_setup(what_was_used_is_wanted_again, fresh),
+		cmocka_unit_test_setup(leaves_that_ept12_has_still_stay, fresh),
+		cmocka_unit_test_setup(a_root_that_changes_hands_keeps_no_secret, fresh),
 		cmocka_unit_test_setup(the_accessed_flag_tells_what_was_used, fresh),
 		cmocka_unit_test_setup(neighbours_are_leaves_like_others, fresh),
 		cmocka_unit_test_setup(revalidation_leaves_aged_entries_alone, fresh),

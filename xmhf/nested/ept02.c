@@ -51,44 +51,63 @@ static void clear(struct ept02 *ept, u64 *table)
 	*used = (struct ept02_used){ 0 };
 }
 
-/* Of 64 entries of a table, `bits` tells which may be other than 0: those that have one of these flags. */
-static u64 with_flags(const u64 *entries, u64 bits, u64 flags)
+/*
+ * An entry of a table of small pages that was aged, as it is in use again; 0: it goes. EPT01 is the identity where it
+ * gives all rights to RAM, so EPT12's entry has the same address.
+ */
+static inline u64 kept(u64 entry, u64 entry12, u64 flags12)
 {
-	u64 found = 0;
+	const u64 same = EPT_ADDR | EPT_RIGHTS | EPT_TYPE | EPT_IGNORE_PAT, all = EPT_RIGHTS | EPT01_RAM;
 
-	for (; bits; bits &= bits - 1)
-		if (entries[__builtin_ctzll(bits)] & flags)
-			found |= bits & -bits;
-	return found;
+	if ((entry & all) != all || (entry12 & (same | flags12)) != ((entry & same) | flags12))
+		return 0;
+	return entry & ~(EPT_ACCESSED | EPT_DIRTY);
 }
 
-/* All small pages go. Which ones were of use is remembered, unless it was before and has not been used since. */
-static void forget_leaves(struct ept02_used *used, u64 *table, u64 of_use)
+/*
+ * Takes a table of small pages that was aged into use again. What L2 used of it and does not stay is noted, until the
+ * next miss fills it in.
+ */
+static void renew(struct ept02 *ept, u32 root, u64 *table, const u64 *table12)
 {
+	struct ept02_used *used = used_of(ept, table);
+	u64 flags12 = ept->key[root] & EPTP_AD ? EPT_ACCESSED | EPT_DIRTY : 0;
+	u64 of_use = flags12 ? EPT_ACCESSED : EPT_RIGHTS, all_lost = 0;
+	bool may_stay = table12 && used->since == ept->changes;
+	u32 count = 0;
+
 	for (u32 word = 0; word < ARRAY_SIZE(used->word); word++) {
-		u64 *entries = table + word * 64;
+		u64 stay = 0, lost = 0;
 
-		if (!used->word[word])
-			continue;
-		if (!used->again)
-			used->word[word] = with_flags(entries, used->word[word], of_use);
-		memset(entries, 0, 64 * sizeof(*entries));
+		for (u64 bits = used->word[word]; bits; bits &= bits - 1) {
+			u32 i = word * 64 + (u32)__builtin_ctzll(bits);
+			u64 was = table[i] & of_use ? table[i] : 0;
+			u64 now = may_stay && was ? kept(was, __atomic_load_n(&table12[i], __ATOMIC_RELAXED), flags12) : 0;
+
+			table[i] = now;
+			count += now != 0;
+			stay |= now ? bits & -bits : 0;
+			lost |= was && !now ? bits & -bits : 0;
+		}
+		used->word[word] = stay;
+		used->lost[word] |= lost;
+		all_lost |= lost;
 	}
-	used->again = true;
-	used->filled = used->mixed = false;
+	used->again |= all_lost != 0;
+	used->filled &= count != 0;
+	used->mixed &= count != 0;
+	used->misses = 0;
+	used->since = ept->changes;
+	ept->leaves[root] += count;
 }
 
-/* Makes what the entries of a table lead to unreachable: leaves go, tables are kept for later. */
-static void age(struct ept02 *ept, u32 root, u64 *table, unsigned int level)
+/* Makes what the entries of a table above level 1 lead to unreachable: leaves go, tables are kept for later. */
+static void age(struct ept02 *ept, u32 root, u64 *table)
 {
 	struct ept02_used *used = used_of(ept, table);
 	u64 of_use = ept->key[root] & EPTP_AD ? EPT_ACCESSED : EPT_RIGHTS;
 
 	used->misses = 0;
-	if (level == 1) {
-		forget_leaves(used, table, of_use);
-		return;
-	}
 	for (u32 i = ept02_next(used->word, 0); i < 512; i = ept02_next(used->word, i + 1)) {
 		u64 entry = table[i];
 
@@ -102,7 +121,7 @@ static void age(struct ept02 *ept, u32 root, u64 *table, unsigned int level)
 
 static void drop_root(struct ept02 *ept, u32 root)
 {
-	age(ept, root, ept->pages[root], EPT_LEVELS);
+	age(ept, root, ept->pages[root]);
 	ept->leaves[root] = 0;
 }
 
@@ -133,17 +152,22 @@ static u64 *new_table(struct ept02 *ept)
 	u64 *table = ept->pages[ept->next++];
 
 	clear(ept, table);
+	used_of(ept, table)->since = ept->changes;
 	return table;
 }
 
 /* The table that table[index], an entry of `level`, is to lead to. */
-static __attribute__((noinline)) u64 *make_table(struct ept02 *ept, u32 root, u64 *table, u32 index, unsigned int level)
+static __attribute__((noinline)) u64 *make_table(struct ept02 *ept, u32 root, u64 *table, u32 index, unsigned int level,
+						 const u64 *table12)
 {
 	u64 entry = table[index], *child;
 
 	if (entry & AGED) {
 		child = table_at(~entry);
-		age(ept, root, child, level - 1);
+		if (level == 2)
+			renew(ept, root, child, table12);
+		else
+			age(ept, root, child);
 	} else {
 		child = new_table(ept); /* in place of nothing, or of a large leaf that L1 has split since */
 		if (!child)
@@ -163,7 +187,7 @@ static void note_row(struct ept02_used *used, u32 index, u64 entry)
 	used->mixed |= row != used->row || !(entry & EPT01_RAM);
 }
 
-u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry)
+u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry, const u64 *table12)
 {
 	u64 *table = ept->pages[root];
 
@@ -172,7 +196,7 @@ u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 en
 
 		if (likely(!ept_is_leaf(table[index])))
 			table = table_at(table[index]);
-		else if (!(table = make_table(ept, root, table, index, l)))
+		else if (!(table = make_table(ept, root, table, index, l, table12)))
 			return NULL;
 	}
 	u32 index = ept_index(gpa2, level);
@@ -194,10 +218,12 @@ struct ept02_window ept02_window(struct ept02 *ept, u32 root, u64 *table, u32 in
 	struct ept02_window w = { .table = table, .leaves = &ept->leaves[root], .used = used };
 	u32 count = level == 1 ? small[MIN(used->misses / 4, ARRAY_SIZE(small) - 1)] : level == 2 ? 8 : 1;
 
-	if (level == 1 && used->again)
-		memcpy(w.wanted, used->word, sizeof(w.wanted));
-	else if (level > 1)
+	if (level == 1 && used->again) {
+		memcpy(w.wanted, used->lost, sizeof(w.wanted));
+		memset(used->lost, 0, sizeof(used->lost));
+	} else if (level > 1) {
 		w.wanted[index / 64] = used->word[index / 64];
+	}
 	used->again = false;
 	for (u32 i = ALIGN_DOWN(index, count), end = i + count; i < end; i += 64)
 		w.wanted[i / 64] |= count < 64 ? (BIT(count) - 1) << i % 64 : ~0ull;

@@ -4,11 +4,11 @@
  * roots, keyed by the full EPTP12, so there is no lock, no other CPU's root to spare, and INVEPT means what it says.
  *
  * Invariants: a root page stays where it is, so the EPTP of a live VMCS02 never dangles, whatever is dropped. A leaf
- * that hardware can reach was made after the last invalidation of its root, and made or found right after EPT01 last
- * lost rights. Tables outlive invalidations: their entries are "aged" (made unreachable) from the top, and each table
- * below is emptied when the way to it is used again, but for the note which of its entries were of use. A table pointer
- * that is kept in a non-present entry is stored inverted (L1TF: no address of RAM there). Pure: flushing hardware is
- * the caller's duty after each function that says so.
+ * that hardware can reach was made, or found equal to EPT12, after the last invalidation of its root, and made or found
+ * right after EPT01 last lost rights. Tables outlive invalidations: their entries are "aged" (made unreachable) from the
+ * top. When the way to a table of small pages is used again its leaves are compared with EPT12, and stay or go; which
+ * ones went is noted. A table pointer that is kept in a non-present entry is stored inverted (L1TF: no address of RAM
+ * there). Pure: flushing hardware is the caller's duty after each function that says so.
  */
 #ifndef XMHF_NESTED_EPT02_H
 #define XMHF_NESTED_EPT02_H
@@ -28,10 +28,12 @@ static inline u32 ept02_root_count(u32 page_count)
 }
 
 struct ept02_used {
-	u64 word[8]; /* bit: this entry of the table may be other than 0, or was used before the table was aged */
+	u64 word[8]; /* bit: this entry of the table may be other than 0, or is of a large page that L2 used before */
+	u64 lost[8]; /* of small pages: used before the table was aged, but not kept, and not filled in again yet */
+	u64 since;   /* the leaves were made, or looked at, after this many changes of EPT01 */
 	u64 row;     /* of small pages: where entry 0 leads to, or would, if all are RAM and in a row */
 	bool filled, mixed; /* there is a small page, there are some that are in no row */
-	bool again;  /* of small pages: aged, and what was used before is not filled in again yet */
+	bool again;  /* there is something in `lost` */
 	u16 misses;  /* in this table, since it was emptied or aged */
 };
 
@@ -41,6 +43,7 @@ struct ept02 {
 	u32 victim;             /* next root to give to another EPTP12 */
 	u32 next;               /* pages from here on are free */
 	u32 page_count, root_count;
+	u64 changes;            /* of EPT01, after which no aged leaf may stay */
 	u64 (*pages)[512];      /* the first root_count ones are the roots */
 	struct ept02_used *used; /* of each page */
 };
@@ -63,8 +66,11 @@ u64 ept02_pointer(const struct ept02 *ept, u32 root);
 /*
  * Maps gpa2 by a leaf at `level` (1, 2, 3), with EPT_LARGE in it above level 1. The answer: the table that it is in.
  * NULL: the pool is used up; the caller then calls ept02_empty() and tries again, which cannot fail.
+ * table12: EPT12's table of small pages around gpa2, which L1 may write to meanwhile, if the entries above it have all
+ * rights; else NULL. A leaf in a table that was aged stays if table12 has it still, with all rights, and without a flag
+ * to be set by an access; if L2 used it; and if it is RAM that L1 had with all rights since.
  */
-must_check u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry);
+must_check u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry, const u64 *table12);
 
 /*
  * After a miss that was mapped by table[index], at `level`: which entries of the table are worth to be filled with it,

@@ -114,10 +114,19 @@ static void fill_split(const u64 *table01, u32 index, u64 entry, const struct ep
 			ept02_add(w, (u32)i, first + i * PAGE_SIZE);
 }
 
-/* The answer: the table that the leaf is in. */
-static always_inline u64 *fill(struct nested_cpu *n, gpa2_t gpa2, unsigned int level, u64 entry)
+/* As ept02_map() wants it. */
+static inline const u64 *small_pages12(struct nested_cpu *n, const struct ept12_leaf *l12)
 {
-	u64 *table = ept02_map(&n->ept02, n->current->root, gpa2.addr, level, entry);
+	if (l12->level > 1 || (~(l12->entry[0] & l12->entry[1] & l12->entry[2]) & EPT_RIGHTS))
+		return NULL;
+	return l1_page(&n->memory, l12->at[EPT_LEVELS - 1].addr & PAGE_ADDR, HYPAPI_R);
+}
+
+/* l12: the leaf of EPT12 that `entry` was made from. The answer: the table that the leaf is in. */
+static always_inline u64 *fill(struct nested_cpu *n, gpa2_t gpa2, unsigned int level, u64 entry,
+			       const struct ept12_leaf *l12)
+{
+	u64 *table = ept02_map(&n->ept02, n->current->root, gpa2.addr, level, entry, small_pages12(n, l12));
 
 	if (likely(table))
 		return table;
@@ -125,7 +134,7 @@ static always_inline u64 *fill(struct nested_cpu *n, gpa2_t gpa2, unsigned int l
 	flush_ept(INVEPT_ALL, 0);
 	n->pool_emptied = true;
 	this_cpu()->work = 1;
-	table = ept02_map(&n->ept02, n->current->root, gpa2.addr, level, entry);
+	table = ept02_map(&n->ept02, n->current->root, gpa2.addr, level, entry, NULL);
 	if (!table)
 		panic("an empty EPT02 pool has no page");
 	return table;
@@ -187,7 +196,7 @@ void nested_refill(struct percpu *cpu)
 		return;
 	unsigned int level = MIN(l12->level, l01.level);
 
-	(void)fill(n, missed, level, compose(l12, &l01, level));
+	(void)fill(n, missed, level, compose(l12, &l01, level), l12);
 }
 
 /*
@@ -204,7 +213,7 @@ static enum marked fill_miss(struct nested_cpu *n, const struct fault *f, struct
 
 	if (unlikely(marked != MARKED))
 		return marked;
-	u64 entry = compose(l12, l01, level), *table = fill(n, f->gpa2, level, entry);
+	u64 entry = compose(l12, l01, level), *table = fill(n, f->gpa2, level, entry, l12);
 
 	u32 index = ept_index(f->gpa2.addr, level);
 	const u64 *table01 = l01->level == 1 ? ept01_level1(l12->gpa1) : NULL;

@@ -120,6 +120,7 @@ void nested_drop_ept02(struct percpu *cpu)
 		return;
 	u64 generation = ept01_generation;
 
+	n->ept02.changes++;
 	/* Where L2 does not run now, nobody waits for its leaves. */
 	if (cpu->world->mode != RUN_L2 || !revalidated(n, generation))
 		ept02_invalidate_all(&n->ept02);
