@@ -52,42 +52,34 @@ static void clear(struct ept02 *ept, u64 *table)
 }
 
 /*
- * An entry of a table of small pages that was aged, as it is in use again; 0: it goes. EPT01 is the identity where it
- * gives all rights to RAM, so EPT12's entry has the same address.
- */
-static inline u64 kept(u64 entry, u64 entry12, u64 flags12)
-{
-	const u64 same = EPT_ADDR | EPT_RIGHTS | EPT_TYPE | EPT_IGNORE_PAT, all = EPT_RIGHTS | EPT01_RAM;
-
-	if ((entry & all) != all || (entry12 & (same | flags12)) != ((entry & same) | flags12))
-		return 0;
-	return entry & ~(EPT_ACCESSED | EPT_DIRTY);
-}
-
-/*
- * Takes a table of small pages that was aged into use again. What L2 used of it and does not stay is noted, until the
- * next miss fills it in.
+ * Takes a table of small pages that was aged into use again. EPT01 is the identity where it gives all rights to RAM, so
+ * what stays has the address that EPT12 says. What L2 used and does not stay is noted, until the next miss fills it in.
  */
 static void renew(struct ept02 *ept, u32 root, u64 *table, const u64 *table12)
 {
+	const u64 same = EPT_ADDR | EPT_RIGHTS | EPT_TYPE | EPT_IGNORE_PAT;
 	struct ept02_used *used = used_of(ept, table);
-	u64 flags12 = ept->key[root] & EPTP_AD ? EPT_ACCESSED | EPT_DIRTY : 0;
-	u64 of_use = flags12 ? EPT_ACCESSED : EPT_RIGHTS, all_lost = 0;
-	bool may_stay = table12 && used->since == ept->changes;
+	u64 flags12 = ept->key[root] & EPTP_AD ? EPT_ACCESSED | EPT_DIRTY : 0, of_use = flags12 ? EPT_ACCESSED : EPT_RIGHTS;
+	u64 needs = EPT_RIGHTS | EPT01_RAM | of_use, all_lost = 0;
 	u32 count = 0;
 
+	if (!table12 || used->since != ept->changes)
+		table12 = table, needs = ~0ull; /* nothing has it all */
 	for (u32 word = 0; word < ARRAY_SIZE(used->word); word++) {
-		u64 stay = 0, lost = 0;
+		u64 stay = used->word[word], lost = 0;
 
-		for (u64 bits = used->word[word]; bits; bits &= bits - 1) {
+		for (u64 bits = stay; bits; bits &= bits - 1) {
 			u32 i = word * 64 + (u32)__builtin_ctzll(bits);
-			u64 was = table[i] & of_use ? table[i] : 0;
-			u64 now = may_stay && was ? kept(was, __atomic_load_n(&table12[i], __ATOMIC_RELAXED), flags12) : 0;
+			u64 entry = table[i], entry12 = __atomic_load_n(&table12[i], __ATOMIC_RELAXED);
 
-			table[i] = now;
-			count += now != 0;
-			stay |= now ? bits & -bits : 0;
-			lost |= was && !now ? bits & -bits : 0;
+			if (((entry ^ entry12) & same) | (flags12 & ~entry12) | (needs & ~entry)) {
+				stay &= ~(bits & -bits);
+				lost |= entry & of_use ? bits & -bits : 0;
+				table[i] = 0;
+			} else {
+				table[i] = entry & ~(EPT_ACCESSED | EPT_DIRTY);
+				count++;
+			}
 		}
 		used->word[word] = stay;
 		used->lost[word] |= lost;
