@@ -8,8 +8,11 @@ the output folder: bench.tsv (operation, cpus, bare, xmhf; "-" where the bare ma
 cost on silicon), mitigations.tsv (what it does against speculation, on CPUs that need it), bench.svg, and the serial
 logs. Ticks are medians of at least 100 rounds after a warm-up; Bochs counts executed instructions, so they are exact
 for one CPU. `linux-boot` is one boot: from the start of the kernel's own clock to the init script, so no loader counts
-in it. `l2-linux` is one boot, too: of a Linux in L2, from the start of QEMU to the init script. `l3-exit` is an exit of
-the KVM guest of that Linux, and back: on the bare machine that guest is the L2 of a guest hypervisor that is L1.
+in it. `churn` is a round of kvm-churn: L1 gives pages of an L2 back, forks, replaces pages and protects some, and after
+each of these four the two vCPUs of the L2 walk over all 512 pages; so bare/XMHF is how many rounds are done in the time
+that the bare machine takes for one. `l2-linux` is one boot, too: of a Linux in L2, from the start of QEMU to the init
+script. `l3-exit` is an exit of the KVM guest of that Linux, and back: on the bare machine that guest is the L2 of a
+guest hypervisor that is L1.
 """
 import argparse
 import concurrent.futures
@@ -55,7 +58,7 @@ AIMS = {("dispatch-first", 1): 60, ("dispatch-further", 1): 23, ("log-line", 1):
         ("ept02-fill-2m", 1): 700, ("ept12-violation", 1): 2500, ("pal-register-l1", 1): 400000,
         ("pal-invoke-l1", 1): 2300, ("pal-unregister-l1", 1): 3000, ("pal-register-l2", 1): 402000,
         ("pal-invoke-l2", 1): 3200, ("pal-unregister-l2", 1): 4200, ("linux-l2-exit", 1): 4500}
-# Times the bare machine. churn: an L2 whose memory L1 keeps changing, ticks of a walk over 512 pages.
+# Times the bare machine. churn: so 0.4 rounds in the time of one.
 TIMES_BARE = {"linux-boot": 1.01, "churn": 2.5, "l2-linux": 1.09, "l3-exit": 2.5}
 # What the core counts, and what one of each costs on silicon, in cycles. In the emulator each is one tick, so the
 # estimate is these plus half a cycle for each tick. Exit with its entry: Agesen and others, "Software Techniques for

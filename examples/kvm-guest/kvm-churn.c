@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * kvm-churn: an L2 whose memory L1 keeps changing. Its two vCPUs walk over their pages, reads one half and writes to the
+ * kvm-churn: an L2 whose memory L1 keeps changing. Its two vCPUs walk over their pages, read one half and write to the
  * other, while the program gives pages back, forks, replaces pages and changes their protection: each time KVM has to
  * make L2's translations invalid. A round is these four changes, after each of which every vCPU finishes a walk that it
- * began after the change; it goes on walking meanwhile. Prints what a round takes: "B churn CPUs ticks".
+ * began after the change, and goes on walking. Prints what a round takes: "B churn CPUs ticks".
  *
  * Exit code 0 if KVM_RUN never failed and L2's stores after each change are in the pages that the program has now.
  */
@@ -34,7 +34,7 @@
 #define WRITE_HALF 0x200000u
 #define MEMORY 0x300000u
 #define CHANGED (16 * PAGE) /* by one operation */
-#define ROUNDS 30
+#define ROUNDS 30          /* unless the variable `rounds` says otherwise */
 #define WALKED 0x80        /* L2 stores to this port when it has done the walk that it was asked for */
 #define KVM_TSS_ADDRESS 0xfffbd000ul
 
@@ -200,16 +200,18 @@ static void do_round(uint32_t round)
 static void churn(void)
 {
 	const struct sched_param first = { .sched_priority = 1 };
+	const char *wanted = getenv("rounds");
+	uint32_t rounds = wanted ? (uint32_t)atoi(wanted) : ROUNDS;
 	uint64_t start;
 
 	/* Before L2's threads, or what a round takes would depend on the order in which they come to run. */
 	check(sched_setscheduler(0, SCHED_FIFO, &first), "SCHED_FIFO");
 	do_round(0);
 	start = __rdtsc();
-	for (uint32_t round = 1; round <= ROUNDS; round++)
+	for (uint32_t round = 1; round <= rounds; round++)
 		do_round(round);
-	printf("B churn %ld %llu\n", sysconf(_SC_NPROCESSORS_ONLN), (__rdtsc() - start) / ROUNDS);
-	printf("kvm-churn: %u rounds: %s\n", ROUNDS, failed ? "FAILED" : "ok");
+	printf("B churn %ld %llu\n", sysconf(_SC_NPROCESSORS_ONLN), (__rdtsc() - start) / rounds);
+	printf("kvm-churn: %u rounds: %s\n", rounds, failed ? "FAILED" : "ok");
 }
 
 int main(void)
