@@ -17,6 +17,17 @@
 
 static struct ept02 ept;
 
+/* EPT12's table that the leaf `small` is in. */
+static u64 table12[512];
+static const struct ept12_leaf small = { .level = 1, .depth = 4, .entry = { HYPAPI_RWX, HYPAPI_RWX, HYPAPI_RWX },
+					 .at[3] = { .addr = 0x123456008 } };
+
+const u64 *ept12_at(gpa1_t entry)
+{
+	assert_int_equal(entry.addr, 0x123456000);
+	return table12;
+}
+
 /* Pages are far apart for a host pointer in the direct map's arithmetic only if the address has 48 bits; it has. */
 static u64 *table_of(u64 entry)
 {
@@ -396,7 +407,6 @@ static void what_was_used_is_wanted_again(void **state)
 static void leaves_that_ept12_has_still_stay(void **state)
 {
 	enum { PAGES = 12, MISSED = 100 };
-	static u64 table12[512];
 	const u64 wb = 6 << 3, all = HYPAPI_RWX | wb, flags = EPT_ACCESSED | EPT_DIRTY, eptp = 0x101e | EPTP_AD;
 	const u64 missed = (MISSED << 12) | all | EPT01_RAM;
 	u32 root, found, level;
@@ -405,7 +415,7 @@ static void leaves_that_ept12_has_still_stay(void **state)
 	(void)state;
 	root = ept02_root(&ept, eptp, &flush);
 	for (u32 round = 0; round < 4; round++) {
-		const u64 *source = round == 1 ? NULL : table12;
+		struct ept12_leaf leaf = small;
 		u64 *table = ept02_map(&ept, root, MISSED << 12, 1, missed, NULL);
 
 		for (u64 i = 0; i < PAGES; i++) {
@@ -427,7 +437,9 @@ static void leaves_that_ept12_has_still_stay(void **state)
 		assert_true(ept02_invalidate(&ept, eptp, &found));
 		assert_int_equal(hardware_walk(root, 0, &level), 0);
 		ept.changes += round == 2;
-		assert_ptr_equal(ept02_map(&ept, root, MISSED << 12, 1, missed, source), table);
+		if (round == 1)
+			leaf.entry[1] &= ~HYPAPI_W; /* what is above allows less */
+		assert_ptr_equal(ept02_map(&ept, root, MISSED << 12, 1, missed, &leaf), table);
 		for (u64 i = 0; i < PAGES; i++) {
 			bool stays = (i == 0 || i == 11) && round != 1 && round != 2;
 
@@ -445,7 +457,6 @@ static void leaves_that_ept12_has_still_stay(void **state)
 /* Of a root that another EPTP12 gets, too, nothing stays but what the new EPT12 has. */
 static void a_root_that_changes_hands_keeps_no_secret(void **state)
 {
-	static u64 table12[512];
 	const u64 all = HYPAPI_RWX | EPT01_RAM;
 	u32 root, level;
 	bool flush;
@@ -453,14 +464,14 @@ static void a_root_that_changes_hands_keeps_no_secret(void **state)
 	(void)state;
 	for (u64 key = 1; key <= ept.root_count; key++) {
 		root = ept02_root(&ept, key << 12 | 0x1e, &flush);
-		assert_true(ept02_map(&ept, root, 0x1000, 1, key << 20 | all, table12));
-		assert_true(ept02_map(&ept, root, 0x2000, 1, 0x2000 | all, table12));
+		assert_true(ept02_map(&ept, root, 0x1000, 1, key << 20 | all, &small));
+		assert_true(ept02_map(&ept, root, 0x2000, 1, 0x2000 | all, &small));
 	}
 	table12[1] = 0x77000 | HYPAPI_RWX;
 	table12[2] = 0x2000 | HYPAPI_RWX;
 	root = ept02_root(&ept, 0x77701e, &flush);
 	assert_true(flush);
-	assert_true(ept02_map(&ept, root, 0x3000, 1, 0x3000 | all, table12));
+	assert_true(ept02_map(&ept, root, 0x3000, 1, 0x3000 | all, &small));
 	assert_int_equal(hardware_walk(root, 0x1000, &level), 0);
 	assert_int_equal(hardware_walk(root, 0x2000, &level), 0x2000 | all);
 }

@@ -51,16 +51,25 @@ static void clear(struct ept02 *ept, u64 *table)
 	*used = (struct ept02_used){ 0 };
 }
 
+/* EPT12's table of small pages that the leaf is in, where the entries above it have all rights; else NULL. */
+static const u64 *table_of_small(const struct ept12_leaf *l12)
+{
+	if (!l12 || l12->level > 1 || (~(l12->entry[0] & l12->entry[1] & l12->entry[2]) & EPT_RIGHTS))
+		return NULL;
+	return ept12_at(GPA1(ALIGN_DOWN(l12->at[EPT_LEVELS - 1].addr, PAGE_SIZE)));
+}
+
 /*
  * Takes a table of small pages that was aged into use again. EPT01 is the identity where it gives all rights to RAM, so
  * what stays has the address that EPT12 says. What L2 used and does not stay is noted, until the next miss fills it in.
  */
-static void renew(struct ept02 *ept, u32 root, u64 *table, const u64 *table12)
+static void renew(struct ept02 *ept, u32 root, u64 *table, const struct ept12_leaf *l12)
 {
 	const u64 same = EPT_ADDR | EPT_RIGHTS | EPT_TYPE | EPT_IGNORE_PAT;
 	struct ept02_used *used = used_of(ept, table);
 	u64 flags12 = ept->key[root] & EPTP_AD ? EPT_ACCESSED | EPT_DIRTY : 0, of_use = flags12 ? EPT_ACCESSED : EPT_RIGHTS;
 	u64 needs = EPT_RIGHTS | EPT01_RAM | of_use, all_lost = 0;
+	const u64 *table12 = table_of_small(l12);
 	u32 count = 0;
 
 	if (!table12 || used->since != ept->changes)
@@ -150,14 +159,14 @@ static u64 *new_table(struct ept02 *ept)
 
 /* The table that table[index], an entry of `level`, is to lead to. */
 static __attribute__((noinline)) u64 *make_table(struct ept02 *ept, u32 root, u64 *table, u32 index, unsigned int level,
-						 const u64 *table12)
+						 const struct ept12_leaf *l12)
 {
 	u64 entry = table[index], *child;
 
 	if (entry & AGED) {
 		child = table_at(~entry);
 		if (level == 2)
-			renew(ept, root, child, table12);
+			renew(ept, root, child, l12);
 		else
 			age(ept, root, child);
 	} else {
@@ -179,7 +188,7 @@ static void note_row(struct ept02_used *used, u32 index, u64 entry)
 	used->mixed |= row != used->row || !(entry & EPT01_RAM);
 }
 
-u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry, const u64 *table12)
+u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry, const struct ept12_leaf *l12)
 {
 	u64 *table = ept->pages[root];
 
@@ -188,7 +197,7 @@ u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 en
 
 		if (likely(!ept_is_leaf(table[index])))
 			table = table_at(table[index]);
-		else if (!(table = make_table(ept, root, table, index, l, table12)))
+		else if (!(table = make_table(ept, root, table, index, l, l12)))
 			return NULL;
 	}
 	u32 index = ept_index(gpa2, level);

@@ -14,6 +14,7 @@
 #define XMHF_NESTED_EPT02_H
 
 #include "mem/ept.h"
+#include "nested/ept12.h"
 
 /* Pages of a CPU, unless said otherwise: they map about 500 MiB of L2 by 4 KiB pages before they start over. */
 #define EPT02_PAGES 256
@@ -66,11 +67,12 @@ u64 ept02_pointer(const struct ept02 *ept, u32 root);
 /*
  * Maps gpa2 by a leaf at `level` (1, 2, 3), with EPT_LARGE in it above level 1. The answer: the table that it is in.
  * NULL: the pool is used up; the caller then calls ept02_empty() and tries again, which cannot fail.
- * table12: EPT12's table of small pages around gpa2, which L1 may write to meanwhile, if the entries above it have all
- * rights; else NULL. A leaf in a table that was aged stays if table12 has it still, with all rights, and without a flag
- * to be set by an access; if L2 used it; and if it is RAM that L1 had with all rights since.
+ * l12: the leaf of EPT12 that the entry was made from, as just walked; NULL: no other leaf stays. A small page's leaf in
+ * a table that was aged stays if the table of l12, which L1 may write to meanwhile, has it still, with all rights and no
+ * flag to be set by an access; if L2 used it; and if it is RAM that L1 had with all rights since.
  */
-must_check u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry, const u64 *table12);
+must_check u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry,
+			  const struct ept12_leaf *l12);
 
 /*
  * After a miss that was mapped by table[index], at `level`: which entries of the table are worth to be filled with it,

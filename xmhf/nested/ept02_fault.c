@@ -114,19 +114,11 @@ static void fill_split(const u64 *table01, u32 index, u64 entry, const struct ep
 			ept02_add(w, (u32)i, first + i * PAGE_SIZE);
 }
 
-/* As ept02_map() wants it. */
-static inline const u64 *small_pages12(struct nested_cpu *n, const struct ept12_leaf *l12)
-{
-	if (l12->level > 1 || (~(l12->entry[0] & l12->entry[1] & l12->entry[2]) & EPT_RIGHTS))
-		return NULL;
-	return l1_page(&n->memory, l12->at[EPT_LEVELS - 1].addr & PAGE_ADDR, HYPAPI_R);
-}
-
 /* l12: the leaf of EPT12 that `entry` was made from. The answer: the table that the leaf is in. */
 static always_inline u64 *fill(struct nested_cpu *n, gpa2_t gpa2, unsigned int level, u64 entry,
 			       const struct ept12_leaf *l12)
 {
-	u64 *table = ept02_map(&n->ept02, n->current->root, gpa2.addr, level, entry, small_pages12(n, l12));
+	u64 *table = ept02_map(&n->ept02, n->current->root, gpa2.addr, level, entry, l12);
 
 	if (likely(table))
 		return table;
