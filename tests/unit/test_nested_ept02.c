@@ -287,7 +287,8 @@ static void revalidation_asks_for_what_was_lost(void **state)
 	root = ept02_root(&ept, 0x101e, &flush);
 	for (u64 i = 1; i < 9; i++) {
 		assert_true(ept02_map(&ept, root, i << 12, 1, (0x40200000 + (i << 12)) | ram, NULL)); /* a row */
-		assert_true(ept02_map(&ept, root, 0x200000 + (i << 12), 1, (0x300000 + (i << 13)) | ram, NULL)); /* none */
+		/* none */
+		assert_true(ept02_map(&ept, root, 0x200000 + (i << 12), 1, (0x300000 + (i << 13)) | ram, NULL));
 	}
 	assert_true(ept02_map(&ept, root, 0x400000, 2, 0x800000 | ram | EPT_LARGE, NULL));
 	assert_true(ept02_map(&ept, root, 0x600000, 1, 0x40000000 | HYPAPI_R, NULL)); /* a stand-in, say */
@@ -401,8 +402,9 @@ static void what_was_used_is_wanted_again(void **state)
 }
 
 /*
- * A leaf stays over INVEPT if it is what EPT12 says now, and nothing else does: no other address, right or type, no flag
- * that an access would set, no page that is not RAM with all rights, none that L2 did not use, none after EPT01 changed.
+ * A leaf stays over INVEPT if it is what EPT12 says now, and nothing else does: no other address, right or type, no
+ * flag that an access would set, no page that is not RAM with all rights, none that L2 did not use, none after EPT01
+ * changed.
  */
 static void leaves_that_ept12_has_still_stay(void **state)
 {
@@ -547,13 +549,15 @@ static void revalidation_leaves_aged_entries_alone(void **state)
 	assert_true(ept02_map(&ept, root, 0x7000, 1, 0xabc000 | HYPAPI_RWX, NULL));
 	assert_true(ept02_map(&ept, root, 0x40000000, 2, 0x600000 | HYPAPI_RWX | EPT_LARGE, NULL));
 	assert_true(ept02_invalidate(&ept, 0x101e, &found));
-	assert_true(ept02_map(&ept, root, 0x8000000000, 1, 0xdef000 | HYPAPI_RWX, NULL)); /* another way from the root on */
+	/* another way from the root on */
+	assert_true(ept02_map(&ept, root, 0x8000000000, 1, 0xdef000 | HYPAPI_RWX, NULL));
 	looks = 0;
 	ept02_revalidate(&ept, &some_change);
 	assert_int_equal(looks, 1);
 	assert_int_equal(hardware_walk(root, 0x8000000000, &level), 0xdef000 | HYPAPI_RWX);
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
-	assert_true(ept02_map(&ept, root, 0x8000, 1, 0x1000 | HYPAPI_RWX, NULL)); /* the aged tables serve again, empty */
+	/* the aged tables serve again, empty */
+	assert_true(ept02_map(&ept, root, 0x8000, 1, 0x1000 | HYPAPI_RWX, NULL));
 	assert_int_equal(ept.next, ept.root_count + 7);
 	assert_int_equal(hardware_walk(root, 0x7000, &level), 0);
 	assert_int_equal(hardware_walk(root, 0x40000000, &level), 0);

@@ -67,7 +67,8 @@ static void renew(struct ept02 *ept, u32 root, u64 *table, const struct ept12_le
 {
 	const u64 same = EPT_ADDR | EPT_RIGHTS | EPT_TYPE | EPT_IGNORE_PAT;
 	struct ept02_used *used = used_of(ept, table);
-	u64 flags12 = ept->key[root] & EPTP_AD ? EPT_ACCESSED | EPT_DIRTY : 0, of_use = flags12 ? EPT_ACCESSED : EPT_RIGHTS;
+	u64 flags12 = ept->key[root] & EPTP_AD ? EPT_ACCESSED | EPT_DIRTY : 0;
+	u64 of_use = flags12 ? EPT_ACCESSED : EPT_RIGHTS;
 	u64 needs = EPT_RIGHTS | EPT01_RAM | of_use, all_lost = 0;
 	const u64 *table12 = table_of_small(l12);
 	u32 count = 0;

@@ -5,7 +5,7 @@
  *
  * Invariants: a root page stays where it is, so the EPTP of a live VMCS02 never dangles, whatever is dropped. A leaf
  * that hardware can reach was made, or found equal to EPT12, after the last invalidation of its root, and made or found
- * right after EPT01 last lost rights. Tables outlive invalidations: their entries are "aged" (made unreachable) from the
+ * right after EPT01 last lost rights. Tables outlive invalidations: their entries are "aged" (unreachable) from the
  * top. When the way to a table of small pages is used again its leaves are compared with EPT12, and stay or go; which
  * ones went is noted. A table pointer that is kept in a non-present entry is stored inverted (L1TF: no address of RAM
  * there). Pure: flushing hardware is the caller's duty after each function that says so.
@@ -67,9 +67,9 @@ u64 ept02_pointer(const struct ept02 *ept, u32 root);
 /*
  * Maps gpa2 by a leaf at `level` (1, 2, 3), with EPT_LARGE in it above level 1. The answer: the table that it is in.
  * NULL: the pool is used up; the caller then calls ept02_empty() and tries again, which cannot fail.
- * l12: the leaf of EPT12 that the entry was made from, as just walked; NULL: no other leaf stays. A small page's leaf in
- * a table that was aged stays if the table of l12, which L1 may write to meanwhile, has it still, with all rights and no
- * flag to be set by an access; if L2 used it; and if it is RAM that L1 had with all rights since.
+ * l12: the leaf of EPT12 that the entry was made from, as just walked; NULL: no other leaf stays. A small page's leaf
+ * in a table that was aged stays if the table of l12, which L1 may write to meanwhile, has it still, with all rights
+ * and no flag to be set by an access; if L2 used it; and if it is RAM that L1 had with all rights since.
  */
 must_check u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry,
 			  const struct ept12_leaf *l12);

@@ -96,8 +96,8 @@ static void fill_table(struct nested_cpu *n, const struct ept12_leaf *l12, const
 			continue;
 		if (unlikely(other & alone))
 			found = neighbour(n, l12, entry12);
-		else if (other >= SIZE_2M ? alike_in_ept01(entry01, l12->gpa1, other)
-					  : !table01 || (table01[index01] ^ table01[index01 ^ other >> PAGE_SHIFT]) == other)
+		else if (other >= SIZE_2M ? alike_in_ept01(entry01, l12->gpa1, other) : !table01 ||
+			 (table01[index01] ^ table01[index01 ^ other >> PAGE_SHIFT]) == other)
 			found = entry ^ other;
 		if (found)
 			ept02_add(w, (u32)i, found);
