@@ -278,8 +278,8 @@ static void set_flags(const struct dispatch *d, u64 value)
 	vmwrite(VMCS_GUEST_RFLAGS, value);
 }
 
-/* Registers that need more than a store to this CPU's structure. */
-static int set_vmcs_reg(struct dispatch *d, enum hypapi_reg reg, u64 value)
+/* Registers that need more than a store to this CPU's structure. Not in line: a mere store would save registers. */
+static __attribute__((noinline)) int set_vmcs_reg(struct dispatch *d, enum hypapi_reg reg, u64 value)
 {
 	if (!in_guest(d))
 		return HYPAPI_ENOTSUP;
