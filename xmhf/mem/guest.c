@@ -242,7 +242,8 @@ static __attribute__((noinline)) bool read_top(struct guest_walk *w)
 	return w->at[top].table;
 }
 
-static inline enum guest_access_result walk(struct guest_walk *w, u64 gva, u64 *gpa, u64 *refused)
+/* In line: by each page of a copy. */
+static always_inline enum guest_access_result walk(struct guest_walk *w, u64 gva, u64 *gpa, u64 *refused)
 {
 	if (unlikely(!w->at[w->levels - 1].table) && !read_top(w))
 		return GUEST_NOT_OWNED;
