@@ -46,7 +46,8 @@ void boot_refuse(const char *f, ...)
 	longjmp(refused, 1);
 }
 
-u32 phys_bits(void) { return 46; }
+u32 phys_bits_known = 46;
+u32 phys_bits_ask(void) { return phys_bits_known; }
 static u64 mapped;
 static union { u8 bytes[32]; u32 words[8]; } memory;
 void *root_map_window(enum root_window window, u64 physical, u64 bytes)

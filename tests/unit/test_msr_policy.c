@@ -112,7 +112,8 @@ bool apic_guard_write_lvt(struct percpu *c, u32 msr, u64 value) { (void)c; retur
 bool mtrr_read_msr(struct percpu *c, u32 msr, u64 *value) { (void)c; *value = 0; return emulate(msr, 0); }
 bool mtrr_write_msr(struct percpu *c, u32 msr, u64 value) { (void)c; return emulate(msr, value); }
 bool nested_read_msr(u32 msr, u64 *value) { *value = 0; return emulate(msr, 0); }
-u32 phys_bits(void) { return 39; }
+u32 phys_bits_known = 39;
+u32 phys_bits_ask(void) { return phys_bits_known; }
 bool nested_enabled(void) { return true; }
 /* What is beyond the bitmaps always goes to L1, which lets L2 have #GP here. Its bitmap asks for nothing. */
 void nested_reflect_hardware(struct percpu *c, u32 reason)

@@ -145,8 +145,7 @@ void guest_walk_begin(struct guest_walk *w, struct percpu *cpu, u32 cpl)
 	} else {
 		w->levels = 2;
 	}
-	w->reserved = BITS(w->levels == 3 ? 62 : 51, 0) & ~(BIT(phys_bits()) - 1);
-	w->reserved |= PTE_NX & ~w->nx;
+	w->unusual = (BITS(w->levels == 3 ? 62 : 51, 0) & ~(BIT(phys_bits()) - 1)) | (PTE_NX & ~w->nx) | PTE_LARGE;
 	w->pkru = w->levels >= 4 && unlikely(w->cr4 & CR4_PKE) ? rdpkru() : 0;
 	w->level = w->levels - 1;
 	w->at[w->level].gpa = cr3 & (w->levels == 3 ? BITS(51, 5) : PTE_ADDR);
@@ -164,13 +163,15 @@ static u64 load_legacy_entry(u32 levels, const void *table, u64 gva, u32 shift)
 	return shift == 30 ? (entry | PTE_W | PTE_U) & ~PTE_NX : entry;
 }
 
-/* The first level of PAE paging was judged when CR3 was loaded; of two levels a large page has one such bit. */
+/*
+ * Of an entry with unusual bits. The first level of PAE paging was judged when CR3 was loaded; of two levels a large
+ * page has one reserved bit.
+ */
 static inline bool has_reserved(const struct guest_walk *w, u64 entry, u32 shift, u32 levels)
 {
-	if (levels >= 4)
-		return (entry & w->reserved) || is_malformed_pte(entry, shift);
-	if (levels == 3)
-		return shift < 30 && ((entry & w->reserved) || is_malformed_pte(entry, shift));
+	if (levels >= 3)
+		return (levels > 3 || shift < 30) &&
+		       ((entry & w->unusual & ~PTE_LARGE) || is_malformed_pte(entry, shift));
 	return shift > PAGE_SHIFT && (entry & PTE_LARGE) && (w->cr4 & CR4_PSE) && (entry & BIT(21));
 }
 
@@ -200,7 +201,7 @@ static always_inline enum guest_access_result walk_tables(struct guest_walk *w, 
 
 		w->level = level;
 		w->at[level].entry = entry;
-		if (!(entry & PTE_P) || unlikely(has_reserved(w, entry, shift, levels)))
+		if (!(entry & PTE_P) || (unlikely(entry & w->unusual) && has_reserved(w, entry, shift, levels)))
 			return GUEST_PAGE_FAULT;
 		*refused |= entry ^ (PTE_W | PTE_U);
 		if (is_leaf(w, entry, shift, levels)) {

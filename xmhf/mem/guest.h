@@ -47,7 +47,7 @@ struct guest_walk {
 	struct percpu *cpu;
 	u64 cr4, efer;
 	u64 nx;         /* the execute-disable bit, if it counts */
-	u64 reserved;   /* in every entry of 64 bits */
+	u64 unusual;    /* of entries of 64 bits: what is reserved in all, and PTE_LARGE, by which more is */
 	u32 cpl;
 	u32 pkru;       /* 0: no protection key takes anything */
 	u32 levels;     /* 0: paging off */

@@ -8,15 +8,13 @@
 #define MSR_TME_ACTIVATE 0x982
 #define ECX7_TME BIT(13)
 
-u32 phys_bits(void)
+u32 phys_bits_known; /* by any CPU: all find the same */
+
+u32 phys_bits_ask(void)
 {
-	static u32 bits; /* every CPU finds the same */
 	u64 activate = 0;
 
-	if (!bits) {
-		if (!(cpuid(7, 0).ecx & ECX7_TME) || !rdmsr_safe(MSR_TME_ACTIVATE, &activate))
-			activate = 0;
-		bits = phys_bits_without_keys(cpuid(0x80000008, 0).eax & 0xff, activate);
-	}
-	return bits;
+	if (!(cpuid(7, 0).ecx & ECX7_TME) || !rdmsr_safe(MSR_TME_ACTIVATE, &activate))
+		activate = 0;
+	return phys_bits_known = phys_bits_without_keys(cpuid(0x80000008, 0).eax & 0xff, activate);
 }

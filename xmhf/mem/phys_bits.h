@@ -8,8 +8,14 @@
 
 #include "lib/base.h"
 
+extern u32 phys_bits_known; /* 0: not asked for yet */
+u32 phys_bits_ask(void);
+
 /* Of this machine; the same on every CPU. */
-u32 phys_bits(void);
+static inline u32 phys_bits(void)
+{
+	return likely(phys_bits_known) ? phys_bits_known : phys_bits_ask();
+}
 
 /* width: MAXPHYADDR; activate: IA32_TME_ACTIVATE, 0 where there is none. */
 static inline u32 phys_bits_without_keys(u32 width, u64 activate)
