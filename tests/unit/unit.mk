@@ -128,8 +128,9 @@ $(UNIT_DIR)/hypapp_$(1): $(call hypapp_host_src,$(1)) $(call hypapp_tests,hypapp
 	@mkdir -p $$(@D)
 	$$(say) TEST $$@
 	$$(Q)$$(CC) $$(UNIT_CFLAGS) -DHYPAPI_SIM $$(call hypapp_include,hypapps/$(1)) $$(SANITIZE) -o $$@ \
-		$$(filter %.c %.S %.a,$$^) -lcmocka
+		$$(filter %.c %.S %.a,$$^) $(UNIT_WRAP_$(1)) -lcmocka
 endef
+UNIT_WRAP_trustvisor := -Wl,--wrap=br_ecdsa_i31_sign_raw
 $(foreach a,$(UNIT_HYPAPPS),$(eval $(call unit_hypapp,$(a))))
 
 # The verifier of quotes, which the test of TrustVisor's values runs.

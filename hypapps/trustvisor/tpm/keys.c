@@ -58,12 +58,19 @@ static bool make_p256(void *scratch)
 	return true;
 }
 
-bool keys_sign_p256(const uint8_t hash[32], uint8_t signature[64], void *scratch)
+/* One that a fault of memory or CPU made wrong can give the key away: none leaves that is not verified. */
+bool keys_sign_p256(const uint8_t hash[32], uint8_t signature[KEYS_P256_BYTES], void *scratch)
 {
-	br_ec_private_key key = { .curve = BR_EC_secp256r1, .x = p256.secret, .xlen = sizeof(p256.secret) };
+	const br_ec_private_key key = { .curve = BR_EC_secp256r1, .x = p256.secret, .xlen = sizeof(p256.secret) };
+	const br_ec_public_key public = { .curve = BR_EC_secp256r1, .q = p256.point, .qlen = sizeof(p256.point) };
 
-	return make_p256(scratch) &&
-	       br_ecdsa_i31_sign_raw(&br_ec_p256_m31, &br_sha256_vtable, hash, &key, signature) == 64;
+	if (!make_p256(scratch))
+		return false;
+	if (br_ecdsa_i31_sign_raw(&br_ec_p256_m31, &br_sha256_vtable, hash, &key, signature) == KEYS_P256_BYTES &&
+	    br_ecdsa_i31_vrfy_raw(&br_ec_p256_m31, hash, 32, &public, signature, KEYS_P256_BYTES))
+		return true;
+	wipe(signature, KEYS_P256_BYTES);
+	return false;
 }
 
 bool keys_public_p256(uint8_t point[65], void *scratch)

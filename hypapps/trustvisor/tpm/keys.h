@@ -11,10 +11,11 @@
 #include <stdint.h>
 
 #define KEYS_RSA_BYTES 256
+#define KEYS_P256_BYTES 64
 #define KEYS_SCRATCH_BYTES 2048
 
 /** ECDSA P-256 signature of a SHA-256 hash: r, s. */
-bool keys_sign_p256(const uint8_t hash[32], uint8_t signature[64], void *scratch);
+bool keys_sign_p256(const uint8_t hash[32], uint8_t signature[KEYS_P256_BYTES], void *scratch);
 /** The public key: an uncompressed point. */
 bool keys_public_p256(uint8_t point[65], void *scratch);
 /** RSA-2048, PKCS#1 v1.5 signature of a SHA-1 hash. */

@@ -6,6 +6,7 @@
  */
 #include "test_fake.h"
 #include "tpm/job.h"
+#include "tpm/keys.h"
 #include "tpm/tpm.h"
 
 #include <bearssl.h>
@@ -780,6 +781,21 @@ uint32_t br_rsa_i62_pkcs1_sign(const unsigned char *oid, const unsigned char *ha
 	return br_rsa_pkcs1_sig_pad(oid, hash, hash_len, key->n_bitlen, x) && br_rsa_i62_private(x, &used);
 }
 
+/* The library's, with a fault at its end. */
+static bool fault_in_r;
+size_t __real_br_ecdsa_i31_sign_raw(const br_ec_impl *impl, const br_hash_class *class, const void *hash,
+				    const br_ec_private_key *key, void *signature);
+size_t __wrap_br_ecdsa_i31_sign_raw(const br_ec_impl *impl, const br_hash_class *class, const void *hash,
+				    const br_ec_private_key *key, void *signature);
+size_t __wrap_br_ecdsa_i31_sign_raw(const br_ec_impl *impl, const br_hash_class *class, const void *hash,
+				    const br_ec_private_key *key, void *signature)
+{
+	size_t len = __real_br_ecdsa_i31_sign_raw(impl, class, hash, key, signature);
+
+	((uint8_t *)signature)[5] ^= fault_in_r ? 2 : 0;
+	return len;
+}
+
 static uint32_t old_quote(void)
 {
 	memset(at(OUT), 0, 256);
@@ -803,6 +819,17 @@ static void a_fault_gives_no_signature(void **state)
 	fault_in_p = false;
 	assert_int_equal(old_quote(), TV_TPM_OK);
 	assert_memory_not_equal(at(OUT), zeros, sizeof(zeros));
+
+	static uint8_t scratch[KEYS_SCRATCH_BYTES] __attribute__((aligned(16)));
+	uint8_t hash[32] = { 1 }, signature[KEYS_P256_BYTES];
+
+	for (int fault = 0; fault < 2; fault++) {
+		fault_in_r = fault;
+		assert_int_equal(keys_sign_p256(hash, signature, scratch), !fault);
+		assert_int_equal(memcmp(signature, zeros, sizeof(signature)) == 0, fault);
+	}
+	fault_in_r = false;
+	keys_wipe();
 }
 
 typedef void blocks_function(struct sha256 *sha, const void *blocks, uint32_t count);
