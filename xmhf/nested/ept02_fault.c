@@ -74,31 +74,41 @@ static inline bool alike_in_ept01(u64 entry01, gpa1_t gpa1, u64 other)
 }
 
 /*
- * Neighbours in the table of EPT12 that holds l12. Most are like it but for the address, many in the same 2 MiB of L1's
- * memory. table01: the level-1 table of EPT01 there; NULL: a larger leaf. entry: of EPT02, for the missed page.
+ * Neighbours in the table of EPT12 that holds l12. Most small pages are like it but for the address, many in the same
+ * 2 MiB of L1's memory. table01: the level-1 table of EPT01 there; NULL: a larger leaf. entry: of EPT02, for the missed
+ * page.
  */
-static void fill_table(struct nested_cpu *n, const struct ept12_leaf *l12, const u64 *table01, u64 entry,
-		       const struct ept02_window *w)
+static void fill_small(struct nested_cpu *n, const struct ept12_leaf *l12, const u64 *table12, const u64 *table01,
+		       u64 entry, const struct ept02_window *w)
 {
-	const u64 *table12 = l1_page(&n->memory, l12->at[l12->depth - 1].addr & PAGE_ADDR, HYPAPI_R);
-	u64 flags = n->current->vmcs12.eptp & EPTP_AD ? EPT_ACCESSED | EPT_DIRTY : 0;
-	u64 missed = l12->entry[l12->depth - 1], alone = ~(l12->level == 1 ? EPT_ADDR : 0);
-	u64 counts = l12->level == 1 ? LEAF12 | flags : ~0ull, entry01 = ept01_entry(l12->gpa1);
+	u64 flags = n->current->vmcs12.eptp & EPTP_AD ? EPT_ACCESSED | EPT_DIRTY : 0, counts = LEAF12 | flags;
+	u64 missed = l12->entry[l12->depth - 1], entry01 = ept01_entry(l12->gpa1);
 	u32 index01 = ept_index(entry, 1);
 
-	if (!table12)
-		return;
 	for_each_wanted(i, w) {
 		u64 entry12 = __atomic_load_n(&table12[i], __ATOMIC_RELAXED), other = (entry12 ^ missed) & counts;
 		u64 found = 0;
 
 		if (w->table[i] || !(entry12 & EPT_RIGHTS))
 			continue;
-		if (unlikely(other & alone))
+		if (unlikely(other & ~EPT_ADDR))
 			found = neighbour(n, l12, entry12);
 		else if (other >= SIZE_2M ? alike_in_ept01(entry01, l12->gpa1, other) : !table01 ||
 			 (table01[index01] ^ table01[index01 ^ other >> PAGE_SHIFT]) == other)
 			found = entry ^ other;
+		if (found)
+			ept02_add(w, (u32)i, found);
+	}
+}
+
+static void fill_large(struct nested_cpu *n, const struct ept12_leaf *l12, const u64 *table12,
+		       const struct ept02_window *w)
+{
+	for_each_wanted(i, w) {
+		u64 entry12 = __atomic_load_n(&table12[i], __ATOMIC_RELAXED), found = 0;
+
+		if (!w->table[i] && (entry12 & EPT_RIGHTS))
+			found = neighbour(n, l12, entry12);
 		if (found)
 			ept02_add(w, (u32)i, found);
 	}
@@ -213,11 +223,14 @@ static enum marked fill_miss(struct nested_cpu *n, const struct fault *f, struct
 	if (!l01->ram || (l01->level == 1 && !table01))
 		return MARKED;
 	const struct ept02_window w = ept02_window(&n->ept02, n->current->root, table, index, level);
+	const u64 *table12 = ept12_at(GPA1(l12->at[l12->depth - 1].addr & PAGE_ADDR));
 
-	if (l12->level == level)
-		fill_table(n, l12, table01, entry, &w);
-	else if (table01)
+	if (l12->level > level && table01)
 		fill_split(table01, index, entry, &w);
+	else if (l12->level == 1 && table12)
+		fill_small(n, l12, table12, table01, entry, &w);
+	else if (l12->level == level && table12)
+		fill_large(n, l12, table12, &w);
 	return MARKED;
 }
 
