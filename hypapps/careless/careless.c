@@ -19,6 +19,7 @@ static gva_t code, data;
 static uint64_t wrong_left, guarded; /* violations that are answered wrongly; the page that nobody writes to */
 static volatile uint32_t armed_type = HYPAPI_EV_COUNT, armed_fault;
 static bool spins = true; /* CPUs look at it and change it at any time */
+static bool stays;
 
 /* ---- Faults ---- */
 
@@ -181,6 +182,7 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 	case CARELESS_ENDLESS: be_slow(~0ull); break;
 	case CARELESS_LOCKED: hypapi_lock(&lock); break;
 	case CARELESS_FRESH: return read_fresh(ev);
+	case CARELESS_STAY: stays = true; break;
 	case CARELESS_GUARD: guarded = rcx; return restrict_page(ev, rcx);
 	case CARELESS_PARTITION: return make_partition(ev, rcx);
 	case CARELESS_ENTER: return enter(ev, rdx);
@@ -224,6 +226,12 @@ static enum hypapi_verdict on_msr(struct hypapi_event *ev)
 	return HYPAPI_HANDLED;
 }
 
+static enum hypapi_verdict on_exit(struct hypapi_event *ev)
+{
+	fault_if_armed(ev);
+	return stays ? HYPAPI_HANDLED : HYPAPI_PASS;
+}
+
 /* WORK, and what it takes part in or is only told. */
 static enum hypapi_verdict on_other(struct hypapi_event *ev)
 {
@@ -262,7 +270,7 @@ HYPAPP_DEFINE(careless,
 		{ .type = HYPAPI_EV_MSR, .levels = HYPAPI_LEVELS_GUEST, .handler = on_msr },
 		{ .type = HYPAPI_EV_WORK, .handler = on_other },
 		{ .type = HYPAPI_EV_MTRR, .two_phase = true, .handler = on_other },
-		{ .type = HYPAPI_EV_PARTITION_EXIT, .levels = HYPAPI_LEVELS_GUEST, .handler = on_other },
+		{ .type = HYPAPI_EV_PARTITION_EXIT, .levels = HYPAPI_LEVELS_GUEST, .handler = on_exit },
 		{ .type = HYPAPI_EV_RESET, .handler = on_reset },
 	},
 	.claims = {

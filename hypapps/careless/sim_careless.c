@@ -30,6 +30,7 @@ struct row {
 	const char *options;
 	bool fault;       /* the simulator ends the run */
 	sim_code *code;   /* of L1; NULL: the call alone */
+	unsigned seconds; /* at most; 0: 3 */
 };
 
 static void call(void *arg)
@@ -86,11 +87,29 @@ static void violation_in_l2(void *arg)
 	sim_l2_run(l2, write_unmapped, arg, do_nothing);
 }
 
+static void fault_in_partition(void *arg)
+{
+	(void)arg;
+	sim_read64(GVA(1ull << 40));
+}
+
+/* A partition that faults, and is not left. */
+static void stay_in_partition(void *arg)
+{
+	struct row row = *(const struct row *)arg;
+
+	row.rcx = sim_memory(2 * HYPAPI_PAGE_SIZE).addr;
+	sim_set(HYPAPI_REG_RCX, row.rcx);
+	sim_assert(sim_hypercall(CARELESS_PARTITION) == 0 && sim_hypercall(CARELESS_STAY) == 0);
+	call(&row);
+}
+
 static int run_row(void *arg)
 {
 	struct row *row = arg;
 
-	sim_boot(hypapps, &(struct sim_options){ .options = row->options, .seconds = 3 });
+	sim_boot(hypapps, &(struct sim_options){ .options = row->options, .seconds = row->seconds ? row->seconds : 3 });
+	sim_partition_code(fault_in_partition, NULL);
 	sim_run(0, row->code ? row->code : call, row);
 	return 0;
 }
@@ -152,6 +171,8 @@ static void each_mistake_has_its_line(void **state)
 		  "sim_l2_map() first, or answer false\n" },
 		{ .call = CARELESS_SLOW, .rcx = 20000000, .answer = 0,
 		  .line = " ticks for event hypercall of L1", .options = "hypapp-time=1ms" },
+		{ .call = CARELESS_ENTER, .answer = GP, .code = stay_in_partition, .seconds = 30,
+		  .line = "hypapp careless does not leave a partition whose time is over: its caller gets #GP" },
 		{ .call = CARELESS_ENDLESS, .answer = 0,
 		  .line = "sim: CPU 0: hypapp careless, in its handler of event hypercall", .fault = true },
 		{ .call = CARELESS_LOCKED, .answer = 0,

@@ -201,10 +201,35 @@ const struct hypapp_descriptor *partition_owner(const struct percpu *cpu)
 	return cpu->partition.running->app;
 }
 
+static void exit_to_owner(struct percpu *cpu, const struct hypapi_partition_exit_args *args);
+
+/*
+ * The owner has answered that the partition goes on: at the same instruction, perhaps for ever, while the interrupts of
+ * this CPU wait. The timer does not end that, for it runs in the partition alone. Who does not leave it when its time
+ * is over is not asked again.
+ */
+static __attribute__((noinline)) void goes_on(struct percpu *cpu, u32 reason)
+{
+	if (reason == HYPAPI_PEXIT_TIME) {
+		log_limited(LOG_WARN, "hypapp %s does not leave a partition whose time is over: its caller gets #GP",
+			    partition_owner(cpu)->name);
+		partition_leave(cpu);
+		vmx_raise(cpu, VEC_GP, 0, GVA(0));
+	} else if (rdtsc() - cpu->partition.since > time_ticks) {
+		exit_to_owner(cpu, &(struct hypapi_partition_exit_args){ .reason = HYPAPI_PEXIT_TIME,
+									  .exit_reason = EXIT_PREEMPTION_TIMER });
+	}
+}
+
 static void exit_to_owner(struct percpu *cpu, const struct hypapi_partition_exit_args *args)
 {
-	if (event_partition_exit(cpu, args) == TAKEN)
+	u64 since = cpu->partition.since;
+
+	if (event_partition_exit(cpu, args) == TAKEN) {
+		if (unlikely(cpu->world->mode == RUN_PARTITION && cpu->partition.since == since))
+			goes_on(cpu, args->reason);
 		return;
+	}
 	log_limited(LOG_WARN, "CPU %u: nobody answers for a partition's exit %u, vector %u: its caller gets #GP",
 		    cpu->index, args->exit_reason, args->vector);
 	if (cpu->world->mode == RUN_PARTITION)

@@ -121,7 +121,8 @@ enum hypapi_partition_exit {
 	                                 completeness */
 	HYPAPI_PEXIT_INSTRUCTION,   /**< an instruction that a partition may not execute (HLT, I/O, RDMSR ...) */
 	HYPAPI_PEXIT_TIME,          /**< it ran longer than the boot option `partition-time` allows, with interrupts
-	                                 held back */
+	                                 held back; if its owner does not leave it, the core does, and its caller
+	                                 gets #GP */
 	HYPAPI_PEXIT_INIT,          /**< INIT for its CPU: the owner leaves the partition, and nothing of its caller
 	                                 goes on */
 };
