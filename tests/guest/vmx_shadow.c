@@ -8,7 +8,8 @@
 
 enum { VMREAD_BITMAP = 0x2026, VMWRITE_BITMAP = 0x2028 };
 #define SHADOW BIT(31)
-#define WINDOW 0x80000000ull	/* linear and L2-physical: one page that L2 may read, one that it may write, nothing */
+/* Linear and L2-physical: one page that L2 may read, one that it may write, nothing, and what is malformed. */
+#define WINDOW 0x80000000ull
 
 static u64 shadow;		/* a shadow VMCS */
 static u8 *vmread_bitmap, *vmwrite_bitmap;
@@ -164,6 +165,7 @@ static void map_windows(void)
 	ept_map(&ept, WINDOW, (u64)pages, EPT_4K, EPT_R | EPT_WB);
 	ept_map(&ept, WINDOW + PAGE_SIZE, (u64)pages, EPT_4K, EPT_RWX | EPT_WB);
 	*ept_entry(&ept, WINDOW + 2 * PAGE_SIZE, EPT_4K) = 0;
+	*ept_entry(&ept, WINDOW + 3 * PAGE_SIZE, EPT_4K) = (u64)pages | EPT_RWX | 7 << 3;
 	ept_flush(&ept);
 }
 
@@ -175,9 +177,9 @@ static void try_in_l2(const struct attempt *a)
 	vmwrite(VMCS_INSN_ERROR, 0);
 	while (hv_run(&l2) == VMX_OK && l2.exit.reason != EXIT_VMCALL) {
 		t_exit(a->what, &l2);
-		if (l2.exit.reason == EXIT_EPT_VIOLATION) {
+		if (l2.exit.reason == EXIT_EPT_VIOLATION || l2.exit.reason == EXIT_EPT_MISCONFIG) {
 			print("T   at %lx, linear %lx\n", vmread(VMCS_GUEST_PHYSICAL_ADDR),
-			      vmread(VMCS_GUEST_LINEAR_ADDR));
+			      l2.exit.reason == EXIT_EPT_MISCONFIG ? 0 : vmread(VMCS_GUEST_LINEAR_ADDR));
 			now.at = NULL;	/* the operand is in a register: the next one */
 			vmwrite(VMCS_GUEST_RIP, (u64)l2_attempts);
 		} else {
@@ -233,6 +235,9 @@ static const struct attempt attempts[] = {
 	READ_TO("read to nothing", VMCS_GUEST_RIP, WINDOW + 2 * PAGE_SIZE),
 	{ "write from what it lets L2 read", WRITE_MEM, VMCS_GUEST_RSP, 0, (u64 *)WINDOW, 0 },
 	{ "write from nothing", WRITE_MEM, VMCS_GUEST_RSP, 0, (u64 *)(WINDOW + 2 * PAGE_SIZE + 8), 0 },
+	READ_TO("read to a malformed entry", VMCS_GUEST_RIP, WINDOW + 3 * PAGE_SIZE),
+	READ_TO("read of no field to it", 0x7ffe, WINDOW + 3 * PAGE_SIZE),
+	{ "write from a malformed entry", WRITE_MEM, VMCS_GUEST_RSP, 0, (u64 *)(WINDOW + 3 * PAGE_SIZE), 0 },
 	{ "read, at the end", READ_REG, VMCS_GUEST_RIP, 0, NULL, 0 },
 };
 
@@ -280,6 +285,30 @@ static void accesses(void)
 		try_in_l2(&attempts[i]);
 	print_shadow("the shadow afterwards");
 	print("T the VMCS itself: offset %lx, ES %lx\n", vmread(VMCS_TSC_OFFSET), vmread(VMCS_GUEST_ES_SEL));
+}
+
+/* Accessed and dirty flags of the operand's page, and what a log has of it. */
+static void flags_of_operands(void)
+{
+	static const struct attempt rows[] = {
+		{ "write from memory, flags in use", WRITE_MEM, VMCS_GUEST_RSP, 0, (u64 *)(WINDOW + PAGE_SIZE), 0 },
+		{ "write from two pages", WRITE_MEM, VMCS_GUEST_RSP, 0, (u64 *)(WINDOW + PAGE_SIZE - 4), 0 },
+		READ_TO("read to memory, flags in use", VMCS_GUEST_RIP, WINDOW + PAGE_SIZE),
+	};
+
+	print("T -- flags of operands\n");
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		map_windows();
+		with_shadowing(HV_LONG64, l2_attempts);
+		vmwrite(VMCS_EPTP, ept.eptp | EPTP_AD);
+		try_in_l2(&rows[i]);
+		for (u64 page = 0; page < 2; page++) {
+			u64 entry = *ept_entry(&ept, WINDOW + page * PAGE_SIZE, EPT_4K);
+
+			print("T   page %lu: accessed %u, dirty %u\n", page, !!(entry & EPT_ACCESSED),
+			      !!(entry & EPT_DIRTY));
+		}
+	}
 }
 
 static const struct attempt reads_rip = { "read", READ_REG, VMCS_GUEST_RIP, 0, NULL, 0 };
@@ -393,6 +422,7 @@ DEFINE_TEST(vmx_shadow, "vmx-shadow", "VMCS shadowing: shadow VMCSs, entries, L2
 		ept_map_range(&ept, 0, WINDOW, EPT_2M, EPT_RWX | EPT_WB);
 		entries(hv_vmcs_alloc());
 		accesses();
+		flags_of_operands();
 		changes_between();
 		other_modes();
 		shared_by_two();

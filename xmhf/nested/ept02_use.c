@@ -238,8 +238,8 @@ const void *nested_readable(struct percpu *cpu, gpa2_t gpa2)
 	return likely(hpa) ? phys_to_virt(HPA(hpa)) : readable_slowly(cpu, gpa2);
 }
 
-/* by_l2: only where EPT01 lets L1 write, too. */
-static bool mark_written(struct nested_cpu *n, gpa2_t gpa2, bool by_l2, gpa1_t *gpa1)
+/* access: HYPAPI_R or _W. by_l2: only where EPT01 gives L1 the right, too. */
+static bool mark_used(struct nested_cpu *n, gpa2_t gpa2, u32 access, bool by_l2, gpa1_t *gpa1)
 {
 	bool marks = vmcs12_uses_ept(&n->current->vmcs12) && (n->current->vmcs12.eptp & EPTP_AD), dirty;
 	enum marked marked = MARK_AGAIN;
@@ -248,12 +248,12 @@ static bool mark_written(struct nested_cpu *n, gpa2_t gpa2, bool by_l2, gpa1_t *
 
 	/* L1 may change it all the time. */
 	for (u32 tries = 0; tries < MARK_TRIES && marked == MARK_AGAIN; tries++) {
-		if (!leaf12(n, gpa2, &l12) || !(l12.rights & HYPAPI_W))
+		if (!leaf12(n, gpa2, &l12) || !(l12.rights & access))
 			return false;
-		if (by_l2 && (!l1_leaf(&n->memory, l12.gpa1, &l01) || !(l01.rights & HYPAPI_W)))
+		if (by_l2 && (!l1_leaf(&n->memory, l12.gpa1, &l01) || !(l01.rights & access)))
 			return false;
 		*gpa1 = l12.gpa1;
-		marked = marks ? nested_mark(n, gpa2, &l12, true, &dirty) : MARKED;
+		marked = marks ? nested_mark(n, gpa2, &l12, access & HYPAPI_W, &dirty) : MARKED;
 	}
 	return marked == MARKED;
 }
@@ -262,10 +262,17 @@ bool nested_mark_written(struct percpu *cpu, gpa2_t gpa2)
 {
 	gpa1_t gpa1;
 
-	return mark_written(cpu->nested, gpa2, true, &gpa1);
+	return mark_used(cpu->nested, gpa2, HYPAPI_W, true, &gpa1);
+}
+
+void nested_mark_read(struct percpu *cpu, gpa2_t gpa2)
+{
+	gpa1_t gpa1;
+
+	(void)mark_used(cpu->nested, gpa2, HYPAPI_R, true, &gpa1);
 }
 
 bool nested_gpa1_to_write(struct percpu *cpu, gpa2_t gpa2, gpa1_t *gpa1)
 {
-	return mark_written(cpu->nested, gpa2, false, gpa1);
+	return mark_used(cpu->nested, gpa2, HYPAPI_W, false, gpa1);
 }

@@ -90,6 +90,8 @@ bool nested_awaits_log(const struct percpu *cpu, gpa2_t gpa2);
  * if L1 wants that. L2 runs. False: EPT12 does not allow the write, or the log is full.
  */
 must_check bool nested_mark_written(struct percpu *cpu, gpa2_t gpa2);
+/* The core has read gpa2 in L2's place. */
+void nested_mark_read(struct percpu *cpu, gpa2_t gpa2);
 
 /* How far the clock of the L2 that runs is ahead of the CPU's, ticks modulo 2^64. */
 u64 nested_tsc_offset(const struct percpu *cpu);

@@ -149,6 +149,18 @@ void *operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len, bool 
 	return walk_again(cpu->nested, w, linear, write);
 }
 
+/* What the CPU does at the first access: EPT12's accessed flags. */
+static void mark_read(struct percpu *cpu, gva_t linear, size_t len)
+{
+	struct guest_walk walk;
+	struct guest_miss at;
+
+	guest_walk_begin(&walk, cpu, guest_cpl());
+	for (u32 i = 0; i < 2; i++)
+		if (guest_walk_missed(&walk, GVA(linear.addr + i * (len - 1)), HYPAPI_R, &at) && !at.table)
+			nested_mark_read(cpu, at.gpa2);
+}
+
 static enum guest_access_result access(struct percpu *cpu, gva_t linear, void *buf, size_t len, bool write,
 				       struct guest_fault *fault)
 {
@@ -171,6 +183,8 @@ static bool access_slow(struct percpu *cpu, u32 info, bool long_mode, void *buf,
 	}
 	if (result == GUEST_PAGE_FAULT)
 		vmx_raise(cpu, VEC_PF, fault.error_code, fault.gva);
+	else if (result == GUEST_OK && !write && cpu->world->mode == RUN_L2)
+		mark_read(cpu, linear, len);
 	else if (result == GUEST_NOT_OWNED && !write)
 		__builtin_memset(buf, 0xff, len);
 	return result != GUEST_PAGE_FAULT;

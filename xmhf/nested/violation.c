@@ -172,6 +172,19 @@ void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss
 	});
 }
 
+/* By an exit like that of L2's own access, which saves RF as 1. */
+static void reflect_miss(struct percpu *cpu, gva_t gva, const struct guest_miss *miss)
+{
+	struct ept12_leaf leaf;
+
+	vmx_save_as_fault(VEC_PF);
+	if (ept12_walk(&nested_caps, vmcs12_of(cpu)->eptp, miss->gpa2, &leaf) == EPT12_MISCONFIG)
+		nested_reflect(cpu, &(struct exit_info){ .reason = EXIT_EPT_MISCONFIG,
+							 .guest_physical = miss->gpa2.addr });
+	else
+		nested_page_in(cpu, gva, miss);
+}
+
 bool nested_missed(struct percpu *cpu, gva_t gva, size_t len, u32 rights)
 {
 	struct guest_walk walk;
@@ -180,7 +193,7 @@ bool nested_missed(struct percpu *cpu, gva_t gva, size_t len, u32 rights)
 	guest_walk_begin(&walk, cpu, guest_cpl());
 	for_each_page_part(done, part, gva.addr, len)
 		if (nested_misses(&walk, GVA(gva.addr + done), rights, &miss)) {
-			nested_page_in(cpu, GVA(gva.addr + done), &miss);
+			reflect_miss(cpu, GVA(gva.addr + done), &miss);
 			return true;
 		}
 	return false;
