@@ -522,80 +522,6 @@ static void neighbours_flags(void)
 	t_flags("cleared, then written");
 }
 
-/* ---- EPTP switching: L2 chooses among the EPTPs of L1's list ---- */
-
-enum { VM_FUNCTIONS = 0x2018, EPTP_LIST = 0x2024, EXIT_BY_VMFUNC = 59, MSR_VM_FUNCTIONS = 0x491 };
-
-extern const u8 l2_vmfunc[];
-asm("l2_vmfunc: .byte 0x0f, 0x01, 0xd4; movzbl 1(%rsi), %edi; movl $0x55, %eax; vmcall\n");
-
-static const struct switching {
-	const char *what;
-	u64 functions;		/* VM-function controls */
-	u32 function, index;	/* EAX and ECX of VMFUNC */
-	bool is_off;		/* the secondary control */
-} switchings[] = {
-	{ "to another EPTP", 1, 0, 1, false },	     { "to the same", 1, 0, 0, false },
-	{ "the last one", 1, 0, 511, false },	     { "behind the list", 1, 0, 512, false },
-	{ "bad memory type", 1, 0, 2, false },	     { "reserved bit", 1, 0, 3, false },
-	{ "no entry", 1, 0, 4, false },		     { "function 1", 1, 1, 1, false },
-	{ "function 63", 1, 63, 1, false },	     { "function 64", 1, 64, 1, false },
-	{ "function not allowed", 0, 0, 1, false },  { "no VM functions", 1, 0, 1, true },
-	{ "reserved function", 2, 0, 1, false },
-};
-
-static void switch_eptp(const struct switching *s, const u64 *list)
-{
-	hv_init(&l2, HV_LONG64, l2_vmfunc);
-	hv_set(VMCS_EXCEPTION_BITMAP, BIT(VEC_UD));
-	vmwrite(VMCS_EPTP, list[0]);
-	if (!s->is_off)
-		hv_set(VMCS_CPU_CONTROLS2, CPU2_VMFUNC);
-	vmwrite(VM_FUNCTIONS, s->functions);
-	vmwrite(EPTP_LIST, (u64)list);
-	l2.regs[RAX] = s->function;
-	l2.regs[RCX] = s->index;
-	l2.regs[RSI] = WINDOW;
-	if (hv_run(&l2) != VMX_OK)
-		print("T %s: refused with %u\n", s->what, l2.insn_error);
-	else if (l2.exit.reason == EXIT_BY_VMFUNC)
-		print("T %s: exit VMFUNC, length %u, at %ld\n", s->what, l2.exit.length,
-		      vmread(VMCS_GUEST_RIP) - (u64)l2_vmfunc);
-	else
-		t_exit(s->what, &l2);
-	if (l2.exit.reason == EXIT_VMCALL)
-		print("T   reads %lx\n", l2.regs[RDI]);
-	for (u32 i = 0; i < 4; i++)
-		if (list[i] == vmread(VMCS_EPTP))
-			print("T   EPTP is that of entry %u\n", i);
-}
-
-static void eptp_switching(void)
-{
-	static struct ept12 other;
-	u64 *list = page_alloc();
-
-	if (!(rdmsr(MSR_VMX_CPU2) >> 32 & CPU2_VMFUNC) || !(rdmsr(MSR_VM_FUNCTIONS) & 1))
-		return;
-	new_ept();
-	map_window(0, (u64)page + PAGE_SIZE, EPT_4K, EPT_RWX | EPT_WB);
-	ept_init(&other);
-	ept_map_range(&other, 0, WINDOW, EPT_2M, EPT_RWX | EPT_WB);
-	ept_map(&other, WINDOW, (u64)page + 2 * PAGE_SIZE, EPT_4K, EPT_RWX | EPT_WB);
-	list[0] = ept.eptp;
-	list[1] = list[511] = other.eptp;
-	list[2] = (other.eptp & ~7ull) | 1;
-	list[3] = other.eptp | BIT(11);
-	for (size_t i = 0; i < ARRAY_SIZE(switchings); i++)
-		switch_eptp(&switchings[i], list);
-	switch_eptp(&(struct switching){ "list not aligned", 1, 0, 1, false }, list + 1);
-	/* Away and back: what each maps is seen at once, and a change of the one that is not in force after INVEPT. */
-	*ept_entry(&other, WINDOW, EPT_4K) = ((u64)page + 3 * PAGE_SIZE) | EPT_RWX | EPT_WB;
-	ept_flush(&other);
-	switch_eptp(&switchings[0], list);
-	switch_eptp(&switchings[1], list);
-}
-
 DEFINE_TEST(vmx_ept, "vmx-ept", "EPT12: rights, misconfigurations, page walks, changes, sizes, many tables")
 {
 	if (!hv_supported())
@@ -614,7 +540,6 @@ DEFINE_TEST(vmx_ept, "vmx-ept", "EPT12: rights, misconfigurations, page walks, c
 	many_tables();
 	no_memory();
 	hidden_memory();
-	eptp_switching();
 	hv_off();
 }
 

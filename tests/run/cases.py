@@ -617,7 +617,7 @@ CASES = [
     transcript("vmx-shadow"),
     transcript("vmx-ept"),
     transcript("vmx-ept-ad"),
-    transcript("vmx-pml"), transcript("vmx-ve"),
+    transcript("vmx-pml"), transcript("vmx-ve"), transcript("vmx-vmfunc"),
     transcript("vmx-msr-lists"),
     transcript("vmx-vpid"),
     transcript("vmx-smp", cpus=2),
