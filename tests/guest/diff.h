@@ -8,6 +8,8 @@
  *	diff_code.c    pieces of L2's code
  *	diff_fields.c  boundary values of each field
  *	diff_logs.c    what the CPU writes to L1's memory: page-modification log, information of #VE
+ *	diff_shadow.c  VMCS shadowing of L1's: bitmaps, link pointer, L2's VMREAD and VMWRITE
+ *	diff_switch.c  EPTP switching: VMFUNC of L2, a list of good and bad EPTPs
  *	diff_rules.c   what is excluded because the emulator deviates from the manual, or L1 would not survive it
  *	diff_interfere.c  interfere=1: a second CPU changes all that meanwhile; nothing is compared then
  *	vmx_diff.c     the story, and the hash
@@ -24,6 +26,8 @@ void diff_seed(u64 seed);
 u64 diff_random(void);
 /* Another number of the seed for each `which`, apart from those that its story uses. */
 u64 diff_aside(u64 which);
+/* The next number of a sequence of the seed's own that its story does not use either. */
+u64 diff_apart(void);
 static inline u32 diff_below(u32 n) { return (u32)(diff_random() % n); }
 static inline bool diff_one_in(u32 n) { return !diff_below(n); }
 
@@ -32,7 +36,7 @@ static inline bool diff_one_in(u32 n) { return !diff_below(n); }
 
 struct world {
 	struct vcpu v;
-	struct ept12 ept;
+	struct ept12 ept, other;        /* L2 may switch to the other one */
 	u8 *code, *ivt, *stack;         /* a page each */
 	u64 *idt64, *idt32;             /* a page each */
 	u64 *pml4, *pdpt, *pd, *pae;    /* L2's tables: the first GiB, one to one */
@@ -46,10 +50,17 @@ enum diff_mode { MODE_64, MODE_64_USER, MODE_COMPAT, MODE_PAE, MODE_32, MODE_V86
 
 /* Everything as at the start of any seed; the VMCS is current, filled for `mode` and valid. */
 void diff_world_reset(enum diff_mode mode);
-/* A change of EPT12 for a page that L2 uses. */
+/* The EPT12 that the VMCS names, by whatever EPTP. */
+struct ept12 *diff_ept(void);
+/* A change of it for a page that L2 uses; for this page, chosen by the numbers. */
 void diff_edit_ept(void);
+void diff_edit_entry(u64 gpa, u64 bits, u64 target);
 /* L2 may do anything with its pages again. */
 void diff_mend_ept(void);
+/* Maps all pages that L2 needs, one to one. True: an INVEPT is owed. */
+bool diff_map_all(struct ept12 *ept);
+/* Accessed and dirty flags of all levels; an INVEPT is owed. */
+void diff_clear_flags(struct ept12 *ept);
 /* L2's code: from where it begins, for the mode, to its end. Sets RIP. */
 void diff_load_code(enum diff_mode mode);
 extern const u32 diff_msrs[];	/* the MSRs that L2 and lists use, 0 at the end */
@@ -57,7 +68,7 @@ extern const u32 diff_msrs[];	/* the MSRs that L2 and lists use, 0 at the end */
 /* ---- diff_code.c: fills at most `size` bytes with pieces, ends in VMCALL; a piece is `n` bytes ---- */
 #define DIFF_END 0xe0d
 #define DIFF_TRAP 0x1000	/* RAX of the VMCALL of L2's handler, plus the vector */
-size_t diff_write_code(u8 *at, size_t size);
+size_t diff_write_code(u8 *at, size_t size, bool is_64);
 
 /* ---- diff_fields.c ---- */
 /* Moves one field, whatever rules say. */
@@ -73,6 +84,21 @@ void diff_vary_logs(void);
 /* What is logged must not depend on what a CPU has cached. */
 void diff_before_entry(void);
 void diff_note_logs(void (*note)(const char *what, u64 value));
+
+/* ---- diff_shadow.c and diff_switch.c: whether this seed has it; then the others do something ---- */
+bool diff_shadows(void);
+size_t diff_put_vmcs_access(u8 *at, bool is_64);
+void diff_vary_shadow(void);
+void diff_change_shadow(void);
+void diff_note_shadow(void (*note)(const char *what, u64 value));
+bool diff_switches(void);
+size_t diff_put_vmfunc(u8 *at);
+void diff_vary_switch(void);
+void diff_change_switch(void);
+void diff_note_switch(void (*note)(const char *what, u64 value));
+/* For who interferes, NULL before there are any: VMREAD and VMWRITE bitmap, the shadow VMCS; the list of EPTPs. */
+void *diff_shadow_page(u32 which);
+u64 *diff_list(void);
 
 /* ---- diff_interfere.c: the world is made before ---- */
 void diff_interfere(bool on);

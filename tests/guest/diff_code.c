@@ -76,7 +76,7 @@ static size_t put_msr(u8 *at)
 	return 1 + put(at + 1, &msr, sizeof(msr));
 }
 
-size_t diff_write_code(u8 *at, size_t size)
+size_t diff_write_code(u8 *at, size_t size, bool is_64)
 {
 	static const u8 end[] = { 0xb8, DIFF_END & 0xff, DIFF_END >> 8, 0, 0, 0x0f, 0x01, 0xc1 };
 	u32 count = 1 + diff_below(12);
@@ -86,6 +86,10 @@ size_t diff_write_code(u8 *at, size_t size)
 	for (u32 i = 0; i < count; i++) {
 		const struct piece *p = &pieces[diff_below(ARRAY_SIZE(pieces))];
 
+		if (diff_switches() && !(diff_apart() % 3))
+			used += diff_put_vmfunc(at + used);
+		if (diff_shadows() && diff_apart() % 2)
+			used += diff_put_vmcs_access(at + used, is_64);
 		if (p->bytes[0] == 0x0f && (p->bytes[1] == 0x32 || p->bytes[1] == 0x30) && !diff_one_in(4))
 			used += put_msr(at + used);
 		used += put(at + used, p->bytes, p->size);

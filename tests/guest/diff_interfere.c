@@ -2,9 +2,11 @@
 /*
  * test=vmx-diff interfere=1: the second CPU of L1 changes what a hypervisor below reads while the first tells its
  * stories: entries of EPT12, without INVEPT or with one of its own, tables and code of L2, bitmaps, the list of MSRs
- * of an entry, the virtual-APIC page, the page of the link pointer. No hash means anything then: a core that audits
- * itself must neither lose a page nor panic, and L1 goes on. Left alone is what would end L1 or let L2 reach devices:
- * lists of exits, and bits of the bitmaps that were 1.
+ * of an entry, the virtual-APIC page, the page of the link pointer, the list of EPTPs, the bitmaps of VMREAD and
+ * VMWRITE and the shadow VMCS, in its bytes and as an active VMCS of both CPUs. No hash means anything then: a core
+ * that audits itself must neither lose a page nor panic, and L1 goes on. Left alone is what would end L1 or let L2
+ * reach devices: lists of exits, bits of the bitmaps that were 1, and of EPTPs all that lead to no table of L1's or the
+ * core's.
  */
 #include "diff.h"
 
@@ -71,9 +73,50 @@ static void change_list(void)
 		entry->reserved = next() & 1;
 }
 
+static void change_eptps(void)
+{
+	const u64 eptps[] = { diff_world.ept.eptp, diff_world.other.eptp, not_ours() | EPTP_WB_4_LEVELS, next() };
+	u64 *list = diff_list(), eptp = eptps[next() % ARRAY_SIZE(eptps)];
+
+	if (list)
+		list[next() % 8] = eptp | (next() & 1 ? EPTP_AD : 0) | (next() % 4 ? 0 : BIT(63));
+}
+
+/* A bit of the shadow VMCS may make it one that VMPTRLD refuses, for some moments. */
+static void change_shadow(void)
+{
+	u64 *page = diff_shadow_page((u32)(next() % 3)), which = next() % 512, bit = BIT(next() % 64);
+
+	if (!page)
+		return;
+	page[which] ^= bit;
+	for (u32 i = 0; i < 50; i++)
+		pause();
+	page[which] ^= bit;
+}
+
+/* What is written here and what the other CPU writes meet in one region, whole, when either lets go of it. */
+static void use_shadow(void)
+{
+	static const u16 some[] = { VMCS_GUEST_RIP, VMCS_GUEST_CR3, VMCS_GUEST_ES_SEL, VMCS_GUEST_TR_RIGHTS, VMCS_EPTP,
+				    VMCS_LINK_POINTER, VMCS_EXIT_REASON, VMCS_PIN_CONTROLS, VMCS_HOST_FS_BASE };
+	u64 shadow = (u64)diff_shadow_page(2), value;
+
+	if (!shadow || try_vmptrld(&shadow) != VMX_OK)
+		return;
+	for (u64 i = next() % 12; i; i--)
+		if (next() & 1)
+			try_vmwrite(some[next() % ARRAY_SIZE(some)], next());
+		else
+			try_vmread(some[next() % ARRAY_SIZE(some)], &value);
+	if (next() % 4)
+		try_vmclear(&shadow);
+}
+
 static void disturb(void *unused)
 {
-	static void (*const changes[])(void) = { change_ept, change_ept, change_page, change_bitmap, change_list };
+	static void (*const changes[])(void) = { change_ept, change_ept, change_page, change_bitmap, change_list,
+						 change_eptps, change_shadow, use_shadow };
 	struct inv_descriptor everything = { 0, 0 };
 
 	(void)unused;

@@ -7,6 +7,8 @@
 #include "diff.h"
 
 enum { EPTP_INDEX = 0x0004, PML_ADDR = 0x200e, VE_INFORMATION = 0x202a };
+/* The emulator takes no index from the VMCS, but that of the last VMFUNC, be it of another VMCS. */
+#define NO_SWITCH 0x3e7
 /* Of a violation's qualification: what every CPU with EPT defines. */
 #define QUALIFICATION 0x11bful
 
@@ -25,21 +27,12 @@ static u64 address_of(const u64 *page, u64 choice)
 	return (u64)page | (choice % 16 < ARRAY_SIZE(wrong) ? wrong[choice % 16] : 0);
 }
 
-/* A log tells of flags that stories before may have left, which a CPU that caches translations need not have set. */
-static void clear_flags(u64 *table, int level)
-{
-	for (u32 i = 0; i < 512; i++) {
-		if (level > EPT_4K && (table[i] & EPT_RWX))
-			clear_flags((u64 *)(table[i] & EPT_ADDRESS), level - 1);
-		table[i] &= ~(u64)(EPT_ACCESSED | EPT_DIRTY);
-	}
-}
-
 static void use_log(u64 choice)
 {
 	static const u64 indexes[] = { 511, 400, 300, 510 };
 
-	clear_flags(diff_world.ept.root, 4);
+	/* A log tells of flags that stories before may have left, which a CPU that caches need not have set. */
+	diff_clear_flags(&diff_world.ept);
 	hv_set(VMCS_CPU_CONTROLS2, CPU2_PML);
 	vmwrite(PML_ADDR, address_of(log, choice));
 	if (choice & BIT(8)) {
@@ -54,7 +47,7 @@ static void use_area(u64 choice)
 {
 	hv_set(VMCS_CPU_CONTROLS2, CPU2_EPT_VE);
 	vmwrite(VE_INFORMATION, address_of(area, choice));
-	vmwrite(EPTP_INDEX, 0); /* the emulator takes none but that of EPTP switching */
+	vmwrite(EPTP_INDEX, NO_SWITCH);
 	area[0] = choice & BIT(9) ? BIT(32 + (choice >> 10 & 31)) : 0;
 }
 
@@ -76,8 +69,11 @@ void diff_vary_logs(void)
 
 void diff_before_entry(void)
 {
-	if (vmread(VMCS_CPU_CONTROLS2) & CPU2_PML)
-		ept_flush(&diff_world.ept);
+	if (!(vmread(VMCS_CPU_CONTROLS2) & CPU2_PML))
+		return;
+	ept_flush(&diff_world.ept);
+	if (diff_world.other.root)
+		ept_flush(&diff_world.other);
 }
 
 /* The manual: a fault pushes RF as 1. Bochs pushes it as it was where the access is one of IRET. */
@@ -102,7 +98,8 @@ void diff_note_logs(void (*note)(const char *what, u64 value))
 		note("its qualification", area[1] & QUALIFICATION);
 		note("its linear address", area[2]);
 		note("its physical address", area[3]);
-		note("its index", area[4] & 0xffff);
+		if (vmread(EPTP_INDEX) != NO_SWITCH)
+			note("its index", area[4] & 0xffff);
 		ignore_pushed_rf();
 	}
 }

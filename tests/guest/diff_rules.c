@@ -155,7 +155,9 @@ static bool smm_blocking(void)
 /* Vol. 3, "Page-Modification Logging": the index counts where a flag has to be set; Bochs looks at it at each walk. */
 static bool full_log(void)
 {
-	return (vmread(VMCS_CPU_CONTROLS2) & CPU2_PML) && (vmread(VMCS_EPTP) & EPTP_AD) && vmread(PML_INDEX) > 511;
+	bool has_flags = (vmread(VMCS_EPTP) & EPTP_AD) || (vmread(VMCS_CPU_CONTROLS2) & CPU2_VMFUNC);
+
+	return (vmread(VMCS_CPU_CONTROLS2) & CPU2_PML) && has_flags && vmread(PML_INDEX) > 511;
 }
 
 static const struct { const char *name; bool (*excludes)(void); } rules[] = {
@@ -191,7 +193,8 @@ const char *diff_excluded(void)
 u64 diff_ignored(u32 field, u32 reason)
 {
 	/* The manual: RFLAGS as the fault would have pushed them. Bochs saves RF as it was. */
-	if (field == VMCS_GUEST_RFLAGS && reason == EXIT_EXCEPTION_NMI)
+	if (field == VMCS_GUEST_RFLAGS && (reason == EXIT_EXCEPTION_NMI || reason == EXIT_EPT_VIOLATION ||
+					   reason == EXIT_EPT_MISCONFIG || reason == EXIT_PML_FULL))
 		return BIT(16);
 	return 0;
 }

@@ -90,9 +90,9 @@ static void make(struct world *w)
  * Flags that are set stay: to clear them would ask for an INVEPT. So does a page that led elsewhere; one that has more
  * rights now does not. True: the INVEPT is owed.
  */
-static bool map(u64 gpa, const void *page)
+static bool map(struct ept12 *ept, u64 gpa, const void *page)
 {
-	u64 *entry = ept_entry(&diff_world.ept, gpa, EPT_4K), mapped = (u64)page | EPT_RWX | EPT_WB;
+	u64 *entry = ept_entry(ept, gpa, EPT_4K), mapped = (u64)page | EPT_RWX | EPT_WB;
 
 	u64 changed = (*entry ^ mapped) & ~(u64)(EPT_ACCESSED | EPT_DIRTY);
 	bool had_rights = *entry & EPT_RWX;
@@ -102,7 +102,7 @@ static bool map(u64 gpa, const void *page)
 	return had_rights && (changed & ~(u64)EPT_RWX);
 }
 
-void diff_mend_ept(void)
+bool diff_map_all(struct ept12 *ept)
 {
 	struct world *w = &diff_world;
 	void *const pages[] = { w->code, w->stack, w->idt64, w->idt32, w->pml4, w->pdpt, w->pd, w->pae };
@@ -110,20 +110,48 @@ void diff_mend_ept(void)
 	bool flush = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
-		flush |= map((u64)pages[i], pages[i]);
+		flush |= map(ept, (u64)pages[i], pages[i]);
 	for (u64 i = 0; i < PLAY_PAGES; i++)
-		flush |= map((u64)w->play + i * PAGE_SIZE, w->play + i * PAGE_SIZE);
+		flush |= map(ept, (u64)w->play + i * PAGE_SIZE, w->play + i * PAGE_SIZE);
 	/* struct cpu: GDT and TSS; its end may lie on a second page. */
-	flush |= map((u64)w->v.cpu & ~(PAGE_SIZE - 1), (void *)((u64)w->v.cpu & ~(PAGE_SIZE - 1)));
-	flush |= map(0, w->ivt);
-	flush |= map(LOW_CODE, w->code);
-	flush |= map(LOW_STACK - PAGE_SIZE, w->stack);
-	if (flush)
-		ept_flush(&w->ept);
+	flush |= map(ept, (u64)w->v.cpu & ~(PAGE_SIZE - 1), (void *)((u64)w->v.cpu & ~(PAGE_SIZE - 1)));
+	flush |= map(ept, 0, w->ivt);
+	flush |= map(ept, LOW_CODE, w->code);
+	flush |= map(ept, LOW_STACK - PAGE_SIZE, w->stack);
+	return flush;
+}
+
+struct ept12 *diff_ept(void)
+{
+	struct world *w = &diff_world;
+
+	return w->other.root && (vmread(VMCS_EPTP) & EPT_ADDRESS) == (u64)w->other.root ? &w->other : &w->ept;
+}
+
+void diff_mend_ept(void)
+{
+	struct ept12 *ept = diff_ept();
+
+	if (diff_map_all(ept))
+		ept_flush(ept);
+}
+
+static void clear_flags(u64 *table, int level)
+{
+	for (u32 i = 0; i < 512; i++) {
+		if (level > EPT_4K && (table[i] & EPT_RWX))
+			clear_flags((u64 *)(table[i] & EPT_ADDRESS), level - 1);
+		table[i] &= ~(u64)(EPT_ACCESSED | EPT_DIRTY);
+	}
+}
+
+void diff_clear_flags(struct ept12 *ept)
+{
+	clear_flags(ept->root, 4);
 }
 
 /* Every way in which an entry can be less than all. */
-void diff_edit_ept(void)
+void diff_edit_entry(u64 gpa, u64 choice, u64 target)
 {
 	static const u64 entries[] = { 0, EPT_R, EPT_R | EPT_W, EPT_X, EPT_R | EPT_X, EPT_W, EPT_W | EPT_X, EPT_RWX |
 		2 << 3,
@@ -131,13 +159,20 @@ void diff_edit_ept(void)
 					EPT_IGNORE_PAT,
 				       EPT_RWX | BIT(52), EPT_RWX | BIT(63), EPT_RWX | EPT_ACCESSED, EPT_R | EPT_X |
 					EPT_DIRTY };
+	u64 bits = entries[choice % ARRAY_SIZE(entries)];
+	u64 hpa = target % 4 ? gpa : (u64)diff_world.play + 3 * PAGE_SIZE;
+
+	*ept_entry(diff_ept(), gpa, EPT_4K) = bits ? hpa | (bits & 0x38 ? bits : bits | EPT_WB) : 0;
+}
+
+void diff_edit_ept(void)
+{
 	struct world *w = &diff_world;
 	void *const targets[] = { w->code, w->stack, w->idt64, w->idt32, w->pd, w->play, w->play + PAGE_SIZE,
 				  w->play + 2 * PAGE_SIZE };
-	u64 gpa = (u64)targets[diff_below(ARRAY_SIZE(targets))], bits = entries[diff_below(ARRAY_SIZE(entries))];
-	u64 hpa = diff_one_in(4) ? (u64)w->play + 3 * PAGE_SIZE : gpa;
+	u64 gpa = (u64)targets[diff_below(ARRAY_SIZE(targets))], bits = diff_random(), target = diff_random();
 
-	*ept_entry(&w->ept, gpa, EPT_4K) = bits ? hpa | (bits & 0x38 ? bits : bits | EPT_WB) : 0;
+	diff_edit_entry(gpa, bits, target);
 }
 
 /* ---- modes ---- */
@@ -203,7 +238,7 @@ void diff_load_code(enum diff_mode mode)
 	struct world *w = &diff_world;
 
 	write_stubs(w, mode == MODE_16);
-	diff_write_code(w->code, 0x600);
+	diff_write_code(w->code, 0x600, mode <= MODE_64_USER);
 	vmwrite(VMCS_GUEST_RIP, is_low(mode) ? LOW_CODE : (u64)w->code);
 }
 

@@ -10,7 +10,7 @@
 #define TIMER 20000
 
 bool diff_tells;
-static u64 state, start, hash;
+static u64 state, apart, start, hash;
 static u32 reasons[STEPS], steps;
 static u32 excluded, entered, refused;
 
@@ -20,6 +20,7 @@ void diff_seed(u64 seed)
 	for (u32 i = 0; i < 4; i++)
 		diff_random();
 	start = state;
+	apart = diff_aside(100) | 1;
 }
 
 u64 diff_aside(u64 which)
@@ -30,12 +31,22 @@ u64 diff_aside(u64 which)
 	return x ^ x >> 29;
 }
 
+static u64 next_of(u64 *sequence)
+{
+	*sequence ^= *sequence << 13;
+	*sequence ^= *sequence >> 7;
+	*sequence ^= *sequence << 17;
+	return *sequence;
+}
+
 u64 diff_random(void)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
+	return next_of(&state);
+}
+
+u64 diff_apart(void)
+{
+	return next_of(&apart);
 }
 
 static void note(const char *what, u64 value)
@@ -101,6 +112,8 @@ static void note_l2(void)
 		if (i != RSP_UNUSED && !(time && (i == RAX || i == RDX)))
 			note("register", w->v.regs[i]);
 	diff_note_logs(note);
+	diff_note_switch(note);
+	diff_note_shadow(note);
 	note("stack", sum_of(w->stack, PAGE_SIZE));
 	note("play", sum_of(w->play, PLAY_PAGES * PAGE_SIZE));
 	note("virtual APIC", sum_of(w->virtual_apic, 256));
@@ -215,9 +228,11 @@ static enum diff_mode begin(void)
 		diff_move_field();
 	if (diff_one_in(4)) {
 		diff_edit_ept();
-		ept_flush(&diff_world.ept);
+		ept_flush(diff_ept());
 	}
 	diff_vary_logs();
+	diff_vary_switch();
+	diff_vary_shadow();
 	return mode;
 }
 
@@ -233,6 +248,8 @@ static bool answer(void)
 	case EXIT_EXCEPTION_NMI:
 		if (diff_one_in(2) || (e->intr_info & 0x700) == INTR_NMI)
 			return false;
+		if ((e->intr_info & 0x700) == INTR_HARD && (e->intr_info & 0xff) != VEC_DB)
+			hv_set(VMCS_GUEST_RFLAGS, BIT(16)); /* see diff_ignored() */
 		vmwrite(VMCS_ENTRY_INTR_INFO, e->intr_info & ~0x1000u);
 		vmwrite(VMCS_ENTRY_ERROR_CODE, e->intr_error);
 		vmwrite(VMCS_ENTRY_INSN_LENGTH, e->length);
@@ -240,6 +257,8 @@ static bool answer(void)
 	case EXIT_EPT_VIOLATION:
 	case EXIT_EPT_MISCONFIG:
 		diff_mend_ept();
+		if (!(e->idt_info & INTR_VALID))
+			hv_set(VMCS_GUEST_RFLAGS, BIT(16));
 		vmwrite(VMCS_ENTRY_INTR_INFO, e->idt_info & ~0x1000u);
 		vmwrite(VMCS_ENTRY_ERROR_CODE, e->idt_error);
 		vmwrite(VMCS_ENTRY_INSN_LENGTH, e->length);
@@ -274,7 +293,7 @@ static void meanwhile(void)
 	vmwrite(VMCS_PREEMPTION_TIMER, TIMER);
 	if (diff_one_in(4)) {
 		diff_edit_ept();
-		ept_flush(&diff_world.ept);
+		ept_flush(diff_ept());
 	}
 	if (diff_one_in(8)) {
 		if (try_vmclear(&v->vmcs) != VMX_OK || try_vmptrld(&v->vmcs) != VMX_OK)
@@ -289,6 +308,8 @@ static void meanwhile(void)
 		diff_move_field();
 	if (diff_one_in(8))
 		diff_vary_event();
+	diff_change_switch();
+	diff_change_shadow();
 }
 
 /* False: the story ends. */
