@@ -3,7 +3,7 @@
  * kvm-churn: an L2 whose memory L1 keeps changing. Its two vCPUs walk over their pages, read one half and write to the
  * other, while the program gives pages back, forks, replaces pages and changes their protection: each time KVM has to
  * make L2's translations invalid. A round is these four changes, after each of which every vCPU finishes a walk that it
- * began after the change, and goes on walking. Prints what a round takes: "B churn CPUs ticks".
+ * began after the change; where there are several CPUs they walk during the change, too. Prints what a round takes: "B churn CPUs ticks".
  *
  * Exit code 0 if KVM_RUN never failed and L2's stores after each change are in the pages that the program has now.
  */
@@ -33,6 +33,7 @@
 #define READ_HALF 0x100000u
 #define WRITE_HALF 0x200000u
 #define MEMORY 0x300000u
+#define AT ((void *)0x20000000ul) /* not where a random number puts it: what KVM drops depends on that */
 #define CHANGED (16 * PAGE) /* by one operation */
 #define ROUNDS 30          /* unless the variable `rounds` says otherwise */
 #define WALKED 0x80        /* L2 stores to this port when it has done the walk that it was asked for */
@@ -74,7 +75,8 @@ static void create_machine(void)
 	kvm = check(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
 	vm = check(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
 	check(ioctl(vm, KVM_SET_TSS_ADDR, KVM_TSS_ADDRESS), "KVM_SET_TSS_ADDR");
-	memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	memory = mmap(AT, MEMORY, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_FIXED_NOREPLACE, -1, 0);
 	if (memory == MAP_FAILED)
 		die("memory");
 	memcpy(memory + CODE, l2_code, (size_t)(l2_code_end - l2_code));
@@ -94,10 +96,9 @@ static struct kvm_segment flat(uint16_t selector, uint8_t type)
 				     .s = 1, .g = 1 };
 }
 
-/* Until all have walked: where they share a CPU, nobody's turn is waited for. */
+/* At first, and until all have walked: where they share a CPU, nobody's turn is waited for. */
 static void rest(uint32_t number)
 {
-	sem_post(&walked);
 	while (sem_wait(&go_on[number]) < 0)
 		;
 }
@@ -121,11 +122,12 @@ static void *vcpu_thread(void *argument)
 		   PROT_READ, MAP_SHARED, vcpu, 0);
 	if (run == MAP_FAILED)
 		die("mmap of a vCPU");
+	rest(number);
 	while (!failed) {
 		if (ioctl(vcpu, KVM_RUN, 0) < 0 && errno != EINTR)
 			fail("KVM_RUN", strerror(errno), 0);
 		else if (run->exit_reason == KVM_EXIT_IO && run->io.port == WALKED)
-			rest(number);
+			sem_post(&walked), rest(number);
 		else if (run->exit_reason != KVM_EXIT_INTR)
 			fail("L2 exits", "reason", run->exit_reason);
 	}
@@ -173,6 +175,10 @@ static void let_walk(void)
 		*(volatile uint32_t *)(memory + MAILBOXES + i * PAGE) = walk;
 	for (uint32_t i = 0; i < VCPUS && !failed; i++)
 		sem_wait(&walked);
+}
+
+static void set_going(void)
+{
 	for (uint32_t i = 0; i < VCPUS; i++)
 		sem_post(&go_on[i]);
 }
@@ -189,9 +195,15 @@ static void do_round(uint32_t round)
 {
 	static void (*const changes[])(uint8_t *) = { give_back, fork_once, replace, protect };
 	uint8_t *at = memory + MEMORY - (1 + round % 8) * CHANGED;
+	/* On one CPU a vCPU that is about to fault, and holds a lock, would be waited for at random. */
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
 	for (uint32_t i = 0; i < sizeof(changes) / sizeof(*changes) && !failed; i++) {
+		if (cpus > 1)
+			set_going();
 		changes[i](at);
+		if (cpus == 1)
+			set_going();
 		let_walk();
 		check_stores(at);
 	}
