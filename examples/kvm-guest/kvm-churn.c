@@ -3,7 +3,8 @@
  * kvm-churn: an L2 whose memory L1 keeps changing. Its two vCPUs walk over their pages, read one half and write to the
  * other, while the program gives pages back, forks, replaces pages and changes their protection: each time KVM has to
  * make L2's translations invalid. A round is these four changes, after each of which every vCPU finishes a walk that it
- * began after the change; where there are several CPUs they walk during the change, too. Prints what a round takes: "B churn CPUs ticks".
+ * began after the change; where there are several CPUs they walk during the change, too. Prints what a round takes:
+ * "B churn CPUs ticks".
  *
  * Exit code 0 if KVM_RUN never failed and L2's stores after each change are in the pages that the program has now.
  */
