@@ -40,9 +40,9 @@
 
 #define SIM_MAX_CPUS 16
 #define ROOT_BYTES (32ul << 20)
-/* Nanoseconds: a busy host lets a thread wait for many seconds. The run's own limit ends it. */
-#define PARTITION_TICKS 100000000000ul
-#define STOP_BOUND_TICKS 100000000000ul
+/* A busy host lets a thread wait for many seconds. The run's own limit ends it. */
+#define PARTITION_MS 100000ul
+#define STOP_BOUND_MS 100000ul
 
 /* L1's low memory: page tables, then a stack for each CPU; sim_memory() begins above. */
 #define L1_TABLES 0x10000ul
@@ -368,10 +368,10 @@ static void boot_core(struct sim_cpu *c)
 	nested_init();
 	msr_init();
 	power_init();
-	partition_set_time(PARTITION_TICKS);
+	partition_set_time(cmdline_ms("partition-time", "", PARTITION_MS, PARTITION_MS) * clock_ticks_per_ms());
 	apic_guard_init();
 	stop_budget_init(cmdline_number("stop-share", STOP_SHARE_ALL, STOP_SHARE_ALL), clock_ticks_per_ms());
-	quiesce_set_bounds(STOP_BOUND_TICKS, 0);
+	quiesce_set_bounds(STOP_BOUND_MS * clock_ticks_per_ms(), 0);
 	event_cpu_prepare(c->core);
 	hypapps_init();
 	interrupts_init();

@@ -30,7 +30,6 @@ struct row {
 	const char *options;
 	bool fault;       /* the simulator ends the run */
 	sim_code *code;   /* of L1; NULL: the call alone */
-	unsigned seconds; /* at most; 0: 3 */
 };
 
 static void call(void *arg)
@@ -108,7 +107,7 @@ static int run_row(void *arg)
 {
 	struct row *row = arg;
 
-	sim_boot(hypapps, &(struct sim_options){ .options = row->options, .seconds = row->seconds ? row->seconds : 3 });
+	sim_boot(hypapps, &(struct sim_options){ .options = row->options, .seconds = 3 });
 	sim_partition_code(fault_in_partition, NULL);
 	sim_run(0, row->code ? row->code : call, row);
 	return 0;
@@ -171,7 +170,7 @@ static void each_mistake_has_its_line(void **state)
 		  "sim_l2_map() first, or answer false\n" },
 		{ .call = CARELESS_SLOW, .rcx = 20000000, .answer = 0,
 		  .line = " ticks for event hypercall of L1", .options = "hypapp-time=1ms" },
-		{ .call = CARELESS_ENTER, .answer = GP, .code = stay_in_partition, .seconds = 30,
+		{ .call = CARELESS_ENTER, .answer = GP, .code = stay_in_partition, .options = "partition-time=100ms",
 		  .line = "hypapp careless does not leave a partition whose time is over: its caller gets #GP" },
 		{ .call = CARELESS_ENDLESS, .answer = 0,
 		  .line = "sim: CPU 0: hypapp careless, in its handler of event hypercall", .fault = true },

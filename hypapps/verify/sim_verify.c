@@ -14,7 +14,7 @@
 
 #include "verify.h"
 
-enum { GP = 13, PF = 14, HLT = 12, PORT = 0x5d00 };
+enum { GP = 13, PF = 14, EXCEPTION = 0, HLT = 12, PORT = 0x5d00, VMCS_EXCEPTION_BITMAP = 0x4004 };
 #define PAGE 0x1000ull
 #define REGION 0x200000ull
 #define FREE_PAGE GPA1(0x2000000) /* RAM that nobody uses, nor the 2 MiB around it and after */
@@ -77,6 +77,26 @@ static void others_page(struct hypapi_event *ev)
 static void inject(struct hypapi_event *ev)
 {
 	expect(hypapi_inject(ev, GP, 8, GVA(0)), HYPAPI_OK);
+	expect(enter(ev), HYPAPI_ESTATE);
+}
+
+/* Of an L2 whose L1 wants that exception: what is at hand then is L1, which has caused nothing. */
+static void exit_to_l1(struct hypapi_event *ev)
+{
+	struct hypapi_page page;
+	uint64_t value = 0;
+
+	expect(hypapi_inject(ev, GP, 0, GVA(0)), HYPAPI_OK);
+	expect(hypapi_inject(ev, GP, 0, GVA(0)), HYPAPI_ESTATE);
+	expect(enter(ev), HYPAPI_ESTATE);
+	expect(hypapi_copy_to(ev, GVA(shared.page), &value, 1), HYPAPI_ENOTSUP);
+	expect(hypapi_copy_from(ev, &value, GVA(shared.page), 1), HYPAPI_ENOTSUP);
+	expect(hypapi_translate(ev, GVA(shared.page), HYPAPI_R, &page), HYPAPI_ENOTSUP);
+	expect(hypapi_page_in(ev, GVA(0), HYPAPI_R), HYPAPI_ENOTSUP);
+	expect(hypapi_reg_set(ev, HYPAPI_REG_RIP, 0), HYPAPI_ENOTSUP);
+	expect(hypapi_reg_read(ev, HYPAPI_REG_RIP, &value), HYPAPI_ENOTSUP);
+	expect(hypapi_reg_get(ev, HYPAPI_REG_RIP), 0);
+	expect(hypapi_reg_read(ev, HYPAPI_REG_RAX, &value), HYPAPI_OK);
 }
 
 /* Above 4 GiB the guest's page tables have nothing. */
@@ -91,6 +111,7 @@ static void start_partition(struct hypapi_event *ev)
 	expect(create(ev, shared.page), HYPAPI_OK);
 	expect(hypapi_resume(ev), HYPAPI_OK);
 	expect(enter(ev), HYPAPI_OK);
+	expect(hypapi_inject(ev, GP, 0, GVA(0)), HYPAPI_ESTATE);
 }
 
 /* On another CPU, while it runs. */
@@ -272,16 +293,19 @@ static void meet_at_ept(struct hypapi_event *ev)
 }
 
 enum { UNSUBSCRIBED = 0x300, OTHERS, INJECT, START, BUSY, GONE, HOLE, USE_UP, MEET, MEET_AT_EPT, SILENT,
-       DEVICES, NO_XSAVE, PAGE_IN, LAST = PAGE_IN };
+       DEVICES, NO_XSAVE, PAGE_IN, EXIT_TO_L1, LAST = EXIT_TO_L1 };
 static void (*const calls[])(struct hypapi_event *) = {
 	unsubscribed, others_page, inject, start_partition, use_what_runs, use_what_is_gone, hole, use_up_pages, meet,
-	meet_at_ept, silent_iommu, devices, no_xsave, page_in,
+	meet_at_ept, silent_iommu, devices, no_xsave, page_in, exit_to_l1,
 };
 
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 {
-	calls[ev->args.hypercall.number - UNSUBSCRIBED](ev);
-	return HYPAPI_HANDLED;
+	uint32_t number = ev->args.hypercall.number;
+
+	calls[number - UNSUBSCRIBED](ev);
+	/* After an exception the verdict does not matter: this one would raise another. */
+	return number == INJECT || number == EXIT_TO_L1 ? HYPAPI_DENY : HYPAPI_HANDLED;
 }
 
 /* No guest runs yet, so rights may go without a stop. */
@@ -451,6 +475,19 @@ static void call_in_l2(void *l2)
 	sim_assert(sim_l2_run(l2, call, &in_l2, NULL) == HLT);
 }
 
+/* L1's page lies where L2's would be. */
+static void intercept_in_l2(void *l2)
+{
+	const uint64_t word = 0x600d;
+
+	in_l2 = EXIT_TO_L1;
+	sim_write64(GVA(shared.page), word);
+	sim_l2_vmwrite(l2, VMCS_EXCEPTION_BITMAP, 1u << GP);
+	sim_assert(sim_l2_run(l2, call, &in_l2, NULL) == EXCEPTION);
+	sim_assert(sim_exception().vector == 0);
+	sim_assert(sim_read64(GVA(shared.page)) == word);
+}
+
 /* ---- Tests ---- */
 
 extern const struct hypapp_descriptor hypapp_verify;
@@ -493,6 +530,7 @@ static void run_in_l2(uint32_t number)
 static void what_verify_asks(void **state) { (void)state; boot(); sim_run(1, verify_itself, NULL); }
 static void no_subscription(void **state) { (void)state; boot(); run(UNSUBSCRIBED); run_in_l2(UNSUBSCRIBED); }
 static void exception(void **state) { (void)state; boot(); run(INJECT); }
+static void exception_for_l1(void **state) { (void)state; boot(); sim_run(0, intercept_in_l2, make_l2()); }
 static void page_fault(void **state) { (void)state; boot(); run(PAGE_IN); }
 static void event_that_enters_none(void **state) { (void)state; boot(); sim_run(0, port, NULL); }
 static void hole_in_ept12(void **state) { (void)state; boot(); run_in_l2(HOLE); }
@@ -537,6 +575,7 @@ int main(void)
 		sim_test(what_verify_asks),
 		sim_test(no_subscription),
 		sim_test(exception),
+		sim_test(exception_for_l1),
 		sim_test(page_fault),
 		sim_test(event_that_enters_none),
 		sim_test(hole_in_ept12),

@@ -47,7 +47,8 @@ void calls_no_register(const struct dispatch *d, u32 reg)
 {
 	log_limited(LOG_WARN, "hypapp %s: hypapi_reg_get() of register %u in event %s answers 0: %s",
 		    d->link->app->name, reg, hypapi_event_name(d->ev.type),
-		    in_guest(d) ? "there is none" : "no guest caused it");
+		    !in_guest(d) ? "no guest caused it" : reg < HYPAPI_REG_COUNT ? "L1 has got an exit by now" :
+		    "there is none");
 }
 
 uint32_t hypapi_version(void)
@@ -202,9 +203,15 @@ static inline bool is_gpr(const struct dispatch *d, enum hypapi_reg reg)
 	return likely(reg <= HYPAPI_REG_R15 && reg != HYPAPI_REG_RSP && in_guest(d));
 }
 
+/* The VMCS at hand has the registers of who caused the event. */
+static inline bool has_vmcs(const struct dispatch *d)
+{
+	return runs_guest(d) || (in_guest(d) && this_cpu()->world->mode == RUN_PARTITION);
+}
+
 static bool has_reg(const struct dispatch *d, enum hypapi_reg reg)
 {
-	return in_guest(d) && reg < HYPAPI_REG_COUNT;
+	return has_vmcs(d) && reg < HYPAPI_REG_COUNT;
 }
 
 static u64 get_vmcs_reg(enum hypapi_reg reg)
@@ -241,8 +248,8 @@ int hypapi_reg_read(const struct hypapi_event *ev, enum hypapi_reg reg, uint64_t
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (!has_reg(d, reg))
-		return in_guest(d) ? HYPAPI_EINVAL : HYPAPI_ENOTSUP;
+	if (!is_gpr(d, reg) && !has_reg(d, reg))
+		return has_vmcs(d) ? HYPAPI_EINVAL : HYPAPI_ENOTSUP;
 	*value = is_gpr(d, reg) ? this_cpu()->gpr[reg] : get_vmcs_reg(reg);
 	return HYPAPI_OK;
 }
@@ -281,7 +288,7 @@ static void set_flags(const struct dispatch *d, u64 value)
 /* Registers that need more than a store to this CPU's structure. Not in line: a mere store would save registers. */
 static __attribute__((noinline)) int set_vmcs_reg(struct dispatch *d, enum hypapi_reg reg, u64 value)
 {
-	if (!in_guest(d))
+	if (!has_vmcs(d))
 		return HYPAPI_ENOTSUP;
 	switch (reg) {
 	case HYPAPI_REG_RIP:
@@ -340,10 +347,11 @@ int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code,
 		return HYPAPI_EINVAL;
 	if (vector != VEC_UD && (error_code & BITS(31, 16))) /* the CPU would refuse the entry */
 		return HYPAPI_EINVAL;
-	if (this_cpu()->world->mode == RUN_PARTITION)
+	if (!runs_guest(d) || d->progress.enters)
 		return HYPAPI_ESTATE;
 	vmx_raise(this_cpu(), vector, error_code, cr2);
 	d->progress.moved = true;
+	d->progress.raised = true;
 	return HYPAPI_OK;
 }
 
@@ -414,7 +422,7 @@ int hypapi_page_in(struct hypapi_event *ev, gva_t gva, uint32_t rights)
 	else /* L1 may have mapped it since */
 		return guest_walk_page(walk_of(d), gva, rights, &found, NULL) == GUEST_OK ? 1 : HYPAPI_EPERM;
 	d->progress.moved = true;
-	d->progress.raised = 1;
+	d->progress.raised = true;
 	return HYPAPI_OK;
 }
 
@@ -652,7 +660,7 @@ int hypapi_partition_enter(struct hypapi_event *ev, hypapi_partition_t partition
 
 	if (!d)
 		return HYPAPI_EPERM;
-	if (!event_info[d->ev.type].enters || this_cpu()->world->mode == RUN_PARTITION || d->progress.enters)
+	if (!event_info[d->ev.type].enters || !runs_guest(d) || d->progress.enters || d->progress.raised)
 		return HYPAPI_ESTATE;
 	if (entry->rip >= (entry->long_mode ? BIT(47) : BIT(32)))
 		return HYPAPI_EINVAL;

@@ -34,16 +34,24 @@ static inline bool in_guest(const struct dispatch *d)
 	return d->ev.level != HYPAPI_L0;
 }
 
-/* The same for calls that look at memory of the guest that caused the event: no partition, and `l2`: an L2. */
+/*
+ * The guest that caused the event runs here: no partition, and no L1 in place of its L2, which has exited by the
+ * exception or the violation that a hypapp has raised in it.
+ */
+_Static_assert(RUN_L1 + 1 == HYPAPI_L1 && RUN_L2 + 1 == HYPAPI_L2, "one comparison");
+static inline bool runs_guest(const struct dispatch *d)
+{
+	return this_cpu()->world->mode + 1u == (u32)d->ev.level;
+}
+
+/* The same for calls that look at memory of the guest that caused the event; `l2`: an L2. */
 static inline int guest_delivery_for(const struct hypapi_event *ev, u32 capability, bool l2, struct dispatch **d,
 				     const char *call)
 {
-	enum run_mode mode = this_cpu()->world->mode;
-
 	*d = delivery_for(ev, capability, call);
 	if (!*d)
 		return HYPAPI_EPERM;
-	return in_guest(*d) && (mode == RUN_L2 || (mode == RUN_L1 && !l2)) ? HYPAPI_OK : HYPAPI_ENOTSUP;
+	return runs_guest(*d) && (!l2 || (*d)->ev.level == HYPAPI_L2) ? HYPAPI_OK : HYPAPI_ENOTSUP;
 }
 #define guest_delivery(ev, capability, l2, d) guest_delivery_for(ev, capability, l2, d, __func__)
 

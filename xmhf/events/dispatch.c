@@ -171,18 +171,21 @@ static enum hypapi_verdict settle(struct dispatch *d, enum hypapi_verdict verdic
 	while (d->progress.stops)
 		dispatch_end_stop(d);
 	d->ev.stopped = quiesce_owned(&this_cpu()->quiesce) || !this_cpu()->quiesce.online;
-	if (d->progress.raised)
-		verdict = DISPATCH_RAISED;
-	if (verdict != HYPAPI_HANDLED)
+	if (verdict != HYPAPI_HANDLED || d->progress.raised)
 		give_up_entry(d);
 	return verdict;
+}
+
+static enum hypapi_verdict outcome(const struct dispatch *d, enum hypapi_verdict verdict)
+{
+	return d->progress.raised ? DISPATCH_RAISED : verdict;
 }
 
 enum hypapi_verdict dispatch_settle(struct dispatch *d, enum hypapi_verdict verdict)
 {
 	if (verdict == HYPAPI_HANDLED && !d->progress.stops && !d->progress.raised)
 		return verdict; /* it enters a partition */
-	return settle(d, verdict, link_now(d->link, deliver) == dispatch_slowly);
+	return outcome(d, settle(d, verdict, link_now(d->link, deliver) == dispatch_slowly));
 }
 
 enum hypapi_verdict dispatch_slowly(struct hypapi_event *ev)
@@ -208,6 +211,6 @@ enum hypapi_verdict dispatch_slowly(struct hypapi_event *ev)
 		log_limited(LOG_WARN, "hypapp %s took %lu ticks for event %s of L%u", d->link->app->name, now - start,
 			    hypapi_event_name(d->ev.type), d->ev.level);
 	if (this_cpu()->trace)
-		trace_delivery(this_cpu(), d, start, now, verdict == DISPATCH_RAISED ? HYPAPI_RETRY : verdict);
-	return verdict;
+		trace_delivery(this_cpu(), d, start, now, verdict);
+	return outcome(d, verdict);
 }

@@ -19,7 +19,7 @@ struct dispatch_progress {
 	union {          /* `unsettled`: one look tells whether there is more than the answer */
 		struct {
 			u32 stops;   /* begins to undo when the hypapp has answered */
-			bool raised; /* by hypapi_page_in(): the verdict does not matter */
+			bool raised; /* by hypapi_inject(), hypapi_page_in(): the verdict does not matter */
 			bool enters; /* the partition `enter`, claimed, when the verdict is HANDLED */
 		};
 		u64 unsettled;

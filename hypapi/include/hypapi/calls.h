@@ -206,7 +206,8 @@ uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg);
  * @param ev     the event of this callback
  * @param reg    which one
  * @param value  result, untouched after an error
- * @return HYPAPI_OK; HYPAPI_EINVAL: no such register; HYPAPI_ENOTSUP at level L0; HYPAPI_EPERM
+ * @return HYPAPI_OK; HYPAPI_EINVAL: no such register; HYPAPI_ENOTSUP at level L0, and after an exit to L1 by
+ *         hypapi_inject() or hypapi_page_in(), but for general registers; HYPAPI_EPERM
  * @since 1.3
  */
 HYPAPI_CHECK
@@ -220,7 +221,7 @@ int hypapi_reg_read(const struct hypapi_event *ev, enum hypapi_reg reg, uint64_t
  * @param ev     the event of this callback
  * @param reg    which one
  * @param value  what it holds when the vCPU resumes
- * @return HYPAPI_OK; HYPAPI_EINVAL: not writable, or not canonical; HYPAPI_EPERM; HYPAPI_ENOTSUP at level L0
+ * @return HYPAPI_OK; HYPAPI_EINVAL: not writable, or not canonical; HYPAPI_EPERM; HYPAPI_ENOTSUP as hypapi_reg_read()
  * @since 1.0
  */
 int hypapi_reg_set(struct hypapi_event *ev, enum hypapi_reg reg, uint64_t value);
@@ -236,14 +237,15 @@ int hypapi_regs_clear(struct hypapi_event *ev, uint32_t mask);
 
 /**
  * Raises an exception in the vCPU of the event's level when it resumes; if L1 intercepts that exception of its L2,
- * L1 gets the exit. A later verdict HYPAPI_HANDLED resumes at the current RIP with it.
+ * L1 gets the exit, and what calls on registers and memory were about has stopped: they answer HYPAPI_ENOTSUP then. The
+ * verdict does not matter any more: the vCPU resumes at the current RIP with the exception, or L1 with its exit.
  * @param ev          the event of this callback
  * @param vector      6 (#UD), 13 (#GP) or 14 (#PF)
  * @param error_code  as the SDM defines it for the vector, 16 bits; ignored for #UD
  * @param cr2         the address of a #PF
  * @return HYPAPI_OK; HYPAPI_EINVAL: another vector, an error code of more than 16 bits, or an event other than
  *         HYPERCALL, CPUID, EPT_VIOLATION, PARTITION_EXIT, PORT_IO and MSR; HYPAPI_EPERM; HYPAPI_ESTATE while a
- *         partition runs
+ *         partition runs or is about to, or L1 has got an exit in this event
  * @since 1.0 (SDM volume 3, "Event Injection")
  */
 int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code, gva_t cr2);
@@ -269,7 +271,8 @@ struct hypapi_page {
  * @param page    result; filled in for HYPAPI_OK, HYPAPI_EPERM and HYPAPI_ENOTMAPPED, untouched otherwise
  * @return HYPAPI_OK, also where the core's memory lies: L1 and L2 have a scratch page there;
  *         HYPAPI_EFAULT: the guest's page tables do not map it, or not with these rights;
- *         HYPAPI_ENOTSUP at level L0 or while a partition runs;
+ *         HYPAPI_ENOTSUP at level L0, while a partition runs, or after an exit to L1 by hypapi_inject() or
+ *         hypapi_page_in();
  *         HYPAPI_EPERM in one of these cases:
  *         - the page belongs to a partition: `page` tells which page it is, and its `rights` are 0;
  *         - a hypapp leaves the page fewer rights, or none: `page` tells these;
@@ -673,8 +676,9 @@ struct hypapi_partition_entry {
  * @param partition  one of this hypapp's own
  * @param entry      how it starts; copied
  * @return HYPAPI_OK; HYPAPI_ESTALE; HYPAPI_EBUSY: another CPU runs it; HYPAPI_ESTATE: a partition runs here or is about
- *         to, or the event is none of HYPERCALL, CPUID, EPT_VIOLATION and PARTITION_EXIT; HYPAPI_EINVAL: `rip` is not
- *         below 2^47, of 32-bit code not below 2^32; HYPAPI_EPERM
+ *         to, hypapi_inject() or hypapi_page_in() was called in this event, or it is none of HYPERCALL, CPUID,
+ *         EPT_VIOLATION and PARTITION_EXIT; HYPAPI_EINVAL: `rip` is not below 2^47, of 32-bit code not below 2^32;
+ *         HYPAPI_EPERM
  * @since 1.0
  */
 HYPAPI_CHECK
