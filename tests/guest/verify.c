@@ -265,6 +265,67 @@ static void rights_by_l2_address(void)
 	print_notes("rights by L2 address");
 }
 
+/* ---- Rights where L2 chooses its EPT12 by VMFUNC ---- */
+
+enum { VM_FUNCTIONS = 0x2018, EPTP_LIST = 0x2024, EXIT_BY_VMFUNC = 59 };
+
+static struct ept12 second;
+static u64 *eptps;
+
+static void with_two(struct vcpu *v)
+{
+	with_window(v);
+	hv_set(VMCS_CPU_CONTROLS2, CPU2_VMFUNC);
+	vmwrite(VM_FUNCTIONS, 1);
+	vmwrite(EPTP_LIST, (u64)eptps);
+}
+
+static void switch_to(u64 index)
+{
+	asm volatile(".byte 0x0f, 0x01, 0xd4" :: "a"(0), "c"(index) : "memory");
+}
+
+/* `shared` is at WINDOW by the first and at ALIAS by the second, which have both let L2 write to it before. */
+static void l2_switches(void)
+{
+	note("not restricted yet, by the first", stores(WINDOW, 0));
+	switch_to(1);
+	note("not restricted yet, by the second", stores(ALIAS, 0));
+	switch_to(0);
+	note("restricted by the first", guards(WINDOW));
+	switch_to(1);
+	note("another page by the second", stores(WINDOW, 0));
+	note("a store by the second", stores(ALIAS, 1));
+	note("restricted by the second", guards(ALIAS));
+	switch_to(0);
+	note("a store by the first", stores(WINDOW, 1));
+	note("what both store", *(volatile u64 *)WINDOW == WINDOW);
+	note("the list is taken", verify_call(RESTRICT, (u64)eptps, 0).returned == 0);
+	switch_to(1);
+	l2_end();
+}
+
+static void rights_by_vmfunc(void)
+{
+	bool ended;
+
+	if (!(rdmsr(MSR_VMX_CPU2) >> 32 & CPU2_VMFUNC))
+		return;
+	eptps = page_alloc();
+	ept_map(&ept, WINDOW, (u64)shared, EPT_4K, EPT_RWX | EPT_WB);
+	ept_init(&second);
+	ept_map_range(&second, 0, WINDOW, EPT_2M, EPT_RWX | EPT_WB);
+	ept_map(&second, WINDOW, (u64)page_alloc(), EPT_4K, EPT_RWX | EPT_WB);
+	ept_map(&second, ALIAS, (u64)shared, EPT_4K, EPT_RWX | EPT_WB);
+	ept_flush(&ept);
+	eptps[0] = ept.eptp;
+	eptps[1] = second.eptp;
+	ended = l2_runs(l2_switches, with_two);
+	note("a list that is taken chooses nothing", !ended && l2.exit.reason == EXIT_BY_VMFUNC &&
+	     vmread(VMCS_EPTP) == ept.eptp && verify_call(RIGHTS, (u64)eptps, 0).result == 0);
+	print_notes("VMFUNC");
+}
+
 DEFINE_TEST(verify, "verify", "XMHF with hypapps/verify: hypapi's calls and errors, rights to memory in L1 and L2")
 {
 	u64 before;
@@ -291,5 +352,6 @@ DEFINE_TEST(verify, "verify", "XMHF with hypapps/verify: hypapi's calls and erro
 	shared[0] = 1;
 	judge("seen once", violation_count() == before + 1);
 	rights_by_l2_address();
+	rights_by_vmfunc();
 	hv_off();
 }
