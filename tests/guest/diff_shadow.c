@@ -31,11 +31,13 @@ static u64 some_encoding(void)
 {
 	u64 n = diff_apart(), field = fields[diff_apart() % ARRAY_SIZE(fields)];
 
+	if (is_hidden((u32)field))
+		field = VMCS_GUEST_RIP;
 	switch (n % 16) {
 	case 0: return (n >> 8 & 0x7c7f) | 0x80;
 	case 1: return field | 1ull << (15 + (n >> 8) % 49);
 	case 2: case 3: return field | 1;
-	default: return is_hidden((u32)field) ? VMCS_GUEST_RIP : field;
+	default: return field;
 	}
 }
 
