@@ -232,7 +232,8 @@ void vmx_handle_exit(struct percpu *cpu)
 	} else {
 		partition_exit(cpu, reason);
 	}
-	if (CONFIG_AUDIT && reason == EXIT_EPT_VIOLATION)
+	/* Not at those of L1, whose timer stores to the APIC page: it would do nothing else. */
+	if (CONFIG_AUDIT && w->mode == RUN_L2 && reason == EXIT_EPT_VIOLATION)
 		audit_ept02(cpu);
 }
 
