@@ -92,9 +92,10 @@ static void make(struct world *w)
  */
 static bool map(struct ept12 *ept, u64 gpa, const void *page)
 {
-	u64 *entry = ept_entry(ept, gpa, EPT_4K), mapped = (u64)page | EPT_RWX | EPT_WB;
+	const u64 flags = EPT_ACCESSED | EPT_DIRTY;
+	u64 *entry = ept_entry(ept, gpa, EPT_4K), mapped = (u64)page | EPT_RWX | EPT_WB | (*entry & flags);
 
-	u64 changed = (*entry ^ mapped) & ~(u64)(EPT_ACCESSED | EPT_DIRTY);
+	u64 changed = *entry ^ mapped;
 	bool had_rights = *entry & EPT_RWX;
 
 	if (changed)
