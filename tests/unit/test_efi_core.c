@@ -237,6 +237,34 @@ static void reason_is_there_before_it_is_told(void **state)
 	cpu_count = 0;
 }
 
+/* ---- To the guest ---- */
+
+static bool lvts_are_masked;
+_Atomic bool smp_work_began;
+_Atomic u64 quiesce_held = 1;
+void smp_join(struct percpu *cpu) { (void)cpu; }
+bool vmx_vmread(u32 field, u64 *value) { (void)field, *value = 0; return true; }
+bool vmx_vmwrite(u32 field, u64 value) { (void)field, (void)value; return true; }
+void smm_mask_lvts(const struct percpu *cpu) { lvts_are_masked = smp_work_began && cpu->index == 1; }
+_Noreturn void vmx_run(struct percpu *cpu) { (void)cpu; longjmp(done, 3); }
+
+/* Of a CPU that has not been started by INIT the LVT entries are as the firmware left them. */
+static void other_cpu_masks_its_lvts(void **state)
+{
+	static struct percpu other = { .index = 1 };
+
+	(void)state;
+	told = (struct efi_handoff){ .cpu_count = 2 };
+	handoff = &told;
+	other.world = &other.l1;
+	turn = 1;
+	smp_work_began = true;
+	if (!setjmp(done))
+		efi_cpu_main(&other);
+	assert_true(lvts_are_masked);
+	smp_work_began = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +274,7 @@ int main(void)
 		cmocka_unit_test(boot_cpu_is_renumbered),
 		cmocka_unit_test(firmware_keeps_its_bits),
 		cmocka_unit_test(reason_is_there_before_it_is_told),
+		cmocka_unit_test(other_cpu_masks_its_lvts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

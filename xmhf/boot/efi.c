@@ -254,6 +254,7 @@ _Noreturn void efi_cpu_main(struct percpu *cpu)
 		quiesce_poll(&cpu->quiesce);
 		cpu_pause();
 	}
+	smm_mask_lvts(cpu); /* no INIT has masked what the firmware left */
 	vmx_run(cpu);
 }
 

@@ -40,7 +40,7 @@ void smm_give_back(struct percpu *cpu);
 
 /*
  * The LVT entries that the firmware has left on this CPU go by smm_filter_lvt(), as do those that L1 stores. Not before
- * it is sure that the guest starts.
+ * it is sure that the guest starts. On each CPU that no INIT has reset.
  */
 void smm_mask_lvts(const struct percpu *cpu);
 
