@@ -164,11 +164,16 @@ static void not_under_itself(void **state)
 
 static u64 control[9];
 static struct percpu boot_cpu;
+static bool is_joined = true;
 
 u64 *machine_cr(u32 number) { return &control[number]; }
 bool machine_rdmsr(u32 msr, u64 *value) { (void)msr, (void)value; return false; }
 bool machine_wrmsr(u32 msr, u64 value) { (void)msr, (void)value; return true; }
-void *machine_self(void) { return &boot_cpu; }
+void *machine_self(void)
+{
+	assert_true(is_joined);
+	return &boot_cpu;
+}
 u64 root_map_low_cr3(u64 bytes) { (void)bytes; return 0; }
 void percpu_load_tables(struct percpu *cpu) { assert_ptr_equal(cpu, &boot_cpu); }
 
@@ -202,7 +207,6 @@ u64 machine_ticks(void) { return ticks += 1ul << 32; }
 void machine_relax(void) { }
 u64 clock_ticks_per_ms(void) { return 1; }
 void iommu_end(void) { }
-bool vmx_is_on(void) { return false; }
 void smm_give_back(struct percpu *cpu) { (void)cpu; }
 void speculation_enter_guest(struct percpu *cpu) { (void)cpu; }
 
@@ -215,18 +219,22 @@ size_t string_copy(char *to, const char *from, size_t room)
 
 static void reason_is_there_before_it_is_told(void **state)
 {
-	static struct percpu other = { .index = 1 };
+	static struct percpu other = { .index = 1, .world = &other.l1 };
 
 	(void)state;
 	told = (struct efi_handoff){ .cpu_count = 2 };
 	handoff = &told;
 	expected = EFI_REFUSED;
+	boot_cpu.world = &boot_cpu.l1;
+	control[4] = CR4_VMXE; /* the firmware's, too */
 	cpu_count = 2;
 	cpus[0] = &boot_cpu, cpus[1] = &other;
 	turn = TURN_NOBODY;
-	/* The firmware keeps the boot CPU: this one gives up. */
+	/* The firmware keeps the boot CPU: this one gives up. Its GS is the firmware's. */
+	is_joined = false;
 	if (!setjmp(done))
 		efi_cpu_main(&other);
+	is_joined = true;
 	assert_int_equal(turn, TURN_BACK);
 	assert_false(boot_cpu_looks);
 	assert_non_null(strstr(told.refusal, "keeps the boot CPU"));
@@ -251,12 +259,11 @@ _Noreturn void vmx_run(struct percpu *cpu) { (void)cpu; longjmp(done, 3); }
 /* Of a CPU that has not been started by INIT the LVT entries are as the firmware left them. */
 static void other_cpu_masks_its_lvts(void **state)
 {
-	static struct percpu other = { .index = 1 };
+	static struct percpu other = { .index = 1, .world = &other.l1 };
 
 	(void)state;
 	told = (struct efi_handoff){ .cpu_count = 2 };
 	handoff = &told;
-	other.world = &other.l1;
 	turn = 1;
 	smp_work_began = true;
 	if (!setjmp(done))

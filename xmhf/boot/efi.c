@@ -120,7 +120,8 @@ static void give_back_task_register(const struct efi_cpu_state *s)
  */
 static _Noreturn void leave_for_firmware(u32 i)
 {
-	if (cpu_count && vmx_is_on())
+	/* By its place: a CPU that has not joined has the firmware's GS. */
+	if (i < cpu_count && cpus[i]->world->vmcs.addr)
 		asm volatile("vmxoff" : : : "memory", "cc");
 	write_cr4(read_cr4() & ~CR4_VMXE);
 	if (i < cpu_count) {
