@@ -260,6 +260,7 @@ CASES = [
          xmhf=TUTORIAL, judge=tutorial.shows("boot"), expect=[r"^T end call$"]),
     dict(name="docs/tutorial-linux", guest="tiny", initrd="build/tutorial/linux.cpio", append="job=notes",
          xmhf=TUTORIAL, judge=tutorial.shows("linux"), expect=POWERED_OFF),
+    dict(name="run/ends", command=["tests/run/ends.py"]),
     dict(name="docs/quotes", command=["tests/run/quotes.py", "docs/porting.md"]),
     dict(name="model/quiesce", command=["tests/model/check"], timeout=900),
 
@@ -723,7 +724,7 @@ TOUCHES = {
     r"tests/guest": "^(vmx|audit|security|fuzz)/",
     r"tests/fuzz": "^fuzz/",
     r"tests/(run|bench|boot|abi)|Makefile|.*[.]mk$|configure":
-        "^(unit|install|by-path|events|chain)/|^xmhf/linux-tiny$",
+        "^(unit|install|by-path|events|chain|run)/|^xmhf/linux-tiny$",
     r"docs/|.*[.]md$": "^docs/",
     r"": "^docs/(layout|licences|walks)$",
 }

@@ -33,6 +33,7 @@ LINUX = {"tiny": ("build/linux/tiny/bzImage", "build/linux/tiny.cpio"),
          "i386": ("build/linux/i386/vmlinuz", "build/linux/i386.cpio")}
 XMHF = "build/xmhf.elf"
 XMHF_FAILS = [r"^xmhf: PANIC"]
+PR_SET_CHILD_SUBREAPER = 36
 DEAREST = 10     # so many cases are named at the end
 FAILURE_WORDS = r"FAIL|ERROR|[Ee]rror:|   LINE|differ"    # of cmocka, sanitizers, compilers, scripts
 GUEST_FAILS = [r"^T FAIL", r"Kernel panic"]
@@ -187,12 +188,25 @@ def wait_for(process, timeout):
 
 def end(process):
     """With all that it has started: an emulator would go on."""
-    for pid in emulator.family(process.pid):
+    end_family(process.pid, set())
+    process.wait()
+
+
+def end_family(pid, spared):
+    """First all are stopped, until nobody is new: a script whose emulator is killed would start the next one."""
+    stopped = set()
+    while new := emulator.family(pid).keys() - stopped - spared:
+        send(new, signal.SIGSTOP)
+        stopped |= new
+    send(stopped, signal.SIGKILL)
+
+
+def send(pids, number):
+    for pid in pids:
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
         except ProcessLookupError:
             pass    # it has ended just now
-    process.wait()
 
 
 def tail_of(log):
@@ -268,6 +282,9 @@ def main():
         print("\n".join(case.name for case in selected))
         return 0
     LOGS.mkdir(parents=True, exist_ok=True)
+    # When this script is told to end, so does all that its cases have started, be the process between them gone.
+    emulator.LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Cases that run make are not part of the make that runs this script.
     os.environ.pop("MAKEFLAGS", None)
     count = dict(ok=0, FAIL=0, skip=0)
@@ -307,7 +324,8 @@ def main():
         try:
             list(pool.map(run_and_print, selected))
         except KeyboardInterrupt:
-            os._exit(130)   # the emulators end with their parent
+            end_family(os.getpid(), {os.getpid()})
+            os._exit(130)
     over.set()
     print_dearest(seconds)
     print(f"{count['ok']} passed, {count['FAIL']} failed, {count['skip']} skipped")
