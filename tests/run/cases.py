@@ -214,7 +214,7 @@ def on_screen(name, shows, qemu, *more):
     """The screen shows the text, by VGA's text mode or a framebuffer."""
     return dict(name=f"screen/{name}", command=["tests/run/screen.py", *more, *(f"--shows={text}" for text in shows),
                                                 "--", *f"qemu-system-x86_64 -m 256 -no-reboot {qemu}".split()],
-                timeout=QEMU_SECONDS)
+                timeout=QEMU_SECONDS + 30)
 
 
 def selftest(name, image, *qemu, says=None):
@@ -223,7 +223,7 @@ def selftest(name, image, *qemu, says=None):
                     "-serial stdio -monitor none -net none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=1",
                     *qemu, f"-kernel build/selftest/{image}.elf"])
     judge = f"| tee /dev/stderr | grep -q '{says}'" if says else "; test $? = 33"
-    return dict(name=name, command=["bash", "-c", f"{run} {judge}"], timeout=QEMU_SECONDS)
+    return dict(name=name, command=["bash", "-c", f"{run} {judge}"], timeout=QEMU_SECONDS + 30)
 
 
 # A transfer of edu takes 100 ms of a clock that runs by instructions: so it is short, and the same in each run.
@@ -302,7 +302,7 @@ CASES = [
     iommu("off", "intremap=on", append="iommu=off", says="no DMA protection: iommu=off"),
     refuses("iommu-required", "qemu-system-x86_64 -M q35 -append iommu=require",
             "iommu=require: devices of this machine", "build/selftest/linux.elf"),
-    dict(name="iommu/linux", command=["tests/run/linux_on_iommu", "2", "intremap=on"], timeout=QEMU_SECONDS),
+    dict(name="iommu/linux", command=["tests/run/linux_on_iommu", "2", "intremap=on"], timeout=QEMU_SECONDS + 30),
     dict(name="iommu/linux-48-bits", timeout=900, long=True,
          command=["tests/run/linux_on_iommu", "600", "aw-bits=48,caching-mode=on,device-iotlb=on"]),
     iommu("no-tables", "dma-translation=off", says="no DMA protection: .* tables of neither three nor four levels"),
