@@ -1113,6 +1113,15 @@ static void ins_to_dirty_memory(void *arg)
 	sim_assert(copies(PAGE_IN) == 1 && copies(COPY_TO) == HYPAPI_OK);
 }
 
+/* A log with room for one of two pages: the port is asked when both are dirty. */
+static void ins_to_two_pages(void *arg)
+{
+	uint64_t *log = arg;
+
+	insw_exits_once(0x9fff, EXIT_LOG_FULL);
+	sim_assert(log[0] == 0x9000 && log[LOG_IS_EMPTY] == 0xa000);
+}
+
 /* The port is asked once, after L1 has had the exit that the memory operand is for. */
 static void l2_ins_with_a_log(void *arg)
 {
@@ -1132,6 +1141,8 @@ static void l2_ins_with_a_log(void *arg)
 
 	sim_assert(sim_l2_run(l2, ins_to_dirty_memory, NULL, l1_serves) == EXIT_HLT);
 	sim_assert(exits_seen[EXIT_LOG_FULL] == exits);
+	sim_l2_vmwrite(l2, VMCS_PML_INDEX, 0);
+	sim_assert(sim_l2_run(l2, ins_to_two_pages, ram(log), l1_serves) == EXIT_HLT);
 }
 
 static void no_port_is_read_before_l1_has_made_room(void **state)

@@ -375,11 +375,14 @@ static inline bool mark_written(const struct guest_walk *w, const struct guest_p
 
 #define MARK_TRIES 8
 
-static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void *buf, size_t len, u32 rights, bool copy,
-					  struct guest_fault *fault)
+/* Of a write: whether it may be made, flags and log as before it, and all of it. */
+enum use { LOOK, MARK, COPY };
+
+static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void *buf, size_t len, u32 rights,
+					  enum use use, struct guest_fault *fault)
 {
 	enum guest_access_result result;
-	bool marks = copy && rights == HYPAPI_W;
+	bool marks = use != LOOK && rights == HYPAPI_W;
 	struct guest_page page;
 	u32 tries = 0;
 
@@ -392,9 +395,9 @@ static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void 
 				return GUEST_NOT_OWNED;
 		} while (marks && unlikely(!mark_written(w, &page)));
 		tries = 0;
-		if (!copy && rights == HYPAPI_W && awaits_log(w, page.gpa2))
+		if (use == LOOK && awaits_log(w, page.gpa2))
 			return GUEST_NOT_OWNED;
-		if (copy)
+		if (use == COPY)
 			copy_part(page.memory, (u8 *)buf + done, part, marks);
 	}
 	return GUEST_OK;
@@ -406,7 +409,7 @@ enum guest_access_result guest_walk_read(struct guest_walk *w, void *dst, gva_t 
 	struct guest_page page;
 
 	if ((src.addr & (PAGE_SIZE - 1)) + len > PAGE_SIZE || !len)
-		return each_page(w, src, dst, len, HYPAPI_R, true, fault);
+		return each_page(w, src, dst, len, HYPAPI_R, COPY, fault);
 	enum guest_access_result result = guest_walk_page(w, src, HYPAPI_R, &page, fault);
 
 	if (result != GUEST_OK || !page.memory)
@@ -422,16 +425,16 @@ enum guest_access_result guest_walk_write(struct guest_walk *w, gva_t dst, const
 
 	/* One page needs no separate check. */
 	if ((dst.addr & (PAGE_SIZE - 1)) + len > PAGE_SIZE)
-		result = each_page(w, dst, (void *)src, len, HYPAPI_W, false, fault);
-	return result == GUEST_OK ? each_page(w, dst, (void *)src, len, HYPAPI_W, true, fault) : result;
+		result = each_page(w, dst, (void *)src, len, HYPAPI_W, LOOK, fault);
+	return result == GUEST_OK ? each_page(w, dst, (void *)src, len, HYPAPI_W, COPY, fault) : result;
 }
 
-enum guest_access_result guest_probe_write(struct percpu *cpu, gva_t at, size_t len, struct guest_fault *fault)
+enum guest_access_result guest_begin_write(struct percpu *cpu, gva_t at, size_t len, struct guest_fault *fault)
 {
 	struct guest_walk w;
 
 	guest_walk_begin(&w, cpu, guest_cpl());
-	return each_page(&w, at, NULL, len, HYPAPI_W, false, fault);
+	return each_page(&w, at, NULL, len, HYPAPI_W, MARK, fault);
 }
 
 enum guest_access_result guest_read(struct percpu *cpu, void *dst, gva_t src, size_t len, struct guest_fault *fault)

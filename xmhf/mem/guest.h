@@ -158,10 +158,11 @@ enum guest_access_result guest_write(struct percpu *cpu, gva_t dst, const void *
 				     struct guest_fault *fault);
 
 /*
- * Whether guest_write() would succeed there now. Nothing is written, and no flag is set: for who has something to do
- * before the write that cannot be taken back.
+ * What guest_write() does before it writes: the accessed and dirty flags of all pages are set, and in L1's log. A
+ * guest_write() succeeds then, if no other CPU takes the memory away: for who has something to do before it that cannot
+ * be taken back.
  */
-enum guest_access_result guest_probe_write(struct percpu *cpu, gva_t at, size_t len_bytes, struct guest_fault *fault);
+enum guest_access_result guest_begin_write(struct percpu *cpu, gva_t at, size_t len_bytes, struct guest_fault *fault);
 
 /* A general register of the guest that runs, by the number of the instruction encoding. */
 static inline u64 guest_reg(const struct percpu *cpu, u32 reg)

@@ -27,8 +27,8 @@ static u64 port_read(u16 port, unsigned int size)
 }
 
 /*
- * The memory operand of INS or OUTS; the linear address comes with the exit. An INS that would fault must not have read
- * the port.
+ * The memory operand of INS or OUTS; the linear address comes with the exit. An INS that would fault, or has to wait
+ * for room in L1's log, must not have read the port: like the CPU it sets the flags first.
  */
 static void fetch_string(struct percpu *cpu, struct io *io)
 {
@@ -40,7 +40,7 @@ static void fetch_string(struct percpu *cpu, struct io *io)
 	if (!a->count)
 		io->result = GUEST_OK;
 	else if (a->in)
-		io->result = guest_probe_write(cpu, a->gva, a->size, &io->fault);
+		io->result = guest_begin_write(cpu, a->gva, a->size, &io->fault);
 	else
 		io->result = guest_read(cpu, &a->value, a->gva, a->size, &io->fault);
 }
