@@ -14,7 +14,7 @@
 
 #include "verify.h"
 
-enum { GP = 13, PF = 14, EXCEPTION = 0, HLT = 12, PORT = 0x5d00, VMCS_EXCEPTION_BITMAP = 0x4004 };
+enum { UD = 6, GP = 13, PF = 14, EXCEPTION = 0, HLT = 12, PORT = 0x5d00, VMCS_EXCEPTION_BITMAP = 0x4004 };
 #define PAGE 0x1000ull
 #define REGION 0x200000ull
 #define FREE_PAGE GPA1(0x2000000) /* RAM that nobody uses, nor the 2 MiB around it and after */
@@ -86,6 +86,7 @@ static void exit_to_l1(struct hypapi_event *ev)
 	struct hypapi_page page;
 	uint64_t value = 0;
 
+	expect(hypapi_inject(ev, UD, 0, GVA(0)), HYPAPI_OK); /* L2's own, which gives way */
 	expect(hypapi_inject(ev, GP, 0, GVA(0)), HYPAPI_OK);
 	expect(hypapi_inject(ev, GP, 0, GVA(0)), HYPAPI_ESTATE);
 	expect(enter(ev), HYPAPI_ESTATE);
@@ -475,6 +476,12 @@ static void call_in_l2(void *l2)
 	sim_assert(sim_l2_run(l2, call, &in_l2, NULL) == HLT);
 }
 
+static void has_no_exception(void *arg)
+{
+	(void)arg;
+	sim_assert(sim_exception().vector == 0);
+}
+
 /* L1's page lies where L2's would be. */
 static void intercept_in_l2(void *l2)
 {
@@ -486,6 +493,7 @@ static void intercept_in_l2(void *l2)
 	sim_assert(sim_l2_run(l2, call, &in_l2, NULL) == EXCEPTION);
 	sim_assert(sim_exception().vector == 0);
 	sim_assert(sim_read64(GVA(shared.page)) == word);
+	sim_assert(sim_l2_run(l2, has_no_exception, NULL, NULL) == HLT);
 }
 
 /* ---- Tests ---- */

@@ -337,6 +337,12 @@ int hypapi_regs_clear(struct hypapi_event *ev, uint32_t mask)
 	return HYPAPI_OK;
 }
 
+/* What the next entry was to deliver. Where L1 has an exit instead it would stay in VMCS02, and come unasked. */
+static void forget_delivery(void)
+{
+	vmwrite(VMCS_ENTRY_INTR_INFO, 0);
+}
+
 int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code, gva_t cr2)
 {
 	struct dispatch *d = delivery(ev, HYPAPI_CAP_REGISTERS);
@@ -349,6 +355,8 @@ int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code,
 		return HYPAPI_EINVAL;
 	if (!runs_guest(d) || d->progress.enters)
 		return HYPAPI_ESTATE;
+	if (unlikely(d->progress.raised))
+		forget_delivery();
 	vmx_raise(this_cpu(), vector, error_code, cr2);
 	d->progress.moved = true;
 	d->progress.raised = true;
@@ -416,9 +424,9 @@ int hypapi_page_in(struct hypapi_event *ev, gva_t gva, uint32_t rights)
 	if (result == GUEST_OK && !awaits_log(rights))
 		return 1;
 	if (result == GUEST_PAGE_FAULT)
-		vmx_raise(this_cpu(), VEC_PF, fault.error_code, fault.gva);
+		forget_delivery(), vmx_raise(this_cpu(), VEC_PF, fault.error_code, fault.gva);
 	else if (nested_misses(walk_of(d), gva, rights, &miss))
-		nested_page_in(this_cpu(), gva, &miss);
+		forget_delivery(), nested_page_in(this_cpu(), gva, &miss);
 	else /* L1 may have mapped it since */
 		return guest_walk_page(walk_of(d), gva, rights, &found, NULL) == GUEST_OK ? 1 : HYPAPI_EPERM;
 	d->progress.moved = true;
