@@ -441,7 +441,7 @@ static enum hypapi_verdict begin_call(struct hypapi_event *ev, struct pal *pal, 
  */
 static uint64_t caller_space(const struct hypapi_event *ev, const struct pal *pal)
 {
-	return pal->cpl == 0 ? 0 : hypapi_reg_get(ev, HYPAPI_REG_CR3) & ((1ull << 52) - HYPAPI_PAGE_SIZE);
+	return pal->cpl == 0 ? 0 : tv_space(ev);
 }
 
 static bool is_paused_by(const struct hypapi_event *ev, const struct pal *pal)

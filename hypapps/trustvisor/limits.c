@@ -183,7 +183,7 @@ bool limits_are_from(const struct hypapi_event *ev, const struct pal *pal)
 
 	now->machine = 0;
 	limits_name(ev, now);
-	return pal->caller == tv_caller(ev) && machine_of(pal) == now->machine;
+	return pal->space == tv_space(ev) && machine_of(pal) == now->machine;
 }
 
 struct usage { uint32_t pals, pages, shared; bool other_name; };

@@ -137,6 +137,7 @@ static uint32_t make_pal(const struct hypapi_event *ev, const struct tv_list *li
 	pal->flags = list->flags;
 	pal->level = ev->level;
 	pal->caller = tv_caller(ev);
+	pal->space = tv_space(ev);
 	pal->cpl = 3;
 	pal->long_mode = !(list->flags & TV_LIST_32BIT);
 	pal->word_bytes = pal->long_mode ? 8 : 4;

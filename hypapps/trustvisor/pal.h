@@ -68,6 +68,7 @@ struct pal {
 	uint32_t tpm_flags;           /* enum tv_pal_flag */
 	uint8_t owner_tag[32];        /* measured; zeros: none */
 	uint64_t caller;              /* the process: whose page tables were loaded when it registered */
+	uint64_t space;               /* the same exactly */
 	uint64_t request[4];          /* of its registration: registers, by which a repetition of it is known */
 
 	uint32_t state;               /* enum pal_state, atomic */
@@ -184,6 +185,14 @@ static inline void wipe(void *at, uint64_t len_bytes)
 static inline uint64_t tv_caller(const struct hypapi_event *ev)
 {
 	return hypapi_reg_get(ev, HYPAPI_REG_CR3) & ((1ull << 52) - 2 * HYPAPI_PAGE_SIZE);
+}
+
+/** The same exactly, but for PCID. Of PAE paging those of many processes lie in a page. */
+static inline uint64_t tv_space(const struct hypapi_event *ev)
+{
+	bool lma = hypapi_reg_get(ev, HYPAPI_REG_EFER) & 1 << 10;
+
+	return hypapi_reg_get(ev, HYPAPI_REG_CR3) & ((1ull << 52) - (lma ? HYPAPI_PAGE_SIZE : 32));
 }
 
 /** In place of an answer of a command: the caller executes its instruction again. */

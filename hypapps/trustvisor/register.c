@@ -237,6 +237,7 @@ static uint32_t read_request(struct hypapi_event *ev, struct pal *pal)
 	entry->at = GVA(tv_arg(ev, HYPAPI_REG_RDI));
 	pal->level = ev->level;
 	pal->caller = tv_caller(ev);
+	pal->space = tv_space(ev);
 	pal->cpl = ev->cpl;
 	pal->long_mode = ev->long_mode;
 	pal->word_bytes = ev->long_mode ? 8 : 4;

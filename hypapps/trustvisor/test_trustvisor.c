@@ -967,6 +967,27 @@ static void a_registration_is_its_machines(void **state)
 	assert_pal_works();
 }
 
+/* Nor does another process whose page tables lie beside those of the first. */
+static void a_registration_is_its_process(void **state)
+{
+	static const struct { uint64_t efer, apart; } beside[] = { { 1 << 10, 0x1000 }, { 0, 0x20 } };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		fake.regs[HYPAPI_REG_EFER] = beside[i].efer;
+		fake.stops = 0;
+		begin_registration();
+		fake.pages[3].frame = 20;
+		fake.regs[HYPAPI_REG_CR3] ^= beside[i].apart;
+		assert_int_equal(hypercall(TV_CMD_REGISTER), TV_E_OWNED);
+		fake.pages[3].frame = 3;
+		fake.regs[HYPAPI_REG_CR3] ^= beside[i].apart;
+		assert_int_equal(hypercall(TV_CMD_REGISTER), TV_OK);
+		assert_pal_works();
+		assert_int_equal(unregister_pal(), TV_OK);
+	}
+}
+
 /* Nobody comes back: it goes as any PAL, and nothing of it is left for the next one with the same request. */
 static void a_registration_given_up(void **state)
 {
@@ -2413,7 +2434,8 @@ int main(void)
 		TEST(an_empty_budget_repeats),
 		TEST(registration_is_repeated_until_measured), TEST(another_request_is_not_a_repetition),
 		TEST(l1_takes_the_home_page_of_a_registration), TEST(a_registration_loses_its_home),
-		TEST(a_registration_is_its_machines), TEST(a_thread_does_not_wait_for_itself),
+		TEST(a_registration_is_its_machines), TEST(a_registration_is_its_process),
+		TEST(a_thread_does_not_wait_for_itself),
 		TEST(a_registration_given_up),
 		TEST(a_destruction_does_not_wait),
 		TEST(unregister_knows_the_whole_identity), TEST(passes_integers_and_hides_registers),
