@@ -19,7 +19,7 @@ static gva_t code, data;
 static uint64_t wrong_left, guarded; /* violations that are answered wrongly; the page that nobody writes to */
 static volatile uint32_t armed_type = HYPAPI_EV_COUNT, armed_fault;
 static bool spins = true; /* CPUs look at it and change it at any time */
-static bool stays;
+static uint64_t stays; /* 1: in the partition; 2: leaves it, and enters it again */
 
 /* ---- Faults ---- */
 
@@ -182,7 +182,7 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 	case CARELESS_ENDLESS: be_slow(~0ull); break;
 	case CARELESS_LOCKED: hypapi_lock(&lock); break;
 	case CARELESS_FRESH: return read_fresh(ev);
-	case CARELESS_STAY: stays = true; break;
+	case CARELESS_STAY: stays = rdx; break;
 	case CARELESS_GUARD: guarded = rcx; return restrict_page(ev, rcx);
 	case CARELESS_PARTITION: return make_partition(ev, rcx);
 	case CARELESS_ENTER: return enter(ev, rdx);
@@ -229,6 +229,8 @@ static enum hypapi_verdict on_msr(struct hypapi_event *ev)
 static enum hypapi_verdict on_exit(struct hypapi_event *ev)
 {
 	fault_if_armed(ev);
+	if (stays > 1)
+		return hypapi_partition_leave(ev) ? HYPAPI_DENY : enter(ev, 0);
 	return stays ? HYPAPI_HANDLED : HYPAPI_PASS;
 }
 

@@ -18,7 +18,7 @@ enum careless_call {
 	CARELESS_ENDLESS,
 	CARELESS_LOCKED,        /* returns with a lock held */
 	CARELESS_FRESH,         /* RBX: the word at RSI */
-	CARELESS_STAY,          /* its partition's exits are answered, and nothing is done */
+	CARELESS_STAY,          /* its partition's exits: RDX is 1: nothing is done; 2: it is entered again */
 	/* What it has until it faults. */
 	CARELESS_GUARD,         /* nobody writes to the page RCX */
 	CARELESS_PARTITION,     /* of two pages from RCX on: code, data */

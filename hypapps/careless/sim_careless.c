@@ -92,16 +92,19 @@ static void fault_in_partition(void *arg)
 	sim_read64(GVA(1ull << 40));
 }
 
-/* A partition that faults, and is not left. */
-static void stay_in_partition(void *arg)
+/* A partition that faults, and is not left for its caller to go on. */
+static void stay_in_partition(const struct row *row, uint64_t how)
 {
-	struct row row = *(const struct row *)arg;
-
-	row.rcx = sim_memory(2 * HYPAPI_PAGE_SIZE).addr;
-	sim_set(HYPAPI_REG_RCX, row.rcx);
-	sim_assert(sim_hypercall(CARELESS_PARTITION) == 0 && sim_hypercall(CARELESS_STAY) == 0);
-	call(&row);
+	sim_set(HYPAPI_REG_RCX, sim_memory(2 * HYPAPI_PAGE_SIZE).addr);
+	sim_assert(sim_hypercall(CARELESS_PARTITION) == 0);
+	sim_set(HYPAPI_REG_RDX, how);
+	sim_assert(sim_hypercall(CARELESS_STAY) == 0);
+	sim_set(HYPAPI_REG_RDX, 0);
+	sim_assert(sim_hypercall(row->call) == row->answer);
 }
+
+static void leave_nothing(void *arg) { stay_in_partition(arg, 1); }
+static void enter_again(void *arg) { stay_in_partition(arg, 2); }
 
 static int run_row(void *arg)
 {
@@ -170,7 +173,9 @@ static void each_mistake_has_its_line(void **state)
 		  "sim_l2_map() first, or answer false\n" },
 		{ .call = CARELESS_SLOW, .rcx = 20000000, .answer = 0,
 		  .line = " ticks for event hypercall of L1", .options = "hypapp-time=1ms" },
-		{ .call = CARELESS_ENTER, .answer = GP, .code = stay_in_partition, .options = "partition-time=100ms",
+		{ .call = CARELESS_ENTER, .answer = GP, .code = leave_nothing, .options = "partition-time=100ms",
+		  .line = "hypapp careless does not leave a partition whose time is over: its caller gets #GP" },
+		{ .call = CARELESS_ENTER, .answer = GP, .code = enter_again, .options = "partition-time=100ms",
 		  .line = "hypapp careless does not leave a partition whose time is over: its caller gets #GP" },
 		{ .call = CARELESS_ENDLESS, .answer = 0,
 		  .line = "sim: CPU 0: hypapp careless, in its handler of event hypercall", .fault = true },

@@ -226,8 +226,10 @@ static void exit_to_owner(struct percpu *cpu, const struct hypapi_partition_exit
 	u64 since = cpu->partition.since;
 
 	if (event_partition_exit(cpu, args) == TAKEN) {
-		if (unlikely(cpu->world->mode == RUN_PARTITION && cpu->partition.since == since))
+		if (unlikely(cpu->world->mode == RUN_PARTITION)) {
+			cpu->partition.since = since; /* left and entered again: its caller has not run */
 			goes_on(cpu, args->reason);
+		}
 		return;
 	}
 	log_limited(LOG_WARN, "CPU %u: nobody answers for a partition's exit %u, vector %u: its caller gets #GP",
