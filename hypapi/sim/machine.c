@@ -173,6 +173,11 @@ bool machine_rdrand(u64 *value)
 enum { XSTATE_MXCSR = 24, XSTATE_XMM = 160, XSTATE_IN_USE = 512, XSTATE_AVX = 576, XSTATE_BYTES = 832 };
 enum { XCR0_X87 = 1, XCR0_SSE = 2, XCR0_AVX = 4 };
 
+u32 machine_pkru(void)
+{
+	return sim_self->pkru;
+}
+
 u64 *machine_xcr0(void)
 {
 	return &sim_self->xcr0;

@@ -68,6 +68,7 @@ struct sim_cpu {
 	struct machine_vmcs *vmcs;        /* current */
 	u64 cr[5];
 	u64 xcr0, ymm0[4];
+	u32 pkru;
 	u32 mxcsr;
 	struct { u32 number; u64 value; } msrs[MACHINE_MSRS];
 	struct tlb_linear linear[TLB_ENTRIES];

@@ -18,7 +18,8 @@
 #include "nested/operand.h"
 #include "vmx/vmx_insn.h"
 
-enum { CREATE = 0x10, ENTER, READ, LEAVE, CREATE_OTHER, ENTER_OTHER, DESTROY, RESTRICT, WRAP, SET_IF };
+enum { CREATE = 0x10, ENTER, READ, LEAVE, CREATE_OTHER, ENTER_OTHER, DESTROY, RESTRICT, WRAP, SET_IF,
+       AT_HOME };
 enum { EXIT_HLT_REASON = 12 };
 
 static hypapi_partition_t partition, other;
@@ -72,7 +73,7 @@ enum guest_access_result __wrap_guest_read(struct percpu *cpu, void *dst, gva_t 
 
 static int create(struct hypapi_event *ev, gpa1_t at, hypapi_partition_t *which)
 {
-	const struct hypapi_partition_page only = { .gva = GVA(at.addr), .rights = HYPAPI_RW };
+	const struct hypapi_partition_page only = { .gva = GVA(at.addr), .rights = HYPAPI_RW | HYPAPI_HOME };
 
 	return hypapi_quiesce(ev) < 0 ? -1 : hypapi_partition_create(ev, &only, 1, which);
 }
@@ -100,6 +101,8 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 	case LEAVE: result = hypapi_partition_leave(ev); break;
 	case RESTRICT: result = hypapi_quiesce(ev) < 0 ? -1 : hypapi_memory_restrict(ev, page, 1, HYPAPI_R); break;
 	case WRAP: result = hypapi_reg_set(ev, HYPAPI_REG_RIP, hypapi_reg_get(ev, HYPAPI_REG_RIP) | 1ull << 32); break;
+	case AT_HOME: result = hypapi_copy_from(ev, &word, GVA(other_page.addr), 1) == HYPAPI_EFAULT ?
+				       hypapi_partition_at_home(ev, partition) : -1; break;
 	case SET_IF: result = hypapi_reg_set(ev, HYPAPI_REG_RFLAGS, RFLAGS_IF); break;
 	}
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)result);
@@ -130,7 +133,7 @@ HYPAPP_DEFINE(worlds,
 		{ .type = HYPAPI_EV_PARTITION_EXIT, .levels = HYPAPI_LEVELS_GUEST, .handler = pass },
 	},
 	.claims = { { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CREATE,
-		      .last = SET_IF } });
+		      .last = AT_HOME } });
 
 static const struct hypapp_descriptor *const hypapps[] = { &hypapp_worlds, NULL };
 
@@ -469,13 +472,26 @@ static void no_interrupts_in_a_partition(void **state)
 	boot(enters_to_set_if);
 }
 
+/* ---- A partition's home is where the page tables lead, whatever a protection key takes ---- */
+
+static void is_at_home_without_the_key(void *arg)
+{
+	(void)arg;
+	call(CREATE);
+	*vmcs_field(sim_self, VMCS_GUEST_CR4) |= CR4_PKE;
+	sim_self->pkru = 1;
+	call(AT_HOME);
+}
+
+static void a_key_takes_no_home(void **state) { (void)state; boot(is_at_home_without_the_key); }
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		sim_test(around_a_partition), sim_test(copies_from_a_partition), sim_test(between_l1_and_l2),
 		sim_test(nothing_left_in_the_vmcs), sim_test(an_event_told_is_not_delivered),
 		sim_test(flags_that_no_entry_takes), sim_test(rip_of_32_bit_code),
-		sim_test(no_interrupts_in_a_partition),
+		sim_test(no_interrupts_in_a_partition), sim_test(a_key_takes_no_home),
 		sim_test(nmis_stay_blocked_as_told), sim_test(operands_come_back_meanwhile),
 		sim_test_fault(host_size_is_checked_after_vmxon, "VMRESUME of L1 fails"),
 	};

@@ -280,9 +280,13 @@ int partition_create(const struct hypapp_descriptor *owner, const struct partiti
 static __attribute__((noinline)) bool walk_home(struct partition *p, struct guest_walk *w, bool record)
 {
 	struct guest_page page = { .gpa1 = GPA1(~0ull) }; /* no page: stays so where a table is not mapped */
+	u32 pkru = w->pkru;
 
-	if (guest_walk_page(w, GVA(p->home.path.gva), HYPAPI_R, &page, NULL) != GUEST_NOT_OWNED ||
-	    page.gpa1.addr != p->home.gpa1 || page.watched)
+	w->pkru = 0; /* nothing is read there: a key that a thread has laid aside does not make it another process */
+	enum guest_access_result result = guest_walk_page(w, GVA(p->home.path.gva), HYPAPI_R, &page, NULL);
+
+	w->pkru = pkru;
+	if (result != GUEST_NOT_OWNED || page.gpa1.addr != p->home.gpa1 || page.watched)
 		return false;
 	if (record)
 		guest_path_record(&p->home.path, w);

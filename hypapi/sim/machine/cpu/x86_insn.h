@@ -19,6 +19,7 @@ void machine_verw(void);                  /* clears buffers */
 void machine_wbinvd(void);                /* caches are not modelled */
 void machine_relax(void);                 /* takes NMIs, and lets other threads run */
 u64 *machine_xcr0(void);                  /* of this CPU */
+u32 machine_pkru(void);                   /* its guests' own accesses do not ask it */
 void machine_xsave(u8 *area, u64 components);  /* YMM0 and MXCSR stand for all registers */
 void machine_xrstor(const u8 *area, u64 components);
 void *machine_self(void);                 /* struct percpu of this thread's CPU */
@@ -42,7 +43,7 @@ static inline void *read_gs_self(void) { return machine_self(); }
 static inline void cpu_pause(void) { machine_relax(); }
 static inline bool rdrand(u64 *value) { return machine_rdrand(value); }
 static inline bool rdseed(u64 *value) { return machine_rdrand(value); }
-static inline u32 rdpkru(void) { return 0; } /* its guests have no keys */
+static inline u32 rdpkru(void) { return machine_pkru(); }
 static inline u64 xgetbv(u32 index) { (void)index; return *machine_xcr0(); }
 static inline void xsetbv(u32 index, u64 value) { (void)index; *machine_xcr0() = value; }
 static inline void xsave(u8 *area, u64 set, bool wide) { (void)wide; machine_xsave(area, set); }
