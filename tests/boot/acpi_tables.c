@@ -226,9 +226,10 @@ static void treat_others(struct efi_boot_services *boot)
 		(void)mp->start_all(mp, enter_x2apic, true, NULL, 0, NULL, NULL);
 	enter_x2apic(NULL);
 }
-#elif defined(LOSE_OTHERS)
+#elif defined(LOSE_OTHERS) || defined(STOP_OTHERS)
 static __typeof__(((struct efi_mp *)0)->start_all) first_start_all;
 
+#ifdef LOSE_OTHERS
 static void EFI never_come(void *argument)
 {
 	(void)argument;
@@ -242,18 +243,7 @@ static efi_status EFI start_all(struct efi_mp *self, void EFI (*procedure)(void 
 	(void)procedure;
 	return first_start_all(self, never_come, one_by_one, event, timeout_us, argument, failed);
 }
-
-static void treat_others(struct efi_boot_services *boot)
-{
-	struct efi_mp *mp;
-
-	if (boot->locate_protocol(&mp_guid, NULL, (void **)&mp))
-		return;
-	first_start_all = mp->start_all;
-	mp->start_all = start_all;
-}
-#elif defined(STOP_OTHERS)
-static __typeof__(((struct efi_mp *)0)->start_all) first_start_all;
+#else
 static void EFI (*first_procedure)(void *);
 
 static void EFI ask_for_stops(void *argument)
@@ -271,6 +261,7 @@ static efi_status EFI start_all(struct efi_mp *self, void EFI (*procedure)(void 
 	first_procedure = procedure;
 	return first_start_all(self, ask_for_stops, one_by_one, event, timeout_us, argument, failed);
 }
+#endif
 
 static void treat_others(struct efi_boot_services *boot)
 {
