@@ -178,6 +178,24 @@ static void reach_with(const char *what, u32 level, u64 bits)
 	*entries[level] = old;
 }
 
+/* What was read while bit 63 had a meaning is not believed when it is reserved. */
+static void reach_without_nxe(u32 level, u64 efer)
+{
+	u64 old = *entries[level];
+
+	print("T EFER.NXE goes, level %u\n", level);
+	wrmsr(MSR_EFER_NXE, efer | NXE);
+	*entries[level] |= BIT(63);
+	for (u32 i = 0; i < 2; i++) {
+		write_cr3(read_cr3());
+		t_result("write", try_vmptrst((u64 *)BEHIND));
+		t_result("read", try_vmptrld((u64 *)BEHIND));
+		wrmsr(MSR_EFER_NXE, efer & ~(u64)NXE);
+	}
+	*entries[level] = old;
+	wrmsr(MSR_EFER_NXE, efer);
+}
+
 /* Bochs 2.7 takes no access of a supervisor's away, and asks keys of supervisor pages, too: such rows are left out. */
 static void reach_by_keys(void)
 {
@@ -221,6 +239,7 @@ static void operands_behind_entries(u64 vmcs)
 		wrmsr(MSR_EFER_NXE, efer | NXE);
 		reach_with("bit 63", level, BIT(63));
 		wrmsr(MSR_EFER_NXE, efer);
+		reach_without_nxe(level, efer);
 		reach_with("ignored bits", level, 0x7ull << 52 | 7ull << 9);
 	}
 	reach_with("large, not aligned", 2, BIT(7) | BIT(13));

@@ -81,8 +81,7 @@ static bool linear_address(struct percpu *cpu, u32 info, bool long_mode, size_t 
 static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
 {
 	u64 need = PTE_P | (write ? PTE_W : 0), table = w->cr3 & PTE_ADDR, user = PTE_U, writable = PTE_W;
-	u64 reserved = (nested_caps.phys_reserved & BITS(51, 12)) |
-		       (vmread(VMCS_GUEST_EFER) & EFER_NXE ? 0 : PTE_NX);
+	u64 reserved = (nested_caps.phys_reserved & BITS(51, 12)) | (w->efer & EFER_NXE ? 0 : PTE_NX);
 	u32 levels = 0;
 
 	w->levels = 0;
@@ -118,7 +117,8 @@ static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
 static __attribute__((noinline)) void *walk_again(struct nested_cpu *n, struct operand_walk *w, u64 linear, bool write)
 {
 	*w = (struct operand_walk){ .linear = linear & PAGE_ADDR, .cr3 = vmread(VMCS_GUEST_CR3),
-				    .cr4 = vmread(VMCS_GUEST_CR4), .generation = ept01_generation };
+				    .cr4 = vmread(VMCS_GUEST_CR4), .efer = vmread(VMCS_GUEST_EFER),
+				    .generation = ept01_generation };
 	if (!(w->cr4 & CR4_LA57))
 		walk(&n->memory, w, write);
 	return w->levels ? w->page + (linear & (PAGE_SIZE - 1)) : NULL;
@@ -128,7 +128,7 @@ static always_inline bool still_holds(const struct operand_walk *w, u64 linear, 
 {
 	if (w->linear != (linear & PAGE_ADDR) || w->writable < write || w->generation != ept01_generation)
 		return false;
-	if (w->cr3 != vmread(VMCS_GUEST_CR3) || w->cr4 != vmread(VMCS_GUEST_CR4))
+	if (w->cr3 != vmread(VMCS_GUEST_CR3) || w->cr4 != vmread(VMCS_GUEST_CR4) || w->efer != vmread(VMCS_GUEST_EFER))
 		return false;
 	for (u32 i = 0; i < w->levels; i++)
 		if (__atomic_load_n(w->level[i].at, __ATOMIC_RELAXED) != w->level[i].entry)

@@ -14,12 +14,13 @@
 #define OPERAND_REG2(info) ((info) >> 28 & 15)
 
 /*
- * A page-table walk for an operand that went well, kept with the entries that it read: as long as they, CR3 and CR4
- * hold the same, so does its result. Cheaper than the walk, and as good: nothing is believed that was not read again.
+ * A page-table walk for an operand that went well, kept with the entries that it read: as long as they, CR3, CR4 and
+ * EFER hold the same, so does its result. Cheaper than the walk, and as good: nothing is believed that was not read
+ * again. CR0.WP, RFLAGS.AC and protection keys have no say in a walk that is kept.
  */
 #define OPERAND_WALKS 8 /* a power of two */
 struct operand_walk {
-	u64 linear, cr3, cr4, generation; /* page; generation: of EPT01 */
+	u64 linear, cr3, cr4, efer, generation; /* page; generation: of EPT01 */
 	struct { const u64 *at; u64 entry; } level[4];
 	u32 levels;    /* entries that were read; 0: empty */
 	bool writable;
