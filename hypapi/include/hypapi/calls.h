@@ -6,6 +6,12 @@
  * - it is made inside a callback, on the CPU that runs it, with the event of that callback;
  * - it does not need the other CPUs stopped, and does not stop them;
  * - it returns HYPAPI_OK or a negative enum hypapi_error, and has done nothing when it returns an error;
+ * - if it belongs to a group (enum hypapi_capability), it returns HYPAPI_EPERM, and one line in the log says why, where
+ *   the descriptor does not name that group, this event withholds it, or the event is over;
+ * - if it is about registers or memory of the guest that caused the event, that guest has to be at hand, else it
+ *   returns HYPAPI_ENOTSUP. At level L0 no guest is at hand. L2 is not, once L1 has got an exit in its place, by
+ *   hypapi_inject() or hypapi_page_in(). While a partition runs registers are its own, and for calls about memory no
+ *   guest is at hand before hypapi_partition_leave();
  * - pointers to the hypapp's memory are read or written before the call returns and not kept.
  */
 #ifndef HYPAPI_CALLS_H
@@ -167,7 +173,7 @@ enum hypapi_window_kind {
  * an interrupt or an NMI. Forgotten when L1 and L2 change places before.
  * @param ev       the event of this callback
  * @param windows  mask of enum hypapi_window_kind; 0 takes the wish back
- * @return HYPAPI_OK; HYPAPI_EINVAL: another bit; HYPAPI_ENOTSUP: at level L0, while a partition runs, or without a
+ * @return HYPAPI_OK; HYPAPI_EINVAL: another bit; HYPAPI_ENOTSUP: no guest is at hand, a partition runs, or there is no
  *         subscription to the event at this level; HYPAPI_EPERM: HYPAPI_CAP_INTERRUPTS was not declared
  * @since 1.2 (SDM volume 3, "Non-Register-State" and "Primary Processor-Based VM-Execution Controls")
  */
@@ -195,7 +201,7 @@ enum hypapi_reg {
  * CR0 and CR4 are what the guest reads there.
  * @param ev   the event of this callback
  * @param reg  which one
- * @return the value; 0, and a line in the log, for a number out of range, in events of level L0, or without
+ * @return the value; 0, and a line in the log, for a number out of range, where no guest is at hand, or without
  *         HYPAPI_CAP_REGISTERS: hypapi_reg_read() tells these apart
  * @since 1.0
  */
@@ -206,8 +212,8 @@ uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg);
  * @param ev     the event of this callback
  * @param reg    which one
  * @param value  result, untouched after an error
- * @return HYPAPI_OK; HYPAPI_EINVAL: no such register; HYPAPI_ENOTSUP at level L0, and after an exit to L1 by
- *         hypapi_inject() or hypapi_page_in(), but for general registers; HYPAPI_EPERM
+ * @return HYPAPI_OK; HYPAPI_EINVAL: no such register; HYPAPI_ENOTSUP: no guest is at hand; but general registers other
+ *         than RSP are there after an exit to L1, too; HYPAPI_EPERM
  * @since 1.3
  */
 HYPAPI_CHECK
@@ -237,15 +243,15 @@ int hypapi_regs_clear(struct hypapi_event *ev, uint32_t mask);
 
 /**
  * Raises an exception in the vCPU of the event's level when it resumes; if L1 intercepts that exception of its L2,
- * L1 gets the exit, and what calls on registers and memory were about has stopped: they answer HYPAPI_ENOTSUP then. The
- * verdict does not matter any more: the vCPU resumes at the current RIP with the exception, or L1 with its exit.
+ * L1 gets the exit, and no guest is at hand any more. No verdict counts now but HYPAPI_KILL: the vCPU resumes at the
+ * current RIP with the exception, or L1 with its exit. A second call replaces the exception of the first.
  * @param ev          the event of this callback
  * @param vector      6 (#UD), 13 (#GP) or 14 (#PF)
  * @param error_code  as the SDM defines it for the vector, 16 bits; ignored for #UD
  * @param cr2         the address of a #PF
  * @return HYPAPI_OK; HYPAPI_EINVAL: another vector, an error code of more than 16 bits, or an event other than
- *         HYPERCALL, CPUID, EPT_VIOLATION, PARTITION_EXIT, PORT_IO and MSR; HYPAPI_EPERM; HYPAPI_ESTATE while a
- *         partition runs or is about to, or L1 has got an exit in this event
+ *         HYPERCALL, CPUID, EPT_VIOLATION, PARTITION_EXIT, PORT_IO and MSR; HYPAPI_EPERM, also for an entry of L1's
+ *         MSR lists; HYPAPI_ESTATE while a partition runs or is about to, or L1 has got an exit in this event
  * @since 1.0 (SDM volume 3, "Event Injection")
  */
 int hypapi_inject(struct hypapi_event *ev, uint32_t vector, uint32_t error_code, gva_t cr2);
@@ -271,8 +277,7 @@ struct hypapi_page {
  * @param page    result; filled in for HYPAPI_OK, HYPAPI_EPERM and HYPAPI_ENOTMAPPED, untouched otherwise
  * @return HYPAPI_OK, also where the core's memory lies: L1 and L2 have a scratch page there;
  *         HYPAPI_EFAULT: the guest's page tables do not map it, or not with these rights;
- *         HYPAPI_ENOTSUP at level L0, while a partition runs, or after an exit to L1 by hypapi_inject() or
- *         hypapi_page_in();
+ *         HYPAPI_ENOTSUP: no guest is at hand;
  *         HYPAPI_EPERM in one of these cases:
  *         - the page belongs to a partition: `page` tells which page it is, and its `rights` are 0;
  *         - a hypapp leaves the page fewer rights, or none: `page` tells these;
@@ -316,15 +321,15 @@ int hypapi_copy_to(const struct hypapi_event *ev, gva_t dst, const void *src, si
  * Makes the guest map what hypapi_translate() or a copy has missed: raises the fault that its own access there would,
  * and the guest executes its instruction again when it has seen to it. HYPAPI_EFAULT becomes a #PF, with the error code
  * of the access; HYPAPI_ENOTMAPPED the EPT violation by which L1 fills its EPT12 (a buffer that L2 has never touched,
- * or a page that L1 has swapped out), or the exit by which L1 empties its page-modification log. Then answer
- * HYPAPI_HANDLED or HYPAPI_RETRY, with nothing done: the event comes again, from its beginning. What the guest's kernel
- * does not find there it treats as its program's wrong address.
+ * or a page that L1 has swapped out), or the exit by which L1 empties its page-modification log. Then return with
+ * nothing done: no verdict counts but HYPAPI_KILL, and the event comes again, from its beginning. What the guest's
+ * kernel does not find there it treats as its program's wrong address.
  * @param ev      the event of this callback: HYPERCALL, CPUID, EPT_VIOLATION, PORT_IO or MSR
  * @param gva     linear address; one page a call
  * @param rights  enum hypapi_rights, not 0: what the hypapp wants to do there, at the caller's CPL
  * @return HYPAPI_OK: raised; 1: nothing to raise, the access is allowed by now; HYPAPI_EPERM: the page has another
  *         owner, whom no fault reaches, or the capability was not declared; HYPAPI_EINVAL: rights, or another event;
- *         HYPAPI_ENOTSUP at level L0 or while a partition runs
+ *         HYPAPI_ENOTSUP: no guest is at hand
  * @since 1.3 (SDM volume 3, "EPT Violations", "Interrupt 14--Page-Fault Exception")
  */
 HYPAPI_CHECK
@@ -362,7 +367,7 @@ int hypapi_vcpu_identity(const struct hypapi_event *ev, uint64_t *id);
  * @param rights  enum hypapi_rights that EPT12 and EPT01 must both allow; of a partition's page, HYPAPI_W by EPT12
  * @param page    result as of hypapi_translate()
  * @return HYPAPI_OK; HYPAPI_EFAULT: EPT12 does not map it, or not with these rights; HYPAPI_EPERM as
- *         hypapi_translate(); HYPAPI_ENOTSUP unless the event's level is L2 and no partition runs
+ *         hypapi_translate(); HYPAPI_ENOTSUP: no L2 is at hand
  * @since 1.0
  */
 HYPAPI_CHECK
@@ -402,8 +407,8 @@ int hypapi_copy_to_gpa1(const struct hypapi_event *ev, gpa1_t dst, const void *s
  * @param src        L2-physical address; the range may cross pages
  * @param len_bytes  0 to 1 MiB
  * @return HYPAPI_OK; HYPAPI_EFAULT: EPT12 does not map a page of the range, or does not let L2 read it;
- *         HYPAPI_EINVAL and HYPAPI_EPERM as hypapi_copy_from_gpa1(); HYPAPI_ENOTSUP unless the event's level is L2 and
- *         no partition runs. After an error what lies before it may have been copied
+ *         HYPAPI_EINVAL and HYPAPI_EPERM as hypapi_copy_from_gpa1(); HYPAPI_ENOTSUP: no L2 is at hand. After an error
+ *         what lies before it may have been copied
  * @since 1.3
  */
 HYPAPI_CHECK
@@ -432,8 +437,9 @@ int hypapi_copy_to_gpa2(const struct hypapi_event *ev, gpa2_t dst, const void *s
  * @param page_count  1 to 512
  * @param rights      0, or enum hypapi_rights ored, with HYPAPI_R among them; HYPAPI_X alone only where the CPU
  *                    has execute-only EPT entries
- * @return HYPAPI_OK; HYPAPI_EINVAL; HYPAPI_ESTATE: would take rights away, and the CPUs are not stopped; HYPAPI_EPERM:
- *         a page belongs to the core, a partition or another hypapp, is the local APIC's, or lies above RAM and 4 GiB;
+ * @return HYPAPI_OK; HYPAPI_EINVAL: not aligned, from 2^46 on, count, or rights; HYPAPI_ESTATE: would take rights away,
+ *         and the CPUs are not stopped; HYPAPI_EPERM: a page belongs to the core, a partition or another hypapp, is the
+ *         local APIC's, or lies above RAM and 4 GiB, or the core keeps something of it (see hypapi_copy_to_gpa1());
  *         HYPAPI_ENOMEM: no table page is free. INIT and CPU_INIT need no stop: no guest runs yet.
  *         HYPAPI_EDMA (since 1.3): done for L1 and L2, but devices may have the rights of before: an IOMMU does not
  *         answer, nor will it later
@@ -488,9 +494,9 @@ int hypapi_memory_rights(const struct hypapi_event *ev, gpa1_t page, uint32_t *r
  * @param rights  as of hypapi_memory_restrict()
  * @param gpa1    result: L1-physical address of the page. Keep it: an EPT_VIOLATION names it, and
  *                hypapi_memory_restrict() gives it back. Untouched after an error
- * @return HYPAPI_OK; HYPAPI_ENOTSUP unless the event's level is L2 and no partition runs; HYPAPI_EINVAL: not aligned,
- *         or other rights; HYPAPI_ESTATE: the CPUs are not stopped; HYPAPI_EFAULT: EPT12 does not map the page;
- *         HYPAPI_EPERM, HYPAPI_ENOMEM and HYPAPI_EDMA as hypapi_memory_restrict(). `gpa1` is set with HYPAPI_EDMA, too
+ * @return HYPAPI_OK; HYPAPI_ENOTSUP: no L2 is at hand; HYPAPI_EINVAL: not aligned, or other rights; HYPAPI_ESTATE: the
+ *         CPUs are not stopped; HYPAPI_EFAULT: EPT12 does not map the page; HYPAPI_EPERM, HYPAPI_ENOMEM and HYPAPI_EDMA
+ *         as hypapi_memory_restrict(). `gpa1` is set with HYPAPI_EDMA, too
  * @since 1.3
  */
 HYPAPI_CHECK
@@ -563,8 +569,9 @@ uint32_t hypapi_partition_limit(void);
  * @param page_count  1 to 256
  * @param partition   result
  * @return HYPAPI_OK; HYPAPI_ESTATE: not stopped; HYPAPI_EINVAL: unaligned, twice, count or rights out of range;
- *         HYPAPI_EFAULT, HYPAPI_EPERM as hypapi_translate(), for a frame HYPAPI_EPERM only; HYPAPI_ENOMEM: no partition
- *         or table page is free; HYPAPI_EDMA (since 1.3): an IOMMU does not answer, and the pages are L1's as before
+ *         HYPAPI_EFAULT, HYPAPI_EPERM as hypapi_translate(), but what EPT12 does not map is HYPAPI_EPERM, too; for a
+ *         frame HYPAPI_EPERM only; HYPAPI_ENOTSUP: no guest is at hand; HYPAPI_ENOMEM: no partition or table page is
+ *         free; HYPAPI_EDMA (since 1.3): an IOMMU does not answer, and the pages are L1's as before
  * @since 1.0
  */
 HYPAPI_CHECK
@@ -580,7 +587,7 @@ int hypapi_partition_create(struct hypapi_event *ev, const struct hypapi_partiti
  * @param ev         the event of this callback
  * @param partition  one of this hypapp's own
  * @return HYPAPI_OK; HYPAPI_EFAULT: it is not there, or no page was made HYPAPI_HOME; HYPAPI_ESTALE;
- *         HYPAPI_ENOTSUP at level L0 or while a partition runs
+ *         HYPAPI_ENOTSUP: no guest is at hand
  * @since 1.3
  */
 HYPAPI_CHECK

@@ -72,7 +72,7 @@ enum hypapi_event_type {
 
 /**
  * What a callback answers. The chain asks the hypapps by priority; the first answer other than PASS decides. A number
- * that is none of these is logged and taken for DENY.
+ * that is none of these is logged and taken for DENY. After hypapi_inject() or hypapi_page_in() only KILL counts.
  * @since 1.0
  */
 enum hypapi_verdict {

@@ -53,7 +53,8 @@ enum hypapi_capability {
 	HYPAPI_CAP_MEMORY = 1u << 1,     /**< hypapi_copy_*(), hypapi_translate*(), hypapi_memory_*(),
 	                                      hypapi_dma_restrict(), hypapi_page_in() */
 	HYPAPI_CAP_PARTITIONS = 1u << 2, /**< hypapi_partition_*() */
-	HYPAPI_CAP_QUIESCE = 1u << 3,    /**< hypapi_quiesce(), hypapi_quiesce_ept(), the quiesce flag: without it,
+	HYPAPI_CAP_QUIESCE = 1u << 3,    /**< hypapi_quiesce(), hypapi_quiesce_ept(), hypapi_may_stop(),
+	                                      hypapi_resume(), the quiesce flag: without it,
 	                                      HYPAPI_RETRY with the flag is logged and taken for HYPAPI_DENY; 1.2
 	                                      and before get the stop, and the line */
 	HYPAPI_CAP_WORK = 1u << 4,       /**< hypapi_post(). Since 1.2 */

@@ -54,7 +54,7 @@ enum hypapi_error {
 	HYPAPI_ESTALE = -5,  /**< a handle outlived its callback or its object */
 	HYPAPI_EBUSY = -6,   /**< the object is in use on some CPU */
 	HYPAPI_ENOTSUP = -7, /**< not at this level, in this event, or in this build */
-	HYPAPI_ESTATE = -8,  /**< needs the other CPUs stopped, and they are not */
+	HYPAPI_ESTATE = -8,  /**< needs the other CPUs stopped, and they are not; or not at this point of the event */
 	HYPAPI_EEXIST = -9,  /**< the claim or the object exists already */
 	HYPAPI_ERANDOM = -10, /**< the CPU's random numbers failed a test, and are not used again. Since 1.3 */
 	HYPAPI_EDMA = -11,   /**< an IOMMU does not answer, and so devices cannot be held back. Since 1.3 */
