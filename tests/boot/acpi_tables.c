@@ -148,10 +148,13 @@ static efi_status start(struct efi_boot_services *boot, efi_handle image, const 
 #if defined(DISABLE_OTHERS)
 static void treat_others(struct efi_boot_services *boot)
 {
+	efi_status EFI (*enable)(struct efi_mp *, uint64_t, uint8_t, uint32_t *);
 	struct efi_mp *mp;
 
-	if (!boot->locate_protocol(&mp_guid, NULL, (void **)&mp))
-		(void)mp->enable(mp, 1, false, NULL);
+	if (boot->locate_protocol(&mp_guid, NULL, (void **)&mp))
+		return;
+	enable = mp->enable;
+	(void)enable(mp, 1, false, NULL);
 }
 #elif defined(NO_MP)
 static void treat_others(struct efi_boot_services *boot)

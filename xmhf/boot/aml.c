@@ -28,15 +28,11 @@ static void skip(struct reader *r, u32 count)
 static bool read_integer(struct reader *r, u8 *value)
 {
 	u8 op = next(r);
+	bool is_constant = op == AML_ZERO || op == AML_ONE;
 
-	*value = op;
-	if (op == AML_ZERO || op == AML_ONE)
-		return true;
-	if (op < AML_BYTE || op > AML_DWORD)
-		return false;
-	*value = next(r);
+	*value = is_constant ? op : next(r);
 	skip(r, op == AML_WORD ? 1 : op == AML_DWORD ? 3 : 0);
-	return true;
+	return is_constant || (op >= AML_BYTE && op <= AML_DWORD);
 }
 
 /* Its length is not needed: the elements are counted, and read one by one. */

@@ -25,7 +25,6 @@
 #include "vmx/vmx_insn.h"
 
 static struct efi_handoff *handoff; /* in the application's memory; not used after the start */
-static u64 handoff_physical;
 
 #define EDX1_HTT BIT(28) /* there may be more CPUs in the package */
 
@@ -94,11 +93,6 @@ static void take_cpus(void)
 		acpi_info.apic_ids[acpi_info.cpu_count++] = handoff->cpu[i].apic_id;
 }
 
-static u64 state_physical(u32 cpu)
-{
-	return handoff_physical + offsetof(struct efi_handoff, cpu) + cpu * sizeof(handoff->cpu[0]);
-}
-
 /*
  * TR as the firmware has it, by a table of this one entry: in the firmware's own the entry is busy. 0, which cannot be
  * loaded, becomes the core's; only an interrupt that changes stack or privilege would use it, and its entry's firmware
@@ -121,15 +115,16 @@ static void give_back_task_register(const struct efi_cpu_state *s)
 static _Noreturn void leave_for_firmware(u32 i)
 {
 	/* By its place: a CPU that has not joined has the firmware's GS. */
-	if (i < cpu_count && cpus[i]->world->vmcs.addr)
-		asm volatile("vmxoff" : : : "memory", "cc");
-	write_cr4(read_cr4() & ~CR4_VMXE);
 	if (i < cpu_count) {
+		if (cpus[i]->world->vmcs.addr)
+			asm volatile("vmxoff" : : : "memory", "cc");
 		smm_give_back(cpus[i]);
 		speculation_enter_guest(cpus[i]);
 		give_back_task_register(&handoff->cpu[i]);
 	}
-	efi_leave(EFI_REFUSED, state_physical(i), i ? handoff->cr3 : handoff->app_cr3, handoff->bridge_leave);
+	write_cr4(read_cr4() & ~CR4_VMXE);
+	efi_leave(EFI_REFUSED, virt_to_phys(&handoff->cpu[i]).addr, i ? handoff->cr3 : handoff->app_cr3,
+		  handoff->bridge_leave);
 }
 
 /*
@@ -159,7 +154,6 @@ static void back_to_firmware(const char *why)
 _Noreturn void efi_plan(u64 state, u64 handoff_at);
 _Noreturn void efi_plan(u64 state, u64 handoff_at)
 {
-	handoff_physical = handoff_at;
 	handoff = physical_at(handoff_at);
 	boot_way_back = back_to_firmware;
 	boot_info.firmware = FIRMWARE_EFI;
@@ -221,7 +215,7 @@ void efi_start_others(void)
 		handoff->cpu[i].percpu = (u64)cpu;
 		handoff->cpu[i].stack = cpu->stack_top;
 	}
-	efi_switch(EFI_START_OTHERS, state_physical(0), handoff->cr3, handoff->bridge_leave);
+	efi_switch(EFI_START_OTHERS, virt_to_phys(state).addr, handoff->cr3, handoff->bridge_leave);
 	/* Meanwhile the firmware had these two, as VMX operation needs. */
 	state->cr0 = (state->cr0 & ~CR0_NE) | ne;
 	state->cr4 = (state->cr4 & ~CR4_VMXE) | vmxe;
@@ -255,7 +249,7 @@ _Noreturn void efi_cpu_main(struct percpu *cpu)
 		quiesce_poll(&cpu->quiesce);
 		cpu_pause();
 	}
-	smm_mask_lvts(cpu); /* no INIT has masked what the firmware left */
+	smm_mask_lvts(cpu); /* no INIT has masked what the firmware left, whose code alone runs until then */
 	vmx_run(cpu);
 }
 

@@ -28,8 +28,7 @@
 #define STATE_DS 3
 #define STATE_FS 4
 #define STATE_GS 5
-#define STATE_LDTR 6
-#define STATE_TR 7
+#define STATE_TR 7 /* LDTR, 6, is none */
 
 #ifndef __ASSEMBLER__
 

@@ -20,7 +20,7 @@
 #define BAR_IS_PORT BIT(0)
 #define BAR_IS_64(bar) (((bar) >> 1 & 3) == 2)
 enum { COMMAND_PORTS = 1, COMMAND_MEMORY = 2 };
-enum { SPCR_16550 = 0, SPCR_16450 = 1, SPCR_16550_WIDE = 0x12, ACCESS_BYTE = 1, ACCESS_DWORD = 3 };
+enum { SPCR_16550 = 0, SPCR_16450 = 1, SPCR_16550_WIDE = 0x12 };
 
 static const char *option = "com1";
 static bool chosen;
@@ -117,9 +117,9 @@ void console_choose(void)
 /* Bytes from one register to the next; 0: not understood. */
 static u8 stride_of(const struct acpi_spcr *spcr)
 {
-	if (spcr->access == ACCESS_DWORD || (!spcr->access && spcr->width == 32))
-		return 4;
-	return spcr->access == ACCESS_BYTE || (!spcr->access && spcr->width <= 8) ? 1 : 0;
+	u32 bits = spcr->access ? 4u << MIN(spcr->access, 4) : spcr->width;
+
+	return bits == 32 ? 4 : bits <= 8 ? 1 : 0;
 }
 
 void console_choose_by_acpi(void)

@@ -11,19 +11,17 @@
 #include "report/log.h"
 #include "report/screen.h"
 
-/* BIOS data area: the video mode, and what it has */
+/* BIOS data area: the video mode, and how wide it is */
 #define BDA_MODE 0x449ul
 #define BDA_COLUMNS 0x44aul
-#define BDA_LAST_ROW 0x484ul
 #define MODE_COLOR_80 3 /* so is 2 */
 #define TEXT_MEMORY 0xb8000ul
 #define TEXT_COLUMNS 80
-#define TEXT_ROWS 25
-#define TEXT_ROWS_MAX 60
+#define TEXT_ROWS 25 /* at least */
 
 static const char banner[] = "XMHF " CONFIG_VERSION ", a thin hypervisor\n";
 
-static enum { UNKNOWN, ABSENT, MAPPED, IN_USE } state;
+static enum { UNKNOWN, CLOSED, MAPPED, USED } state;
 static bool has_pixels;
 static void *memory;
 
@@ -44,13 +42,6 @@ static bool is_text_mode(void)
 	       bda[BDA_COLUMNS] == TEXT_COLUMNS;
 }
 
-static u32 text_rows(void)
-{
-	u32 count = *(const volatile u8 *)phys_to_virt(HPA(BDA_LAST_ROW)) + 1u;
-
-	return count < TEXT_ROWS || count > TEXT_ROWS_MAX ? TEXT_ROWS : count;
-}
-
 static void map(void)
 {
 	const struct boot_framebuffer *fb = &boot_info.framebuffer;
@@ -60,20 +51,17 @@ static void map(void)
 		memory = root_map_window(ROOT_WINDOW_SCREEN, fb->addr, (u64)fb->pitch_bytes * fb->height);
 	else if (is_text_mode())
 		memory = phys_to_virt(HPA(TEXT_MEMORY)); /* a page of a window would have RAM in it, too */
-	state = memory ? MAPPED : ABSENT;
+	state = memory ? MAPPED : CLOSED;
 }
 
 static void use(void)
 {
-	bool used = true;
-
+	state = USED; /* first, since a fault in here is a panic, too */
 	if (has_pixels)
-		used = screen_pixels(memory, &boot_info.framebuffer);
+		(void)screen_pixels(memory, &boot_info.framebuffer);
 	else
-		screen_text(memory, TEXT_COLUMNS, text_rows());
-	state = used ? IN_USE : ABSENT;
-	if (used)
-		screen_write(banner, sizeof(banner) - 1);
+		screen_text(memory, TEXT_COLUMNS, TEXT_ROWS);
+	screen_write(banner, sizeof(banner) - 1);
 }
 
 void display_open(void)
@@ -90,13 +78,11 @@ void display_close(void)
 	screen_off();
 	if (state != UNKNOWN && !cmdline_is("panic-screen", "on"))
 		root_map_window_close(ROOT_WINDOW_SCREEN);
-	state = memory && cmdline_is("panic-screen", "on") ? MAPPED : ABSENT;
+	state = memory && cmdline_is("panic-screen", "on") ? MAPPED : CLOSED;
 }
 
 void display_for_panic(void)
 {
-	if (state != MAPPED)
-		return;
-	state = IN_USE; /* first, since a fault in here is a panic, too */
-	use();
+	if (state == MAPPED)
+		use();
 }

@@ -13,15 +13,15 @@
 #define ATTRIBUTE 0x0700 /* light grey on black */
 
 /* Changed by the boot CPU, and in a panic. */
-static volatile u16 *characters; /* one of these two, or none */
-static volatile u8 *pixels;
+static volatile u8 *memory; /* of pixels, or of characters with attributes. NULL: there is no screen */
 static struct { u32 pitch, pixel_bytes, white, scale; } format; /* scale: a pixel of a glyph has so many in a row */
+static bool has_pixels;
 static u32 columns, rows, column, row;
 static u8 cells[ROWS_MAX][COLUMNS_MAX]; /* what is on the screen */
 
 static void draw_pixel(u32 x, u32 y, u32 color)
 {
-	volatile u8 *at = pixels + (u64)y * format.pitch + (u64)x * format.pixel_bytes;
+	volatile u8 *at = memory + (u64)y * format.pitch + (u64)x * format.pixel_bytes;
 
 	if (format.pixel_bytes == 4)
 		*(volatile u32 *)at = color;
@@ -47,10 +47,10 @@ static void draw(u32 at_row, u32 at_column, u8 c)
 	if (cells[at_row][at_column] == c)
 		return;
 	cells[at_row][at_column] = c;
-	if (characters)
-		characters[at_row * columns + at_column] = ATTRIBUTE | c;
-	else
+	if (has_pixels)
 		draw_glyph(at_column * GLYPH_WIDTH * format.scale, at_row * GLYPH_HEIGHT * format.scale, c);
+	else
+		((volatile u16 *)memory)[at_row * columns + at_column] = ATTRIBUTE | c;
 }
 
 /* It has been cleared. */
@@ -64,11 +64,11 @@ static void begin(u32 new_columns, u32 new_rows)
 
 void screen_text(volatile u16 *at, u32 new_columns, u32 new_rows)
 {
-	pixels = NULL;
-	characters = at;
+	memory = (volatile u8 *)at;
+	has_pixels = false;
 	begin(new_columns, new_rows);
 	for (u32 i = 0; i < columns * rows; i++)
-		characters[i] = ATTRIBUTE | ' ';
+		at[i] = ATTRIBUTE | ' ';
 }
 
 /* All bits of one color. */
@@ -88,12 +88,9 @@ bool screen_pixels(volatile u8 *at, const struct boot_framebuffer *fb)
 	if (bytes < 2 || bytes > 4 || white >= BIT(8 * bytes) || fb->width < GLYPH_WIDTH ||
 	    fb->height < GLYPH_HEIGHT * scale || (u64)fb->width * bytes > fb->pitch_bytes)
 		return false;
-	characters = NULL;
-	pixels = at;
-	format.pitch = fb->pitch_bytes;
-	format.pixel_bytes = bytes;
-	format.white = (u32)white;
-	format.scale = scale;
+	memory = at;
+	has_pixels = true;
+	format = (typeof(format)){ fb->pitch_bytes, bytes, (u32)white, scale };
 	for (u32 y = 0; y < fb->height; y++)
 		for (u32 x = 0; x < fb->width; x++)
 			draw_pixel(x, y, 0);
@@ -103,8 +100,7 @@ bool screen_pixels(volatile u8 *at, const struct boot_framebuffer *fb)
 
 void screen_off(void)
 {
-	characters = NULL;
-	pixels = NULL;
+	memory = NULL;
 }
 
 static void end_row(void)
@@ -119,11 +115,11 @@ static void end_row(void)
 			draw(r, c, r + 1 < rows ? cells[r + 1][c] : ' ');
 }
 
-static u32 word_length(const char *text, size_t length)
+static u32 word_length(const char *text, const char *end)
 {
 	u32 count = 0;
 
-	while (count < length && (u8)text[count] > ' ')
+	while (text + count < end && (u8)text[count] > ' ')
 		count++;
 	return count;
 }
@@ -137,25 +133,13 @@ static void put(char c)
 
 void screen_write(const char *text, size_t length)
 {
-	bool wrapped = false;
+	for (const char *at = text, *end = text + length; memory && at < end; at++) {
+		bool is_blank = (u8)*at <= ' ';
+		u32 word = at == text || (u8)at[-1] <= ' ' ? word_length(at, end) : 0;
 
-	if (!characters && !pixels)
-		return;
-	for (size_t i = 0; i < length;) {
-		u32 word = word_length(text + i, length - i);
-
-		if (word && column && word <= columns && column + word > columns) {
+		if (*at == '\n' || (word <= columns && column + word > columns))
 			end_row();
-			wrapped = true;
-		}
-		for (; word; word--)
-			put(text[i++]);
-		if (i == length)
-			break;
-		if (text[i] == '\n')
-			end_row();
-		else if (text[i] != '\r' && column < columns && !(wrapped && !column))
-			put(text[i]);
-		i++;
+		if (*at != '\n' && *at != '\r' && !(is_blank && column == columns))
+			put(*at);
 	}
 }

@@ -11,6 +11,7 @@
 #include "cpu/x86.h"
 #include "lib/printf.h"
 #include "lib/string.h"
+#include "mem/pages.h"
 
 /* Of this application, so found by their distance: it is loaded anywhere. */
 #pragma GCC visibility push(hidden)
@@ -18,10 +19,10 @@ extern const u8 core_image[], core_image_end[], bridge_start[], bridge_end[], br
 u64 bridge_enter(struct efi_cpu_state *state, struct efi_handoff *handoff, u64 cr3, u64 target);
 #pragma GCC visibility pop
 
+#define PAGES(bytes) (ALIGN_UP(bytes, PAGE_SIZE) / PAGE_SIZE)
 #define BELOW_4G 0xfffffffful
 #define BELOW_1M 0x9fffful
-#define LOW_BYTES 0x2000ul /* ROOT_LOW_BYTES */
-#define MAP_SLACK 4096     /* for what the map gains by being asked for */
+#define MAP_BYTES 0x40000  /* more than 5,000 ranges; the core refuses 400 */
 #define UNSUPPORTED (1ull << 63 | 3)
 #define LOOK_100NS 100000 /* 10 ms */
 #define LOOKS 500
@@ -53,7 +54,6 @@ static u64 (*bridge)(struct efi_cpu_state *, struct efi_handoff *, u64, u64);
 static struct efi_cpu_state *states[EFI_MAX_CPUS]; /* in the handoff, by the MP services' numbers */
 static _Atomic u32 arrived; /* other CPUs that the firmware has started */
 static u32 looks;           /* how often the boot CPU has looked for them */
-static bool is_resumed;
 static u64 answer;          /* of the core to the boot CPU */
 
 /* ---- Text ---- */
@@ -61,28 +61,14 @@ static u64 answer;          /* of the core to the boot CPU */
 void say(const char *f, ...)
 {
 	char text[512];
-	uint16_t wide[2 * sizeof(text)];
-	u64 chars = 0;
+	u16 wide[2 * sizeof(text)];
 	va_list args;
 
 	va_start(args, f);
 	(void)format_va(text, sizeof(text), f, args);
 	va_end(args);
-	for (const char *at = text; *at; at++) {
-		if (*at == '\n')
-			wide[chars++] = '\r';
-		wide[chars++] = (u8)*at;
-	}
-	wide[chars] = 0;
+	(void)widen(wide, text);
 	(void)efi_table->console_out->output(efi_table->console_out, wide);
-}
-
-static efi_status refuse(const char *why)
-{
-	say("xmhf: error: %s\n", why);
-	say("xmhf: XMHF is not started; the firmware goes on in 5 seconds\n");
-	(void)boot->stall(5000000);
-	return UNSUPPORTED;
 }
 
 /* ---- Memory ---- */
@@ -92,21 +78,17 @@ static u64 pages_below(u64 end, u32 type, u64 bytes)
 {
 	u64 at = end;
 
-	return boot->allocate_pages(EFI_ALLOCATE_BELOW, type, (bytes + PAGE_SIZE - 1) / PAGE_SIZE, &at) ? 0 : at;
+	return boot->allocate_pages(EFI_ALLOCATE_BELOW, type, PAGES(bytes), &at) ? 0 : at;
 }
 
-/* The same from a boundary of 2 MiB on; the rest goes back. */
+/* The same from a boundary of 2 MiB on, which is found where there is room for more. */
 static u64 large_below_4g(u32 type, u64 bytes)
 {
-	u64 used = ALIGN_UP(bytes, PAGE_SIZE), all = used + SIZE_2M;
-	u64 at = pages_below(BELOW_4G, type, all), start = ALIGN_UP(at, SIZE_2M), end = start + used;
+	u64 at = pages_below(BELOW_4G, type, bytes + SIZE_2M), start = ALIGN_UP(at, SIZE_2M);
 
-	if (!at)
+	if (!at || boot->free_pages(at, PAGES(bytes + SIZE_2M)) ||
+	    boot->allocate_pages(EFI_ALLOCATE_AT, type, PAGES(bytes), &start))
 		return 0;
-	if (start > at)
-		(void)boot->free_pages(at, (start - at) / PAGE_SIZE);
-	if (at + all > end)
-		(void)boot->free_pages(end, (at + all - end) / PAGE_SIZE);
 	return start;
 }
 
@@ -133,17 +115,13 @@ static u64 make_tables(u64 image)
 
 static bool take_memory_map(void)
 {
-	u64 bytes = 0, key;
+	u64 key;
 	u32 version;
 
-	(void)boot->get_memory_map(&bytes, NULL, &key, &handoff->map_entry_bytes, &version);
-	bytes += MAP_SLACK;
-	handoff->map = pages_below(BELOW_4G, EFI_LOADER_DATA, bytes);
-	if (!handoff->map || boot->get_memory_map(&bytes, (void *)handoff->map, &key, &handoff->map_entry_bytes,
-						  &version))
-		return false;
-	handoff->map_bytes = bytes;
-	return true;
+	handoff->map = pages_below(BELOW_4G, EFI_LOADER_DATA, MAP_BYTES);
+	handoff->map_bytes = MAP_BYTES;
+	return handoff->map && !boot->get_memory_map(&handoff->map_bytes, (void *)handoff->map, &key,
+						     &handoff->map_entry_bytes, &version);
 }
 
 /* ---- What the firmware tells ---- */
@@ -167,11 +145,10 @@ static void take_framebuffer(void)
 	const struct efi_graphics_info *info;
 	u8 red;
 
-	if (boot->locate_protocol(&gop_guid, NULL, (void **)&gop) || !gop->mode)
+	if (boot->locate_protocol(&gop_guid, NULL, (void **)&gop) || !gop->mode ||
+	    gop->mode->info->format > EFI_PIXEL_BGR)
 		return;
 	info = gop->mode->info;
-	if (info->format != EFI_PIXEL_RGB && info->format != EFI_PIXEL_BGR)
-		return;
 	red = info->format == EFI_PIXEL_RGB ? 0 : 16;
 	handoff->framebuffer = (struct boot_framebuffer){
 		gop->mode->framebuffer, info->pixels_per_line * 4, info->width, info->height, 32,
@@ -254,9 +231,8 @@ static void EFI start_cpu(void *argument)
 static void EFI look_for_cpus(void *event, void *context)
 {
 	(void)event, (void)context;
-	if (is_resumed || (atomic_load(&arrived) < handoff->cpu_count - 1 && ++looks < LOOKS))
+	if (answer != EFI_START_OTHERS || (atomic_load(&arrived) < handoff->cpu_count - 1 && ++looks < LOOKS))
 		return;
-	is_resumed = true;
 	answer = enter(&handoff->cpu[0], entries->resume);
 	if (looks == LOOKS)
 		say("xmhf: a CPU does not start: if nothing follows in a minute, reset the machine, and start it "
@@ -278,26 +254,28 @@ static void start_others(void)
 	look_for_cpus(NULL, NULL);
 }
 
-static efi_status start_core(void)
+static const char *start_core(void)
 {
 	keep_task_register(&handoff->cpu[0]);
 	answer = enter(&handoff->cpu[0], entries->plan);
 	if (answer != EFI_PLANNED)
-		return refuse(handoff->refusal);
+		return handoff->refusal;
 	handoff->root = large_below_4g(EFI_RESERVED, handoff->root_bytes);
-	handoff->low = pages_below(BELOW_1M, EFI_RESERVED, LOW_BYTES);
+	handoff->low = pages_below(BELOW_1M, EFI_RESERVED, ROOT_LOW_BYTES);
 	if (!handoff->root || !handoff->low)
-		return refuse("the firmware has no memory for the core");
+		return "the firmware has no memory for the core";
 	answer = enter(&handoff->cpu[0], entries->go);
 	if (answer == EFI_START_OTHERS)
 		start_others();
-	return answer == EFI_ENTERED ? 0 : refuse(handoff->refusal);
+	return answer == EFI_ENTERED ? NULL : handoff->refusal;
 }
 
-static const char *prepare(void)
+static const char *prepare(efi_handle app)
 {
 	u64 image, block;
 
+	if (boot->handle_protocol(app, &efi_loaded_guid, (void **)&self))
+		return "the firmware does not tell what it loaded";
 	if (read_cr4() & CR4_LA57)
 		return "the firmware uses five-level page tables";
 	entries = (const void *)core_image;
@@ -332,7 +310,6 @@ static void EFI tell_core(void *event, void *context)
 	asm volatile("vmcall" : "+a"(rax) : : "memory", "cc");
 }
 
-efi_status EFI efi_main(efi_handle image, struct efi_system_table *table);
 efi_status EFI efi_main(efi_handle image, struct efi_system_table *table)
 {
 	const char *wrong;
@@ -342,16 +319,17 @@ efi_status EFI efi_main(efi_handle image, struct efi_system_table *table)
 	efi_table = table;
 	boot = table->boot;
 	say("xmhf: XMHF " CONFIG_VERSION ", a thin hypervisor\n");
-	if (boot->handle_protocol(image, &efi_loaded_guid, (void **)&self))
-		return refuse("the firmware does not tell what it loaded");
-	wrong = prepare();
+	wrong = prepare(image);
 	if (!wrong)
 		wrong = read_config(handoff->cmdline);
-	if (wrong)
-		return refuse(wrong);
-	status = start_core();
-	if (status)
-		return status;
+	if (!wrong)
+		wrong = start_core();
+	if (wrong) {
+		say("xmhf: error: %s\n", wrong);
+		say("xmhf: XMHF is not started; the firmware goes on in 5 seconds\n");
+		(void)boot->stall(5000000);
+		return UNSUPPORTED;
+	}
 	say("xmhf: XMHF runs under this firmware, on %u CPUs\n", handoff->cpu_count);
 	if (boot->create_event(EFI_EXIT_BOOT_SERVICES, EFI_LEVEL_CALLBACK, tell_core, NULL, &exit_event))
 		exit_event = NULL;

@@ -29,6 +29,8 @@ const char *read_config(char cmdline[CMDLINE_BYTES]);
 /* ---- next.c: what runs after XMHF ---- */
 /* Comes back if nothing could be started, or if what was started came back. */
 efi_status start_next(efi_handle image);
+/* Text as the firmware has it, which returns to the first column at a line feed. How many bytes, with the zero. */
+u64 widen(u16 *to, const char *text);
 
 #pragma GCC visibility pop
 

@@ -41,7 +41,6 @@ bridge_enter:
 	movw %es, STATE_SEGMENTS + 2 * STATE_ES(%rdi)
 	movw %fs, STATE_SEGMENTS + 2 * STATE_FS(%rdi)
 	movw %gs, STATE_SEGMENTS + 2 * STATE_GS(%rdi)
-	sldt STATE_SEGMENTS + 2 * STATE_LDTR(%rdi)
 	movl $0xc0000100, %ecx
 	rdmsr
 	movl %eax, STATE_FS_BASE(%rdi)

@@ -17,15 +17,15 @@ char next_path[PATH_CHARS], next_options[CMDLINE_BYTES];
 /* *bytes: for how many there is room, and then how many were read: none where there is no such file, no error. */
 static efi_status read_file(const u16 *name, char *to, u64 *bytes)
 {
-	struct efi_file_system *system_of_files;
+	struct efi_file_system *files;
 	struct efi_file *root, *file;
 	efi_status status;
 	u64 room = *bytes;
 
 	*bytes = 0;
-	if (boot->handle_protocol(self->device, &efi_files_guid, (void **)&system_of_files))
+	if (boot->handle_protocol(self->device, &efi_files_guid, (void **)&files))
 		return 0;
-	status = system_of_files->open_volume(system_of_files, &root);
+	status = files->open_volume(files, &root);
 	if (status)
 		return status;
 	status = root->open(root, &file, name, EFI_FILE_READ, 0);
@@ -33,11 +33,9 @@ static efi_status read_file(const u16 *name, char *to, u64 *bytes)
 		*bytes = room;
 		status = file->read(file, bytes, to);
 		(void)file->close(file);
-	} else if (status == EFI_NOT_FOUND) {
-		status = 0;
 	}
 	(void)root->close(root);
-	return status;
+	return status == EFI_NOT_FOUND ? 0 : status;
 }
 
 /*

@@ -40,25 +40,18 @@ static const struct efi_device_path *node_after(const struct efi_device_path *no
 	return (const void *)((const u8 *)node + node->bytes);
 }
 
-/* Whether the path, which somebody may have written wrong, ends within `bytes`. */
-static bool ends_within(const struct efi_device_path *node, u64 bytes)
+/* With its end. 0: the path, which somebody may have written wrong, has none within `room`. */
+static u64 path_bytes(const struct efi_device_path *node, u64 room)
 {
-	while (bytes >= sizeof(*node) && node->bytes >= sizeof(*node) && node->bytes <= bytes) {
+	u64 bytes = 0;
+
+	while (bytes + sizeof(*node) <= room && node->bytes >= sizeof(*node) && bytes + node->bytes <= room) {
+		bytes += node->bytes;
 		if (is_end(node))
-			return true;
-		bytes -= node->bytes;
+			return bytes;
 		node = node_after(node);
 	}
-	return false;
-}
-
-static u64 bytes_to_end(const struct efi_device_path *node)
-{
-	const u8 *start = (const u8 *)node;
-
-	while (!is_end(node))
-		node = node_after(node);
-	return (u64)((const u8 *)node - start);
+	return 0;
 }
 
 static u8 lower(u8 c)
@@ -115,12 +108,12 @@ static efi_status load_from(const struct efi_device_path *device, const struct e
 			    efi_handle image, efi_handle *next)
 {
 	static u8 path[PATH_BYTES];
-	u64 bytes = bytes_to_end(device), file_bytes = bytes_to_end(file) + sizeof(*file);
+	u64 bytes = path_bytes(device, PATH_BYTES), file_bytes = path_bytes(file, PATH_BYTES);
 
-	if (bytes + file_bytes > sizeof(path))
+	if (!bytes || !file_bytes || bytes + file_bytes > PATH_BYTES)
 		return EFI_NOT_FOUND;
 	memcpy(path, device, bytes);
-	memcpy(path + bytes, file, file_bytes);
+	memcpy(path + bytes - sizeof(*device), file, file_bytes);
 	return boot->load_image(0, image, path, NULL, 0, next);
 }
 
@@ -145,15 +138,16 @@ static efi_status load(const struct efi_device_path *entry, efi_handle image, ef
 	return status;
 }
 
-/* As the firmware has text. How many bytes, with the zero. */
-static u64 widen(u16 *to, const char *text)
+u64 widen(u16 *to, const char *text)
 {
-	u64 i = 0;
+	u64 chars = 0;
 
-	do
-		to[i] = (u8)text[i];
-	while (text[i++]);
-	return i * sizeof(*to);
+	do {
+		if (*text == '\n')
+			to[chars++] = '\r';
+		to[chars++] = (u8)*text;
+	} while (*text++);
+	return chars * sizeof(*to);
 }
 
 /* With the configured load options, or these. */
@@ -212,14 +206,14 @@ static const struct efi_device_path *read_entry(u16 number)
 
 	for (u32 i = 0; i < 4; i++)
 		name[4 + i] = (u8)digits[number >> (12 - 4 * i) & 15];
-	entry_bytes = read_variable(name, entry, OPTION_BYTES);
+	entry_bytes = read_variable(name, entry, sizeof(entry));
 	if (entry_bytes < at || (option->attributes & (OPTION_ACTIVE | OPTION_CATEGORY)) != OPTION_ACTIVE)
 		return NULL;
 	while (at + 2 <= entry_bytes && *(const u16 *)(entry + at))
 		at += 2;
 	path = (const void *)(entry + at + 2);
 	options_at = at + 2 + option->path_bytes;
-	if (options_at > entry_bytes || !ends_within(path, option->path_bytes) || is_end(path))
+	if (options_at > entry_bytes || !path_bytes(path, option->path_bytes) || is_end(path))
 		return NULL;
 	return path;
 }

@@ -20,7 +20,7 @@ struct efi_text_output {
 	efi_status EFI (*output)(struct efi_text_output *self, const u16 *text);
 };
 
-enum { EFI_ALLOCATE_BELOW = 1, EFI_BY_PROTOCOL = 2 };
+enum { EFI_ALLOCATE_BELOW = 1, EFI_ALLOCATE_AT = 2, EFI_BY_PROTOCOL = 2 };
 enum { EFI_TIMER = 0x80000000, EFI_NOTIFY_SIGNAL = 0x200, EFI_EXIT_BOOT_SERVICES = 0x201 }; /* types of events */
 #define EFI_TIMER_PERIODIC 1
 #define EFI_LEVEL_CALLBACK 8
@@ -117,8 +117,7 @@ struct efi_mp {
 	efi_status EFI (*info)(struct efi_mp *self, u64 number, struct efi_processor *info);
 	efi_status EFI (*start_all)(struct efi_mp *self, void EFI (*procedure)(void *), u8 one_by_one, void *event,
 				    u64 timeout_us, void *argument, u64 **failed);
-	void *start_one, *switch_boot_cpu;
-	efi_status EFI (*enable)(struct efi_mp *self, u64 number, u8 enabled, u32 *health);
+	void *start_one, *switch_boot_cpu, *enable;
 	efi_status EFI (*who_am_i)(struct efi_mp *self, u64 *number);
 };
 
