@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * xmhf.efi's configuration and what it starts next, against a firmware of this file: load options of all kinds, the
- * file, and boot menus in which XMHF is first, twice, or not at all.
+ * file, and boot menus in which XMHF is first, twice, or not at all, or which are long.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -140,7 +140,7 @@ static efi_status EFI start_image(efi_handle image, uint64_t *bytes, uint16_t **
 
 static efi_status EFI output(struct efi_text_output *o, const uint16_t *text) { (void)o, (void)text; return 0; }
 
-static struct { uint16_t name[16]; u8 data[128]; u64 bytes; } variables[12];
+static struct { uint16_t name[16]; u8 data[4096]; u64 bytes; } variables[12];
 static u32 variable_count;
 
 static efi_status EFI get_variable(const uint16_t *name, const efi_guid *vendor, uint32_t *attributes, uint64_t *bytes,
@@ -443,6 +443,33 @@ static void entries_that_lie(void **state)
 	}
 }
 
+/* As Windows' entry has them: bytes, of which the loader knows what they mean. */
+static void options_of_the_entry(void **state)
+{
+	static const char path[] = PARTITION("\1") FILE_OF("Y"), options[] = "WINDOWS\0\1\0\0\0\x88\0\0\0x\0B\0";
+	u8 data[3000] = { 1, 0, 0, 0, sizeof(path) - 1, 0, 'T' };
+
+	(void)state;
+	memcpy(data + 10, path, sizeof(path) - 1);
+	memcpy(data + 10 + sizeof(path) - 1, options, sizeof(options));
+	set_variable(u"BootOrder", (const u16[]){ 1 }, 2);
+	set_variable(u"Boot0001", data, 10 + sizeof(path) - 1 + sizeof(options));
+	assert_int_equal(start_next(NULL), 0);
+	assert_string_equal(loaded, "Y");
+	assert_int_equal(started.options_bytes, sizeof(options));
+	assert_memory_equal(started.options, options, sizeof(options));
+	/* Long ones, in a long order: a machine with many disks and networks. */
+	u16 order[100] = { 0 };
+
+	begin(NULL);
+	order[99] = 1;
+	set_variable(u"BootOrder", order, sizeof(order));
+	set_variable(u"Boot0001", data, sizeof(data));
+	assert_int_equal(start_next(NULL), 0);
+	assert_string_equal(loaded, "Y");
+	assert_int_equal(started.options_bytes, sizeof(data) - 10 - (sizeof(path) - 1));
+}
+
 static void a_file_of_this_partition(void **state)
 {
 	(void)state;
@@ -465,6 +492,7 @@ int main(void)
 		cmocka_unit_test_setup(own_path_is_skipped, begin),
 		cmocka_unit_test_setup(own_entry_is_a_disk, begin),
 		cmocka_unit_test_setup(entries_that_lie, begin),
+		cmocka_unit_test_setup(options_of_the_entry, begin),
 		cmocka_unit_test_setup(a_file_of_this_partition, begin),
 	};
 

@@ -7,9 +7,8 @@
 
 #include "lib/string.h"
 
-#define OPTION_BYTES 2048
-#define PATH_BYTES 1024
-#define MAX_ORDER 64
+#define VARIABLE_BYTES 0x10000u /* no firmware keeps a longer one */
+#define PATH_BYTES 0x1000
 #define OPTION_ACTIVE 1u
 #define OPTION_CATEGORY 0x1f00u /* 0: an operating system, not a menu of the firmware */
 
@@ -192,7 +191,7 @@ static u64 read_variable(const u16 *name, void *to, u64 room)
 	return efi_table->runtime->get_variable(name, &variables_guid, &attributes, &room, to) ? 0 : room;
 }
 
-static u8 entry[OPTION_BYTES] __attribute__((aligned(8)));
+static u8 entry[VARIABLE_BYTES] __attribute__((aligned(8)));
 static u64 entry_bytes, options_at;
 
 /* Its path. NULL: it is none that can be started. */
@@ -239,10 +238,11 @@ static efi_status start_entry(efi_handle image, u16 number)
  */
 static efi_status start_by_order(efi_handle image)
 {
-	u16 order[MAX_ORDER], chosen;
+	static u16 order[VARIABLE_BYTES / sizeof(u16)];
 	u64 count = read_variable(u"BootOrder", order, sizeof(order)) / sizeof(order[0]), first = 0;
 	const struct efi_device_path *path = NULL;
 	efi_status status = EFI_NOT_FOUND;
+	u16 chosen;
 
 	if (read_variable(u"BootCurrent", &chosen, sizeof(chosen)) == sizeof(chosen))
 		path = read_entry(chosen);
