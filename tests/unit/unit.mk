@@ -25,6 +25,9 @@ UNIT_OF_boot_info := xmhf/lib/string_more.c
 UNIT_OF_efi := $(addprefix xmhf/boot/efi/,config.c next.c) xmhf/lib/printf.c xmhf/lib/string_more.c
 UNIT_FLAGS_efi := -fshort-wchar
 $(UNIT_DIR)/efi: $(wildcard xmhf/boot/efi/*.h)
+UNIT_OF_efi_app := xmhf/lib/printf.c
+UNIT_FLAGS_efi_app := -I hypapi/sim/machine -I . -fshort-wchar -fno-pie -no-pie
+$(UNIT_DIR)/efi_app: $(wildcard xmhf/boot/efi/*.h) xmhf/boot/efi/app.c
 # The test includes efi.c; what starts CPUs and guests is not called.
 UNIT_FLAGS_efi_core := -I hypapi/sim/machine -I . -fno-pie -no-pie -fno-plt -Wl,--unresolved-symbols=ignore-all
 $(UNIT_DIR)/efi_core: xmhf/boot/efi.c

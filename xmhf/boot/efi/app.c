@@ -162,19 +162,19 @@ static void take_framebuffer(void)
  */
 static const char *take_cpus(void)
 {
-	u64 all = 0, enabled;
+	u64 all = 0, enabled, own;
 
 	handoff->cpu_count = 1;
-	handoff->cpus_are_known =
-		!boot->locate_protocol(&mp_guid, NULL, (void **)&mp) && !mp->count(mp, &all, &enabled);
+	handoff->cpus_are_known = !boot->locate_protocol(&mp_guid, NULL, (void **)&mp) &&
+				  !mp->count(mp, &all, &enabled) && !mp->who_am_i(mp, &own);
 	if (!handoff->cpus_are_known)
 		say("xmhf: the firmware has no MP services, which start the other CPUs of a machine\n");
 	for (u64 i = 0; handoff->cpus_are_known && i < all; i++) {
-		struct efi_processor info = { 0 };
+		struct efi_processor info;
 
-		if (!mp->info(mp, i, &info) && (info.flags & EFI_PROCESSOR_BOOT))
+		if (i == own)
 			continue;
-		if (!(info.flags & EFI_PROCESSOR_ENABLED))
+		if (mp->info(mp, i, &info) || !(info.flags & EFI_PROCESSOR_ENABLED))
 			return "the firmware has a CPU that it does not use: switch it on, or the core off, in the "
 			       "firmware's menu";
 		if (handoff->cpu_count == EFI_MAX_CPUS)

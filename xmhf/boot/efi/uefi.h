@@ -111,7 +111,6 @@ struct efi_graphics { void *query_mode, *set_mode, *blt; struct efi_graphics_mod
 
 struct efi_processor { u64 id; u32 flags, location[9]; };
 #define EFI_PROCESSOR_ENABLED 2
-#define EFI_PROCESSOR_BOOT 1
 struct efi_mp {
 	efi_status EFI (*count)(struct efi_mp *self, u64 *all, u64 *enabled);
 	efi_status EFI (*info)(struct efi_mp *self, u64 number, struct efi_processor *info);
