@@ -34,6 +34,8 @@ $(UNIT_DIR)/efi_core: xmhf/boot/efi.c
 UNIT_OF_guest_linux := xmhf/boot/memory_map.c xmhf/boot/efi_map.c xmhf/lib/string_more.c
 UNIT_FLAGS_guest_linux := $(UNIT_FLAGS_efi_core)
 $(UNIT_DIR)/guest_linux: xmhf/boot/guest_linux.c
+UNIT_FLAGS_lapic := $(UNIT_FLAGS_efi_core)
+$(UNIT_DIR)/lapic: xmhf/cpu/lapic.c
 UNIT_FLAGS_smp_boot := $(UNIT_FLAGS_efi_core)
 $(UNIT_DIR)/smp_boot: xmhf/cpu/smp_boot.c
 UNIT_FLAGS_wake := $(UNIT_FLAGS_efi_core)

@@ -7,11 +7,17 @@
 #include "mem/pages.h"
 #include "mem/root_map.h"
 #include "report/insn_counts.h"
+#include "report/log.h"
 
 static volatile u8 *registers;
 
 void lapic_init(void)
 {
+	u64 base = rdmsr(MSR_APIC_BASE);
+
+	if (!(base & APIC_BASE_X2APIC) && (base & APIC_BASE_ADDR) != LAPIC_BASE)
+		boot_refuse("the firmware has moved the local APIC to 0x%lx, and the core knows it at 0x%lx alone",
+			    base & APIC_BASE_ADDR, (u64)LAPIC_BASE);
 	registers = root_map_uncached(HPA(LAPIC_BASE));
 }
 
@@ -46,8 +52,8 @@ u32 lapic_boot_id(void)
 
 	if (base & APIC_BASE_X2APIC)
 		return (u32)rdmsr(MSR_X2APIC_FIRST + LAPIC_ID / 16);
-	if (base & APIC_BASE_ENABLE)
-		return *(volatile u32 *)physical_at((base & APIC_BASE_ADDR) + LAPIC_ID) >> 24;
+	if ((base & (APIC_BASE_ENABLE | APIC_BASE_ADDR)) == (APIC_BASE_ENABLE | LAPIC_BASE))
+		return *(volatile u32 *)physical_at(LAPIC_BASE + LAPIC_ID) >> 24;
 	return initial_apic_id();
 }
 
