@@ -5,8 +5,8 @@
  * \next.efi. Ports are those that OVMF gives Bochs' PIIX4. With LOCK_OTHERS VMX is off on the other CPUs before, with
  * DISABLE_OTHERS these are, with NO_MP nothing starts them, with LOSE_OTHERS they do not come when they are started,
  * and with X2APIC all CPUs are in x2APIC mode, as a firmware may leave them. With STOP_OTHERS the firmware's code asks
- * hypapps/quiesce for a stop on each of them as soon as it has the CPU back from xmhf.efi. Under XMHF it only says
- * whether this CPU is in x2APIC mode.
+ * hypapps/quiesce for a stop on each of them as soon as it has the CPU back from xmhf.efi. Under XMHF, which starts it
+ * as an operating system's loader, it only says what it is told.
  */
 #include "uefi.h"
 
@@ -81,6 +81,7 @@ static struct {
 static const efi_guid mp_guid = { 0x3fdda605, 0xa76e, 0x4f46, { 0xad, 0x29, 0x12, 0xf4, 0x53, 0x1b, 0x3d, 0x08 } };
 static const efi_guid loaded_guid = { 0x5b1b31a1, 0x9562, 0x11d2, { 0x8e, 0x3f, 0, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
 static const efi_guid path_guid = { 0x09576e91, 0x6d3f, 0x11d2, { 0x8e, 0x39, 0, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
+static const efi_guid files_guid = { 0x964e5b22, 0x6459, 0x11d2, { 0x8e, 0x39, 0, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
 static const efi_guid acpi_guid = { 0x8868e871, 0xe4f1, 0x11d3, { 0xbc, 0x22, 0, 0x80, 0xc7, 0x3c, 0x88, 0x81 } };
 
 static uint8_t sum(const void *from, uint32_t bytes)
@@ -279,10 +280,31 @@ static void treat_others(struct efi_boot_services *boot)
 static void treat_others(struct efi_boot_services *boot) { (void)boot; }
 #endif
 
-static efi_status say_mode(struct efi_system_table *system)
+/* By these a loader finds the rest of its files, and itself. */
+static bool knows_device_and_file(struct efi_system_table *system, efi_handle image)
+{
+	static const struct { struct efi_device_path node; uint16_t name[22]; } own = {
+		{ EFI_PATH_MEDIA, EFI_PATH_FILE, sizeof(own) }, u"\\EFI\\BOOT\\BOOTX64.EFI" };
+	struct efi_boot_services *boot = system->boot;
+	struct efi_loaded_image *self;
+	void *found;
+
+	if (boot->handle_protocol(image, &loaded_guid, (void **)&self) || !self->parent || self->system != system ||
+	    boot->handle_protocol(self->device, &path_guid, &found) ||
+	    boot->handle_protocol(self->device, &files_guid, &found))
+		return false;
+	for (uint32_t i = 0; i < sizeof(own); i++)
+		if (((const uint8_t *)self->path)[i] != ((const uint8_t *)&own)[i])
+			return false;
+	return true;
+}
+
+static efi_status say_what_is_told(struct efi_system_table *system, efi_handle image)
 {
 	uint32_t low, high;
 
+	if (knows_device_and_file(system, image))
+		(void)system->console_out->output(system->console_out, u"device and file are told\r\n");
 	asm volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(0x1b)); /* IA32_APIC_BASE */
 	if (low >> 10 & 1)
 		(void)system->console_out->output(system->console_out, u"x2APIC mode under XMHF\r\n");
@@ -299,7 +321,7 @@ efi_status EFI efi_main(efi_handle image, struct efi_system_table *system)
 
 	asm volatile("cpuid" : "+a"(leaf), "=b"(ebx), "=c"(ecx), "=d"(edx));
 	if (leaf == 0x46484d58)
-		return say_mode(system);
+		return say_what_is_told(system, image);
 	if (system->boot->allocate_pages(EFI_ALLOCATE_BELOW, ACPI_MEMORY, 1, &at))
 		return 1;
 	to = (void *)at;

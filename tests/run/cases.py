@@ -436,9 +436,11 @@ CASES = [
     # And reset. In Bochs OVMF does not start a second time: it waits for its timer at port 8, where none is.
     dict(name="efi/shell-reset", disk="build/boot/efi-reset.img", firmware=OVMF, cpus=2, timeout=900, long=True,
          until=r"^xmhf: stat event reset", expect=[r"THE SHELL IS L1", r"^xmhf: the guest resets the machine"]),
-    # The other CPU's firmware asks for 1,000 stops as soon as it is a guest; the boot CPU takes part in each.
+    # The other CPU's firmware asks for 1,000 stops as soon as it is a guest; the boot CPU takes part in each. XMHF
+    # starts the disk's boot entry, an application that looks at what it is told, and then the shell.
     dict(name="efi/stops-at-start", disk="build/boot/efi-stops.img", firmware=OVMF, cpus=2, timeout=900,
-         expect=[r"^xmhf: 2 of 2 CPUs run under the core", r"THE SHELL IS L1", r"xmhf: the guest asks for sleep type 0",
+         expect=[r"^xmhf: 2 of 2 CPUs run under the core", r"device and file are told", r"THE SHELL IS L1",
+                 r"xmhf: the guest asks for sleep type 0",
                  r"^xmhf: stat event cpuid L1 quiesce count 1000 stops 1000", r"^xmhf: stat cpu 0 .* served 100"]),
     efi_refuses("no-vmx", "this CPU has no VMX"),
     efi_refuses("cpu-off", "the firmware has a CPU that it does not use", "efi-disabled"),
