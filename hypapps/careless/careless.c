@@ -108,6 +108,14 @@ static enum hypapi_verdict read_fresh(struct hypapi_event *ev)
 	return HYPAPI_HANDLED;
 }
 
+static void use_kept(void)
+{
+	struct hypapi_page page;
+
+	hypapi_reg_set(kept, HYPAPI_REG_RAX, 0);
+	(void)!hypapi_translate_gpa2(kept, GPA2(0), HYPAPI_R, &page);
+}
+
 static void be_slow(uint64_t ticks)
 {
 	uint64_t start = __builtin_ia32_rdtsc();
@@ -172,7 +180,7 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 	case CARELESS_NO_VERDICT: return (enum hypapi_verdict)7;
 	case CARELESS_ERROR_AS_VERDICT: return (enum hypapi_verdict)HYPAPI_EPERM;
 	case CARELESS_KEEP: kept = ev; break;
-	case CARELESS_KEPT_EVENT: hypapi_reg_set(kept, HYPAPI_REG_RAX, 0); break;
+	case CARELESS_KEPT_EVENT: use_kept(); break;
 	case CARELESS_COPIED_EVENT: hypapi_reg_set(&copy, HYPAPI_REG_RAX, 0); break;
 	case CARELESS_NO_REGISTER: (void)hypapi_reg_get(ev, HYPAPI_REG_COUNT); break;
 	case CARELESS_NO_CAPABILITY: undeclared(ev); break;

@@ -144,7 +144,8 @@ static void each_mistake_has_its_line(void **state)
 		  .line = "answers event hypercall with -3 (HYPAPI_EPERM), which is no verdict" },
 		{ .call = CARELESS_KEPT_EVENT, .answer = 0,
 		  .line = "xmhf: warning: hypapp careless: hypapi_reg_set() with an event that is not the one at "
-		  "hand: an event is valid until its handler returns" },
+		  "hand: an event is valid until its handler returns",
+		  .also = "hypapp careless: hypapi_translate_gpa2() with an event that is not the one at hand" },
 		{ .call = CARELESS_COPIED_EVENT, .answer = 0,
 		  .line = "hypapi_reg_set() with an event that is not the one at hand" },
 		{ .call = CARELESS_NO_REGISTER, .answer = 0,

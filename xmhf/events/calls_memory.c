@@ -15,17 +15,10 @@
 
 _Static_assert(MAX_HYPAPPS <= 31, "five bits of an entry of EPT01 name the hypapp that restricts its page");
 
-/* What calls with an L2-physical address ask first. */
-static int l2_call(const struct hypapi_event *ev)
-{
-	struct dispatch *d;
-
-	return guest_delivery(ev, HYPAPI_CAP_MEMORY, true, &d);
-}
-
 int hypapi_translate_gpa2(const struct hypapi_event *ev, gpa2_t gpa2, uint32_t rights, struct hypapi_page *page)
 {
-	int error = l2_call(ev);
+	struct dispatch *d;
+	int error = guest_delivery(ev, HYPAPI_CAP_MEMORY, true, &d);
 	struct guest_page found;
 
 	if (error)
@@ -97,14 +90,16 @@ int hypapi_copy_to_gpa1(const struct hypapi_event *ev, gpa1_t dst, const void *s
 
 int hypapi_copy_from_gpa2(const struct hypapi_event *ev, void *dst, gpa2_t src, size_t len_bytes)
 {
-	int error = l2_call(ev);
+	struct dispatch *d;
+	int error = guest_delivery(ev, HYPAPI_CAP_MEMORY, true, &d);
 
 	return error ? error : copy_physical(src.addr, true, dst, len_bytes, false);
 }
 
 int hypapi_copy_to_gpa2(const struct hypapi_event *ev, gpa2_t dst, const void *src, size_t len_bytes)
 {
-	int error = l2_call(ev);
+	struct dispatch *d;
+	int error = guest_delivery(ev, HYPAPI_CAP_MEMORY, true, &d);
 
 	return error ? error : copy_physical(dst.addr, true, (void *)src, len_bytes, true);
 }
@@ -192,7 +187,8 @@ int hypapi_dma_restrict(struct hypapi_event *ev, gpa1_t page, size_t page_count,
 /* Always under a stop: where EPT12 leads does not change between the look at it and the restriction. */
 int hypapi_memory_restrict_gpa2(struct hypapi_event *ev, gpa2_t page, uint32_t rights, gpa1_t *gpa1)
 {
-	int error = l2_call(ev);
+	struct dispatch *d;
+	int error = guest_delivery(ev, HYPAPI_CAP_MEMORY, true, &d);
 	gpa1_t found;
 
 	if (error)
@@ -203,7 +199,7 @@ int hypapi_memory_restrict_gpa2(struct hypapi_event *ev, gpa2_t page, uint32_t r
 		return HYPAPI_ESTATE;
 	if (!nested_gpa1(this_cpu(), page, 0, &found))
 		return HYPAPI_EFAULT;
-	error = restrict_pages(this_cpu()->dispatch, found, 1, rights);
+	error = restrict_pages(d, found, 1, rights);
 	if (!error || error == HYPAPI_EDMA)
 		*gpa1 = found;
 	return error;
@@ -219,7 +215,8 @@ int hypapi_memory_rights(const struct hypapi_event *ev, gpa1_t page, uint32_t *r
 
 int hypapi_memory_rights_gpa2(const struct hypapi_event *ev, gpa2_t page, uint32_t *rights, gpa1_t *gpa1)
 {
-	int error = l2_call(ev);
+	struct dispatch *d;
+	int error = guest_delivery(ev, HYPAPI_CAP_MEMORY, true, &d);
 
 	if (error)
 		return error;
