@@ -41,13 +41,16 @@ static u64 *next_table(u64 *entry)
 }
 
 /* level: 1 for 4 KiB, 2 for 2 MiB, 3 for 1 GiB */
-static void map(u64 virtual, u64 physical, unsigned int level, u64 flags)
+static void map_in(u64 *table, u64 virtual, u64 physical, unsigned int level, u64 flags)
 {
-	u64 *table = pml4;
-
 	for (unsigned int l = 4; l > level; l--)
 		table = next_table(&table[virtual >> (12 + 9 * (l - 1)) & 511]);
 	table[virtual >> (12 + 9 * (level - 1)) & 511] = physical | flags | PTE_P | (level > 1 ? PTE_LARGE : 0);
+}
+
+static void map(u64 virtual, u64 physical, unsigned int level, u64 flags)
+{
+	map_in(pml4, virtual, physical, level, flags);
 }
 
 static void map_image(u64 image)
@@ -105,19 +108,9 @@ u64 root_map_cr3(void)
 
 u64 root_map_low_cr3(u64 bytes)
 {
-	u64 *low = pages_boot_alloc(1), *directory = NULL;
-
-	low_pml4 = pages_boot_alloc(1);
-	for (unsigned int i = 256; i < 512; i++)
-		low_pml4[i] = pml4[i];
-	low_pml4[0] = virt_to_phys(low).addr | PTE_P | PTE_W;
-	for (u64 at = 0; at < bytes; at += SIZE_2M) {
-		if (at % SIZE_1G == 0) {
-			directory = pages_boot_alloc(1);
-			low[at / SIZE_1G] = virt_to_phys(directory).addr | PTE_P | PTE_W;
-		}
-		directory[at % SIZE_1G / SIZE_2M] = at | PTE_P | PTE_W | PTE_LARGE;
-	}
+	low_pml4 = memcpy(pages_boot_alloc(1), pml4, PAGE_SIZE);
+	for (u64 at = 0; at < bytes; at += SIZE_2M)
+		map_in(low_pml4, at, at, 2, PTE_W);
 	return virt_to_phys(low_pml4).addr;
 }
 
