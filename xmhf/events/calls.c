@@ -43,7 +43,8 @@ void calls_refuse(const struct hypapi_event *ev, u32 capability, const char *cal
 			    hypapi_event_name(d->ev.type), capability_names(capability, " | ").text);
 }
 
-void calls_no_register(const struct dispatch *d, u32 reg)
+/* One line: there is no guest, or no such register. */
+static __attribute__((cold)) void name_no_register(const struct dispatch *d, u32 reg)
 {
 	log_limited(LOG_WARN, "hypapp %s: hypapi_reg_get() of register %u in event %s answers 0: %s",
 		    d->link->app->name, reg, hypapi_event_name(d->ev.type),
@@ -238,7 +239,7 @@ uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg)
 		return this_cpu()->gpr[reg];
 	if (has_reg(d, reg))
 		return get_vmcs_reg(reg);
-	calls_no_register(d, reg);
+	name_no_register(d, reg);
 	return 0;
 }
 

@@ -10,9 +10,6 @@
 /* One line that says why `call` is refused. */
 __attribute__((cold)) void calls_refuse(const struct hypapi_event *ev, u32 capability, const char *call);
 
-/* This call of a register has no guest, or there is no such register: one line. */
-__attribute__((cold)) void calls_no_register(const struct dispatch *d, u32 reg);
-
 /*
  * The delivery that `ev` belongs to, or NULL: a stale pointer, or a capability (0: none is needed) that the hypapp did
  * not declare. A hypapp runs in deliveries only, so there is always one. call: for the line that says so.

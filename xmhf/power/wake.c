@@ -19,7 +19,6 @@
 #include "vmx/vmx_insn.h"
 
 #define LOW_START 0x10000ul
-#define STUB_PAGES (ROOT_LOW_BYTES / PAGE_SIZE)
 #define PTE_RW_LARGE 0x83
 #define PDPT_PRESENT 1
 

@@ -29,7 +29,8 @@ static volatile u64 *serial_of(const struct hypapi_trace_entry *entry)
 	return (volatile u64 *)&entry->serial;
 }
 
-void trace_put(struct trace *t, const struct hypapi_trace_entry *entry)
+/* Writes an entry, all but its serial number and its stop, which come from the ring. */
+static void put(struct trace *t, const struct hypapi_trace_entry *entry)
 {
 	u64 serial = t->serial + 1;
 	struct hypapi_trace_entry *place = &t->ring[t->serial % TRACE_ENTRIES], whole = *entry;
@@ -142,7 +143,7 @@ void trace_delivery(const struct percpu *cpu, const struct dispatch *d, u64 star
 	_Static_assert(MAX_HYPAPPS <= 256 && HYPAPI_EV_COUNT <= 256, "bytes of an entry");
 	bool partition = d->progress.enters || (cpu->world->mode == RUN_PARTITION && d->ev.level != HYPAPI_L0);
 
-	trace_put(t, &(struct hypapi_trace_entry){
+	put(t, &(struct hypapi_trace_entry){
 		.start = start, .ticks = now - start, .number = s.number, .type = (u8)d->ev.type,
 		.level = (u8)d->ev.level, .hypapp = (u8)(hypapps_number(d->link->app) - 1), .verdict = (u8)verdict,
 		.stopped = d->ev.stopped && !t->pending.stops,

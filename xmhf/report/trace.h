@@ -24,9 +24,6 @@ size_t trace_bytes(void);
 /* Gives this CPU a ring, if the option says so. Boot. */
 void trace_cpu_init(struct percpu *cpu);
 
-/* Writes an entry, all but its serial number and its stop, which come from the ring. Owner. */
-void trace_put(struct trace *t, const struct hypapi_trace_entry *entry);
-
 /* Copies what stands in a place; its serial is 0 if that is empty, or was written meanwhile. Any CPU. */
 void trace_get(const struct trace *t, u32 place, struct hypapi_trace_entry *entry);
 
