@@ -7,7 +7,6 @@
  */
 #include "cpu/x86.h"
 #include "events/events.h"
-#include "lib/string.h"
 #include "nested/state.h"
 #include "vmx/io.h"
 #include "vmx/msr.h"

@@ -7,7 +7,6 @@
 #include "report/log_ring.h"
 
 #include "lib/printf.h"
-#include "lib/string.h"
 
 #define SHAPES 256u
 #define SHAPE_KNOWN BIT(31)

@@ -10,7 +10,6 @@
 #include "cpu/traps.h"
 #include "cpu/x86.h"
 #include "events/events.h"
-#include "mem/ept01.h"
 #include "mem/guest.h"
 #include "mem/partition.h"
 #include "nested/nested.h"
