@@ -19,7 +19,7 @@ static gva_t code, data;
 static uint64_t wrong_left, guarded; /* violations that are answered wrongly; the page that nobody writes to */
 static volatile uint32_t armed_type = HYPAPI_EV_COUNT, armed_fault;
 static bool spins = true; /* CPUs look at it and change it at any time */
-static uint64_t stays; /* 1: in the partition; 2: leaves it, and enters it again */
+static uint64_t stays; /* at its partition's exits: enum careless_stay */
 
 /* ---- Faults ---- */
 
@@ -153,11 +153,18 @@ static enum hypapi_verdict make_partition(struct hypapi_event *ev, uint64_t at)
 
 static enum hypapi_verdict enter(struct hypapi_event *ev, uint64_t answer)
 {
-	const struct hypapi_partition_entry entry = { .rip = code.addr, .long_mode = true };
+	const struct hypapi_partition_entry entry = { .rip = code.addr, .long_mode = true,
+						      .gpr[HYPAPI_REG_RAX] = CARELESS_ENTER_AGAIN };
 
 	if (hypapi_partition_enter(ev, partition, &entry))
 		return HYPAPI_DENY;
 	return answer ? (enum hypapi_verdict)(answer - 1) : HYPAPI_HANDLED;
+}
+
+/* In an event of a partition: its caller does not run in between. */
+static enum hypapi_verdict enter_again(struct hypapi_event *ev)
+{
+	return hypapi_partition_leave(ev) ? HYPAPI_DENY : enter(ev, 0);
 }
 
 static enum hypapi_verdict peek(struct hypapi_event *ev)
@@ -194,6 +201,7 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 	case CARELESS_GUARD: guarded = rcx; return restrict_page(ev, rcx);
 	case CARELESS_PARTITION: return make_partition(ev, rcx);
 	case CARELESS_ENTER: return enter(ev, rdx);
+	case CARELESS_ENTER_AGAIN: return enter_again(ev);
 	case CARELESS_PEEK: return peek(ev);
 	case CARELESS_POST: hypapi_post(ev, rcx, 1); break;
 	case CARELESS_FAULT: fault(ev, rcx); break;
@@ -223,6 +231,8 @@ static enum hypapi_verdict on_violation(struct hypapi_event *ev)
 static enum hypapi_verdict on_cpuid(struct hypapi_event *ev)
 {
 	fault_if_armed(ev);
+	if (stays == STAY_BY_CPUID)
+		return enter_again(ev);
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, CARELESS_WORD);
 	return HYPAPI_HANDLED;
 }
@@ -237,9 +247,9 @@ static enum hypapi_verdict on_msr(struct hypapi_event *ev)
 static enum hypapi_verdict on_exit(struct hypapi_event *ev)
 {
 	fault_if_armed(ev);
-	if (stays > 1)
-		return hypapi_partition_leave(ev) ? HYPAPI_DENY : enter(ev, 0);
-	return stays ? HYPAPI_HANDLED : HYPAPI_PASS;
+	if (stays == STAY_BY_ENTERING)
+		return enter_again(ev);
+	return stays == STAY_AND_DO_NOTHING ? HYPAPI_HANDLED : HYPAPI_PASS;
 }
 
 /* WORK, and what it takes part in or is only told. */

@@ -18,11 +18,12 @@ enum careless_call {
 	CARELESS_ENDLESS,
 	CARELESS_LOCKED,        /* returns with a lock held */
 	CARELESS_FRESH,         /* RBX: the word at RSI */
-	CARELESS_STAY,          /* its partition's exits: RDX is 1: nothing is done; 2: it is entered again */
+	CARELESS_STAY,          /* RDX: enum careless_stay */
 	/* What it has until it faults. */
 	CARELESS_GUARD,         /* nobody writes to the page RCX */
 	CARELESS_PARTITION,     /* of two pages from RCX on: code, data */
 	CARELESS_ENTER,         /* RDX: verdict + 1; 0: that it is handled */
+	CARELESS_ENTER_AGAIN,   /* from within the partition */
 	CARELESS_PEEK,          /* RBX: the first word of its data */
 	CARELESS_POST,          /* WORK, for the CPUs RCX */
 	CARELESS_FAULT,         /* RCX: enum careless_fault */
@@ -30,6 +31,9 @@ enum careless_call {
 	CARELESS_SPIN,          /* a handler that lasts until one faults */
 	CARELESS_LAST,
 };
+
+/* How a partition's caller does not come back: at its exits, or at CPUID of CARELESS_LEAF. */
+enum careless_stay { STAY_NOT, STAY_AND_DO_NOTHING, STAY_BY_ENTERING, STAY_BY_CPUID };
 
 enum careless_fault { FAULT_PF, FAULT_DE, FAULT_UD, FAULT_STOPPED, FAULT_OVERFLOW, FAULT_IN_CALL, FAULT_LOCKED,
 	FAULT_INJECTED, FAULT_JUMP, FAULT_OPENED,

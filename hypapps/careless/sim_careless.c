@@ -30,6 +30,7 @@ struct row {
 	const char *options;
 	bool fault;       /* the simulator ends the run */
 	sim_code *code;   /* of L1; NULL: the call alone */
+	sim_code *partition; /* NULL: it faults */
 };
 
 static void call(void *arg)
@@ -92,8 +93,22 @@ static void fault_in_partition(void *arg)
 	sim_read64(GVA(1ull << 40));
 }
 
-/* A partition that faults, and is not left for its caller to go on. */
-static void stay_in_partition(const struct row *row, uint64_t how)
+static void hypercall_in_partition(void *arg)
+{
+	(void)arg;
+	for (;;)
+		sim_hypercall(CARELESS_ENTER_AGAIN);
+}
+
+static void cpuid_in_partition(void *arg)
+{
+	(void)arg;
+	for (;;)
+		sim_cpuid(CARELESS_LEAF, 0);
+}
+
+/* A partition that is not left for its caller to go on. */
+static void stay_in_partition(const struct row *row, enum careless_stay how)
 {
 	sim_set(HYPAPI_REG_RCX, sim_memory(2 * HYPAPI_PAGE_SIZE).addr);
 	sim_assert(sim_hypercall(CARELESS_PARTITION) == 0);
@@ -103,15 +118,17 @@ static void stay_in_partition(const struct row *row, uint64_t how)
 	sim_assert(sim_hypercall(row->call) == row->answer);
 }
 
-static void leave_nothing(void *arg) { stay_in_partition(arg, 1); }
-static void enter_again(void *arg) { stay_in_partition(arg, 2); }
+static void leave_nothing(void *arg) { stay_in_partition(arg, STAY_AND_DO_NOTHING); }
+static void enter_again(void *arg) { stay_in_partition(arg, STAY_BY_ENTERING); }
+static void enter_by_cpuid(void *arg) { stay_in_partition(arg, STAY_BY_CPUID); }
+static void enter_by_hypercall(void *arg) { stay_in_partition(arg, STAY_NOT); }
 
 static int run_row(void *arg)
 {
 	struct row *row = arg;
 
 	sim_boot(hypapps, &(struct sim_options){ .options = row->options, .seconds = 3 });
-	sim_partition_code(fault_in_partition, NULL);
+	sim_partition_code(row->partition ? row->partition : fault_in_partition, NULL);
 	sim_run(0, row->code ? row->code : call, row);
 	return 0;
 }
@@ -178,6 +195,12 @@ static void each_mistake_has_its_line(void **state)
 		  .line = "hypapp careless does not leave a partition whose time is over: its caller gets #GP" },
 		{ .call = CARELESS_ENTER, .answer = GP, .code = enter_again, .options = "partition-time=100ms",
 		  .line = "hypapp careless does not leave a partition whose time is over: its caller gets #GP" },
+		{ .call = CARELESS_ENTER, .answer = GP, .code = enter_by_cpuid, .partition = cpuid_in_partition,
+		  .options = "partition-time=100ms",
+		  .line = "a partition's exit 52, vector 0: its caller gets #GP" },
+		{ .call = CARELESS_ENTER, .answer = GP, .code = enter_by_hypercall, .partition = hypercall_in_partition,
+		  .options = "partition-time=100ms",
+		  .line = "a partition's exit 52, vector 0: its caller gets #GP" },
 		{ .call = CARELESS_ENDLESS, .answer = 0,
 		  .line = "sim: CPU 0: hypapp careless, in its handler of event hypercall", .fault = true },
 		{ .call = CARELESS_LOCKED, .answer = 0,

@@ -201,37 +201,10 @@ const struct hypapp_descriptor *partition_owner(const struct percpu *cpu)
 	return cpu->partition.running->app;
 }
 
-static void exit_to_owner(struct percpu *cpu, const struct hypapi_partition_exit_args *args);
-
-/*
- * The owner has answered that the partition goes on: at the same instruction, perhaps for ever, while the interrupts of
- * this CPU wait. The timer does not end that, for it runs in the partition alone. Who does not leave it when its time
- * is over is not asked again.
- */
-static __attribute__((noinline)) void goes_on(struct percpu *cpu, u32 reason)
-{
-	if (reason == HYPAPI_PEXIT_TIME) {
-		log_limited(LOG_WARN, "hypapp %s does not leave a partition whose time is over: its caller gets #GP",
-			    partition_owner(cpu)->name);
-		partition_leave(cpu);
-		vmx_raise(cpu, VEC_GP, 0, GVA(0));
-	} else if (rdtsc() - cpu->partition.since > time_ticks) {
-		exit_to_owner(cpu, &(struct hypapi_partition_exit_args){ .reason = HYPAPI_PEXIT_TIME,
-									  .exit_reason = EXIT_PREEMPTION_TIMER });
-	}
-}
-
 static void exit_to_owner(struct percpu *cpu, const struct hypapi_partition_exit_args *args)
 {
-	u64 since = cpu->partition.since;
-
-	if (event_partition_exit(cpu, args) == TAKEN) {
-		if (unlikely(cpu->world->mode == RUN_PARTITION)) {
-			cpu->partition.since = since; /* left and entered again: its caller has not run */
-			goes_on(cpu, args->reason);
-		}
+	if (event_partition_exit(cpu, args) == TAKEN)
 		return;
-	}
 	log_limited(LOG_WARN, "CPU %u: nobody answers for a partition's exit %u, vector %u: its caller gets #GP",
 		    cpu->index, args->exit_reason, args->vector);
 	if (cpu->world->mode == RUN_PARTITION)
@@ -265,14 +238,6 @@ static void exception(struct percpu *cpu)
 	exit_to_owner(cpu, &args);
 }
 
-/*
- * After these exits the partition goes on. An exit costs a hundred times what the partition spends on its instruction.
- */
-static bool loops_for_too_long(const struct percpu *cpu, u32 reason)
-{
-	return (reason == EXIT_CPUID || reason == EXIT_VMCALL) && rdtsc() - cpu->partition.since > time_ticks;
-}
-
 static void hypercall(struct percpu *cpu)
 {
 	if (event_hypercall(cpu) == NOT_TAKEN)
@@ -295,9 +260,23 @@ static const struct {
 	[EXIT_PREEMPTION_TIMER] = { .why = HYPAPI_PEXIT_TIME },
 };
 
-void partition_exit(struct percpu *cpu, u32 reason)
+/* Who does not leave it to its caller now is not asked again. */
+static __attribute__((noinline)) void time_is_over(struct percpu *cpu, u32 reason)
 {
-	u32 row = unlikely(loops_for_too_long(cpu, reason)) ? EXIT_PREEMPTION_TIMER : MIN(reason, EXIT_REASON_COUNT);
+	if (reason != EXIT_PREEMPTION_TIMER)
+		exit_to_owner(cpu, &(struct hypapi_partition_exit_args){ .reason = HYPAPI_PEXIT_TIME,
+									  .exit_reason = EXIT_PREEMPTION_TIMER });
+	if (cpu->world->mode != RUN_PARTITION)
+		return;
+	log_limited(LOG_WARN, "hypapp %s does not leave a partition whose time is over: its caller gets #GP",
+		    partition_owner(cpu)->name);
+	partition_leave(cpu);
+	vmx_raise(cpu, VEC_GP, 0, GVA(0));
+}
+
+static void handle(struct percpu *cpu, u32 reason)
+{
+	u32 row = MIN(reason, EXIT_REASON_COUNT);
 
 	if (rows[row].handle) {
 		rows[row].handle(cpu);
@@ -306,4 +285,21 @@ void partition_exit(struct percpu *cpu, u32 reason)
 	exit_to_owner(cpu, &(struct hypapi_partition_exit_args){
 		.reason = rows[row].why ? rows[row].why : HYPAPI_PEXIT_INSTRUCTION,
 		.exit_reason = reason, .vector = rows[row].vector });
+}
+
+/*
+ * A partition that runs on has the time that it had: whoever answered the exit, and also if its owner has left it and
+ * entered it, or another one, since the caller has not run and the interrupts of this CPU wait. The timer does not
+ * bound that. It runs in the partition alone, and an exit takes a hundred times what the instruction took.
+ */
+void partition_exit(struct percpu *cpu, u32 reason)
+{
+	u64 since = cpu->partition.since;
+
+	handle(cpu, reason);
+	if (cpu->world->mode != RUN_PARTITION)
+		return;
+	cpu->partition.since = since;
+	if (unlikely(reason == EXIT_PREEMPTION_TIMER || rdtsc() - since > time_ticks))
+		time_is_over(cpu, reason);
 }
