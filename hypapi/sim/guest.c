@@ -13,6 +13,7 @@
 
 #include "core/config.h"
 #include "cpu/x86.h"
+#include "mem/guest.h"
 #include "mem/pages.h"
 #include "vmx/exit.h"
 
@@ -81,7 +82,7 @@ static const char *refusal(struct sim_cpu *c)
 		return "a shadow of STI with IF clear";
 	if (holds && !(rflags & RFLAGS_TF) != !(pending & PENDING_DEBUG_BS))
 		return "TF and no trap that waits, or the other way round";
-	if (!(*field(c, VMCS_GUEST_CS_AR) & AR_L) && *field(c, VMCS_GUEST_RIP) >> 32)
+	if (!guest_long_mode() && *field(c, VMCS_GUEST_RIP) >> 32)
 		return "RIP above 4 GiB";
 	return NULL;
 }

@@ -448,6 +448,21 @@ static void wraps_at_4_gib(void *arg)
 	*vmcs_field(sim_self, VMCS_GUEST_CS_AR) = 0xa09b;
 }
 
+/* Outside of IA-32e mode CS.L means nothing. */
+static void steps_over_4_gib(void *arg)
+{
+	u64 controls = vmread(VMCS_ENTRY_CTLS);
+
+	(void)arg;
+	*vmcs_field(sim_self, VMCS_GUEST_CS_AR) = 0xe09b;
+	*vmcs_field(sim_self, VMCS_ENTRY_CTLS) &= ~(u64)ENTRYCTL_IA32E;
+	*vmcs_field(sim_self, VMCS_GUEST_RIP) = 0xffffffff;
+	sim_cpuid(0, 0);
+	sim_assert(vmread(VMCS_GUEST_RIP) == 1);
+	*vmcs_field(sim_self, VMCS_ENTRY_CTLS) = controls;
+	*vmcs_field(sim_self, VMCS_GUEST_CS_AR) = 0xa09b;
+}
+
 static void sets_if_in_a_partition(void *arg)
 {
 	(void)arg;
@@ -464,6 +479,7 @@ static void enters_to_set_if(void *arg)
 
 static void flags_that_no_entry_takes(void **state) { (void)state; boot(sets_odd_flags); }
 static void rip_of_32_bit_code(void **state) { (void)state; boot(wraps_at_4_gib); }
+static void rip_of_legacy_code(void **state) { (void)state; boot(steps_over_4_gib); }
 
 static void no_interrupts_in_a_partition(void **state)
 {
@@ -491,6 +507,7 @@ int main(void)
 		sim_test(around_a_partition), sim_test(copies_from_a_partition), sim_test(between_l1_and_l2),
 		sim_test(nothing_left_in_the_vmcs), sim_test(an_event_told_is_not_delivered),
 		sim_test(flags_that_no_entry_takes), sim_test(rip_of_32_bit_code),
+		sim_test(rip_of_legacy_code),
 		sim_test(no_interrupts_in_a_partition), sim_test(a_key_takes_no_home),
 		sim_test(nmis_stay_blocked_as_told), sim_test(operands_come_back_meanwhile),
 		sim_test_fault(host_size_is_checked_after_vmxon, "VMRESUME of L1 fails"),

@@ -4,6 +4,7 @@
 
 #include "cpu/paging.h"
 #include "cpu/x86.h"
+#include "mem/guest.h"
 #include "nested/nested.h"
 #include "power/power.h"
 #include "vmx/double_fault.h"
@@ -36,7 +37,7 @@ static always_inline void skip(u64 len)
 {
 	u64 old = vmread(VMCS_GUEST_RIP), rip = old + len;
 
-	if (unlikely((old ^ rip) >> 32) && !(vmread(VMCS_GUEST_CS_AR) & AR_L))
+	if (unlikely((old ^ rip) >> 32) && !guest_long_mode())
 		rip = (u32)rip;
 	vmwrite(VMCS_GUEST_RIP, rip);
 	end_interrupt_shadow();
