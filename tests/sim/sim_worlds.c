@@ -12,9 +12,12 @@
 
 #include <hypapi/sim_cmocka.h>
 
+#include "cpu/paging.h"
 #include "cpu/speculation.h"
 #include "cpu/x86.h"
 #include "hypapi/sim/machine.h"
+#include "mem/guest.h"
+#include "mem/phys_bits.h"
 #include "nested/operand.h"
 #include "vmx/vmx_insn.h"
 
@@ -501,13 +504,50 @@ static void is_at_home_without_the_key(void *arg)
 
 static void a_key_takes_no_home(void **state) { (void)state; boot(is_at_home_without_the_key); }
 
+/* ---- 32-bit paging: which bits of a 4 MiB page are reserved depends on the CPU's address bits ---- */
+
+enum { PAGE_4M = PTE_P | PTE_W | PTE_LARGE, LOWEST = 13, HIGHEST = 21 };
+
+static bool is_refused(u64 table, u32 bit)
+{
+	struct guest_walk walk;
+	struct guest_page found;
+
+	*(u32 *)sim_ram(HPA(table)) = PAGE_4M | 1u << bit;
+	guest_walk_begin(&walk, sim_self->core, 0);
+	return guest_walk_page(&walk, GVA(0), HYPAPI_R, &found, NULL) == GUEST_PAGE_FAULT;
+}
+
+static void walks_4_mib_pages(void *arg)
+{
+	static const struct { u32 width, first_reserved; } rows[] = { { 36, 17 }, { 39, 20 }, { 40, 21 }, { 46, 21 } };
+	u64 table = sim_memory(HYPAPI_PAGE_SIZE).addr;
+	u32 width = phys_bits();
+
+	(void)arg;
+	*vmcs_field(sim_self, VMCS_GUEST_CR0) |= CR0_PG;
+	*vmcs_field(sim_self, VMCS_GUEST_CR4) |= CR4_PSE;
+	*vmcs_field(sim_self, VMCS_GUEST_CR4) &= ~(u64)CR4_PAE;
+	*vmcs_field(sim_self, VMCS_GUEST_EFER) = 0;
+	*vmcs_field(sim_self, VMCS_GUEST_CR3) = table;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		phys_bits_known = rows[i].width;
+		for (u32 bit = LOWEST; bit <= HIGHEST; bit++)
+			sim_assert(is_refused(table, bit) == (bit >= rows[i].first_reserved));
+	}
+	phys_bits_known = width;
+	sim_assert(!is_refused(table, 22));
+}
+
+static void address_bits_of_4_mib_pages(void **state) { (void)state; boot(walks_4_mib_pages); }
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		sim_test(around_a_partition), sim_test(copies_from_a_partition), sim_test(between_l1_and_l2),
 		sim_test(nothing_left_in_the_vmcs), sim_test(an_event_told_is_not_delivered),
 		sim_test(flags_that_no_entry_takes), sim_test(rip_of_32_bit_code),
-		sim_test(rip_of_legacy_code),
+		sim_test(rip_of_legacy_code), sim_test(address_bits_of_4_mib_pages),
 		sim_test(no_interrupts_in_a_partition), sim_test(a_key_takes_no_home),
 		sim_test(nmis_stay_blocked_as_told), sim_test(operands_come_back_meanwhile),
 		sim_test_fault(host_size_is_checked_after_vmxon, "VMRESUME of L1 fails"),

@@ -163,16 +163,19 @@ static u64 load_legacy_entry(u32 levels, const void *table, u64 gva, u32 shift)
 	return shift == 30 ? (entry | PTE_W | PTE_U) & ~PTE_NX : entry;
 }
 
-/*
- * Of an entry with unusual bits. The first level of PAE paging was judged when CR3 was loaded; of two levels a large
- * page has one reserved bit.
- */
+/* Of two levels a large page has address bits 39:32 in bits 20:13, as far as the CPU has them; bit 21 is none. */
+static u64 pse36_reserved(void)
+{
+	return BITS(21, MIN(MAX(phys_bits(), 32u), 40u) - 32 + 13);
+}
+
+/* Of an entry with unusual bits. The first level of PAE paging was judged when CR3 was loaded. */
 static inline bool has_reserved(const struct guest_walk *w, u64 entry, u32 shift, u32 levels)
 {
 	if (levels >= 3)
 		return (levels > 3 || shift < 30) &&
 		       ((entry & w->unusual & ~PTE_LARGE) || is_malformed_pte(entry, shift));
-	return shift > PAGE_SHIFT && (entry & PTE_LARGE) && (w->cr4 & CR4_PSE) && (entry & BIT(21));
+	return shift > PAGE_SHIFT && (entry & PTE_LARGE) && (w->cr4 & CR4_PSE) && (entry & pse36_reserved());
 }
 
 /* What the walk that came to GUEST_PAGE_FAULT met. */
