@@ -33,6 +33,11 @@ void fpu_clear(void) { cleared = true; }
 void pci_write8(u32 address, u8 value) { (void)address, (void)value; }
 u64 root_map_stack_bytes(enum root_stack stack) { (void)stack; return 4096; }
 
+void partition_wipe_caller(struct percpu *cpu)
+{
+	memset(cpu->partition.caller_gpr, 0, sizeof(cpu->partition.caller_gpr));
+}
+
 void root_map_wipe_stack(u32 cpu_index, enum root_stack stack)
 {
 	(void)cpu_index, (void)stack;

@@ -78,12 +78,17 @@ bool fpu_alloc(struct fpu *f)
 	return true;
 }
 
+void fpu_wipe_own(struct fpu *f)
+{
+	if (f->own)
+		reset_image(f->own);
+}
+
 void fpu_wipe(struct fpu *f)
 {
-	if (!f->own)
-		return;
-	reset_image(f->own);
-	reset_image(f->callers);
+	fpu_wipe_own(f);
+	if (f->callers)
+		reset_image(f->callers);
 }
 
 static void free_image(u8 *area)

@@ -29,7 +29,8 @@ bool fpu_is_there(void);
 
 /* Registers as after a reset. False: no memory. */
 must_check bool fpu_alloc(struct fpu *f);
-/* The machine ends: nothing is left of either one's registers. If it goes on after all, they are as after a reset. */
+/* The machine ends: no page has the partition's registers any more, nor its caller's, without which it cannot go on. */
+void fpu_wipe_own(struct fpu *f);
 void fpu_wipe(struct fpu *f);
 /* Wipes both pages and gives them back; NULL pages are fine. */
 void fpu_free(struct fpu *f);

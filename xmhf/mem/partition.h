@@ -88,8 +88,10 @@ void partition_leave(struct percpu *cpu);
 /* How long a partition may run at a stretch, TSC ticks. Once, at boot. */
 void partition_set_time(u64 ticks);
 
-/* The machine ends: wipes the registers of the one that runs on this CPU, which is stopped for ever. */
+/* The machine is about to end: wipes the registers of the one that runs on this CPU, which is stopped. */
 void partition_wipe(struct percpu *cpu);
+/* It does end: those of the caller, too. */
+void partition_wipe_caller(struct percpu *cpu);
 
 /* The owner of the one that runs here is gone: it ends, and its caller gets #GP. At a safe point. */
 void partition_end_orphan(struct percpu *cpu);

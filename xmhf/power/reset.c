@@ -13,6 +13,7 @@
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/pages.h"
+#include "mem/partition.h"
 #include "mem/root_map.h"
 #include "power/ports.h"
 
@@ -77,7 +78,7 @@ static void (*const ways[])(void) = {
 static void wipe_registers(struct percpu *cpu)
 {
 	memset(cpu->gpr, 0, sizeof(cpu->gpr));
-	memset(cpu->partition.caller_gpr, 0, sizeof(cpu->partition.caller_gpr));
+	partition_wipe_caller(cpu);
 }
 
 /* No return, so the stack is wiped from under our feet. */

@@ -165,7 +165,14 @@ void partition_leave(struct percpu *cpu)
 void partition_wipe(struct percpu *cpu)
 {
 	memset(cpu->gpr, 0, sizeof(cpu->gpr));
-	fpu_wipe(&cpu->partition.running->fpu);
+	fpu_wipe_own(&cpu->partition.running->fpu);
+}
+
+void partition_wipe_caller(struct percpu *cpu)
+{
+	memset(cpu->partition.caller_gpr, 0, sizeof(cpu->partition.caller_gpr));
+	if (cpu->partition.running)
+		fpu_wipe(&cpu->partition.running->fpu);
 }
 
 void partition_abort(struct percpu *cpu)
