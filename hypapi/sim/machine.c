@@ -418,6 +418,11 @@ void machine_wbinvd(void)
 {
 }
 
+void machine_movnti(u64 *at, u64 value)
+{
+	*at = value;
+}
+
 void machine_relax(void)
 {
 	while (atomic_load(&sim_self->nmis)) {

@@ -72,7 +72,7 @@ SIM_WRAP_machine := -Wl,--undefined=ept01_guard_page -Wl,--wrap=guest_walk_read 
 SIM_WRAP_worlds := -Wl,--wrap=machine_wrmsr -Wl,--wrap=vmx_vmwrite -Wl,--wrap=operand_at -Wl,--wrap=guest_read
 SIM_TEST_FLAGS_worlds := -include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine -I $(SIM_O)/include -I . -I xmhf
 # With the objects, too, for the core's audit and its count of pages.
-SIM_WRAP_partitions := -Wl,--undefined=audit_all
+SIM_WRAP_partitions := -Wl,--undefined=audit_all -Wl,--wrap=machine_movnti
 SIM_TEST_FLAGS_partitions := $(SIM_TEST_FLAGS_worlds)
 SIM_WRAP_fpu := -Wl,--undefined=pages_left
 SIM_TEST_FLAGS_fpu := $(SIM_TEST_FLAGS_worlds)

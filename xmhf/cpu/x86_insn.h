@@ -179,6 +179,17 @@ static inline void clflush(const void *at)
 	asm volatile("clflush %0" : : "m"(*(const char *)at) : "memory");
 }
 
+/* A store that no cache keeps from memory, once sfence() is over. */
+static inline void movnti(u64 *at, u64 value)
+{
+	asm volatile("movnti %1, %0" : "=m"(*at) : "r"(value));
+}
+
+static inline void sfence(void)
+{
+	asm volatile("sfence" : : : "memory");
+}
+
 static inline void mfence(void)
 {
 	asm volatile("mfence" : : : "memory");

@@ -8,6 +8,7 @@
 #include "mem/partition.h"
 
 #include "cpu/paging.h"
+#include "cpu/x86.h"
 #include "boot/boot_info.h"
 #include "core/cmdline.h"
 #include "lib/string.h"
@@ -307,6 +308,14 @@ int partition_at_home(u64 handle, const struct hypapp_descriptor *owner, struct 
 	return found ? HYPAPI_OK : HYPAPI_EFAULT;
 }
 
+/* In memory, too, and not in the caches alone: a device need not look there, nor a reset that nobody sees. */
+static void wipe_page(u64 *words)
+{
+#pragma GCC unroll 32
+	for (u32 i = 0; i < PAGE_SIZE / sizeof(*words); i++)
+		movnti(&words[i], 0);
+}
+
 /* What it can write, and all root memory, which its owner fills: that goes back to the pool, where pages are zero. */
 static void wipe_pages(const struct partition *p)
 {
@@ -314,7 +323,8 @@ static void wipe_pages(const struct partition *p)
 
 	for (u32 i = 0; i < p->page_count; i++)
 		if (i >= own || p->page_frames[i] & HYPAPI_W)
-			memset(frame_memory(p->page_frames[i]), 0, PAGE_SIZE);
+			wipe_page(frame_memory(p->page_frames[i]));
+	sfence();
 }
 
 void partition_wipe_all(void)

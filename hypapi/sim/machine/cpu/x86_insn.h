@@ -17,6 +17,7 @@ void machine_out(u16 port, u32 size, u32 value);
 bool machine_rdrand(u64 *value);          /* and RDSEED: false, none at the moment */
 void machine_verw(void);                  /* clears buffers */
 void machine_wbinvd(void);                /* caches are not modelled */
+void machine_movnti(u64 *at, u64 value);
 void machine_relax(void);                 /* takes NMIs, and lets other threads run */
 u64 *machine_xcr0(void);                  /* of this CPU */
 u32 machine_pkru(void);                   /* its guests' own accesses do not ask it */
@@ -49,7 +50,9 @@ static inline void xsetbv(u32 index, u64 value) { (void)index; *machine_xcr0() =
 static inline void xsave(u8 *area, u64 set, bool wide) { (void)wide; machine_xsave(area, set); }
 static inline void xrstor(u8 *area, u64 set, bool wide) { (void)wide; machine_xrstor(area, set); }
 static inline void wbinvd(void) { machine_wbinvd(); }
+static inline void movnti(u64 *at, u64 value) { machine_movnti(at, value); }
 static inline void lfence(void) { }
+static inline void sfence(void) { }
 static inline void verw(void) { machine_verw(); }
 static inline void reset_debug_registers(void) { }
 
