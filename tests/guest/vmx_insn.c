@@ -178,6 +178,15 @@ static void reach_with(const char *what, u32 level, u64 bits)
 	*entries[level] = old;
 }
 
+/* Accessed and dirty, bits 5 and 6. */
+static void t_flags(const char *what, bool write)
+{
+	*entries[1] &= ~0x60ull;
+	write_cr3(read_cr3());
+	t_result(what, write ? try_vmptrst((u64 *)BEHIND) : try_vmptrld((u64 *)BEHIND));
+	print("T   flags %lx\n", *entries[1] & 0x60);
+}
+
 /* What was read while bit 63 had a meaning is not believed when it is reserved. */
 static void reach_without_nxe(u32 level, u64 efer)
 {
@@ -242,6 +251,8 @@ static void operands_behind_entries(u64 vmcs)
 		reach_without_nxe(level, efer);
 		reach_with("ignored bits", level, 0x7ull << 52 | 7ull << 9);
 	}
+	t_flags("read", false);
+	t_flags("write", true);
 	reach_with("large, not aligned", 2, BIT(7) | BIT(13));
 	reach_with("large, not aligned", 3, BIT(7) | BIT(13));
 	reach_with("bit 7", 4, BIT(7));

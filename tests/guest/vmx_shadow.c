@@ -311,6 +311,40 @@ static void flags_of_operands(void)
 	}
 }
 
+extern const u8 l2_stores_and_vmwrites[];
+asm("l2_stores_and_vmwrites: incb (%rsi); vmwrite (%rbx), %rdx; vmcall\n");
+
+static void t_stopped(const char *what)
+{
+	hv_run(&l2);
+	t_exit(what, &l2);
+	print("T   at %ld, accessed %u\n", vmread(VMCS_GUEST_RIP) - (u64)l2_stores_and_vmwrites,
+	      !!(*ept_entry(&ept, WINDOW, EPT_4K) & EPT_ACCESSED));
+}
+
+/* A store of L2's fills the log, so that the accessed flag of the operand's page has to wait. */
+static void operand_waits_for_the_log(void)
+{
+	enum { PML_INDEX = 0x0812, PML_ADDR = 0x200e };
+
+	if (!(rdmsr(MSR_VMX_CPU2) >> 32 & CPU2_PML))
+		return;
+	print("T -- an operand and a full log\n");
+	map_windows();
+	ept_map_range(&ept, 0, WINDOW, EPT_2M, EPT_RWX | EPT_WB | EPT_ACCESSED | EPT_DIRTY);
+	with_shadowing(HV_LONG64, l2_stores_and_vmwrites);
+	hv_set(VMCS_CPU_CONTROLS2, CPU2_PML);
+	vmwrite(VMCS_EPTP, ept.eptp | EPTP_AD);
+	vmwrite(PML_ADDR, (u64)page_alloc());
+	vmwrite(PML_INDEX, 0);
+	l2.regs[RSI] = WINDOW + PAGE_SIZE;
+	l2.regs[RBX] = WINDOW;
+	l2.regs[RDX] = VMCS_GUEST_RSP;
+	t_stopped("full behind the store");
+	vmwrite(PML_INDEX, 511);
+	t_stopped("emptied");
+}
+
 static const struct attempt reads_rip = { "read", READ_REG, VMCS_GUEST_RIP, 0, NULL, 0 };
 static const struct attempt writes_rip = { "write", WRITE_REG, VMCS_GUEST_RIP, 0x7654321, NULL, 0 };
 
@@ -423,6 +457,7 @@ DEFINE_TEST(vmx_shadow, "vmx-shadow", "VMCS shadowing: shadow VMCSs, entries, L2
 		entries(hv_vmcs_alloc());
 		accesses();
 		flags_of_operands();
+		operand_waits_for_the_log();
 		changes_between();
 		other_modes();
 		shared_by_two();

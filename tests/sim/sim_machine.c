@@ -1024,21 +1024,24 @@ static void copies_make_pages_dirty(void **state)
 	sim_run(0, copies_in_l1_and_l2, NULL);
 }
 
-/* ---- The memory operand of INS ---- */
+/* ---- The memory operands of INS and OUTS ---- */
 
 struct sim_cpu;
 extern _Thread_local struct sim_cpu *sim_self;
 uint64_t *vmcs_field(struct sim_cpu *c, uint32_t field);
 
-enum { EXIT_IO = 30, INSW = 1 | 1 << 3 | 1 << 4, ADDRESS_64 = 2 << 7 };
+enum { EXIT_IO = 30, INSW = 1 | 1 << 3 | 1 << 4, OUTSW = 1 | 1 << 4, ADDRESS_64 = 2 << 7 };
 #define NO_RAM 0xf0000000
 
-static int insw(uint64_t to)
+static int string_io(uint32_t form, uint64_t at)
 {
-	*vmcs_field(sim_self, VMCS_GUEST_LINEAR_ADDR) = to;
+	*vmcs_field(sim_self, VMCS_GUEST_LINEAR_ADDR) = at;
 	*vmcs_field(sim_self, VMCS_EXIT_INSN_INFO) = ADDRESS_64;
-	return sim_exit(EXIT_IO, (uint64_t)PORT << 16 | INSW);
+	return sim_exit(EXIT_IO, (uint64_t)PORT << 16 | form);
 }
+
+static int insw(uint64_t to) { return string_io(INSW, to); }
+static int outsw(uint64_t from) { return string_io(OUTSW, from); }
 
 static void ins_to_memory_and_none(void *arg)
 {
@@ -1122,8 +1125,44 @@ static void ins_to_two_pages(void *arg)
 	sim_assert(log[0] == 0x9000 && log[LOG_IS_EMPTY] == 0xa000);
 }
 
+/* OUTS reads: accessed, and not dirty, are its page and what maps it in L2's tables. */
+static void outs_in_l2(void *arg)
+{
+	enum { ACCESSED = 1 << 8, DIRTY = 1 << 9, PTE_ACCESSED = 1 << 5, PTE_DIRTY = 1 << 6 };
+	uint64_t *leaf = (uint64_t *)arg + 0xb, *large = ram(sim_l2_memory(l2, GPA2(sim_get(HYPAPI_REG_CR3))).addr);
+	uint32_t before = told[HYPAPI_EV_PORT_IO];
+
+	large += 2 * PAGE / sizeof(*large);
+	*large &= ~(uint64_t)(PTE_ACCESSED | PTE_DIRTY);
+	sim_assert(outsw(0xb008) == 0 && told[HYPAPI_EV_PORT_IO] == before + 1);
+	sim_assert((*leaf & (ACCESSED | DIRTY)) == ACCESSED);
+	sim_assert((*large & (PTE_ACCESSED | PTE_DIRTY)) == PTE_ACCESSED);
+}
+
+/* An accessed flag takes no entry of the log, and waits all the same. */
+static void outs_with_a_full_log(void *arg)
+{
+	uint32_t before = told[HYPAPI_EV_PORT_IO], exits = exits_seen[EXIT_LOG_FULL];
+
+	(void)arg;
+	sim_assert(outsw(0xc008) == 0 && exits_seen[EXIT_LOG_FULL] == exits + 1);
+	sim_assert(told[HYPAPI_EV_PORT_IO] == before);
+	sim_assert(outsw(0xc008) == 0 && exits_seen[EXIT_LOG_FULL] == exits + 1);
+	sim_assert(told[HYPAPI_EV_PORT_IO] == before + 1);
+}
+
+/* EPT12's table of small pages at 0. */
+static uint64_t *first_table12(void)
+{
+	uint64_t table = sim_l2_vmread(l2, VMCS_EPTP);
+
+	for (uint32_t level = 4; level > 1; level--)
+		table = *ram(table & 0xffffffffff000);
+	return ram(table & 0xffffffffff000);
+}
+
 /* The port is asked once, after L1 has had the exit that the memory operand is for. */
-static void l2_ins_with_a_log(void *arg)
+static void l2_strings_with_a_log(void *arg)
 {
 	uint64_t log = sim_memory(PAGE).addr;
 
@@ -1143,13 +1182,17 @@ static void l2_ins_with_a_log(void *arg)
 	sim_assert(exits_seen[EXIT_LOG_FULL] == exits);
 	sim_l2_vmwrite(l2, VMCS_PML_INDEX, 0);
 	sim_assert(sim_l2_run(l2, ins_to_two_pages, ram(log), l1_serves) == EXIT_HLT);
+	sim_l2_vmwrite(l2, VMCS_PML_INDEX, LOG_IS_EMPTY);
+	sim_assert(sim_l2_run(l2, outs_in_l2, first_table12(), l1_serves) == EXIT_HLT);
+	sim_l2_vmwrite(l2, VMCS_PML_INDEX, LOG_IS_FULL);
+	sim_assert(sim_l2_run(l2, outs_with_a_full_log, NULL, l1_serves) == EXIT_HLT);
 }
 
 static void no_port_is_read_before_l1_has_made_room(void **state)
 {
 	(void)state;
 	boot();
-	sim_run(0, l2_ins_with_a_log, NULL);
+	sim_run(0, l2_strings_with_a_log, NULL);
 }
 
 /* ---- Two NMIs at once in an L2 that blocks them ---- */

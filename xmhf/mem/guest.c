@@ -283,19 +283,25 @@ enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 ri
 	return GUEST_OK;
 }
 
-/* What the last walk came to has no accessed or no dirty flag yet: a write sets both. */
-static inline bool leaf_lacks_flags(const struct guest_walk *w)
+/* The flags that the CPU sets in the leaf of the page tables before such an access. */
+static inline u64 flags_of(u32 rights)
 {
-	return w->levels && (w->at[w->level].entry & (PTE_A | PTE_D)) != (PTE_A | PTE_D);
+	return rights & HYPAPI_W ? PTE_A | PTE_D : PTE_A;
 }
 
-/* A write to gpa2, to which the last walk came, takes an entry of a full log: for the page, or its leaf's flags. */
-static bool awaits_log(const struct guest_walk *w, gpa2_t gpa2)
+/* What the last walk came to has not all of these flags yet. */
+static inline bool leaf_lacks(const struct guest_walk *w, u64 flags)
+{
+	return w->levels && (flags & ~w->at[w->level].entry);
+}
+
+/* An access of gpa2, to which the last walk came, waits for a full log: by the page, or by its leaf's flags. */
+static bool awaits_log(const struct guest_walk *w, gpa2_t gpa2, u32 rights)
 {
 	if (w->cpu->world->mode != RUN_L2)
 		return false;
-	return nested_awaits_log(w->cpu, gpa2) ||
-	       (leaf_lacks_flags(w) && nested_awaits_log(w->cpu, GPA2(w->at[w->level].gpa)));
+	return nested_awaits_log(w->cpu, gpa2, rights & HYPAPI_W) ||
+	       (leaf_lacks(w, flags_of(rights)) && nested_awaits_log(w->cpu, GPA2(w->at[w->level].gpa), true));
 }
 
 bool guest_walk_missed(struct guest_walk *w, gva_t gva, u32 rights, struct guest_miss *miss)
@@ -309,7 +315,7 @@ bool guest_walk_missed(struct guest_walk *w, gva_t gva, u32 rights, struct guest
 			gpa = w->at[w->levels - 1].table ? w->at[w->level].entry & PTE_ADDR : w->at[w->levels - 1].gpa;
 	}
 	*miss = (struct guest_miss){ GPA2(gpa), result == GUEST_OK ? rights : HYPAPI_R, result != GUEST_OK,
-				     (rights & HYPAPI_W) && result == GUEST_OK && awaits_log(w, GPA2(gpa)) };
+				     result == GUEST_OK && awaits_log(w, GPA2(gpa), rights) };
 	return result != GUEST_PAGE_FAULT;
 }
 
@@ -344,15 +350,15 @@ void guest_path_record(struct guest_path *path, const struct guest_walk *w)
 	path->levels = w->levels;
 }
 
-/* The leaf of the last walk, if it is still what was read: accessed and dirty, as the CPU makes it before a store. */
-static bool mark_leaf(const struct guest_walk *w)
+/* The leaf of the last walk, if it is still what was read, gets these flags, as the CPU sets them before an access. */
+static bool mark_leaf(const struct guest_walk *w, u64 flags)
 {
 	u32 bits = w->levels == 2 ? 10 : 9, index = w->gva >> (PAGE_SHIFT + bits * w->level) & (BIT(bits) - 1);
-	u64 old = w->at[w->level].entry, new = old | PTE_A | PTE_D;
+	u64 old = w->at[w->level].entry, new = old | flags;
 	u32 old32 = (u32)old;
 	void *table = (void *)w->at[w->level].table;
 
-	if (w->cpu->world->mode == RUN_L2 && nested_awaits_log(w->cpu, GPA2(w->at[w->level].gpa)))
+	if (w->cpu->world->mode == RUN_L2 && nested_awaits_log(w->cpu, GPA2(w->at[w->level].gpa), true))
 		return false;
 	/*
 	 * A table that EPT12 lets L2 only read stays as it is: L1 watches it, and would be told by an exit, not by a
@@ -360,7 +366,7 @@ static bool mark_leaf(const struct guest_walk *w)
 	 * lead to another one by now.
 	 */
 	if (!(ept01_entry(GPA1(virt_to_phys(table).addr)) & HYPAPI_W) ||
-	    (w->cpu->world->mode == RUN_L2 && !nested_mark_written(w->cpu, GPA2(w->at[w->level].gpa))))
+	    (w->cpu->world->mode == RUN_L2 && !nested_mark_used(w->cpu, GPA2(w->at[w->level].gpa), HYPAPI_W)))
 		return true;
 	if (w->levels == 2)
 		return __atomic_compare_exchange_n((u32 *)table + index, &old32, (u32)new, false, __ATOMIC_SEQ_CST,
@@ -369,23 +375,23 @@ static bool mark_leaf(const struct guest_walk *w)
 }
 
 /* False: another CPU of the guest has changed the page's mapping, or L1's log is full. */
-static inline bool mark_written(const struct guest_walk *w, const struct guest_page *page)
+static inline bool mark_used(const struct guest_walk *w, const struct guest_page *page, u32 rights)
 {
-	if (unlikely(leaf_lacks_flags(w)) && !mark_leaf(w))
+	if (unlikely(leaf_lacks(w, flags_of(rights))) && !mark_leaf(w, flags_of(rights)))
 		return false;
-	return likely(!page->clean) || nested_mark_written(w->cpu, page->gpa2);
+	return likely(!page->clean) || nested_mark_used(w->cpu, page->gpa2, rights);
 }
 
 #define MARK_TRIES 8
 
-/* Of a write: whether it may be made, flags and log as before it, and all of it. */
+/* Of an access: whether it may be made, flags and log as before it, and all of it; of a read without its flags. */
 enum use { LOOK, MARK, COPY };
 
 static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void *buf, size_t len, u32 rights,
 					  enum use use, struct guest_fault *fault)
 {
 	enum guest_access_result result;
-	bool marks = use != LOOK && rights == HYPAPI_W;
+	bool marks = use == MARK || (use == COPY && rights == HYPAPI_W);
 	struct guest_page page;
 	u32 tries = 0;
 
@@ -396,12 +402,12 @@ static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void 
 				return result;
 			if (!page.memory || tries++ == MARK_TRIES)
 				return GUEST_NOT_OWNED;
-		} while (marks && unlikely(!mark_written(w, &page)));
+		} while (marks && unlikely(!mark_used(w, &page, rights)));
 		tries = 0;
-		if (use == LOOK && awaits_log(w, page.gpa2))
+		if (use == LOOK && awaits_log(w, page.gpa2, rights))
 			return GUEST_NOT_OWNED;
 		if (use == COPY)
-			copy_part(page.memory, (u8 *)buf + done, part, marks);
+			copy_part(page.memory, (u8 *)buf + done, part, rights == HYPAPI_W);
 	}
 	return GUEST_OK;
 }
@@ -432,12 +438,13 @@ enum guest_access_result guest_walk_write(struct guest_walk *w, gva_t dst, const
 	return result == GUEST_OK ? each_page(w, dst, (void *)src, len, HYPAPI_W, COPY, fault) : result;
 }
 
-enum guest_access_result guest_begin_write(struct percpu *cpu, gva_t at, size_t len, struct guest_fault *fault)
+enum guest_access_result guest_begin_access(struct percpu *cpu, gva_t at, size_t len, u32 rights,
+					    struct guest_fault *fault)
 {
 	struct guest_walk w;
 
 	guest_walk_begin(&w, cpu, guest_cpl());
-	return each_page(&w, at, NULL, len, HYPAPI_W, MARK, fault);
+	return each_page(&w, at, NULL, len, rights, MARK, fault);
 }
 
 enum guest_access_result guest_read(struct percpu *cpu, void *dst, gva_t src, size_t len, struct guest_fault *fault)

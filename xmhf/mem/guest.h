@@ -84,7 +84,7 @@ struct guest_miss {
 	gpa2_t gpa2;
 	u32 rights;
 	bool table;
-	bool log; /* the write takes an entry of L1's page-modification log, which is full */
+	bool log; /* flags are to be set for it, and L1's page-modification log is full */
 };
 
 /* Where a walk for this access ends that came to GUEST_NOT_OWNED in L2. False: the page tables have changed. */
@@ -158,11 +158,12 @@ enum guest_access_result guest_write(struct percpu *cpu, gva_t dst, const void *
 				     struct guest_fault *fault);
 
 /*
- * What guest_write() does before it writes: the accessed and dirty flags of all pages are set, and in L1's log. A
- * guest_write() succeeds then, if no other CPU takes the memory away: for who has something to do before it that cannot
- * be taken back.
+ * What the CPU does before an access, HYPAPI_R or _W: the accessed flags of all pages are set, for a write the dirty
+ * ones, and what that makes dirty is in L1's log. The copy succeeds then, if no other CPU takes the memory away: for
+ * who has something to do before it that cannot be taken back, and for reads, which set no flags by themselves.
  */
-enum guest_access_result guest_begin_write(struct percpu *cpu, gva_t at, size_t len_bytes, struct guest_fault *fault);
+enum guest_access_result guest_begin_access(struct percpu *cpu, gva_t at, size_t len_bytes, u32 rights,
+					    struct guest_fault *fault);
 
 /* A general register of the guest that runs, by the number of the instruction encoding. */
 static inline u64 guest_reg(const struct percpu *cpu, u32 reg)

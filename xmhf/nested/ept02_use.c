@@ -258,18 +258,11 @@ static bool mark_used(struct nested_cpu *n, gpa2_t gpa2, u32 access, bool by_l2,
 	return marked == MARKED;
 }
 
-bool nested_mark_written(struct percpu *cpu, gpa2_t gpa2)
+bool nested_mark_used(struct percpu *cpu, gpa2_t gpa2, u32 access)
 {
 	gpa1_t gpa1;
 
-	return mark_used(cpu->nested, gpa2, HYPAPI_W, true, &gpa1);
-}
-
-void nested_mark_read(struct percpu *cpu, gpa2_t gpa2)
-{
-	gpa1_t gpa1;
-
-	(void)mark_used(cpu->nested, gpa2, HYPAPI_R, true, &gpa1);
+	return mark_used(cpu->nested, gpa2, access, true, &gpa1);
 }
 
 bool nested_gpa1_to_write(struct percpu *cpu, gpa2_t gpa2, gpa1_t *gpa1)

@@ -82,16 +82,14 @@ const void *nested_readable(struct percpu *cpu, gpa2_t gpa2);
 
 /* L2 runs, and its L1 has to empty its page-modification log before a page becomes dirty. */
 bool nested_log_full(const struct percpu *cpu);
-/* Before gpa2 is written: EPT12 lets L2 write it, and that takes an entry of the log. */
-bool nested_awaits_log(const struct percpu *cpu, gpa2_t gpa2);
+/* Before gpa2 is read or written: EPT12 lets L2 do that, has a flag to set for it, and the log is full. */
+bool nested_awaits_log(const struct percpu *cpu, gpa2_t gpa2, bool write);
 
 /*
- * The core is about to write to L2's memory at gpa2: sets the flags of EPT12, if L1 has those on, and logs the write,
- * if L1 wants that. L2 runs. False: EPT12 does not allow the write, or the log is full.
+ * The core is about to access L2's memory at gpa2, HYPAPI_R or _W: sets the flags of EPT12, if L1 has those on, and
+ * logs a write, if L1 wants that. L2 runs. False: EPT12 does not allow the access, or the log is full.
  */
-must_check bool nested_mark_written(struct percpu *cpu, gpa2_t gpa2);
-/* The core has read gpa2 in L2's place. */
-void nested_mark_read(struct percpu *cpu, gpa2_t gpa2);
+must_check bool nested_mark_used(struct percpu *cpu, gpa2_t gpa2, u32 access);
 
 /* How far the clock of the L2 that runs is ahead of the CPU's, ticks modulo 2^64. */
 u64 nested_tsc_offset(const struct percpu *cpu);

@@ -81,6 +81,7 @@ static bool linear_address(struct percpu *cpu, u32 info, bool long_mode, size_t 
 static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
 {
 	u64 need = PTE_P | (write ? PTE_W : 0), table = w->cr3 & PTE_ADDR, user = PTE_U, writable = PTE_W;
+	u64 flags = PTE_A | (write ? PTE_D : 0);
 	u64 reserved = (nested_caps.phys_reserved & BITS(51, 12)) | (w->efer & EFER_NXE ? 0 : PTE_NX);
 	u32 levels = 0;
 
@@ -96,10 +97,10 @@ static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
 		user &= entry;
 		writable &= entry;
 		table = entry & PTE_ADDR;
-		/* The dirty bit is set on the slow way. */
+		/* Flags are set on the slow way. */
 		bool leaf = shift == 12 || ((entry & PTE_LARGE) && shift <= 30);
 
-		if (leaf && write && !(entry & PTE_D))
+		if (leaf && (flags & ~entry))
 			return;
 		if (leaf) {
 			u64 offset = BIT(shift) - 1;
@@ -149,22 +150,14 @@ void *operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len, bool 
 	return walk_again(cpu->nested, w, linear, write);
 }
 
-/* What the CPU does at the first access: EPT12's accessed flags. */
-static void mark_read(struct percpu *cpu, gva_t linear, size_t len)
-{
-	struct guest_walk walk;
-	struct guest_miss at;
-
-	guest_walk_begin(&walk, cpu, guest_cpl());
-	for (u32 i = 0; i < 2; i++)
-		if (guest_walk_missed(&walk, GVA(linear.addr + i * (len - 1)), HYPAPI_R, &at) && !at.table)
-			nested_mark_read(cpu, at.gpa2);
-}
-
 static enum guest_access_result access(struct percpu *cpu, gva_t linear, void *buf, size_t len, bool write,
 				       struct guest_fault *fault)
 {
-	return write ? guest_write(cpu, linear, buf, len, fault) : guest_read(cpu, buf, linear, len, fault);
+	if (write)
+		return guest_write(cpu, linear, buf, len, fault);
+	enum guest_access_result result = guest_begin_access(cpu, linear, len, HYPAPI_R, fault);
+
+	return result == GUEST_OK ? guest_read(cpu, buf, linear, len, fault) : result;
 }
 
 /* What L1 maps for L2 between an access and the question whether EPT12 allows it is there at the second try. */
@@ -183,8 +176,6 @@ static bool access_slow(struct percpu *cpu, u32 info, bool long_mode, void *buf,
 	}
 	if (result == GUEST_PAGE_FAULT)
 		vmx_raise(cpu, VEC_PF, fault.error_code, fault.gva);
-	else if (result == GUEST_OK && !write && cpu->world->mode == RUN_L2)
-		mark_read(cpu, linear, len);
 	else if (result == GUEST_NOT_OWNED && !write)
 		__builtin_memset(buf, 0xff, len);
 	return result != GUEST_PAGE_FAULT;

@@ -18,13 +18,13 @@ bool nested_log_full(const struct percpu *cpu)
 	return vmcs12_logs_writes(v) && v->pml_index >= PML_ENTRIES;
 }
 
-bool nested_awaits_log(const struct percpu *cpu, gpa2_t gpa2)
+bool nested_awaits_log(const struct percpu *cpu, gpa2_t gpa2, bool write)
 {
 	struct ept12_leaf leaf;
 
 	return unlikely(nested_log_full(cpu)) &&
 	       ept12_walk(&nested_caps, vmcs12_of(cpu)->eptp, gpa2, &leaf) == EPT12_MAPPED &&
-	       (leaf.rights & HYPAPI_W) && ept12_unset(&leaf, true);
+	       (leaf.rights & (write ? HYPAPI_W : HYPAPI_RX)) && ept12_unset(&leaf, write);
 }
 
 static void log_write(struct nested_cpu *n, gpa2_t gpa2)

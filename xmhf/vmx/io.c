@@ -27,8 +27,8 @@ static u64 port_read(u16 port, unsigned int size)
 }
 
 /*
- * The memory operand of INS or OUTS; the linear address comes with the exit. An INS that would fault, or has to wait
- * for room in L1's log, must not have read the port: like the CPU it sets the flags first.
+ * The memory operand of INS or OUTS; the linear address comes with the exit. What would fault, or has to wait for room
+ * in L1's log, must not have touched the port: like the CPU it sets the flags first.
  */
 static void fetch_string(struct percpu *cpu, struct io *io)
 {
@@ -37,11 +37,10 @@ static void fetch_string(struct percpu *cpu, struct io *io)
 	io->mask = guest_address_mask(vmread(VMCS_EXIT_INSN_INFO));
 	a->gva = GVA(vmread(VMCS_GUEST_LINEAR_ADDR));
 	a->count = a->rep ? cpu->gpr[GPR_RCX] & io->mask : 1;
-	if (!a->count)
-		io->result = GUEST_OK;
-	else if (a->in)
-		io->result = guest_begin_write(cpu, a->gva, a->size, &io->fault);
-	else
+	io->result = GUEST_OK;
+	if (a->count)
+		io->result = guest_begin_access(cpu, a->gva, a->size, a->in ? HYPAPI_W : HYPAPI_R, &io->fault);
+	if (a->count && !a->in && io->result == GUEST_OK)
 		io->result = guest_read(cpu, &a->value, a->gva, a->size, &io->fault);
 }
 
