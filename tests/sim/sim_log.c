@@ -173,6 +173,18 @@ static void waits_for_room(void *arg)
 	sim_assert(call(PAGE_IN, 0x7008) == 1 && full_exits == 1);
 }
 
+/* With room for one of two pages nothing is written before L1 has made more. */
+static void waits_for_more_room(void *arg)
+{
+	uint64_t at = sim_l2_memory(l2, GPA2(0xaffc)).addr;
+
+	(void)arg;
+	sim_assert(call(COPY, 0xaffc) == HYPAPI_ENOTMAPPED && !*(uint32_t *)sim_ram(HPA(at)));
+	sim_assert(call(PAGE_IN, 0xb000) == 1 && full_exits == 2);
+	sim_assert(call(COPY, 0xaffc) == HYPAPI_OK && *(uint32_t *)sim_ram(HPA(at)) == 77);
+	sim_assert(times_logged(0xa000) == 1 && times_logged(0xb000) == 1);
+}
+
 static void copies_are_logged(void *arg)
 {
 	(void)arg;
@@ -185,6 +197,7 @@ static void copies_are_logged(void *arg)
 	sim_l2_vmwrite(l2, VMCS_PML_INDEX, 511);
 	run(write_5, 511); /* whatever flags L2's code, stack and tables still want */
 	run(waits_for_room, FULL);
+	run(waits_for_more_room, 0);
 }
 
 /* ---- #VE ---- */

@@ -404,8 +404,6 @@ static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void 
 				return GUEST_NOT_OWNED;
 		} while (marks && unlikely(!mark_used(w, &page, rights)));
 		tries = 0;
-		if (use == LOOK && awaits_log(w, page.gpa2, rights))
-			return GUEST_NOT_OWNED;
 		if (use == COPY)
 			copy_part(page.memory, (u8 *)buf + done, part, rights == HYPAPI_W);
 	}
@@ -432,9 +430,12 @@ enum guest_access_result guest_walk_write(struct guest_walk *w, gva_t dst, const
 {
 	enum guest_access_result result = GUEST_OK;
 
-	/* One page needs no separate check. */
-	if ((dst.addr & (PAGE_SIZE - 1)) + len > PAGE_SIZE)
-		result = each_page(w, dst, (void *)src, len, HYPAPI_W, LOOK, fault);
+	/* One page needs no separate check. L1's log may have room for some of several. */
+	if ((dst.addr & (PAGE_SIZE - 1)) + len > PAGE_SIZE) {
+		result = each_page(w, dst, NULL, len, HYPAPI_W, LOOK, fault);
+		if (result == GUEST_OK && w->cpu->world->mode == RUN_L2)
+			result = each_page(w, dst, NULL, len, HYPAPI_W, MARK, fault);
+	}
 	return result == GUEST_OK ? each_page(w, dst, (void *)src, len, HYPAPI_W, COPY, fault) : result;
 }
 

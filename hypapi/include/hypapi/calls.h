@@ -419,8 +419,10 @@ int hypapi_copy_from_gpa2(const struct hypapi_event *ev, void *dst, gpa2_t src, 
  * @param dst        L2-physical address; the range may cross pages
  * @param src        the hypapp's buffer
  * @param len_bytes  0 to 1 MiB
- * @return HYPAPI_OK; HYPAPI_EFAULT: EPT12 does not map a page of the range, or does not let L2 write it;
- *         HYPAPI_EINVAL and HYPAPI_EPERM as hypapi_copy_to_gpa1(); HYPAPI_ENOTSUP as hypapi_copy_from_gpa2()
+ * @return HYPAPI_OK; HYPAPI_EFAULT: EPT12 does not map a page of the range, does not let L2 write it, or has no dirty
+ *         flag for it yet while L1's page-modification log is full; HYPAPI_EINVAL and HYPAPI_EPERM as
+ *         hypapi_copy_to_gpa1(); HYPAPI_ENOTSUP as hypapi_copy_from_gpa2(). After an error what lies before it may have
+ *         been copied
  * @since 1.3
  */
 HYPAPI_CHECK
