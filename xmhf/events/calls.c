@@ -43,8 +43,8 @@ void calls_refuse(const struct hypapi_event *ev, u32 capability, const char *cal
 			    hypapi_event_name(d->ev.type), capability_names(capability, " | ").text);
 }
 
-/* One line: there is no guest, or no such register. */
-static __attribute__((cold)) void name_no_register(const struct dispatch *d, u32 reg)
+/* One line: there is no guest, or no such register. In line it would have each hypapi_reg_get() save registers. */
+static __attribute__((noinline, cold)) void name_no_register(const struct dispatch *d, u32 reg)
 {
 	log_limited(LOG_WARN, "hypapp %s: hypapi_reg_get() of register %u in event %s answers 0: %s",
 		    d->link->app->name, reg, hypapi_event_name(d->ev.type),

@@ -9,12 +9,12 @@
 
 #define DROPPABLE_SINCE 3 /* the minor version whose descriptors may say so */
 
-_Atomic u32 drop_dropped;
-static _Atomic u32 unswept; /* of those: partitions are there perhaps */
+_Atomic hypapp_mask drop_dropped;
+static _Atomic hypapp_mask unswept; /* of those: partitions are there perhaps */
 
-static u32 bit_of(const struct hypapp_descriptor *app)
+static hypapp_mask bit_of(const struct hypapp_descriptor *app)
 {
-	return (u32)BIT(hypapps_number(app) - 1);
+	return (hypapp_mask)BIT(hypapps_number(app) - 1);
 }
 
 bool drop_applies(const struct hypapp_descriptor *app)
@@ -98,5 +98,5 @@ void drop_work(struct percpu *cpu)
 	/* What runs on another CPU ends there, on its way out of this stop. */
 	for (u32 left = atomic_exchange(&unswept, 0); left; left &= left - 1)
 		if (!partition_destroy_all(cpu, hypapps_get((u32)__builtin_ctz(left))))
-			atomic_fetch_or(&unswept, left & -left);
+			atomic_fetch_or(&unswept, (hypapp_mask)(left & -left));
 }

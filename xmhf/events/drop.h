@@ -28,7 +28,7 @@ struct guard {
 };
 
 /* Which hypapps were dropped: bit i for the one with number i + 1. */
-extern _Atomic u32 drop_dropped;
+extern _Atomic hypapp_mask drop_dropped;
 
 /* Does the option hypapp-fault=drop hold for this hypapp? At boot. */
 bool drop_applies(const struct hypapp_descriptor *app);
