@@ -164,11 +164,13 @@ QEMU_SECONDS = 600
 
 def qemu_says(name, qemu, *lines, **more):
     """What comes on the console of QEMU, which has no VMX, in this order; all of it is in the log. The machine is ended
-    as soon as the last line is there: the rest is not run, and one that is halted would go on."""
+    as soon as the last line is there: the rest is not run, and one that is halted would go on. So is one whose core has
+    refused for another reason."""
     # One reader: what a second grep shall find, the first may have read with its own line.
     words = " ".join(f"'{line}'" for line in lines)
     look = (f"set -- {words}; while [ $# != 0 ] && read -r -u 3 text; do "
-            "printf '%s\\n' \"$text\"; case $text in *\"$1\"*) shift; esac; done; "
+            "printf '%s\\n' \"$text\"; case $text in *\"$1\"*) shift;; *'error: the machine is halted'*) break; esac; "
+            "done; "
             '[ $# = 0 ] || echo "FAIL: it does not say: $1"')
     run = f"exec 3< <(exec timeout {QEMU_SECONDS} {qemu} -display none 2>&1); machine=$!"
     return dict(name=name, command=["bash", "-c", f"{run}; {look}; kill $machine; exit $#"], timeout=QEMU_SECONDS + 30,

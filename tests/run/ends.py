@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""No process stays behind: not of a case that is over its time, and not when check.py is told to end.
+"""No process stays behind: not of a case that is over its time, and not when check.py is told to end. And nobody waits
+for a line of a core that has refused.
 
 usage: ends.py                    judges
        ends.py MARK CASE SECONDS  runs check.py with this case alone; its processes sleep so long as the mark says
@@ -13,6 +14,7 @@ import sys
 import time
 import types
 
+import cases
 import check
 
 SECONDS = 60
@@ -63,10 +65,20 @@ def leaves_nobody(name, number):
     return started and not left
 
 
+def refusal_is_the_end():
+    """By another line than the case expects."""
+    row = cases.qemu_says("", f"sh -c 'echo xmhf: error: the machine is halted; exec sleep {2 * SECONDS}' sh", "no VMX")
+    start = time.monotonic()
+    done = subprocess.run(row["command"], capture_output=True, text=True)
+    ends = time.monotonic() - start < SECONDS and "it does not say: no VMX" in done.stdout and done.returncode
+    print(f"refusal: {'ok' if ends else 'FAIL: ' + done.stdout}")
+    return ends
+
+
 def main():
     if len(sys.argv) == 4:
         return run_check(sys.argv[1], sys.argv[2], float(sys.argv[3]))
-    return 0 if all([leaves_nobody(name, number) for name in SCRIPTS
+    return 0 if all([refusal_is_the_end()] + [leaves_nobody(name, number) for name in SCRIPTS
                      for number in (None, signal.SIGINT, signal.SIGTERM)]) else 1
 
 
