@@ -7,6 +7,7 @@ usage: layout.py       run from the project's root; prints what is too long
 Columns are characters, a tab goes to the next multiple of 8. Left out are tables and code in Markdown, and what a
 program has made (tests/abi, tools/linux/tiny.config).
 """
+import os
 import pathlib
 import re
 import sys
@@ -26,11 +27,13 @@ def is_text(path):
 
 
 def files():
-    """Relative to the root, those that git would not ignore; without git, all but the folders that are made."""
-    for path in sorted(pathlib.Path(".").rglob("*")):
-        name = path.as_posix()
-        if path.is_file() and not path.is_symlink() and not MADE.match(name) and is_text(path):
-            yield path
+    """Relative to the root. Folders that are made are not entered: there, others come and go meanwhile."""
+    for folder, folders, names in os.walk("."):
+        here = pathlib.Path(folder)
+        folders[:] = sorted(name for name in folders if not MADE.match(f"{here / name}/"))
+        for path in (here / name for name in sorted(names)):
+            if path.is_file() and not path.is_symlink() and not MADE.match(path.as_posix()) and is_text(path):
+                yield path
 
 
 def long_lines(path):
