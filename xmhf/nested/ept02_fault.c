@@ -144,13 +144,9 @@ static always_inline u64 *fill(struct nested_cpu *n, gpa2_t gpa2, unsigned int l
 
 static void forbidden(struct percpu *cpu, const struct fault *f, const struct ept12_leaf *l12)
 {
-	nested_violation(cpu, l12, &(struct exit_info){
-		.reason = EXIT_EPT_VIOLATION,
-		.qualification = (f->qualification & QUAL_HARDWARE) | (u64)l12->rights << EPT_QUAL_RIGHTS_SHIFT,
-		.guest_physical = f->gpa2.addr,
-		.guest_linear = vmread(VMCS_GUEST_LINEAR_ADDR),
-		.insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN),
-	});
+	u64 qualification = (f->qualification & QUAL_HARDWARE) | (u64)l12->rights << EPT_QUAL_RIGHTS_SHIFT;
+
+	nested_violation(cpu, l12, f->gpa2, GVA(vmread(VMCS_GUEST_LINEAR_ADDR)), qualification);
 }
 
 /*

@@ -219,24 +219,10 @@ static void save_guest_state(struct active_vmcs *a)
 	a->unsaved = true;
 }
 
-static void save_exit_info(struct vmcs12 *v, const struct exit_info *exit)
-{
-	v->exit_reason = exit->reason;
-	v->exit_qualification = exit->qualification;
-	v->exit_intr_info = exit->intr_info;
-	v->exit_intr_error = exit->intr_error;
-	v->idt_info = exit->idt_info;
-	v->idt_error = exit->idt_error;
-	v->exit_insn_len = exit->insn_len;
-	v->exit_insn_info = exit->insn_info;
-	v->guest_linear_addr = exit->guest_linear;
-	v->guest_phys_addr = exit->guest_physical;
-}
-
 /* NMIs are blocked for L1 after an NMI exit, and where L2 blocked them and had no virtual NMIs. */
-static bool nmis_stay_blocked(const struct vmcs12 *v, const struct exit_info *exit)
+static bool nmis_stay_blocked(const struct vmcs12 *v)
 {
-	if (exit->reason == EXIT_EXCEPTION_NMI && (exit->intr_info & INTR_TYPE) == INTR_TYPE_NMI)
+	if (v->exit_reason == EXIT_EXCEPTION_NMI && (v->exit_intr_info & INTR_TYPE) == INTR_TYPE_NMI)
 		return true;
 	return !(v->pin_ctls & PIN_VIRTUAL_NMIS) && (v->guest_interruptibility & INTERRUPTIBILITY_NMI);
 }
@@ -257,7 +243,7 @@ void nested_resume_l1(struct percpu *cpu, const struct l2_leftover *l2, u32 abor
 		nested_crossed(cpu, HYPAPI_EV_EXIT201);
 }
 
-void nested_reflect(struct percpu *cpu, const struct exit_info *exit)
+void nested_reflect(struct percpu *cpu)
 {
 	struct active_vmcs *a = cpu->nested->current;
 	struct vmcs12 *v = &a->vmcs12;
@@ -265,10 +251,9 @@ void nested_reflect(struct percpu *cpu, const struct exit_info *exit)
 
 	v->launched = 1;
 	save_guest_state(a);
-	save_exit_info(v, exit);
 	if (unlikely(!(v->exit_ctls & EXITCTL_HOST_64) && (v->entry_ctls & ENTRYCTL_IA32E)))
 		abort = VMX_ABORT_IA32E;
-	struct l2_leftover l2 = { .cr0 = v->guest_cr0, .nmi_blocked = nmis_stay_blocked(v, exit) };
+	struct l2_leftover l2 = { .cr0 = v->guest_cr0, .nmi_blocked = nmis_stay_blocked(v) };
 
 	if (!(v->exit_ctls & EXITCTL_LOAD_EFER))
 		l2.efer = vmread(VMCS_GUEST_EFER);
@@ -276,50 +261,50 @@ void nested_reflect(struct percpu *cpu, const struct exit_info *exit)
 		l2.pat = vmread(VMCS_GUEST_PAT);
 	if (cpu->nested->nmi_window)
 		vmcs02_nmi_window(cpu, false);
-	if (unlikely(exit->reason == EXIT_EPT_MISCONFIG))
+	if (unlikely(v->exit_reason == EXIT_EPT_MISCONFIG))
 		nested_shadow_foresee(a);
 	if (v->exit_msr_store_count && !abort &&
 	    msr_area_store(cpu, v->exit_msr_store_addr, v->exit_msr_store_count))
 		abort = VMX_ABORT_MSR_STORE;
 	nested_shadow_publish(cpu, a);
 	nested_to_l1(cpu);
-	if (unlikely(exit->reason == EXIT_EPT_MISCONFIG))
+	if (unlikely(v->exit_reason == EXIT_EPT_MISCONFIG))
 		nested_shadow_widen(cpu, a);
 	nested_resume_l1(cpu, &l2, abort, !a->own_vpid);
 }
 
-void nested_read_idt_info(struct exit_info *exit)
+void nested_read_idt_info(struct vmcs12 *v)
 {
-	exit->idt_info = (u32)vmread(VMCS_IDT_INFO);
-	if (likely(!(exit->idt_info & INTR_VALID)))
+	v->idt_info = (u32)vmread(VMCS_IDT_INFO);
+	if (likely(!(v->idt_info & INTR_VALID)))
 		return;
-	exit->insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN);
-	if (exit->idt_info & INTR_ERROR_CODE)
-		exit->idt_error = (u32)vmread(VMCS_IDT_ERROR);
+	v->exit_insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN);
+	if (v->idt_info & INTR_ERROR_CODE)
+		v->idt_error = (u32)vmread(VMCS_IDT_ERROR);
 }
 
 void nested_reflect_hardware(struct percpu *cpu, u32 reason)
 {
-	struct exit_info exit = { .reason = reason };
+	struct vmcs12 *v = nested_begin_exit(cpu, reason);
 	u32 has = reason < EXIT_REASON_COUNT ? rows[reason].has : 0;
 
 	if (has & HAS_LEN)
-		exit.insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN);
+		v->exit_insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN);
 	if (has & HAS_QUAL)
-		exit.qualification = vmread(VMCS_EXIT_QUALIFICATION);
+		v->exit_qualification = vmread(VMCS_EXIT_QUALIFICATION);
 	if (has & HAS_INFO)
-		exit.insn_info = (u32)vmread(VMCS_EXIT_INSN_INFO);
+		v->exit_insn_info = (u32)vmread(VMCS_EXIT_INSN_INFO);
 	if (has & HAS_INTR) {
-		exit.intr_info = (u32)vmread(VMCS_EXIT_INTR_INFO);
-		if (exit.intr_info & INTR_ERROR_CODE)
-			exit.intr_error = (u32)vmread(VMCS_EXIT_INTR_ERROR);
+		v->exit_intr_info = (u32)vmread(VMCS_EXIT_INTR_INFO);
+		if (v->exit_intr_info & INTR_ERROR_CODE)
+			v->exit_intr_error = (u32)vmread(VMCS_EXIT_INTR_ERROR);
 	}
 	if (has & HAS_GLA)
-		exit.guest_linear = vmread(VMCS_GUEST_LINEAR_ADDR);
+		v->guest_linear_addr = vmread(VMCS_GUEST_LINEAR_ADDR);
 	if (has & HAS_GPA)
-		exit.guest_physical = vmread(VMCS_GUEST_PHYS_ADDR);
-	nested_read_idt_info(&exit);
-	nested_reflect(cpu, &exit);
+		v->guest_phys_addr = vmread(VMCS_GUEST_PHYS_ADDR);
+	nested_read_idt_info(v);
+	nested_reflect(cpu);
 }
 
 /* ---- Exit 202 ---- */

@@ -189,15 +189,18 @@ u64 nested_tsc_offset(const struct percpu *cpu)
  * An exit in place of an entry: an event that this was to deliver is told with the exit, so that it is not lost, and
  * taken out of VMCS02, so that the next entry does not deliver it unasked.
  */
-static void reflect_undelivered(struct percpu *cpu, struct exit_info exit)
+static void reflect_undelivered(struct percpu *cpu, u32 reason, u32 intr_info)
 {
-	exit.idt_info = (u32)vmread(VMCS_ENTRY_INTR_INFO);
-	if (exit.idt_info & INTR_VALID) {
-		exit.idt_error = (u32)vmread(VMCS_ENTRY_ERROR_CODE);
-		exit.insn_len = (u32)vmread(VMCS_ENTRY_INSN_LEN);
+	struct vmcs12 *v = nested_begin_exit(cpu, reason);
+
+	v->exit_intr_info = intr_info;
+	v->idt_info = (u32)vmread(VMCS_ENTRY_INTR_INFO);
+	if (v->idt_info & INTR_VALID) {
+		v->idt_error = (u32)vmread(VMCS_ENTRY_ERROR_CODE);
+		v->exit_insn_len = (u32)vmread(VMCS_ENTRY_INSN_LEN);
 		vmwrite(VMCS_ENTRY_INTR_INFO, 0);
 	}
-	nested_reflect(cpu, &exit);
+	nested_reflect(cpu);
 }
 
 /* A hypapp's, or L1's by an exit, or L2's. The next one is looked at anew where nothing has become of L2. */
@@ -211,7 +214,7 @@ static void deliver_nmi(struct percpu *cpu, bool exits)
 	if (taken) {
 		cpu->work |= more;
 	} else if (exits) {
-		reflect_undelivered(cpu, (struct exit_info){ .reason = EXIT_EXCEPTION_NMI, .intr_info = info });
+		reflect_undelivered(cpu, EXIT_EXCEPTION_NMI, info);
 	} else {
 		vmwrite(VMCS_ENTRY_INTR_INFO, info);
 		vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
@@ -260,17 +263,15 @@ void nested_pending_nmi(struct percpu *cpu)
  */
 static void reflect_exception(struct percpu *cpu, unsigned int vector, bool has_error, u32 error_code, gva_t cr2)
 {
-	struct exit_info exit = {
-		.reason = EXIT_EXCEPTION_NMI,
-		.qualification = vector == VEC_PF ? cr2.addr : 0,
-		.intr_info = INTR_VALID | INTR_TYPE_HW_EXCEPTION | vector | (has_error ? (u32)INTR_ERROR_CODE : 0),
-		.intr_error = has_error ? error_code : 0,
-	};
+	struct vmcs12 *v = nested_begin_exit(cpu, EXIT_EXCEPTION_NMI);
 
+	v->exit_qualification = vector == VEC_PF ? cr2.addr : 0;
+	v->exit_intr_info = INTR_VALID | INTR_TYPE_HW_EXCEPTION | vector | (has_error ? (u32)INTR_ERROR_CODE : 0);
+	v->exit_intr_error = has_error ? error_code : 0;
 	if (vector != VEC_DF)
-		nested_read_idt_info(&exit);
+		nested_read_idt_info(v);
 	vmx_save_as_fault(vector);
-	nested_reflect(cpu, &exit);
+	nested_reflect(cpu);
 }
 
 void nested_inject(struct percpu *cpu, unsigned int vector, u32 error_code, gva_t cr2)
@@ -296,10 +297,11 @@ void nested_hold_init(struct percpu *cpu)
 
 void nested_reflect_init(struct percpu *cpu)
 {
-	reflect_undelivered(cpu, (struct exit_info){ .reason = EXIT_INIT });
+	reflect_undelivered(cpu, EXIT_INIT, 0);
 }
 
 void nested_reflect_triple_fault(struct percpu *cpu)
 {
-	nested_reflect(cpu, &(struct exit_info){ .reason = EXIT_TRIPLE_FAULT });
+	nested_begin_exit(cpu, EXIT_TRIPLE_FAULT);
+	nested_reflect(cpu);
 }

@@ -164,13 +164,19 @@ void nested_entry_failed(struct percpu *cpu, u32 reason, u64 qualification);
 void nested_entry_init(void);
 
 /* ---- exit.c: L2 to L1 ---- */
-struct exit_info {
-	u32 reason;
-	u32 intr_info, intr_error, idt_info, idt_error, insn_len, insn_info;
-	u64 qualification, guest_linear, guest_physical;
-};
-/* Exit 201: L2's state and this exit go to vmcs12, L1's host state to VMCS01, which becomes current. */
-void nested_reflect(struct percpu *cpu, const struct exit_info *exit);
+/* An exit to L1 is being made: vmcs12 has its reason, and 0 in the rest of the exit information, for who knows more. */
+static inline struct vmcs12 *nested_begin_exit(struct percpu *cpu, u32 reason)
+{
+	struct vmcs12 *v = vmcs12_of(cpu);
+
+	v->exit_reason = reason;
+	v->exit_intr_info = v->exit_intr_error = v->idt_info = v->idt_error = 0;
+	v->exit_insn_len = v->exit_insn_info = 0;
+	v->exit_qualification = v->guest_linear_addr = v->guest_phys_addr = 0;
+	return v;
+}
+/* Exit 201, as begun: L2's state goes to vmcs12, L1's host state to VMCS01, which becomes current. */
+void nested_reflect(struct percpu *cpu);
 /*
  * The end of every way to L1: VMCS01, which is current, gets the host state and MSR list of vmcs12. abort: a VMX abort
  * that there is already, or 0; flush: what the CPU caches for L1 goes, since no VPID tells it from L2's.
@@ -178,7 +184,7 @@ void nested_reflect(struct percpu *cpu, const struct exit_info *exit);
 struct l2_leftover;
 void nested_resume_l1(struct percpu *cpu, const struct l2_leftover *l2, u32 abort, bool flush);
 /* The event whose delivery VMCS02's exit has ended, if any: IDT-vectoring information and instruction length. */
-void nested_read_idt_info(struct exit_info *exit);
+void nested_read_idt_info(struct vmcs12 *vmcs12);
 /* An exit in VMCS02 as hardware reported it. */
 void nested_reflect_hardware(struct percpu *cpu, u32 reason);
 
@@ -198,11 +204,8 @@ enum marked {
 	MARK_LOG_FULL, /* nothing is set, and L1 is to get an exit */
 };
 must_check enum marked nested_mark(struct nested_cpu *n, gpa2_t gpa2, struct ept12_leaf *l12, bool write, bool *dirty);
-/*
- * An EPT violation that EPT12 gives, with what was found there: #VE for L2, or L1's exit. `exit` has all but the event
- * whose delivery the access was part of.
- */
-void nested_violation(struct percpu *cpu, const struct ept12_leaf *l12, struct exit_info *exit);
+/* An EPT violation that EPT12 gives, with what was found there: #VE for L2, or L1's exit. */
+void nested_violation(struct percpu *cpu, const struct ept12_leaf *l12, gpa2_t gpa2, gva_t gva, u64 qualification);
 /* L1 gets the exit for a full log; of the violation in VMCS02, if that caused it, its qualification, else 0. */
 void nested_reflect_log_full(struct percpu *cpu, u64 qualification);
 

@@ -53,11 +53,12 @@ enum marked nested_mark(struct nested_cpu *n, gpa2_t gpa2, struct ept12_leaf *l1
 
 void nested_reflect_log_full(struct percpu *cpu, u64 qualification)
 {
-	struct exit_info exit = { .reason = EXIT_PML_FULL, .qualification = qualification & EPT_QUAL_NMI_UNBLOCK,
-				  .insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN) };
+	struct vmcs12 *v = nested_begin_exit(cpu, EXIT_PML_FULL);
 
-	nested_read_idt_info(&exit);
-	nested_reflect(cpu, &exit);
+	v->exit_qualification = qualification & EPT_QUAL_NMI_UNBLOCK;
+	v->exit_insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN);
+	nested_read_idt_info(v);
+	nested_reflect(cpu);
 }
 
 /* ---- Violations (SDM vol. 3, "Virtualization Exceptions") ---- */
@@ -70,12 +71,10 @@ struct ve_information {
 };
 
 /* Bit 63 counts of that entry of EPT12 alone that is not present, or maps the page. NULL: L1 gets an exit. */
-static volatile struct ve_information *ve_area(struct percpu *cpu, const struct ept12_leaf *l12, u32 idt_info)
+static volatile struct ve_information *ve_area(struct percpu *cpu, const struct vmcs12 *v, const struct ept12_leaf *l12)
 {
-	const struct vmcs12 *v = vmcs12_of(cpu);
-
 	if (likely(!(vmcs12_proc2(v) & PROC2_EPT_VE)) || !l12->depth ||
-	    (l12->entry[l12->depth - 1] & EPT_SUPPRESS_VE) || (idt_info & INTR_VALID) ||
+	    (l12->entry[l12->depth - 1] & EPT_SUPPRESS_VE) || (v->idt_info & INTR_VALID) ||
 	    !(vmread(VMCS_GUEST_CR0) & CR0_PE))
 		return NULL;
 	volatile struct ve_information *area = l1_page(&cpu->nested->memory, v->ve_info_addr, HYPAPI_RW);
@@ -91,30 +90,35 @@ static void raise_ve(struct percpu *cpu, u64 nmi_unblock)
 		return;
 	}
 	vmx_save_as_fault(VEC_VE);
-	nested_reflect(cpu, &(struct exit_info){
-		.reason = EXIT_EXCEPTION_NMI,
-		.intr_info = INTR_VALID | INTR_TYPE_HW_EXCEPTION | VEC_VE | (nmi_unblock ? INTR_NMI_UNBLOCK : 0),
-	});
+	nested_begin_exit(cpu, EXIT_EXCEPTION_NMI)->exit_intr_info =
+		INTR_VALID | INTR_TYPE_HW_EXCEPTION | VEC_VE | (nmi_unblock ? INTR_NMI_UNBLOCK : 0);
+	nested_reflect(cpu);
 }
 
-void nested_violation(struct percpu *cpu, const struct ept12_leaf *l12, struct exit_info *exit)
+void nested_violation(struct percpu *cpu, const struct ept12_leaf *l12, gpa2_t gpa2, gva_t gva, u64 qualification)
 {
-	nested_read_idt_info(exit);
-	volatile struct ve_information *area = ve_area(cpu, l12, exit->idt_info);
+	struct vmcs12 *v = nested_begin_exit(cpu, EXIT_EPT_VIOLATION);
+
+	v->exit_qualification = qualification;
+	v->guest_linear_addr = gva.addr;
+	v->guest_phys_addr = gpa2.addr;
+	v->exit_insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN);
+	nested_read_idt_info(v);
+	volatile struct ve_information *area = ve_area(cpu, v, l12);
 
 	if (likely(!area)) {
-		cpu->nested->missed.gpa2 = GPA2(exit->guest_physical);
-		cpu->nested->missed.access = exit->qualification & EPT_QUAL_ACCESS;
-		nested_reflect(cpu, exit);
+		cpu->nested->missed.gpa2 = gpa2;
+		cpu->nested->missed.access = qualification & EPT_QUAL_ACCESS;
+		nested_reflect(cpu);
 		return;
 	}
 	area->reason = EXIT_EPT_VIOLATION;
 	area->busy = ~0u;
-	area->qualification = exit->qualification;
-	area->guest_linear = exit->guest_linear;
-	area->guest_physical = exit->guest_physical;
-	area->eptp_index = vmcs12_of(cpu)->eptp_index;
-	raise_ve(cpu, exit->qualification & EPT_QUAL_NMI_UNBLOCK);
+	area->qualification = qualification;
+	area->guest_linear = gva.addr;
+	area->guest_physical = gpa2.addr;
+	area->eptp_index = v->eptp_index;
+	raise_ve(cpu, qualification & EPT_QUAL_NMI_UNBLOCK);
 }
 
 /* ---- Accesses that the core makes for L2 ---- */
@@ -142,10 +146,11 @@ static u64 access_of(u32 wanted, u64 rights)
 
 static void reflect_misconfig(struct percpu *cpu, gpa2_t gpa2)
 {
-	struct exit_info exit = { .reason = EXIT_EPT_MISCONFIG, .guest_physical = gpa2.addr };
+	struct vmcs12 *v = nested_begin_exit(cpu, EXIT_EPT_MISCONFIG);
 
-	nested_read_idt_info(&exit);
-	nested_reflect(cpu, &exit);
+	v->guest_phys_addr = gpa2.addr;
+	nested_read_idt_info(v);
+	nested_reflect(cpu);
 }
 
 void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss)
@@ -162,14 +167,9 @@ void nested_page_in(struct percpu *cpu, gva_t gva, const struct guest_miss *miss
 		nested_reflect_log_full(cpu, 0);
 		return;
 	}
-	nested_violation(cpu, &leaf, &(struct exit_info){
-		.reason = EXIT_EPT_VIOLATION,
-		.qualification = access_of(miss->rights, rights) | rights << EPT_QUAL_RIGHTS_SHIFT |
-				 EPT_QUAL_GLA_VALID | (miss->table ? 0 : EPT_QUAL_GLA_FINAL),
-		.guest_physical = miss->gpa2.addr,
-		.guest_linear = gva.addr,
-		.insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN),
-	});
+	nested_violation(cpu, &leaf, miss->gpa2, gva,
+			 access_of(miss->rights, rights) | rights << EPT_QUAL_RIGHTS_SHIFT | EPT_QUAL_GLA_VALID |
+				 (miss->table ? 0 : EPT_QUAL_GLA_FINAL));
 }
 
 /* By an exit like that of L2's own access, which saves RF as 1. */
@@ -178,11 +178,12 @@ static void reflect_miss(struct percpu *cpu, gva_t gva, const struct guest_miss 
 	struct ept12_leaf leaf;
 
 	vmx_save_as_fault(VEC_PF);
-	if (ept12_walk(&nested_caps, vmcs12_of(cpu)->eptp, miss->gpa2, &leaf) == EPT12_MISCONFIG)
-		nested_reflect(cpu, &(struct exit_info){ .reason = EXIT_EPT_MISCONFIG,
-							 .guest_physical = miss->gpa2.addr });
-	else
+	if (ept12_walk(&nested_caps, vmcs12_of(cpu)->eptp, miss->gpa2, &leaf) == EPT12_MISCONFIG) {
+		nested_begin_exit(cpu, EXIT_EPT_MISCONFIG)->guest_phys_addr = miss->gpa2.addr;
+		nested_reflect(cpu);
+	} else {
 		nested_page_in(cpu, gva, miss);
+	}
 }
 
 bool nested_missed(struct percpu *cpu, gva_t gva, size_t len, u32 rights)
