@@ -167,6 +167,22 @@ static inline bool ept01_few_losses(u64 since)
 /* Who kept what he had remembered of the page's region, beside the page, goes on remembering it. */
 void ept01_remember(u64 page);
 
+/* As ept01_lookup(), of one small page, whatever mapping is around it. Rights are 0 where there is nothing. */
+static inline struct ept01_leaf ept01_small_leaf(gpa1_t gpa1)
+{
+	u64 entry = ept01_entry(gpa1);
+
+	ept01_remember(gpa1.addr);
+	return (struct ept01_leaf){
+		.hpa = HPA((entry & EPT_ADDR) | (gpa1.addr & (PAGE_SIZE - 1))),
+		.rights = entry & EPT_RIGHTS,
+		.type = (entry & EPT_TYPE) >> EPT_TYPE_SHIFT,
+		.level = 1,
+		.owner = ept01_entry_owner(entry),
+		.ram = entry & EPT01_RAM,
+	};
+}
+
 /* The same question for many pages of one region: of an entry of its level-1 table, at level 1. */
 static inline bool ept01_backs(u64 entry, u64 page)
 {

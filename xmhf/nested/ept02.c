@@ -159,8 +159,8 @@ static u64 *new_table(struct ept02 *ept)
 }
 
 /* The table that table[index], an entry of `level`, is to lead to. */
-static __attribute__((noinline)) u64 *make_table(struct ept02 *ept, u32 root, u64 *table, u32 index, unsigned int level,
-						 const struct ept12_leaf *l12)
+static u64 *make_table(struct ept02 *ept, u32 root, u64 *table, u32 index, unsigned int level,
+		       const struct ept12_leaf *l12)
 {
 	u64 entry = table[index], *child;
 
@@ -189,18 +189,44 @@ static void note_row(struct ept02_used *used, u32 index, u64 entry)
 	used->mixed |= row != used->row || !(entry & EPT01_RAM);
 }
 
-u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry, const struct ept12_leaf *l12)
+/* The table at `level` on the way to gpa2; NULL: it is not there, or cannot be reached. */
+static inline u64 *find_table(const struct ept02 *ept, u32 root, u64 gpa2, unsigned int level)
 {
 	u64 *table = ept->pages[root];
 
 	for (unsigned int l = EPT_LEVELS; l > level; l--) {
+		u64 entry = table[ept_index(gpa2, l)];
+
+		if (unlikely(ept_is_leaf(entry)))
+			return NULL;
+		table = table_at(entry);
+	}
+	return table;
+}
+
+/* The same, made where it is not there. NULL: the pool is used up. */
+static __attribute__((noinline)) u64 *make_way(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level,
+					       const struct ept12_leaf *l12)
+{
+	u64 *table = ept->pages[root];
+
+	for (unsigned int l = EPT_LEVELS; table && l > level; l--) {
 		u32 index = ept_index(gpa2, l);
 
-		if (likely(!ept_is_leaf(table[index])))
+		if (ept_is_leaf(table[index]))
+			table = make_table(ept, root, table, index, l, l12);
+		else
 			table = table_at(table[index]);
-		else if (!(table = make_table(ept, root, table, index, l, l12)))
-			return NULL;
 	}
+	return table;
+}
+
+u64 *ept02_map(struct ept02 *ept, u32 root, u64 gpa2, unsigned int level, u64 entry, const struct ept12_leaf *l12)
+{
+	u64 *table = find_table(ept, root, gpa2, level);
+
+	if (unlikely(!table) && !(table = make_way(ept, root, gpa2, level, l12)))
+		return NULL;
 	u32 index = ept_index(gpa2, level);
 	struct ept02_used *used = used_of(ept, table);
 

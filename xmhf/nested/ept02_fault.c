@@ -173,28 +173,51 @@ static inline enum ept12_result walk_again(struct nested_cpu *n, gpa2_t gpa2, st
 	return ept12_walk_again(&nested_caps, n->current->vmcs12.eptp, gpa2, ept01_generation, n->kept12, l12);
 }
 
-/* Hardware may cache a translation at any time, so the entry after L1 has mended EPT12 is as good as L2's next try. */
+/* l01: EPT01's leaf, for `level` and above. */
+static always_inline void refill(struct nested_cpu *n, gpa2_t missed, u32 access, struct ept12_leaf *l12,
+				 const struct ept01_leaf *l01, unsigned int level)
+{
+	u64 unset = uses_flags(n) ? ept12_unset(l12, access & HYPAPI_W) : 0;
+
+	if ((l01->rights & access) != access)
+		return;
+	/* Dirty is what L2 has written, not what it tried to before L1 had a say. */
+	if ((unset & EPT_DIRTY) || (uses_flags(n) && mark(n, missed, l12, unset, access & HYPAPI_W) != MARKED))
+		return;
+	(void)fill(n, missed, level, compose(l12, l01, level), l12);
+}
+
+static __attribute__((noinline)) void refill_large(struct nested_cpu *n, gpa2_t missed, u32 access,
+						   struct ept12_leaf *l12)
+{
+	struct ept01_leaf l01;
+
+	if (l1_leaf(&n->memory, l12->gpa1, &l01))
+		refill(n, missed, access, l12, &l01, MIN(l12->level, l01.level));
+}
+
+/*
+ * Hardware may cache a translation at any time, so the entry after L1 has mended EPT12 is as good as L2's next try.
+ * Most of what is mended are small pages, and each lies in another 2 MiB of L1's memory.
+ */
 void nested_refill(struct percpu *cpu)
 {
 	struct nested_cpu *n = cpu->nested;
 	gpa2_t missed = n->missed.gpa2;
 	u32 access = n->missed.access;
 	struct ept12_leaf *l12;
-	struct ept01_leaf l01;
 
 	n->missed.access = 0;
 	if (!vmcs12_uses_ept(&n->current->vmcs12) || walk_again(n, missed, &l12) != EPT12_MAPPED ||
-	    (l12->rights & access) != access || !l1_leaf(&n->memory, l12->gpa1, &l01) ||
-	    (l01.rights & access) != access)
+	    (l12->rights & access) != access)
 		return;
-	u64 unset = uses_flags(n) ? ept12_unset(l12, access & HYPAPI_W) : 0;
-
-	/* Dirty is what L2 has written, not what it tried to before L1 had a say. */
-	if ((unset & EPT_DIRTY) || (uses_flags(n) && mark(n, missed, l12, unset, access & HYPAPI_W) != MARKED))
+	if (unlikely(l12->level > 1)) {
+		refill_large(n, missed, access, l12);
 		return;
-	unsigned int level = MIN(l12->level, l01.level);
+	}
+	const struct ept01_leaf l01 = ept01_small_leaf(l12->gpa1);
 
-	(void)fill(n, missed, level, compose(l12, &l01, level), l12);
+	refill(n, missed, access, l12, &l01, 1);
 }
 
 /*
