@@ -207,7 +207,7 @@ enum vmx_error nested_enter(struct percpu *cpu, bool launch, bool l1_long_mode)
 	/* From the collection on VMCS01 is not at hand, until L1 goes on. */
 	struct l1_registers l1 = vmcs02_l1_registers(&a->vmcs12);
 
-	nested_shadow_collect(cpu, a);
+	nested_shadow_collect(cpu, a, false);
 	if (unlikely(a->pages_since != ept01_generation))
 		a->unmerged |= GROUP(EXEC) | GROUP(PROC);
 	if (a->unread)

@@ -68,7 +68,7 @@ static void deactivate(struct percpu *cpu, struct active_vmcs *a)
 {
 	if (unlikely(cpu->world == &a->l2))
 		a->unmerged = GROUPS_MERGED; /* L2 was cut off, and nothing of it was saved */
-	nested_shadow_collect(cpu, a);
+	nested_shadow_collect(cpu, a, true);
 	vmcs02_read(cpu, a, GROUPS_LAZY);
 	void *region = a->unsaved ? l1_page(&cpu->nested->memory, a->gpa1, HYPAPI_RW) : NULL;
 

@@ -23,11 +23,14 @@
  * X(NAME, member): fields that L1 may read and write, and those that it may only read, whose exiting VMWRITEs publish
  * them. Expanded into straight code, since both lists are gone through at every exit and entry.
  */
-#define HOT_WRITABLE(X)                                                                                              \
+#define HOT_STATE(X)                                                                                                 \
 	X(GUEST_RIP, guest_rip) X(GUEST_RSP, guest_rsp) X(GUEST_RFLAGS, guest_rflags) X(GUEST_CR0, guest_cr0)        \
 	X(GUEST_INTERRUPTIBILITY, guest_interruptibility) X(ENTRY_INTR_INFO, entry_intr_info)                        \
-	X(ENTRY_INSN_LEN, entry_insn_len) X(ENTRY_ERROR_CODE, entry_error_code) X(PROC_CTLS, proc_ctls)              \
-	X(TPR_THRESHOLD, tpr_threshold) X(PREEMPTION_TIMER, preemption_timer)
+	X(PREEMPTION_TIMER, preemption_timer)
+/* What no exit changes, so that these are published once; and of those what an entry without an event ignores. */
+#define HOT_CONTROLS(X) X(PROC_CTLS, proc_ctls) X(TPR_THRESHOLD, tpr_threshold)
+#define HOT_EVENT(X) X(ENTRY_INSN_LEN, entry_insn_len) X(ENTRY_ERROR_CODE, entry_error_code)
+#define HOT_WRITABLE(X) HOT_STATE(X) HOT_CONTROLS(X) HOT_EVENT(X)
 #define HOT_READABLE(X)                                                                                              \
 	X(EXIT_REASON, exit_reason) X(EXIT_QUALIFICATION, exit_qualification) X(EXIT_INTR_INFO, exit_intr_info)      \
 	X(EXIT_INTR_ERROR, exit_intr_error) X(IDT_INFO, idt_info) X(EXIT_INSN_LEN, exit_insn_len)                    \
@@ -244,16 +247,21 @@ void nested_shadow_publish(struct percpu *cpu, struct active_vmcs *a)
 	if (!s)
 		return;
 	open_shadow(cpu, s);
-	HOT_WRITABLE(PUBLISH) HOT_READABLE(PUBLISH)
+	HOT_STATE(PUBLISH) HOT_READABLE(PUBLISH)
 	if (unlikely(s->width != SHADOW_NARROW))
 		publish_wide(s, v);
 }
 
 void nested_shadow_activated(struct percpu *cpu, struct active_vmcs *a)
 {
-	if (!a->shadow)
+	const struct vmcs12 *v = &a->vmcs12;
+	struct shadow *s = a->shadow;
+
+	if (!s)
 		return;
-	a->shadow->width = vmcs12_is_shadow(&a->vmcs12) ? SHADOW_WHOLE : SHADOW_NARROW;
+	s->width = vmcs12_is_shadow(v) ? SHADOW_WHOLE : SHADOW_NARROW;
+	open_shadow(cpu, s);
+	HOT_CONTROLS(PUBLISH) HOT_EVENT(PUBLISH)
 	nested_shadow_publish(cpu, a);
 }
 
@@ -310,7 +318,7 @@ static __attribute__((noinline)) u32 collect_wide(struct shadow *s, struct vmcs1
 	return written;
 }
 
-void nested_shadow_collect(struct percpu *cpu, struct active_vmcs *a)
+void nested_shadow_collect(struct percpu *cpu, struct active_vmcs *a, bool all)
 {
 	struct vmcs12 *v = &a->vmcs12;
 	struct shadow *s = a->shadow;
@@ -323,7 +331,10 @@ void nested_shadow_collect(struct percpu *cpu, struct active_vmcs *a)
 		use_bitmaps(cpu, SHADOW_NARROW);
 	}
 	open_shadow(cpu, s);
-	HOT_WRITABLE(COLLECT)
+	HOT_STATE(COLLECT) HOT_CONTROLS(COLLECT)
+	if (unlikely(all || (v->entry_intr_info & INTR_VALID))) {
+		HOT_EVENT(COLLECT)
+	}
 	if (unlikely(s->width != SHADOW_NARROW))
 		written |= collect_wide(s, v);
 	s->misses = 0;

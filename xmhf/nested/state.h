@@ -221,8 +221,11 @@ void nested_shadow_init(struct percpu *cpu);
 void nested_shadow_enable(struct percpu *cpu, bool enable);
 /* L1's VMREADs and VMWRITEs go to the shadow of the VMCS that is current now. VMCS01 is at hand. */
 void nested_shadow_link(struct percpu *cpu);
-/* What L1 wrote by shadowed VMWRITEs since the last publication goes into vmcs12. VMCS01 is not at hand afterwards. */
-void nested_shadow_collect(struct percpu *cpu, struct active_vmcs *a);
+/*
+ * What L1 wrote by shadowed VMWRITEs since the last publication goes into vmcs12; all of it, or what an entry needs.
+ * VMCS01 is not at hand afterwards.
+ */
+void nested_shadow_collect(struct percpu *cpu, struct active_vmcs *a, bool all);
 /* And the other way; VMCS01 is not at hand afterwards. */
 void nested_shadow_publish(struct percpu *cpu, struct active_vmcs *a);
 /*
