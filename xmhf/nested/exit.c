@@ -227,22 +227,6 @@ static bool nmis_stay_blocked(const struct vmcs12 *v)
 	return !(v->pin_ctls & PIN_VIRTUAL_NMIS) && (v->guest_interruptibility & INTERRUPTIBILITY_NMI);
 }
 
-void nested_resume_l1(struct percpu *cpu, const struct l2_leftover *l2, u32 abort, bool flush)
-{
-	const struct vmcs12 *v = vmcs12_of(cpu);
-	u32 bad_host = nested_load_host_state(cpu, l2);
-
-	abort = abort ? abort : bad_host;
-	if (flush)
-		flush_vpid(INVVPID_SINGLE, VPID_L1);
-	if (v->exit_msr_load_count && !abort && msr_area_load(cpu, v->exit_msr_load_addr, v->exit_msr_load_count))
-		abort = VMX_ABORT_MSR_LOAD;
-	if (unlikely(abort))
-		nested_abort(cpu, abort);
-	if (unlikely(cpu->crossing))
-		nested_crossed(cpu, HYPAPI_EV_EXIT201);
-}
-
 void nested_reflect(struct percpu *cpu)
 {
 	struct active_vmcs *a = cpu->nested->current;

@@ -2,9 +2,10 @@
 /*
  * The second half of an exit to L1: its host state from vmcs12 becomes the guest state of VMCS01 (Intel SDM vol. 3,
  * "Loading Host State"). VMCS01 is current; vmcs12's host state passed the entry checks and cannot have changed since,
- * because L1 has not run. Callers: nested/exit.c.
+ * because L1 has not run. Callers: nested/exit.c, and entry.c for entries that fail.
  */
 #include "cpu/x86.h"
+#include "events/events.h"
 #include "mem/ept01.h"
 #include "nested/state.h"
 #include "vmx/vmx.h"
@@ -12,9 +13,20 @@
 /* Bits of CR0 that an exit leaves as they are: ET, 15:6, 17, 28:19, NW, CD and the upper half. */
 #define CR0_KEPT (BITS(63, 32) | BIT(30) | BIT(29) | BITS(28, 19) | BIT(17) | BITS(15, 6) | CR0_ET)
 
+/* What a null selector leaves of a segment is the base of FS or GS; other bases and limits are undefined then. */
 static always_inline void load_data_segment(enum vmx_segment segment, u16 selector, u64 base)
 {
-	vmx_set_segment(segment, selector, base, 0xffffffff, selector ? AR_FLAT_DATA : AR_UNUSABLE);
+	bool has_base = segment == SEGMENT_FS || segment == SEGMENT_GS;
+	u32 at = 2 * (u32)segment;
+
+	if (likely(selector)) {
+		vmx_set_segment(segment, selector, base, 0xffffffff, AR_FLAT_DATA);
+		return;
+	}
+	vmwrite(VMCS_GUEST_ES_SEL + at, 0);
+	vmwrite(VMCS_GUEST_ES_AR + at, AR_UNUSABLE);
+	if (has_base)
+		vmwrite(VMCS_GUEST_ES_BASE + at, base);
 }
 
 static void load_segments(const struct vmcs12 *v)
@@ -70,9 +82,8 @@ static u32 load_pdptes(const struct vmcs12 *v)
 }
 
 /* Activity and pending debug exceptions are already what an exit leaves: L1 was executing VMLAUNCH or VMRESUME. */
-u32 nested_load_host_state(struct percpu *cpu, const struct l2_leftover *l2)
+static always_inline u32 load_host_state(const struct vmcs12 *v, const struct l2_leftover *l2)
 {
-	const struct vmcs12 *v = vmcs12_of(cpu);
 	u64 cr4 = v->host_cr4 | (v->exit_ctls & EXITCTL_HOST_64 ? CR4_PAE : 0);
 
 	vmwrite(VMCS_GUEST_CR0, (v->host_cr0 & ~CR0_KEPT) | (l2->cr0 & CR0_KEPT));
@@ -85,4 +96,20 @@ u32 nested_load_host_state(struct percpu *cpu, const struct l2_leftover *l2)
 	load_segments(v);
 	load_msrs(v, l2);
 	return load_pdptes(v);
+}
+
+void nested_resume_l1(struct percpu *cpu, const struct l2_leftover *l2, u32 abort, bool flush)
+{
+	const struct vmcs12 *v = vmcs12_of(cpu);
+	u32 bad_host = load_host_state(v, l2);
+
+	abort = abort ? abort : bad_host;
+	if (flush)
+		flush_vpid(INVVPID_SINGLE, VPID_L1);
+	if (v->exit_msr_load_count && !abort && msr_area_load(cpu, v->exit_msr_load_addr, v->exit_msr_load_count))
+		abort = VMX_ABORT_MSR_LOAD;
+	if (unlikely(abort))
+		nested_abort(cpu, abort);
+	if (unlikely(cpu->crossing))
+		nested_crossed(cpu, HYPAPI_EV_EXIT201);
 }

@@ -177,12 +177,6 @@ static inline struct vmcs12 *nested_begin_exit(struct percpu *cpu, u32 reason)
 }
 /* Exit 201, as begun: L2's state goes to vmcs12, L1's host state to VMCS01, which becomes current. */
 void nested_reflect(struct percpu *cpu);
-/*
- * The end of every way to L1: VMCS01, which is current, gets the host state and MSR list of vmcs12. abort: a VMX abort
- * that there is already, or 0; flush: what the CPU caches for L1 goes, since no VPID tells it from L2's.
- */
-struct l2_leftover;
-void nested_resume_l1(struct percpu *cpu, const struct l2_leftover *l2, u32 abort, bool flush);
 /* The event whose delivery VMCS02's exit has ended, if any: IDT-vectoring information and instruction length. */
 void nested_read_idt_info(struct vmcs12 *vmcs12);
 /* An exit in VMCS02 as hardware reported it. */
@@ -262,7 +256,10 @@ struct l2_leftover {
 	u64 cr0, efer, pat;
 	bool nmi_blocked;
 };
-/* Guest state of VMCS01, which is current, from the host state of vmcs12. 0, or the VMX-abort indicator. */
-must_check u32 nested_load_host_state(struct percpu *cpu, const struct l2_leftover *l2);
+/*
+ * The end of every way to L1: VMCS01, which is current, gets the host state and MSR list of vmcs12. abort: a VMX abort
+ * that there is already, or 0; flush: what the CPU caches for L1 goes, since no VPID tells it from L2's.
+ */
+void nested_resume_l1(struct percpu *cpu, const struct l2_leftover *l2, u32 abort, bool flush);
 
 #endif
