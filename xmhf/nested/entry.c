@@ -193,9 +193,23 @@ static enum vmx_error judge(struct percpu *cpu, const struct entry_env *env, con
 	return VMXERR_NONE;
 }
 
+/* Only those that the entry does not load. */
+static always_inline void read_l1_registers(struct l1_registers *l1, const struct vmcs12 *v)
+{
+	if (!(v->entry_ctls & ENTRYCTL_LOAD_EFER))
+		l1->efer = vmread(VMCS_GUEST_EFER);
+	if (!(v->entry_ctls & ENTRYCTL_LOAD_PAT))
+		l1->pat = vmread(VMCS_GUEST_PAT);
+	if (!(v->entry_ctls & ENTRYCTL_LOAD_DEBUG)) {
+		l1->debugctl = vmread(VMCS_GUEST_DEBUGCTL);
+		l1->dr7 = vmread(VMCS_GUEST_DR7);
+	}
+}
+
 enum vmx_error nested_enter(struct percpu *cpu, bool launch, bool l1_long_mode)
 {
 	struct active_vmcs *a = cpu->nested->current;
+	struct l1_registers l1;
 	struct entry_env env;
 
 	if (vmread(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_MOV_SS)
@@ -205,12 +219,11 @@ enum vmx_error nested_enter(struct percpu *cpu, bool launch, bool l1_long_mode)
 	if (!launch && !a->vmcs12.launched)
 		return VMXERR_VMRESUME_NOT_LAUNCHED;
 	/* From the collection on VMCS01 is not at hand, until L1 goes on. */
-	struct l1_registers l1 = vmcs02_l1_registers(&a->vmcs12);
-
+	read_l1_registers(&l1, &a->vmcs12);
 	nested_shadow_collect(cpu, a, false);
 	if (unlikely(a->pages_since != ept01_generation))
 		a->unmerged |= GROUP(EXEC) | GROUP(PROC);
-	if (a->unread)
+	if (a->unmerged)
 		vmcs02_read(cpu, a, groups_to_read(a->unmerged));
 	fill_env(cpu->nested, &env, l1_long_mode);
 	return judge(cpu, &env, &l1);

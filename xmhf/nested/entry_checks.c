@@ -192,7 +192,7 @@ static bool single_steps(const struct vmcs12 *v)
 	return (v->guest_rflags & RFLAGS_TF) && !(v->guest_debugctl & DEBUGCTL_BTF);
 }
 
-static bool pae_paging(const struct vmcs12 *v)
+bool entry_pae_paging(const struct vmcs12 *v)
 {
 	return (v->guest_cr0 & CR0_PG) && (v->guest_cr4 & CR4_PAE) && !ia32e(v);
 }
@@ -225,6 +225,13 @@ static always_inline enum entry_check run(const struct vmcs12 *v, const struct e
 	return ENTRY_CHECKS_PASSED;
 }
 
+/* All rows, and the registers that these need. */
+static __attribute__((noinline, flatten)) enum entry_check run_any(const struct vmcs12 *v, const struct entry_env *e,
+								   u32 dirty)
+{
+	return run(v, e, dirty);
+}
+
 /* What L1 injects, the timer, and memory: all that they are checked with is known at each entry. */
 #define OFTEN (GROUP(RIP) | GROUP(EVENT) | GROUP(MEMORY))
 
@@ -236,7 +243,7 @@ __attribute__((flatten)) enum entry_check entry_check_run(const struct vmcs12 *v
 {
 	if (likely(dirty == GROUP(RIP)))
 		return run(v, e, GROUP(RIP));
-	return dirty & ~OFTEN ? run(v, e, dirty) : run(v, e, OFTEN);
+	return dirty & ~OFTEN ? run_any(v, e, dirty) : run(v, e, OFTEN);
 }
 
 u32 entry_check_reads(u32 dirty)
@@ -249,11 +256,6 @@ u32 entry_check_reads(u32 dirty)
 #include "nested/entry_checks.def"
 #undef CHECK
 	return all;
-}
-
-bool entry_wants_pdptes(const struct vmcs12 *v)
-{
-	return pae_paging(v) && !vmcs12_uses_ept(v);
 }
 
 u32 entry_check_error(enum entry_check check)

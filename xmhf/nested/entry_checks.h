@@ -49,8 +49,12 @@ u32 entry_check_reads(u32 dirty);
 /* Whether a PDPTE may be loaded: no reserved bit set, or not present. */
 bool entry_pdpte_ok(const struct nested_caps *caps, u64 pdpte);
 
+bool entry_pae_paging(const struct vmcs12 *vmcs12);
 /* Whether env->pdpte must be filled. */
-bool entry_wants_pdptes(const struct vmcs12 *vmcs12);
+static inline bool entry_wants_pdptes(const struct vmcs12 *vmcs12)
+{
+	return !vmcs12_uses_ept(vmcs12) && entry_pae_paging(vmcs12);
+}
 
 /* VM-instruction error of a failed check on controls or host state; 0 for guest state. */
 u32 entry_check_error(enum entry_check check);

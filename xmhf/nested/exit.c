@@ -257,16 +257,6 @@ void nested_reflect(struct percpu *cpu)
 	nested_resume_l1(cpu, &l2, abort, !a->own_vpid);
 }
 
-void nested_read_idt_info(struct vmcs12 *v)
-{
-	v->idt_info = (u32)vmread(VMCS_IDT_INFO);
-	if (likely(!(v->idt_info & INTR_VALID)))
-		return;
-	v->exit_insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN);
-	if (v->idt_info & INTR_ERROR_CODE)
-		v->idt_error = (u32)vmread(VMCS_IDT_ERROR);
-}
-
 void nested_reflect_hardware(struct percpu *cpu, u32 reason)
 {
 	struct vmcs12 *v = nested_begin_exit(cpu, reason);
@@ -294,7 +284,7 @@ void nested_reflect_hardware(struct percpu *cpu, u32 reason)
 /* ---- Exit 202 ---- */
 
 /* Hypapps are told if L2 goes on: the exit may have become L1's after all, or a partition's call. */
-static void handle_and_tell(struct percpu *cpu, const struct exit_row *row, u32 reason)
+static __attribute__((noinline)) void handle_and_tell(struct percpu *cpu, const struct exit_row *row, u32 reason)
 {
 	u64 qualification = row->has & HAS_QUAL ? vmread(VMCS_EXIT_QUALIFICATION) : 0;
 

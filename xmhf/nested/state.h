@@ -110,7 +110,6 @@ void vmcs02_init(struct percpu *cpu, struct active_vmcs *a);
 struct l1_registers {
 	u64 efer, pat, debugctl, dr7;
 };
-struct l1_registers vmcs02_l1_registers(const struct vmcs12 *vmcs12);
 /* Before an entry, checks passed: makes VMCS02 of the current VMCS the one at hand, and brings it up to date. */
 void vmcs02_merge(struct percpu *cpu, const struct l1_registers *l1);
 /* Addresses in the VMCS02 of the current VMCS were made with an older EPT01: again. It is at hand. */
@@ -178,7 +177,15 @@ static inline struct vmcs12 *nested_begin_exit(struct percpu *cpu, u32 reason)
 /* Exit 201, as begun: L2's state goes to vmcs12, L1's host state to VMCS01, which becomes current. */
 void nested_reflect(struct percpu *cpu);
 /* The event whose delivery VMCS02's exit has ended, if any: IDT-vectoring information and instruction length. */
-void nested_read_idt_info(struct vmcs12 *vmcs12);
+static inline void nested_read_idt_info(struct vmcs12 *v)
+{
+	v->idt_info = (u32)vmread(VMCS_IDT_INFO);
+	if (likely(!(v->idt_info & INTR_VALID)))
+		return;
+	v->exit_insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN);
+	if (v->idt_info & INTR_ERROR_CODE)
+		v->idt_error = (u32)vmread(VMCS_IDT_ERROR);
+}
 /* An exit in VMCS02 as hardware reported it. */
 void nested_reflect_hardware(struct percpu *cpu, u32 reason);
 

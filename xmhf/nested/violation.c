@@ -82,10 +82,22 @@ static volatile struct ve_information *ve_area(struct percpu *cpu, const struct 
 	return area && !area->busy ? area : NULL;
 }
 
-/* The instruction pointer is still that of the access, and NMIs that its IRET has unblocked stay so. */
-static void raise_ve(struct percpu *cpu, u64 nmi_unblock)
+/*
+ * #VE tells what the exit would have told. The instruction pointer is still that of the access, and NMIs that its IRET
+ * has unblocked stay so.
+ */
+static __attribute__((noinline)) void raise_ve(struct percpu *cpu, const struct vmcs12 *v,
+					       volatile struct ve_information *area)
 {
-	if (!(vmcs12_of(cpu)->exception_bitmap & BIT(VEC_VE))) {
+	u64 nmi_unblock = v->exit_qualification & EPT_QUAL_NMI_UNBLOCK;
+
+	area->reason = v->exit_reason;
+	area->busy = ~0u;
+	area->qualification = v->exit_qualification;
+	area->guest_linear = v->guest_linear_addr;
+	area->guest_physical = v->guest_phys_addr;
+	area->eptp_index = v->eptp_index;
+	if (!(v->exception_bitmap & BIT(VEC_VE))) {
 		vmx_inject(VEC_VE, 0);
 		return;
 	}
@@ -106,19 +118,13 @@ void nested_violation(struct percpu *cpu, const struct ept12_leaf *l12, gpa2_t g
 	nested_read_idt_info(v);
 	volatile struct ve_information *area = ve_area(cpu, v, l12);
 
-	if (likely(!area)) {
-		cpu->nested->missed.gpa2 = gpa2;
-		cpu->nested->missed.access = qualification & EPT_QUAL_ACCESS;
-		nested_reflect(cpu);
+	if (unlikely(area)) {
+		raise_ve(cpu, v, area);
 		return;
 	}
-	area->reason = EXIT_EPT_VIOLATION;
-	area->busy = ~0u;
-	area->qualification = qualification;
-	area->guest_linear = gva.addr;
-	area->guest_physical = gpa2.addr;
-	area->eptp_index = v->eptp_index;
-	raise_ve(cpu, qualification & EPT_QUAL_NMI_UNBLOCK);
+	cpu->nested->missed.gpa2 = GPA2(v->guest_phys_addr);
+	cpu->nested->missed.access = v->exit_qualification & EPT_QUAL_ACCESS;
+	nested_reflect(cpu);
 }
 
 /* ---- Accesses that the core makes for L2 ---- */

@@ -109,7 +109,7 @@ void vmcs02_retranslate(struct percpu *cpu)
 	write_pages(cpu->nested);
 }
 
-static void merge_controls(struct percpu *cpu)
+static __attribute__((noinline)) void merge_controls(struct percpu *cpu)
 {
 	struct active_vmcs *a = cpu->nested->current;
 	const struct vmcs12 *v = &a->vmcs12;
@@ -148,6 +148,12 @@ static always_inline void write_groups(const struct vmcs12 *v, u32 groups)
 
 #define WRITTEN_OFTEN (GROUP(RIP) | GROUP(EVENT) | GROUP(FLAGS))
 
+/* All rows, and the registers that these need. */
+static __attribute__((noinline)) void write_any_groups(const struct vmcs12 *v, u32 groups)
+{
+	write_groups(v, groups);
+}
+
 static void read_groups(struct vmcs12 *v, u32 groups)
 {
 #define FIELD(NAME, member, encoding, width, access, role, group, needs)                                             \
@@ -155,21 +161,6 @@ static void read_groups(struct vmcs12 *v, u32 groups)
 				 v->member = (VMCS12_U_##width)vmread(VMCS_##NAME);)
 #include "vmx/vmcs_fields.def"
 #undef FIELD
-}
-
-struct l1_registers vmcs02_l1_registers(const struct vmcs12 *v)
-{
-	struct l1_registers l1 = { 0 };
-
-	if (!(v->entry_ctls & ENTRYCTL_LOAD_EFER))
-		l1.efer = vmread(VMCS_GUEST_EFER);
-	if (!(v->entry_ctls & ENTRYCTL_LOAD_PAT))
-		l1.pat = vmread(VMCS_GUEST_PAT);
-	if (!(v->entry_ctls & ENTRYCTL_LOAD_DEBUG)) {
-		l1.debugctl = vmread(VMCS_GUEST_DEBUGCTL);
-		l1.dr7 = vmread(VMCS_GUEST_DR7);
-	}
-	return l1;
 }
 
 /*
@@ -255,7 +246,7 @@ void vmcs02_merge(struct percpu *cpu, const struct l1_registers *l1)
 	if (likely(!(unmerged & ~WRITTEN_OFTEN))) /* the same without the other rows */
 		write_groups(v, unmerged & WRITTEN_OFTEN);
 	else
-		write_groups(v, unmerged);
+		write_any_groups(v, unmerged);
 	if (unmerged & GROUP(EVENT))
 		allow_nmi(v);
 	write_loaded(v, l1, unmerged);
