@@ -24,7 +24,8 @@ RUNS = [(f"test={test}", cpus) for test, cpus in (
     ("mini", 1), ("vmx-insn", 1), ("vmx-entry", 1), ("vmx-inject", 1), ("vmx-exits", 1), ("vmx-active", 1),
     ("vmx-ept", 1), ("vmx-ept-ad", 1), ("vmx-pml", 1), ("vmx-ve", 1), ("vmx-vmfunc", 1), ("vmx-shadow", 1),
     ("vmx-msr-lists", 1), ("vmx-vpid", 1),
-    ("vmx-modes", 1), ("vmx-fuzz", 1), ("vmx-hyperv", 1), ("vmx-smp", 2), ("hypercalls", 2), ("attack", 2),
+    ("vmx-modes", 1), ("vmx-fuzz", 1), ("vmx-legacy", 1), ("vmx-hyperv", 1), ("vmx-smp", 2), ("hypercalls", 2),
+    ("attack", 2),
     ("delivery-fault", 1), ("pal-armed", 2), ("pal-sizes", 1), ("verify", 1), ("verify-events", 1),
     ("verify-signals", 2), ("vmx-diff seed=0 count=1500", 1))]
 

@@ -630,7 +630,7 @@ CASES = [
     transcript("l1-smp", cpus=2),
     transcript("l1-modes"),
     transcript("vmx-modes"),
-    transcript("vmx-fuzz"),
+    transcript("vmx-fuzz"), transcript("vmx-legacy"),
     transcript("vmx-hyperv"),
     # What parses input of guests, loader and firmware: the corpus, and inputs made from it.
     *(dict(name=f"fuzz/{target}", command=["sh", "-c", f"build/fuzz/{target} {runs} tests/fuzz/corpus/{target}/*"])
