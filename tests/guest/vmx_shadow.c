@@ -420,6 +420,37 @@ static void other_modes(void)
 	print_shadow("written with 32 bits");
 }
 
+extern const u8 l2_shadow_to_memory[];
+asm(".code32\n l2_shadow_to_memory: movl $0x681e, %eax; vmread %eax, (%esi); vmcall\n .code64\n");
+
+/* Where an operand lies in legacy paging: PDPTEs are registers, whatever CR3 leads to, and CR3 has 32 bits. */
+static void legacy_paging(void)
+{
+	const bool pae[] = { true, false };
+	u64 *wide = page_alloc(), *zeros = page_alloc();
+	u32 *narrow = page_alloc(), *value = page_alloc();
+
+	print("T -- operands in legacy paging\n");
+	for (u32 i = 0; i < 512; i++)
+		wide[i] = i << 21 | BIT(7) | 7;
+	for (u32 i = 0; i < 1024; i++)
+		narrow[i] = i << 22 | BIT(7) | 7;
+	for (size_t i = 0; i < ARRAY_SIZE(pae); i++) {
+		*value = 0;
+		with_shadowing(HV_PROTECTED32, l2_shadow_to_memory);
+		hv_set(VMCS_GUEST_CR0, CR0_PG);
+		hv_set(VMCS_GUEST_CR4, pae[i] ? CR4_PAE : CR4_PSE);
+		vmwrite(VMCS_GUEST_CR3, pae[i] ? (u64)zeros : (u64)narrow | BIT(32));
+		vmwrite(VMCS_GUEST_PDPTE0, (u64)wide | 1);
+		for (u32 field = VMCS_GUEST_PDPTE1; field <= VMCS_GUEST_PDPTE3; field += 2)
+			vmwrite(field, 0);
+		l2.regs[RSI] = (u64)value;
+		hv_run(&l2);
+		t_exit(pae[i] ? "PAE" : "32 bits", &l2);
+		print("T   value %x\n", *value);
+	}
+}
+
 /* Two VMCSs with one shadow, in turn. */
 static void shared_by_two(void)
 {
@@ -460,6 +491,7 @@ DEFINE_TEST(vmx_shadow, "vmx-shadow", "VMCS shadowing: shadow VMCSs, entries, L2
 		operand_waits_for_the_log();
 		changes_between();
 		other_modes();
+		legacy_paging();
 		shared_by_two();
 	}
 	hv_off();

@@ -125,6 +125,14 @@ static always_inline const void *readable(struct percpu *cpu, u64 gpa, bool in_l
 	return likely(entry & HYPAPI_R) ? ept01_memory(entry, gpa) : NULL;
 }
 
+/* The first level of PAE paging is four registers of the CPU, whatever L1 or L2 has in memory by now. */
+static void load_pdptes(struct guest_walk *w)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(w->pdpte); i++)
+		w->pdpte[i] = vmread(VMCS_GUEST_PDPTE0 + 2 * i);
+	w->at[w->level].table = w->pdpte;
+}
+
 void guest_walk_begin(struct guest_walk *w, struct percpu *cpu, u32 cpl)
 {
 	w->cpu = cpu;
@@ -133,24 +141,22 @@ void guest_walk_begin(struct guest_walk *w, struct percpu *cpu, u32 cpl)
 	w->efer = vmread(VMCS_GUEST_EFER);
 	if (!(w->efer & EFER_LMA) && !(vmread(VMCS_GUEST_CR0) & CR0_PG))
 		return;
-	u64 cr3 = vmread(VMCS_GUEST_CR3);
-
 	w->cr4 = vmread(VMCS_GUEST_CR4);
 	w->nx = w->efer & EFER_NXE ? PTE_NX : 0;
-	if (w->efer & EFER_LMA) {
+	if (w->efer & EFER_LMA)
 		w->levels = w->cr4 & CR4_LA57 ? 5 : 4;
-	} else if (w->cr4 & CR4_PAE) {
-		w->levels = 3;
-		cr3 &= ~BITS(63, 32);
-	} else {
-		w->levels = 2;
-	}
+	else
+		w->levels = w->cr4 & CR4_PAE ? 3 : 2;
 	w->unusual = (BITS(w->levels == 3 ? 62 : 51, 0) & ~(BIT(phys_bits()) - 1)) | (PTE_NX & ~w->nx) | PTE_LARGE;
 	w->pkru = w->levels >= 4 && unlikely(w->cr4 & CR4_PKE) ? rdpkru() : 0;
 	w->level = w->levels - 1;
-	w->at[w->level].gpa = cr3 & (w->levels == 3 ? BITS(51, 5) : PTE_ADDR);
-	w->at[w->level].table = readable(cpu, w->at[w->level].gpa, cpu->world->mode == RUN_L2);
 	w->at[w->level].refused = 0;
+	if (unlikely(w->levels == 3)) {
+		load_pdptes(w);
+		return;
+	}
+	w->at[w->level].gpa = vmread(VMCS_GUEST_CR3) & (w->levels == 2 ? BITS(31, 12) : PTE_ADDR);
+	w->at[w->level].table = readable(cpu, w->at[w->level].gpa, cpu->world->mode == RUN_L2);
 }
 
 /* Below four levels; entries of PAE paging's first level have no rights, and what is reserved there refuses nothing. */
@@ -158,7 +164,7 @@ static u64 load_legacy_entry(u32 levels, const void *table, u64 gva, u32 shift)
 {
 	if (levels == 2)
 		return __atomic_load_n((const u32 *)table + (gva >> shift & 1023), __ATOMIC_RELAXED);
-	u64 entry = __atomic_load_n((const u64 *)table + (gva >> shift & 511), __ATOMIC_RELAXED);
+	u64 entry = __atomic_load_n((const u64 *)table + (gva >> shift & (shift == 30 ? 3 : 511)), __ATOMIC_RELAXED);
 
 	return shift == 30 ? (entry | PTE_W | PTE_U) & ~PTE_NX : entry;
 }

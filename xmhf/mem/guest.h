@@ -53,6 +53,7 @@ struct guest_walk {
 	u32 levels;     /* 0: paging off */
 	u32 level;      /* of the last table, 0 if the last leaf was a page of 4 KiB */
 	u64 gva;        /* the last address */
+	u64 pdpte[4];   /* of PAE paging */
 	struct {
 		const void *table; /* in the core's memory; NULL at the top: the guest could not read it */
 		u64 gpa;           /* of the table, in RUN_L2 */
