@@ -353,6 +353,7 @@ static void changes_between(void)
 	u64 other = shadow_alloc();
 
 	print("T -- changes while L2 does not run\n");
+	with_shadowing(HV_LONG64, l2_attempts);
 	set_bit(vmread_bitmap, VMCS_GUEST_RIP);
 	try_in_l2(&reads_rip);
 	set_bytes(vmread_bitmap, 0, PAGE_SIZE);
