@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The log, by levels, and panic(). Any CPU at any time, with any lock held. A line costs its caller about a hundred
+ * The log, by levels, and panic(). Any CPU at any time, with any lock held. A line costs its caller about two hundred
  * instructions: it goes to a ring of this CPU, and on to the serial port when there is time (log_output.h), or at once
  * until the guest starts and when the machine ends. Lines of two CPUs do not mix.
  */
