@@ -36,6 +36,7 @@ uint64_t tv_invocations, tv_returns;
 static struct paused {
 	struct hypapi_partition_entry at;
 	uint64_t caller_rsp, caller_space, fs_base, gs_base;
+	bool told; /* that its own thread calls: a loop of that would take the lines of others */
 } paused_calls[TV_MAX_PALS];
 #define PAUSED_REGS (sizeof(paused_calls[0].at.gpr) / sizeof(paused_calls[0].at.gpr[0]))
 
@@ -488,6 +489,7 @@ static void pause_call(const struct hypapi_event *ev, const struct pal *pal)
 	paused->caller_space = caller_space(ev, pal);
 	paused->fs_base = hypapi_reg_get(ev, HYPAPI_REG_FS_BASE);
 	paused->gs_base = hypapi_reg_get(ev, HYPAPI_REG_GS_BASE);
+	paused->told = false;
 }
 
 static void end_again(struct hypapi_event *ev, struct pal *pal);
@@ -505,6 +507,15 @@ static bool resume(struct hypapi_event *ev, struct pal *pal)
 		return false;
 	wipe(paused, sizeof(*paused));
 	return true;
+}
+
+static void tell_once(const struct pal *pal)
+{
+	struct paused *paused = &paused_calls[pal_number(pal)];
+
+	if (!paused->told)
+		hypapi_log("trustvisor: PAL %u: a thread calls it in the middle of its own call", pal_number(pal));
+	paused->told = true;
 }
 
 /*
@@ -527,7 +538,7 @@ static enum hypapi_verdict go_on(struct hypapi_event *ev, struct pal *pal, const
 		else if (resume(ev, pal))
 			return HYPAPI_HANDLED;
 	} else if (is_same_thread(ev, pal)) {
-		hypapi_log("trustvisor: PAL %u: a thread calls it in the middle of its own call", pal_number(pal));
+		tell_once(pal);
 		verdict = refuse_fetch(ev, entry->at, ev->cpl);
 	}
 	pal_let_go(ev, pal, PAL_PAUSED);
