@@ -253,24 +253,31 @@ static enum marked fill_miss(struct nested_cpu *n, const struct fault *f, struct
 	return MARKED;
 }
 
-static void walk_and_fill(struct percpu *cpu, const struct fault *f)
+/* EPT12 allows the access. */
+static __attribute__((noinline)) void allowed(struct percpu *cpu, const struct fault *f, struct ept12_leaf *l12)
 {
 	struct nested_cpu *n = cpu->nested;
-	struct ept12_leaf *l12;
 	struct ept01_leaf l01;
-	enum ept12_result result = walk_again(n, f->gpa2, &l12);
 
-	if (result == EPT12_MISCONFIG) {
-		nested_reflect_hardware(cpu, EXIT_EPT_MISCONFIG);
-	} else if (result == EPT12_NOT_PRESENT || (l12->rights & f->access) != f->access) {
-		forbidden(cpu, f, l12);
-	} else if (!l1_leaf(&n->memory, l12->gpa1, &l01) || (l01.rights & f->access) != f->access) {
+	if (!l1_leaf(&n->memory, l12->gpa1, &l01) || (l01.rights & f->access) != f->access)
 		vmx_violation(cpu, l12->gpa1, f->gpa2, f->qualification);
-	} else if (unlikely(fill_miss(n, f, l12, &l01) == MARK_LOG_FULL)) {
+	else if (unlikely(fill_miss(n, f, l12, &l01) == MARK_LOG_FULL))
 		nested_reflect_log_full(cpu, f->qualification);
-	} else {
+	else
 		vmx_requeue_access(f->qualification);
-	}
+}
+
+static void walk(struct percpu *cpu, const struct fault *f)
+{
+	struct ept12_leaf *l12;
+	enum ept12_result result = walk_again(cpu->nested, f->gpa2, &l12);
+
+	if (result == EPT12_MISCONFIG)
+		nested_reflect_hardware(cpu, EXIT_EPT_MISCONFIG);
+	else if (result == EPT12_NOT_PRESENT || (l12->rights & f->access) != f->access)
+		forbidden(cpu, f, l12);
+	else
+		allowed(cpu, f, l12);
 }
 
 /* EPT02 is never misconfigured. If the CPU reports that all the same, the walk of EPT12 tells whose mistake it is. */
@@ -283,7 +290,7 @@ void nested_ept_fault(struct percpu *cpu)
 		f.access = f.qualification & EPT_QUAL_ACCESS;
 	}
 	if (vmcs12_uses_ept(vmcs12_of(cpu)))
-		walk_and_fill(cpu, &f);
+		walk(cpu, &f);
 	else
 		vmx_violation(cpu, GPA1(f.gpa2.addr), f.gpa2, f.qualification);
 }

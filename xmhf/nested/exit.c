@@ -202,15 +202,15 @@ static void save_guest_state(struct active_vmcs *a)
 {
 	struct vmcs12 *v = &a->vmcs12;
 
-	v->guest_rip = vmread(VMCS_GUEST_RIP);
-	v->guest_rsp = vmread(VMCS_GUEST_RSP);
-	v->guest_rflags = vmread(VMCS_GUEST_RFLAGS);
-	v->guest_cr0 = vmread(VMCS_GUEST_CR0);
-	v->guest_cs_ar = (u32)vmread(VMCS_GUEST_CS_AR);
-	v->guest_ss_ar = (u32)vmread(VMCS_GUEST_SS_AR);
+	v->guest_rip = vmread_row(VMCS_GUEST_RIP);
+	v->guest_rsp = vmread_row(VMCS_GUEST_RSP);
+	v->guest_rflags = vmread_row(VMCS_GUEST_RFLAGS);
+	v->guest_cr0 = vmread_row(VMCS_GUEST_CR0);
+	v->guest_cs_ar = (u32)vmread_row(VMCS_GUEST_CS_AR);
+	v->guest_ss_ar = (u32)vmread_row(VMCS_GUEST_SS_AR);
 	v->guest_interruptibility = interruptibility12(a);
-	v->guest_activity = (u32)vmread(VMCS_GUEST_ACTIVITY);
-	v->guest_pending_debug = vmread(VMCS_GUEST_PENDING_DEBUG);
+	v->guest_activity = (u32)vmread_row(VMCS_GUEST_ACTIVITY);
+	v->guest_pending_debug = vmread_row(VMCS_GUEST_PENDING_DEBUG);
 	v->entry_ctls = (v->entry_ctls & ~(u32)ENTRYCTL_IA32E) | (u32)(vmread(VMCS_ENTRY_CTLS) & ENTRYCTL_IA32E);
 	v->entry_intr_info &= ~(u32)INTR_VALID;
 	if (v->exit_ctls & EXITCTL_SAVE_TIMER)

@@ -13,6 +13,16 @@
 /* Bits of CR0 that an exit leaves as they are: ET, 15:6, 17, 28:19, NW, CD and the upper half. */
 #define CR0_KEPT (BITS(63, 32) | BIT(30) | BIT(29) | BITS(28, 19) | BIT(17) | BITS(15, 6) | CR0_ET)
 
+static always_inline void load_segment(enum vmx_segment segment, u16 selector, u64 base, u64 limit, u64 ar)
+{
+	u32 at = 2 * (u32)segment;
+
+	vmwrite_row(VMCS_GUEST_ES_SEL + at, selector);
+	vmwrite_row(VMCS_GUEST_ES_BASE + at, base);
+	vmwrite_row(VMCS_GUEST_ES_LIMIT + at, limit);
+	vmwrite_row(VMCS_GUEST_ES_AR + at, ar);
+}
+
 /* What a null selector leaves of a segment is the base of FS or GS; other bases and limits are undefined then. */
 static always_inline void load_data_segment(enum vmx_segment segment, u16 selector, u64 base)
 {
@@ -20,31 +30,31 @@ static always_inline void load_data_segment(enum vmx_segment segment, u16 select
 	u32 at = 2 * (u32)segment;
 
 	if (likely(selector)) {
-		vmx_set_segment(segment, selector, base, 0xffffffff, AR_FLAT_DATA);
+		load_segment(segment, selector, base, 0xffffffff, AR_FLAT_DATA);
 		return;
 	}
-	vmwrite(VMCS_GUEST_ES_SEL + at, 0);
-	vmwrite(VMCS_GUEST_ES_AR + at, AR_UNUSABLE);
+	vmwrite_row(VMCS_GUEST_ES_SEL + at, 0);
+	vmwrite_row(VMCS_GUEST_ES_AR + at, AR_UNUSABLE);
 	if (has_base)
-		vmwrite(VMCS_GUEST_ES_BASE + at, base);
+		vmwrite_row(VMCS_GUEST_ES_BASE + at, base);
 }
 
 static void load_segments(const struct vmcs12 *v)
 {
-	vmx_set_segment(SEGMENT_CS, v->host_cs_sel, 0, 0xffffffff,
-			v->exit_ctls & EXITCTL_HOST_64 ? AR_FLAT_CODE_64 : AR_FLAT_CODE_32);
+	load_segment(SEGMENT_CS, v->host_cs_sel, 0, 0xffffffff,
+		     v->exit_ctls & EXITCTL_HOST_64 ? AR_FLAT_CODE_64 : AR_FLAT_CODE_32);
 	load_data_segment(SEGMENT_SS, v->host_ss_sel, 0);
 	load_data_segment(SEGMENT_DS, v->host_ds_sel, 0);
 	load_data_segment(SEGMENT_ES, v->host_es_sel, 0);
 	load_data_segment(SEGMENT_FS, v->host_fs_sel, v->host_fs_base);
 	load_data_segment(SEGMENT_GS, v->host_gs_sel, v->host_gs_base);
-	vmx_set_segment(SEGMENT_TR, v->host_tr_sel, v->host_tr_base, 0x67, AR_TSS_BUSY);
-	vmwrite(VMCS_GUEST_LDTR_SEL, 0);
-	vmwrite(VMCS_GUEST_LDTR_AR, AR_UNUSABLE);
-	vmwrite(VMCS_GUEST_GDTR_BASE, v->host_gdtr_base);
-	vmwrite(VMCS_GUEST_GDTR_LIMIT, 0xffff);
-	vmwrite(VMCS_GUEST_IDTR_BASE, v->host_idtr_base);
-	vmwrite(VMCS_GUEST_IDTR_LIMIT, 0xffff);
+	load_segment(SEGMENT_TR, v->host_tr_sel, v->host_tr_base, 0x67, AR_TSS_BUSY);
+	vmwrite_row(VMCS_GUEST_LDTR_SEL, 0);
+	vmwrite_row(VMCS_GUEST_LDTR_AR, AR_UNUSABLE);
+	vmwrite_row(VMCS_GUEST_GDTR_BASE, v->host_gdtr_base);
+	vmwrite_row(VMCS_GUEST_GDTR_LIMIT, 0xffff);
+	vmwrite_row(VMCS_GUEST_IDTR_BASE, v->host_idtr_base);
+	vmwrite_row(VMCS_GUEST_IDTR_LIMIT, 0xffff);
 }
 
 static void load_msrs(const struct vmcs12 *v, const struct l2_leftover *l2)
@@ -52,13 +62,13 @@ static void load_msrs(const struct vmcs12 *v, const struct l2_leftover *l2)
 	u64 long_mode = v->exit_ctls & EXITCTL_HOST_64 ? EFER_LMA | EFER_LME : 0;
 	bool load_efer = v->exit_ctls & EXITCTL_LOAD_EFER;
 
-	vmwrite(VMCS_GUEST_EFER, load_efer ? v->host_efer : (l2->efer & ~(EFER_LMA | EFER_LME)) | long_mode);
-	vmwrite(VMCS_GUEST_PAT, v->exit_ctls & EXITCTL_LOAD_PAT ? v->host_pat : l2->pat);
-	vmwrite(VMCS_GUEST_SYSENTER_CS, v->host_sysenter_cs);
-	vmwrite(VMCS_GUEST_SYSENTER_ESP, v->host_sysenter_esp);
-	vmwrite(VMCS_GUEST_SYSENTER_EIP, v->host_sysenter_eip);
-	vmwrite(VMCS_GUEST_DEBUGCTL, 0);
-	vmwrite(VMCS_GUEST_DR7, 0x400);
+	vmwrite_row(VMCS_GUEST_EFER, load_efer ? v->host_efer : (l2->efer & ~(EFER_LMA | EFER_LME)) | long_mode);
+	vmwrite_row(VMCS_GUEST_PAT, v->exit_ctls & EXITCTL_LOAD_PAT ? v->host_pat : l2->pat);
+	vmwrite_row(VMCS_GUEST_SYSENTER_CS, v->host_sysenter_cs);
+	vmwrite_row(VMCS_GUEST_SYSENTER_ESP, v->host_sysenter_esp);
+	vmwrite_row(VMCS_GUEST_SYSENTER_EIP, v->host_sysenter_eip);
+	vmwrite_row(VMCS_GUEST_DEBUGCTL, 0);
+	vmwrite_row(VMCS_GUEST_DR7, 0x400);
 }
 
 /*
@@ -87,12 +97,12 @@ static always_inline u32 load_host_state(const struct vmcs12 *v, const struct l2
 	u64 cr4 = v->host_cr4 | (v->exit_ctls & EXITCTL_HOST_64 ? CR4_PAE : 0);
 
 	vmwrite(VMCS_GUEST_CR0, (v->host_cr0 & ~CR0_KEPT) | (l2->cr0 & CR0_KEPT));
-	vmwrite(VMCS_GUEST_CR3, v->host_cr3);
-	vmwrite(VMCS_GUEST_CR4, cr4);
-	vmwrite(VMCS_GUEST_RSP, v->host_rsp);
-	vmwrite(VMCS_GUEST_RIP, v->host_rip);
-	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED1);
-	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, l2->nmi_blocked ? INTERRUPTIBILITY_NMI : 0);
+	vmwrite_row(VMCS_GUEST_CR3, v->host_cr3);
+	vmwrite_row(VMCS_GUEST_CR4, cr4);
+	vmwrite_row(VMCS_GUEST_RSP, v->host_rsp);
+	vmwrite_row(VMCS_GUEST_RIP, v->host_rip);
+	vmwrite_row(VMCS_GUEST_RFLAGS, RFLAGS_FIXED1);
+	vmwrite_row(VMCS_GUEST_INTERRUPTIBILITY, l2->nmi_blocked ? INTERRUPTIBILITY_NMI : 0);
 	load_segments(v);
 	load_msrs(v, l2);
 	return load_pdptes(v);

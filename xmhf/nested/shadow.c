@@ -228,7 +228,7 @@ bool nested_shadow_shows(const struct nested_cpu *n, const struct vmcs12_field *
 #define PUBLISH(NAME, member)                                                                                        \
 	if (s->last.member != v->member && EXISTS(NAME)) {                                                           \
 		s->last.member = v->member;                                                                          \
-		vmwrite(VMCS_##NAME, v->member);                                                                     \
+		vmwrite_row(VMCS_##NAME, v->member);                                                                 \
 	}
 
 static __attribute__((noinline)) void publish_wide(struct shadow *s, const struct vmcs12 *v)
@@ -298,7 +298,7 @@ void nested_shadow_missed(struct percpu *cpu, const struct vmcs12_field *field)
 
 #define COLLECT(NAME, member)                                                                                        \
 	if (WRITABLE(NAME, s->width)) {                                                                              \
-		u64 value = vmread(VMCS_##NAME);                                                                     \
+		u64 value = vmread_row(VMCS_##NAME);                                                                 \
                                                                                                                      \
 		if (value != s->last.member) {                                                                       \
 			s->last.member = value;                                                                      \

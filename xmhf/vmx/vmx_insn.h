@@ -51,6 +51,25 @@ static inline void vmwrite(u32 field, u64 value)
 		vmx_field_failed("VMWRITE", field, value);
 }
 
+/*
+ * The same for rows of fields that every CPU has, in a VMCS that is at hand: the first checked access before or behind
+ * them would show that it is not.
+ */
+static always_inline u64 vmread_row(u32 field)
+{
+	u64 v;
+
+	insn_count(INSN_VMREAD);
+	asm volatile("vmread %1, %0" : "=r"(v) : "r"((u64)field) : "cc", "memory");
+	return v;
+}
+
+static always_inline void vmwrite_row(u32 field, u64 value)
+{
+	insn_count(INSN_VMWRITE);
+	asm volatile("vmwrite %0, %1" : : "r"(value), "r"((u64)field) : "cc", "memory");
+}
+
 #define VMX_INSN_HPA(name, count)                                                              \
 	static inline must_check bool name(const hpa_t *region)                                \
 	{                                                                                      \

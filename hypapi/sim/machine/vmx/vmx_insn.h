@@ -41,4 +41,7 @@ static inline void vmwrite(u32 field, u64 value)
 		vmx_field_failed("VMWRITE", field, value);
 }
 
+#define vmread_row(field) vmread(field)
+#define vmwrite_row(field, value) vmwrite(field, value)
+
 #endif
