@@ -122,8 +122,7 @@ bool (iommu_flush)(void) { return true; }
 void (quiesce_add_work)(struct quiesce_cpu *quiesce, u32 work) { quiesce->work |= work; }
 void panic(const char *format, ...) { fail("panic: %s", format); }
 void boot_refuse(const char *format, ...) { fail("refused: %s", format); }
-void nested_read_idt_info(struct exit_info *exit) { exit->idt_info = 0; }
-void nested_reflect(struct percpu *cpu, const struct exit_info *exit) { (void)cpu, outcome = exit->reason; }
+void nested_reflect(struct percpu *cpu) { (void)cpu, outcome = v->exit_reason; }
 void nested_reflect_hardware(struct percpu *cpu, u32 reason) { (void)cpu, outcome = reason; }
 void vmx_requeue_access(u64 qualification) { (void)qualification, outcome = AGAIN; }
 void vmx_violation(struct percpu *cpu, gpa1_t gpa1, gpa2_t gpa2, u64 qualification)
