@@ -150,7 +150,7 @@ static void stop_one_ept(struct hypapi_event *ev)
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, still);
 }
 
-/* Eight bytes at RBX. */
+/* Eight bytes at RBX; what was read to RDX. */
 static void copy(struct hypapi_event *ev)
 {
 	gva_t at = GVA(hypapi_reg_get(ev, HYPAPI_REG_RBX));
@@ -160,6 +160,8 @@ static void copy(struct hypapi_event *ev)
 		    ev->args.hypercall.number == COPY_TO ? hypapi_copy_to(ev, at, &value, sizeof(value)) :
 							   hypapi_copy_from(ev, &value, at, sizeof(value));
 
+	if (ev->args.hypercall.number == COPY_FROM)
+		hypapi_reg_set(ev, HYPAPI_REG_RDX, value);
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)error);
 }
 
@@ -956,6 +958,93 @@ static void a_walk_ends_with_a_loss(void **state)
 	sim_run(0, copy_by_a_lost_table, NULL);
 }
 
+/* ---- Pages that the core has read before ---- */
+
+static uint64_t copied(uint64_t at)
+{
+	sim_set(HYPAPI_REG_RBX, at);
+	sim_assert(copies(COPY_FROM) == HYPAPI_OK);
+	return sim_get(HYPAPI_REG_RDX);
+}
+
+/* The third time by what is known. */
+static bool is_known(uint64_t at, uint64_t value)
+{
+	return copied(at) == value && copied(at) == value && copied(at) == value;
+}
+
+/* Each as if it had not: by the page tables, the privilege and the rights of L1 of that moment. */
+static void read_a_known_page(void *arg)
+{
+	uint64_t tables = sim_memory(4 * PAGE).addr, other = sim_memory(PAGE).addr;
+	uint64_t *entry = window(0, sim_get(HYPAPI_REG_CR3), tables), first = *entry;
+
+	(void)arg;
+	sim_write64(GVA(tables + 3 * PAGE), 1);
+	sim_write64(GVA(other), 2);
+	sim_assert(is_known(WINDOW, 1));
+	*entry = other | PTE;
+	sim_assert(is_known(WINDOW, 2));
+	*entry = first & ~4ull; /* the kernel's */
+	sim_assert(is_known(WINDOW, 1));
+	sim_set_mode(true, 3);
+	sim_assert(copies(COPY_FROM) == HYPAPI_EFAULT);
+	sim_set_mode(true, 0);
+	sim_assert(is_known(WINDOW, 1));
+	sim_set(HYPAPI_REG_RDX, tables + 3 * PAGE);
+	sim_assert(copies(COPY_TWICE) == HYPAPI_EPERM);
+	sim_assert(copies(COPY_FROM) == HYPAPI_EPERM);
+}
+
+static void a_known_page_is_asked_for_again(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, read_a_known_page, NULL);
+}
+
+/* L1 has merged the page at 0x5000 with another one's: L2's write gets it a page of its own, and L1 tells no cache. */
+static void read_a_parted_page(void *arg)
+{
+	(void)arg;
+	sim_assert(is_known(0x5000, 5));
+	sim_write64(GVA(0x5008), 9);
+	sim_assert(is_known(0x5000, 6));
+	sim_assert(sim_cpuid(1, 0) == 0);
+	sim_assert(copied(0x5000) == 7);
+}
+
+static bool l1_parts_pages(struct sim_l2 *of, const struct sim_l2_exit *exit, void *arg)
+{
+	(void)arg;
+	if (exit->reason == EXIT_VIOLATION) {
+		sim_l2_map(of, GPA2(0x5000), sim_l2_memory(of, GPA2(0x6000)), ALL);
+		return true;
+	}
+	sim_l2_map(of, GPA2(0x5000), sim_l2_memory(of, GPA2(0x7000)), ALL);
+	sim_l2_invept(of);
+	sim_l2_skip(exit);
+	return true;
+}
+
+static void parts_pages(void *arg)
+{
+	gpa1_t merged = sim_l2_memory(l2, GPA2(0x5000));
+
+	for (uint64_t page = 5; page < 8; page++)
+		sim_write64(GVA(sim_l2_memory(l2, GPA2(page * PAGE)).addr), page);
+	sim_l2_map(l2, GPA2(0x5000), merged, HYPAPI_R);
+	sim_assert(sim_l2_run(l2, read_a_parted_page, arg, l1_parts_pages) == EXIT_HLT);
+	sim_assert(sim_read64(GVA(merged.addr + 8)) == 0);
+}
+
+static void a_known_page_ends_with_a_violation(void **state)
+{
+	(void)state;
+	boot();
+	sim_run(0, parts_pages, NULL);
+}
+
 static void copy_by_moved_table(void *arg)
 {
 	(void)arg;
@@ -1006,6 +1095,7 @@ static void run_with_a_late_page(void *arg)
 		moved = GPA2(late[i]);
 		moved_to = sim_l2_memory(l2, moved);
 		sim_l2_map(l2, moved, moved_to, 0);
+		sim_l2_invept(l2);
 		sim_assert(sim_l2_run(l2, wants_what_is_mapped_late, &at, NULL) == EXIT_HLT);
 	}
 }
@@ -1283,6 +1373,7 @@ int main(void)
 		sim_test(l1_does_not_wait_for_a_second_nmi),
 		sim_test(secondary_controls_come_back_to_another_root),
 		sim_test(copies_make_pages_dirty), sim_test(a_walk_ends_with_a_loss),
+		sim_test(a_known_page_is_asked_for_again), sim_test(a_known_page_ends_with_a_violation),
 		sim_test(no_flag_is_set_in_a_guarded_page), sim_test(no_flag_is_set_in_a_restricted_page),
 		sim_test(a_page_that_is_mapped_late_is_there),
 		sim_test_fault(assertions_are_faults, "sim_cpu_index() == 0"),

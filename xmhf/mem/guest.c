@@ -125,14 +125,6 @@ static always_inline const void *readable(struct percpu *cpu, u64 gpa, bool in_l
 	return likely(entry & HYPAPI_R) ? ept01_memory(entry, gpa) : NULL;
 }
 
-/* The first level of PAE paging is four registers of the CPU, whatever L1 or L2 has in memory by now. */
-static void load_pdptes(struct guest_walk *w)
-{
-	for (u32 i = 0; i < ARRAY_SIZE(w->pdpte); i++)
-		w->pdpte[i] = vmread(VMCS_GUEST_PDPTE0 + 2 * i);
-	w->at[w->level].table = w->pdpte;
-}
-
 void guest_walk_begin(struct guest_walk *w, struct percpu *cpu, u32 cpl)
 {
 	w->cpu = cpu;
@@ -147,16 +139,11 @@ void guest_walk_begin(struct guest_walk *w, struct percpu *cpu, u32 cpl)
 		w->levels = w->cr4 & CR4_LA57 ? 5 : 4;
 	else
 		w->levels = w->cr4 & CR4_PAE ? 3 : 2;
-	w->unusual = (BITS(w->levels == 3 ? 62 : 51, 0) & ~(BIT(phys_bits()) - 1)) | (PTE_NX & ~w->nx) | PTE_LARGE;
 	w->pkru = w->levels >= 4 && unlikely(w->cr4 & CR4_PKE) ? rdpkru() : 0;
 	w->level = w->levels - 1;
 	w->at[w->level].refused = 0;
-	if (unlikely(w->levels == 3)) {
-		load_pdptes(w);
-		return;
-	}
 	w->at[w->level].gpa = vmread(VMCS_GUEST_CR3) & (w->levels == 2 ? BITS(31, 12) : PTE_ADDR);
-	w->at[w->level].table = readable(cpu, w->at[w->level].gpa, cpu->world->mode == RUN_L2);
+	w->at[w->level].table = NULL;
 }
 
 /* Below four levels; entries of PAE paging's first level have no rights, and what is reserved there refuses nothing. */
@@ -242,20 +229,30 @@ static inline bool may_be_used(const struct guest_walk *w, u64 gva)
 	return w->levels < 4 ? gva == (u32)gva : is_canonical(gva, LINEAR_BITS_LA57);
 }
 
-/* L1 may have mapped the table that CR3 names since the last walk wanted it. */
+/* The first level of PAE paging is four registers of the CPU, whatever L1 or L2 has in memory by now. */
+static const void *load_pdptes(struct guest_walk *w)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(w->pdpte); i++)
+		w->pdpte[i] = vmread(VMCS_GUEST_PDPTE0 + 2 * i);
+	return w->pdpte;
+}
+
+/* Before the first walk; or L1 may have mapped the table that CR3 names since the last one wanted it. */
 static __attribute__((noinline)) bool read_top(struct guest_walk *w)
 {
 	u32 top = w->levels - 1;
 
+	w->unusual = (BITS(w->levels == 3 ? 62 : 51, 0) & ~(BIT(phys_bits()) - 1)) | (PTE_NX & ~w->nx) | PTE_LARGE;
 	w->level = top;
-	w->at[top].table = readable(w->cpu, w->at[top].gpa, w->cpu->world->mode == RUN_L2);
+	w->at[top].table = unlikely(w->levels == 3) ? load_pdptes(w) :
+			   readable(w->cpu, w->at[top].gpa, w->cpu->world->mode == RUN_L2);
 	return w->at[top].table;
 }
 
 /* In line: by each page of a copy. */
 static always_inline enum guest_access_result walk(struct guest_walk *w, u64 gva, u64 *gpa, u64 *refused)
 {
-	if (unlikely(!w->at[w->levels - 1].table) && !read_top(w))
+	if (!w->at[w->levels - 1].table && !read_top(w))
 		return GUEST_NOT_OWNED;
 	if (unlikely(w->levels != 4))
 		return walk_any(w, gva, gpa, refused);
@@ -348,11 +345,12 @@ void guest_path_record(struct guest_path *path, const struct guest_walk *w)
 		return; /* RFLAGS.AC has a say */
 	path->ept = atomic_load_explicit(&w->cpu->quiesce.using, memory_order_relaxed);
 	path->cpu = w->cpu->index;
-	path->invepts = w->cpu->invepts;
+	path->ept12_changes = w->cpu->ept12_changes;
+	path->top = w->at[w->levels - 1].gpa;
 	path->cr4 = w->cr4;
+	path->nx = w->nx;
 	path->cpl = w->cpl;
 	path->pkru = w->pkru;
-	path->level = w->level;
 	path->levels = w->levels;
 }
 
@@ -416,18 +414,70 @@ static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void 
 	return GUEST_OK;
 }
 
-enum guest_access_result guest_walk_read(struct guest_walk *w, void *dst, gva_t src, size_t len,
-					 struct guest_fault *fault)
+/*
+ * Pages that the core has read for guests twice or more: a caller's stack is read at each call of a partition. Where
+ * the way still holds and L1 has lost no page since, the page is in the same memory. Owner of each row: its CPU.
+ */
+#define KNOWN_PAGES 4 /* a power of two */
+static struct known_page {
+	struct guest_path path; /* gva: of the page */
+	u64 generation;         /* of EPT01, when it was read */
+	const u8 *memory;       /* NULL: read once, and no way is known */
+} known_pages[MAX_CPUS][KNOWN_PAGES];
+
+static inline bool was_read(const struct known_page *known, u64 page)
 {
+	return known->path.gva == page && known->generation == __atomic_load_n(&ept01_generation, __ATOMIC_RELAXED);
+}
+
+static struct known_page *place_of(const struct guest_walk *w, u64 page)
+{
+	return &known_pages[w->cpu->index][page / PAGE_SIZE % KNOWN_PAGES];
+}
+
+/* The last walk came to this page, and it may be read. To record its way takes half as long as a walk. */
+static void remember(const struct guest_walk *w, u64 page, const u8 *memory)
+{
+	struct known_page *known = place_of(w, page);
+	bool again = was_read(known, page);
+
+	known->path.gva = page;
+	known->generation = __atomic_load_n(&ept01_generation, __ATOMIC_RELAXED);
+	known->memory = NULL;
+	if (!again)
+		return;
+	guest_path_record(&known->path, w);
+	if (known->path.levels != GUEST_NO_PATH)
+		known->memory = memory;
+}
+
+static __attribute__((noinline)) enum guest_access_result read_anew(struct guest_walk *w, void *dst, gva_t src,
+								    size_t len, struct guest_fault *fault)
+{
+	u64 offset = src.addr & (PAGE_SIZE - 1);
 	struct guest_page page;
 
-	if ((src.addr & (PAGE_SIZE - 1)) + len > PAGE_SIZE || !len)
+	if (offset + len > PAGE_SIZE || !len)
 		return each_page(w, src, dst, len, HYPAPI_R, COPY, fault);
 	enum guest_access_result result = guest_walk_page(w, src, HYPAPI_R, &page, fault);
 
 	if (result != GUEST_OK || !page.memory)
 		return result == GUEST_OK ? GUEST_NOT_OWNED : result;
 	memcpy(dst, page.memory, len);
+	remember(w, src.addr - offset, (const u8 *)page.memory - offset);
+	return GUEST_OK;
+}
+
+enum guest_access_result guest_walk_read(struct guest_walk *w, void *dst, gva_t src, size_t len,
+					 struct guest_fault *fault)
+{
+	u64 offset = src.addr & (PAGE_SIZE - 1);
+	const struct known_page *known = place_of(w, src.addr);
+
+	if (offset + len > PAGE_SIZE || !was_read(known, src.addr - offset) || !known->memory ||
+	    !guest_path_holds(&known->path, w))
+		return read_anew(w, dst, src, len, fault);
+	memcpy(dst, known->memory + offset, len);
 	return GUEST_OK;
 }
 

@@ -40,8 +40,8 @@ struct guest_fault {
 void guest_raise(struct percpu *cpu, enum guest_access_result result, const struct guest_fault *fault);
 
 /*
- * Accesses in a row: paging mode and privilege of the guest, and the tables of the last walk. Good for as long as no
- * guest runs on this CPU and guest_walk_stamp() is the same.
+ * Accesses in a row: paging mode and privilege of the guest, and the tables of the last walk, if there was one. Good
+ * for as long as no guest runs on this CPU and guest_walk_stamp() is the same.
  */
 struct guest_walk {
 	struct percpu *cpu;
@@ -55,8 +55,8 @@ struct guest_walk {
 	u64 gva;        /* the last address */
 	u64 pdpte[4];   /* of PAE paging */
 	struct {
-		const void *table; /* in the core's memory; NULL at the top: the guest could not read it */
-		u64 gpa;           /* of the table, in RUN_L2 */
+		const void *table; /* in the core's memory; NULL at the top: no walk yet, or the guest cannot read */
+		u64 gpa;           /* of the table: at the top, and in RUN_L2 */
 		u64 refused;       /* collected on the way to it */
 		u64 entry;         /* of it, on the way to `gva` */
 	} at[5];        /* tables of the last walk, from the top down to `level` */
@@ -97,17 +97,17 @@ bool guest_physical_page(struct percpu *cpu, u64 gpa, struct guest_page *page);
 /*
  * The way on which a walk found that an address leads to a page and may be read, to be asked again for less: it still
  * does where the same tables have the same entries. Where a table of L2 lies is EPT12's to say, so, as in the CPU's
- * caches, the way is known until L1 executes INVEPT. A table's page may be a partition's by now: entries are compared,
- * not used.
+ * caches, the way is known until L1 executes INVEPT, or gets a violation. A table's page may be a partition's by now:
+ * entries are compared, not used.
  */
 struct guest_path {
 	u64 gva;
 	u64 ept;     /* as quiesce_use() */
-	u64 invepts; /* with `cpu`: of its percpu, unless `ept` is QUIESCE_EPT01 */
-	u64 cr4;
+	u64 ept12_changes; /* with `cpu`: of its percpu, unless `ept` is QUIESCE_EPT01 */
+	u64 top;     /* physical address of the first table */
+	u64 cr4, nx;
 	u32 cpu, cpl, pkru;
 	u32 levels;  /* as of the walk; GUEST_NO_PATH: none is known */
-	u32 level;   /* of the last table */
 	const volatile u64 *at[5]; /* where the way has no table, a word that stays 0 */
 	u64 entry[5];
 };
@@ -129,17 +129,18 @@ static inline bool guest_path_is_same(const struct guest_path *path)
 	return likely(!(changed & ~accessed_dirty));
 }
 
+/* Whether the guest of `w`, with its privilege, still comes to the page of a path, and may read it. */
 static inline bool guest_path_holds(const struct guest_path *path, const struct guest_walk *w)
 {
-	u64 level = w->levels - 1, other;
+	u64 other;
 
 	if (unlikely(path->levels != w->levels))
 		return false;
-	other = (path->cr4 ^ w->cr4) | (path->cpl ^ w->cpl) | (path->pkru ^ w->pkru) |
-		(path->ept ^ atomic_load_explicit(&w->cpu->quiesce.using, memory_order_relaxed)) |
-		(((u64)path->at[level] ^ (u64)w->at[level].table) & ~(u64)(PAGE_SIZE - 1));
+	other = (path->top ^ w->at[w->levels - 1].gpa) | (path->cr4 ^ w->cr4) | (path->nx ^ w->nx) |
+		(path->cpl ^ w->cpl) | (path->pkru ^ w->pkru) |
+		(path->ept ^ atomic_load_explicit(&w->cpu->quiesce.using, memory_order_relaxed));
 	if (path->ept != QUIESCE_EPT01)
-		other |= (path->invepts ^ w->cpu->invepts) | (path->cpu ^ w->cpu->index);
+		other |= (path->ept12_changes ^ w->cpu->ept12_changes) | (path->cpu ^ w->cpu->index);
 	return likely(!other) && guest_path_is_same(path);
 }
 

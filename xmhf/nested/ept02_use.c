@@ -52,7 +52,7 @@ bool nested_invept(struct percpu *cpu, enum invept_type type, u64 eptp12)
 	struct ept02 *ept = &cpu->nested->ept02;
 	u32 roots;
 
-	cpu->invepts++;
+	cpu->ept12_changes++;
 	if (unlikely(type == INVEPT_ALL)) {
 		ept02_invalidate_all(ept);
 		flush_ept(INVEPT_ALL, 0);

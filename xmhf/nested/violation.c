@@ -116,6 +116,7 @@ void nested_violation(struct percpu *cpu, const struct ept12_leaf *l12, gpa2_t g
 	v->guest_phys_addr = gpa2.addr;
 	v->exit_insn_len = (u32)vmread(VMCS_EXIT_INSN_LEN);
 	nested_read_idt_info(v);
+	cpu->ept12_changes++; /* a CPU forgets what its caches have of such an address: L1 needs no INVEPT */
 	volatile struct ve_information *area = ve_area(cpu, v, l12);
 
 	if (unlikely(area)) {
