@@ -18,11 +18,12 @@ struct partition_cpu {
 	struct world *caller;      /* of it: L1 or an L2 */
 	struct guest_mode caller_mode; /* as the event told it in which the partition was entered */
 	u64 caller_gpr[GPR_COUNT];
-	u64 since;                 /* the tick at which it was entered */
+	u64 since;                 /* when it was entered, as own_ticks() tells */
 
 	/* In the VMCS. No handle is ever used again, so a partition that is gone is nobody's. */
 	u64 handle;                /* whose state; 0: nobody's */
 	u64 tsc_offset;
+	u32 timer;                 /* the preemption timer that entries begin with */
 	bool long_mode;            /* code of 64 bits */
 	bool fpu;                  /* it may use the FPU */
 };

@@ -4,7 +4,7 @@
  * instruction an exit. Its controls owe nothing to any guest: no external-interrupt exit, no bitmap of L1's choosing,
  * so "no exit to L1 while a PAL runs" holds by construction. NMIs reach root and wait for the caller. The preemption
  * timer is the core's own: code that holds interrupts back has a bound. The timer stands still in root, so a partition
- * that goes on after an exit is asked for the time, too.
+ * that goes on after an exit is asked for the time, too, and gets what is left of it.
  */
 #include "cpu/speculation.h"
 #include "cpu/x86.h"
@@ -28,7 +28,6 @@ extern const char vmx_exit_partition[];
 #define P_PROC (PROC_TSC_OFFSETTING | PROC_HLT_EXITING | PROC_MWAIT_EXITING | PROC_MONITOR_EXITING | \
 		PROC_RDPMC_EXITING | PROC_UNCOND_IO_EXITING | PROC_MOV_DR_EXITING | PROC_SECONDARY)
 #define P_PROC2 (PROC2_EPT | PROC2_VPID | PROC2_RDTSCP)
-#define P_EXIT (VMX_EXIT | EXITCTL_SAVE_TIMER)
 #define P_ENTRY (VMX_ENTRY | ENTRYCTL_IA32E)
 
 /* What no partition changes. The rest is in changed_state, which the first one gets, too: the VMCS is nobody's yet. */
@@ -49,14 +48,34 @@ static const struct vmx_value fixed_state[] = {
 
 /* Constant after boot. */
 static u64 time_ticks;  /* a partition's bound */
-static u32 timer_start; /* the same in units of the preemption timer */
+static u32 timer_shift; /* by which a unit of the preemption timer is more ticks */
+static u32 timer_start; /* the bound in units */
+
+static u32 timer_units(u64 ticks)
+{
+	return (u32)MIN(ticks >> timer_shift, 0xfffffffful);
+}
 
 void partition_set_time(u64 ticks)
 {
-	u64 units = ticks >> (rdmsr(MSR_IA32_VMX_MISC) & VMX_MISC_TIMER_SHIFT);
-
-	timer_start = (u32)MIN(units, 0xfffffffful);
+	timer_shift = rdmsr(MSR_IA32_VMX_MISC) & VMX_MISC_TIMER_SHIFT;
 	time_ticks = ticks;
+	timer_start = timer_units(ticks);
+}
+
+/* The clock by which a partition has its time: it stands still while others have the CPU stopped. */
+static inline u64 own_ticks(const struct percpu *cpu)
+{
+	return rdtsc() - cpu->quiesce.count.ticks_stopped;
+}
+
+/* What each entry from here on begins with: exits do not save the timer. */
+static void set_timer(struct partition_cpu *c, u32 units)
+{
+	if (likely(c->timer == units) || !(vmx_pin_caps.may & PIN_PREEMPTION_TIMER))
+		return;
+	c->timer = units;
+	vmwrite(VMCS_PREEMPTION_TIMER, units);
 }
 
 /*
@@ -110,7 +129,7 @@ static void first_use(struct percpu *cpu)
 	vmwrite(VMCS_PIN_CTLS, vmx_controls(&vmx_pin_caps, P_PIN));
 	vmwrite(VMCS_PROC_CTLS, vmx_controls(&vmx_proc_caps, P_PROC));
 	vmwrite(VMCS_PROC2_CTLS, vmx_controls(&vmx_proc2_caps, P_PROC2));
-	vmwrite(VMCS_EXIT_CTLS, vmx_controls(&vmx_exit_caps, P_EXIT));
+	vmwrite(VMCS_EXIT_CTLS, vmx_controls(&vmx_exit_caps, VMX_EXIT));
 	vmwrite(VMCS_ENTRY_CTLS, vmx_controls(&vmx_entry_caps, P_ENTRY));
 	vmx_set_fields(fixed_state, ARRAY_SIZE(fixed_state));
 	vmwrite(VMCS_CR0_MASK, ~0ull);
@@ -122,7 +141,7 @@ void partition_enter(struct percpu *cpu, struct partition *p, struct hypapi_part
 	struct partition_cpu *c = &cpu->partition;
 
 	c->running = p;
-	c->since = rdtsc();
+	c->since = own_ticks(cpu);
 	c->caller = cpu->world;
 	memcpy(c->caller_gpr, cpu->gpr, sizeof(cpu->gpr));
 	world_enter(cpu, &c->world);
@@ -136,8 +155,7 @@ void partition_enter(struct percpu *cpu, struct partition *p, struct hypapi_part
 	/* The partition has its caller's clock. */
 	take_over(c, p, c->caller->mode == RUN_L2 ? nested_tsc_offset(cpu) : 0, entry->long_mode);
 	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED1);
-	if (likely(vmx_pin_caps.may & PIN_PREEMPTION_TIMER))
-		vmwrite(VMCS_PREEMPTION_TIMER, timer_start);
+	set_timer(c, timer_start);
 	vmwrite(VMCS_GUEST_RIP, entry->rip);
 	vmwrite(VMCS_GUEST_RSP, entry->gpr[GPR_RSP]);
 	move_words(cpu->gpr, entry->gpr, GPR_COUNT);
@@ -297,16 +315,21 @@ static void handle(struct percpu *cpu, u32 reason)
 /*
  * A partition that runs on has the time that it had: whoever answered the exit, and also if its owner has left it and
  * entered it, or another one, since the caller has not run and the interrupts of this CPU wait. The timer does not
- * bound that. It runs in the partition alone, and an exit takes a hundred times what the instruction took.
+ * bound that. It runs in the partition alone, and an exit takes a hundred times what the instruction took. So it gets
+ * what is left.
  */
 void partition_exit(struct percpu *cpu, u32 reason)
 {
 	u64 since = cpu->partition.since;
 
 	handle(cpu, reason);
-	if (cpu->world->mode != RUN_PARTITION)
+	if (likely(cpu->world->mode != RUN_PARTITION))
 		return;
 	cpu->partition.since = since;
-	if (unlikely(reason == EXIT_PREEMPTION_TIMER || rdtsc() - since > time_ticks))
+	u64 spent = own_ticks(cpu) - since;
+
+	if (unlikely(reason == EXIT_PREEMPTION_TIMER || spent > time_ticks))
 		time_is_over(cpu, reason);
+	else
+		set_timer(&cpu->partition, timer_units(time_ticks - spent));
 }
