@@ -172,7 +172,12 @@ void pal_let_go(struct hypapi_event *ev, struct pal *pal, uint32_t state);
 int pal_destroy(struct hypapi_event *ev, struct pal *pal, uint32_t why);
 
 /** An argument of a hypercall: 32 bits of the register for a 32-bit caller. */
-uint64_t tv_arg(const struct hypapi_event *ev, enum hypapi_reg reg);
+static inline uint64_t tv_arg(const struct hypapi_event *ev, enum hypapi_reg reg)
+{
+	uint64_t value = hypapi_reg_get(ev, reg);
+
+	return ev->long_mode ? value : (uint32_t)value;
+}
 
 /** Clears a copy of a caller's or a PAL's data: a store that no compiler leaves out, though nobody reads it. */
 static inline void wipe(void *at, uint64_t len_bytes)

@@ -139,13 +139,6 @@ int pal_destroy(struct hypapi_event *ev, struct pal *pal, uint32_t why)
 
 /* ---- Commands ---- */
 
-uint64_t tv_arg(const struct hypapi_event *ev, enum hypapi_reg reg)
-{
-	uint64_t value = hypapi_reg_get(ev, reg);
-
-	return ev->long_mode ? value : (uint32_t)value;
-}
-
 static uint32_t test(struct hypapi_event *ev)
 {
 	(void)ev;

@@ -215,18 +215,21 @@ static bool has_reg(const struct dispatch *d, enum hypapi_reg reg)
 	return has_vmcs(d) && reg < HYPAPI_REG_COUNT;
 }
 
-static u64 get_vmcs_reg(enum hypapi_reg reg)
+static __attribute__((noinline)) u64 get_control_reg(enum hypapi_reg reg)
 {
 	u64 mask;
 
-	if (reg_fields[reg])
-		return vmread(reg_fields[reg]);
 	if (reg == HYPAPI_REG_CR0) {
 		mask = vmread(VMCS_CR0_MASK);
 		return (vmread(VMCS_CR0_SHADOW) & mask) | (vmread(VMCS_GUEST_CR0) & ~mask);
 	}
 	mask = vmread(VMCS_CR4_MASK);
 	return (vmread(VMCS_CR4_SHADOW) & mask) | (vmread(VMCS_GUEST_CR4) & ~mask);
+}
+
+static inline u64 get_vmcs_reg(enum hypapi_reg reg)
+{
+	return likely(reg_fields[reg]) ? vmread(reg_fields[reg]) : get_control_reg(reg);
 }
 
 uint64_t hypapi_reg_get(const struct hypapi_event *ev, enum hypapi_reg reg)

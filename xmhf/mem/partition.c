@@ -441,13 +441,14 @@ static inline u8 *memory_at(struct partition *p, u64 gva)
 	return (u8 *)frame_memory(p->page_frames[(*entry & EPT_ADDR) / PAGE_SIZE]) + (gva & (PAGE_SIZE - 1));
 }
 
-static inline int copy_on_page(struct partition *p, u64 gva, void *buf, size_t len, bool write)
+/* All of the range is checked before the first byte moves. */
+static __attribute__((noinline)) int copy_pages(struct partition *p, u64 gva, void *buf, size_t len, bool write)
 {
-	u8 *memory = memory_at(p, gva);
-
-	if (!memory)
-		return HYPAPI_EFAULT;
-	copy_part(memory, buf, len, write);
+	for_each_page_part(checked, length, gva, len)
+		if (!memory_at(p, gva + checked))
+			return HYPAPI_EFAULT;
+	for_each_page_part(done, part, gva, len)
+		copy_part(memory_at(p, gva + done), (u8 *)buf + done, part, write);
 	return HYPAPI_OK;
 }
 
@@ -457,14 +458,13 @@ int partition_copy(u64 handle, const struct hypapp_descriptor *owner, u64 gva, v
 
 	if (unlikely(!p))
 		return HYPAPI_ESTALE;
-	if (likely(len && len <= page_part(gva, len)))
-		return copy_on_page(p, gva, buf, len, write);
-	/* All of the range is checked before the first byte moves. */
-	for_each_page_part(checked, length, gva, len)
-		if (!memory_at(p, gva + checked))
-			return HYPAPI_EFAULT;
-	for_each_page_part(done, part, gva, len)
-		(void)copy_on_page(p, gva + done, (u8 *)buf + done, part, write);
+	if (unlikely(!len || len > page_part(gva, len)))
+		return copy_pages(p, gva, buf, len, write);
+	u8 *memory = memory_at(p, gva);
+
+	if (!memory)
+		return HYPAPI_EFAULT;
+	copy_part(memory, buf, len, write);
 	return HYPAPI_OK;
 }
 
