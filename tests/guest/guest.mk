@@ -18,7 +18,8 @@ GUEST_TESTS := $(wildcard tests/guest/*.c tests/guest/*.S) hypapps/trustvisor/tp
 
 guest_objects = $(addprefix $(O)/guest/,$(addsuffix .o,$(1)))
 
-$(O)/guest/%.o: % $(wildcard $(GUEST_DIR)/*/*.h tests/guest/*.h)
+$(O)/guest/%.o: % $(wildcard $(GUEST_DIR)/*/*.h tests/guest/*.h hypapps/*/*.h hypapps/*/include/*/*.h) \
+		$(wildcard hypapi/include/hypapi/*.h)
 	@mkdir -p $(@D)
 	$(say) CC $@
 	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
