@@ -110,6 +110,46 @@ static void l2_flushes(void)
 	l2_end();
 }
 
+extern const u8 l2_moves_cr3[];
+asm(".code32\n l2_moves_cr3: movl %ebx, %cr3; cpuid; movl (%esi), %edi; vmcall\n .code64\n");
+
+/* PAE paging, with one page at 1 GiB. The answer: what CR3 wants. */
+static u64 build_pae(u64 *first_gib, u32 value)
+{
+	u64 *pdpt = page_alloc(), *pd = page_alloc(), *pt = page_alloc(), *data = page_alloc();
+
+	pdpt[0] = (u64)first_gib | 1;
+	pdpt[1] = (u64)pd | 1;
+	pd[0] = (u64)pt | 7;
+	pt[0] = (u64)data | 7;
+	*data = value;
+	return (u64)pdpt;
+}
+
+/* L2 moves CR3 without an exit, and L1, which has no EPT, touches RIP only: the next entry loads the new PDPTEs. */
+static void pae_without_ept(void)
+{
+	struct vcpu *v = &vcpus[0];
+	u64 *first_gib = page_alloc();
+
+	for (u32 i = 0; i < 512; i++)
+		first_gib[i] = i << 21 | BIT(7) | 7;
+	hv_init(v, HV_PROTECTED32, l2_moves_cr3);
+	hv_clear(VMCS_CPU_CONTROLS2, CPU2_EPT | CPU2_UNRESTRICTED);
+	hv_clear(VMCS_CPU_CONTROLS, CPU_CR3_LOAD);
+	hv_set(VMCS_GUEST_CR0, CR0_PG);
+	hv_set(VMCS_GUEST_CR4, CR4_PAE);
+	vmwrite(VMCS_GUEST_CR3, build_pae(first_gib, 0x33));
+	v->regs[RBX] = build_pae(first_gib, 0x44);
+	v->regs[RSI] = 1u << 30;
+	hv_run(v);
+	t_exit("PAE without EPT", v);
+	hv_skip(v);
+	hv_run(v);
+	t_exit("behind it", v);
+	print("T   read %lx\n", v->regs[RDI]);
+}
+
 DEFINE_TEST(vmx_vpid, "vmx-vpid", "VPIDs and INVVPID")
 {
 	if (!hv_supported())
@@ -127,5 +167,6 @@ DEFINE_TEST(vmx_vpid, "vmx-vpid", "VPIDs and INVVPID")
 	vmwrite(VMCS_GUEST_CR3, (u64)spaces[0].pml4);
 	hv_set(VMCS_CPU_CONTROLS2, CPU2_INVPCID);
 	t_run("L2 flushes by itself", &vcpus[0], NULL);
+	pae_without_ept();
 	hv_off();
 }

@@ -20,11 +20,18 @@ void nested_entry_init(void)
 		reads_with[g] = entry_check_reads(1u << g);
 }
 
-static u32 groups_to_read(u32 unmerged)
+/* Without EPT12 and in 32-bit mode CR3 says where PDPTEs are, and CR4 whether: L2 may have written both. */
+static inline bool may_want_pdptes(const struct vmcs12 *v)
 {
-	u32 reads = 0;
+	return unlikely(!vmcs12_uses_ept(v)) && !(v->entry_ctls & ENTRYCTL_IA32E);
+}
 
-	for (; unmerged; unmerged &= unmerged - 1)
+/* What the checks and fill_env() look at. */
+static u32 groups_to_read(const struct active_vmcs *a)
+{
+	u32 reads = may_want_pdptes(&a->vmcs12) ? GROUP(CRS) : 0;
+
+	for (u32 unmerged = a->unmerged; unmerged; unmerged &= unmerged - 1)
 		reads |= reads_with[__builtin_ctz(unmerged)];
 	return reads;
 }
@@ -223,8 +230,10 @@ enum vmx_error nested_enter(struct percpu *cpu, bool launch, bool l1_long_mode)
 	nested_shadow_collect(cpu, a, false);
 	if (unlikely(a->pages_since != ept01_generation))
 		a->unmerged |= GROUP(EXEC) | GROUP(PROC);
-	if (a->unmerged)
-		vmcs02_read(cpu, a, groups_to_read(a->unmerged));
+	u32 reads = groups_to_read(a);
+
+	if (reads)
+		vmcs02_read(cpu, a, reads);
 	fill_env(cpu->nested, &env, l1_long_mode);
 	return judge(cpu, &env, &l1);
 }

@@ -21,7 +21,7 @@
 
 /*
  * X(NAME, member): fields that L1 may read and write, and those that it may only read, whose exiting VMWRITEs publish
- * them. Expanded into straight code, since both lists are gone through at every exit and entry.
+ * them. Expanded into straight code, since some are gone through at every exit and entry.
  */
 #define HOT_STATE(X)                                                                                                 \
 	X(GUEST_RIP, guest_rip) X(GUEST_RSP, guest_rsp) X(GUEST_RFLAGS, guest_rflags) X(GUEST_CR0, guest_cr0)        \

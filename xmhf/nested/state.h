@@ -227,7 +227,7 @@ void nested_shadow_link(struct percpu *cpu);
  * VMCS01 is not at hand afterwards.
  */
 void nested_shadow_collect(struct percpu *cpu, struct active_vmcs *a, bool all);
-/* And the other way; VMCS01 is not at hand afterwards. */
+/* And the other way, but for what no exit changes: no VMWRITE of those exits. VMCS01 is not at hand afterwards. */
 void nested_shadow_publish(struct percpu *cpu, struct active_vmcs *a);
 /*
  * An exit to L1 for which it will walk L2's page tables. VMCS02 is at hand, and all that it wrote is in vmcs12. L1's
