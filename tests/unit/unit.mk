@@ -68,7 +68,7 @@ $(UNIT_DIR)/chipset: xmhf/boot/chipset.c
 $(UNIT_DIR)/mtrr: xmhf/mem/mtrr.c
 $(UNIT_DIR)/log_limit: xmhf/report/log_limit.c
 UNIT_OF_log_ring := xmhf/report/log_ring.c xmhf/lib/printf.c
-UNIT_OF_trace := xmhf/report/trace.c
+UNIT_OF_trace := xmhf/report/trace.c xmhf/events/event_info.c
 UNIT_OF_console := xmhf/lib/string_more.c
 UNIT_OF_control := xmhf/report/control.c xmhf/lib/string_more.c
 UNIT_FLAGS_control := -I hypapi/sim/machine -I .

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What is known of each event before any hypapp is asked: one table, for the check of descriptors, the chains, hypapi's
- * calls and reports. A new event is a row here, its arguments in hypapi/event.h, and a page in docs/events/.
+ * calls, reports and the trace. A new event is a row here, its arguments in hypapi/event.h, and a page in docs/events/.
  */
 #ifndef XMHF_EVENT_INFO_H
 #define XMHF_EVENT_INFO_H
@@ -9,6 +9,16 @@
 #include <hypapi/hypapp.h>
 
 #include "lib/base.h"
+
+/* A member of an event. */
+struct event_member {
+	u8 at, bytes; /* 0 bytes: none */
+};
+
+/* A bool in an event, and what it is in the trace's access. */
+struct event_flag {
+	u8 at, bit;
+};
 
 struct event_info {
 	const char *name;
@@ -23,6 +33,8 @@ struct event_info {
 	bool raises;      /* an exception may be raised in the guest; the others only tell */
 	bool enters;      /* a partition may be entered */
 	bool repeats;     /* of an instruction that can begin again: a stop without budget is put off, else charged */
+	struct event_member number, access, address, value; /* what the trace tells under these names */
+	struct event_flag flags[2]; /* what it tells in `access`, too */
 };
 
 extern const struct event_info event_info[HYPAPI_EV_COUNT];

@@ -7,6 +7,8 @@
 #include "report/trace.h"
 
 #include "core/cmdline.h"
+#include "events/event_info.h"
+#include "lib/string.h"
 #include "mem/pages.h"
 #include "report/log.h"
 
@@ -72,85 +74,50 @@ void trace_stop(struct percpu *cpu, u64 start, u64 now)
 	pending->stop_ticks = now - start;
 }
 
-/* What an event was about, as the entry's members of these names say it. */
-struct subject {
-	u32 number;
-	u32 access;
-	u64 address, value;
-};
-
-static u32 port_access(const struct hypapi_port_io_args *a)
+/* What an event was about, by its row in events/event_info.c. */
+static u64 member_of(const struct hypapi_event *ev, struct event_member m)
 {
-	return a->size | (a->in ? HYPAPI_TRACE_IN : 0) | (a->string ? HYPAPI_TRACE_STRING : 0);
+	u64 value = 0;
+
+	memcpy(&value, (const u8 *)ev + m.at, m.bytes);
+	return value;
 }
 
-static u32 msr_access(const struct hypapi_msr_args *a)
+static u64 access_of(const struct hypapi_event *ev, const struct event_info *info)
 {
-	return (a->write ? HYPAPI_TRACE_WRITE : 0) | (a->list ? HYPAPI_TRACE_LIST : 0);
+	u64 access = member_of(ev, info->access);
+
+	for (u32 i = 0; i < ARRAY_SIZE(info->flags); i++)
+		access |= *((const u8 *)ev + info->flags[i].at) ? info->flags[i].bit : 0;
+	return access;
 }
 
-static u64 device_of(const struct hypapi_dma_fault_args *a)
+/* No member alone: which device it was, and a linear address that may not count. */
+static u64 value_of(const struct hypapi_event *ev, const struct event_info *info)
 {
-	return (u64)a->segment << 16 | (u64)a->bus << 8 | (u64)a->device << 3 | a->function;
-}
+	const struct hypapi_dma_fault_args *a = &ev->args.dma_fault;
 
-static struct subject subject_of(const struct hypapi_event *ev)
-{
-	const __typeof__(ev->args) *a = &ev->args;
-
-	switch (ev->type) {
-	case HYPAPI_EV_HYPERCALL:
-		return (struct subject){ a->hypercall.number, 0, 0, 0 };
-	case HYPAPI_EV_CPUID:
-		return (struct subject){ a->cpuid.leaf, 0, 0, a->cpuid.subleaf };
-	case HYPAPI_EV_EPT_VIOLATION:
-		return (struct subject){ 0, a->violation.access, a->violation.gpa1.addr,
-					 a->violation.gva_valid ? a->violation.gva.addr : 0 };
-	case HYPAPI_EV_PARTITION_EXIT:
-		return (struct subject){ a->partition_exit.reason, a->partition_exit.vector,
-					 a->partition_exit.address.addr, a->partition_exit.error_code };
-	case HYPAPI_EV_PORT_IO:
-		return (struct subject){ a->port_io.port, port_access(&a->port_io),
-					 a->port_io.string ? a->port_io.gva.addr : 0, a->port_io.value };
-	case HYPAPI_EV_MSR:
-		return (struct subject){ a->msr.msr, msr_access(&a->msr), 0, a->msr.value };
-	case HYPAPI_EV_MTRR:
-		return (struct subject){ a->mtrr.msr, 0, 0, a->mtrr.value };
-	case HYPAPI_EV_EXIT102:
-	case HYPAPI_EV_EXIT201:
-	case HYPAPI_EV_EXIT202:
-		return (struct subject){ a->exit.reason, 0, 0, a->exit.qualification };
-	case HYPAPI_EV_EPT02_ROOT:
-		return (struct subject){ 0, 0, a->ept02_root.eptp12, a->ept02_root.old_eptp12 };
-	case HYPAPI_EV_EPT02_FLUSH:
-		return (struct subject){ a->ept02_flush.cause, 0, a->ept02_flush.eptp12, 0 };
-	case HYPAPI_EV_INTERRUPT:
-		return (struct subject){ a->interrupt.vector, 0, 0, 0 };
-	case HYPAPI_EV_SLEEP:
-		return (struct subject){ a->sleep.type, 0, 0, 0 };
-	case HYPAPI_EV_WORK:
-		return (struct subject){ 0, 0, 0, a->work.bits };
-	case HYPAPI_EV_DMA_FAULT:
-		return (struct subject){ a->dma_fault.reason, a->dma_fault.write ? HYPAPI_TRACE_WRITE : 0,
-					 a->dma_fault.address, device_of(&a->dma_fault) };
-	default:
-		return (struct subject){ 0 };
-	}
+	if (ev->type == HYPAPI_EV_DMA_FAULT)
+		return (u64)a->segment << 16 | (u64)a->bus << 8 | (u64)a->device << 3 | a->function;
+	if (ev->type == HYPAPI_EV_EPT_VIOLATION && !ev->args.violation.gva_valid)
+		return 0;
+	return member_of(ev, info->value);
 }
 
 void trace_delivery(const struct percpu *cpu, const struct dispatch *d, u64 start, u64 now, enum hypapi_verdict verdict)
 {
 	struct trace *t = cpu->trace;
-	struct subject s = subject_of(&d->ev);
+	const struct event_info *info = &event_info[d->ev.type];
 
 	_Static_assert(MAX_HYPAPPS <= 256 && HYPAPI_EV_COUNT <= 256, "bytes of an entry");
 	bool partition = d->progress.enters || (cpu->world->mode == RUN_PARTITION && d->ev.level != HYPAPI_L0);
 
 	put(t, &(struct hypapi_trace_entry){
-		.start = start, .ticks = now - start, .number = s.number, .type = (u8)d->ev.type,
-		.level = (u8)d->ev.level, .hypapp = (u8)(hypapps_number(d->link->app) - 1), .verdict = (u8)verdict,
+		.start = start, .ticks = now - start, .type = (u8)d->ev.type, .level = (u8)d->ev.level,
+		.hypapp = (u8)(hypapps_number(d->link->app) - 1), .verdict = (u8)verdict,
 		.stopped = d->ev.stopped && !t->pending.stops,
-		.access = (u8)s.access, .address = s.address, .value = s.value,
+		.number = (u32)member_of(&d->ev, info->number), .access = (u8)access_of(&d->ev, info),
+		.address = member_of(&d->ev, info->address), .value = value_of(&d->ev, info),
 		.next = partition ? HYPAPI_TRACE_PARTITION : (u8)d->ev.level,
 	});
 }
