@@ -43,7 +43,7 @@ static struct tlb_linear *linear_set(struct sim_cpu *c, u64 page, u64 root)
 
 static struct tlb_physical *physical_set(struct sim_cpu *c, u64 gpa, unsigned int level, u64 root)
 {
-	u64 page = gpa >> EPT_LEVEL_SHIFT(level);
+	u64 page = gpa >> LEVEL_SHIFT(level);
 
 	return &c->physical[TLB_WAYS * ((page ^ page >> 9 ^ root >> PAGE_SHIFT ^ level << 7) % TLB_SETS)];
 }
@@ -62,7 +62,7 @@ static struct tlb_linear *find_linear(struct sim_cpu *c, u64 page)
 static struct tlb_physical *find_physical(struct sim_cpu *c, u64 gpa, unsigned int level, u64 root)
 {
 	for (struct tlb_physical *e = physical_set(c, gpa, level, root), *end = e + TLB_WAYS; e < end; e++)
-		if (e->valid && e->level == level && e->ep4ta == root && !((e->gpa ^ gpa) >> EPT_LEVEL_SHIFT(level)))
+		if (e->valid && e->level == level && e->ep4ta == root && !((e->gpa ^ gpa) >> LEVEL_SHIFT(level)))
 			return e;
 	return NULL;
 }
@@ -145,7 +145,7 @@ static void walk_ept_from(struct sim_cpu *c, u64 root, u64 gpa, unsigned int lev
 	for (;; level--) {
 		const u64 *table = phys_to_virt(HPA(to->hpa));
 		u64 entry = __atomic_load_n(&table[ept_index(gpa, level)], __ATOMIC_ACQUIRE);
-		u64 offset = EPT_LEVEL_SIZE(level) - 1;
+		u64 offset = LEVEL_SIZE(level) - 1;
 		bool leaf = level == 1 || (entry & EPT_LARGE);
 
 		to->rights &= entry & EPT_RIGHTS;
@@ -317,7 +317,7 @@ static u32 allowed_now(u64 refused)
 static enum mmu_result walk_guest(struct sim_cpu *c, struct tlb_linear *e, u64 gva, u32 rights, struct mmu_fault *fault)
 {
 	u64 cr4 = vmread(VMCS_GUEST_CR4), table = vmread(VMCS_GUEST_CR3) & EPT_ADDR, entry;
-	unsigned int levels = cr4 & CR4_LA57 ? 5 : 4, unused = 64 - EPT_LEVEL_SHIFT(levels + 1);
+	unsigned int levels = cr4 & CR4_LA57 ? 5 : 4, unused = 64 - LEVEL_SHIFT(levels + 1);
 	bool user = AR_DPL(vmread(VMCS_GUEST_SS_AR)) == 3;
 
 	if (!(vmread(VMCS_GUEST_EFER) & EFER_LMA))
@@ -337,7 +337,7 @@ static enum mmu_result walk_guest(struct sim_cpu *c, struct tlb_linear *e, u64 g
 		e->refused |= entry ^ (PTE_W | PTE_U);
 		table = entry & EPT_ADDR;
 		if (level == 1 || (entry & PTE_LARGE)) {
-			u64 offset = EPT_LEVEL_SIZE(level) - 1;
+			u64 offset = LEVEL_SIZE(level) - 1;
 
 			e->gpa = ((table & ~offset) | (gva & offset)) & HYPAPI_PAGE_MASK;
 			e->global = (entry & PTE_G) && (cr4 & CR4_PGE);

@@ -155,7 +155,7 @@ static u64 hardware_walk(u32 root, u64 gpa2, u64 *way, u32 want)
 		if (level == 2 && !(entry & EPT_LARGE))
 			*way = entry;
 	} while (level > 1 && !(entry & EPT_LARGE));
-	u64 offset = EPT_LEVEL_SIZE(level) - 1;
+	u64 offset = LEVEL_SIZE(level) - 1;
 
 	return (entry & EPT_ADDR & ~offset) | (gpa2 & offset) | (entry & (EPT_TYPE | EPT_IGNORE_PAT)) | rights;
 }
@@ -210,7 +210,7 @@ static bool is_malformed(u64 entry, bool leaf, unsigned int level)
 		return true;
 	if (!leaf)
 		return entry & BITS(7, 3);
-	return type == 2 || type == 3 || type == 7 || (entry & EPT_ADDR & (EPT_LEVEL_SIZE(level) - 1));
+	return type == 2 || type == 3 || type == 7 || (entry & EPT_ADDR & (LEVEL_SIZE(level) - 1));
 }
 
 static enum found walk(u32 space, u32 page, struct seen *s, struct way *way)
@@ -222,7 +222,7 @@ static enum found walk(u32 space, u32 page, struct seen *s, struct way *way)
 	s->rights = EPT_RIGHTS;
 	way->depth = 0;
 	for (unsigned int level = EPT_LEVELS;; level--) {
-		u64 *at = &table[ept_index(gpa2, level)], entry = *at, offset = EPT_LEVEL_SIZE(level) - 1;
+		u64 *at = &table[ept_index(gpa2, level)], entry = *at, offset = LEVEL_SIZE(level) - 1;
 		bool leaf = level == 1 || (level < 4 && (entry & EPT_LARGE));
 
 		way->at[way->depth++] = at;

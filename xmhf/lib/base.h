@@ -16,7 +16,9 @@ typedef uint64_t u64;
 #define SIZE_1K 1024ul
 #define SIZE_2M (1ul << 21)
 #define SIZE_1G (1ul << 30)
-#define LEVEL_SIZE(level) (PAGE_SIZE << 9 * ((level) - 1)) /* of an entry of a table; level 1: 4 KiB */
+/* What an entry of a table maps, of page tables, EPT and devices' tables: 4 KiB at level 1, 2: 2 MiB, 3: 1 GiB. */
+#define LEVEL_SHIFT(level) (PAGE_SHIFT + 9 * ((level) - 1))
+#define LEVEL_SIZE(level) (1ul << LEVEL_SHIFT(level))
 #define CACHE_LINE 64
 
 #define BIT(n) (1ul << (n))

@@ -16,7 +16,7 @@ static bool split(struct ept *ept, u64 *entry, unsigned int level)
 		return false;
 	if (leaf & EPT_RIGHTS)
 		for (unsigned int i = 0; i < 512; i++) {
-			table[i] = leaf + i * EPT_LEVEL_SIZE(level - 1);
+			table[i] = leaf + i * LEVEL_SIZE(level - 1);
 			if (level == 2)
 				table[i] &= ~EPT_LARGE;
 		}

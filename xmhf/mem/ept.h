@@ -28,13 +28,9 @@ _Static_assert(EPT_RIGHTS == HYPAPI_RWX && HYPAPI_R == BIT(0) && HYPAPI_W == BIT
 #define EPT_SUPPRESS_VE BIT(63)
 #define EPT_LEVELS 4
 
-/* Level 1 maps 4 KiB, 2: 2 MiB, 3: 1 GiB, 4: 512 GiB. */
-#define EPT_LEVEL_SHIFT(level) (12 + 9 * ((level) - 1))
-#define EPT_LEVEL_SIZE(level) (1ull << EPT_LEVEL_SHIFT(level))
-
 static inline unsigned int ept_index(u64 gpa, unsigned int level)
 {
-	return (gpa >> EPT_LEVEL_SHIFT(level)) & 511;
+	return (gpa >> LEVEL_SHIFT(level)) & 511;
 }
 
 struct ept {

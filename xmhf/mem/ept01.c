@@ -81,7 +81,7 @@ static u64 *make_at_boot(u64 addr, unsigned int level)
 /* Maps the identity in [addr, addr + size of level), with the largest pages that have one memory type. */
 static void map_identity(u64 addr, unsigned int level, unsigned int max_level)
 {
-	u64 size = EPT_LEVEL_SIZE(level);
+	u64 size = LEVEL_SIZE(level);
 	int type = mtrr_type(addr, size), ram = memory_map_is_ram(addr, addr + size);
 	bool meets_root = meets_root_memory(addr, addr + size);
 
@@ -93,7 +93,7 @@ static void map_identity(u64 addr, unsigned int level, unsigned int max_level)
 					     (level > 1 ? EPT_LARGE : 0);
 		return;
 	}
-	for (u64 at = addr; at < addr + size; at += EPT_LEVEL_SIZE(level - 1))
+	for (u64 at = addr; at < addr + size; at += LEVEL_SIZE(level - 1))
 		map_identity(at, level - 1, max_level);
 }
 
@@ -220,7 +220,7 @@ static void set_leaf(u64 addr, unsigned int level, u64 *at, u64 entry)
 {
 	u64 rights = entry & EPT01_RAM && !no_dma(entry) ? entry & HYPAPI_RW : 0;
 
-	if (((*at | entry) & EPT01_RAM) && !iommu_set(addr, addr + EPT_LEVEL_SIZE(level), rights))
+	if (((*at | entry) & EPT01_RAM) && !iommu_set(addr, addr + LEVEL_SIZE(level), rights))
 		panic("no page for the devices' tables of 0x%lx", addr);
 	__atomic_store_n(at, entry, __ATOMIC_RELEASE);
 }
@@ -237,7 +237,7 @@ static inline void lose(u64 addr, unsigned int level, u64 *at, u64 entry)
 	count_loss(addr);
 	if (level > 1)
 		ept01_large_loss = ept01_generation;
-	for (u64 i = 0; i < (level > 2 ? EPT_LEVEL_SIZE(level) / SIZE_2M : 1); i++)
+	for (u64 i = 0; i < (level > 2 ? LEVEL_SIZE(level) / SIZE_2M : 1); i++)
 		known |= region_lost(addr + i * SIZE_2M);
 	owe_flush(known ? QUIESCE_FLUSH_EPT | QUIESCE_FLUSH_EPT02 : QUIESCE_FLUSH_EPT);
 }
@@ -299,7 +299,7 @@ bool ept01_lookup(gpa1_t gpa1, struct ept01_leaf *leaf)
 	will_be_remembered(gpa1.addr, level);
 	if (likely(level == 2))
 		return fill_leaf(leaf, gpa1.addr, entry, SIZE_2M - 1, 2);
-	return fill_leaf(leaf, gpa1.addr, entry, EPT_LEVEL_SIZE(level) - 1, (u8)level);
+	return fill_leaf(leaf, gpa1.addr, entry, LEVEL_SIZE(level) - 1, (u8)level);
 }
 
 u64 ept01_entry_slow(gpa1_t gpa1)
@@ -315,7 +315,7 @@ u64 ept01_entry_slow(gpa1_t gpa1)
 	if (level == 1)
 		found = ALIGN_DOWN((u64)at, PAGE_SIZE);
 	else
-		found = (entry & ~EPT_LARGE) + (ALIGN_DOWN(gpa1.addr, SIZE_2M) & (EPT_LEVEL_SIZE(level) - 1));
+		found = (entry & ~EPT_LARGE) + (ALIGN_DOWN(gpa1.addr, SIZE_2M) & (LEVEL_SIZE(level) - 1));
 	/* Never in place of a table that another CPU has just made by a split. */
 	if (gpa1.addr / SIZE_2M < ept01_region_count)
 		(void)!__atomic_compare_exchange_n(&ept01_regions[gpa1.addr / SIZE_2M], &empty, found, false,
@@ -365,8 +365,8 @@ static bool map_on_demand(u64 addr, unsigned int hole)
 		return grant_new(ALIGN_DOWN(addr, PAGE_SIZE), 1, scratch_page | HYPAPI_RW | EPT_WB);
 	if (level == 3 && mtrr_type(ALIGN_DOWN(addr, SIZE_1G), SIZE_1G) < 0)
 		level = 2;
-	addr = ALIGN_DOWN(addr, EPT_LEVEL_SIZE(level));
-	int type = mtrr_type(addr, EPT_LEVEL_SIZE(level));
+	addr = ALIGN_DOWN(addr, LEVEL_SIZE(level));
+	int type = mtrr_type(addr, LEVEL_SIZE(level));
 
 	return grant_new(addr, level, identity(addr, type < 0 ? 0 : type) | EPT_LARGE);
 }
@@ -654,11 +654,11 @@ void ept01_guard_page(gpa1_t page)
 /* Of the table that maps from `base` on, what lies in [start, end). */
 static void retype_table(u64 *table, unsigned int level, u64 base, u64 start, u64 end)
 {
-	unsigned int shift = EPT_LEVEL_SHIFT(level);
+	unsigned int shift = LEVEL_SHIFT(level);
 	u64 first = start > base ? (start - base) >> shift : 0, last = MIN((end - 1 - base) >> shift, 511ul);
 
 	for (u64 i = first; i <= last; i++) {
-		u64 at = base + i * EPT_LEVEL_SIZE(level), entry = table[i];
+		u64 at = base + i * LEVEL_SIZE(level), entry = table[i];
 
 		if (!(entry & EPT_RIGHTS) || at == apic_page)
 			continue;
@@ -673,7 +673,7 @@ static void retype_table(u64 *table, unsigned int level, u64 base, u64 start, u6
 				merge((u32)(at / SIZE_2M));
 			continue;
 		}
-		int type = mtrr_type(at, EPT_LEVEL_SIZE(level));
+		int type = mtrr_type(at, LEVEL_SIZE(level));
 
 		/* A split that finds no page leaves the range uncached: slow, and right. */
 		if (type < 0 && level > 1 && ept_make(&for_l1, at, level - 1)) {

@@ -44,8 +44,8 @@ static u64 *next_table(u64 *entry)
 static void map_in(u64 *table, u64 virtual, u64 physical, unsigned int level, u64 flags)
 {
 	for (unsigned int l = 4; l > level; l--)
-		table = next_table(&table[virtual >> (12 + 9 * (l - 1)) & 511]);
-	table[virtual >> (12 + 9 * (level - 1)) & 511] = physical | flags | PTE_P | (level > 1 ? PTE_LARGE : 0);
+		table = next_table(&table[virtual >> LEVEL_SHIFT(l) & 511]);
+	table[virtual >> LEVEL_SHIFT(level) & 511] = physical | flags | PTE_P | (level > 1 ? PTE_LARGE : 0);
 }
 
 static void map(u64 virtual, u64 physical, unsigned int level, u64 flags)

@@ -38,7 +38,7 @@ static always_inline u64 compose(const struct ept12_leaf *l12, const struct ept0
 	u64 rights = legal_rights(l12->rights & l01->rights);
 	u64 type = ept02_type(l12->type, l01->ram, l01->type);
 
-	u64 page = ALIGN_DOWN(l01->hpa.addr, EPT_LEVEL_SIZE(level)) | (level > 1 ? EPT_LARGE : 0);
+	u64 page = ALIGN_DOWN(l01->hpa.addr, LEVEL_SIZE(level)) | (level > 1 ? EPT_LARGE : 0);
 
 	return page | type | rights | l01->ram;
 }

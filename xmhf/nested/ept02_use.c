@@ -164,9 +164,9 @@ static inline u64 cached_hpa(u64 eptp02, gpa2_t gpa2)
 	u64 entry = *ept_find(&ept02, gpa2.addr, &level), offset;
 
 	if ((entry & (EPT_RIGHTS | EPT01_RAM)) != (EPT_RIGHTS | EPT01_RAM) ||
-	    gpa2.addr >> EPT_LEVEL_SHIFT(EPT_LEVELS + 1))
+	    gpa2.addr >> LEVEL_SHIFT(EPT_LEVELS + 1))
 		return 0;
-	offset = EPT_LEVEL_SIZE(level) - 1;
+	offset = LEVEL_SIZE(level) - 1;
 	return (entry & EPT_ADDR & ~offset) | (gpa2.addr & offset);
 }
 

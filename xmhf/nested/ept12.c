@@ -34,14 +34,14 @@ static always_inline bool entry_ok(const struct nested_caps *caps, u64 entry, un
 		return false;
 	if (!is_leaf(caps, entry, level))
 		return !(entry & TABLE_RESERVED);
-	return type_ok(entry) && !(entry & EPT_ADDR & (EPT_LEVEL_SIZE(level) - 1));
+	return type_ok(entry) && !(entry & EPT_ADDR & (LEVEL_SIZE(level) - 1));
 }
 
 /* What an entry that is no plain table comes to. True: the walk ends there, as *result says. */
 static always_inline bool ends(const struct nested_caps *caps, struct ept12_leaf *leaf, u64 entry, unsigned int level,
 			       gpa2_t gpa2, enum ept12_result *result)
 {
-	u64 offset = EPT_LEVEL_SIZE(level) - 1;
+	u64 offset = LEVEL_SIZE(level) - 1;
 
 	leaf->rights = leaf->all & EPT_RIGHTS;
 	if (!(entry & EPT_RIGHTS)) {
@@ -72,7 +72,7 @@ enum ept12_result ept12_walk(const struct nested_caps *caps, u64 eptp12, gpa2_t 
 
 	leaf->all = ~0ull;
 	leaf->depth = 0;
-	if (unlikely(gpa2.addr >> EPT_LEVEL_SHIFT(EPT_LEVELS + 1))) { /* more than four levels can translate */
+	if (unlikely(gpa2.addr >> LEVEL_SHIFT(EPT_LEVELS + 1))) { /* more than four levels can translate */
 		leaf->rights = 0;
 		return EPT12_NOT_PRESENT;
 	}

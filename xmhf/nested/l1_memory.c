@@ -31,7 +31,7 @@ bool l1_leaf(struct l1_memory *memory, gpa1_t gpa1, struct ept01_leaf *leaf)
 	if (!ept01_lookup(gpa1, leaf))
 		return false;
 	if (leaf->level > 1) {
-		memory->leaf_mask = ~(EPT_LEVEL_SIZE(leaf->level) - 1);
+		memory->leaf_mask = ~(LEVEL_SIZE(leaf->level) - 1);
 		memory->leaf_base = gpa1.addr & memory->leaf_mask;
 		memory->leaf = *leaf;
 		memory->leaf.hpa.addr &= memory->leaf_mask;

@@ -21,7 +21,7 @@ static void check_guest_leaf(const struct walk *w, u64 gpa, u64 hpa, u64 entry, 
 
 	if (ept01_is_stand_in(hpa, entry & EPT_RIGHTS))
 		return;
-	if (meets_root_memory(hpa, hpa + EPT_LEVEL_SIZE(level)))
+	if (meets_root_memory(hpa, hpa + LEVEL_SIZE(level)))
 		panic("audit: %s maps %lx to root memory %lx", w->table, gpa, hpa);
 	if (!ept01_lookup(GPA1(hpa), &leaf) || leaf.owner || leaf.level < level)
 		panic("audit: %s maps %lx to %lx, which is not L1's alone", w->table, gpa, hpa);
@@ -40,7 +40,7 @@ static void check_partition_leaf(const struct walk *w, u64 gpa, u64 hpa, u64 ent
 static void walk(const struct walk *w, const u64 *table, unsigned int level, u64 base)
 {
 	for (unsigned int i = 0; i < 512; i++) {
-		u64 entry = table[i], gpa = base + i * EPT_LEVEL_SIZE(level);
+		u64 entry = table[i], gpa = base + i * LEVEL_SIZE(level);
 
 		if (!(entry & EPT_RIGHTS))
 			continue;
@@ -49,7 +49,7 @@ static void walk(const struct walk *w, const u64 *table, unsigned int level, u64
 		else if (w->owner)
 			check_partition_leaf(w, gpa, entry & EPT_ADDR, entry);
 		else
-			check_guest_leaf(w, gpa, entry & EPT_ADDR & ~(EPT_LEVEL_SIZE(level) - 1), entry, level);
+			check_guest_leaf(w, gpa, entry & EPT_ADDR & ~(LEVEL_SIZE(level) - 1), entry, level);
 	}
 }
 
