@@ -8,7 +8,6 @@
 
 #include "core/cmdline.h"
 #include "events/event_info.h"
-#include "lib/string.h"
 #include "mem/pages.h"
 #include "report/log.h"
 
@@ -77,10 +76,11 @@ void trace_stop(struct percpu *cpu, u64 start, u64 now)
 /* What an event was about, by its row in events/event_info.c. */
 static u64 member_of(const struct hypapi_event *ev, struct event_member m)
 {
-	u64 value = 0;
+	u32 unused = 64 - 8 * m.bytes;
+	u64 value;
 
-	memcpy(&value, (const u8 *)ev + m.at, m.bytes);
-	return value;
+	__builtin_memcpy(&value, (const u8 *)ev + m.at, sizeof(value)); /* eight bytes more are behind all arguments */
+	return m.bytes ? value << unused >> unused : 0;
 }
 
 static u64 access_of(const struct hypapi_event *ev, const struct event_info *info)
@@ -88,7 +88,8 @@ static u64 access_of(const struct hypapi_event *ev, const struct event_info *inf
 	u64 access = member_of(ev, info->access);
 
 	for (u32 i = 0; i < ARRAY_SIZE(info->flags); i++)
-		access |= *((const u8 *)ev + info->flags[i].at) ? info->flags[i].bit : 0;
+		if (((const u8 *)ev)[info->flags[i].at])
+			access |= info->flags[i].bit;
 	return access;
 }
 
