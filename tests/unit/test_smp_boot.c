@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Which APIC ids the core starts: above 254, as the emulators' CPUs do not have them, in x2APIC mode alone, since no
- * NMI of a stop would reach that CPU. By xmhf.efi and by INIT and SIPI, before any CPU is started.
+ * NMI of a stop would reach that CPU. By xmhf.efi and by INIT and SIPI, before any CPU is started. And that each CPU's
+ * own APIC is looked at before it is used.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,6 +27,18 @@ void *machine_self(void) { return &self; }
 bool efi_stays(void) { return by_firmware; }
 void efi_start_others(void) { longjmp(done, 2); }
 void *pages_boot_alloc(u64 count) { (void)count; longjmp(done, 2); } /* the first step by INIT and SIPI */
+
+#define ANOTHER_BASE 0xfee00800ul
+static u64 checked;
+
+bool machine_rdmsr(u32 msr, u64 *value) { *value = msr == MSR_APIC_BASE ? ANOTHER_BASE : 0; return true; }
+u64 *machine_cr(u32 number) { static u64 cr[9]; return &cr[number]; }
+u64 root_map_cr3(void) { return 0; }
+void percpu_load(struct percpu *cpu) { (void)cpu; }
+void traps_unblock_nmi(void) { }
+void mtrr_read(struct percpu *cpu) { (void)cpu; }
+void lapic_check(u64 base) { checked = base; }
+void smm_probe(struct percpu *cpu) { (void)cpu; longjmp(done, 2); } /* by an IPI */
 
 void boot_refuse(const char *f, ...)
 {
@@ -61,10 +74,19 @@ static void ids_above_254(void **state)
 	}
 }
 
+static void apic_of_another_cpu(void **state)
+{
+	(void)state;
+	if (!setjmp(done))
+		smp_join(&self);
+	assert_int_equal(checked, ANOTHER_BASE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ids_above_254),
+		cmocka_unit_test(apic_of_another_cpu),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

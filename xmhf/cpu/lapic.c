@@ -11,13 +11,18 @@
 
 static volatile u8 *registers;
 
-void lapic_init(void)
+void lapic_check(u64 base)
 {
-	u64 base = rdmsr(MSR_APIC_BASE);
-
+	if (!(base & APIC_BASE_ENABLE))
+		boot_refuse("the firmware has switched the local APIC off, by which the core stops a CPU");
 	if (!(base & APIC_BASE_X2APIC) && (base & APIC_BASE_ADDR) != LAPIC_BASE)
 		boot_refuse("the firmware has moved the local APIC to 0x%lx, and the core knows it at 0x%lx alone",
 			    base & APIC_BASE_ADDR, (u64)LAPIC_BASE);
+}
+
+void lapic_init(void)
+{
+	lapic_check(rdmsr(MSR_APIC_BASE));
 	registers = root_map_uncached(HPA(LAPIC_BASE));
 }
 

@@ -55,7 +55,8 @@
 #define LVT_MODE BITS(10, 8)
 #define LVT_SMI (2u << 8)
 
-void lapic_init(void);                /* maps the page; once, boot CPU */
+void lapic_check(u64 base);           /* refuses a CPU with this IA32_APIC_BASE whose APIC cannot be used */
+void lapic_init(void);                /* the same of the boot CPU, and maps the page; once */
 u32 lapic_id(void);
 /*
  * The id of this CPU before lapic_init(), while memory is mapped as it is. Firmware may have given a CPU another one

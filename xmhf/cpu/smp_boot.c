@@ -134,6 +134,7 @@ void smp_join(struct percpu *cpu)
 	percpu_load(cpu);
 	atomic_fetch_add(&arrived, 1);
 	cpu->apic.base = rdmsr(MSR_APIC_BASE);
+	lapic_check(cpu->apic.base);
 	traps_unblock_nmi();
 	mtrr_read(cpu);
 	smm_probe(cpu);
