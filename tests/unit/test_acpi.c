@@ -82,6 +82,7 @@ static void make(u32 fadt_bytes)
 {
 	memset(physical_at(0), 0, BYTES);
 	memset(&acpi_info, 0, sizeof(acpi_info));
+	is_left_out = false;
 	boot_info.rsdp.rsdt = RSDT_AT;
 	boot_info.rsdp_addr = RSDP_AT;
 	put(RSDT_AT + 36, FADT_AT, 4);
@@ -99,6 +100,20 @@ static void make(u32 fadt_bytes)
 	memcpy(physical_at(FACS_AT), "FACS", 4);
 	memcpy(physical_at(X_FACS_AT), "FACS", 4);
 	end_table(FADT_AT, "FACP", fadt_bytes);
+}
+
+static bool is_refused(void)
+{
+	jmp_buf here;
+	bool answer = true;
+
+	refused = &here;
+	if (!setjmp(here)) {
+		acpi_parse();
+		answer = false;
+	}
+	refused = NULL;
+	return answer;
 }
 
 static void old_and_new_fields(void **state)
@@ -151,17 +166,62 @@ static void lies(void **state)
 		assert_int_equal(acpi_info.facs[1], 0);
 		assert_int_equal(acpi_info.facs[0], FACS_AT);
 	}
-	/* A length below the header's, and one without end. */
-	for (u32 length = 0; length < 36; length++) {
+	make(FADT_BYTES);
+	put(FADT_AT + 36, 0, 4);
+	put(FADT_AT + 132, BIT(32), 8);
+	end_table(FADT_AT, "FACP", FADT_BYTES);
+	assert_true(is_refused());
+}
+
+/* An operating system may find the FADT where the core cannot: a length below the header's, or without end; no RAM. */
+static void tables_that_cannot_be_read(void **state)
+{
+	(void)state;
+	for (u32 length = 0; length <= 36; length++) {
 		make(FADT_BYTES);
-		put(FADT_AT + 4, length, 4);
-		acpi_parse();
-		assert_int_equal(acpi_info.pm1_cnt[0], 0);
+		put(FADT_AT + 4, length < 36 ? length : ~0u, 4);
+		assert_true(is_refused());
+		make(FADT_BYTES);
+		put(RSDT_AT + 4, length < 36 ? length : ~0u, 4);
+		assert_true(is_refused());
 	}
 	make(FADT_BYTES);
-	put(FADT_AT + 4, ~0u, 4);
-	acpi_parse();
-	assert_int_equal(acpi_info.facs[0], 0);
+	put(XSDT_AT + 36, BIT(32) + FADT_AT, 8);
+	end_table(XSDT_AT, "XSDT", 44);
+	boot_info.rsdp.xsdt = XSDT_AT;
+	assert_true(is_refused());
+	/* Another table may be left out. */
+	put(XSDT_AT + 44, FADT_AT, 8);
+	end_table(XSDT_AT, "XSDT", 52);
+	assert_false(is_refused());
+	assert_int_equal(acpi_info.pm1_cnt[0], 0x404);
+	/* The RSDT is not taken instead. */
+	make(FADT_BYTES);
+	boot_info.rsdp.xsdt = BIT(32) + XSDT_AT;
+	assert_true(is_refused());
+	boot_info.rsdp.xsdt = 0;
+	make(FADT_BYTES);
+	memcpy(physical_at(FADT_AT), "NONE", 4);
+	assert_false(is_refused());
+}
+
+/* Linux uses such tables. */
+static void wrong_checksums(void **state)
+{
+	static const u64 tables[] = { RSDT_AT, FADT_AT, SSDT_AT };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+		make(FADT_BYTES);
+		put(SSDT_AT + 44, 0x107000800, 8); /* CPU 0 with APIC id 7 */
+		end_table(SSDT_AT, "APIC", 52);
+		put(RSDT_AT + 40, SSDT_AT, 4);
+		end_table(RSDT_AT, "RSDT", 44);
+		++*(u8 *)physical_at(tables[i] + 9);
+		acpi_parse();
+		assert_int_equal(acpi_info.facs[0], FACS_AT);
+		assert_int_equal(acpi_info.apic_ids[0], 7);
+	}
 }
 
 /* Name(_S3_, Package { 1, 1 }), a use of that name, and Name(_S5_, ...). */
@@ -226,22 +286,13 @@ static void sleep_is_hidden(void **state)
 /* One that is in the list twice is one. */
 static void two_fadts(void **state)
 {
-	jmp_buf here;
-
 	(void)state;
 	for (u32 other = 0; other < 2; other++) {
 		make(FADT_BYTES);
 		memcpy(physical_at(SSDT_AT), physical_at(FADT_AT), FADT_BYTES);
 		put(RSDT_AT + 40, other ? SSDT_AT : FADT_AT, 4);
 		end_table(RSDT_AT, "RSDT", 44);
-		refused = &here;
-		if (!setjmp(here)) {
-			acpi_parse();
-			assert_int_equal(other, 0);
-		} else {
-			assert_int_equal(other, 1);
-		}
-		refused = NULL;
+		assert_int_equal(is_refused(), other);
 	}
 }
 
@@ -359,6 +410,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(old_and_new_fields), cmocka_unit_test(every_length), cmocka_unit_test(lies),
+		cmocka_unit_test(tables_that_cannot_be_read), cmocka_unit_test(wrong_checksums),
 		cmocka_unit_test(sleep_is_hidden),
 		cmocka_unit_test(two_fadts),
 		cmocka_unit_test(changed_after_the_start),

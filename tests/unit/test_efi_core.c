@@ -72,7 +72,6 @@ void efi_leave(u64 answer, u64 state, u64 cr3, u64 leave)
 u32 lapic_boot_id(void) { return boot_id; }
 u64 boot_root_bytes(void) { return SIZE_2M; }
 void memory_map_add(u64 start, u64 size, u32 type) { (void)start, (void)size, (void)type; }
-bool firmware_take_rsdp(const void *found, size_t bytes) { (void)found, (void)bytes; return false; }
 void firmware_complete(void) { }
 void display_open(void) { }
 
@@ -82,6 +81,7 @@ static const char *planned(u32 count, const u32 *ids, bool are_known)
 	told = (struct efi_handoff){
 		.cpu_count = count, .cpus_are_known = are_known,
 		.map_entry_bytes = sizeof(struct efi_memory),
+		.rsdp = { .checksum = 1, .revision = 2, .xsdt = 0x7000 },
 	};
 	for (u32 i = 0; i < count; i++)
 		told.cpu[i].apic_id = ids[i];
@@ -105,6 +105,7 @@ static void ids_of_32_bits(void **state)
 	(void)state;
 	set_tables(3, 0, 300, 0x10000);
 	assert_string_equal(planned(3, (const u32[]){ 0x10000, 0, 300 }, true), "");
+	assert_int_equal(boot_info.rsdp.xsdt, 0x7000); /* as an operating system takes it, with a wrong checksum */
 	assert_int_equal(acpi_info.cpu_count, 3); /* in the firmware's order: the boot CPU first */
 	assert_int_equal(acpi_info.apic_ids[0], 0x10000);
 	assert_int_equal(acpi_info.apic_ids[2], 300);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From boot_info.rsdp to RSDT or XSDT, MADT and FADT (ACPI specification, "System Description Tables"). Every table is
- * checked to be a sane length below 4 GiB with a right checksum before it is read; an entry that leaves its table ends
- * the reading. All of it is before a CPU has a guest. Of a table's length, which devices and firmware may still change,
- * the core has its own copy from then on.
+ * From boot_info.rsdp to RSDT or XSDT, MADT and FADT (ACPI specification, "System Description Tables"). The core guards
+ * what an operating system will use: so a table with a wrong checksum is used, as Linux does, and what cannot be read
+ * may not be the FADT. Every table is checked to be a sane length below 4 GiB before it is read; an entry that leaves
+ * its table ends the reading. All of it is before a CPU has a guest. Of a table's length, which devices and firmware
+ * may still change, the core has its own copy from then on.
  */
 #include "boot/acpi.h"
 
@@ -16,7 +17,7 @@
 
 #define MAX_TABLE_BYTES (1u << 20)
 
-/* A table whose length and checksum were right. bytes 0: there is none. */
+/* A table whose length was sane. bytes 0: there is none. */
 struct table { const u8 *at; u32 bytes; };
 
 /* Offsets in the header of all tables. */
@@ -42,16 +43,22 @@ enum { MADT_LAPIC = 0, MADT_X2APIC = 9 };
 
 struct acpi_info acpi_info;
 
+static bool is_left_out; /* a table that cannot be read */
+
 static struct table table_at(u64 addr)
 {
 	struct table t = { physical_at(addr), 0 };
 
-	if (!addr || addr >= (1ull << 32) - MAX_TABLE_BYTES)
+	if (!addr)
 		return t;
-	t.bytes = (u32)number_at(t.at + SDT_LENGTH, 4);
-	if (t.bytes < SDT_BYTES || t.bytes > MAX_TABLE_BYTES || !acpi_checksum_ok(t.at, t.bytes)) {
-		log_warn("an ACPI table at 0x%lx has a bad length or checksum and is left out", addr);
+	if (addr < (1ull << 32) - MAX_TABLE_BYTES)
+		t.bytes = (u32)number_at(t.at + SDT_LENGTH, 4);
+	if (t.bytes < SDT_BYTES || t.bytes > MAX_TABLE_BYTES) {
+		log_warn("an ACPI table at 0x%lx has a bad length, or is above 4 GiB, and is left out", addr);
+		is_left_out = true;
 		t.bytes = 0;
+	} else if (!acpi_checksum_ok(t.at, t.bytes)) {
+		log_warn("the ACPI table at 0x%lx has a wrong checksum; it is used, as operating systems do", addr);
 	}
 	return t;
 }
@@ -154,6 +161,8 @@ static void parse_fadt(const struct table *fadt)
 	parse_dsdt(fadt);
 	acpi_info.facs[0] = facs_at(table_field(fadt, FADT_FACS, 4));
 	acpi_info.facs[1] = facs_at(table_field(fadt, FADT_X_FACS, 8));
+	if (!acpi_info.facs[0] && table_field(fadt, FADT_X_FACS, 8) >= 1ull << 32)
+		boot_refuse("the ACPI table FACS is above 4 GiB: the core cannot guard the wake from a sleep");
 	acpi_info.sleep_control = table_register(fadt, FADT_SLEEP_CONTROL);
 	if (table_field(fadt, FADT_FLAGS, 4) & FADT_HAS_RESET) {
 		acpi_info.reset = table_register(fadt, FADT_RESET_REG);
@@ -230,7 +239,7 @@ void acpi_parse(void)
 {
 	const struct table rsdt = table_at(boot_info.rsdp.rsdt), xsdt = table_at(boot_info.rsdp.xsdt);
 
-	if (!rsdt.bytes && !xsdt.bytes) {
+	if (!boot_info.rsdp.rsdt && !boot_info.rsdp.xsdt) {
 		log_warn("no ACPI tables: one CPU is used");
 		return;
 	}
@@ -239,7 +248,10 @@ void acpi_parse(void)
 			 boot_info.rsdp.xsdt ? sizeof(boot_info.rsdp) : offsetof(struct boot_rsdp, length));
 	note_way(rsdt.at, rsdt.bytes);
 	note_way(xsdt.at, xsdt.bytes);
-	each_table(xsdt.bytes ? &xsdt : &rsdt, xsdt.bytes ? 8 : 4, parse_table);
+	each_table(boot_info.rsdp.xsdt ? &xsdt : &rsdt, boot_info.rsdp.xsdt ? 8 : 4, parse_table);
+	if (is_left_out && !acpi_info.fadt)
+		boot_refuse("the firmware's ACPI tables cannot all be read, and no FADT is in those that can: sleeps "
+			    "would go past the core");
 	each_table(&rsdt, 4, note_code_of);
 	each_table(&xsdt, 8, note_code_of);
 }

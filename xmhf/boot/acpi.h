@@ -49,8 +49,7 @@ struct acpi_info {
 	struct acpi_place code[ACPI_CODE_MAX]; /* tables with byte code: each DSDT, SSDT, PSDT */
 	u32 code_count;
 	struct acpi_spcr spcr;
-	const void *dmar;       /* the table, where the firmware has it; its length and checksum are right. NULL:
-	                           none */
+	const void *dmar;       /* the table, where the firmware has it; its length is sane. NULL: none */
 	u32 dmar_bytes;
 };
 

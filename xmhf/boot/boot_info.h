@@ -60,7 +60,7 @@ struct boot_info {
 	struct memory_range memory[MAX_MEMORY_RANGES]; /* sorted; no two meet, and two that touch are of two types */
 	u32 memory_count;
 	u64 base_memory_end;   /* below 1 MiB, what is above it is the firmware's, whatever the map says */
-	struct boot_rsdp rsdp; /* a copy; checksums are right */
+	struct boot_rsdp rsdp; /* a copy; its checksums are right, or xmhf.efi has told it */
 	u64 rsdp_addr;         /* where the BIOS finds it in its ROM; 0: not there, or it is not known where */
 	struct boot_framebuffer framebuffer;
 	struct boot_efi efi;

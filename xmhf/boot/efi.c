@@ -160,7 +160,7 @@ _Noreturn void efi_plan(u64 state, u64 handoff_at)
 	atomic_store(&boot_info.boot_services, 1);
 	take_memory_map();
 	boot_info.framebuffer = handoff->framebuffer;
-	(void)firmware_take_rsdp(&handoff->rsdp, sizeof(handoff->rsdp));
+	boot_info.rsdp = handoff->rsdp; /* as operating systems take it from EFI: checksums do not count */
 	memcpy(boot_info.cmdline, handoff->cmdline, CMDLINE_BYTES);
 	firmware_complete();
 	display_open();
