@@ -31,7 +31,7 @@ static efi_status read_file(const u16 *name, char *to, u64 *bytes)
 	status = root->open(root, &file, name, EFI_FILE_READ, 0);
 	if (!status) {
 		*bytes = room;
-		status = file->read(file, bytes, to);
+		status = file->read(file, bytes, to) != 0; /* whatever it is: it is there */
 		(void)file->close(file);
 	}
 	(void)root->close(root);
@@ -105,7 +105,7 @@ static const char *read_lines(char *options)
 
 const char *read_config(char cmdline[CMDLINE_BYTES])
 {
-	char first[CMDLINE_BYTES], second[CMDLINE_BYTES] = "";
+	char first[CMDLINE_BYTES] = "", second[CMDLINE_BYTES] = "";
 	const char *wrong = read_load_options(first);
 
 	if (!wrong)
