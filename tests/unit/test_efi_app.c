@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What xmhf.efi asks the firmware for, against a firmware of this file: which CPUs it takes, memory that begins at
- * 2 MiB, and the screen.
+ * 2 MiB, and the screen; and what it says of CPUs.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,7 +25,13 @@ u64 bridge_enter(struct efi_cpu_state *s, struct efi_handoff *h, u64 cr3, u64 to
 }
 const char *read_config(char cmdline[CMDLINE_BYTES]) { (void)cmdline; return NULL; }
 efi_status start_next(efi_handle image) { (void)image; return 0; }
-u64 widen(u16 *to, const char *text) { (void)to, (void)text; return 0; }
+static char said[1024];
+u64 widen(u16 *to, const char *text)
+{
+	(void)to;
+	strcat(said, text);
+	return 0;
+}
 u64 *machine_cr(u32 number) { static u64 cr[9]; return &cr[number]; }
 
 #define NO 1
@@ -36,19 +42,38 @@ u64 *machine_cr(u32 number) { static u64 cr[9]; return &cr[number]; }
 #define IS_ON EFI_PROCESSOR_ENABLED
 static u32 flags[80];
 static u64 all, own;
+static enum { NOTHING, COUNT, WHO, INFO } fails;
 
-static efi_status EFI count(struct efi_mp *s, u64 *to, u64 *enabled) { (void)s, *to = *enabled = all; return 0; }
-static efi_status EFI who(struct efi_mp *s, u64 *number) { (void)s, *number = own; return 0; }
+static efi_status EFI count(struct efi_mp *s, u64 *to, u64 *enabled)
+{
+	(void)s;
+	if (fails != COUNT)
+		*to = *enabled = all;
+	return fails == COUNT ? NO : 0;
+}
+
+static efi_status EFI who(struct efi_mp *s, u64 *number)
+{
+	(void)s;
+	if (fails != WHO)
+		*number = own;
+	return fails == WHO ? NO : 0;
+}
+
 static efi_status EFI info(struct efi_mp *s, u64 number, struct efi_processor *to)
 {
 	(void)s;
 	*to = (struct efi_processor){ .id = 10 + number, .flags = flags[number] };
-	return number < all ? 0 : NO;
+	return number < all && fails != INFO ? 0 : NO;
 }
 static struct efi_mp services = { .count = count, .info = info, .who_am_i = who };
 
 static efi_status EFI locate(const efi_guid *protocol, void *registration, void **interface);
 static struct efi_boot_services firmware = { .locate_protocol = locate };
+
+static efi_status EFI output(struct efi_text_output *o, const u16 *text) { (void)o, (void)text; return 0; }
+static struct efi_text_output console = { .output = output };
+static struct efi_system_table system_table = { .console_out = &console };
 
 static const char *taken(u64 cpus, u64 number)
 {
@@ -56,6 +81,8 @@ static const char *taken(u64 cpus, u64 number)
 
 	memset(&told, 0, sizeof(told));
 	memset(states, 0, sizeof(states));
+	memset(said, 0, sizeof(said));
+	efi_table = &system_table;
 	handoff = &told;
 	boot = &firmware;
 	all = cpus;
@@ -97,10 +124,61 @@ static void cpus_refused(void **state)
 	assert_null(taken(2, 0));
 }
 
+/* Where a CPU may be that is not named, that is no machine of one CPU. */
+static void errors_of_the_services(void **state)
+{
+	(void)state;
+	set_all(IS_ON);
+	fails = INFO;
+	assert_string_equal(taken(4, 0), "the firmware has a CPU that it does not use: switch it on, or the core off, "
+			    "in the firmware's menu");
+	fails = WHO;
+	const char *wrong = taken(4, 0);
+
+	assert_non_null(wrong);
+	assert_non_null(strstr(wrong, "does not tell which"));
+	assert_string_equal(said, "");
+	for (; fails != NOTHING; fails = fails == WHO ? COUNT : NOTHING) {
+		assert_null(taken(fails == COUNT ? 4 : 1, 0)); /* the core asks the tables, and the CPU */
+		assert_false(handoff->cpus_are_known);
+		assert_int_equal(handoff->cpu_count, 1);
+		assert_non_null(strstr(said, "no MP services"));
+	}
+}
+
+static enum efi_answer core_answer;
+static u64 core(struct efi_cpu_state *s, struct efi_handoff *h, u64 cr3, u64 to)
+{
+	(void)s, (void)h, (void)cr3, (void)to;
+	return core_answer;
+}
+
+/* One of two has not come in time. The core, which waits on, may see it come. */
+static void a_cpu_that_is_late(void **state)
+{
+	static const struct efi_core_entries none;
+
+	(void)state;
+	entries = &none;
+	bridge = core;
+	for (core_answer = EFI_ENTERED; core_answer <= EFI_REFUSED; core_answer += EFI_REFUSED) {
+		set_all(IS_ON);
+		assert_null(taken(2, 0));
+		answer = EFI_START_OTHERS;
+		looks = LOOKS - 2;
+		look_for_cpus(NULL, NULL);
+		assert_int_equal(answer, EFI_START_OTHERS);
+		look_for_cpus(NULL, NULL);
+		assert_int_equal(answer, core_answer);
+		assert_int_equal(!strstr(said, "a CPU does not start"), core_answer == EFI_ENTERED);
+	}
+}
+
 /* ---- Memory ---- */
 
 static struct { u64 at, pages; } blocks[8]; /* allocated */
 static u64 highest;
+static bool is_taken;
 
 static efi_status EFI allocate(u32 how, u32 type, u64 pages, u64 *at)
 {
@@ -111,20 +189,28 @@ static efi_status EFI allocate(u32 how, u32 type, u64 pages, u64 *at)
 		i++;
 	if (how == EFI_ALLOCATE_BELOW)
 		*at = highest - pages * PAGE_SIZE;
-	if (highest < pages * PAGE_SIZE)
+	if (highest < pages * PAGE_SIZE || is_taken)
 		return NO;
 	blocks[i].at = *at;
 	blocks[i].pages = pages;
 	return 0;
 }
 
+/* The begin or the end of a block, or all of it. Then a timer of the firmware takes a page, if all is free. */
 static efi_status EFI release(u64 at, u64 pages)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++)
-		if (blocks[i].at == at && blocks[i].pages == pages) {
-			blocks[i].pages = 0;
-			return 0;
-		}
+	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++) {
+		u64 end = blocks[i].at + blocks[i].pages * PAGE_SIZE;
+
+		if (!pages || at < blocks[i].at || at + pages * PAGE_SIZE > end ||
+		    (at != blocks[i].at && at + pages * PAGE_SIZE != end))
+			continue;
+		if (at == blocks[i].at)
+			blocks[i].at += pages * PAGE_SIZE;
+		blocks[i].pages -= pages;
+		is_taken |= !blocks[i].pages;
+		return 0;
+	}
 	return NO;
 }
 
@@ -142,6 +228,7 @@ static void large_memory(void **state)
 		assert_in_range(at, end - 4 * SIZE_2M - PAGE_SIZE, end - 3 * SIZE_2M - PAGE_SIZE);
 		/* And that is all that is taken. */
 		assert_int_equal(release(at, 3 * 512 + 1), 0);
+		is_taken = false;
 		for (size_t i = 0; i < ARRAY_SIZE(blocks); i++)
 			assert_int_equal(blocks[i].pages, 0);
 	}
@@ -191,6 +278,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_cpus_but_this),
 		cmocka_unit_test(cpus_refused),
+		cmocka_unit_test(errors_of_the_services),
+		cmocka_unit_test(a_cpu_that_is_late),
 		cmocka_unit_test(large_memory),
 		cmocka_unit_test(framebuffers),
 	};

@@ -81,14 +81,15 @@ static u64 pages_below(u64 end, u32 type, u64 bytes)
 	return boot->allocate_pages(EFI_ALLOCATE_BELOW, type, PAGES(bytes), &at) ? 0 : at;
 }
 
-/* The same from a boundary of 2 MiB on, which is found where there is room for more. */
+/* The same from a boundary of 2 MiB on: what is too much goes back, and never all, of which a timer could take some. */
 static u64 large_below_4g(u32 type, u64 bytes)
 {
 	u64 at = pages_below(BELOW_4G, type, bytes + SIZE_2M), start = ALIGN_UP(at, SIZE_2M);
 
-	if (!at || boot->free_pages(at, PAGES(bytes + SIZE_2M)) ||
-	    boot->allocate_pages(EFI_ALLOCATE_AT, type, PAGES(bytes), &start))
-		return 0;
+	if (start > at)
+		(void)boot->free_pages(at, PAGES(start - at));
+	if (at)
+		(void)boot->free_pages(start + PAGES(bytes) * PAGE_SIZE, PAGES(at + SIZE_2M - start));
 	return start;
 }
 
@@ -167,6 +168,8 @@ static const char *take_cpus(void)
 	handoff->cpu_count = 1;
 	handoff->cpus_are_known = !boot->locate_protocol(&mp_guid, NULL, (void **)&mp) &&
 				  !mp->count(mp, &all, &enabled) && !mp->who_am_i(mp, &own);
+	if (!handoff->cpus_are_known && all > 1)
+		return "the firmware does not tell which of its CPUs has started XMHF";
 	if (!handoff->cpus_are_known)
 		say("xmhf: the firmware has no MP services, which start the other CPUs of a machine\n");
 	for (u64 i = 0; handoff->cpus_are_known && i < all; i++) {
@@ -234,7 +237,7 @@ static void EFI look_for_cpus(void *event, void *context)
 	if (answer != EFI_START_OTHERS || (atomic_load(&arrived) < handoff->cpu_count - 1 && ++looks < LOOKS))
 		return;
 	answer = enter(&handoff->cpu[0], entries->resume);
-	if (looks == LOOKS)
+	if (looks == LOOKS && answer != EFI_ENTERED)
 		say("xmhf: a CPU does not start: if nothing follows in a minute, reset the machine, and start it "
 		    "without XMHF\n");
 }

@@ -20,7 +20,7 @@ struct efi_text_output {
 	efi_status EFI (*output)(struct efi_text_output *self, const u16 *text);
 };
 
-enum { EFI_ALLOCATE_BELOW = 1, EFI_ALLOCATE_AT = 2, EFI_BY_PROTOCOL = 2 };
+enum { EFI_ALLOCATE_BELOW = 1, EFI_BY_PROTOCOL = 2 };
 enum { EFI_TIMER = 0x80000000, EFI_NOTIFY_SIGNAL = 0x200, EFI_EXIT_BOOT_SERVICES = 0x201 }; /* types of events */
 #define EFI_TIMER_PERIODIC 1
 #define EFI_LEVEL_CALLBACK 8
