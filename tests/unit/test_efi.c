@@ -113,13 +113,15 @@ static efi_status EFI free_pool(void *at) { (void)at; return 0; }
  * second partition alone. What has been loaded: the first letter of its name. 'Z' comes back with an error.
  */
 static char loaded[16];
+static bool is_boot_selection; /* so that firmware may load it from a network (UEFI specification, LoadImage()) */
 
 static efi_status EFI load_image(uint8_t policy, efi_handle parent, const void *path, const void *source,
 				 uint64_t bytes, efi_handle *image)
 {
 	const struct efi_device_path *node = path;
 
-	(void)policy, (void)parent, (void)source, (void)bytes;
+	(void)parent, (void)source, (void)bytes;
+	is_boot_selection = policy;
 	if (node->type != 2)
 		return NO;
 	while (node->subtype != EFI_PATH_END_ENTIRE && (node->type != EFI_PATH_MEDIA || node->subtype != EFI_PATH_FILE))
@@ -399,10 +401,28 @@ static void own_path_is_skipped(void **state)
 		(void)start_next(NULL);
 		assert_string_equal(loaded, cases[i].loads);
 	}
+	/* As GRUB tells it, a node for the folder and one for the file; and what is not the same. */
+	static const struct { const char *path; bool is_own; } paths[] = {
+		{ NODE("\14", "\\\0A\0b\0\0\0") NODE("\12", "x\0y\0\0\0") END, true },
+		{ NODE("\12", "\\\0A\0b\0") NODE("\12", "\\\0x\0y\0") END, true },
+		{ NODE("\6", "\0\0") NODE("\20", "a\0B\0\\\0x\0Y\0\0\0") END, true }, /* in the root */
+		{ NODE("\12", "\\\0A\0\0\0") NODE("\14", "b\0x\0y\0\0\0") END, false },
+		{ NODE("\14", "\\\0A\0b\0\0\0") END, false },
+		{ NODE("\4", "") END, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		set_menu((const u16[]){ 0xa, 5 }, 2, 0);
+		ENTRY("A", PARTITION("\1") NODE("\22", "\\\0a\0B\0\\\0x\0Y\0\0\0") END);
+		own.path = (void *)paths[i].path;
+		(void)start_next(NULL);
+		assert_string_equal(loaded, paths[i].is_own ? "Y" : "a");
+	}
 	set_menu((const u16[]){ 1 }, 1, 0);
 	own.path = NULL; /* a firmware that does not tell it */
 	(void)start_next(NULL);
 	assert_string_equal(loaded, "X");
+	assert_true(is_boot_selection);
 }
 
 /* From a stick: its entry names no file, and is XMHF's own all the same. */

@@ -53,21 +53,9 @@ static u64 path_bytes(const struct efi_device_path *node, u64 room)
 	return 0;
 }
 
-static u8 lower(u8 c)
-{
-	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
-}
-
-/* FAT's names have no case. */
 static bool same_node(const struct efi_device_path *a, const struct efi_device_path *b)
 {
-	const u8 *x = (const u8 *)a, *y = (const u8 *)b;
-	bool is_file = a->type == EFI_PATH_MEDIA && a->subtype == EFI_PATH_FILE;
-
-	for (u64 i = 0; i < a->bytes; i++)
-		if (x[i] != y[i] && !(is_file && i >= sizeof(*a) && lower(x[i]) == lower(y[i])))
-			return false;
-	return true;
+	return a->bytes == b->bytes && !memcmp(a, b, a->bytes);
 }
 
 /*
@@ -87,17 +75,38 @@ static const struct efi_device_path *file_on(const struct efi_device_path *devic
 	return is_end(entry) ? &removable.node : entry;
 }
 
-/* Whether the entry's path leads to this application. */
+/*
+ * The name that a file's nodes make together: GRUB gives a folder and its file a node each. FAT's names have no case.
+ * `to` has VARIABLE_BYTES, and so has the path at most.
+ */
+static u16 *join(u16 *to, const struct efi_device_path *file)
+{
+	u64 n = 0;
+
+	memset(to, 0, VARIABLE_BYTES);
+	for (; !is_end(file); file = node_after(file)) {
+		const struct efi_file_path *f = (const void *)file;
+
+		if (!n || to[n - 1] != '\\')
+			to[n++] = '\\';
+		for (u64 i = 0; sizeof(*f) + 2 * i + 1 < file->bytes && f->name[i]; i++)
+			if (f->name[i] != '\\' || to[n - 1] != '\\')
+				to[n++] = f->name[i] >= 'A' && f->name[i] <= 'Z' ? f->name[i] | 0x20 : f->name[i];
+	}
+	return to;
+}
+
+/* Whether the entry's path, if there is one, leads to this application. */
 static bool is_own(const struct efi_device_path *entry)
 {
+	static u16 names[2][VARIABLE_BYTES / sizeof(u16)];
 	const struct efi_device_path *device, *file, *own = self->path;
 
-	if (!own || boot->handle_protocol(self->device, &path_guid, (void **)&device))
+	if (!entry || !own || !path_bytes(own, VARIABLE_BYTES) ||
+	    boot->handle_protocol(self->device, &path_guid, (void **)&device))
 		return false;
 	file = file_on(device, entry);
-	for (; file && !is_end(own) && same_node(own, file); file = node_after(file))
-		own = node_after(own);
-	return file && is_end(own) && is_end(file);
+	return file && !memcmp(join(names[0], own), join(names[1], file), VARIABLE_BYTES);
 }
 
 /* ---- Start ---- */
@@ -116,23 +125,23 @@ static efi_status load_from(const struct efi_device_path *device, const struct e
 	return boot->load_image(0, image, path, NULL, 0, next);
 }
 
-/* From where the path of a boot entry leads by itself, or else from the first partition where it finds its file. */
+/*
+ * From where the path of a boot entry leads by itself, as the firmware's boot manager would have it: so also from a
+ * network. Or else from the first partition where it finds its file.
+ */
 static efi_status load(const struct efi_device_path *entry, efi_handle image, efi_handle *next)
 {
-	efi_status status = boot->load_image(0, image, entry, NULL, 0, next);
+	efi_status status = boot->load_image(1, image, entry, NULL, 0, next);
 	const struct efi_device_path *device, *file;
 	efi_handle *handles;
 	u64 count = 0;
 
 	if (!status || boot->locate_handle_buffer(EFI_BY_PROTOCOL, &efi_files_guid, NULL, &count, &handles))
 		return status;
-	for (u64 i = 0; i < count && status; i++) {
-		if (boot->handle_protocol(handles[i], &path_guid, (void **)&device))
-			continue;
-		file = file_on(device, entry);
-		if (file)
+	for (u64 i = 0; i < count && status; i++)
+		if (!boot->handle_protocol(handles[i], &path_guid, (void **)&device) &&
+		    (file = file_on(device, entry)))
 			status = load_from(device, file, image, next);
-	}
 	(void)boot->free_pool(handles);
 	return status;
 }
@@ -197,14 +206,13 @@ static u64 entry_bytes, options_at;
 /* Its path. NULL: it is none that can be started. */
 static const struct efi_device_path *read_entry(u16 number)
 {
-	static const char digits[] = "0123456789ABCDEF";
 	const struct load_option *option = (const void *)entry;
 	const struct efi_device_path *path;
 	u64 at = sizeof(*option);
 	u16 name[] = u"Boot0000";
 
 	for (u32 i = 0; i < 4; i++)
-		name[4 + i] = (u8)digits[number >> (12 - 4 * i) & 15];
+		name[4 + i] = (u8)"0123456789ABCDEF"[number >> (12 - 4 * i) & 15];
 	entry_bytes = read_variable(name, entry, sizeof(entry));
 	if (entry_bytes < at || (option->attributes & (OPTION_ACTIVE | OPTION_CATEGORY)) != OPTION_ACTIVE)
 		return NULL;
@@ -240,15 +248,13 @@ static efi_status start_by_order(efi_handle image)
 {
 	static u16 order[VARIABLE_BYTES / sizeof(u16)];
 	u64 count = read_variable(u"BootOrder", order, sizeof(order)) / sizeof(order[0]), first = 0;
-	const struct efi_device_path *path = NULL;
 	efi_status status = EFI_NOT_FOUND;
 	u16 chosen;
 
-	if (read_variable(u"BootCurrent", &chosen, sizeof(chosen)) == sizeof(chosen))
-		path = read_entry(chosen);
-	for (u64 i = 0; path && is_own(path) && i < count; i++)
-		if (order[i] == chosen)
-			first = i + 1;
+	if (read_variable(u"BootCurrent", &chosen, sizeof(chosen)) == sizeof(chosen) && is_own(read_entry(chosen)))
+		for (u64 i = 0; i < count; i++)
+			if (order[i] == chosen)
+				first = i + 1;
 	for (u64 i = 0; i < count && status; i++)
 		status = start_entry(image, order[(first + i) % count]);
 	return status;

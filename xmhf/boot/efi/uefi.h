@@ -96,6 +96,7 @@ struct efi_file_system {
 };
 
 struct efi_device_path { u8 type, subtype; u16 bytes; } __attribute__((packed));
+struct efi_file_path { struct efi_device_path node; u16 name[]; } __attribute__((packed));
 enum {
 	EFI_PATH_MEDIA = 4, EFI_PATH_HARD_DRIVE = 1, EFI_PATH_FILE = 4, EFI_PATH_END = 0x7f, EFI_PATH_END_ENTIRE = 0xff,
 };
