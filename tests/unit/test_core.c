@@ -172,6 +172,13 @@ static void test_cmdline_refuses(void **state)
 	assert_refuses("option log=loud", cmdline_parse("log=loud"));
 	assert_refuses("option log=: the value", cmdline_parse("log="));
 	assert_refuses("unknown option \"other.x\"", cmdline_parse("other.x=1"));
+	/* Not the file's name, which may come first. */
+	assert_refuses("unknown option \"smm/require\"", cmdline_parse(" smm/require"));
+	assert_refuses("unknown option \"smm\\require\"", cmdline_parse("smm\\require log=info"));
+	cmdline_parse("/boot/xmhf");
+	cmdline_parse("fs0:\\EFI\\xmhf\\xmhf");
+	cmdline_parse("(hd0,0)/boot/xmhf.elf");
+	assert_refuses("unknown option \"/boot/xmhf\"", cmdline_parse("log=info /boot/xmhf"));
 }
 
 static void test_cmdline_times(void **state)

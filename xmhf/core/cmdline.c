@@ -72,8 +72,8 @@ static void check(const char *name, const char *value)
 		return;
 	}
 	if (!is_hypapp_option(name))
-		boot_refuse("unknown option \"%s\": take it out of the boot loader's entry, or mend it (see "
-			    "docs/options.md)", name);
+		boot_refuse("unknown option \"%s\": take it out of the boot loader's entry or xmhf.conf, or mend it "
+			    "(see docs/options.md)", name);
 }
 
 static char *next_word(char **at)
@@ -100,12 +100,13 @@ static char *split(char *word)
 	return word;
 }
 
-/* Loaders and the firmware's shell put the file's name first. No option has such characters before its value. */
+/* Loaders and the firmware's shell put the file's name first, fs0:\xmhf. But smm/require is an option that is wrong. */
 static bool is_file_name(const char *word)
 {
+	if (*word == '/' || *word == '\\')
+		return true;
 	for (; *word && *word != '='; word++)
-		if (*word == '/' || *word == '\\' || !strcmp(word, ".elf") || !strcmp(word, ".efi") ||
-		    !strcmp(word, ".EFI"))
+		if (!strncmp(word, ":\\", 2) || !strcmp(word, ".elf") || !strcmp(word, ".efi") || !strcmp(word, ".EFI"))
 			return true;
 	return false;
 }
