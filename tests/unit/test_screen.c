@@ -27,10 +27,12 @@ static void row_is(const u16 *text, u32 at, u32 width, const char *expected)
 
 static void test_words_and_scrolling(void **state)
 {
-	u16 *text = malloc(10 * 4 * sizeof(*text));
+	u16 *text = malloc(2 * 10 * 4 * sizeof(*text));
 
 	(void)state;
+	memset(text, 'o', 2 * 10 * 4 * sizeof(*text));
 	screen_text(text, 10, 4);
+	row_is(text, 7, 10, "");        /* that a mode of more rows shows */
 	say("ab cd ef ijk\r\n");      /* a word begins a row */
 	row_is(text, 0, 10, "ab cd ef");
 	row_is(text, 1, 10, "ijk");

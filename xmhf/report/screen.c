@@ -67,7 +67,7 @@ void screen_text(volatile u16 *at, u32 new_columns, u32 new_rows)
 	memory = (volatile u8 *)at;
 	has_pixels = false;
 	begin(new_columns, new_rows);
-	for (u32 i = 0; i < columns * rows; i++)
+	for (u32 i = 0; i < 2 * columns * rows; i++) /* a mode of twice the rows shows as much again */
 		at[i] = ATTRIBUTE | ' ';
 }
 

@@ -10,8 +10,9 @@
 #include "boot/boot_info.h"
 
 /*
- * Clears it and begins at the top. `columns` and `rows` of characters with attributes; or the framebuffer `fb` at
- * `pixels`. False: it has a format that is not known, and nothing was written.
+ * Clears it and begins at the top. `columns` and `rows` of characters with attributes, and memory for as many rows
+ * again, which are cleared, too; or the framebuffer `fb` at `pixels`. False: it has a format that is not known, and
+ * nothing was written.
  */
 void screen_text(volatile u16 *characters, u32 columns, u32 rows);
 bool screen_pixels(volatile u8 *pixels, const struct boot_framebuffer *fb);
