@@ -61,10 +61,7 @@ STATE_IS(gdtr, STATE_GDTR); STATE_IS(idtr, STATE_IDTR); STATE_IS(segments, STATE
 enum efi_answer {
 	EFI_ENTERED,      /* this CPU is a guest now */
 	EFI_START_OTHERS, /* the firmware shall start the other CPUs; when they wait in `cpu`, enter `resume` */
-	/*
-	 * refusal[] tells why. The CPU is the firmware's as before; until a reset stay the locks of
-	 * IA32_FEATURE_CONTROL and SMRAM, the core's TR where it was 0, and the reserved memory.
-	 */
+	/* refusal[] tells why. The CPU is the firmware's as before. What stays until a reset: docs/install.md */
 	EFI_REFUSED,
 	EFI_PLANNED,      /* root_bytes tells what the core needs */
 };
