@@ -7,13 +7,11 @@
 
 /*
  * The last instruction that was looked at. An operating system has one or two for its APIC: where it was executed by
- * L1's 64-bit code, the tables on the way from RIP are the same and have the same entries, and L1 has lost no page
- * since, it is in the same page. Way and bytes are looked at again at each use, so nothing has to forget it. Owner of
- * each: its CPU.
+ * L1's 64-bit code its page is kept, and the bytes are looked at again at each use. Owner of each: its CPU.
  */
 static struct known_code {
-	struct guest_path path; /* gva: RIP, or ~0 */
-	u64 cr3, generation;    /* of EPT01 */
+	struct guest_kept page;
+	u64 rip; /* ~0: none */
 	const u8 *insn;
 	u64 first, last; /* of its bytes, eight each */
 	struct store store;
@@ -31,25 +29,22 @@ static inline u64 eight_bytes(const u8 *at)
 
 static inline bool is_known(const struct known_code *k)
 {
-	return k->path.gva == vmread(VMCS_GUEST_RIP) && k->cr3 == vmread(VMCS_GUEST_CR3) &&
-	       k->path.cr4 == vmread(VMCS_GUEST_CR4) && k->generation == ept01_generation &&
-	       guest_path_is_same(&k->path) && eight_bytes(k->insn) == k->first &&
-	       eight_bytes(k->insn + LAST) == k->last;
+	/* Code that is executed has no entry with the execute-disable bit: EFER has no say. */
+	return k->rip == vmread(VMCS_GUEST_RIP) && guest_kept_holds_in_l1(&k->page, PTE_A | PTE_D) &&
+	       eight_bytes(k->insn) == k->first && eight_bytes(k->insn + LAST) == k->last;
 }
 
 static void remember(struct known_code *k, struct guest_walk *w, gva_t rip)
 {
+	u64 offset = rip.addr & (PAGE_SIZE - 1);
 	struct guest_page page;
 
-	if ((rip.addr & (PAGE_SIZE - 1)) > PAGE_SIZE - STORE_MAX_INSN ||
-	    guest_walk_page(w, rip, HYPAPI_R, &page, NULL) != GUEST_OK || !page.memory)
+	if (offset > PAGE_SIZE - STORE_MAX_INSN || guest_walk_page(w, rip, HYPAPI_R, &page, NULL) != GUEST_OK)
 		return;
-	k->path.gva = rip.addr;
-	guest_path_record(&k->path, w);
-	if (k->path.levels == GUEST_NO_PATH)
-		k->path.gva = ~0ull;
-	k->cr3 = vmread(VMCS_GUEST_CR3);
-	k->generation = ept01_generation;
+	guest_keep(&k->page, w, rip.addr - offset, page.memory);
+	if (!k->page.memory)
+		return;
+	k->rip = rip.addr;
 	k->insn = page.memory;
 }
 
@@ -61,7 +56,7 @@ static __attribute__((noinline)) const struct store *fetch_and_decode(struct per
 	u8 insn[STORE_MAX_INSN];
 	struct guest_walk w;
 
-	k->path.gva = ~0ull; /* no instruction is there */
+	k->rip = ~0ull; /* no instruction is there */
 	guest_walk_begin(&w, cpu, guest_cpl());
 	if (guest_walk_read(&w, insn, rip, STORE_MAX_INSN, NULL) != GUEST_OK) {
 		bytes = in_page;

@@ -322,14 +322,14 @@ bool guest_walk_missed(struct guest_walk *w, gva_t gva, u32 rights, struct guest
 	return result != GUEST_PAGE_FAULT;
 }
 
-void guest_path_record(struct guest_path *path, const struct guest_walk *w)
+bool guest_path_record(struct guest_path *path, const struct guest_walk *w)
 {
 	static const u64 nothing;
-	u64 user = PTE_U;
 
 	path->levels = GUEST_NO_PATH;
-	if (w->levels < 4)
-		return;
+	/* RFLAGS.AC and PKRU have a say in a supervisor's access to a user's page, and are not asked again. */
+	if (w->levels < 4 || (w->cpl != 3 && !(guest_walk_refused(w) & PTE_U) && (w->cr4 & (CR4_SMAP | CR4_PKE))))
+		return false;
 	for (u32 level = 0; level < ARRAY_SIZE(path->at); level++) {
 		path->at[level] = &nothing;
 		path->entry[level] = 0;
@@ -339,19 +339,24 @@ void guest_path_record(struct guest_path *path, const struct guest_walk *w)
 
 		path->at[level] = (const volatile u64 *)w->at[level].table + index;
 		path->entry[level] = w->at[level].entry;
-		user &= w->at[level].entry;
 	}
-	if (w->cpl != 3 && user && (w->cr4 & CR4_SMAP))
-		return; /* RFLAGS.AC has a say */
 	path->ept = atomic_load_explicit(&w->cpu->quiesce.using, memory_order_relaxed);
 	path->cpu = w->cpu->index;
 	path->ept12_changes = w->cpu->ept12_changes;
 	path->top = w->at[w->levels - 1].gpa;
 	path->cr4 = w->cr4;
-	path->nx = w->nx;
+	path->efer = w->efer;
 	path->cpl = w->cpl;
 	path->pkru = w->pkru;
 	path->levels = w->levels;
+	return true;
+}
+
+void guest_keep(struct guest_kept *kept, const struct guest_walk *w, u64 page, void *memory)
+{
+	kept->path.gva = page;
+	kept->generation = __atomic_load_n(&ept01_generation, __ATOMIC_RELAXED);
+	kept->memory = memory && guest_path_record(&kept->path, w) ? memory : NULL;
 }
 
 /* The leaf of the last walk, if it is still what was read, gets these flags, as the CPU sets them before an access. */
@@ -415,44 +420,25 @@ static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void 
 }
 
 /*
- * Pages that the core has read for guests twice or more: a caller's stack is read at each call of a partition. Where
- * the way still holds and L1 has lost no page since, the page is in the same memory. Owner of each row: its CPU.
+ * Pages that the core has read for guests twice or more: a caller's stack is read at each call of a partition. Without
+ * memory: read once. Owner of each row: its CPU.
  */
 #define KNOWN_PAGES 4 /* a power of two */
-static struct known_page {
-	struct guest_path path; /* gva: of the page */
-	u64 generation;         /* of EPT01, when it was read */
-	const u8 *memory;       /* NULL: read once, and no way is known */
-} known_pages[MAX_CPUS][KNOWN_PAGES];
+static struct guest_kept known_pages[MAX_CPUS][KNOWN_PAGES];
 
-static inline bool was_read(const struct known_page *known, u64 page)
+static inline bool was_read(const struct guest_kept *known, u64 page)
 {
 	return known->path.gva == page && known->generation == __atomic_load_n(&ept01_generation, __ATOMIC_RELAXED);
 }
 
-static struct known_page *place_of(const struct guest_walk *w, u64 page)
+static struct guest_kept *place_of(const struct guest_walk *w, u64 page)
 {
 	return &known_pages[w->cpu->index][page / PAGE_SIZE % KNOWN_PAGES];
 }
 
-/* The last walk came to this page, and it may be read. To record its way takes half as long as a walk. */
-static void remember(const struct guest_walk *w, u64 page, const u8 *memory)
-{
-	struct known_page *known = place_of(w, page);
-	bool again = was_read(known, page);
-
-	known->path.gva = page;
-	known->generation = __atomic_load_n(&ept01_generation, __ATOMIC_RELAXED);
-	known->memory = NULL;
-	if (!again)
-		return;
-	guest_path_record(&known->path, w);
-	if (known->path.levels != GUEST_NO_PATH)
-		known->memory = memory;
-}
-
 static __attribute__((noinline)) enum guest_access_result read_anew(struct guest_walk *w, void *dst, gva_t src,
-								    size_t len, struct guest_fault *fault)
+								    size_t len, struct guest_fault *fault,
+								    struct guest_kept *known)
 {
 	u64 offset = src.addr & (PAGE_SIZE - 1);
 	struct guest_page page;
@@ -464,7 +450,9 @@ static __attribute__((noinline)) enum guest_access_result read_anew(struct guest
 	if (result != GUEST_OK || !page.memory)
 		return result == GUEST_OK ? GUEST_NOT_OWNED : result;
 	memcpy(dst, page.memory, len);
-	remember(w, src.addr - offset, (const u8 *)page.memory - offset);
+	/* To record its way takes half as long as a walk. */
+	guest_keep(known, w, src.addr - offset,
+		   was_read(known, src.addr - offset) ? (u8 *)page.memory - offset : NULL);
 	return GUEST_OK;
 }
 
@@ -472,11 +460,11 @@ enum guest_access_result guest_walk_read(struct guest_walk *w, void *dst, gva_t 
 					 struct guest_fault *fault)
 {
 	u64 offset = src.addr & (PAGE_SIZE - 1);
-	const struct known_page *known = place_of(w, src.addr);
+	struct guest_kept *known = place_of(w, src.addr);
 
 	if (offset + len > PAGE_SIZE || !was_read(known, src.addr - offset) || !known->memory ||
 	    !guest_path_holds(&known->path, w))
-		return read_anew(w, dst, src, len, fault);
+		return read_anew(w, dst, src, len, fault, known);
 	memcpy(dst, known->memory + offset, len);
 	return GUEST_OK;
 }

@@ -8,6 +8,7 @@
 #ifndef XMHF_GUEST_H
 #define XMHF_GUEST_H
 
+#include "cpu/paging.h"
 #include "cpu/percpu.h"
 #include "mem/ept01.h"
 #include "vmx/vmx_insn.h"
@@ -64,6 +65,12 @@ struct guest_walk {
 
 void guest_walk_begin(struct guest_walk *w, struct percpu *cpu, u32 cpl);
 
+/* What some entry on the way of the last walk does not give: PTE_W, PTE_U; and PTE_NX. */
+static inline u64 guest_walk_refused(const struct guest_walk *w)
+{
+	return w->at[w->level].refused | (w->at[w->level].entry ^ (PTE_W | PTE_U));
+}
+
 /*
  * Never 0. The same while walks stay good: no stop of this CPU's or another's came between, L1 lost nothing, and the
  * mode is the same. All these numbers but the mode only grow.
@@ -101,11 +108,11 @@ bool guest_physical_page(struct percpu *cpu, u64 gpa, struct guest_page *page);
  * entries are compared, not used.
  */
 struct guest_path {
-	u64 gva;
+	u64 gva;     /* of the page */
 	u64 ept;     /* as quiesce_use() */
 	u64 ept12_changes; /* with `cpu`: of its percpu, unless `ept` is QUIESCE_EPT01 */
 	u64 top;     /* physical address of the first table */
-	u64 cr4, nx;
+	u64 cr4, efer;
 	u32 cpu, cpl, pkru;
 	u32 levels;  /* as of the walk; GUEST_NO_PATH: none is known */
 	const volatile u64 *at[5]; /* where the way has no table, a word that stays 0 */
@@ -113,20 +120,21 @@ struct guest_path {
 };
 #define GUEST_NO_PATH 0xffu
 
-/* The last walk of `w` was to path->gva, and it may be read. */
-void guest_path_record(struct guest_path *path, const struct guest_walk *w);
+/* The last walk of `w` was to path->gva, and it may be read. False: no path is known. */
+bool guest_path_record(struct guest_path *path, const struct guest_walk *w);
 
-/* Whether the tables on the way have the entries that they had; that it begins at the same one is for the caller. */
-static inline bool guest_path_is_same(const struct guest_path *path)
+/*
+ * Whether the tables on the way have the entries that they had, in all bits but these; that it begins at the same one
+ * is for the caller.
+ */
+static always_inline bool guest_path_is_same(const struct guest_path *path, u64 ignored)
 {
-	const u64 accessed_dirty = BITS(6, 5);
-
 	u64 changed = 0;
 
 #pragma GCC unroll 5
 	for (u32 at = 0; at < ARRAY_SIZE(path->at); at++)
 		changed |= *path->at[at] ^ path->entry[at];
-	return likely(!(changed & ~accessed_dirty));
+	return likely(!(changed & ~ignored));
 }
 
 /* Whether the guest of `w`, with its privilege, still comes to the page of a path, and may read it. */
@@ -136,12 +144,36 @@ static inline bool guest_path_holds(const struct guest_path *path, const struct 
 
 	if (unlikely(path->levels != w->levels))
 		return false;
-	other = (path->top ^ w->at[w->levels - 1].gpa) | (path->cr4 ^ w->cr4) | (path->nx ^ w->nx) |
+	other = (path->top ^ w->at[w->levels - 1].gpa) | (path->cr4 ^ w->cr4) | (path->efer ^ w->efer) |
 		(path->cpl ^ w->cpl) | (path->pkru ^ w->pkru) |
 		(path->ept ^ atomic_load_explicit(&w->cpu->quiesce.using, memory_order_relaxed));
 	if (path->ept != QUIESCE_EPT01)
 		other |= (path->ept12_changes ^ w->cpu->ept12_changes) | (path->cpu ^ w->cpu->index);
-	return likely(!other) && guest_path_is_same(path);
+	return likely(!other) && guest_path_is_same(path, PTE_A | PTE_D);
+}
+
+/*
+ * Memory that the core reached for a guest, and that it reaches again without a walk: while the way still holds and L1
+ * has lost no page since, the page is in the same memory. Nothing has to forget it. Owner: a CPU.
+ */
+struct guest_kept {
+	struct guest_path path;
+	u64 generation; /* of EPT01 */
+	u8 *memory;     /* of the page; NULL: no way is known */
+};
+
+/* The last walk of `w` was to this page, and it may be read. memory: of it; NULL: only which page it was is kept. */
+void guest_keep(struct guest_kept *kept, const struct guest_walk *w, u64 page, void *memory);
+
+/*
+ * The same question where L1 runs with paging of 64 bits, and no walk has begun: with as few VMREADs as it takes.
+ * Privilege and EFER are for the caller. VMCS01 is at hand.
+ */
+static always_inline bool guest_kept_holds_in_l1(const struct guest_kept *kept, u64 ignored)
+{
+	return kept->generation == ept01_generation &&
+	       !(((kept->path.top ^ vmread(VMCS_GUEST_CR3)) & PTE_ADDR) | (kept->path.cr4 ^ vmread(VMCS_GUEST_CR4))) &&
+	       guest_path_is_same(&kept->path, ignored);
 }
 
 /* As guest_read() and guest_write(). */
