@@ -77,64 +77,30 @@ static bool linear_address(struct percpu *cpu, u32 info, bool long_mode, size_t 
 	return false;
 }
 
-/* 4-level paging, a supervisor's access, without faults: what is not plain success leaves levels 0. */
-static void walk(struct l1_memory *memory, struct operand_walk *w, bool write)
+/*
+ * What is not plain success of a supervisor's access is not kept, nor a write that CR0.WP has a say in. Flags are set
+ * on the slow way.
+ */
+static __attribute__((noinline)) void *walk(struct percpu *cpu, struct guest_kept *kept, u64 linear, bool write)
 {
-	u64 need = PTE_P | (write ? PTE_W : 0), table = w->cr3 & PTE_ADDR, user = PTE_U, writable = PTE_W;
-	u64 flags = PTE_A | (write ? PTE_D : 0);
-	u64 reserved = (nested_caps.phys_reserved & BITS(51, 12)) | (w->efer & EFER_NXE ? 0 : PTE_NX);
-	u32 levels = 0;
+	u64 offset = linear & (PAGE_SIZE - 1), flags = write ? PTE_A | PTE_D : PTE_A;
+	struct guest_page page;
+	struct guest_walk w;
 
-	w->levels = 0;
-	for (u32 shift = 39;; shift -= 9) {
-		const u64 *page = l1_page(memory, table, HYPAPI_R);
-		u64 entry = page ? __atomic_load_n(&page[w->linear >> shift & 511], __ATOMIC_RELAXED) : 0;
-
-		if ((entry & (need | reserved)) != need || is_malformed_pte(entry, shift))
-			return;
-		w->level[levels].at = &page[w->linear >> shift & 511];
-		w->level[levels++].entry = entry;
-		user &= entry;
-		writable &= entry;
-		table = entry & PTE_ADDR;
-		/* Flags are set on the slow way. */
-		bool leaf = shift == 12 || ((entry & PTE_LARGE) && shift <= 30);
-
-		if (leaf && (flags & ~entry))
-			return;
-		if (leaf) {
-			u64 offset = BIT(shift) - 1;
-
-			table = (table & ~offset) | (w->linear & offset);
-			break;
-		}
-	}
-	w->page = user && (w->cr4 & (CR4_SMAP | CR4_PKE)) ? NULL : l1_page(memory, table, write ? HYPAPI_RW : HYPAPI_R);
-	w->writable = write && writable;
-	w->levels = w->page ? levels : 0;
+	kept->memory = NULL;
+	guest_walk_begin(&w, cpu, 0);
+	if (guest_walk_page(&w, GVA(linear - offset), write ? HYPAPI_RW : HYPAPI_R, &page, NULL) != GUEST_OK ||
+	    (flags & ~w.at[w.level].entry) || (write && (guest_walk_refused(&w) & PTE_W)))
+		return NULL;
+	guest_keep(kept, &w, linear - offset, page.memory);
+	return kept->memory ? kept->memory + offset : NULL;
 }
 
-/* The walk of this page anew. */
-static __attribute__((noinline)) void *walk_again(struct nested_cpu *n, struct operand_walk *w, u64 linear, bool write)
+/* With all bits of the entries, so that flags which L1 has cleared are set again, on the slow way. */
+static always_inline bool still_holds(const struct guest_kept *kept, u64 linear)
 {
-	*w = (struct operand_walk){ .linear = linear & PAGE_ADDR, .cr3 = vmread(VMCS_GUEST_CR3),
-				    .cr4 = vmread(VMCS_GUEST_CR4), .efer = vmread(VMCS_GUEST_EFER),
-				    .generation = ept01_generation };
-	if (!(w->cr4 & CR4_LA57))
-		walk(&n->memory, w, write);
-	return w->levels ? w->page + (linear & (PAGE_SIZE - 1)) : NULL;
-}
-
-static always_inline bool still_holds(const struct operand_walk *w, u64 linear, bool write)
-{
-	if (w->linear != (linear & PAGE_ADDR) || w->writable < write || w->generation != ept01_generation)
-		return false;
-	if (w->cr3 != vmread(VMCS_GUEST_CR3) || w->cr4 != vmread(VMCS_GUEST_CR4) || w->efer != vmread(VMCS_GUEST_EFER))
-		return false;
-	for (u32 i = 0; i < w->levels; i++)
-		if (__atomic_load_n(w->level[i].at, __ATOMIC_RELAXED) != w->level[i].entry)
-			return false;
-	return w->levels;
+	return kept->path.gva == (linear & PAGE_ADDR) && kept->path.efer == vmread(VMCS_GUEST_EFER) &&
+	       guest_kept_holds_in_l1(kept, 0) && kept->memory;
 }
 
 void *operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len, bool write)
@@ -143,11 +109,11 @@ void *operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len, bool 
 
 	if (unlikely(!long_mode || !plainly_canonical(linear) || (linear & (PAGE_SIZE - 1)) + len > PAGE_SIZE))
 		return NULL;
-	struct operand_walk *w = &cpu->nested->walks[linear >> PAGE_SHIFT & (OPERAND_WALKS - 1)];
+	struct guest_kept *kept = &cpu->nested->operands[write][linear >> PAGE_SHIFT & (OPERAND_PAGES - 1)];
 
-	if (likely(still_holds(w, linear, write)))
-		return w->page + (linear & (PAGE_SIZE - 1));
-	return walk_again(cpu->nested, w, linear, write);
+	if (likely(still_holds(kept, linear)))
+		return kept->memory + (linear & (PAGE_SIZE - 1));
+	return walk(cpu, kept, linear, write);
 }
 
 static enum guest_access_result access(struct percpu *cpu, gva_t linear, void *buf, size_t len, bool write,

@@ -13,19 +13,7 @@
 #define OPERAND_REG1(info) ((info) >> 3 & 15)
 #define OPERAND_REG2(info) ((info) >> 28 & 15)
 
-/*
- * A page-table walk for an operand that went well, kept with the entries that it read: as long as they, CR3, CR4 and
- * EFER hold the same, so does its result. Cheaper than the walk, and as good: nothing is believed that was not read
- * again. CR0.WP, RFLAGS.AC and protection keys have no say in a walk that is kept.
- */
-#define OPERAND_WALKS 8 /* a power of two */
-struct operand_walk {
-	u64 linear, cr3, cr4, efer, generation; /* page; generation: of EPT01 */
-	struct { const u64 *at; u64 entry; } level[4];
-	u32 levels;    /* entries that were read; 0: empty */
-	bool writable;
-	u8 *page;
-};
+#define OPERAND_PAGES 8 /* that are kept; a power of two */
 
 /* What a register operand gives or takes. */
 static inline u64 operand_width(bool long_mode, u64 value)

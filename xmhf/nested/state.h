@@ -88,7 +88,7 @@ struct nested_cpu {
 	struct open_bits msrs, ports;
 	void *scratch_page; /* stands for a virtual-APIC page that is not RAM */
 	struct l1_memory memory;
-	struct operand_walk walks[OPERAND_WALKS];
+	struct guest_kept operands[2][OPERAND_PAGES]; /* that L1's instructions read; that they write */
 	struct ept12_kept kept12[EPT12_KEPT];
 	u64 ept02_since;    /* ept01_generation when EPT02 was looked through last */
 	struct ept02 ept02;
