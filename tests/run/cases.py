@@ -515,7 +515,7 @@ CASES = [
 
     # A call of a PAL and its return, the first one and a further one, have a bound.
     dict(name="pal/cost", guest=GUEST, append="test=bench", xmhf=True, xmhf_args=NO_CAP, expect=[r"^T end bench"],
-         judge=pal_calls_within({"pal-invoke-l1+pal-return-l1": 3095, "pal-invoke-l2+pal-return-l2": 4040,
+         judge=pal_calls_within({"pal-invoke-l1+pal-return-l1": 3120, "pal-invoke-l2+pal-return-l2": 3835,
                                  "pal-call-again-l1": 2535, "pal-call-again-l2": 3085})),
 
     # In memory that EPT12 and EPT01 map by leaves of each size.

@@ -22,7 +22,7 @@
 #include "vmx/vmx_insn.h"
 
 enum { CREATE = 0x10, ENTER, READ, LEAVE, CREATE_OTHER, ENTER_OTHER, DESTROY, RESTRICT, WRAP, SET_IF,
-       AT_HOME };
+       NO_KEY_BUT_HOME, AT_HOME, WRITE_OTHER };
 enum { EXIT_HLT_REASON = 12 };
 
 static hypapi_partition_t partition, other;
@@ -89,6 +89,11 @@ static int enter(struct hypapi_event *ev, hypapi_partition_t which, uint64_t at)
 	return hypapi_partition_enter(ev, which, &entry);
 }
 
+static int write_other(struct hypapi_event *ev, uint64_t word)
+{
+	return hypapi_partition_write(ev, other, GVA(other_page.addr), &word, sizeof(word));
+}
+
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 {
 	uint64_t word;
@@ -104,8 +109,10 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 	case LEAVE: result = hypapi_partition_leave(ev); break;
 	case RESTRICT: result = hypapi_quiesce(ev) < 0 ? -1 : hypapi_memory_restrict(ev, page, 1, HYPAPI_R); break;
 	case WRAP: result = hypapi_reg_set(ev, HYPAPI_REG_RIP, hypapi_reg_get(ev, HYPAPI_REG_RIP) | 1ull << 32); break;
-	case AT_HOME: result = hypapi_copy_from(ev, &word, GVA(other_page.addr), 1) == HYPAPI_EFAULT ?
-				       hypapi_partition_at_home(ev, partition) : -1; break;
+	case NO_KEY_BUT_HOME: result = hypapi_copy_from(ev, &word, GVA(other_page.addr), 1) == HYPAPI_EFAULT ?
+					       hypapi_partition_at_home(ev, partition) : -1; break;
+	case AT_HOME: result = hypapi_partition_at_home(ev, partition); break;
+	case WRITE_OTHER: result = write_other(ev, hypapi_reg_get(ev, HYPAPI_REG_RBX)); break;
 	case SET_IF: result = hypapi_reg_set(ev, HYPAPI_REG_RFLAGS, RFLAGS_IF); break;
 	}
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)result);
@@ -136,7 +143,7 @@ HYPAPP_DEFINE(worlds,
 		{ .type = HYPAPI_EV_PARTITION_EXIT, .levels = HYPAPI_LEVELS_GUEST, .handler = pass },
 	},
 	.claims = { { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CREATE,
-		      .last = AT_HOME } });
+		      .last = WRITE_OTHER } });
 
 static const struct hypapp_descriptor *const hypapps[] = { &hypapp_worlds, NULL };
 
@@ -499,10 +506,49 @@ static void is_at_home_without_the_key(void *arg)
 	call(CREATE);
 	*vmcs_field(sim_self, VMCS_GUEST_CR4) |= CR4_PKE;
 	sim_self->pkru = 1;
-	call(AT_HOME);
+	call(NO_KEY_BUT_HOME);
+}
+
+static bool is_at_home(void)
+{
+	sim_assert(sim_hypercall(AT_HOME) == 0);
+	return sim_get(HYPAPI_REG_RAX) == HYPAPI_OK;
+}
+
+static bool is_at_home_with(uint64_t word)
+{
+	sim_set(HYPAPI_REG_RBX, word);
+	call(WRITE_OTHER);
+	return is_at_home();
+}
+
+#define WINDOW BIT(39) /* nothing is mapped from here on */
+enum { PDPT, PD, PT, HOME, PAGES };
+
+/* A kernel gives away a table on the way to the home, and guesses what its new owner keeps in place of the entry. */
+static void guesses_a_word(void *arg)
+{
+	uint64_t first = sim_memory(PAGES * PAGE_SIZE).addr, *entry = NULL, word = 0;
+	uint64_t *table = sim_ram(HPA(sim_get(HYPAPI_REG_CR3)));
+
+	(void)arg;
+	for (uint32_t i = PDPT; i <= HOME; i++) {
+		entry = &table[i == PDPT ? WINDOW >> 39 : 0];
+		*entry = word = (first + i * PAGE_SIZE) | PTE_P | PTE_W | PTE_U;
+		table = sim_ram(HPA(first + i * PAGE_SIZE));
+	}
+	page = GPA1(WINDOW);
+	call(CREATE);
+	sim_assert(is_at_home() && is_at_home());
+	*entry = 0;
+	sim_assert(!is_at_home());
+	other_page = GPA1(first + PT * PAGE_SIZE);
+	call(CREATE_OTHER);
+	sim_assert(!is_at_home_with(0) && !is_at_home_with(word));
 }
 
 static void a_key_takes_no_home(void **state) { (void)state; boot(is_at_home_without_the_key); }
+static void no_way_through_a_partition(void **state) { (void)state; boot(guesses_a_word); }
 
 /* ---- 32-bit paging: which bits of a 4 MiB page are reserved depends on the CPU's address bits ---- */
 
@@ -549,6 +595,7 @@ int main(void)
 		sim_test(flags_that_no_entry_takes), sim_test(rip_of_32_bit_code),
 		sim_test(rip_of_legacy_code), sim_test(address_bits_of_4_mib_pages),
 		sim_test(no_interrupts_in_a_partition), sim_test(a_key_takes_no_home),
+		sim_test(no_way_through_a_partition),
 		sim_test(nmis_stay_blocked_as_told), sim_test(operands_come_back_meanwhile),
 		sim_test_fault(host_size_is_checked_after_vmxon, "VMRESUME of L1 fails"),
 	};

@@ -556,9 +556,6 @@ static int find_pages(struct dispatch *d, const struct hypapi_partition_page *pa
 			continue;
 		home->gpa1 = gpa1.addr;
 		home->path.gva = pages[i].gva.addr;
-		home->path.levels = GUEST_NO_PATH;
-		if (!(pages[i].rights & HYPAPI_FRAME))
-			guest_path_record(&home->path, &d->walk);
 	}
 	return HYPAPI_OK;
 }

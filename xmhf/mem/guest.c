@@ -327,6 +327,7 @@ bool guest_path_record(struct guest_path *path, const struct guest_walk *w)
 	static const u64 nothing;
 
 	path->levels = GUEST_NO_PATH;
+	path->generation = __atomic_load_n(&ept01_generation, __ATOMIC_RELAXED);
 	/* RFLAGS.AC and PKRU have a say in a supervisor's access to a user's page, and are not asked again. */
 	if (w->levels < 4 || (w->cpl != 3 && !(guest_walk_refused(w) & PTE_U) && (w->cr4 & (CR4_SMAP | CR4_PKE))))
 		return false;
@@ -355,7 +356,7 @@ bool guest_path_record(struct guest_path *path, const struct guest_walk *w)
 void guest_keep(struct guest_kept *kept, const struct guest_walk *w, u64 page, void *memory)
 {
 	kept->path.gva = page;
-	kept->generation = __atomic_load_n(&ept01_generation, __ATOMIC_RELAXED);
+	kept->path.generation = __atomic_load_n(&ept01_generation, __ATOMIC_RELAXED);
 	kept->memory = memory && guest_path_record(&kept->path, w) ? memory : NULL;
 }
 
@@ -426,11 +427,6 @@ static enum guest_access_result each_page(struct guest_walk *w, gva_t gva, void 
 #define KNOWN_PAGES 4 /* a power of two */
 static struct guest_kept known_pages[MAX_CPUS][KNOWN_PAGES];
 
-static inline bool was_read(const struct guest_kept *known, u64 page)
-{
-	return known->path.gva == page && known->generation == __atomic_load_n(&ept01_generation, __ATOMIC_RELAXED);
-}
-
 static struct guest_kept *place_of(const struct guest_walk *w, u64 page)
 {
 	return &known_pages[w->cpu->index][page / PAGE_SIZE % KNOWN_PAGES];
@@ -451,8 +447,10 @@ static __attribute__((noinline)) enum guest_access_result read_anew(struct guest
 		return result == GUEST_OK ? GUEST_NOT_OWNED : result;
 	memcpy(dst, page.memory, len);
 	/* To record its way takes half as long as a walk. */
-	guest_keep(known, w, src.addr - offset,
-		   was_read(known, src.addr - offset) ? (u8 *)page.memory - offset : NULL);
+	bool again = known->path.gva == src.addr - offset &&
+		     known->path.generation == __atomic_load_n(&ept01_generation, __ATOMIC_RELAXED);
+
+	guest_keep(known, w, src.addr - offset, again ? (u8 *)page.memory - offset : NULL);
 	return GUEST_OK;
 }
 
@@ -462,7 +460,7 @@ enum guest_access_result guest_walk_read(struct guest_walk *w, void *dst, gva_t 
 	u64 offset = src.addr & (PAGE_SIZE - 1);
 	struct guest_kept *known = place_of(w, src.addr);
 
-	if (offset + len > PAGE_SIZE || !was_read(known, src.addr - offset) || !known->memory ||
+	if (offset + len > PAGE_SIZE || known->path.gva != src.addr - offset || !known->memory ||
 	    !guest_path_holds(&known->path, w))
 		return read_anew(w, dst, src, len, fault, known);
 	memcpy(dst, known->memory + offset, len);

@@ -104,11 +104,12 @@ bool guest_physical_page(struct percpu *cpu, u64 gpa, struct guest_page *page);
 /*
  * The way on which a walk found that an address leads to a page and may be read, to be asked again for less: it still
  * does where the same tables have the same entries. Where a table of L2 lies is EPT12's to say, so, as in the CPU's
- * caches, the way is known until L1 executes INVEPT, or gets a violation. A table's page may be a partition's by now:
- * entries are compared, not used.
+ * caches, the way is known until L1 executes INVEPT, or gets a violation. Once L1 has lost a page, no entry is read: a
+ * table may be a partition's by now, and even whether a word there equals an entry is not the guest's to know.
  */
 struct guest_path {
 	u64 gva;     /* of the page */
+	u64 generation; /* ept01_generation as of the walk: no stop comes between its comparison and the entries */
 	u64 ept;     /* as quiesce_use() */
 	u64 ept12_changes; /* with `cpu`: of its percpu, unless `ept` is QUIESCE_EPT01 */
 	u64 top;     /* physical address of the first table */
@@ -124,13 +125,15 @@ struct guest_path {
 bool guest_path_record(struct guest_path *path, const struct guest_walk *w);
 
 /*
- * Whether the tables on the way have the entries that they had, in all bits but these; that it begins at the same one
- * is for the caller.
+ * Whether the tables on the way are L1's still, and have the entries that they had, in all bits but these; that it
+ * begins at the same one is for the caller.
  */
 static always_inline bool guest_path_is_same(const struct guest_path *path, u64 ignored)
 {
 	u64 changed = 0;
 
+	if (unlikely(path->generation != __atomic_load_n(&ept01_generation, __ATOMIC_RELAXED)))
+		return false;
 #pragma GCC unroll 5
 	for (u32 at = 0; at < ARRAY_SIZE(path->at); at++)
 		changed |= *path->at[at] ^ path->entry[at];
@@ -158,8 +161,7 @@ static inline bool guest_path_holds(const struct guest_path *path, const struct 
  */
 struct guest_kept {
 	struct guest_path path;
-	u64 generation; /* of EPT01 */
-	u8 *memory;     /* of the page; NULL: no way is known */
+	u8 *memory; /* of the page; NULL: no way is known */
 };
 
 /* The last walk of `w` was to this page, and it may be read. memory: of it; NULL: only which page it was is kept. */
@@ -171,8 +173,7 @@ void guest_keep(struct guest_kept *kept, const struct guest_walk *w, u64 page, v
  */
 static always_inline bool guest_kept_holds_in_l1(const struct guest_kept *kept, u64 ignored)
 {
-	return kept->generation == ept01_generation &&
-	       !(((kept->path.top ^ vmread(VMCS_GUEST_CR3)) & PTE_ADDR) | (kept->path.cr4 ^ vmread(VMCS_GUEST_CR4))) &&
+	return !(((kept->path.top ^ vmread(VMCS_GUEST_CR3)) & PTE_ADDR) | (kept->path.cr4 ^ vmread(VMCS_GUEST_CR4))) &&
 	       guest_path_is_same(&kept->path, ignored);
 }
 
