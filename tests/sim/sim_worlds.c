@@ -469,6 +469,7 @@ static void steps_over_4_gib(void *arg)
 	*vmcs_field(sim_self, VMCS_GUEST_RIP) = 0xffffffff;
 	sim_cpuid(0, 0);
 	sim_assert(vmread(VMCS_GUEST_RIP) == 1);
+	call(WRAP);
 	*vmcs_field(sim_self, VMCS_ENTRY_CTLS) = controls;
 	*vmcs_field(sim_self, VMCS_GUEST_CS_AR) = 0xa09b;
 }

@@ -299,7 +299,7 @@ static __attribute__((noinline)) int set_vmcs_reg(struct dispatch *d, enum hypap
 		if (!is_canonical(value, LINEAR_BITS))
 			return HYPAPI_EINVAL;
 		vmx_end_interrupt_shadow(); /* the instruction is over */
-		if (!d->ev.long_mode)
+		if (value >> 32 && !guest_long_mode())
 			value = (u32)value;
 		break;
 	case HYPAPI_REG_RFLAGS:
