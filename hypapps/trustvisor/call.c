@@ -36,7 +36,7 @@ uint64_t tv_invocations, tv_returns;
 static struct paused {
 	struct hypapi_partition_entry at;
 	uint64_t caller_rsp, caller_space, fs_base, gs_base;
-	bool told; /* that its own thread calls: a loop of that would take the lines of others */
+	bool told; /* once a PAL, that its own thread calls: a loop of that would take the lines of others */
 } paused_calls[TV_MAX_PALS];
 #define PAUSED_REGS (sizeof(paused_calls[0].at.gpr) / sizeof(paused_calls[0].at.gpr[0]))
 
@@ -489,7 +489,6 @@ static void pause_call(const struct hypapi_event *ev, const struct pal *pal)
 	paused->caller_space = caller_space(ev, pal);
 	paused->fs_base = hypapi_reg_get(ev, HYPAPI_REG_FS_BASE);
 	paused->gs_base = hypapi_reg_get(ev, HYPAPI_REG_GS_BASE);
-	paused->told = false;
 }
 
 static void end_again(struct hypapi_event *ev, struct pal *pal);
@@ -505,7 +504,7 @@ static bool resume(struct hypapi_event *ev, struct pal *pal)
 	}
 	if (!tpm_slice(pal) || hypapi_partition_enter(ev, pal->partition, &paused->at) != HYPAPI_OK)
 		return false;
-	wipe(paused, sizeof(*paused));
+	wipe(paused, offsetof(struct paused, told));
 	return true;
 }
 

@@ -774,7 +774,7 @@ static void l1_takes_a_buffer_during_a_call(void **state)
 
 /*
  * A signal handler that calls the PAL while the call of its thread waits: nobody would go on with that, so it gets a
- * fault. Another thread waits.
+ * fault. One line for each PAL says so. Another thread waits.
  */
 static void a_thread_does_not_wait_for_itself(void **state)
 {
@@ -806,7 +806,7 @@ static void a_thread_does_not_wait_for_itself(void **state)
 			assert_int_equal(fake_raise(&hypapp_trustvisor, &ev), HYPAPI_HANDLED);
 			assert_injected(PF_P | PF_I | PF_U, ENTRY);
 		}
-		assert_int_equal(fake.log_lines, 1);
+		assert_int_equal(fake.log_lines, i == 0 ? 1 : 0);
 		fake.regs[HYPAPI_REG_RSP] += 0x80;
 		for (int j = 0; j < 2; j++)
 			assert_int_equal(call_at(ENTRY), HYPAPI_HANDLED);
