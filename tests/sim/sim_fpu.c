@@ -27,6 +27,7 @@ static gpa1_t pages[PARTITIONS]; /* code, then stack */
 static uint32_t ended_by; /* vector */
 static bool init_comes;   /* for this CPU, while it begins to enter */
 static _Atomic bool init_came;
+static bool stays; /* the owner does not leave the partition */
 
 static int create(struct hypapi_event *ev, uint64_t i)
 {
@@ -70,7 +71,8 @@ static enum hypapi_verdict on_partition_exit(struct hypapi_event *ev)
 {
 	ended_by = ev->args.partition_exit.vector;
 	init_came |= ev->args.partition_exit.reason == HYPAPI_PEXIT_INIT;
-	hypapi_partition_leave(ev);
+	if (!stays)
+		hypapi_partition_leave(ev);
 	return HYPAPI_HANDLED;
 }
 
@@ -246,6 +248,7 @@ static void of_l2(void *arg)
 /* ---- A machine that was to be switched off, and goes on ---- */
 
 enum { NOT_YET, IN_PARTITION, AWAKE };
+enum { GP = 13 };
 static _Atomic int sleep_state;
 
 static void partition_at_sleep(void *arg)
@@ -254,26 +257,32 @@ static void partition_at_sleep(void *arg)
 	sim_assert(sim_simd_load(own, MXCSR_OTHER) == 0);
 	sleep_state = IN_PARTITION;
 	while (sleep_state != AWAKE)
-		sim_assert(sim_cpuid(0, 0) == 0); /* where this CPU is stopped */
+		sim_assert(sim_cpuid(0, 0) == 0); /* where this CPU is stopped, and the partition ends */
+	sim_assert(false);
 }
 
-/* The caller has its registers, whatever was wiped of the partition's. */
+/*
+ * The caller has its registers, whatever was wiped of the partition's, and no page has those. The partition has got
+ * #GP, and its caller where the owner does nothing.
+ */
 static void calls_at_sleep(void *arg)
 {
 	uint64_t value[4];
 	uint32_t mxcsr;
 
-	(void)arg;
+	stays = arg;
 	sim_set(HYPAPI_REG_CR4, sim_get(HYPAPI_REG_CR4) | CR4_OSXSAVE);
 	pages[0] = sim_memory(2 * HYPAPI_PAGE_SIZE);
 	make(0);
 	sim_assert(call(ADD, 0) == HYPAPI_OK);
 	set_xcr0(XCR0_AVX);
 	sim_assert(sim_simd_load(callers, MXCSR_RESET | 0x40) == 0);
-	sim_assert(call(ENTER, 0) == HYPAPI_OK);
+	sim_set(HYPAPI_REG_RBX, 0);
+	sim_assert(sim_hypercall(ENTER) == (stays ? GP : 0) && ended_by == GP);
 	sim_assert(sim_simd_store(value, &mxcsr) == 0);
 	sim_assert(!memcmp(value, callers, sizeof(value)) && mxcsr == (MXCSR_RESET | 0x40));
-	sim_assert(call(DESTROY, 0) == HYPAPI_OK && !root_has(own) && !root_has(callers));
+	sim_assert(!root_has(own) && !root_has(callers));
+	sim_assert(call(DESTROY, 0) == HYPAPI_OK);
 }
 
 static void sleeps(void *arg)
@@ -345,21 +354,23 @@ static void init_before_the_first_entry(void **state)
 	sim_wait();
 }
 
-static void sleep_that_fails(void **state)
+static void sleep_fails(void *owner_stays)
 {
-	(void)state;
 	sim_boot(hypapps, &(struct sim_options){ .cpus = 2 });
 	sim_partition_code(partition_at_sleep, NULL);
 	sim_start(0, sleeps, NULL);
-	sim_start(1, calls_at_sleep, NULL);
+	sim_start(1, calls_at_sleep, owner_stays);
 	sim_wait();
 }
+
+static void sleep_that_fails(void **state) { (void)state; sleep_fails(NULL); }
+static void sleep_whose_owner_stays(void **state) { (void)state; sleep_fails(&stays); }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		sim_test(l1_and_its_partitions), sim_test(l2_and_its_partitions), sim_test(sleep_that_fails),
-		sim_test(init_before_the_first_entry),
+		sim_test(sleep_whose_owner_stays), sim_test(init_before_the_first_entry),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

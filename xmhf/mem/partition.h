@@ -88,8 +88,12 @@ void partition_leave(struct percpu *cpu);
 /* How long a partition may run at a stretch, TSC ticks. Once, at boot. */
 void partition_set_time(u64 ticks);
 
-/* The machine is about to end: wipes the registers of the one that runs on this CPU, which is stopped. */
+/*
+ * The machine is about to end: wipes the registers of the one that runs on this CPU, which is stopped. A machine that
+ * goes on all the same ends it at the CPU's next safe point: it gets #GP, and its caller where the owner stays in it.
+ */
 void partition_wipe(struct percpu *cpu);
+void partition_end_wiped(struct percpu *cpu);
 /* It does end: those of the caller, too. */
 void partition_wipe_caller(struct percpu *cpu);
 

@@ -27,7 +27,10 @@ static void stop_others(struct percpu *cpu)
 		(void)!quiesce_begin(&cpu->quiesce);
 }
 
-/* The others are stopped. Hypapps wipe; what they could not end has no registers left either. */
+/*
+ * The others are stopped. Hypapps wipe; what they could not end has no registers left either, but for those of the FPU,
+ * which its CPU clears when it resets, or goes on.
+ */
 static void tell(struct percpu *cpu, enum hypapi_event_type event)
 {
 	log_at_once(true);

@@ -26,6 +26,8 @@ struct partition_cpu {
 	u32 timer;                 /* the preemption timer that entries begin with */
 	bool long_mode;            /* code of 64 bits */
 	bool fpu;                  /* it may use the FPU */
+
+	bool wiped;                /* the running one has no registers left; set by who has this CPU stopped */
 };
 
 #endif

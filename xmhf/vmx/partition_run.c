@@ -170,10 +170,14 @@ void partition_leave(struct percpu *cpu)
 
 	world_enter(cpu, c->caller);
 	move_words(cpu->gpr, c->caller_gpr, GPR_COUNT);
-	if (unlikely(c->running->fpu.own))
+	if (unlikely(c->running->fpu.own)) {
+		if (c->wiped)
+			fpu_clear(); /* what was wiped in memory is still in this CPU's registers */
 		fpu_leave(&c->running->fpu, c->long_mode);
+	}
 	partition_release(c->running);
 	c->running = NULL;
+	c->wiped = false;
 	speculation_touched(cpu);
 	speculation_partition_crossed();
 	/* NMIs and an INIT that came meanwhile are the caller's. */
@@ -184,6 +188,7 @@ void partition_wipe(struct percpu *cpu)
 {
 	memset(cpu->gpr, 0, sizeof(cpu->gpr));
 	fpu_wipe_own(&cpu->partition.running->fpu);
+	cpu->partition.wiped = true;
 }
 
 void partition_wipe_caller(struct percpu *cpu)
@@ -295,6 +300,17 @@ static __attribute__((noinline)) void time_is_over(struct percpu *cpu, u32 reaso
 		return;
 	log_limited(LOG_WARN, "hypapp %s does not leave a partition whose time is over: its caller gets #GP",
 		    partition_owner(cpu)->name);
+	partition_leave(cpu);
+	vmx_raise(cpu, VEC_GP, 0, GVA(0));
+}
+
+void partition_end_wiped(struct percpu *cpu)
+{
+	partition_raise(cpu, VEC_GP);
+	if (!cpu->partition.wiped)
+		return;
+	log_warn("CPU %u: hypapp %s does not leave a partition without registers: its caller gets #GP", cpu->index,
+		 partition_owner(cpu)->name);
 	partition_leave(cpu);
 	vmx_raise(cpu, VEC_GP, 0, GVA(0));
 }

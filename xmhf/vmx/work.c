@@ -95,6 +95,8 @@ void vmx_handle_work(struct percpu *cpu)
 {
 	cpu->work = 0;
 	quiesce_poll(&cpu->quiesce);
+	if (unlikely(cpu->partition.wiped))
+		partition_end_wiped(cpu);
 	if (atomic_load(&cpu->apic.request))
 		handle_init(cpu);
 	if (cpu->world->mode == RUN_L2)
