@@ -652,7 +652,8 @@ HYPAPI_CHECK
 int hypapi_partition_read(const struct hypapi_event *ev, hypapi_partition_t partition, void *dst, gva_t src,
 			  size_t len_bytes);
 /**
- * The opposite direction of hypapi_partition_read().
+ * The opposite direction of hypapi_partition_read(). What is written to a page of L1's that the partition cannot write
+ * is L1's to read when the partition ends: hypapi_partition_destroy() does not zero such a page.
  * @param ev         the event of this callback
  * @param partition  one of this hypapp's own
  * @param dst        linear address in the partition
