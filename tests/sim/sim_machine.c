@@ -1045,6 +1045,104 @@ static void a_known_page_ends_with_a_violation(void **state)
 	sim_run(0, parts_pages, NULL);
 }
 
+/*
+ * L1 moves a page on L2's way to WINDOW, or the page itself, and invalidates nothing. While a CPU's caches might have
+ * the old one, the core keeps it, and that without EPT02, where the page is not dirty or may not be written.
+ */
+enum { TABLES = 0x80000, TABLE = TABLES + 2 * PAGE, DATA = TABLES + 3 * PAGE, OTHER_TABLE = 0x90000,
+       OTHER_DATA = OTHER_TABLE + PAGE, BY_INVEPT = 2 };
+
+struct move {
+	uint64_t ad;                 /* EPTP_AD */
+	uint32_t tables;             /* tables of the window, from the top, that L2 has written before */
+	uint32_t data_rights;        /* in EPT12 at first */
+	bool data_read;              /* by L2 itself, before */
+	uint64_t from, to;           /* L2-physical */
+	bool writes;                 /* L2 itself, after that */
+	uint64_t after;              /* what the core reads then: 1 before, 2 where it leads now */
+};
+
+static void reads_what_moves(void *arg)
+{
+	const struct move *m = arg;
+
+	for (uint32_t i = 0; i < m->tables; i++)
+		sim_write64(GVA(i ? TABLES + (i - 1) * PAGE + 16 : sim_get(HYPAPI_REG_CR3) + 16), 0);
+	if (m->data_read)
+		sim_read64(GVA(DATA));
+	sim_assert(is_known(WINDOW, 1));
+	sim_assert(sim_cpuid(1, 0) == 0);
+	if (m->writes)
+		sim_write64(GVA(WINDOW + 8), 9);
+	sim_assert_equal(copied(WINDOW), m->after);
+	sim_assert(sim_cpuid(BY_INVEPT, 0) == 0);
+	sim_assert(copied(WINDOW) == 2);
+}
+
+static bool l1_moves(struct sim_l2 *of, const struct sim_l2_exit *exit, void *arg)
+{
+	const struct move *m = arg;
+
+	if (exit->gpr[HYPAPI_REG_RAX] == BY_INVEPT)
+		sim_l2_invept(of);
+	else
+		sim_l2_map(of, GPA2(m->from), sim_l2_memory(of, GPA2(m->to)), ALL);
+	sim_l2_skip(exit);
+	return true;
+}
+
+static void moves_a_page(void *arg)
+{
+	const struct move *m = arg;
+	uint64_t base = sim_l2_memory(l2, GPA2(0)).addr;
+
+	window(base, sim_l2_vmread(l2, VMCS_GUEST_CR3), TABLES);
+	*ram(base + OTHER_TABLE) = OTHER_DATA | PTE;
+	*ram(base + DATA) = 1;
+	*ram(base + OTHER_DATA) = 2;
+	sim_l2_map(l2, GPA2(DATA), GPA1(base + DATA), m->data_rights);
+	sim_l2_vmwrite(l2, VMCS_EPTP, sim_l2_vmread(l2, VMCS_EPTP) | m->ad);
+	sim_assert(sim_l2_run(l2, reads_what_moves, arg, l1_moves) == EXIT_HLT);
+}
+
+enum { ALL_TABLES = 4 };
+
+static void check_move(struct move m)
+{
+	boot();
+	sim_run(0, moves_a_page, &m);
+}
+
+static void a_known_page_ends_with_invept(void **state)
+{
+	(void)state;
+	check_move((struct move){ 0, 0, HYPAPI_R, false, DATA, OTHER_DATA, false, 1 });
+}
+
+static void a_known_page_ends_when_l2_sees_another(void **state)
+{
+	(void)state;
+	check_move((struct move){ 0, 0, HYPAPI_R, false, DATA, OTHER_DATA, true, 2 });
+}
+
+static void an_accessed_page_is_known(void **state)
+{
+	(void)state;
+	check_move((struct move){ EPTP_AD, ALL_TABLES, ALL, true, DATA, OTHER_DATA, false, 1 });
+}
+
+static void a_page_that_is_not_accessed_is_not_known(void **state)
+{
+	(void)state;
+	check_move((struct move){ EPTP_AD, ALL_TABLES, ALL, false, DATA, OTHER_DATA, false, 2 });
+}
+
+static void no_page_is_known_by_a_table_that_is_not_dirty(void **state)
+{
+	(void)state;
+	check_move((struct move){ EPTP_AD, ALL_TABLES - 1, ALL, true, TABLE, OTHER_TABLE, false, 2 });
+}
+
 static void copy_by_moved_table(void *arg)
 {
 	(void)arg;
@@ -1374,6 +1472,9 @@ int main(void)
 		sim_test(secondary_controls_come_back_to_another_root),
 		sim_test(copies_make_pages_dirty), sim_test(a_walk_ends_with_a_loss),
 		sim_test(a_known_page_is_asked_for_again), sim_test(a_known_page_ends_with_a_violation),
+		sim_test(a_known_page_ends_with_invept), sim_test(a_known_page_ends_when_l2_sees_another),
+		sim_test(an_accessed_page_is_known), sim_test(a_page_that_is_not_accessed_is_not_known),
+		sim_test(no_page_is_known_by_a_table_that_is_not_dirty),
 		sim_test(no_flag_is_set_in_a_guarded_page), sim_test(no_flag_is_set_in_a_restricted_page),
 		sim_test(a_page_that_is_mapped_late_is_there),
 		sim_test_fault(assertions_are_faults, "sim_cpu_index() == 0"),

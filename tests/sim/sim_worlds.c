@@ -526,18 +526,26 @@ static bool is_at_home_with(uint64_t word)
 #define WINDOW BIT(39) /* nothing is mapped from here on */
 enum { PDPT, PD, PT, HOME, PAGES };
 
+/* Maps WINDOW to the page HOME, by the tables before it. Its entry. */
+static uint64_t *window(uint64_t pml4, uint64_t first)
+{
+	uint64_t *entry = NULL, *table = sim_ram(HPA(pml4));
+
+	for (uint32_t i = PDPT; i <= HOME; i++) {
+		entry = &table[i == PDPT ? WINDOW >> 39 : 0];
+		*entry = (first + i * PAGE_SIZE) | PTE_P | PTE_W | PTE_U;
+		table = sim_ram(HPA(first + i * PAGE_SIZE));
+	}
+	return entry;
+}
+
 /* A kernel gives away a table on the way to the home, and guesses what its new owner keeps in place of the entry. */
 static void guesses_a_word(void *arg)
 {
-	uint64_t first = sim_memory(PAGES * PAGE_SIZE).addr, *entry = NULL, word = 0;
-	uint64_t *table = sim_ram(HPA(sim_get(HYPAPI_REG_CR3)));
+	uint64_t first = sim_memory(PAGES * PAGE_SIZE).addr;
+	uint64_t *entry = window(sim_get(HYPAPI_REG_CR3), first), word = *entry;
 
 	(void)arg;
-	for (uint32_t i = PDPT; i <= HOME; i++) {
-		entry = &table[i == PDPT ? WINDOW >> 39 : 0];
-		*entry = word = (first + i * PAGE_SIZE) | PTE_P | PTE_W | PTE_U;
-		table = sim_ram(HPA(first + i * PAGE_SIZE));
-	}
 	page = GPA1(WINDOW);
 	call(CREATE);
 	sim_assert(is_at_home() && is_at_home());
@@ -550,6 +558,50 @@ static void guesses_a_word(void *arg)
 
 static void a_key_takes_no_home(void **state) { (void)state; boot(is_at_home_without_the_key); }
 static void no_way_through_a_partition(void **state) { (void)state; boot(guesses_a_word); }
+
+/* L1 moves the home of L2's partition and invalidates nothing: a cache may have had the page before, or none can. */
+enum { MOVED_TO = 0x7000, IN_L2 = 0x5000 };
+static bool was_accessed;
+
+static bool moves_the_home(struct sim_l2 *of, const struct sim_l2_exit *exit, void *arg)
+{
+	(void)arg;
+	sim_l2_map(of, GPA2(IN_L2), sim_l2_memory(of, GPA2(MOVED_TO)), HYPAPI_RWX);
+	sim_l2_skip(exit);
+	return true;
+}
+
+static void has_a_home(void *arg)
+{
+	uint64_t *pml4 = arg;
+
+	page = GPA1(IN_L2);
+	for (uint64_t table = 0; table < 3; table++) /* those of L2 are a row, and no cache is to want their flags */
+		sim_write64(GVA((uint64_t)pml4 + table * PAGE_SIZE + PAGE_SIZE / 2), 0);
+	if (was_accessed)
+		sim_read64(GVA(page.addr));
+	call(CREATE);
+	sim_assert(is_at_home() && is_at_home());
+	sim_assert(sim_cpuid(1, 0) == 0);
+	sim_assert_equal(is_at_home(), was_accessed);
+}
+
+static void runs_an_l2_with_a_home(void *arg)
+{
+	(void)arg;
+	sim_l2_vmwrite(l2, VMCS_EPTP, sim_l2_vmread(l2, VMCS_EPTP) | EPTP_AD);
+	sim_assert(sim_l2_run(l2, has_a_home, (void *)sim_l2_vmread(l2, VMCS_GUEST_CR3), moves_the_home) ==
+		   EXIT_HLT_REASON);
+}
+
+static void home_without_accessed_flag(void **state) { (void)state; boot(runs_an_l2_with_a_home); }
+
+static void home_with_accessed_flag(void **state)
+{
+	(void)state;
+	was_accessed = true;
+	boot(runs_an_l2_with_a_home);
+}
 
 /* ---- 32-bit paging: which bits of a 4 MiB page are reserved depends on the CPU's address bits ---- */
 
@@ -597,6 +649,7 @@ int main(void)
 		sim_test(rip_of_legacy_code), sim_test(address_bits_of_4_mib_pages),
 		sim_test(no_interrupts_in_a_partition), sim_test(a_key_takes_no_home),
 		sim_test(no_way_through_a_partition),
+		sim_test(home_without_accessed_flag), sim_test(home_with_accessed_flag),
 		sim_test(nmis_stay_blocked_as_told), sim_test(operands_come_back_meanwhile),
 		sim_test_fault(host_size_is_checked_after_vmxon, "VMRESUME of L1 fails"),
 	};

@@ -112,7 +112,7 @@ struct percpu {
 	/* mem/: */
 	struct mtrr_cpu mtrr;
 	/* nested/: */
-	u64 ept12_changes; /* grows where L2's memory may lie elsewhere from here on: INVEPT, violations for L1 */
+	u64 ept12_changes; /* grows where L2's memory may lie elsewhere from here on: INVEPT, violations */
 };
 
 _Static_assert(offsetof(struct percpu, gpr) == PERCPU_GPR, "entry.S");

@@ -28,7 +28,7 @@ bool guest_physical_page(struct percpu *cpu, u64 gpa, struct guest_page *page)
 	if (!(entry & EPT_RIGHTS))
 		return false;
 	page->memory = ept01_memory(entry, gpa);
-	page->clean = page->watched = false;
+	page->fleeting = page->clean = page->watched = false;
 	page->hpa = HPA((entry & EPT_ADDR) | (gpa & (PAGE_SIZE - 1)));
 	page->gpa1 = GPA1(gpa);
 	page->rights = entry & EPT_RIGHTS;
@@ -116,10 +116,10 @@ static inline u64 leaf_address(u64 entry, u64 gva, u32 shift)
 }
 
 /* Memory that a page walk reads: where the core sees gpa, or NULL if the guest may not read there. */
-static always_inline const void *readable(struct percpu *cpu, u64 gpa, bool in_l2)
+static always_inline const void *readable(struct guest_walk *w, u64 gpa, bool in_l2)
 {
 	if (in_l2)
-		return nested_readable(cpu, GPA2(gpa));
+		return nested_readable(w->cpu, GPA2(gpa), &w->fleeting);
 	u64 entry = ept01_entry(GPA1(gpa));
 
 	return likely(entry & HYPAPI_R) ? ept01_memory(entry, gpa) : NULL;
@@ -129,6 +129,7 @@ void guest_walk_begin(struct guest_walk *w, struct percpu *cpu, u32 cpl)
 {
 	w->cpu = cpu;
 	w->cpl = cpl;
+	w->fleeting = false;
 	w->levels = 0;
 	w->efer = vmread(VMCS_GUEST_EFER);
 	if (!(w->efer & EFER_LMA) && !(vmread(VMCS_GUEST_CR0) & CR0_PG))
@@ -204,7 +205,7 @@ static always_inline enum guest_access_result walk_tables(struct guest_walk *w, 
 			*gpa = leaf_address(entry, gva, shift);
 			return GUEST_OK;
 		}
-		table = readable(w->cpu, entry & PTE_ADDR, in_l2);
+		table = readable(w, entry & PTE_ADDR, in_l2);
 		if (!table)
 			return GUEST_NOT_OWNED;
 		level--;
@@ -245,7 +246,7 @@ static __attribute__((noinline)) bool read_top(struct guest_walk *w)
 	w->unusual = (BITS(w->levels == 3 ? 62 : 51, 0) & ~(BIT(phys_bits()) - 1)) | (PTE_NX & ~w->nx) | PTE_LARGE;
 	w->level = top;
 	w->at[top].table = unlikely(w->levels == 3) ? load_pdptes(w) :
-			   readable(w->cpu, w->at[top].gpa, w->cpu->world->mode == RUN_L2);
+			   readable(w, w->at[top].gpa, w->cpu->world->mode == RUN_L2);
 	return w->at[top].table;
 }
 
@@ -280,7 +281,10 @@ enum guest_access_result guest_walk_page(struct guest_walk *w, gva_t gva, u32 ri
 			return fault_at(w, fault, gva, rights,
 					PF_PRESENT | (rights & key_refuses(w, refused) ? PF_KEY : 0));
 	}
-	if (!guest_physical_page(w->cpu, gpa, page) || (page->rights & rights) != rights)
+	if (!guest_physical_page(w->cpu, gpa, page))
+		return GUEST_NOT_OWNED;
+	w->fleeting |= page->fleeting;
+	if ((page->rights & rights) != rights)
 		return GUEST_NOT_OWNED;
 	page->rights &= allowed;
 	return GUEST_OK;
@@ -328,8 +332,10 @@ bool guest_path_record(struct guest_path *path, const struct guest_walk *w)
 
 	path->levels = GUEST_NO_PATH;
 	path->generation = __atomic_load_n(&ept01_generation, __ATOMIC_RELAXED);
+	if (w->levels < 4 || w->fleeting)
+		return false;
 	/* RFLAGS.AC and PKRU have a say in a supervisor's access to a user's page, and are not asked again. */
-	if (w->levels < 4 || (w->cpl != 3 && !(guest_walk_refused(w) & PTE_U) && (w->cr4 & (CR4_SMAP | CR4_PKE))))
+	if (w->cpl != 3 && !(guest_walk_refused(w) & PTE_U) && (w->cr4 & (CR4_SMAP | CR4_PKE)))
 		return false;
 	for (u32 level = 0; level < ARRAY_SIZE(path->at); level++) {
 		path->at[level] = &nothing;

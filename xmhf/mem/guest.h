@@ -19,6 +19,7 @@ struct guest_page {
 	gpa2_t gpa2;  /* in RUN_L2 only */
 	u32 rights;   /* what page tables, EPT12 and EPT01 all allow at this privilege */
 	void *memory; /* of hpa, as root sees it; NULL: not RAM, or not the guest's */
+	bool fleeting; /* EPT12's accessed flags are in use and not all set: no cache has it */
 	bool clean;   /* EPT12 may have a dirty flag for it that is not set */
 	bool watched; /* EPT12 does not let L2 write it, whosever it is */
 };
@@ -50,6 +51,7 @@ struct guest_walk {
 	u64 nx;         /* the execute-disable bit, if it counts */
 	u64 unusual;    /* of entries of 64 bits: what is reserved in all, and PTE_LARGE, by which more is */
 	u32 cpl;
+	bool fleeting;  /* a page was, since the beginning, or a table for which a CPU's walk would set a flag */
 	u32 pkru;       /* 0: no protection key takes anything */
 	u32 levels;     /* 0: paging off */
 	u32 level;      /* of the last table, 0 if the last leaf was a page of 4 KiB */
@@ -104,8 +106,9 @@ bool guest_physical_page(struct percpu *cpu, u64 gpa, struct guest_page *page);
 /*
  * The way on which a walk found that an address leads to a page and may be read, to be asked again for less: it still
  * does where the same tables have the same entries. Where a table of L2 lies is EPT12's to say, so, as in the CPU's
- * caches, the way is known until L1 executes INVEPT, or gets a violation. Once L1 has lost a page, no entry is read: a
- * table may be a partition's by now, and even whether a word there equals an entry is not the guest's to know.
+ * caches, the way is known until L1 executes INVEPT, or L2 has a violation; and none is known for which a flag of EPT12
+ * was to be set. Once L1 has lost a page, no entry is read: a table may be a partition's by now, and even whether a
+ * word there equals an entry is not the guest's to know.
  */
 struct guest_path {
 	u64 gva;     /* of the page */

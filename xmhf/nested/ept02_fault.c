@@ -234,6 +234,7 @@ static enum marked fill_miss(struct nested_cpu *n, const struct fault *f, struct
 
 	if (unlikely(marked != MARKED))
 		return marked;
+	this_cpu()->ept12_changes++; /* L1 may have changed EPT12 and left it to this violation: L2 sees that now */
 	u64 entry = compose(l12, l01, level), *table = fill(n, f->gpa2, level, entry, l12);
 
 	u32 index = ept_index(f->gpa2.addr, level);

@@ -208,6 +208,7 @@ static __attribute__((noinline)) bool translate_slowly(struct percpu *cpu, gpa2_
 	page->gpa2 = gpa2;
 	page->rights = l01.owner ? 0 : l12.rights & l01.rights;
 	page->memory = l01.ram ? phys_to_virt(l01.hpa) : NULL;
+	page->fleeting = (nested_eptp12(cpu) & EPTP_AD) && ept12_unset(&l12, false);
 	page->clean = true;
 	page->watched = !(l12.rights & HYPAPI_W);
 	return true;
@@ -224,18 +225,20 @@ bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page)
 	return true;
 }
 
-static __attribute__((noinline)) const void *readable_slowly(struct percpu *cpu, gpa2_t gpa2)
+static __attribute__((noinline)) const void *readable_slowly(struct percpu *cpu, gpa2_t gpa2, bool *fleeting)
 {
 	struct guest_page page;
 
+	/* Where flags are in use a CPU's walk counts as a write, which nothing but all rights is ready for. */
+	*fleeting |= (nested_eptp12(cpu) & EPTP_AD) != 0;
 	return translate_slowly(cpu, gpa2, &page) && (page.rights & HYPAPI_R) ? page.memory : NULL;
 }
 
-const void *nested_readable(struct percpu *cpu, gpa2_t gpa2)
+const void *nested_readable(struct percpu *cpu, gpa2_t gpa2, bool *fleeting)
 {
 	u64 hpa = quick_hpa(cpu, gpa2);
 
-	return likely(hpa) ? phys_to_virt(HPA(hpa)) : readable_slowly(cpu, gpa2);
+	return likely(hpa) ? phys_to_virt(HPA(hpa)) : readable_slowly(cpu, gpa2, fleeting);
 }
 
 /* access: HYPAPI_R or _W. by_l2: only where EPT01 gives L1 the right, too. */

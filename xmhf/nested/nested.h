@@ -77,8 +77,11 @@ void nested_reflect_triple_fault(struct percpu *cpu);
 
 /* EPT02 as software sees it: L2-physical to L1- and host-physical, with the rights that EPT12 and EPT01 allow. */
 bool nested_translate(struct percpu *cpu, gpa2_t gpa2, struct guest_page *page);
-/* The same, for a walk of L2's page tables: the memory itself, if L2 may read it and it is RAM; else NULL. */
-const void *nested_readable(struct percpu *cpu, gpa2_t gpa2);
+/*
+ * The same, for a walk of L2's page tables: the memory itself, if L2 may read it and it is RAM; else NULL.
+ * Becomes *fleeting where a CPU's own walk would have to set flags of EPT12 for that.
+ */
+const void *nested_readable(struct percpu *cpu, gpa2_t gpa2, bool *fleeting);
 
 /* L2 runs, and its L1 has to empty its page-modification log before a page becomes dirty. */
 bool nested_log_full(const struct percpu *cpu);
