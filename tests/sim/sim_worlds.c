@@ -22,7 +22,7 @@
 #include "vmx/vmx_insn.h"
 
 enum { CREATE = 0x10, ENTER, READ, LEAVE, CREATE_OTHER, ENTER_OTHER, DESTROY, RESTRICT, WRAP, SET_IF,
-       NO_KEY_BUT_HOME, AT_HOME, WRITE_OTHER };
+       NO_KEY_BUT_HOME, AT_HOME, WRITE_OTHER, COPY };
 enum { EXIT_HLT_REASON = 12 };
 
 static hypapi_partition_t partition, other;
@@ -94,6 +94,16 @@ static int write_other(struct hypapi_event *ev, uint64_t word)
 	return hypapi_partition_write(ev, other, GVA(other_page.addr), &word, sizeof(word));
 }
 
+/* What is at RBX, to RDX. */
+static int copy(struct hypapi_event *ev)
+{
+	uint64_t word = 0;
+	int error = hypapi_copy_from(ev, &word, GVA(hypapi_reg_get(ev, HYPAPI_REG_RBX)), sizeof(word));
+
+	hypapi_reg_set(ev, HYPAPI_REG_RDX, word);
+	return error;
+}
+
 static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 {
 	uint64_t word;
@@ -113,6 +123,7 @@ static enum hypapi_verdict on_hypercall(struct hypapi_event *ev)
 					       hypapi_partition_at_home(ev, partition) : -1; break;
 	case AT_HOME: result = hypapi_partition_at_home(ev, partition); break;
 	case WRITE_OTHER: result = write_other(ev, hypapi_reg_get(ev, HYPAPI_REG_RBX)); break;
+	case COPY: result = copy(ev); break;
 	case SET_IF: result = hypapi_reg_set(ev, HYPAPI_REG_RFLAGS, RFLAGS_IF); break;
 	}
 	hypapi_reg_set(ev, HYPAPI_REG_RAX, (uint64_t)result);
@@ -143,7 +154,7 @@ HYPAPP_DEFINE(worlds,
 		{ .type = HYPAPI_EV_PARTITION_EXIT, .levels = HYPAPI_LEVELS_GUEST, .handler = pass },
 	},
 	.claims = { { .kind = HYPAPI_CLAIM_HYPERCALL, .levels = HYPAPI_LEVELS_GUEST, .first = CREATE,
-		      .last = WRITE_OTHER } });
+		      .last = COPY } });
 
 static const struct hypapp_descriptor *const hypapps[] = { &hypapp_worlds, NULL };
 
@@ -603,6 +614,69 @@ static void home_with_accessed_flag(void **state)
 	boot(runs_an_l2_with_a_home);
 }
 
+/* ---- A page that the core knows is asked for again in the mode of that moment ---- */
+
+static bool reads(uint64_t value)
+{
+	sim_set(HYPAPI_REG_RBX, WINDOW);
+	sim_assert(sim_hypercall(COPY) == 0);
+	return sim_get(HYPAPI_REG_RAX) == HYPAPI_OK && sim_get(HYPAPI_REG_RDX) == value;
+}
+
+static bool reads_nothing(void)
+{
+	sim_set(HYPAPI_REG_RBX, WINDOW);
+	sim_assert(sim_hypercall(COPY) == 0);
+	return (int)sim_get(HYPAPI_REG_RAX) == HYPAPI_EFAULT;
+}
+
+/* The third time by what is known. */
+static bool knows(uint64_t value) { return reads(value) && reads(value) && reads(value); }
+
+/* Known, and not to be read once the bits of this field are others. */
+static void ends_with(uint32_t field, uint64_t bits)
+{
+	sim_assert(knows(1));
+	*vmcs_field(sim_self, field) ^= bits;
+	sim_assert(reads_nothing());
+	*vmcs_field(sim_self, field) ^= bits;
+	sim_assert(knows(1));
+}
+
+static void comes_by_other_tables(uint64_t cr3, uint64_t value)
+{
+	uint64_t tables = sim_memory((1 + PAGES) * PAGE_SIZE).addr, *first = sim_ram(HPA(cr3));
+
+	*(uint64_t *)sim_ram(HPA(tables)) = *first;
+	window(tables, tables + PAGE_SIZE);
+	sim_write64(GVA(tables + (1 + HOME) * PAGE_SIZE), value);
+	sim_assert(knows(1));
+	sim_set(HYPAPI_REG_CR3, tables);
+	sim_assert(knows(value));
+	sim_set(HYPAPI_REG_CR3, cr3);
+	sim_assert(knows(1));
+}
+
+static void changes_its_mode(void *arg)
+{
+	uint64_t first = sim_memory(PAGES * PAGE_SIZE).addr, cr3 = sim_get(HYPAPI_REG_CR3);
+	uint64_t *entry = window(cr3, first);
+
+	(void)arg;
+	sim_write64(GVA(first + HOME * PAGE_SIZE), 1);
+	comes_by_other_tables(cr3, 2);
+	ends_with(VMCS_GUEST_CR4, CR4_SMAP);
+	*entry |= PTE_NX;
+	ends_with(VMCS_GUEST_EFER, EFER_NXE);
+	sim_set_mode(true, 3);
+	*vmcs_field(sim_self, VMCS_GUEST_CR4) |= CR4_PKE;
+	sim_assert(knows(1));
+	sim_self->pkru = 1;
+	sim_assert(reads_nothing());
+}
+
+static void known_in_one_mode(void **state) { (void)state; boot(changes_its_mode); }
+
 /* ---- 32-bit paging: which bits of a 4 MiB page are reserved depends on the CPU's address bits ---- */
 
 enum { PAGE_4M = PTE_P | PTE_W | PTE_LARGE, LOWEST = 13, HIGHEST = 21 };
@@ -650,6 +724,7 @@ int main(void)
 		sim_test(no_interrupts_in_a_partition), sim_test(a_key_takes_no_home),
 		sim_test(no_way_through_a_partition),
 		sim_test(home_without_accessed_flag), sim_test(home_with_accessed_flag),
+		sim_test(known_in_one_mode),
 		sim_test(nmis_stay_blocked_as_told), sim_test(operands_come_back_meanwhile),
 		sim_test_fault(host_size_is_checked_after_vmxon, "VMRESUME of L1 fails"),
 	};
