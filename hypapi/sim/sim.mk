@@ -70,6 +70,7 @@ SIM_WRAP_faults := -Wl,--wrap=quiesce_add_work
 # With the objects as well, since it guards a page as power/wake.c does.
 SIM_WRAP_machine := -Wl,--undefined=ept01_guard_page -Wl,--wrap=guest_walk_read -Wl,--wrap=guest_walk_page
 SIM_WRAP_worlds := -Wl,--wrap=machine_wrmsr -Wl,--wrap=vmx_vmwrite -Wl,--wrap=operand_at -Wl,--wrap=guest_read
+SIM_WRAP_worlds += -Wl,--wrap=machine_ticks
 SIM_TEST_FLAGS_worlds := -include hypapi/sim/machine/direct_map.h -I hypapi/sim/machine -I $(SIM_O)/include -I . -I xmhf
 # With the objects, too, for the core's audit and its count of pages.
 SIM_WRAP_partitions := -Wl,--undefined=audit_all -Wl,--wrap=machine_movnti

@@ -169,9 +169,11 @@ static void start_anew(void)
 	cpus[0]->guard = 0;
 }
 
+static const char *options;
+
 static void boot(sim_code *code)
 {
-	sim_boot(hypapps, &(struct sim_options){ .seconds = 10 });
+	sim_boot(hypapps, &(struct sim_options){ .seconds = 10, .options = options });
 	l2 = sim_l2_create(1 << 20);
 	page = sim_memory(HYPAPI_PAGE_SIZE);
 	other_page = sim_memory(HYPAPI_PAGE_SIZE);
@@ -677,6 +679,67 @@ static void changes_its_mode(void *arg)
 
 static void known_in_one_mode(void **state) { (void)state; boot(changes_its_mode); }
 
+/* ---- A partition's time ---- */
+
+enum { MS = 1000000, PARTITION_TIME = 50 * MS };
+static u64 stands_at; /* the machine's clock; 0: it runs. Atomic */
+
+u64 __real_machine_ticks(void);
+u64 __wrap_machine_ticks(void);
+
+u64 __wrap_machine_ticks(void)
+{
+	u64 at = __atomic_load_n(&stands_at, __ATOMIC_RELAXED);
+
+	return at ? at : __real_machine_ticks();
+}
+
+static void passes(u64 ticks) { __atomic_fetch_add(&stands_at, ticks, __ATOMIC_RELAXED); }
+
+static u64 left_after_an_exit(void)
+{
+	sim_assert(sim_cpuid(0, 0) == 0);
+	return vmread(VMCS_PREEMPTION_TIMER);
+}
+
+static uint32_t spent; /* how often a partition had all of its time */
+
+/* The last exit comes too late. */
+static void spends_its_time(void *arg)
+{
+	(void)arg;
+	sim_assert_equal(vmread(VMCS_PREEMPTION_TIMER), PARTITION_TIME);
+	passes(30 * MS);
+	sim_assert_equal(left_after_an_exit(), 20 * MS);
+	passes(100 * MS);
+	cpus[0]->quiesce.count.ticks_stopped += 100 * MS; /* by others */
+	sim_assert_equal(left_after_an_exit(), 20 * MS);
+	passes(20 * MS);
+	sim_assert_equal(left_after_an_exit(), 0);
+	passes(1);
+	spent++;
+	left_after_an_exit();
+	sim_fault("a partition has more than its time");
+}
+
+static void has_a_bound(void *arg)
+{
+	(void)arg;
+	call(CREATE);
+	__atomic_store_n(&stands_at, __real_machine_ticks(), __ATOMIC_RELAXED);
+	for (uint32_t i = 1; i <= 2; i++)
+		sim_assert(sim_hypercall(ENTER) == VEC_GP && spent == i);
+	__atomic_store_n(&stands_at, 0, __ATOMIC_RELAXED);
+}
+
+static void time_of_its_own(void **state)
+{
+	(void)state;
+	options = "partition-time=50ms";
+	sim_partition_code(spends_its_time, NULL);
+	boot(has_a_bound);
+}
+
 /* ---- 32-bit paging: which bits of a 4 MiB page are reserved depends on the CPU's address bits ---- */
 
 enum { PAGE_4M = PTE_P | PTE_W | PTE_LARGE, LOWEST = 13, HIGHEST = 21 };
@@ -724,7 +787,7 @@ int main(void)
 		sim_test(no_interrupts_in_a_partition), sim_test(a_key_takes_no_home),
 		sim_test(no_way_through_a_partition),
 		sim_test(home_without_accessed_flag), sim_test(home_with_accessed_flag),
-		sim_test(known_in_one_mode),
+		sim_test(known_in_one_mode), sim_test(time_of_its_own),
 		sim_test(nmis_stay_blocked_as_told), sim_test(operands_come_back_meanwhile),
 		sim_test_fault(host_size_is_checked_after_vmxon, "VMRESUME of L1 fails"),
 	};
