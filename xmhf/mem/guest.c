@@ -344,7 +344,7 @@ bool guest_path_record(struct guest_path *path, const struct guest_walk *w)
 	for (u32 level = w->level; level < w->levels; level++) {
 		u32 index = (u32)(path->gva >> (PAGE_SHIFT + 9 * level)) & 511;
 
-		path->at[level] = (const volatile u64 *)w->at[level].table + index;
+		path->at[level] = (const u64 *)w->at[level].table + index;
 		path->entry[level] = w->at[level].entry;
 	}
 	path->ept = atomic_load_explicit(&w->cpu->quiesce.using, memory_order_relaxed);

@@ -119,7 +119,7 @@ struct guest_path {
 	u64 cr4, efer;
 	u32 cpu, cpl, pkru;
 	u32 levels;  /* as of the walk; GUEST_NO_PATH: none is known */
-	const volatile u64 *at[5]; /* where the way has no table, a word that stays 0 */
+	const u64 *at[5];  /* where the way has no table, a word that stays 0 */
 	u64 entry[5];
 };
 #define GUEST_NO_PATH 0xffu
@@ -139,7 +139,7 @@ static always_inline bool guest_path_is_same(const struct guest_path *path, u64 
 		return false;
 #pragma GCC unroll 5
 	for (u32 at = 0; at < ARRAY_SIZE(path->at); at++)
-		changed |= *path->at[at] ^ path->entry[at];
+		changed |= __atomic_load_n(path->at[at], __ATOMIC_RELAXED) ^ path->entry[at];
 	return likely(!(changed & ~ignored));
 }
 
