@@ -216,7 +216,7 @@ static void copy_moved(struct hypapi_event *ev)
 }
 
 /* Another CPU of L1 maps `moved` when this one has seen that it is not mapped. */
-static bool mapped_late;
+static _Atomic bool mapped_late;
 
 struct guest_walk;
 struct guest_page;
@@ -230,9 +230,10 @@ int __wrap_guest_walk_page(struct guest_walk *w, gva_t gva, uint32_t rights, str
 
 static int maps_late(int result)
 {
-	if (mapped_late)
+	if (mapped_late) {
 		sim_l2_map(l2, moved, moved_to, HYPAPI_RWX);
-	mapped_late = false;
+		mapped_late = false;
+	}
 	return result;
 }
 
