@@ -175,9 +175,14 @@ static void test_cmdline_refuses(void **state)
 	/* Not the file's name, which may come first. */
 	assert_refuses("unknown option \"smm/require\"", cmdline_parse(" smm/require"));
 	assert_refuses("unknown option \"smm\\require\"", cmdline_parse("smm\\require log=info"));
-	cmdline_parse("/boot/xmhf");
-	cmdline_parse("fs0:\\EFI\\xmhf\\xmhf");
-	cmdline_parse("(hd0,0)/boot/xmhf.elf");
+	assert_refuses("unknown option \"/smm\"", cmdline_parse("/smm=require"));
+	assert_refuses("unknown option \"smm\\require\"", cmdline_parse("smm\\require"));
+	assert_refuses("unknown option \"some/file\"", cmdline_parse(" some/file"));
+	static const char *const names[] = { "/boot/xmhf", "fs0:\\EFI\\xmhf\\xmhf", "EFI\\xmhf\\xmhf", ".\\xmhf",
+					     "(hd0,0)/boot/xmhf", "http://h/xmhf", "build/xmhf", "xmhf.efi" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		cmdline_parse(names[i]);
 	assert_refuses("unknown option \"/boot/xmhf\"", cmdline_parse("log=info /boot/xmhf"));
 }
 

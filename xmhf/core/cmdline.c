@@ -61,6 +61,15 @@ static bool is_hypapp_option(const char *name)
 	return false;
 }
 
+/* The first `len` characters are the name of an option, or, up to a dot, of a hypapp. */
+static bool is_option_name(const char *name, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (!strncmp(known[i].name, name, len) && !known[i].name[len])
+			return true;
+	return is_hypapp_option(name);
+}
+
 static void check(const char *name, const char *value)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
@@ -100,21 +109,37 @@ static char *split(char *word)
 	return word;
 }
 
-/* Loaders and the firmware's shell put the file's name first, fs0:\xmhf. But smm/require is an option that is wrong. */
+static inline bool is_slash(char c)
+{
+	return c == '/' || c == '\\';
+}
+
+/*
+ * Loaders and the firmware's shell put the file's name first: /boot/xmhf, fs0:\xmhf, xmhf.efi. But smm/require and
+ * /smm=require are options that are wrong, and must not be lost.
+ */
 static bool is_file_name(const char *word)
 {
-	if (*word == '/' || *word == '\\')
-		return true;
-	for (; *word && *word != '='; word++)
-		if (!strncmp(word, ":\\", 2) || !strcmp(word, ".elf") || !strcmp(word, ".efi") || !strcmp(word, ".EFI"))
-			return true;
-	return false;
+	const char *name = word;
+	size_t len = 0;
+
+	while (is_slash(*name))
+		name++;
+	while (name[len] && name[len] != '=' && !is_slash(name[len]))
+		len++;
+	if (name > word)
+		return name[len] != '=' || !is_option_name(name, len);
+	if (is_slash(name[len]))
+		return !is_option_name(name, len);
+	const char *ending = name + MAX(len, 4u) - 4;
+
+	return !name[len] && (!strcmp(ending, ".elf") || !strcmp(ending, ".efi") || !strcmp(ending, ".EFI"));
 }
 
 void cmdline_parse(const char *line)
 {
 	char *at = text, *word;
-	bool first = true;
+	bool first = *line != ' '; /* before a blank there is no file name */
 
 	string_copy(text, line, sizeof(text));
 	for (; *(word = next_word(&at)); first = false) {
