@@ -12,6 +12,7 @@
 
 #include <hypapi/sim_cmocka.h>
 
+#include "apic/guest_store.h"
 #include "cpu/paging.h"
 #include "cpu/speculation.h"
 #include "cpu/x86.h"
@@ -777,12 +778,69 @@ static void walks_4_mib_pages(void *arg)
 
 static void address_bits_of_4_mib_pages(void **state) { (void)state; boot(walks_4_mib_pages); }
 
+/* ---- What the core keeps of an instruction that stores to the APIC ---- */
+
+/* MOV to memory, in what is one page of the window at `entry`. */
+static void put_store(uint64_t *entry, bool user)
+{
+	uint8_t *code = sim_ram(HPA(*entry & PTE_ADDR));
+
+	code[0] = 0x89;
+	code[1] = 0x07;
+	if (!user)
+		*entry &= ~PTE_U;
+}
+
+/* Length of the instruction that the core finds there; 0: none. */
+static unsigned int store_at(uint64_t rip)
+{
+	uint64_t before = *vmcs_field(sim_self, VMCS_GUEST_RIP);
+
+	*vmcs_field(sim_self, VMCS_GUEST_RIP) = rip;
+	unsigned int len = guest_store_fetch(sim_self->core, 64)->len;
+
+	*vmcs_field(sim_self, VMCS_GUEST_RIP) = before;
+	return len;
+}
+
+/*
+ * A's page table becomes a partition's. B, of which no way is kept, takes A's place; then no address is known, least
+ * of all if a word of the partition's is what A's entry was.
+ */
+static void store_behind_a_lost_table(void *arg)
+{
+	uint64_t cr3 = sim_get(HYPAPI_REG_CR3), *pml4 = sim_ram(HPA(cr3));
+	uint64_t first = sim_memory(PAGES * PAGE_SIZE).addr, second = sim_memory(PAGES * PAGE_SIZE).addr;
+	uint64_t *b = window(cr3, second), below_b = pml4[1], *a = window(cr3, first);
+
+	(void)arg;
+	pml4[2] = below_b;
+	put_store(a, false);
+	put_store(b, true);
+	uint64_t word = *a;
+
+	*vmcs_field(sim_self, VMCS_GUEST_CR4) |= CR4_SMAP;
+	*vmcs_field(sim_self, VMCS_GUEST_RFLAGS) |= RFLAGS_AC;
+	sim_assert(store_at(WINDOW) == 2);
+	other_page = GPA1(first + PT * PAGE_SIZE);
+	call(CREATE_OTHER);
+	for (int guess_is_right = 0; guess_is_right < 2; guess_is_right++) {
+		sim_assert(store_at(2 * WINDOW) == 2);
+		sim_set(HYPAPI_REG_RBX, guess_is_right ? word : word ^ 1u << 20);
+		call(WRITE_OTHER);
+		sim_assert(store_at(~0ull) == 0);
+	}
+}
+
+static void no_store_behind_a_lost_table(void **state) { (void)state; boot(store_behind_a_lost_table); }
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		sim_test(around_a_partition), sim_test(copies_from_a_partition), sim_test(between_l1_and_l2),
 		sim_test(nothing_left_in_the_vmcs), sim_test(an_event_told_is_not_delivered),
 		sim_test(flags_that_no_entry_takes), sim_test(rip_of_32_bit_code),
+		sim_test(no_store_behind_a_lost_table),
 		sim_test(rip_of_legacy_code), sim_test(address_bits_of_4_mib_pages),
 		sim_test(no_interrupts_in_a_partition), sim_test(a_key_takes_no_home),
 		sim_test(no_way_through_a_partition),

@@ -11,7 +11,7 @@
  */
 static struct known_code {
 	struct guest_kept page;
-	u64 rip; /* ~0: none */
+	u64 rip;
 	const u8 *insn;
 	u64 first, last; /* of its bytes, eight each */
 	struct store store;
@@ -56,7 +56,7 @@ static __attribute__((noinline)) const struct store *fetch_and_decode(struct per
 	u8 insn[STORE_MAX_INSN];
 	struct guest_walk w;
 
-	k->rip = ~0ull; /* no instruction is there */
+	k->page.memory = NULL; /* until remember() */
 	guest_walk_begin(&w, cpu, guest_cpl());
 	if (guest_walk_read(&w, insn, rip, STORE_MAX_INSN, NULL) != GUEST_OK) {
 		bytes = in_page;

@@ -176,7 +176,8 @@ void guest_keep(struct guest_kept *kept, const struct guest_walk *w, u64 page, v
  */
 static always_inline bool guest_kept_holds_in_l1(const struct guest_kept *kept, u64 ignored)
 {
-	return !(((kept->path.top ^ vmread(VMCS_GUEST_CR3)) & PTE_ADDR) | (kept->path.cr4 ^ vmread(VMCS_GUEST_CR4))) &&
+	return kept->memory &&
+	       !(((kept->path.top ^ vmread(VMCS_GUEST_CR3)) & PTE_ADDR) | (kept->path.cr4 ^ vmread(VMCS_GUEST_CR4))) &&
 	       guest_path_is_same(&kept->path, ignored);
 }
 

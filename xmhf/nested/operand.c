@@ -100,7 +100,7 @@ static __attribute__((noinline)) void *walk(struct percpu *cpu, struct guest_kep
 static always_inline bool still_holds(const struct guest_kept *kept, u64 linear)
 {
 	return kept->path.gva == (linear & PAGE_ADDR) && kept->path.efer == vmread(VMCS_GUEST_EFER) &&
-	       guest_kept_holds_in_l1(kept, 0) && kept->memory;
+	       guest_kept_holds_in_l1(kept, 0);
 }
 
 void *operand_at(struct percpu *cpu, u32 info, bool long_mode, size_t len, bool write)
