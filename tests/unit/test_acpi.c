@@ -42,7 +42,8 @@ u32 lapic_boot_id(void) { return boot_cpu_id; }
 struct boot_info boot_info;
 u64 root_start, root_end, root_low;
 enum log_level log_threshold;
-void log_line(enum log_level level, const char *f, ...) { (void)level, (void)f; }
+static u32 lines;
+void log_line(enum log_level level, const char *f, ...) { (void)level, (void)f, lines++; }
 static jmp_buf *refused;
 void boot_refuse(const char *f, ...)
 {
@@ -82,8 +83,8 @@ static void make(u32 fadt_bytes)
 {
 	memset(physical_at(0), 0, BYTES);
 	memset(&acpi_info, 0, sizeof(acpi_info));
-	is_left_out = false;
-	boot_info.rsdp.rsdt = RSDT_AT;
+	memset(&found, 0, sizeof(found));
+	boot_info.rsdp = (struct boot_rsdp){ .revision = 2, .rsdt = RSDT_AT };
 	boot_info.rsdp_addr = RSDP_AT;
 	put(RSDT_AT + 36, FADT_AT, 4);
 	end_table(RSDT_AT, "RSDT", 40);
@@ -199,16 +200,15 @@ static void tables_that_cannot_be_read(void **state)
 	make(FADT_BYTES);
 	boot_info.rsdp.xsdt = BIT(32) + XSDT_AT;
 	assert_true(is_refused());
-	boot_info.rsdp.xsdt = 0;
 	make(FADT_BYTES);
 	memcpy(physical_at(FADT_AT), "NONE", 4);
 	assert_false(is_refused());
 }
 
-/* Linux uses such tables. */
+/* Linux uses such tables. One line of the log tells of each. */
 static void wrong_checksums(void **state)
 {
-	static const u64 tables[] = { RSDT_AT, FADT_AT, SSDT_AT };
+	static const u64 tables[] = { RSDT_AT, FADT_AT, SSDT_AT, DSDT_AT };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
@@ -217,8 +217,14 @@ static void wrong_checksums(void **state)
 		end_table(SSDT_AT, "APIC", 52);
 		put(RSDT_AT + 40, SSDT_AT, 4);
 		end_table(RSDT_AT, "RSDT", 44);
+		end_table(DSDT_AT, "DSDT", 36);
+		put(FADT_AT + 40, DSDT_AT, 4);
+		put(FADT_AT + 140, DSDT_AT, 8);
+		end_table(FADT_AT, "FACP", FADT_BYTES);
 		++*(u8 *)physical_at(tables[i] + 9);
+		lines = 0;
 		acpi_parse();
+		assert_int_equal(lines, 1);
 		assert_int_equal(acpi_info.facs[0], FACS_AT);
 		assert_int_equal(acpi_info.apic_ids[0], 7);
 	}
@@ -280,10 +286,126 @@ static void sleep_is_hidden(void **state)
 		is_hidden(SSDT_AT + 0x200, false);
 		is_hidden(SSDT_AT + 0x300, false);
 	}
-	boot_info.rsdp.xsdt = 0;
 }
 
-/* One that is in the list twice is one. */
+/* Beside a good one it is a refusal, too: an operating system may take either. */
+static void a_fadt_that_cannot_be_read(void **state)
+{
+	(void)state;
+	for (u32 length = 35; length <= 36; length++) {
+		make(FADT_BYTES);
+		end_table(SSDT_AT, "FACP", 36);
+		put(SSDT_AT + 4, length, 4);
+		put(RSDT_AT + 36, SSDT_AT, 4);
+		if (length == 36)
+			put(RSDT_AT + 36, BIT(32) - 4096, 4); /* where no signature can be read */
+		put(RSDT_AT + 40, FADT_AT, 4);
+		end_table(RSDT_AT, "RSDT", 44);
+		assert_int_equal(is_refused(), length == 35);
+	}
+}
+
+static void put_xsdt(void)
+{
+	put(XSDT_AT + 36, FADT_AT, 8);
+	end_table(XSDT_AT, "XSDT", 44);
+	boot_info.rsdp.xsdt = XSDT_AT;
+}
+
+/* What is no list is neither walked nor guarded: beside an XSDT in silence. */
+static void lists_without_a_signature(void **state)
+{
+	static const u32 lengths[] = { 0, 35, 40, ~0u };
+
+	(void)state;
+	make(FADT_BYTES);
+	memcpy(physical_at(RSDT_AT), "NONE", 4);
+	assert_true(is_refused());
+	make(FADT_BYTES);
+	put_xsdt();
+	memcpy(physical_at(XSDT_AT), "NONE", 4);
+	assert_true(is_refused());
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(lengths); i++) {
+		make(FADT_BYTES);
+		put_xsdt();
+		put_aml(SSDT_AT, "SSDT");
+		put(RSDT_AT + 36, SSDT_AT, 4);
+		put(RSDT_AT + 4, lengths[i / 2], 4);
+		memcpy(physical_at(RSDT_AT), i % 2 ? "RSDT" : "NONE", 4);
+		bool is_list = i % 2 && lengths[i / 2] == 40;
+
+		lines = 0;
+		assert_false(is_refused());
+		assert_int_equal(lines, 0);
+		assert_int_equal(acpi_info.facs[0], FACS_AT);
+		assert_int_equal(acpi_info.way_count, is_list ? 4 : 3);
+		assert_int_equal(acpi_info.code_count, is_list);
+	}
+}
+
+/* A pointer of ACPI 1 ends before the XSDT's field: what is behind it may be anything. */
+static void pointers_of_each_revision(void **state)
+{
+	(void)state;
+	for (u8 revision = 0; revision < 4; revision++) {
+		make(FADT_BYTES);
+		put_xsdt();
+		boot_info.rsdp.revision = revision;
+		if (revision < 2)
+			boot_info.rsdp.xsdt = 0x4142434445464748;
+		else
+			boot_info.rsdp.rsdt = 0;
+		assert_false(is_refused());
+		assert_int_equal(acpi_info.facs[0], FACS_AT);
+		assert_int_equal(acpi_info.way_to_facs[0].bytes, revision < 2 ? 20 : 36);
+		assert_int_equal(acpi_info.way_to_facs[1].addr, revision < 2 ? RSDT_AT : XSDT_AT);
+	}
+}
+
+static void no_facs_on_reduced_hardware(void **state)
+{
+	(void)state;
+	for (u32 is_reduced = 0; is_reduced < 2; is_reduced++) {
+		make(FADT_BYTES);
+		put(FADT_AT + 36, 0, 4);
+		put(FADT_AT + 112, is_reduced ? BIT(20) : 0, 4);
+		put(FADT_AT + 132, BIT(32), 8);
+		end_table(FADT_AT, "FACP", FADT_BYTES);
+		assert_int_equal(is_refused(), !is_reduced);
+	}
+}
+
+/* Operating systems take the first. */
+static void second_tables(void **state)
+{
+	const u64 first = SSDT_AT, second = SSDT_AT + 0x100;
+
+	(void)state;
+	for (u32 is_empty = 0; is_empty < 2; is_empty++) {
+		make(FADT_BYTES);
+		put(first + 44, 0x107000800 - ((u64)is_empty << 32), 8); /* CPU 0 with APIC id 7, or switched off */
+		put(second + 44, 0x109000800, 8);
+		end_table(first, "APIC", 52);
+		end_table(second, "APIC", 52);
+		put(RSDT_AT + 40, first, 4);
+		put(RSDT_AT + 44, second, 4);
+		end_table(RSDT_AT, "RSDT", 48);
+		acpi_parse();
+		assert_int_equal(acpi_info.cpu_count, is_empty ? 0 : 2); /* with the one that runs */
+		assert_int_equal(acpi_info.apic_ids[0], is_empty ? 0 : 7);
+	}
+	make(FADT_BYTES);
+	end_table(first, "DMAR", 52);
+	end_table(second, "DMAR", 53);
+	put(RSDT_AT + 40, first, 4);
+	put(RSDT_AT + 44, second, 4);
+	end_table(RSDT_AT, "RSDT", 48);
+	acpi_parse();
+	assert_ptr_equal(acpi_info.dmar, physical_at(first));
+	assert_int_equal(acpi_info.dmar_bytes, 52);
+}
+
+/* One that is in the list twice is one. Of two the one with the right checksum counts, if that tells them apart. */
 static void two_fadts(void **state)
 {
 	(void)state;
@@ -293,6 +415,18 @@ static void two_fadts(void **state)
 		put(RSDT_AT + 40, other ? SSDT_AT : FADT_AT, 4);
 		end_table(RSDT_AT, "RSDT", 44);
 		assert_int_equal(is_refused(), other);
+	}
+	for (u32 wrong = 0; wrong < 4; wrong++) {
+		make(FADT_BYTES);
+		memcpy(physical_at(SSDT_AT), physical_at(FADT_AT), FADT_BYTES);
+		put(SSDT_AT + 64, 0x808, 4);
+		end_table(SSDT_AT, "FACP", FADT_BYTES);
+		*(u8 *)physical_at(FADT_AT + 9) += wrong & 1;
+		*(u8 *)physical_at(SSDT_AT + 9) += wrong >> 1;
+		put(RSDT_AT + 40, SSDT_AT, 4);
+		end_table(RSDT_AT, "RSDT", 44);
+		assert_int_equal(is_refused(), wrong == 0 || wrong == 3);
+		assert_int_equal(acpi_info.pm1_cnt[0], wrong == 1 ? 0x808 : wrong == 2 ? 0x404 : 0);
 	}
 }
 
@@ -412,6 +546,11 @@ int main(void)
 		cmocka_unit_test(old_and_new_fields), cmocka_unit_test(every_length), cmocka_unit_test(lies),
 		cmocka_unit_test(tables_that_cannot_be_read), cmocka_unit_test(wrong_checksums),
 		cmocka_unit_test(sleep_is_hidden),
+		cmocka_unit_test(a_fadt_that_cannot_be_read),
+		cmocka_unit_test(lists_without_a_signature),
+		cmocka_unit_test(pointers_of_each_revision),
+		cmocka_unit_test(no_facs_on_reduced_hardware),
+		cmocka_unit_test(second_tables),
 		cmocka_unit_test(two_fadts),
 		cmocka_unit_test(changed_after_the_start),
 		cmocka_unit_test(cpus_of_the_madt),
@@ -419,6 +558,7 @@ int main(void)
 		cmocka_unit_test(spcr_of_every_length),
 	};
 
+	log_threshold = LOG_DEBUG;
 	/* 4 GiB and a page of addresses, of which the first MiB is memory. */
 	machine_memory = (u64)mmap(NULL, (1ul << 32) + 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
 				   0);

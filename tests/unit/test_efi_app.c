@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What xmhf.efi asks the firmware for, against a firmware of this file: which CPUs it takes, memory that begins at
- * 2 MiB, and the screen; and what it says of CPUs.
+ * 2 MiB, ACPI's root pointer and the screen; and what it says of CPUs.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -236,6 +236,37 @@ static void large_memory(void **state)
 	assert_int_equal(large_below_4g(EFI_RESERVED, SIZE_2M), 0);
 }
 
+/* ---- ACPI's root pointer ---- */
+
+/* That of ACPI 2 where there is one, in whatever order, and though it has no XSDT. */
+static void pointers(void **state)
+{
+	static struct boot_rsdp old = { .signature = "RSD PTR ", .revision = 2, .rsdt = 1, .xsdt = 11 };
+	static struct boot_rsdp new = { .signature = "RSD PTR ", .revision = 2, .rsdt = 2 };
+	struct efi_config_table config[] = { { acpi2_guid, &new }, { acpi1_guid, &old }, { acpi2_guid, &new } };
+	struct efi_system_table table = { .config = config };
+
+	(void)state;
+	efi_table = &table;
+	for (u32 first = 0; first < 2; first++) {
+		struct efi_handoff told = { 0 };
+
+		handoff = &told;
+		table.config = config + first;
+		table.config_count = 2;
+		take_rsdp();
+		assert_int_equal(told.rsdp.rsdt, 2);
+	}
+	struct efi_handoff told = { 0 };
+
+	handoff = &told;
+	table.config = config + 1;
+	table.config_count = 1;
+	take_rsdp();
+	assert_int_equal(told.rsdp.rsdt, 1);
+	assert_int_equal(told.rsdp.xsdt, 11); /* as its revision says */
+}
+
 /* ---- The screen ---- */
 
 static struct efi_graphics_info screen = { .width = 1366, .height = 768, .pixels_per_line = 1376 };
@@ -281,6 +312,7 @@ int main(void)
 		cmocka_unit_test(errors_of_the_services),
 		cmocka_unit_test(a_cpu_that_is_late),
 		cmocka_unit_test(large_memory),
+		cmocka_unit_test(pointers),
 		cmocka_unit_test(framebuffers),
 	};
 

@@ -16,8 +16,9 @@
 #include "report/log.h"
 
 #define MAX_TABLE_BYTES (1u << 20)
+#define READABLE_END ((1ull << 32) - MAX_TABLE_BYTES)
 
-/* A table whose length was sane. bytes 0: there is none. */
+/* A table whose length was sane. bytes 0: there is none, or it cannot be read; at NULL: nor can its signature. */
 struct table { const u8 *at; u32 bytes; };
 
 /* Offsets in the header of all tables. */
@@ -31,6 +32,7 @@ enum {
 	FADT_SLEEP_CONTROL = 244, GAS_BYTES = 12,
 };
 #define FADT_HAS_RESET BIT(10)
+#define FADT_HARDWARE_REDUCED BIT(20) /* there is no FACS */
 /* Offsets in the SPCR (Microsoft, "Serial Port Console Redirection Table"). */
 enum {
 	SPCR_TYPE = 36, SPCR_ADDRESS = 40, SPCR_WIDTH = 41, SPCR_ACCESS = 43, SPCR_PCI_ID = 64, SPCR_PCI_BUS = 68,
@@ -43,20 +45,34 @@ enum { MADT_LAPIC = 0, MADT_X2APIC = 9 };
 
 struct acpi_info acpi_info;
 
-static bool is_left_out; /* a table that cannot be read */
+/* In the list that operating systems walk. */
+static struct {
+	bool is_left_out; /* a table that cannot be read */
+	bool has_madt;
+	struct { struct table table; bool are_two; } fadts[2]; /* with a wrong checksum, with a right one */
+} found;
+
+/* Of one that does not count, or was told of before, the log does not tell. */
+static struct table quiet_table_at(u64 addr)
+{
+	struct table t = { NULL, 0 };
+
+	if (!addr || addr >= READABLE_END)
+		return t;
+	t.at = physical_at(addr);
+	t.bytes = (u32)number_at(t.at + SDT_LENGTH, 4);
+	if (t.bytes < SDT_BYTES || t.bytes > MAX_TABLE_BYTES)
+		t.bytes = 0;
+	return t;
+}
 
 static struct table table_at(u64 addr)
 {
-	struct table t = { physical_at(addr), 0 };
+	struct table t = quiet_table_at(addr);
 
-	if (!addr)
-		return t;
-	if (addr < (1ull << 32) - MAX_TABLE_BYTES)
-		t.bytes = (u32)number_at(t.at + SDT_LENGTH, 4);
-	if (t.bytes < SDT_BYTES || t.bytes > MAX_TABLE_BYTES) {
+	if (addr && !t.bytes) {
 		log_warn("an ACPI table at 0x%lx has a bad length, or is above 4 GiB, and is left out", addr);
-		is_left_out = true;
-		t.bytes = 0;
+		found.is_left_out = true;
 	} else if (!acpi_checksum_ok(t.at, t.bytes)) {
 		log_warn("the ACPI table at 0x%lx has a wrong checksum; it is used, as operating systems do", addr);
 	}
@@ -93,6 +109,9 @@ static void parse_madt(const struct table *madt)
 {
 	const u8 *at = madt->at + MADT_ENTRIES, *end = madt->at + madt->bytes;
 
+	if (found.has_madt) /* as operating systems, which take the first */
+		return;
+	found.has_madt = true;
 	for (; at + 2 <= end && at[1] >= 2 && at + at[1] <= end; at += at[1]) {
 		if (at[0] == MADT_LAPIC && at[1] >= 8)
 			add_cpu(at[3], 0xff, (u32)number_at(at + 4, 4));
@@ -149,22 +168,29 @@ static void parse_pm1(const struct table *fadt)
 	}
 }
 
-/* There is one (ACPI specification). Of two an operating system may take either, and its sleeps go past the core. */
+static void find_fadt(const struct table *table)
+{
+	bool is_sound = acpi_checksum_ok(table->at, table->bytes);
+
+	if (found.fadts[is_sound].table.bytes && found.fadts[is_sound].table.at != table->at)
+		found.fadts[is_sound].are_two = true;
+	found.fadts[is_sound].table = *table;
+}
+
 static void parse_fadt(const struct table *fadt)
 {
-	if (acpi_info.fadt && acpi_info.fadt != fadt->at)
-		boot_refuse("the firmware has two ACPI tables FADT, and it is not known which one an operating system "
-			    "takes");
+	u64 flags = table_field(fadt, FADT_FLAGS, 4);
+
 	acpi_info.fadt = fadt->at;
 	note_way(fadt->at, fadt->bytes);
 	parse_pm1(fadt);
 	parse_dsdt(fadt);
 	acpi_info.facs[0] = facs_at(table_field(fadt, FADT_FACS, 4));
 	acpi_info.facs[1] = facs_at(table_field(fadt, FADT_X_FACS, 8));
-	if (!acpi_info.facs[0] && table_field(fadt, FADT_X_FACS, 8) >= 1ull << 32)
+	if (!acpi_info.facs[0] && table_field(fadt, FADT_X_FACS, 8) >= 1ull << 32 && !(flags & FADT_HARDWARE_REDUCED))
 		boot_refuse("the ACPI table FACS is above 4 GiB: the core cannot guard the wake from a sleep");
 	acpi_info.sleep_control = table_register(fadt, FADT_SLEEP_CONTROL);
-	if (table_field(fadt, FADT_FLAGS, 4) & FADT_HAS_RESET) {
+	if (flags & FADT_HAS_RESET) {
 		acpi_info.reset = table_register(fadt, FADT_RESET_REG);
 		acpi_info.reset_value = (u8)table_field(fadt, FADT_RESET_VALUE, 1);
 	}
@@ -192,13 +218,33 @@ static void parse_spcr(const struct table *spcr)
 	};
 }
 
+/*
+ * There is one (ACPI specification). Of two an operating system may take either, and its sleeps go past the core; but
+ * one with a wrong checksum beside a right one is an old copy.
+ */
+static void parse_found_fadt(void)
+{
+	bool is_sound = found.fadts[true].table.bytes;
+
+	if (found.fadts[is_sound].are_two)
+		boot_refuse("the firmware has two ACPI tables FADT, and it is not known which one an operating system "
+			    "takes");
+	if (found.fadts[is_sound].table.bytes)
+		parse_fadt(&found.fadts[is_sound].table);
+	else if (found.is_left_out)
+		boot_refuse("the firmware's ACPI tables cannot all be read, and no FADT is in those that can: sleeps "
+			    "would go past the core");
+}
+
 static void parse_table(const struct table *table)
 {
-	if (is_table(table, "APIC"))
+	if (table->at && !table->bytes && !memcmp(table->at, "FACP", 4))
+		boot_refuse("an ACPI table FADT has a bad length: sleeps would go past the core");
+	else if (is_table(table, "APIC"))
 		parse_madt(table);
 	else if (is_table(table, "FACP"))
-		parse_fadt(table);
-	else if (is_table(table, "DMAR"))
+		find_fadt(table);
+	else if (is_table(table, "DMAR") && !acpi_info.dmar)
 		acpi_info.dmar = table->at, acpi_info.dmar_bytes = table->bytes;
 	else if (is_table(table, "SPCR"))
 		parse_spcr(table);
@@ -219,41 +265,56 @@ static void note_code(struct table table)
 static void note_code_of(const struct table *table)
 {
 	if (is_table(table, "FACP")) {
-		note_code(table_at(table_field(table, FADT_DSDT, 4)));
-		note_code(table_at(table_field(table, FADT_X_DSDT, 8)));
+		u64 old = table_field(table, FADT_DSDT, 4), extended = table_field(table, FADT_X_DSDT, 8);
+
+		note_code(quiet_table_at(old));
+		note_code(old && extended != old ? table_at(extended) : quiet_table_at(extended));
 	} else if (is_table(table, "SSDT") || is_table(table, "PSDT")) {
 		note_code(*table);
 	}
 }
 
-static void each_table(const struct table *root, u32 entry_bytes, void (*use)(const struct table *table))
+static void each_table(const struct table *root, u32 entry_bytes, struct table (*read)(u64 addr),
+		       void (*use)(const struct table *table))
 {
 	for (u32 at = SDT_BYTES; at + entry_bytes <= root->bytes; at += entry_bytes) {
-		struct table table = table_at(table_field(root, at, entry_bytes));
+		struct table table = read(table_field(root, at, entry_bytes));
 
 		use(&table);
 	}
 }
 
+/* An operating system does not look at an RSDT beside an XSDT: its address may lead anywhere. */
+static struct table root_at(u64 addr, const char signature[4], bool is_used)
+{
+	struct table root = is_used ? table_at(addr) : quiet_table_at(addr);
+
+	if (!is_table(&root, signature)) {
+		root.bytes = 0;
+		found.is_left_out |= is_used && addr;
+	}
+	return root;
+}
+
 void acpi_parse(void)
 {
-	const struct table rsdt = table_at(boot_info.rsdp.rsdt), xsdt = table_at(boot_info.rsdp.xsdt);
+	/* An old pointer ends before that field. */
+	const u64 rsdt_at = boot_info.rsdp.rsdt, xsdt_at = boot_info.rsdp.revision < RSDP_NEW ? 0 : boot_info.rsdp.xsdt;
+	const struct table rsdt = root_at(rsdt_at, "RSDT", !xsdt_at), xsdt = root_at(xsdt_at, "XSDT", true);
 
-	if (!boot_info.rsdp.rsdt && !boot_info.rsdp.xsdt) {
+	if (!rsdt_at && !xsdt_at) {
 		log_warn("no ACPI tables: one CPU is used");
 		return;
 	}
 	if (boot_info.rsdp_addr)
 		note_way(physical_at(boot_info.rsdp_addr),
-			 boot_info.rsdp.xsdt ? sizeof(boot_info.rsdp) : offsetof(struct boot_rsdp, length));
+			 xsdt_at ? sizeof(boot_info.rsdp) : offsetof(struct boot_rsdp, length));
 	note_way(rsdt.at, rsdt.bytes);
 	note_way(xsdt.at, xsdt.bytes);
-	each_table(boot_info.rsdp.xsdt ? &xsdt : &rsdt, boot_info.rsdp.xsdt ? 8 : 4, parse_table);
-	if (is_left_out && !acpi_info.fadt)
-		boot_refuse("the firmware's ACPI tables cannot all be read, and no FADT is in those that can: sleeps "
-			    "would go past the core");
-	each_table(&rsdt, 4, note_code_of);
-	each_table(&xsdt, 8, note_code_of);
+	each_table(xsdt_at ? &xsdt : &rsdt, xsdt_at ? 8 : 4, table_at, parse_table);
+	parse_found_fadt();
+	each_table(&rsdt, 4, quiet_table_at, note_code_of);
+	each_table(&xsdt, 8, quiet_table_at, note_code_of);
 }
 
 /* ---- Sleep ---- */

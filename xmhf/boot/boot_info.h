@@ -29,6 +29,7 @@ struct boot_module {
 };
 
 /* ACPI's root pointer (ACPI specification, "Root System Description Pointer"). */
+#define RSDP_NEW 2 /* the lowest revision with the fields from `length` on */
 struct boot_rsdp {
 	char signature[8]; /* "RSD PTR ", or empty: there is none */
 	u8 checksum, oem[6], revision;

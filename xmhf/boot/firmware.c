@@ -18,7 +18,6 @@
 #define ROM_END 0x100000ul
 
 #define RSDP_OLD_BYTES offsetof(struct boot_rsdp, length)
-#define RSDP_NEW 2 /* revision */
 
 bool firmware_take_rsdp(const void *found, size_t bytes)
 {

@@ -67,6 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memory_make();
 	memset(&acpi_info, 0, sizeof(acpi_info));
+	memset(&found, 0, sizeof(found));
 	for (u32 i = 0; i < TABLES; i++)
 		root[i] = put_table(i, &data, &size, &sizes[i]);
 	(void)aml_find_package(data, size, "_S5_");
@@ -83,6 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	make_sum_right((uint8_t *)&xsdt, sizeof(xsdt));
 	boot_info.rsdp.xsdt = memory_put(TABLES, (const uint8_t *)&xsdt, sizeof(xsdt));
+	boot_info.rsdp.revision = RSDP_NEW;
 	boot_info.rsdp.rsdt = 0;
 	if (!setjmp(refused))
 		acpi_parse();

@@ -127,16 +127,15 @@ static bool take_memory_map(void)
 
 /* ---- What the firmware tells ---- */
 
-/* The new one has more; firmware may give both. */
+/* As operating systems, which take the new one where firmware gives both. Its revision tells what of it counts. */
 static void take_rsdp(void)
 {
 	for (u64 i = 0; i < efi_table->config_count; i++) {
 		const struct efi_config_table *entry = &efi_table->config[i];
 
-		if (!memcmp(&entry->guid, &acpi2_guid, sizeof(efi_guid)))
+		if (!memcmp(&entry->guid, &acpi2_guid, sizeof(efi_guid)) ||
+		    (!memcmp(&entry->guid, &acpi1_guid, sizeof(efi_guid)) && !handoff->rsdp.signature[0]))
 			handoff->rsdp = *(const struct boot_rsdp *)entry->table;
-		else if (!memcmp(&entry->guid, &acpi1_guid, sizeof(efi_guid)) && !handoff->rsdp.xsdt)
-			memcpy(&handoff->rsdp, entry->table, offsetof(struct boot_rsdp, length));
 	}
 }
 
