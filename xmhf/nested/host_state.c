@@ -13,16 +13,6 @@
 /* Bits of CR0 that an exit leaves as they are: ET, 15:6, 17, 28:19, NW, CD and the upper half. */
 #define CR0_KEPT (BITS(63, 32) | BIT(30) | BIT(29) | BITS(28, 19) | BIT(17) | BITS(15, 6) | CR0_ET)
 
-static always_inline void load_segment(enum vmx_segment segment, u16 selector, u64 base, u64 limit, u64 ar)
-{
-	u32 at = 2 * (u32)segment;
-
-	vmwrite_row(VMCS_GUEST_ES_SEL + at, selector);
-	vmwrite_row(VMCS_GUEST_ES_BASE + at, base);
-	vmwrite_row(VMCS_GUEST_ES_LIMIT + at, limit);
-	vmwrite_row(VMCS_GUEST_ES_AR + at, ar);
-}
-
 /* What a null selector leaves of a segment is the base of FS or GS; other bases and limits are undefined then. */
 static always_inline void load_data_segment(enum vmx_segment segment, u16 selector, u64 base)
 {
@@ -30,7 +20,7 @@ static always_inline void load_data_segment(enum vmx_segment segment, u16 select
 	u32 at = 2 * (u32)segment;
 
 	if (likely(selector)) {
-		load_segment(segment, selector, base, 0xffffffff, AR_FLAT_DATA);
+		vmx_set_segment(segment, selector, base, 0xffffffff, AR_FLAT_DATA);
 		return;
 	}
 	vmwrite_row(VMCS_GUEST_ES_SEL + at, 0);
@@ -41,14 +31,14 @@ static always_inline void load_data_segment(enum vmx_segment segment, u16 select
 
 static void load_segments(const struct vmcs12 *v)
 {
-	load_segment(SEGMENT_CS, v->host_cs_sel, 0, 0xffffffff,
-		     v->exit_ctls & EXITCTL_HOST_64 ? AR_FLAT_CODE_64 : AR_FLAT_CODE_32);
+	vmx_set_segment(SEGMENT_CS, v->host_cs_sel, 0, 0xffffffff,
+			v->exit_ctls & EXITCTL_HOST_64 ? AR_FLAT_CODE_64 : AR_FLAT_CODE_32);
 	load_data_segment(SEGMENT_SS, v->host_ss_sel, 0);
 	load_data_segment(SEGMENT_DS, v->host_ds_sel, 0);
 	load_data_segment(SEGMENT_ES, v->host_es_sel, 0);
 	load_data_segment(SEGMENT_FS, v->host_fs_sel, v->host_fs_base);
 	load_data_segment(SEGMENT_GS, v->host_gs_sel, v->host_gs_base);
-	load_segment(SEGMENT_TR, v->host_tr_sel, v->host_tr_base, 0x67, AR_TSS_BUSY);
+	vmx_set_segment(SEGMENT_TR, v->host_tr_sel, v->host_tr_base, 0x67, AR_TSS_BUSY);
 	vmwrite_row(VMCS_GUEST_LDTR_SEL, 0);
 	vmwrite_row(VMCS_GUEST_LDTR_AR, AR_UNUSABLE);
 	vmwrite_row(VMCS_GUEST_GDTR_BASE, v->host_gdtr_base);

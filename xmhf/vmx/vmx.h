@@ -74,10 +74,10 @@ static always_inline void vmx_set_segment(enum vmx_segment segment, u64 selector
 {
 	u32 at = 2 * (u32)segment;
 
-	vmwrite(VMCS_GUEST_ES_SEL + at, selector);
-	vmwrite(VMCS_GUEST_ES_BASE + at, base);
-	vmwrite(VMCS_GUEST_ES_LIMIT + at, limit);
-	vmwrite(VMCS_GUEST_ES_AR + at, ar);
+	vmwrite_row(VMCS_GUEST_ES_SEL + at, selector);
+	vmwrite_row(VMCS_GUEST_ES_BASE + at, base);
+	vmwrite_row(VMCS_GUEST_ES_LIMIT + at, limit);
+	vmwrite_row(VMCS_GUEST_ES_AR + at, ar);
 }
 
 /* Enters the current VMCS. */
